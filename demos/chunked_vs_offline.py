@@ -1,0 +1,32 @@
+"""Does it matter how audio is cut? One clip in chunks of many sizes against the whole, in float32 and in float64.
+
+    python demos/chunked_vs_offline.py [CODEC] [SECONDS]
+
+In float64 nothing may differ. In float32 torch rounds differently for different shapes, so that a frame between two
+all but equally near entries may get either: such near-ties are counted, and any other difference is a failure.
+"""
+
+import sys
+
+from _audio import clip
+
+import streamrvq
+from streamrvq.checking import check_chunkings
+
+name = sys.argv[1] if len(sys.argv) > 1 else streamrvq.DEFAULT_CODEC
+seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
+pcm, _ = clip("guitar_and_drums.flac", seconds)  # 44.1 kHz, as the codec's
+failed = False
+for dtype in ("float32", "float64"):
+    codec = streamrvq.load(name, dtype=dtype)
+    print(f"{codec.name}{'' if codec.trained else ' (untrained)'}, {codec.engine}: {seconds:g} s")
+    heads = ("samples a push", "pushes", "codes", "differing", "near-ties", "latents differ by")
+    print("".join(f"{head:>{len(head) + 3}}" for head in heads))
+    for row in check_chunkings(codec, pcm, (441, 480, 511, 512, 513, 960, "random")):
+        found = row.comparison
+        failed |= not (found.equal if dtype == "float64" else row.passed)
+        print(
+            f"{row.chunks:>17}{row.pushes:>9}{found.frames * codec.n_codebooks:>8}{found.differing_codes:>12}"
+            f"{found.near_ties:>12}{row.latent_difference:>20.1e}"
+        )
+raise SystemExit(1 if failed else 0)

@@ -1,0 +1,60 @@
+"""streamrvq: live audio into residual-vector-quantised codes, hop by hop, and back; the codes of the whole signal,
+exactly."""
+
+from .codec import Codec, load
+from .config import DEFAULT_CODEC, PRESETS, CodecConfig
+from .errors import (
+    AudioFileError,
+    ConfigError,
+    EngineError,
+    InputError,
+    PoolError,
+    SnapshotError,
+    SourceError,
+    StreamBusyError,
+    StreamClosedError,
+    StreamRVQError,
+    TokensError,
+    WeightsError,
+)
+from .live.file import File
+from .live.items import END, Frames, Gap
+from .live.stats import TokenStats
+from .live.tokens import Tokens, tokenize
+from .pool import StreamPool
+from .snapshot import Snapshot
+from .stream import DecoderStream, EncoderStream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_CODEC",
+    "END",
+    "PRESETS",
+    "AudioFileError",
+    "Codec",
+    "CodecConfig",
+    "ConfigError",
+    "DecoderStream",
+    "EncoderStream",
+    "EngineError",
+    "File",
+    "Frames",
+    "Gap",
+    "InputError",
+    "PoolError",
+    "Snapshot",
+    "SnapshotError",
+    "SourceError",
+    "StreamBusyError",
+    "StreamClosedError",
+    "StreamPool",
+    "StreamRVQError",
+    "TokenStats",
+    "Tokens",
+    "TokensError",
+    "WeightsError",
+    "__version__",
+    "load",
+    "tokenize",
+]

@@ -1,0 +1,1 @@
+"""Audio in and out: sample formats, files, rates, framing. Knows no codec."""

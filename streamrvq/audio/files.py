@@ -1,0 +1,207 @@
+"""Audio files, read block by block and written whole.
+
+Knows: soundfile, and how a damaged file shows itself. Does not know: codecs, rates to convert to, real time.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from ..errors import AudioFileError, InputError
+from .headers import ogg_is_cut, sample_extent
+from .pcm import Pcm, as_array, as_pcm
+from .rates import check_rate
+
+Path = str | os.PathLike[str]
+
+# Bytes that a sample takes, of the uncompressed kinds; for others the full length of a cut file is not known.
+_WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
+_WIDTHS["DOUBLE"] = 8
+
+_REMEDY = "wanted the whole file: copy it again, or keep what there is with `ffmpeg -i OLD NEW.wav`"
+
+# Samples a channel that are decoded at a time.
+_STEP = 4096
+
+
+def open_audio(path: Path, downmix: bool = False) -> AudioReader:
+    """Open a file for reading: WAV, FLAC, Ogg, MP3, AIFF and whatever else libsndfile reads.
+
+    Args:
+        path: the file.
+        downmix: let a file of several channels through, as their mean. Without it such a file is refused.
+
+    Raises:
+        AudioFileError: no such file, not audio, or cut off, where the header alone shows that.
+        InputError: several channels, without ``downmix``.
+    """
+    return AudioReader(path, downmix)
+
+
+class AudioReader:
+    """An open file; a context manager. Samples come as float32 mono in [−1, 1]. Not for two threads at once.
+
+    Attributes:
+        path: as it was given.
+        sample_rate: Hz.
+        channels: in the file; what is read is mono.
+        frames: samples a channel that the file says it has.
+        position: samples read so far.
+    """
+
+    def __init__(self, path: Path, downmix: bool = False) -> None:
+        self.path = os.fspath(path)
+        self._file = _open(self.path)
+        self.sample_rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        self.frames: int = self._file.frames
+        self.position = 0
+        self._ahead = np.zeros(0, np.float32)  # decoded, and not asked for yet
+        self._decoded, self._over, self._damage = 0, False, ""
+        try:
+            self._check(downmix)
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self, downmix: bool) -> None:
+        if self.channels != 1 and not downmix:
+            raise InputError(
+                f"{self.path} has {self.channels} channels; wanted 1: pass downmix=True (--downmix) to take their mean"
+            )
+        extent = sample_extent(self.path)
+        if extent is not None and extent.held < extent.wanted:
+            width = self.channels * _WIDTHS.get(self._file.subtype, 0)
+            ends = f"holds {extent.held} of its {extent.wanted} bytes of samples"
+            if width:
+                ends = f"ends at sample {self.frames} of {extent.wanted // width}"
+            raise AudioFileError(f"{self.path} is cut off: it {ends}; {_REMEDY}")
+        if self._file.format == "OGG" and ogg_is_cut(self.path):
+            raise AudioFileError(
+                f"{self.path} is cut off: it ends at sample {self.frames}, without a stream's last page; {_REMEDY}"
+            )
+
+    def read(self, samples: int) -> Pcm:
+        """The next samples, float32 ``[n]``: as many as were asked for, fewer at the end of what is there, then none.
+
+        Raises:
+            AudioFileError: the file is damaged here, or ends too early; the samples before that come out first.
+            InputError: ``samples`` is less than 1.
+        """
+        if samples < 1:
+            raise InputError(f"a block of {samples} samples was asked for; wanted at least 1")
+        parts, count = [self._ahead], len(self._ahead)
+        while count < samples and not self._over:
+            parts.append(self._decode())
+            count += len(parts[-1])
+        if self._damage and not count:
+            raise AudioFileError(
+                f"{self.path} is damaged after sample {self.position} of {self.frames}: {self._damage}; {_REMEDY}"
+            )
+        pcm = np.concatenate(parts)
+        pcm, self._ahead = pcm[:samples], pcm[samples:]
+        self.position += len(pcm)
+        return pcm
+
+    def _decode(self) -> Pcm:
+        """Always as many samples: mpg123 rounds an MP3's last bit by how its reads are cut, which must not show."""
+        try:
+            block = self._file.read(_STEP, dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, RuntimeError):  # what libsndfile says then names its inside, not the file's
+            self._over, self._damage = True, "it cannot be decoded there"
+            return np.zeros(0, np.float32)
+        self._decoded += len(block)
+        self._over = len(block) < _STEP
+        if self._over and self._decoded < self.frames:
+            self._damage = "it ends there"
+        return _mean(block)
+
+    def blocks(self, samples: int) -> Iterator[Pcm]:
+        """The rest of the file in blocks of ``samples``, float32 ``[n]``, the last one shorter. Raises as `read`."""
+        while len(block := self.read(samples)):
+            yield block
+
+    def close(self) -> None:
+        """Close the file. Again is harmless."""
+        self._file.close()
+
+    def __enter__(self) -> AudioReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open(path: str) -> Any:
+    try:
+        with open(path, "rb") as probe:
+            empty = not probe.read(1)
+    except OSError as error:
+        raise AudioFileError(f"cannot open {path}: {error.strerror or error}; check the name and the rights") from None
+    if empty:
+        raise AudioFileError(f"{path} is empty (0 bytes); wanted an audio file: copy it again")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
+        # TypeError: soundfile takes a name ending in .raw for headerless samples and asks for their rate.
+        reason = getattr(error, "error_string", None) or error
+        raise AudioFileError(
+            f"{path} is no audio file that can be read ({str(reason).rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
+            "or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
+        ) from None
+
+
+def _mean(block: npt.NDArray[np.float32]) -> Pcm:
+    """``[n, C]`` to ``[n]``: the channels added in order, in float64, so that the cut into blocks cannot show."""
+    if block.shape[1] == 1:
+        return np.ascontiguousarray(block[:, 0])
+    total = block[:, 0].astype(np.float64)
+    for channel in range(1, block.shape[1]):
+        total += block[:, channel]
+    mean: Pcm = (total / block.shape[1]).astype(np.float32)
+    return mean
+
+
+def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16", "FLOAT"] = "PCM_16") -> None:
+    """Write a mono WAV file; a file of that name is replaced at once when the new one is whole, and not before.
+
+    Args:
+        path: the file; its folder must exist.
+        pcm: ``[samples]``, float32 or float64 in [−1, 1], or int16.
+        sample_rate: Hz.
+        subtype: ``"PCM_16"``: rounded to ``1 / 32768``, the inverse of reading, and clipped beyond full scale;
+            ``"FLOAT"``: float32, as it is.
+
+    Raises:
+        InputError: bad samples, rate or subtype.
+        AudioFileError: the file cannot be written.
+    """
+    if subtype not in ("PCM_16", "FLOAT"):
+        raise InputError(f'subtype is {subtype!r}; wanted "PCM_16" or "FLOAT"')
+    rate = check_rate(sample_rate)
+    array = as_array(pcm, "samples")
+    samples: npt.NDArray[Any] = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
+    if subtype == "PCM_16":  # libsndfile would scale by 32767, and not give back what it read
+        samples = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
+    folder, name = os.path.split(os.fspath(path))
+    part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
+    try:
+        soundfile.write(part, samples, rate, subtype=subtype, format="WAV")
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        name = os.fspath(path)
+        raise AudioFileError(f"cannot write {name} ({error}); check its folder, its rights, the disk") from None
+    finally:
+        with suppress(OSError):
+            os.unlink(part)

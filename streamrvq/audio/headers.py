@@ -1,0 +1,112 @@
+"""What a file's header promises, held against what the file holds.
+
+libsndfile shortens a damaged file in silence, so this is arithmetic on the chunks themselves: where the samples begin,
+how many bytes the header says, how many are there. Formats that say so elsewhere (FLAC, MP3) are checked by reading.
+
+Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF, AU, and the last page of Ogg. Does not know: samples.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO, NamedTuple
+
+# Sizes that recorders write when they cannot know: a pipe has no way back to its header.
+_UNKNOWN = (0xFFFFFFFF, 0x7FFFFFFF, -1)
+_OGG_PAGE_MAX = 27 + 255 + 255 * 255
+
+
+class Extent(NamedTuple):
+    """Bytes of samples: ``wanted`` by the header, ``held`` by the file."""
+
+    wanted: int
+    held: int
+
+
+class _Chunks(NamedTuple):
+    """How a format writes its chunks: each is an identifier, a size, and so many bytes, padded to ``align``."""
+
+    first: int  #: offset of the first chunk
+    ident: int  #: bytes of an identifier
+    size: str  #: struct format of a size
+    counted: int  #: bytes of the chunk's own head that the size counts in
+    align: int
+    data: bytes  #: how the identifier of the chunk of samples begins
+    lead: int = 0  #: bytes of that chunk before its samples
+
+
+_RIFF = _Chunks(12, 4, "<I", 0, 2, b"data")
+_LAYOUTS = {
+    b"RIFF": _RIFF,
+    b"RF64": _RIFF,
+    b"BW64": _RIFF,
+    b"RIFX": _RIFF._replace(size=">I"),
+    b"FORM": _RIFF._replace(size=">I", data=b"SSND", lead=8),
+    b"riff": _Chunks(40, 16, "<q", 24, 8, b"data"),
+    b"caff": _Chunks(8, 4, ">q", 0, 1, b"data", lead=4),
+}
+
+
+def sample_extent(path: str | os.PathLike[str]) -> Extent | None:
+    """The bytes of samples that a file should hold and holds; None where its header does not say.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        total = os.fstat(file.fileno()).st_size
+        magic = file.read(4)
+        if magic == b".snd":
+            return _au_extent(file, total)
+        layout = _LAYOUTS.get(magic)
+        return None if layout is None else _chunk_extent(file, total, layout)
+
+
+def _chunk_extent(file: BinaryIO, total: int, layout: _Chunks) -> Extent | None:
+    head = layout.ident + struct.calcsize(layout.size)
+    at, long_size = layout.first, None
+    while at + head <= total:
+        file.seek(at)
+        ident = file.read(layout.ident)
+        (size,) = struct.unpack(layout.size, file.read(head - layout.ident))
+        at += head
+        if size != -1:  # CAF's "unknown", which must be the last chunk
+            size = max(0, size - layout.counted)
+        if ident == b"ds64" and size >= 16:  # RF64: the size that 32 bits cannot hold; 8 bytes of file size come first
+            (long_size,) = struct.unpack("<8xQ", file.read(16))
+        if ident.startswith(layout.data):
+            if size in _UNKNOWN:
+                size = long_size
+            return None if size is None else Extent(size - layout.lead, max(0, total - at - layout.lead))
+        at += max(0, size) + -size % layout.align
+    return None
+
+
+def _au_extent(file: BinaryIO, total: int) -> Extent | None:
+    head = file.read(8)
+    if len(head) < 8:
+        return None
+    offset, size = struct.unpack(">II", head)
+    return None if size in _UNKNOWN else Extent(size, total - offset)
+
+
+def ogg_is_cut(path: str | os.PathLike[str]) -> bool:
+    """True for an Ogg file that does not end with a whole page that is marked as the last of its stream.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        total = os.fstat(file.fileno()).st_size
+        if file.read(4) != b"OggS":
+            return False
+        file.seek(max(0, total - 2 * _OGG_PAGE_MAX))
+        end = file.read()
+    at = end.rfind(b"OggS")
+    page = end[at:]
+    if len(page) < 27 or len(page) < 27 + page[26]:
+        return True
+    length = 27 + page[26] + sum(page[27 : 27 + page[26]])
+    last = bool(page[5] & 4)
+    return len(page) < length or not last

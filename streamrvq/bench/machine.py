@@ -1,0 +1,62 @@
+"""What this machine can do, measured: float32 arithmetic and reading memory, on as many threads as the engine uses.
+
+Knows: two kernels of torch that come near the limits. Does not know: codecs. The peak is *what a library's matrix
+product reaches* on large squares, not a data sheet's figure: a kernel of ours may come above 100 %. The bandwidth is
+that of summing an array that no cache holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+#: Sides of the squares that are multiplied, and bytes of the array that is read: 8 times a large last-level cache.
+SIDES = (1024, 2048)
+READ_BYTES = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What a machine reaches.
+
+    Attributes:
+        threads: measured with.
+        gflops: 10⁹ float32 operations a second; a multiply-accumulate is two.
+        gbytes: 10⁹ bytes read a second.
+    """
+
+    threads: int
+    gflops: float
+    gbytes: float
+
+
+def measure_machine(threads: int, repeats: int = 5) -> Machine:
+    """Measure with ``threads`` threads of torch; the setting it had is put back. It takes a second or two."""
+    import torch  # only where it is needed: importing streamrvq must not load it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            gflops = 0.0
+            for side in SIDES:
+                a, b, c = torch.rand(side, side), torch.rand(side, side), torch.empty(side, side)
+                seconds = _best(lambda a=a, b=b, c=c: torch.mm(a, b, out=c), repeats)  # type: ignore[misc]
+                gflops = max(gflops, 2 * side**3 / seconds / 1e9)
+            array = torch.ones(READ_BYTES // 4)
+            gbytes = READ_BYTES / _best(array.sum, repeats) / 1e9
+    finally:
+        torch.set_num_threads(before)
+    return Machine(threads, gflops, gbytes)
+
+
+def _best(run: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of ``repeats`` runs, after one that counts not: what the machine can do, undisturbed."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)

@@ -1,0 +1,122 @@
+"""The time of one step, k hops of B streams, in the steady state.
+
+Knows: how to drive an engine as a pool does, with clocks far from either end of the signal, and what a step's
+arithmetic and weights amount to. Does not know: streams, framing, files; their cost is not in these figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import CodecConfig
+from ..engine.base import Engine
+from ..geometry import Direction, plan, quantizer_macs
+from .machine import Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """One cell of the table.
+
+    Attributes:
+        direction, hops, rows: what a step was: ``hops`` of each of ``rows`` streams.
+        steps: how many were timed.
+        p50_ms, p99_ms: of the step times; with fewer than 100 steps the latter is all but their maximum.
+        rtf: median step time ÷ audio time of the hops: below 1, all of these streams are live.
+        rtf_per_stream: ``rtf`` ÷ rows: what a second of one stream costs.
+        gflops: 10⁹ operations a second of what the network needs (a multiply-accumulate is two).
+        weights_gbytes: 10⁹ bytes a second of weights, each taken as read once a step.
+        peak_share, bandwidth_share: of the machine's measured limits, 0 to about 1.
+    """
+
+    direction: Direction
+    hops: int
+    rows: int
+    steps: int
+    p50_ms: float
+    p99_ms: float
+    rtf: float
+    rtf_per_stream: float
+    gflops: float
+    weights_gbytes: float
+    peak_share: float
+    bandwidth_share: float
+
+
+class Cell:
+    """Steps of one shape on one engine, timed when `run` is called."""
+
+    def __init__(self, engine: Engine, direction: Direction, hops: int, rows: int) -> None:
+        self.engine, self.direction, self.hops, self.rows = engine, direction, hops, rows
+        self.times: list[float] = []
+        self._states = engine.new_states(rows, direction)
+        random, config = np.random.default_rng(0), engine.config
+        self._inputs: npt.NDArray[Any]
+        if direction == "encode":
+            noise = 0.1 * random.standard_normal((rows, hops * config.hop_length))
+            self._inputs = noise.astype(np.float32)
+        else:
+            self._inputs = random.integers(0, config.codebook_size, (rows, config.n_codebooks, hops))
+        self._slots, self._length = np.arange(rows), np.full(rows, -1)
+        # Past every delay, so that no edge has to be masked.
+        self._clock = np.full(rows, 1 + plan(config, direction).delay)
+
+    def _step(self) -> None:
+        where = (self._states, self._slots, self._clock, self._length)
+        if self.direction == "encode":
+            self.engine.encode_step(self._inputs, *where, self.engine.config.n_codebooks)
+        else:
+            self.engine.decode_step(self._inputs, *where)
+        self._clock = self._clock + self.hops
+
+    def run(self, seconds: float) -> None:
+        """Steps for ``seconds`` of wall time, two at least, after one that is not counted: it warms the caches."""
+        self._step()
+        begun, count = time.perf_counter(), 0
+        while count < 2 or time.perf_counter() - begun < seconds:
+            start = time.perf_counter()
+            self._step()
+            self.times.append(time.perf_counter() - start)
+            count += 1
+
+
+def gflop_per_hop(config: CodecConfig, direction: Direction) -> float:
+    """10⁹ operations a hop: the convolutions, and in encoding the quantiser."""
+    macs = plan(config, direction).macs + (quantizer_macs(config) if direction == "encode" else 0)
+    return 2 * macs / 1e9
+
+
+def gbytes_per_step(config: CodecConfig, direction: Direction, itemsize: int) -> float:
+    """10⁹ bytes of weights that a step needs, whatever its hops and rows; in encoding the quantiser's too."""
+    numbers = plan(config, direction).weights
+    if direction == "encode":
+        numbers += config.n_codebooks * config.codebook_dim * (2 * config.latent_channels + config.codebook_size)
+    return numbers * itemsize / 1e9
+
+
+def summarise(cell: Cell, machine: Machine) -> Timed:
+    """The figures of a cell that has run."""
+    config = cell.engine.config
+    p50, p99 = (float(q) for q in np.quantile(cell.times, (0.5, 0.99)))
+    rtf = p50 * config.sample_rate / (cell.hops * config.hop_length)
+    gflops = gflop_per_hop(config, cell.direction) * cell.hops * cell.rows / p50
+    gbytes = gbytes_per_step(config, cell.direction, cell.engine.dtype.itemsize) / p50
+    return Timed(
+        direction=cell.direction,
+        hops=cell.hops,
+        rows=cell.rows,
+        steps=len(cell.times),
+        p50_ms=1e3 * p50,
+        p99_ms=1e3 * p99,
+        rtf=rtf,
+        rtf_per_stream=rtf / cell.rows,
+        gflops=gflops,
+        weights_gbytes=gbytes,
+        peak_share=gflops / machine.gflops,
+        bandwidth_share=gbytes / machine.gbytes,
+    )

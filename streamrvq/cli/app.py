@@ -1,0 +1,48 @@
+"""The list of commands. Knows: their names. What they do is in the files that they come from."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from . import bench, check, convert, decode, encode, info
+from .common import print_version
+
+app = typer.Typer(
+    name="streamrvq",
+    help="Live audio to discrete tokens and back, exactly.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def _quiet(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn an interrupt and a reader that went away into their exit codes, before typer has its own idea of them."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise typer.Exit(141) from None
+
+    return run
+
+
+for _command in (encode.encode, decode.decode, info.info, check.check, convert.convert, bench.bench):
+    app.command(_command.__name__)(_quiet(_command))

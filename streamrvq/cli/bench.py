@@ -1,0 +1,102 @@
+"""``streamrvq bench``: the figures of streamrvq.bench as a table or as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..bench import HOPS, ROWS, Report, Timed, run_bench
+from ..codec import Codec, load
+from ..config import DEFAULT_CODEC
+from .common import EngineOption, JsonOption, ThreadsOption, err, identity, numbers, out, print_json, title
+
+
+def bench(
+    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
+    hops: Annotated[str, typer.Option("--hops", help="Hops a step.")] = ",".join(map(str, HOPS)),
+    batch: Annotated[str, typer.Option("--batch", help="Streams a step.")] = ",".join(map(str, ROWS)),
+    decode: Annotated[bool, typer.Option("--decode/--no-decode", help="The decoder too.")] = False,
+    official: Annotated[
+        bool, typer.Option("--official/--no-official", help="The official model of this shape, offline, too.")
+    ] = True,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="Wall time for each line of the table; slow steps take longer.")
+    ] = 2.0,
+    rounds: Annotated[int, typer.Option("--rounds", help="Everything is measured so many times, in turn.")] = 3,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure a codec's streaming steps beside this machine's limits and the official model."""
+    steps, rows = numbers(hops, "--hops"), numbers(batch, "--batch")
+    opened = load(codec, engine, threads)
+    with nullcontext() if json else err().status("") as status:
+        report = run_bench(
+            opened, hops=steps, rows=rows, decode=decode, official=official, seconds=seconds, rounds=rounds,
+            progress=None if status is None else status.update,
+        )  # fmt: skip
+    if json:
+        print_json({**identity(opened), **_plain(report)})
+    else:
+        _print(opened, report)
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    plain = dataclasses.asdict(report)
+    for direction in ("encode", "decode"):
+        for row, timed in zip(plain[direction], getattr(report, direction), strict=True):
+            row["official_ratio"] = _ratio(report, timed)
+    return plain
+
+
+def _ratio(report: Report, timed: Timed) -> float | None:
+    """How many times as long the official model takes for a second of one stream."""
+    if report.official is None:
+        return None
+    rtf = report.official.rtf if timed.direction == "encode" else report.official.decode_rtf
+    return None if rtf is None else rtf / timed.rtf_per_stream
+
+
+def _print(codec: Codec, report: Report) -> None:
+    console, machine = out(), report.machine
+    console.print(f"{title(codec)} · {codec.engine}", style="bold", markup=False)
+    console.print(
+        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32 matrix product), "
+        f"{machine.gbytes:.1f} GB/s read", markup=False,
+    )  # fmt: skip
+    if report.official is None:
+        console.print(f"official model: skipped ({report.official_skipped})", markup=False)
+    else:
+        rtf, back = report.official.rtf, report.official.decode_rtf
+        decoding = "" if back is None else f", decoding {back:.3f}"
+        console.print(
+            f"official model, {report.official.name}, offline, {report.official.audio_seconds:.1f} s of audio: "
+            f"RTF encoding {rtf:.3f}{decoding}", markup=False,
+        )  # fmt: skip
+    for direction, rows in (("encode", report.encode), ("decode", report.decode)):
+        if rows:
+            console.print(_table(direction, rows, report))
+    console.print("RTF: median step time ÷ audio time of its hops; below 1, all its streams are live.", style="dim")
+
+
+def _table(direction: str, rows: Sequence[Timed], report: Report) -> Table:
+    heads = (
+        *("streams", "hops", "steps", "p50 ms", "p99 ms", "RTF", "RTF a stream"),
+        *("GFLOP/s", "of peak", "weights GB/s", "of read", "× official"),
+    )
+    table = Table(*heads, title=direction, title_justify="left")
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        ratio = _ratio(report, row)
+        table.add_row(
+            str(row.rows), str(row.hops), str(row.steps), f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.rtf:.3f}",
+            f"{row.rtf_per_stream:.3f}", f"{row.gflops:.1f}", f"{row.peak_share:.0%}", f"{row.weights_gbytes:.1f}",
+            f"{row.bandwidth_share:.0%}", "–" if ratio is None else f"{ratio:.2f}",
+        )  # fmt: skip
+    return table

@@ -1,0 +1,116 @@
+"""``streamrvq check``: the chunked-against-whole table of checking.py, for a codec and a file. Exit code 1: chunking
+shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from ..audio.files import open_audio
+from ..audio.pcm import Pcm
+from ..audio.rates import Resampler
+from ..checking import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
+from ..codec import Codec, load
+from ..compare import NEAR_TIE
+from ..errors import InputError
+from .common import EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
+
+
+def check(
+    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")],
+    file: Annotated[str, typer.Argument(help="An audio file; several channels are mixed down.")],
+    seconds: Annotated[float, typer.Option("--seconds", help="Of the file, from its start.")] = 10.0,
+    chunks: Annotated[
+        str, typer.Option("--chunks", help="Samples a chunk, with commas between; 'random' is one of them.")
+    ] = ",".join(map(str, SIZES)),
+    decode: Annotated[bool, typer.Option("--decode", help="Decode in chunks too.")] = False,
+    tail: Annotated[str, typer.Option("--tail", help="pad or valid.")] = "pad",
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Encode a file whole and in chunks of many sizes, and count the differences."""
+    sizes = _sizes(chunks)
+    if not seconds > 0:
+        raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
+    opened = load(codec, engine, threads)
+    opened.stream(tail=tail)  # refuses a bad tail before anything is computed
+    pcm = read_signal(file, opened.sample_rate, seconds)
+    with err().status("") as status:
+        rows = check_chunkings(opened, pcm, sizes, tail=tail, progress=status.update)
+        decoded: list[DecodeRow] = []
+        if decode:
+            status.update("decoding")
+            decoded = check_decoding(opened, opened.encode(pcm, tail=tail), FRAME_SIZES)
+    passed = all(row.passed for row in rows)
+    if json:
+        print_json({
+            **identity(opened), "file": file, "seconds": len(pcm) / opened.sample_rate, "near_tie": NEAR_TIE,
+            "passed": passed,
+            "rows": [_plain(row) for row in rows], "decode_rows": [dataclasses.asdict(row) for row in decoded],
+        })  # fmt: skip
+    else:
+        _print(opened, file, len(pcm) / opened.sample_rate, rows, decoded)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def read_signal(file: str, sample_rate: int, seconds: float) -> Pcm:
+    """The first ``seconds`` of a file, mixed down, at ``sample_rate``. Raises `AudioFileError`."""
+    with open_audio(file, downmix=True) as audio:
+        resampler = Resampler(audio.sample_rate, sample_rate)
+        pcm = audio.read(max(1, round(seconds * audio.sample_rate)))
+        return np.concatenate([resampler.push(pcm), resampler.flush()])
+
+
+def _sizes(chunks: str) -> list[Chunk]:
+    sizes: list[Chunk] = []
+    for part in (part.strip() for part in chunks.split(",")):
+        if part != "random" and not (part.isascii() and part.isdigit() and int(part)):
+            raise InputError(
+                f"--chunks has {part!r}; wanted whole numbers of at least 1, or 'random', with commas between"
+            )
+        sizes.append(part if part == "random" else int(part))
+    return sizes
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    plain = dataclasses.asdict(row)
+    return {**plain.pop("comparison"), **plain, "passed": row.passed}
+
+
+def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded: Sequence[DecodeRow]) -> None:
+    console = out()
+    console.print(f"{title(codec)} · {codec.engine} · {file}, {seconds:.2f} s", markup=False, style="bold")
+    table = Table("chunk", "pushes", "frames", "differing codes", "frames with one", "near-ties", "latent difference",
+                  "smallest margin", "widest gap", "")  # fmt: skip
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for row in rows:
+        found = row.comparison
+        differs = not found.equal
+        table.add_row(
+            str(row.chunks), str(row.pushes), str(found.frames), str(found.differing_codes),
+            str(found.differing_frames), str(found.near_ties), f"{row.latent_difference:.2g}",
+            f"{row.smallest_margin:.2g}" if row.smallest_margin is not None else "–",
+            f"{found.largest_gap:.2g}" if differs else "–",
+            "equal" if not differs else "near-ties" if row.passed else "[red]DIFFERENT[/]",
+        )  # fmt: skip
+    console.print(table)
+    if decoded:
+        table = Table("frames a chunk", "pushes", "samples", "largest sample difference", title="decoding")
+        for decoded_row in decoded:
+            table.add_row(
+                str(decoded_row.chunks),
+                str(decoded_row.pushes),
+                str(decoded_row.samples),
+                f"{decoded_row.difference:.2g}",
+            )
+        console.print(table)
+    console.print(f"A near-tie: in float64 the two codes' cosines lie within {NEAR_TIE:g}.", style="dim")

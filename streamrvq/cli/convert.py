@@ -1,0 +1,47 @@
+"""``streamrvq convert``: weights from one layout to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import WeightsError
+from ..weights import load_weights, save_weights
+from .common import JsonOption, note, out, print_json
+
+_LAYOUTS = ("streamrvq", "descript", "huggingface")
+
+
+def convert(
+    source: Annotated[
+        str, typer.Argument(help="A preset's name, a .safetensors or .pth file, or a Hugging Face DAC folder.")
+    ],
+    target: Annotated[Path, typer.Argument(help="A .safetensors or .pth file, or a folder.")],
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="streamrvq, descript or huggingface. Default: as the target's name says."),
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="float16 on disk, where no value changes by it.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write weights in another layout; the codec hash stays."""
+    if layout not in (None, *_LAYOUTS):
+        raise WeightsError(f"layout is {layout!r}; wanted one of {', '.join(_LAYOUTS)}")
+    weights = load_weights(source)
+    save_weights(weights, target, layout, half)  # type: ignore[arg-type]  # checked above
+    # Read again, so that a conversion is checked when it is made. Weight norm (.pth) may move a weight by one unit in
+    # the last place, and the hash with it: that is said, for tokens of one are not tokens of the other.
+    written = load_weights(target)
+    same = written.codec_hash == weights.codec_hash
+    if json:
+        print_json({
+            "source": source, "target": str(target), "codec": written.name, "codec_hash": written.codec_hash,
+            "source_codec_hash": weights.codec_hash, "trained": written.trained,
+            "status": "trained" if written.trained else "untrained",
+        })  # fmt: skip
+        return
+    out().print(f"{target}: {written.name}{'' if written.trained else ' (untrained)'}, codec {written.codec_hash[:12]}")
+    if not same:
+        note(f"the codec hash was {weights.codec_hash[:12]} before: this layout splits weights, which rounds some anew")

@@ -1,0 +1,121 @@
+"""``streamrvq decode``: token files to WAV; ``-``: JSON lines on stdin to raw samples on stdout.
+
+Knows: that tokens belong to one codec. Does not know: how audio is written (audio/files.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from ..audio.files import write_wav
+from ..codec import Codec, load
+from ..config import DEFAULT_CODEC
+from ..engine.base import Floats
+from ..errors import InputError, StreamRVQError, TokensError
+from ..tokens import TokenFile, read_tokens
+from .common import EngineOption, JsonOption, ThreadsOption, identity, note_untrained, out, print_json, title
+from .pipes import code_lines, sample_format, write_samples
+from .progress import AudioProgress
+
+#: Frames decoded at a time, some 0.7 s: the progress bar moves, and pipes get their samples soon.
+FRAMES = 64
+
+
+def decode(
+    tokens: Annotated[str, typer.Argument(help="A token file, or - for JSON lines on stdin.")],
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="A .wav name, or - for raw samples on stdout.")
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option("--codec", help="Default: the one that the tokens name; for - the default codec.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
+    format: Annotated[str, typer.Option("--format", help="Samples: s16le, or f32le (32-bit float).")] = "s16le",
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tokens back to audio: a .safetensors file to WAV, or JSON lines to raw samples."""
+    sample_format(format)
+    if tokens == "-":
+        if output not in (None, "-") or json:
+            raise InputError("- goes without --json and writes raw samples to stdout; leave -o out, or redirect")
+        _decode_stdin(load(codec or DEFAULT_CODEC, engine, threads), format, force)
+        return
+    if output is None:
+        raise InputError(f"no output was named; give -o {Path(tokens).stem}.wav, or -o - for raw samples on stdout")
+    if output == "-" and json:
+        raise InputError("-o - and --json both write to stdout; choose one")
+    file = read_tokens(tokens)
+    opened = _codec_of(file, tokens, codec, engine, threads, force)
+    if output == "-":
+        note_untrained(opened)
+        for part in _decode(opened, file):
+            write_samples(part, format)
+        return
+    with AudioProgress(1, show=not json) as progress:
+        progress.begin(Path(tokens).name, file.seconds)
+        parts = []
+        for part in _decode(opened, file):
+            parts.append(part)
+            progress.advance(len(part) / opened.sample_rate)
+        speed = progress.speed
+    pcm = np.concatenate(parts)
+    write_wav(output, pcm, opened.sample_rate, subtype="FLOAT" if format == "f32le" else "PCM_16")
+    seconds = len(pcm) / opened.sample_rate
+    if json:
+        print_json(
+            {
+                **identity(opened),
+                "tokens": tokens,
+                "audio": output,
+                "samples": len(pcm),
+                "seconds": seconds,
+                "speed": speed,
+            }
+        )
+    else:
+        out().print(f"{output}: {seconds:.1f} s decoded at {speed:.1f} s a second with {title(opened)}")
+
+
+def _codec_of(file: TokenFile, path: str, codec: str | None, engine: str, threads: int | None, force: bool) -> Codec:
+    """The codec to decode with: the one named, else the one that the tokens name; it must be the one that made them."""
+    try:
+        opened = load(codec or file.codec, engine, threads)
+    except StreamRVQError as error:
+        if codec is not None:
+            raise
+        raise TokensError(
+            f"{path} was encoded with {file.codec!r}, which cannot be had here: give it with --codec ({error})"
+        ) from None
+    if opened.codec_hash != file.codec_hash and not force:
+        raise TokensError(
+            f"{path} holds tokens of codec {file.codec!r} ({file.codec_hash[:12]}); this is {opened.name} "
+            f"({opened.codec_hash[:12]}): give the right one with --codec, or --force to decode all the same"
+        )
+    return opened
+
+
+def _decode(codec: Codec, file: TokenFile) -> Iterator[Floats]:
+    """The samples of a token file part by part, cut at the signal's own end."""
+    stream = codec.decoder_stream()
+    # Of another codec, forced: its own rate decides how many samples the signal has.
+    left = file.pcm_length if codec.codec_hash == file.codec_hash else file.codes.shape[1] * codec.hop_length
+    for start in range(0, file.codes.shape[1], FRAMES):
+        part = stream.push(file.codes[:, start : start + FRAMES])[:left]
+        left -= len(part)
+        yield part
+    yield stream.flush()[:left]
+
+
+def _decode_stdin(codec: Codec, format: str, force: bool) -> None:
+    stream = codec.decoder_stream()
+    note_untrained(codec)
+    for codes in code_lines(codec, force):
+        write_samples(stream.push(codes), format)
+    write_samples(stream.flush(), format)

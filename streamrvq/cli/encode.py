@@ -1,0 +1,180 @@
+"""``streamrvq encode``: audio files and folders to token files; ``-``: raw samples on stdin to JSON lines (pipes.py).
+
+Knows: which files there are, where their tokens go, and how to go on after a bad one. Does not know: formats of audio
+or tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..audio.files import open_audio
+from ..codec import Codec, load
+from ..config import DEFAULT_CODEC
+from ..errors import InputError, StreamRVQError, TokensError
+from ..tokens import TokenFile, read_tokens, write_tokens
+from .common import (
+    CodecOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    complain,
+    identity,
+    out,
+    print_json,
+    title,
+)
+from .pipes import encode_stdin
+from .progress import AudioProgress
+
+#: Samples read at a time: memory stays the same however long a file is.
+BLOCK = 1 << 16
+
+
+def encode(
+    sources: Annotated[list[str], typer.Argument(help="Audio files or folders, or - for raw samples on stdin.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="A folder, or for one file a .safetensors name. Default: beside the audio."
+        ),
+    ] = None,
+    codec: CodecOption = DEFAULT_CODEC,
+    n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
+    tail: Annotated[
+        str, typer.Option("--tail", help="pad: fill the last hop with zeros; valid: only what the bare samples give.")
+    ] = "pad",
+    downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of several channels.")] = False,
+    rate: Annotated[int | None, typer.Option("--rate", help="With -: samples a second. Default: the codec's.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="With -: s16le (default) or f32le, one channel.")
+    ] = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Audio to tokens: files or folders to .safetensors, or a pipe of raw samples to JSON lines."""
+    if "-" in sources:
+        if len(sources) > 1 or output is not None or downmix:
+            raise InputError(
+                "- goes alone, without -o and --downmix; it reads one channel and writes JSON lines to stdout"
+            )
+        encode_stdin(load(codec, engine, threads), rate, format or "s16le", n_quantizers, tail)
+        return
+    if rate is not None or format is not None:
+        raise InputError("--rate and --format go with -, raw samples on stdin; a file says its own")
+    jobs, failures = _plan(sources, output)
+    opened = load(codec, engine, threads)
+    opened.stream(n_quantizers=n_quantizers, tail=tail)  # a bad setting is no fault of each file
+    done: list[dict[str, Any]] = []
+    for failure in failures:
+        complain(failure["error"])
+    with AudioProgress(len(jobs), show=not json) as progress:
+        for job in jobs:
+            try:
+                tokens = _encode_file(opened, job, n_quantizers, tail, downmix, progress)
+            except (StreamRVQError, OSError) as error:
+                failures.append({"source": str(job.source), "error": str(error)})
+                progress.print_error(error)
+                continue
+            done.append({
+                "source": str(job.source), "tokens": str(job.target), "frames": tokens.codes.shape[1],
+                "n_quantizers": tokens.codes.shape[0], "seconds": tokens.seconds, "source_rate": tokens.source_rate,
+            })  # fmt: skip
+        speed = progress.speed
+    if json:
+        print_json({**identity(opened), "speed": speed, "files": done, "failed": failures})
+    elif done or len(failures) > 1:
+        seconds = sum(item["seconds"] for item in done)
+        rest = f", {len(failures)} failed" if failures else ""
+        out().print(f"{len(done)} encoded{rest}: {seconds:.1f} s of audio at {speed:.1f} s a second, {title(opened)}")
+    if failures:
+        raise typer.Exit(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    source: Path
+    target: Path
+
+
+def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dict[str, str]]]:
+    """What is to be encoded to where, and what cannot be: two files with one target, a target that is not ours."""
+    single = output is not None and output.suffix == ".safetensors"
+    if single and (len(sources) > 1 or Path(sources[0]).is_dir()):
+        raise InputError(f"-o {output} is one file; wanted a folder for several sources")
+    taken: dict[Path, Path] = {}
+    jobs, failures = [], []
+    for source, under in _walk(sources):
+        target = source.with_suffix(".safetensors") if output is None else output / under.with_suffix(".safetensors")
+        if single and output is not None:
+            target = output
+        other = taken.setdefault(target, source)
+        if other is not source:
+            error = f"{source} and {other} would both be written to {target}; rename one, or give each a folder with -o"
+        elif target.exists() and not _is_ours(target):
+            error = f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
+        else:
+            jobs.append(_Job(source, target))
+            continue
+        failures.append({"source": str(source), "error": error})
+    return jobs, failures
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        read_tokens(path)
+    except TokensError:
+        return False
+    return True
+
+
+def _walk(sources: list[str]) -> list[tuple[Path, Path]]:
+    """Every audio file, with the part of its path that is kept under -o."""
+    found: list[tuple[Path, Path]] = []
+    for text in sources:
+        source = Path(text)
+        if not source.is_dir():
+            found.append((source, Path(source.name)))
+            continue
+        inside = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in _suffixes() and path.is_file()]
+        if not inside:
+            raise InputError(
+                f"{source} holds no audio files; wanted .wav, .flac, .ogg, .mp3 or the like somewhere in it"
+            )
+        found += [(path, path.relative_to(source)) for path in inside]
+    return found
+
+
+def _suffixes() -> set[str]:
+    """The endings of what libsndfile reads. Headerless .raw says no rate, and so is not among them."""
+    import soundfile
+
+    known = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
+    return known | {".aif", ".aifc", ".oga", ".opus", ".snd"}
+
+
+def _encode_file(
+    codec: Codec, job: _Job, n_quantizers: int | None, tail: str, downmix: bool, progress: AudioProgress
+) -> TokenFile:
+    with open_audio(job.source, downmix=downmix) as audio:
+        progress.begin(job.source.name, audio.frames / audio.sample_rate)
+        stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=n_quantizers, tail=tail)
+        parts = []
+        for block in audio.blocks(BLOCK):
+            parts.append(stream.push(block).astype(np.uint16))
+            progress.advance(len(block) / audio.sample_rate)
+        parts.append(stream.flush().astype(np.uint16))
+    tokens = TokenFile(
+        codes=np.concatenate(parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
+        sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=audio.sample_rate,
+        num_samples=stream.samples_received, tail=tail,
+    )  # fmt: skip
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    write_tokens(job.target, tokens)
+    return tokens

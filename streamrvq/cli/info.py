@@ -1,0 +1,91 @@
+"""``streamrvq info``: everything about a codec that follows from its weights and its numbers. Nothing is run."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..bench.steps import gflop_per_hop
+from ..codec import Codec, load
+from ..config import DEFAULT_CODEC
+from ..geometry import decoder_plan, encoder_plan, tensor_shapes
+from .common import EngineOption, JsonOption, ThreadsOption, identity, out, print_json, title
+
+
+def info(
+    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say everything about a codec: rates, delays, state, cost."""
+    opened = load(codec, engine, threads)
+    facts = codec_facts(opened)
+    if json:
+        print_json(facts)
+        return
+    table = Table("", "", title=title(opened), show_header=False, title_style="bold", title_justify="left")
+    for name, value in _lines(facts):
+        table.add_row(name, value)
+    out().print(table)
+
+
+def codec_facts(codec: Codec) -> dict[str, Any]:
+    """A codec's numbers under plain names; the unit is in the name where one is needed."""
+    config, encoder, decoder = codec.config, encoder_plan(codec.config), decoder_plan(codec.config)
+    kib = codec.dtype.itemsize / 1024
+    shapes = tensor_shapes(config)
+    low, high = encoder.receptive_field
+    return {
+        **identity(codec),
+        "frame_rate": codec.frame_rate,
+        "n_codebooks": codec.n_codebooks,
+        "codebook_size": config.codebook_size,
+        "codebook_dim": config.codebook_dim,
+        "latent_dim": config.latent_dim,
+        "bitrate": codec.bitrate,
+        "causal": config.causal,
+        "delay_frames": codec.delay_frames,
+        "delay_ms": 1e3 * codec.delay_frames / codec.frame_rate,
+        "lookahead_samples": codec.lookahead_samples,
+        "lookahead_ms": 1e3 * codec.lookahead_samples / codec.sample_rate,
+        "receptive_field": [low, high],
+        "decoder_delay_samples": codec.decoder_delay_samples,
+        "decoder_delay_ms": 1e3 * codec.decoder_delay_samples / codec.sample_rate,
+        "encoder_state_kib": encoder.state_size * kib,
+        "decoder_state_kib": decoder.state_size * kib,
+        "encoder_gflop_per_second": gflop_per_hop(config, "encode") * codec.frame_rate,
+        "decoder_gflop_per_second": gflop_per_hop(config, "decode") * codec.frame_rate,
+        "encoder_parameters": _count(shapes, "encoder."),
+        "quantizer_parameters": _count(shapes, "quantizer."),
+        "decoder_parameters": _count(shapes, "decoder."),
+    }
+
+
+def _count(shapes: dict[str, tuple[int, ...]], prefix: str) -> int:
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefix))
+
+
+def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
+    low, high = f["receptive_field"]
+    parts = ("encoder", "quantizer", "decoder")
+    return [
+        ("weights", f["status"] if f["trained"] else "untrained: its codes are exact, but mean nothing"),
+        ("codec hash", f["codec_hash"]),
+        ("sample rate", f"{f['sample_rate']} Hz"),
+        ("hop", f"{f['hop_length']} samples, {f['frame_rate']:.3f} frames a second"),
+        ("codebooks", f"{f['n_codebooks']} × {f['codebook_size']} entries × {f['codebook_dim']} dimensions"),
+        ("bitrate", f"{f['bitrate'] / 1000:.3f} kbit/s"),
+        ("padding", "causal" if f["causal"] else "symmetric"),
+        ("encoder delay", f"{f['delay_frames']} frames, {f['delay_ms']:.1f} ms"),
+        ("lookahead", f"{f['lookahead_samples']} samples, {f['lookahead_ms']:.1f} ms beyond the frame's own hop"),
+        ("receptive field", f"frame t sees samples {f['hop_length']}t {low:+d} … {f['hop_length']}t {high:+d}"),
+        ("decoder delay", f"{f['decoder_delay_samples']} samples, {f['decoder_delay_ms']:.1f} ms"),
+        ("state a stream", f"encoder {f['encoder_state_kib']:.0f} KiB, decoder {f['decoder_state_kib']:.0f} KiB"),
+        ("GFLOP a second", ", ".join(f"{p} {f[f'{p}_gflop_per_second']:.1f}" for p in ("encoder", "decoder"))),
+        ("parameters", ", ".join(f"{p} {f[f'{p}_parameters'] / 1e6:.2f} M" for p in parts)),
+        ("engine", f["engine"]),
+    ]  # fmt: skip

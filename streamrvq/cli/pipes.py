@@ -1,0 +1,122 @@
+"""Pipes: raw samples on stdin to JSON lines on stdout, and back.
+
+Knows: bytes, lines, and when to flush. A line is ``{"index", "time", "codes"}``: the index of its first frame, the
+time of that frame's first sample in seconds, codes ``[K][n]``. The first line also names the codec, so that the way
+back can refuse another one's. Lines of an untrained codec say ``"status": "untrained"``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import Any, cast
+
+import numpy as np
+
+from ..codec import Codec
+from ..engine.base import Codes
+from ..errors import InputError, TokensError
+from .common import note_untrained
+
+#: Bytes a read asks for at most; it returns with less as soon as there is any.
+READ = 1 << 16
+#: Bytes a line may have: 10 minutes of frames are less.
+LINE = 16 << 20
+
+_FORMATS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
+
+
+def sample_format(name: str) -> np.dtype[Any]:
+    """The dtype of ``s16le`` or ``f32le``; `InputError` for another."""
+    if name not in _FORMATS:
+        raise InputError(f"format is {name!r}; wanted s16le or f32le, raw samples of one channel")
+    return _FORMATS[name]
+
+
+def encode_stdin(codec: Codec, rate: int | None, format: str, n_quantizers: int | None, tail: str) -> None:
+    """Encode stdin to its end; each line goes out as soon as its frames are there.
+
+    Raises:
+        InputError: bad samples, or bytes left over that are no whole sample; what came before is encoded all the same.
+    """
+    dtype = sample_format(format)
+    stream = codec.stream(sample_rate=rate, n_quantizers=n_quantizers, tail=tail)
+    note_untrained(codec)
+    stdin, rest, index = cast(BufferedReader, sys.stdin.buffer), b"", 0
+    about: dict[str, Any] = {
+        "codec": codec.name, "codec_hash": codec.codec_hash, "sample_rate": codec.sample_rate,
+        "hop_length": codec.hop_length, "source_rate": stream.sample_rate,
+    }  # fmt: skip
+
+    def write(codes: Codes) -> None:
+        nonlocal index, about
+        if not codes.shape[1]:
+            return
+        line = {"index": index, "time": index * codec.hop_length / codec.sample_rate, "codes": codes.tolist(), **about}
+        if not codec.trained:
+            line["status"] = "untrained"
+        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+        sys.stdout.flush()  # the reader is live too
+        index += codes.shape[1]
+        about = {}
+
+    while data := stdin.read1(READ):
+        data = rest + data
+        whole = len(data) - len(data) % dtype.itemsize
+        rest = data[whole:]
+        write(stream.push(np.frombuffer(data[:whole], dtype).astype(dtype.newbyteorder("="), copy=False)))
+    write(stream.flush())
+    if rest:
+        raise InputError(
+            f"the stream ended with {len(rest)} bytes of a sample of {dtype.itemsize}, after {stream.samples_received} "
+            f"whole samples; wanted {format}: check --format, or whether it was cut off"
+        )
+
+
+def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:
+    """The codes ``[K, n]`` of each line on stdin.
+
+    Raises:
+        TokensError: a line that is not one of ours, frames missing before it, or another codec's (unless ``force``).
+    """
+    expected, number = 0, 0
+    while line := sys.stdin.buffer.readline(LINE):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            index, listed = item["index"], item["codes"]
+            codes = np.array(listed)
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+            raise TokensError(
+                f'line {number} on stdin is not {{"index", "time", "codes"}} ({type(error).__name__}: {error}); '
+                "wanted what `streamrvq encode -` writes"
+            ) from None
+        if codes.ndim != 2 or codes.dtype.kind not in "iu":
+            raise TokensError(
+                f"line {number} on stdin has codes {codes.dtype} {list(codes.shape)}; wanted whole numbers [K][n]"
+            )
+        if index != expected:
+            raise TokensError(
+                f"line {number} on stdin begins at frame {index!r}; wanted {expected}: lines are missing or mixed up"
+            )
+        came = item.get("codec_hash", codec.codec_hash)
+        if came != codec.codec_hash and not force:
+            raise TokensError(
+                f"the lines on stdin are of codec {item.get('codec')!r} ({str(came)[:12]}); this is {codec.name} "
+                f"({codec.codec_hash[:12]}): give --codec, or --force to decode all the same"
+            )
+        expected += codes.shape[1]
+        yield codes.astype(np.int64)
+
+
+def write_samples(pcm: Any, format: str) -> None:
+    """Samples in [−1, 1] to stdout as raw bytes, at once; s16le is rounded and clipped."""
+    dtype = sample_format(format)
+    if dtype.kind == "i":
+        pcm = np.clip(np.rint(np.asarray(pcm, np.float64) * 32768), -32768, 32767)
+    sys.stdout.buffer.write(np.asarray(pcm).astype(dtype).tobytes())
+    sys.stdout.buffer.flush()

@@ -1,0 +1,246 @@
+"""Codec: the front door. Load one, encode, decode, open streams, save.
+
+Knows: how weights and an engine make a codec, and that offline is one large push. Does not know: files of audio,
+    asyncio.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from . import geometry
+from .audio.pcm import Pcm, as_array, as_pcm
+from .audio.rates import Resampler
+from .config import DEFAULT_CODEC, CodecConfig
+from .engine import Engine, make_engine
+from .engine.base import Codes, Floats
+from .lockstep import Lockstep
+from .snapshot import Snapshot
+from .stream import DecoderStream, EncoderStream, check_codes, check_levels
+from .timeline import check_tail
+from .weights import Weights, load_weights, save_weights
+from .weights.load import Layout
+
+
+def load(
+    source: str | os.PathLike[str] = DEFAULT_CODEC,
+    engine: str = "auto",
+    threads: int | None = None,
+    dtype: str = "float32",
+) -> Codec:
+    """Load a codec.
+
+    Args:
+        source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
+            or a folder in Hugging Face's DAC layout.
+        engine: ``"auto"``, ``"torch"``.
+        threads: cores to compute on; None: the engine's choice. The torch engine sets it for the whole process.
+        dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
+
+    Raises:
+        WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
+        EngineError: an engine or dtype that cannot be had.
+    """
+    return Codec(load_weights(source), engine=engine, threads=threads, dtype=dtype)
+
+
+class Codec:
+    """Weights on an engine. Immutable; any number of streams may be open at once."""
+
+    def __init__(
+        self, weights: Weights, *, engine: str = "auto", threads: int | None = None, dtype: str = "float32"
+    ) -> None:
+        self.weights = weights
+        self._engine: Engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)
+
+    def __repr__(self) -> str:
+        trained = "" if self.trained else ", untrained"
+        return f"<Codec {self.name}: {self.sample_rate} Hz, {self.n_codebooks} codebooks, {self.engine}{trained}>"
+
+    @property
+    def config(self) -> CodecConfig:
+        return self.weights.config
+
+    @property
+    def name(self) -> str:
+        """What it was loaded as."""
+        return self.weights.name
+
+    @property
+    def trained(self) -> bool:
+        """False for seeded weights: their tokens are exact, but mean nothing."""
+        return self.weights.trained
+
+    @property
+    def codec_hash(self) -> str:
+        """SHA-256 over the config and the folded weights; tokens of equal hashes may be mixed."""
+        return self.weights.codec_hash
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a frame."""
+        return self.config.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def n_codebooks(self) -> int:
+        return self.config.n_codebooks
+
+    @property
+    def bitrate(self) -> float:
+        """bit/s of all codebooks, ``log2(codebook_size)`` bits a code."""
+        return float(self.frame_rate * self.n_codebooks * np.log2(self.config.codebook_size))
+
+    @property
+    def engine(self) -> str:
+        """What computes, in one line."""
+        return self._engine.description
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the arithmetic, the latents and the decoded samples."""
+        return self._engine.dtype
+
+    @property
+    def delay_frames(self) -> int:
+        """Frame t leaves with hop ``t + delay_frames``: 0 for causal weights, 8 for symmetric DAC."""
+        return geometry.encoder_plan(self.config).delay
+
+    @property
+    def lookahead_samples(self) -> int:
+        """Samples that a frame needs beyond the end of its own hop (`geometry.lookahead_samples`)."""
+        return geometry.lookahead_samples(self.config)
+
+    @property
+    def decoder_delay_samples(self) -> int:
+        """Samples that a decoder stream holds back."""
+        return geometry.decoder_plan(self.config).delay
+
+    @cached_property
+    def codebooks(self) -> list[Floats]:
+        """The entries of each level, float32 ``[codebook_size, codebook_dim]``."""
+        return [self.weights.tensors[f"quantizer.quantizers.{i}.codebook.weight"] for i in range(self.n_codebooks)]
+
+    # -------------------------------------------------------------- offline
+
+    @overload
+    def encode(
+        self, pcm: Any, sample_rate: int | None = ..., n_quantizers: int | None = ..., tail: str = ...,
+        return_latents: Literal[False] = ...,
+    ) -> Codes: ...  # fmt: skip
+
+    @overload
+    def encode(
+        self, pcm: Any, sample_rate: int | None = ..., n_quantizers: int | None = ..., tail: str = ..., *,
+        return_latents: Literal[True],
+    ) -> tuple[Codes, Floats]: ...  # fmt: skip
+
+    def encode(
+        self,
+        pcm: Any,
+        sample_rate: int | None = None,
+        n_quantizers: int | None = None,
+        tail: str = "pad",
+        return_latents: bool = False,
+    ) -> Codes | tuple[Codes, Floats]:
+        """Encode whole signals: a fresh stream's push and flush.
+
+        Args:
+            pcm: ``[samples]`` or ``[B, samples]``, float32 in [−1, 1] or int16.
+            sample_rate: of ``pcm``, Hz; None: the codec's.
+            n_quantizers: levels; None: all.
+            tail: ``"pad"`` fills the last hop with zeros, ``"valid"`` gives the frames of the bare samples (each
+                layer floors).
+            return_latents: give the quantisers' inputs too, ``[(B,) K · codebook_dim, T]``.
+
+        Returns:
+            int64 ``[K, T]`` or ``[B, K, T]``; with ``return_latents`` a pair.
+
+        Raises:
+            InputError: bad samples or settings.
+        """
+        single = as_array(pcm, "samples").ndim != 2
+        rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
+        levels = check_levels(n_quantizers, self.n_codebooks)
+        rows = self._to_model_rate(rows, sample_rate)
+        run = Lockstep(self._engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
+        parts = run.push(rows), run.finish()
+        codes = np.concatenate([part[0] for part in parts], axis=-1)
+        if not return_latents:
+            return codes[0] if single else codes
+        latents = np.concatenate([part[1] for part in parts if part[1] is not None], axis=-1)
+        return (codes[0], latents[0]) if single else (codes, latents)
+
+    def _to_model_rate(self, rows: Pcm, sample_rate: int | None) -> Pcm:
+        if sample_rate is None or sample_rate == self.sample_rate:
+            return rows
+        moved = []
+        for row in rows:
+            resampler = Resampler(sample_rate, self.sample_rate)
+            moved.append(np.concatenate([resampler.push(row), resampler.flush()]))
+        return np.stack(moved) if moved else np.zeros((0, 0), np.float32)
+
+    def decode(self, codes: Any) -> Floats:
+        """Decode whole signals.
+
+        Args:
+            codes: integers ``[K, T]`` or ``[B, K, T]``, K from 1 to ``n_codebooks``; missing levels add nothing.
+
+        Returns:
+            pcm ``[samples]`` or ``[B, samples]``, T · hop samples (a few fewer where a released DAC decoder has odd
+            strides).
+
+        Raises:
+            InputError: codes of a wrong shape, type or range.
+        """
+        single = as_array(codes, "codes").ndim != 3
+        full = check_codes(codes, self._engine, 2 if single else 3)
+        full = full[None] if single else full
+        run = Lockstep(self._engine, "decode", full.shape[0], self.n_codebooks)
+        pcm = np.concatenate([run.push(full)[0], run.finish()[0]], axis=-1)
+        return pcm[0] if single else pcm
+
+    # -------------------------------------------------------------- streams
+
+    def stream(
+        self,
+        sample_rate: int | None = None,
+        n_quantizers: int | None = None,
+        tail: str = "pad",
+        snapshot: Snapshot | None = None,
+    ) -> EncoderStream:
+        """Open a live stream; see `encode` for the arguments. ``snapshot`` takes up a parked one, and goes alone.
+
+        Raises:
+            InputError, SnapshotError: bad settings, or a snapshot that is not of this codec.
+        """
+        return EncoderStream(
+            self._engine,
+            self.codec_hash,
+            sample_rate=sample_rate,
+            n_quantizers=n_quantizers,
+            tail=tail,
+            snapshot=snapshot,
+        )
+
+    def decoder_stream(self, snapshot: Snapshot | None = None) -> DecoderStream:
+        """Open a live stream back to samples, or take up a parked one."""
+        return DecoderStream(self._engine, self.codec_hash, snapshot=snapshot)
+
+    def save(self, path: str | os.PathLike[str], layout: Layout | None = None) -> None:
+        """Write the weights: ``.safetensors`` (ours), ``.pth`` (descript's) or a folder (Hugging Face's); see
+        `save_weights`."""
+        save_weights(self.weights, path, layout)

@@ -1,0 +1,123 @@
+"""The engine contract: the one seam between who schedules and who computes.
+
+Knows: what a step takes and gives, and the checks that every engine makes before it touches state. Does not know:
+streams, queues or files; an engine sees slots, clocks and lengths and nothing else.
+
+A step moves B rows by the same k ≥ 1 hops. Row b is the stream in slot ``slots[b]``, whose hop counter stands at
+``clock[b]`` and whose signal has ``length[b]`` inputs in all (samples when encoding, frames when decoding), −1 while
+that is not known. Rows may be of any age. Only the named slots change, and none does if the step raises. The engine
+returns all k hops:
+which outputs are the stream's own is the caller's affair (timeline.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import CodecConfig
+from ..errors import InputError, SnapshotError
+from ..geometry import Direction, Plan
+
+Codes = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[Any]  #: float32 or float64, as the engine's dtype says
+
+
+class States(Protocol):
+    """The tails of ``slots`` streams of one direction, kept where and how the engine likes."""
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+
+class Engine(Protocol):
+    """Computes steps. All arrays are numpy's; the slots of a fresh `States` are fresh streams."""
+
+    @property
+    def name(self) -> str:
+        """``"torch"`` or ``"native"``."""
+
+    @property
+    def description(self) -> str:
+        """One line for people: name, dtype, threads."""
+
+    @property
+    def config(self) -> CodecConfig: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64: of the state, the latents and the decoded pcm."""
+
+    @property
+    def threads(self) -> int:
+        """Cores that a step computes on."""
+
+    def new_states(self, slots: int, direction: Direction) -> Any:
+        """State for ``slots`` fresh streams."""
+
+    def encode_step(
+        self, pcm: Floats, states: Any, slots: Ints, clock: Ints, length: Ints, levels: int, latents: bool = False
+    ) -> tuple[Codes, Floats | None]:
+        """pcm ``[B, k · hop]`` → codes ``[B, levels, k]`` and, if asked for, the quantisers' latents
+        ``[B, levels · codebook_dim, k]``."""
+
+    def decode_step(self, codes: Codes, states: Any, slots: Ints, clock: Ints, length: Ints) -> Floats:
+        """codes ``[B, K ≤ n_codebooks, k]``, −1 where a level is missing → pcm ``[B, k · hop]``."""
+
+    def reset(self, states: Any, slots: Ints) -> None:
+        """Make the named slots fresh."""
+
+    def export_state(self, states: Any, slot: int) -> list[Floats]:
+        """The canonical state: a ``[rows, channels]`` array for each of `Plan.tails`, oldest row first."""
+
+    def import_state(self, states: Any, slot: int, tails: Sequence[Floats]) -> None:
+        """The inverse of `export_state`; every array is checked before the slot is touched (`check_tails`)."""
+
+
+def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints, length: Ints) -> int:
+    """Check a step's arguments against each other and return k.
+
+    Raises:
+        InputError: no whole hop, other row counts, a slot out of range or named twice, a negative clock.
+    """
+    rows, unit = data.shape[0], states.plan.unit_in
+    inputs: int = data.shape[-1]
+    if inputs < unit or inputs % unit:
+        raise InputError(f"a step got {inputs} inputs a row; wanted a positive multiple of {unit}")
+    for name, values in (("slots", slots), ("clock", clock), ("length", length)):
+        if np.shape(values) != (rows,):
+            raise InputError(f"{name} has shape {list(np.shape(values))}; wanted [{rows}], one for each row")
+    if len({int(s) for s in slots}) != rows:
+        raise InputError(f"slots are {[int(s) for s in slots]}; wanted every slot at most once in a step")
+    if rows and not (int(np.min(slots)) >= 0 and int(np.max(slots)) < states.slots):
+        raise InputError(f"slots are {[int(s) for s in slots]}; wanted slots from 0 to {states.slots - 1}")
+    if rows and int(np.min(clock)) < 0:
+        raise InputError(f"clock has {int(np.min(clock))}; wanted hops since the start, so at least 0")
+    return inputs // unit
+
+
+def check_tails(plan: Plan, tails: Sequence[Floats], dtype: np.dtype[Any]) -> None:
+    """Refuse tails that are not a state of this plan and dtype.
+
+    Raises:
+        SnapshotError: another number of tails, a wrong shape or dtype, or a number that is not finite.
+    """
+    if len(tails) != len(plan.tails):
+        raise SnapshotError(f"the state has {len(tails)} tails; this codec's {plan.direction}r keeps {len(plan.tails)}")
+    for i, (tail, wanted) in enumerate(zip(tails, plan.tails, strict=True)):
+        if tail.shape != wanted or tail.dtype != dtype:
+            raise SnapshotError(
+                f"tail {i} is {tail.dtype} {list(tail.shape)}; "
+                f"this codec's {plan.direction}r keeps {dtype} {list(wanted)}"
+            )
+        if not np.isfinite(tail).all():
+            raise SnapshotError(
+                f"tail {i} holds numbers that are not finite; the snapshot is damaged: start a new stream"
+            )

@@ -1,0 +1,250 @@
+"""From a live source to a queue of codes: the asyncio shell around one stream.
+
+    async with streamrvq.tokenize(streamrvq.File("talk.flac"), codec) as tokens:
+        async for item in tokens: ...      # Frames or Gap; or await tokens.queue.get() until it is END
+
+One task pulls blocks from the source and puts items on the queue; one worker thread computes, the loop never.
+
+Knows: tasks, the queue, who must be closed. Does not know: hops, delays, files, sound devices; gaps are segments.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, SourceError, StreamClosedError
+from .items import END, End, Frames, Gap
+from .segments import Segments
+from .stats import Meter, TokenStats
+from .worker import Worker, outlast
+
+if TYPE_CHECKING:
+    from ..codec import Codec
+
+# The most audio that one call into the worker gets, in seconds: a cancellation has to wait for the call in flight.
+_PIECE_SECONDS = 0.25
+
+
+def tokenize(
+    source: AsyncIterable[Any], codec: Codec, queue_size: int = 64, sample_rate: int | None = None,
+    n_quantizers: int | None = None, tail: str = "pad",
+) -> Tokens:  # fmt: skip
+    """Encode a live source. The codes of all `Frames`, one after the other, are ``codec.encode`` of all its samples.
+
+    Args:
+        source: `File`, or any async iterable of blocks (arrays ``[n]`` of any sizes, float32 in [−1, 1] or int16) and
+            `Gap` marks. Up to one second of loss is filled with zeros; a longer one ends the stream and begins another
+            (the index counts on, `Frames.time` tells the truth). The `Gap` comes out too: if filled, as soon as it is
+            known, so perhaps before earlier frames that the codec still owes; if not, between its two streams.
+        codec: from `streamrvq.load`.
+        queue_size: items on the queue. While it is full encoding waits, and the source with it; no code is dropped.
+        sample_rate: of the source, Hz; None: the source's ``sample_rate`` attribute, or the codec's own rate.
+        n_quantizers, tail: as in ``codec.stream``.
+
+    Returns:
+        `Tokens`, an async context manager; errors of the settings are raised on entering it.
+    """
+    return Tokens(source, codec, queue_size, sample_rate, n_quantizers, tail)
+
+
+class Tokens:
+    """Codes as they come: an async context manager, and within it an async iterator over `Frames` and `Gap`.
+
+    A bad block or an exception in the source ends the tokens: what had been received is encoded to its end first, then
+    `END` comes, and the exception is raised once: by ``async for`` after the items that preceded it, or, for who reads
+    the queue, at the end of ``async with``. An exception in the codec does the same, but for the encoding.
+
+    Leaving stops the work at once. What is on the queue stays there if there is room for `END` behind it; else it is
+    discarded. No task, thread or file is left; the source's iterator is closed (``aclose``).
+
+    Attributes:
+        queue: bounded ``asyncio.Queue`` of `Frames` | `Gap`, ended by one `END`.
+        sample_rate: of the source, Hz; set on entering.
+    """
+
+    def __init__(
+        self, source: AsyncIterable[Any], codec: Codec, queue_size: int, sample_rate: int | None,
+        n_quantizers: int | None, tail: str,
+    ) -> None:  # fmt: skip
+        if queue_size < 1:  # asyncio would take it for "no bound"
+            raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
+        if not hasattr(source, "__aiter__"):
+            came = type(source).__name__
+            raise SourceError(f"the source is a {came}; wanted an async iterable of blocks such as streamrvq.File")
+        self.queue: asyncio.Queue[Frames | Gap | End] = asyncio.Queue(queue_size)
+        self._source, self._codec, self._settings = source, codec, (n_quantizers, tail)
+        self.sample_rate, self._asked_rate = 0, sample_rate
+        self._meter = Meter()
+        self._error: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._leaving = False
+
+    def stats(self) -> TokenStats:
+        """The figures so far. From the event loop only."""
+        return self._meter.stats()
+
+    async def __aenter__(self) -> Tokens:
+        if self._task is not None:
+            raise StreamClosedError("these tokens were entered before; call tokenize again for another run")
+        stated, asked = getattr(self._source, "sample_rate", None), self._asked_rate
+        if stated is not None and asked is not None and stated != asked:
+            raise InputError(f"sample_rate is {asked}, but the source says {stated}; leave sample_rate out")
+        rates = [rate for rate in (asked, stated, self._codec.sample_rate) if rate is not None]
+        self._worker = Worker("streamrvq-tokens")
+        try:
+            self._segments = await self._worker.run(Segments, self._codec, rates[0], *self._settings)
+            blocks = self._source.__aiter__()
+        except BaseException:
+            await self._worker.close()
+            raise
+        self.sample_rate = self._segments.sample_rate
+        self._task = asyncio.create_task(self._pump(blocks), name="streamrvq-tokens")
+        return self
+
+    def __aiter__(self) -> AsyncIterator[Frames | Gap]:
+        return self
+
+    async def __anext__(self) -> Frames | Gap:
+        if self._task is None:
+            raise StreamClosedError("tokens are read before `async with`; write `async with tokenize(…) as tokens:`")
+        if self._task.done() and self.queue.empty():  # END was taken
+            raise StopAsyncIteration
+        item = await self.queue.get()
+        if item is END:
+            self._raise_once()
+            raise StopAsyncIteration
+        return item
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._leaving = True
+        self._task.cancel()
+        await outlast(self._task, pass_on=True)
+        if error is None:
+            self._raise_once()
+        elif self._error is not None and isinstance(error, Exception):
+            error.add_note(f"the tokens had ended with {self._error!r}")
+
+    def _raise_once(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    async def _pump(self, blocks: AsyncIterator[Any]) -> None:
+        """The task: everything from the source to the queue, then `END`. Errors are kept for the reader."""
+        try:
+            try:
+                await self._encode(blocks)
+            finally:
+                await self._close(blocks)
+            if not self._leaving:  # else: of a source that swallowed the cancellation
+                await self.queue.put(END)
+                return
+        except asyncio.CancelledError:
+            if not self._leaving:
+                self._end_now()
+                raise
+        self._end_now()
+
+    async def _close(self, blocks: AsyncIterator[Any]) -> None:
+        try:
+            if (aclose := getattr(blocks, "aclose", None)) is not None:
+                await aclose()
+        except Exception as error:
+            self._error = self._error or error
+        finally:
+            await self._worker.close()
+
+    def _end_now(self) -> None:
+        """Put `END` without waiting, at the cost of what nobody took: a reader in another task must not hang."""
+        if self.queue.full():
+            while not self.queue.empty():
+                self.queue.get_nowait()
+        self.queue.put_nowait(END)
+
+    async def _encode(self, blocks: AsyncIterator[Any]) -> None:
+        try:
+            while not self._leaving:
+                try:
+                    item = await anext(blocks)
+                except StopAsyncIteration:
+                    break
+                except asyncio.CancelledError:
+                    if _cancelling():
+                        raise
+                    self._error = SourceError("the source was cancelled from its own side; let it end or raise instead")
+                    break
+                except Exception as error:
+                    self._error = error
+                    break
+                try:
+                    await self._take(item)
+                except (InputError, SourceError) as error:  # refused before anything of the block was encoded
+                    self._error = error
+                    break
+            if not self._leaving:
+                await self._emit(self._segments.finish)
+        except Exception as error:  # the codec itself; there is nothing to be flushed
+            self._error = self._error or error
+
+    async def _take(self, item: Any) -> None:
+        received, rate, meter = time.monotonic(), self._segments.sample_rate, self._meter
+        if isinstance(item, Gap):
+            fills = self._segments.fills(item)
+            if not fills:  # the frames before it come out before it
+                await self._emit(self._segments.skip, item)
+            meter.gaps, meter.lost = meter.gaps + 1, meter.lost + item.samples
+            await self._put(item)
+            pcm = np.zeros(item.samples if fills else 0, np.float32)
+        else:
+            pcm = await self._worker.run(self._segments.check, item)
+            meter.samples += len(pcm)
+        piece = int(_PIECE_SECONDS * rate)
+        for start in range(0, len(pcm), piece):
+            part = pcm[start : start + piece]
+            await self._emit(self._segments.push, part, received=received)
+            meter.audio_seconds += len(part) / rate
+
+    async def _emit(self, call: Callable[..., Frames | None], *args: Any, received: float | None = None) -> None:
+        """Run one call of the segments in the thread and put what it gives; ``received`` when its samples came."""
+        frames, seconds = await self._worker.run(_timed, call, *args)
+        self._meter.pushes += 1
+        self._meter.busy_seconds += seconds
+        if frames is None:
+            return
+        await self._put(frames)
+        count = frames.codes.shape[-1]
+        self._meter.frames += count
+        if received is not None:
+            now, hop = time.monotonic(), self._codec.hop_length / self._codec.sample_rate
+            self._meter.latency(now - received, count)
+            if (start := getattr(self._source, "start_time", None)) is not None:
+                first = now - start - frames.time - hop
+                self._meter.capture_latency(first - i * hop for i in range(count))
+
+    async def _put(self, item: Frames | Gap) -> None:
+        if self.queue.full():
+            began = time.monotonic()
+            await self.queue.put(item)
+            self._meter.waiting_seconds += time.monotonic() - began
+        else:
+            self.queue.put_nowait(item)
+
+
+def _timed(call: Callable[..., Frames | None], *args: Any) -> tuple[Frames | None, float]:
+    began = time.perf_counter()
+    return call(*args), time.perf_counter() - began
+
+
+def _cancelling() -> bool:
+    """Whether this task was asked to stop; a source may also raise CancelledError of its own accord."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,23 @@
+"""The codec as torch modules: for training, and as the whole-signal network that streams are compared with.
+
+Knows: DAC's module names, state-dict keys, losses and gradients. Does not know: streaming, files, engines.
+Importing this package imports torch; the rest of streamrvq does without it.
+"""
+
+from .decoder import Decoder
+from .encoder import Encoder
+from .layers import ResidualUnit, Snake1d, WNConv1d, WNConvTranspose1d
+from .model import CodecModel
+from .quantize import ResidualVectorQuantize, VectorQuantize
+
+__all__ = [
+    "CodecModel",
+    "Decoder",
+    "Encoder",
+    "ResidualUnit",
+    "ResidualVectorQuantize",
+    "Snake1d",
+    "VectorQuantize",
+    "WNConv1d",
+    "WNConvTranspose1d",
+]

@@ -1,0 +1,108 @@
+"""CodecModel: encoder, quantiser and decoder as one torch module, with the interface of ``dac.DAC``.
+
+Knows: whole signals, DAC's state-dict keys, the way from and to `Weights`. Does not know: streaming, files, training.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import CodecConfig
+from ..errors import InputError
+from ..weights import Weights
+from .decoder import Decoder
+from .encoder import Encoder
+from .layers import WNConv1d
+from .quantize import ResidualVectorQuantize
+
+#: z, codes, latents, commitment loss, codebook loss
+Encoded: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+class CodecModel(nn.Module):
+    """A whole codec, offline. First values as DAC's: with the same torch seed, ``dac.DAC`` and this are equal.
+
+    (DAC means to draw its convolutions anew from a truncated normal, but under weight norm that changes nothing:
+    torch's own first values stay, with the biases of the plain convolutions at 0. So it is here.)
+
+    Args:
+        config: the codec.
+        weight_norm: True, to train: parameters ``weight_g`` and ``weight_v`` as in DAC. False: folded ``weight``, to
+            compare with engines to the bit. ``load_state_dict`` takes either style, and torch's parametrization's, in
+            both.
+    """
+
+    def __init__(self, config: CodecConfig, weight_norm: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate, self.hop_length = config.sample_rate, config.hop_length
+        self.encoder = Encoder(config, weight_norm)
+        self.quantizer = ResidualVectorQuantize(config.latent_channels, config.n_codebooks, config.codebook_size,
+                                                config.codebook_dim, config.quantizer_dropout, weight_norm)  # fmt: skip
+        self.decoder = Decoder(config, weight_norm)
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, WNConv1d):
+                    module.bias.zero_()
+
+    @classmethod
+    def from_weights(cls, weights: Weights, weight_norm: bool = False) -> CodecModel:
+        """The module of ``weights``, in evaluation mode, float32, on the CPU."""
+        model = cls(weights.config, weight_norm)
+        model.load_state_dict({name: torch.tensor(value) for name, value in weights.tensors.items()})
+        return model.eval()
+
+    def to_weights(self, name: str, trained: bool) -> Weights:
+        """The module's parameters folded, as a `Weights`. Raises `WeightsError` for parameters that are not finite."""
+        tensors = {key: value.detach().cpu().numpy() for key, value in self.state_dict().items()}
+        return Weights.from_tensors(self.config, tensors, name=name, trained=trained, source="this CodecModel")
+
+    def preprocess(self, audio_data: Tensor, sample_rate: int | None = None) -> Tensor:
+        """Pads ``[B, 1, T]`` with zeros on the right to whole hops. Raises `InputError` for another sample rate."""
+        if sample_rate is not None and sample_rate != self.sample_rate:
+            raise InputError(f"audio is at {sample_rate} Hz; this codec wants {self.sample_rate} Hz: resample it first")
+        return F.pad(audio_data, (0, -audio_data.shape[-1] % self.hop_length))
+
+    def encode(self, audio_data: Tensor, n_quantizers: int | None = None) -> Encoded:
+        """Encodes ``[B, 1, T]`` as it is (see `preprocess`).
+
+        Returns:
+            ``(z [B, latent_dim, frames], codes [B, N, frames] int64, latents [B, N·codebook_dim, frames],
+            commitment_loss [], codebook_loss [])``, as `ResidualVectorQuantize.forward` explains.
+
+        Raises:
+            InputError: audio of another shape, or ``n_quantizers`` below 1.
+        """
+        if audio_data.ndim != 3 or audio_data.shape[1] != 1:
+            raise InputError(f"audio has shape {list(audio_data.shape)}; wanted [B, 1, samples]")
+        quantized: Encoded = self.quantizer(self.encoder(audio_data), n_quantizers)
+        return quantized
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decodes quantised latents ``[B, latent_dim, frames]`` to audio ``[B, 1, samples]`` in (−1, 1)."""
+        audio: Tensor = self.decoder(z)
+        return audio
+
+    def forward(
+        self, audio_data: Tensor, sample_rate: int | None = None, n_quantizers: int | None = None
+    ) -> dict[str, Tensor]:
+        """Pads, encodes and decodes ``[B, 1, T]``.
+
+        Returns:
+            ``audio [B, 1, ≤ T]``, ``z``, ``codes``, ``latents``, ``vq/commitment_loss``, ``vq/codebook_loss``: DAC's
+            keys.
+        """
+        length = audio_data.shape[-1]
+        z, codes, latents, commitment, codebook = self.encode(self.preprocess(audio_data, sample_rate), n_quantizers)
+        return {
+            "audio": self.decode(z)[..., :length],
+            "z": z,
+            "codes": codes,
+            "latents": latents,
+            "vq/commitment_loss": commitment,
+            "vq/codebook_loss": codebook,
+        }

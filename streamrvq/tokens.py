@@ -1,0 +1,150 @@
+"""Token files: the codes of one signal and what is needed to decode and trim them, in one `.safetensors` file.
+
+Knows: the file's layout (tensor ``codes``, uint16 ``[K, T]``; everything else as text in the metadata). Does not know:
+where codes come from, or whether a codec at hand is the one that made them (the caller compares ``codec_hash``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .audio.rates import output_length
+from .engine.base import Codes
+from .errors import TokensError
+
+#: What the metadata's ``format`` says, and the newest version of the layout that this file writes and reads.
+FORMAT, VERSION = "streamrvq.tokens", 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TokenFile:
+    """What a token file holds.
+
+    Attributes:
+        codes: int64 ``[K, T]`` (uint16 on disk).
+        codec: the name that the codec was loaded under.
+        codec_hash: `Codec.codec_hash` of it; decode with no other.
+        trained: False where the codec's weights were seeded: the codes are exact but mean nothing.
+        sample_rate: the codec's, Hz.
+        hop_length: samples a frame at ``sample_rate``.
+        source_rate: of the signal as it came, Hz.
+        num_samples: of the signal as it came, at ``source_rate``.
+        tail: ``"pad"`` or ``"valid"``, as encoded.
+        version: of the layout.
+
+    Raises:
+        TokensError: a value that no encoding could have given.
+    """
+
+    codes: Codes
+    codec: str
+    codec_hash: str
+    trained: bool
+    sample_rate: int
+    hop_length: int
+    source_rate: int
+    num_samples: int
+    tail: str = "pad"
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        codes = self.codes
+        if codes.ndim != 2 or not codes.shape[0] or codes.dtype.kind not in "iu":
+            raise TokensError(f"codes are {codes.dtype} {list(codes.shape)}; wanted integers [K, T] with K at least 1")
+        if codes.size and not (codes.min() >= 0 and codes.max() <= 65535):
+            raise TokensError(
+                f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to 65535 (uint16)"
+            )
+        for name in ("sample_rate", "hop_length", "source_rate"):
+            if getattr(self, name) < 1:
+                raise TokensError(f"{name} is {getattr(self, name)}; wanted a whole number of at least 1")
+        if self.num_samples < 0:
+            raise TokensError(f"num_samples is {self.num_samples}; wanted at least 0")
+        if self.tail not in ("pad", "valid"):
+            raise TokensError(f"tail is {self.tail!r}; wanted 'pad' or 'valid'")
+        # int64 whatever it came as, as in the rest of the package
+        object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
+
+    @property
+    def pcm_length(self) -> int:
+        """Samples of the signal at ``sample_rate``: what decoded pcm is trimmed to (``valid`` may give fewer)."""
+        return output_length(self.num_samples, self.source_rate, self.sample_rate)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the signal."""
+        return self.num_samples / self.source_rate
+
+
+def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
+    """Write a token file, whole or not at all: a reader never finds half of one, and a failure leaves what was there.
+
+    Raises:
+        TokensError: a place that cannot be written to.
+    """
+    path = Path(path)
+    metadata = {"format": FORMAT}
+    for field in dataclasses.fields(tokens):
+        value = getattr(tokens, field.name)
+        if field.name != "codes":
+            metadata[field.name] = str(value).lower() if isinstance(value, bool) else str(value)
+    data = safetensors.numpy.save({"codes": tokens.codes.astype("<u2")}, metadata)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            with open(part, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # else a crash could leave an empty file under the final name
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise TokensError(f"cannot write tokens to {path} ({reason}); give a folder that may be written to") from None
+
+
+def read_tokens(path: str | os.PathLike[str]) -> TokenFile:
+    """Read a token file.
+
+    Raises:
+        TokensError: no such file, or one that is corrupt, foreign, or of a newer version.
+    """
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT or list(file.keys()) != ["codes"]:
+                raise TokensError(
+                    f"{path} is a safetensors file but holds no tokens; wanted one that 'streamrvq encode' wrote"
+                )
+            if metadata.get("version") != str(VERSION):
+                raise TokensError(
+                    f"{path} is a token file of version {metadata.get('version')!r}; this streamrvq reads {VERSION}: "
+                    "update it, or encode again"
+                )
+            codes = file.get_tensor("codes")
+    except OSError as error:
+        reason = "it is a folder" if Path(path).is_dir() else error.strerror or "no such file"
+        raise TokensError(
+            f"cannot read tokens from {path} ({reason}); give a .safetensors file that 'streamrvq encode' wrote"
+        ) from None
+    except safetensors.SafetensorError as error:
+        raise TokensError(f"{path} is no token file, or a damaged one ({error}); encode the audio again") from None
+    if codes.dtype != np.uint16:
+        raise TokensError(f"{path} holds codes as {codes.dtype}; wanted uint16: encode the audio again")
+    try:
+        numbers = {name: int(metadata[name]) for name in ("sample_rate", "hop_length", "source_rate", "num_samples")}
+        text = {name: metadata[name] for name in ("codec", "codec_hash", "tail")}
+        trained = {"true": True, "false": False}[metadata["trained"]]
+    except (KeyError, ValueError) as error:
+        raise TokensError(f"{path} has a missing or damaged entry ({error}); encode the audio again") from None
+    try:
+        return TokenFile(codes=codes, trained=trained, **numbers, **text)  # type: ignore[arg-type]
+    except TokensError as error:
+        raise TokensError(f"{path}: {error}") from None

@@ -1,0 +1,75 @@
+"""Does a set of tensors fit a codec? Names, shapes, types and finite values, checked before anything is built.
+
+Knows: what `geometry.tensor_shapes` wants. Does not know: files, weight norm (fold.py comes first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import CodecConfig
+from ..errors import WeightsError
+from ..geometry import tensor_shapes
+
+#: bfloat16 is widened to float32 by whoever reads it, for numpy does not know it.
+_TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+
+
+def fit(
+    config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], source: str
+) -> dict[str, npt.NDArray[np.float32]]:
+    """``tensors`` as float32, C-contiguous, read-only copies, in the order of `tensor_shapes`.
+
+    Args:
+        config: the codec that they should be of.
+        tensors: folded; float16, float32 or float64.
+        source: what they were read from, for messages.
+
+    Raises:
+        WeightsError: a tensor missing, left over, of a wrong shape or type, or not finite; it is named.
+    """
+    wanted = tensor_shapes(config)
+    _check_names(set(wanted), set(tensors), source)
+    fitted: dict[str, npt.NDArray[np.float32]] = {}
+    for name, shape in wanted.items():
+        value = tensors[name]
+        if value.shape != shape:
+            raise WeightsError(
+                f"{name} in {source} has shape {list(value.shape)}; wanted {list(shape)}: "
+                "the configuration and the weights are of different codecs"
+            )
+        if value.dtype not in _TAKEN:
+            raise WeightsError(
+                f"{name} in {source} is {value.dtype}; wanted float16, bfloat16, float32 or float64: convert it first"
+            )
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and is refused below
+            single = np.array(value, dtype=np.float32, order="C")
+        if not np.isfinite(single).all():
+            at = [int(i) for i in np.argwhere(~np.isfinite(single))[0]]
+            raise WeightsError(
+                f"{name} in {source} is {single[tuple(at)]} at {at}; wanted finite numbers: these weights are damaged"
+            )
+        single.flags.writeable = False
+        fitted[name] = single
+    return fitted
+
+
+def _check_names(wanted: set[str], came: set[str], source: str) -> None:
+    missing, unknown = sorted(wanted - came), sorted(came - wanted)
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        beside = f" (it has {unknown[0]}, which is not wanted)" if unknown else ""
+        raise WeightsError(
+            f"{source} lacks {missing[0]}{others}{beside}; wanted every tensor of the configuration: "
+            "check that file and configuration are of one codec"
+        )
+    if unknown:
+        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise WeightsError(
+            f"{source} has {unknown[0]}{others}, which the configuration does not know; wanted only its own tensors: "
+            "check that file and configuration are of one codec"
+        )

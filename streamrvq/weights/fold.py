@@ -1,0 +1,96 @@
+"""Weight norm, folded: the one place where g·v/‖v‖ becomes the weight that engines convolve with.
+
+Knows: the three styles in which state dicts name a weight. Does not know: which tensors a codec has, or where they came
+from.
+
+Weight norm (Salimans & Kingma 2016) is w = g·v/‖v‖, the norm over all dimensions but the first. It is computed in
+float64, squares summed in index order, and rounded once to float32, so that every engine and machine gets the same
+bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import WeightsError
+
+Array = npt.NDArray[Any]
+
+
+def pair_names(weight: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The (g, v) names that stand for ``weight``, a name that ends in "weight": torch's old style and its new one."""
+    stem = weight.removesuffix("weight")
+    new = f"{stem}parametrizations.weight.original"
+    return (f"{weight}_g", f"{weight}_v"), (f"{new}0", f"{new}1")
+
+
+def fold_pair(name: str, g: Array, v: Array) -> npt.NDArray[np.float32]:
+    """``g·v/‖v‖`` as float32, C-contiguous, of the shape of ``v``; a row of zeros in ``v`` gives NaN, as in torch.
+
+    Args:
+        name: of the folded weight, for messages.
+        g: ``[rows, 1, 1]``, any float type.
+        v: ``[rows, …]``.
+
+    Raises:
+        WeightsError: shapes or types that are not a weight-norm pair.
+    """
+    for part, value in (("g", g), ("v", v)):
+        if not np.issubdtype(value.dtype, np.floating):
+            raise WeightsError(f"{name}: its {part} is {value.dtype}; wanted a weight-norm pair of float type")
+    if v.ndim < 1 or g.shape != (v.shape[0],) + (1,) * (v.ndim - 1):
+        raise WeightsError(
+            f"{name}: g has shape {list(g.shape)} beside v {list(v.shape)}; wanted g "
+            f"{[v.shape[0], *[1] * (v.ndim - 1)] if v.ndim else 'of one value a row'}, weight norm over dimension 0"
+        )
+    rows = v.reshape(v.shape[0], -1).astype(np.float64)
+    # accumulate adds strictly in order, where sum() may pair; the last column is the sum.
+    squares = np.add.accumulate(rows * rows, axis=1)[:, -1:]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        folded = g.reshape(-1, 1).astype(np.float64) * rows / np.sqrt(squares)
+        return np.ascontiguousarray(folded.astype(np.float32).reshape(v.shape))
+
+
+def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """``tensors`` with every weight-norm pair replaced by its folded weight; all else is passed on as it is.
+
+    Raises:
+        WeightsError: half a pair, a weight that comes in two styles at once, or a pair that does not fit together.
+    """
+    folded = dict(tensors)
+    weights = {_weight_of(name) for name in tensors} - {None}
+    for weight in sorted(str(name) for name in weights):
+        for g_name, v_name in pair_names(weight):
+            if g_name not in folded and v_name not in folded:
+                continue
+            for name, other in ((g_name, v_name), (v_name, g_name)):
+                if name not in folded:
+                    raise WeightsError(
+                        f"{other} came without {name}; wanted both halves of the weight norm: save the file anew"
+                    )
+            if weight in folded:
+                raise WeightsError(f"{weight} came both folded and as {g_name}; wanted one of them: remove the other")
+            folded[weight] = fold_pair(weight, folded.pop(g_name), folded.pop(v_name))
+    return folded
+
+
+def _weight_of(name: str) -> str | None:
+    """The folded weight that ``name`` is half of, if it is."""
+    for end in ("weight_g", "weight_v", "parametrizations.weight.original0", "parametrizations.weight.original1"):
+        if name == end or name.endswith(f".{end}"):
+            return name.removesuffix(end) + "weight"
+    return None
+
+
+def split(weight: Array) -> tuple[npt.NDArray[np.float32], Array]:
+    """``(g, v)`` of a folded weight: ``v`` is the weight and ``g`` its norms, rounded to float32.
+
+    Because of that rounding, folding the pair again may miss a weight by one unit in the last place.
+    """
+    rows = weight.reshape(weight.shape[0], -1).astype(np.float64)
+    norms = np.sqrt(np.add.accumulate(rows * rows, axis=1)[:, -1])
+    return norms.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1)), weight

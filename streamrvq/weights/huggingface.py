@@ -1,0 +1,150 @@
+"""Hugging Face's layout: a folder with ``config.json`` (DacConfig) and ``model.safetensors`` (DacModel).
+
+Knows: DacConfig's field names and DacModel's tensor names. Does not know: transformers, which is not imported; nor
+torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ..config import CodecConfig
+from ..errors import ConfigError, WeightsError
+from .tensorfile import read_bytes, read_tensors, replace, write_tensors
+from .value import Weights
+
+_OURS = "streamrvq"  #: a key in config.json that transformers carries along and does not read
+_FIELDS = {
+    "encoder_dim": "encoder_hidden_size",
+    "encoder_rates": "downsampling_ratios",
+    "latent_dim": "hidden_size",
+    "decoder_dim": "decoder_hidden_size",
+    "decoder_rates": "upsampling_ratios",
+    "n_codebooks": "n_codebooks",
+    "codebook_size": "codebook_size",
+    "codebook_dim": "codebook_dim",
+    "quantizer_dropout": "quantizer_dropout",
+    "sample_rate": "sampling_rate",
+}
+
+
+def _prefixes(config: CodecConfig) -> dict[str, str]:
+    """DAC's module names → Hugging Face's, for every module that holds tensors and is named otherwise there."""
+    names: dict[str, str] = {}
+
+    def unit(ours: str, theirs: str) -> None:
+        for i, part in enumerate(("snake1", "conv1", "snake2", "conv2")):
+            names[f"{ours}.block.{i}"] = f"{theirs}.{part}"
+
+    depth = len(config.encoder_rates)
+    names["encoder.block.0"] = "encoder.conv1"
+    for i in range(depth):
+        ours, theirs = f"encoder.block.{i + 1}.block", f"encoder.block.{i}"
+        for j in range(3):
+            unit(f"{ours}.{j}", f"{theirs}.res_unit{j + 1}")
+        names[f"{ours}.3"], names[f"{ours}.4"] = f"{theirs}.snake1", f"{theirs}.conv1"
+    names[f"encoder.block.{depth + 1}"], names[f"encoder.block.{depth + 2}"] = "encoder.snake1", "encoder.conv2"
+
+    depth = len(config.decoder_rates)
+    names["decoder.model.0"] = "decoder.conv1"
+    for i in range(depth):
+        ours, theirs = f"decoder.model.{i + 1}.block", f"decoder.block.{i}"
+        names[f"{ours}.0"], names[f"{ours}.1"] = f"{theirs}.snake1", f"{theirs}.conv_t1"
+        for j in range(3):
+            unit(f"{ours}.{j + 2}", f"{theirs}.res_unit{j + 1}")
+    names[f"decoder.model.{depth + 1}"], names[f"decoder.model.{depth + 2}"] = "decoder.snake1", "decoder.conv2"
+    return names
+
+
+def _renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str]) -> dict[str, npt.NDArray[Any]]:
+    """``tensors`` with the module part of each name replaced; a name that no prefix covers (the quantiser's) stays."""
+    renamed = {}
+    for name, value in tensors.items():
+        module, dot, rest = name.partition(".parametrizations.")
+        if not dot:
+            module, dot, rest = name.rpartition(".")
+        renamed[f"{prefixes.get(module, module)}{dot}{rest}"] = value
+    return renamed
+
+
+def read(folder: Path) -> Weights:
+    """Reads a folder that ``DacModel.save_pretrained`` wrote, weight norm applied or removed.
+
+    Raises:
+        WeightsError: a file is missing or damaged, the model is not a DAC, or the tensors do not fit its config.json.
+    """
+    config_path, model_path = folder / "config.json", folder / "model.safetensors"
+    text = read_bytes(config_path)
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{config_path} is not JSON ({error}); wanted a DacConfig: fetch or save it anew") from None
+    if not isinstance(values, dict) or values.get("model_type") != "dac":
+        came = values.get("model_type") if isinstance(values, dict) else type(values).__name__
+        raise WeightsError(f'{config_path} has model_type {came!r}; wanted "dac": only DAC folders can be read')
+    if not model_path.is_file():
+        raise WeightsError(
+            f"{folder} has no model.safetensors; wanted one beside config.json: save it anew with save_pretrained"
+        )
+    ours = values.get(_OURS)
+    ours = ours if isinstance(ours, dict) else {}
+    settings = {name: values[theirs] for name, theirs in _FIELDS.items() if theirs in values}
+    rates = settings.setdefault("encoder_rates", [2, 4, 8, 8])  # DacConfig's own defaults
+    if isinstance(rates, list):
+        settings.setdefault("decoder_rates", rates[::-1])
+    settings.setdefault("sample_rate", 16000)
+    settings["output_padding"] = ours.get("output_padding") is True
+    try:
+        config = CodecConfig.from_dict(settings)
+    except (ConfigError, TypeError) as error:
+        raise WeightsError(f"{config_path} cannot be used: {error}") from None
+    raw, _ = read_tensors(model_path)
+    back = {theirs: ours_ for ours_, theirs in _prefixes(config).items()}
+    return Weights.from_tensors(
+        config, _renamed(raw, back), name=str(ours.get("name", folder.resolve().name)),
+        trained=ours.get("trained") is not False, source=str(model_path),
+    )  # fmt: skip
+
+
+def save(weights: Weights, folder: Path) -> None:
+    """Writes a folder that ``DacModel.from_pretrained`` takes, with the weights folded: reading it back loses nothing.
+
+    Raises:
+        WeightsError: it cannot be written; or the codec is one that DacModel cannot be: causal, with decoder rates that
+            are
+            not its encoder rates reversed, or with a codebook_size that is not a power of 2.
+    """
+    config = weights.config
+    for misfit, is_so in (
+        ("is causal, and DacModel would load it as symmetric", config.causal),
+        ("has decoder rates other than its encoder rates reversed", config.decoder_rates != config.encoder_rates[::-1]),
+        ("has a codebook_size that is not a power of 2", config.codebook_size & (config.codebook_size - 1) != 0),
+    ):
+        if is_so:
+            raise WeightsError(f"{weights.name} {misfit}; wanted a codec that DacModel can be: save as .safetensors")
+    ours = config.to_dict()
+    values = {theirs: ours[name] for name, theirs in _FIELDS.items()}
+    values |= {
+        "architectures": ["DacModel"],
+        "model_type": "dac",
+        "hop_length": config.hop_length,
+        _OURS: {"name": weights.name, "trained": weights.trained, "output_padding": config.output_padding},
+    }
+    feature_extractor = {
+        "feature_extractor_type": "DacFeatureExtractor",
+        "feature_size": 1,
+        "hop_length": config.hop_length,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+        "sampling_rate": config.sample_rate,
+    }
+    write_tensors(folder / "model.safetensors", _renamed(weights.tensors, _prefixes(config)), {"format": "pt"})
+    for name, content in (("config.json", values), ("preprocessor_config.json", feature_extractor)):
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        replace(folder / name, lambda part, text=text: Path(part).write_text(text, encoding="utf-8"))  # type: ignore[misc]

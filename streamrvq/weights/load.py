@@ -1,0 +1,81 @@
+"""Which layout is it? The two functions that the rest of the package reads and writes weights with.
+
+Knows: presets, and the three layouts by their names. Does not know: what is in them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..config import PRESETS
+from ..errors import WeightsError
+from . import descript, huggingface, store
+from .seeded import seeded
+from .value import Weights
+
+Layout = Literal["streamrvq", "descript", "huggingface"]
+_DATA = Path(__file__).parent / "data"
+_SUFFIXES: dict[str, Layout] = {".safetensors": "streamrvq", ".pth": "descript", ".pt": "descript"}
+
+
+def load_weights(source: str | os.PathLike[str]) -> Weights:
+    """Loads a preset by name, or a file or folder of any layout.
+
+    Args:
+        source: a preset's name; a .safetensors file of ours; a .pth of descript; a Hugging Face DAC folder. A preset
+            that
+            has no trained weights in the package is `seeded`, with ``trained`` False.
+
+    Raises:
+        WeightsError: none of these, or one that cannot be read or does not fit; the message says which and what to do.
+    """
+    if isinstance(source, str) and source in PRESETS:
+        packaged = _DATA / f"{source}.safetensors"
+        return store.read(packaged) if packaged.is_file() else seeded(PRESETS[source], name=source)
+    path = Path(source)
+    if path.is_dir():
+        return huggingface.read(path)
+    layout = _SUFFIXES.get(path.suffix.lower())
+    if layout is None or not path.exists():
+        what = "is no file of weights" if path.exists() else "is neither a preset nor a file"
+        raise WeightsError(
+            f"{os.fspath(source)!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
+            "a .safetensors or .pth file, or a Hugging Face DAC folder: check the name"
+        )
+    return store.read(path) if layout == "streamrvq" else descript.read(path)
+
+
+def save_weights(
+    weights: Weights, path: str | os.PathLike[str], layout: Layout | None = None, half: bool = False
+) -> None:
+    """Writes ``weights`` so that `load_weights` reads them.
+
+    Args:
+        weights: what to write.
+        path: a file, or for ``huggingface`` a folder, which is made; an older one there is replaced.
+        layout: None guesses it: .safetensors → "streamrvq", .pth or .pt → "descript", a name without a suffix or a
+            folder that is there → "huggingface".
+        half: float16 on disk, in the layout "streamrvq" only, where no value changes by it.
+
+    Raises:
+        WeightsError: a path that tells no layout, weights that the layout cannot hold, or a failure to write.
+    """
+    path = Path(path)
+    if layout is None:
+        is_folder = path.is_dir() or not path.suffix
+        layout = "huggingface" if is_folder else _SUFFIXES.get(path.suffix.lower())
+    if layout not in get_args(Layout):
+        raise WeightsError(
+            f"{path} with layout {layout!r} tells no layout; wanted a name in .safetensors or .pth, or a folder: "
+            f"rename it, or give one of {', '.join(get_args(Layout))}"
+        )
+    if half and layout != "streamrvq":
+        raise WeightsError(f"half was asked for in layout {layout}; only .safetensors has it: leave half out")
+    if layout == "streamrvq":
+        store.save(weights, path, half)
+    elif layout == "descript":
+        descript.save(weights, path)
+    else:
+        huggingface.save(weights, path)

@@ -1,0 +1,94 @@
+"""Seeded weights: random, but spread so that real audio gives varied codes and the decoder a lively signal.
+
+Knows: how large each tensor must be for that. Does not know: training; these weights are never called trained.
+
+Every tensor is drawn from its own generator, whose seed is made of the given seed and the tensor's name, so that no
+order matters. Only PCG64's raw 64-bit words are used, which numpy keeps stable for ever, and IEEE arithmetic without a
+library function in it: the same on every platform. All values are float16 values, so that a file can hold them in half
+the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import CodecConfig
+from ..geometry import Layer, decoder_plan, encoder_plan, tensor_shapes
+from .value import Weights
+
+#: Audio is about 0.1 (−20 dBFS) strong and everything inside about 1, so that the first layer amplifies tenfold.
+_FIRST_GAIN = 10.0
+_BRANCH_GAIN = 0.3  #: the last convolution of a residual branch
+_LAST_GAIN = 0.1  #: before the tanh
+_BIAS = 0.05  #: small, but never 0: a wrong edge must show in the codes
+_STEP = 0.35  #: what one quantiser level takes off, relative to the latents: they stay of one order over all levels
+_PIECE = 1 << 15
+
+
+def seeded(config: CodecConfig, seed: int = 0, name: str = "seeded") -> Weights:
+    """Random weights of ``config``, ``trained`` False.
+
+    Args:
+        config: the codec.
+        seed: any non-negative whole number; equal seeds give equal bits, everywhere.
+        name: the name of the result.
+    """
+    gains = _gains(config)
+    tensors = {}
+    for tensor, shape in tensor_shapes(config).items():
+        value = np.empty(math.prod(shape), np.float16)
+        for start, spread in _normal(tensor, value.size, seed):
+            if tensor.endswith(".alpha"):
+                spread = np.clip(1 + spread / (2 * math.sqrt(3)), 0.5, 1.5)
+            else:
+                spread *= _BIAS if tensor.endswith(".bias") else gains.get(tensor, 1.0)
+            value[start : start + spread.size] = spread
+        tensors[tensor] = value.reshape(shape)
+    return Weights.from_tensors(config, tensors, name=name, trained=False)
+
+
+def _gains(config: CodecConfig) -> dict[str, float]:
+    """The standard deviation of every weight: gain / √fan_in, codebooks 1."""
+    gains = {}
+    encoder, decoder = encoder_plan(config).layers, decoder_plan(config).layers
+    for layer in (*encoder, *decoder):
+        if layer.weights:
+            gains[f"{layer.name}.weight"] = _gain(layer, encoder[0], decoder[-1]) / math.sqrt(_fan_in(layer))
+    for i in range(config.n_codebooks):
+        level = f"quantizer.quantizers.{i}"
+        gains[f"{level}.in_proj.weight"] = 1 / math.sqrt(config.latent_channels)
+        gains[f"{level}.out_proj.weight"] = _STEP / math.sqrt(config.codebook_dim)
+    return gains
+
+
+def _gain(layer: Layer, first: Layer, last: Layer) -> float:
+    if layer == first:
+        return _FIRST_GAIN
+    if layer == last:
+        return _LAST_GAIN
+    return _BRANCH_GAIN if layer.name.endswith(".block.3") and layer.kernel == 1 else 1.0
+
+
+def _fan_in(layer: Layer) -> int:
+    """Inputs that one output sums: a transposed convolution of stride s has two taps a phase."""
+    return layer.cin * (2 if layer.kind == "tconv" else layer.kernel)
+
+
+def _normal(tensor: str, count: int, seed: int) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """Nearly normal numbers, mean 0, variance 1, at most 3.5: sums of four 16-bit uniforms, exact in float64.
+
+    They come as ``(start, piece)``, in pieces that stay in the processor's cache.
+    """
+    words = np.frombuffer(hashlib.sha256(tensor.encode()).digest(), "<u4")
+    generator = np.random.PCG64(np.random.SeedSequence([seed, *(int(word) for word in words)]))
+    for start in range(0, count, _PIECE):
+        raw = np.asarray(generator.random_raw(min(_PIECE, count - start)), dtype="<u8").view("<u2")
+        total = raw[0::4].astype(np.int32)
+        for lane in (1, 2, 3):
+            total += raw[lane::4]
+        yield start, (total - 2 * 65535) / math.sqrt(4 * (65536**2 - 1) / 12)

@@ -1,0 +1,90 @@
+"""Our own layout: one .safetensors file, folded tensors, everything else in its metadata.
+
+Knows: the metadata's keys and the format's version. Does not know: other layouts.
+
+Metadata: ``format`` "streamrvq", ``version`` "1", ``config`` (canonical JSON), ``name``, ``trained`` "true" or "false",
+``codec_hash``. Tensors are float32, or float16 where that is exact; the hash is of the float32 values in both cases,
+and is checked on reading, so that a flipped bit is found.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import CodecConfig
+from ..errors import ConfigError, WeightsError
+from .tensorfile import read_tensors, write_tensors
+from .value import Weights
+
+VERSION = "1"
+
+
+def save(weights: Weights, path: Path, half: bool = False) -> None:
+    """Writes ``weights``; with ``half`` as float16.
+
+    Raises:
+        WeightsError: it cannot be written; or ``half`` and a value is not a float16 (it is named).
+    """
+    tensors: dict[str, npt.NDArray[Any]] = dict(weights.tensors)
+    if half:
+        tensors = {name: _halved(name, value) for name, value in weights.tensors.items()}
+    metadata = {
+        "format": "streamrvq",
+        "version": VERSION,
+        "config": weights.config.to_json(),
+        "name": weights.name,
+        "trained": "true" if weights.trained else "false",
+        "codec_hash": weights.codec_hash,
+    }
+    write_tensors(path, tensors, metadata)
+
+
+def _halved(name: str, value: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    with np.errstate(over="ignore"):
+        half = value.astype(np.float16)
+    wrong = half.astype(np.float32) != value
+    if wrong.any():
+        at = [int(i) for i in np.argwhere(wrong)[0]]
+        raise WeightsError(
+            f"{name} is {value[tuple(at)]} at {at}, which float16 cannot hold; wanted values that it holds exactly: "
+            "save with half=False"
+        )
+    return half
+
+
+def read(path: Path) -> Weights:
+    """The inverse of `save`.
+
+    Raises:
+        WeightsError: a file that is unreadable, damaged, of another program or version, or that does not fit its
+            config.
+    """
+    tensors, metadata = read_tensors(path)
+    if metadata.get("format") != "streamrvq":
+        raise WeightsError(
+            f"{path} was not saved by streamrvq; wanted its own layout in a .safetensors file: "
+            "for a Hugging Face model give the folder that has its config.json"
+        )
+    if metadata.get("version") != VERSION:
+        raise WeightsError(
+            f"{path} has format version {metadata.get('version')!r}; wanted {VERSION!r}: update streamrvq"
+        )
+    try:
+        config = CodecConfig.from_json(metadata.get("config", ""))
+    except ConfigError as error:
+        raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
+    except TypeError as error:  # a value of a type that no check foresaw
+        raise WeightsError(f"the configuration in {path} cannot be used ({error}); wanted one of streamrvq's") from None
+    trained = metadata.get("trained") == "true"
+    name = metadata.get("name", path.stem)
+    weights = Weights.from_tensors(config, tensors, name=name, trained=trained, source=str(path))
+    if weights.codec_hash != metadata.get("codec_hash"):
+        raise WeightsError(
+            f"{path} has codec hash {weights.codec_hash[:12]}… but says {str(metadata.get('codec_hash'))[:12]}…; "
+            "wanted them equal: the file is damaged, fetch or save it anew"
+        )
+    return weights

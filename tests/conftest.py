@@ -1,0 +1,81 @@
+"""Fixtures of the core's tests: small codecs, real audio, one thread, a Hypothesis profile without deadlines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import HealthCheck, settings
+
+from streamrvq.codec import Codec
+from tests.contract import codec_of, minute, tiny
+
+torch.set_num_threads(1)  # the models are too small for two, and xdist's workers share the cores
+
+# The fixtures of one function that Hypothesis would warn of are plain values here.
+_SLOW = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.function_scoped_fixture,
+]
+settings.register_profile("dev", deadline=None, suppress_health_check=_SLOW, max_examples=40)
+settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+AUDIO = Path(__file__).parent / "audio"
+
+
+class RealAudio:
+    """The clips in tests/audio that are mono at 44.1 kHz, read once."""
+
+    def __init__(self) -> None:
+        paths = sorted(AUDIO.glob("*.ogg"))
+        self.clips: dict[str, np.ndarray[Any, Any]] = {}
+        for path in paths:
+            pcm, rate = soundfile.read(path, dtype="float32")
+            assert rate == 44100 and pcm.ndim == 1, path
+            self.clips[path.stem] = pcm
+
+    @property
+    def seconds(self) -> float:
+        return sum(len(pcm) for pcm in self.clips.values()) / 44100
+
+    def excerpt(self, seconds: float, *, start: float = 1.0, clip: str = "loops_01") -> np.ndarray[Any, Any]:
+        """A piece of one clip."""
+        first = round(start * 44100)
+        return self.clips[clip][first : first + round(seconds * 44100)]
+
+
+@pytest.fixture(scope="session")
+def real_audio() -> RealAudio:
+    return RealAudio()
+
+
+@pytest.fixture(params=["causal", "symmetric"])
+def causal(request: pytest.FixtureRequest) -> bool:
+    """Both kinds of weights."""
+    return bool(request.param == "causal")
+
+
+@pytest.fixture(params=["float64", "float32"])
+def dtype(request: pytest.FixtureRequest) -> str:
+    """Both precisions."""
+    return str(request.param)
+
+
+@pytest.fixture
+def tiny_codec(causal: bool, dtype: str) -> Codec:
+    """Width 8, strides 2·4·8·8."""
+    return codec_of(tiny(causal=causal), dtype)
+
+
+@pytest.fixture
+def minute_codec(causal: bool) -> Codec:
+    """Width 2, hop 8, float64."""
+    return codec_of(minute(causal=causal))

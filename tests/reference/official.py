@@ -1,0 +1,101 @@
+"""The official models with random weights, to compare with: descript's `dac.DAC` and Hugging Face's `DacModel`.
+
+Both come from their published packages, unchanged. descript-audiotools, which `dac` imports, asks at import time for
+two things that the model never calls: `torchaudio` (effects and file reading; its wheels do not load beside every
+torch) and TensorBoard's `SummaryWriter` (logging of training runs). Where they are missing, empty modules stand in
+for them while `dac` is imported, and are taken away again so that no other package finds them.
+
+This file knows nothing of streamrvq.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the models are made here; nothing is to be fetched
+
+
+class MissingReferenceError(ImportError):
+    """A reference package is not installed."""
+
+
+def official_dac(**kwargs: Any) -> Any:
+    """`dac.DAC(**kwargs)` in eval mode, with random weights; the keywords are DAC's own. Seed torch before the call."""
+    with _quiet():
+        return _import_dac().DAC(**kwargs).eval()
+
+
+def official_rvq(**kwargs: Any) -> Any:
+    """`dac.nn.quantize.ResidualVectorQuantize(**kwargs)` in eval mode, with random weights."""
+    with _quiet():
+        return _import_dac().nn.quantize.ResidualVectorQuantize(**kwargs).eval()
+
+
+def save_official_dac(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write `model` as descript's own weights file (.pth: state dict and the constructor's keywords)."""
+    with _quiet():
+        model.save(str(path), package=False)
+
+
+def load_official_dac(path: str | os.PathLike[str]) -> Any:
+    """Read a .pth with descript's own loader, in eval mode."""
+    with _quiet():
+        return _import_dac().DAC.load(str(path)).eval()
+
+
+def hf_dac(**kwargs: Any) -> Any:
+    """`DacModel(DacConfig(**kwargs))` in eval mode, with random weights; the keywords are DacConfig's."""
+    with _quiet():
+        try:
+            transformers = importlib.import_module("transformers")
+        except ModuleNotFoundError as error:
+            raise MissingReferenceError(
+                f"transformers cannot be imported ({error}): run tools/test, or pip install -e '.[reference]'"
+            ) from error
+        return transformers.DacModel(transformers.DacConfig(**kwargs)).eval()
+
+
+def _import_dac() -> Any:
+    if "dac" in sys.modules:
+        return sys.modules["dac"]
+    with _quiet(), _stand_ins():
+        try:
+            return importlib.import_module("dac")
+        except ModuleNotFoundError as error:
+            raise MissingReferenceError(
+                f"descript-audio-codec cannot be imported ({error}): run tools/test, or pip install -e '.[reference]' "
+                "and then pip install --no-deps -r tools/reference.txt"
+            ) from error
+
+
+@contextmanager
+def _stand_ins() -> Iterator[None]:
+    torchaudio = ModuleType("torchaudio")
+    torchaudio.__version__ = "0"  # type: ignore[attr-defined]
+    tensorboard = ModuleType("torch.utils.tensorboard")
+    tensorboard.SummaryWriter = type("SummaryWriter", (), {})  # type: ignore[attr-defined]
+    missing = {}
+    if importlib.util.find_spec("torchaudio") is None:
+        missing["torchaudio"] = torchaudio
+    if importlib.util.find_spec("tensorboard") is None:
+        missing["torch.utils.tensorboard"] = tensorboard
+    sys.modules.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            sys.modules.pop(name, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The reference packages use deprecated parts of torch; the warnings are theirs, not ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,106 @@
+"""The bench measures what it says: the shape of its report and the arithmetic in it. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from streamrvq import bench
+from streamrvq.bench import machine, official, run_bench
+from streamrvq.bench.steps import Cell, gbytes_per_step, gflop_per_hop, summarise
+from streamrvq.config import PRESETS
+from streamrvq.errors import InputError
+from streamrvq.geometry import tensor_shapes
+from tests.contract import codec_of, minute
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines are measured with small arrays here."""
+    monkeypatch.setattr(machine, "SIDES", (32,))
+    monkeypatch.setattr(machine, "READ_BYTES", 1 << 16)
+
+
+def test_report(causal: bool) -> None:
+    codec = codec_of(minute(causal=causal), "float32")
+    told: list[str] = []
+    report = run_bench(codec, hops=[1, 3], rows=[1, 2], decode=True, official=False, seconds=0.004, rounds=2,
+                       progress=told.append)  # fmt: skip
+    assert [(t.rows, t.hops) for t in report.encode] == [(1, 1), (1, 3), (2, 1), (2, 3)]
+    assert [(t.rows, t.hops) for t in report.decode] == [(1, 1), (1, 3), (2, 1), (2, 3)]
+    assert report.official is None and report.official_skipped == "not asked for"
+    assert report.machine.gflops > 0 and report.machine.gbytes > 0 and report.machine.threads == 1
+    assert told[0] == "machine" and told[-1].startswith("round 2 of 2: decode")
+    for timed in (*report.encode, *report.decode):
+        audio = timed.hops * codec.hop_length / codec.sample_rate
+        assert timed.steps >= 4  # two a round at least
+        assert 0 < timed.p50_ms <= timed.p99_ms
+        assert timed.rtf == pytest.approx(timed.p50_ms / 1e3 / audio)
+        assert timed.rtf_per_stream == pytest.approx(timed.rtf / timed.rows)
+        gflop = gflop_per_hop(codec.config, timed.direction) * timed.hops * timed.rows
+        assert timed.gflops == pytest.approx(gflop / (timed.p50_ms / 1e3))
+        assert timed.peak_share == pytest.approx(timed.gflops / report.machine.gflops)
+        assert timed.bandwidth_share == pytest.approx(timed.weights_gbytes / report.machine.gbytes)
+
+
+def test_the_work_is_that_of_the_design() -> None:
+    config = PRESETS["dac-44khz"]
+    rate = config.sample_rate / config.hop_length
+    assert gflop_per_hop(config, "encode") * rate == pytest.approx(61.3, abs=0.1)
+    assert gflop_per_hop(config, "decode") * rate == pytest.approx(138.5, abs=0.1)
+
+
+def test_every_weight_is_read_once() -> None:
+    config = minute()
+    shapes = tensor_shapes(config)
+    numbers = sum(int(np.prod(s)) for name, s in shapes.items()
+                  if name.endswith(".weight") and name.startswith(("encoder.", "quantizer.")))  # fmt: skip
+    assert gbytes_per_step(config, "encode", 4) * 1e9 == pytest.approx(4 * numbers)
+
+
+def test_steps_are_steady_and_their_own(causal: bool) -> None:
+    """Clocks stand beyond every delay and go on, so that each step is like the one before."""
+    codec = codec_of(minute(causal=causal), "float32")
+    for direction in ("encode", "decode"):
+        cell = Cell(codec._engine, direction, 2, 3)  # type: ignore[arg-type]
+        cell.run(1e-9)
+        assert len(cell.times) == 2
+        assert (cell._clock == cell._clock[0]).all() and cell._clock[0] >= 7
+        assert summarise(cell, machine.Machine(1, 1.0, 1.0)).steps == 2
+
+
+def test_the_official_model() -> None:
+    pytest.importorskip("transformers")
+    codec = codec_of(minute(), "float32")
+    report = run_bench(codec, hops=[1], rows=[1], decode=True, seconds=0.002, rounds=2, official_seconds=0.01)
+    assert report.official_skipped is None and report.official is not None
+    assert "DacModel" in report.official.name
+    assert report.official.rtf > 0 and report.official.decode_rtf is not None and report.official.decode_rtf > 0
+    assert report.official.audio_seconds == pytest.approx(55 * 8 / 44100)
+
+
+def test_no_official_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(official.importlib, "import_module", missing)
+    report = run_bench(codec_of(minute(), "float32"), hops=[1], rows=[1], seconds=0.001, rounds=1)
+    assert report.official is None
+    assert report.official_skipped is not None and "pip install transformers" in report.official_skipped
+
+
+@pytest.mark.parametrize("bad", [{"hops": [0]}, {"rows": []}, {"rounds": 0}, {"seconds": 0.0}])
+def test_bad_settings(bad: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        run_bench(codec_of(minute(), "float32"), **({"official": False} | bad))  # type: ignore[arg-type]
+
+
+def test_machine_puts_threads_back() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    measured = bench.measure_machine(before + 1)
+    assert measured.threads == before + 1 and torch.get_num_threads() == before
+    json.dumps(measured.__dict__, allow_nan=False)

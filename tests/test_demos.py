@@ -1,0 +1,42 @@
+"""Every demo runs, as a user runs it, and says what it is there to say. What they compute is tested elsewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMOS = Path(__file__).parent.parent / "demos"
+
+#: Each demo with its arguments and something that only a good run prints.
+RUNS = {
+    "rvq_breakdown": ([], r"latent 64 × 86[\s\S]*codes +\(1, 9, 86\)[\s\S]*latents +\(1, 72, 86\)[\s\S]* 0 codes differ"),
+    "file_to_tokens": (["{audio}", "{tmp}"], r"6\.34 s → 546 frames × 9 codes[\s\S]*decoded"),
+    "chunked_vs_offline": (["causal-44khz", "0.5"], r"float64[\s\S]*random"),
+    "live_file": (["{audio}"], r"RTF [\d.]+[\s\S]*live against offline[\s\S]*chunk"),
+}
+
+
+def test_every_demo_is_run() -> None:
+    assert set(RUNS) == {path.stem for path in DEMOS.glob("[!_]*.py")}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_demo(name: str, tmp_path: Path) -> None:
+    arguments, expected = RUNS[name]
+    audio = DEMOS / "audio" / "speech_hu.flac"
+    filled = [argument.format(audio=audio, tmp=tmp_path) for argument in arguments]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(DEMOS / f"{name}.py"), *filled],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(expected, done.stdout), done.stdout
+    if name == "file_to_tokens":
+        assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".wav"}

@@ -1,0 +1,151 @@
+"""Our own layout both ways, damaged and foreign files, and the guessing of layouts and sources."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrvq.config import PRESETS, CodecConfig
+from streamrvq.errors import WeightsError
+from streamrvq.weights import Weights, load_weights, save_weights, seeded
+
+SMALL = {
+    "encoder_dim": 4, "encoder_rates": [2, 5], "decoder_dim": 16, "decoder_rates": [5, 2],
+    "n_codebooks": 3, "codebook_size": 16, "codebook_dim": 4,
+}  # fmt: skip
+CONFIG = CodecConfig(**SMALL, latent_dim=12)
+ANY = "encoder.block.1.block.0.block.1.weight"
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return seeded(CONFIG, name="small")
+
+
+def same(a: Weights, b: Weights) -> bool:
+    return a.config == b.config and all(np.array_equal(a.tensors[name], b.tensors[name]) for name in a.tensors)
+
+
+# --- our own layout
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+def test_own_layout_round_trip(tmp_path: Path, half: bool, causal: bool) -> None:
+    weights = seeded(dataclasses.replace(CONFIG, causal=causal, quantizer_dropout=0.25), 3, "näme")
+    path = tmp_path / "new" / "w.safetensors"
+    save_weights(weights, path, half=half)
+    back = load_weights(path)
+    assert same(back, weights) and back.codec_hash == weights.codec_hash
+    assert (back.name, back.trained) == ("näme", False)
+    save_weights(dataclasses.replace(weights, trained=True), path)  # over an older file
+    assert load_weights(str(path)).trained
+    assert os.listdir(path.parent) == ["w.safetensors"]
+
+
+def test_half_halves_the_file_and_refuses_to_round(tmp_path: Path, weights: Weights) -> None:
+    for half in (False, True):
+        save_weights(weights, tmp_path / f"{half}.safetensors", half=half)
+    assert (tmp_path / "True.safetensors").stat().st_size < 0.75 * (tmp_path / "False.safetensors").stat().st_size
+    for bad in (0.1, 1e6, 1e-12):
+        value = weights.tensors[ANY].copy()
+        value[0, 1, 2] = bad
+        changed = dataclasses.replace(weights, tensors={**weights.tensors, ANY: value})
+        with pytest.raises(WeightsError, match=r"at \[0, 1, 2\], which float16 cannot hold.*half=False"):
+            save_weights(changed, tmp_path / "bad.safetensors", half=True)
+    assert not (tmp_path / "bad.safetensors").exists()
+
+
+@given(data=st.data())
+def test_a_damaged_file_is_refused_in_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "damage"
+    good = folder / "good.safetensors"
+    if not good.exists():
+        save_weights(seeded(CONFIG), good)
+    content = bytearray(good.read_bytes())
+    where = data.draw(st.integers(0, len(content) - 1) | st.integers(0, 12_000), label="where")
+    if data.draw(st.booleans(), label="cut"):
+        content = content[:where]
+    else:
+        content[where] ^= 1 << data.draw(st.integers(0, 7), label="bit")
+    bad = folder / "bad.safetensors"
+    bad.write_bytes(content)
+    try:
+        read = load_weights(bad)
+    except WeightsError as error:
+        assert "\n" not in str(error) and str(bad) in str(error)
+    else:  # a bit of the name or of the trained flag: nothing that decides tokens
+        assert read.codec_hash == load_weights(good).codec_hash
+
+
+def test_foreign_and_newer_files_are_refused(tmp_path: Path, weights: Weights) -> None:
+    path = tmp_path / "x.safetensors"
+    good = {"format": "streamrvq", "version": "1", "config": CONFIG.to_json(), "trained": "false", "name": "x"}
+    for change, message in (
+        ({"format": "pt"}, "was not saved by streamrvq"),
+        ({"version": "2"}, "has format version '2'; wanted '1'"),
+        ({"config": "{"}, "configuration .* is not JSON"),
+        ({"config": '{"colour":1}'}, "unknown configuration key 'colour'"),
+        ({"config": '{"encoder_rates":[[2]],"decoder_rates":[2]}'}, "cannot be used"),
+        ({"codec_hash": "0" * 64}, "says 000000000000….*damaged"),
+        ({}, "says None"),
+    ):
+        safetensors.numpy.save_file(dict(weights.tensors), path, {**good, **change})
+        with pytest.raises(WeightsError, match=message):
+            load_weights(path)
+    path.write_bytes(b"")
+    with pytest.raises(WeightsError, match="damaged or not a safetensors file"):
+        load_weights(path)
+    safetensors.numpy.save_file(dict(weights.tensors), path)
+    with pytest.raises(WeightsError, match="was not saved by streamrvq"):
+        load_weights(path)
+
+
+# --- which layout
+
+
+def test_sources_that_are_none_list_the_presets(tmp_path: Path, weights: Weights) -> None:
+    (tmp_path / "x.wav").write_bytes(b"RIFF")
+    for source in ("causal-44kHz", tmp_path / "none.safetensors", tmp_path / "none.pth", tmp_path / "x.wav"):
+        with pytest.raises(WeightsError, match=r"dac-44khz.*Hugging Face") as caught:
+            load_weights(source)
+        assert all(name in str(caught.value) for name in PRESETS)
+    with pytest.raises(WeightsError, match="tells no layout"):
+        save_weights(weights, tmp_path / "w.bin")
+    with pytest.raises(WeightsError, match="tells no layout"):
+        save_weights(weights, tmp_path / "w", layout="onnx")  # type: ignore[arg-type]
+    with pytest.raises(WeightsError, match="half"):
+        save_weights(weights, tmp_path / "w.pth", half=True)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WeightsError, match="cannot write"):
+        save_weights(weights, tmp_path / "file" / "w.safetensors")
+    save_weights(weights, tmp_path / "odd.bin", layout="streamrvq")
+    assert (tmp_path / "odd.bin").stat().st_size
+
+
+@pytest.mark.heavy
+def test_presets_load() -> None:
+    for name, config in PRESETS.items():
+        if config.encoder_dim <= 32:
+            weights = load_weights(name)
+            assert weights.name == name and weights.config == config
+
+
+def test_reading_our_own_layout_does_not_import_torch(tmp_path: Path, weights: Weights) -> None:
+    save_weights(weights, tmp_path / "w.safetensors")
+    save_weights(weights, tmp_path / "hf")
+    code = (
+        "import sys; from streamrvq.weights import load_weights, seeded; from streamrvq.config import CodecConfig\n"
+        "load_weights(sys.argv[1]); load_weights(sys.argv[2])\n"
+        "seeded(CodecConfig(encoder_dim=2, decoder_dim=16)); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "w.safetensors", tmp_path / "hf"], check=True)

@@ -1,0 +1,104 @@
+# Sourced by the other tools; not run by itself.
+#
+# Makes and keeps up to date the virtual environment .venv at the repository's root:
+#   ensure_env demo   the package and what it needs to run
+#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs
+# Each level leaves a stamp in .venv with a hash of everything that decides what is installed, so a second call costs
+# nothing until one of those files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+VENV="$ROOT/.venv"
+PY="$VENV/bin/python"
+
+say() { printf '== %s\n' "$*"; }
+
+die() {
+    printf '!! %s\n' "$*" >&2
+    exit 1
+}
+
+# True if $1 is a Python that this package runs on and that can make a virtual environment with pip in it.
+usable_python() {
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+# Prints the first usable interpreter; the pinned versions are tested with 3.11, so that comes first.
+find_python() {
+    local candidate candidates=(python3.11 python3.12 python3.13 python3)
+    if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
+    for candidate in "${candidates[@]}"; do
+        if usable_python "$candidate"; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# On Debian and Ubuntu, as root, installs Python with venv; elsewhere says what is missing.
+install_python() {
+    local need="Python 3.11 or newer with its venv module"
+    if [ -n "${PYTHON:-}" ]; then
+        die "PYTHON=$PYTHON is not $need"
+    elif ! command -v apt-get >/dev/null 2>&1; then
+        die "$need is missing: install it, or name it with PYTHON=/path/to/python3"
+    elif [ "$(id -u)" -ne 0 ]; then
+        die "$need is missing: run 'sudo apt-get install python3 python3-venv' (python3.11 python3.11-venv where python3 is older), then this command again"
+    fi
+    say "installing Debian packages: python3 python3-venv"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || die "apt-get update failed: install $need by hand"
+    apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null || die "installing python3-venv failed"
+    if ! find_python >/dev/null; then
+        say "python3 is older than 3.11: installing python3.11 python3.11-venv"
+        apt-get install -y -qq --no-install-recommends python3.11 python3.11-venv >/dev/null || die "$need is not in this system's packages: install it by hand"
+    fi
+}
+
+# The hash of everything that decides what the environment holds.
+env_hash() {
+    {
+        printf '%s\n' "$ROOT"
+        "$PY" -c 'import sys; print(sys.version)'
+        cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh"
+    } | sha256sum | cut -d ' ' -f 1
+}
+
+pip_install() {
+    "$PY" -m pip --quiet --quiet --disable-pip-version-check --no-input install -c "$ROOT/tools/constraints.txt" "$@"
+}
+
+install_into_env() {
+    # torch first and alone, at its pinned version: resolved together with the rest it may be fetched more than once.
+    say "installing $(grep '^torch==' "$ROOT/tools/constraints.txt")"
+    pip_install "$(grep '^torch==' "$ROOT/tools/constraints.txt")"
+    if [ "$1" = test ]; then
+        say "installing streamrvq (editable), the checkers, the tests' tools and the reference codecs"
+        pip_install --no-warn-conflicts -e "$ROOT[dev,reference]"
+        pip_install --no-deps -r "$ROOT/tools/reference.txt"
+    else
+        say "installing streamrvq (editable) and what it needs to run"
+        pip_install --no-warn-conflicts -e "$ROOT"
+    fi
+}
+
+ensure_env() {
+    local level="$1" python hash
+    exec 9>"$ROOT/.venv.lock"
+    flock 9 # two tools started at once take turns
+    if [ ! -x "$PY" ] || ! "$PY" -m pip --version >/dev/null 2>&1; then
+        find_python >/dev/null || install_python
+        python="$(find_python)" || die "no usable Python was found after installing python3-venv"
+        say "making .venv with $python"
+        rm -rf "$VENV"
+        "$python" -m venv "$VENV"
+    fi
+    hash="$(env_hash)"
+    # A complete test environment serves the demo too.
+    if [ "$(cat "$VENV/.stamp-$level" 2>/dev/null)" != "$hash" ] && [ "$(cat "$VENV/.stamp-test" 2>/dev/null)" != "$hash" ]; then
+        rm -f "$VENV/.stamp-demo" "$VENV/.stamp-test"
+        install_into_env "$level"
+        printf '%s\n' "$hash" >"$VENV/.stamp-$level"
+    fi
+    exec 9>&-
+}
