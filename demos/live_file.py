@@ -65,10 +65,9 @@ def run() -> int:
 
     live, figures = asyncio.run(listen(arguments.audio, codec, console))
     assert figures.latency_p50 is not None and figures.latency_p99 is not None
-    console.print(
-        f"\n{figures.frames} frames of {figures.audio_seconds:.2f} s audio; RTF {figures.rtf:.2f}; block received → frame "
-        f"on the queue: p50 {1e3 * figures.latency_p50:.1f} ms, p99 {1e3 * figures.latency_p99:.1f} ms"
-    )
+    p50, p99 = 1e3 * figures.latency_p50, 1e3 * figures.latency_p99
+    console.print(f"\n{figures.frames} frames of {figures.audio_seconds:.2f} s of audio; RTF {figures.rtf:.2f}")
+    console.print(f"from a block's last sample to its frame on the queue: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
     pcm, rate = soundfile.read(arguments.audio, dtype="float32")
     if not same(codec, live, pcm, rate, console):

@@ -82,7 +82,9 @@ class _Stream:
     def _snapshot(self) -> Snapshot:
         timeline = self._run.timeline
         if self._run.owed or timeline.ready:
-            raise SnapshotError("a step of this stream raised and its samples still wait; push again (an empty block) first")
+            raise SnapshotError(
+                "a step of this stream raised and its samples still wait; push again (an empty block) first"
+            )
         return Snapshot(
             version=VERSION,
             codec_hash=self._codec_hash,

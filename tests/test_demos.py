@@ -12,8 +12,11 @@ DEMOS = Path(__file__).parent.parent / "demos"
 
 #: Each demo with its arguments and something that only a good run prints.
 RUNS = {
-    "rvq_breakdown": ([], r"latent 64 × 86[\s\S]*codes +\(1, 9, 86\)[\s\S]*latents +\(1, 72, 86\)[\s\S]* 0 codes differ"),
-    "file_to_tokens": (["{audio}", "{tmp}"], r"6\.34 s → 546 frames × 9 codes[\s\S]*decoded"),
+    "rvq_breakdown": (
+        [],
+        r"latent 64 × 86[\s\S]*codes +\(1, 9, 86\)[\s\S]*latents +\(1, 72, 86\)[\s\S]*: 0 codes differ",
+    ),
+    "file_to_tokens": (["{audio}", "{tmp}"], r"6\.34 s → 547 frames × 9 codes[\s\S]*decoded"),
     "chunked_vs_offline": (["causal-44khz", "0.5"], r"float64[\s\S]*random"),
     "live_file": (["{audio}"], r"RTF [\d.]+[\s\S]*live against offline[\s\S]*chunk"),
 }

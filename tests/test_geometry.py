@@ -202,9 +202,13 @@ def test_tensor_names_and_shapes_are_dacs() -> None:
 
 
 @given(
-    rates=st.lists(st.integers(1, 9), min_size=1, max_size=4), causal_weights=st.booleans(), output_padding=st.booleans(),
-    inputs=st.integers(0, 5000), direction=st.sampled_from(["encode", "decode"]), tail=st.sampled_from(["pad", "valid"]),
-)  # fmt: skip
+    rates=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    causal_weights=st.booleans(),
+    output_padding=st.booleans(),
+    inputs=st.integers(0, 5000),
+    direction=st.sampled_from(["encode", "decode"]),
+    tail=st.sampled_from(["pad", "valid"]),
+)
 def test_nothing_given_out_while_open_lies_past_the_end(
     rates: list[int], causal_weights: bool, output_padding: bool, inputs: int, direction: Any, tail: Any
 ) -> None:

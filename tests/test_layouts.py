@@ -40,7 +40,7 @@ def same(a: Weights, b: Weights) -> bool:
 @pytest.mark.parametrize("causal", [False, True])
 def test_own_layout_round_trip(tmp_path: Path, half: bool, causal: bool) -> None:
     weights = seeded(dataclasses.replace(CONFIG, causal=causal, quantizer_dropout=0.25), 3, "näme")
-    path = tmp_path / "new" / "w.safetensors"
+    path = tmp_path / "w.safetensors"
     save_weights(weights, path, half=half)
     back = load_weights(path)
     assert same(back, weights) and back.codec_hash == weights.codec_hash
@@ -68,6 +68,7 @@ def test_a_damaged_file_is_refused_in_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "damage"
+    folder.mkdir(exist_ok=True)
     good = folder / "good.safetensors"
     if not good.exists():
         save_weights(seeded(CONFIG), good)

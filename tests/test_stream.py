@@ -126,13 +126,13 @@ def test_quantizers_out_of_range_are_refused(minute_codec: Codec, levels: Any) -
         lambda: minute_codec.stream(n_quantizers=levels),
         lambda: minute_codec.encode(PCM, n_quantizers=levels),
     ):
-        with pytest.raises(InputError, match="n_quantizers is .*wanted a whole number from 1 to 3"):
+        with pytest.raises(InputError, match=r"n_quantizers is .*wanted a whole number from 1 to 3"):
             door()
 
 
 @pytest.mark.parametrize("tail", ["reflect", "", None, 1])
 def test_unknown_tails_are_refused(minute_codec: Codec, tail: Any) -> None:
-    with pytest.raises(InputError, match="tail is .*'pad'"):
+    with pytest.raises(InputError, match=r"tail is .*'pad'"):
         minute_codec.stream(tail=tail)
 
 

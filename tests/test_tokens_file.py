@@ -130,7 +130,7 @@ def test_a_damaged_file_never_gives_another_error(
     whole = path.read_bytes()
     if data.draw(st.booleans()):
         path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-        refused(path, "")
+        refused(path, "encode")
     else:
         at = data.draw(st.integers(0, len(whole) - 1))
         path.write_bytes(whole[:at] + bytes([data.draw(st.integers(0, 255))]) + whole[at + 1 :])

@@ -115,9 +115,9 @@ def save(weights: Weights, folder: Path) -> None:
     """Writes a folder that ``DacModel.from_pretrained`` takes, with the weights folded: reading it back loses nothing.
 
     Raises:
-        WeightsError: it cannot be written; or the codec is one that DacModel cannot be: causal, with decoder rates that
-            are
-            not its encoder rates reversed, or with a codebook_size that is not a power of 2.
+        WeightsError: it cannot be written (the folder is made, its parents are not); or the codec is one that DacModel
+            cannot be: causal, with decoder rates that are not its encoder rates reversed, or with a codebook_size that
+            is not a power of 2.
     """
     config = weights.config
     for misfit, is_so in (
@@ -144,6 +144,10 @@ def save(weights: Weights, folder: Path) -> None:
         "return_attention_mask": True,
         "sampling_rate": config.sample_rate,
     }
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise WeightsError(f"cannot make {folder}: {error}; wanted a place in a folder that is there") from None
     write_tensors(folder / "model.safetensors", _renamed(weights.tensors, _prefixes(config)), {"format": "pt"})
     for name, content in (("config.json", values), ("preprocessor_config.json", feature_extractor)):
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"

@@ -81,7 +81,6 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
     """
     part = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(descriptor)
         write(part)
