@@ -154,7 +154,7 @@ class EncoderStream(_Stream):
     @property
     def frames_given(self) -> int:
         """Frames given so far: the index of the next one."""
-        return self._run.timeline.emitted
+        return self._run.timeline.emitted - self._run.owed
 
     @property
     def samples_received(self) -> int:
@@ -221,7 +221,7 @@ class DecoderStream(_Stream):
     @property
     def samples_given(self) -> int:
         """Samples given so far: the index of the next one."""
-        return self._run.timeline.emitted
+        return self._run.timeline.emitted - self._run.owed
 
     def push(self, codes: Any) -> Floats:
         """Take the next frames and give the samples that they complete.

@@ -174,7 +174,7 @@ def test_presets_have_the_published_size(preset: str) -> None:
     gflop = 2 * encoder_plan(config).macs * config.sample_rate / config.hop_length / 1e9
     if preset == "dac-44khz":
         assert 61.2 <= gflop < 61.3
-        assert round(2 * decoder_plan(config).macs * 44100 / 512 / 1e9) == 138
+        assert 138 <= 2 * decoder_plan(config).macs * 44100 / 512 / 1e9 < 139
 
 
 def test_tensor_names_and_shapes_are_dacs() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.codec import Codec
-from streamrvq.errors import InputError, StreamBusyError, StreamClosedError
+from streamrvq.errors import InputError, SnapshotError, StreamBusyError, StreamClosedError
 from streamrvq.stream import DecoderStream, EncoderStream
 from tests.contract import codec_of, minute, noise, streamed
 
@@ -307,6 +307,9 @@ def test_an_engine_error_loses_no_codes(minute_codec: Codec, step: int) -> None:
     engine.countdown = step
     with pytest.raises(MemoryError):
         stream.push(PCM[50:])  # three steps of at most 16 hops
+    assert stream.frames_given == parts[0].shape[1] and stream.samples_received == len(PCM)
+    with pytest.raises(SnapshotError, match="push again"):
+        stream.snapshot()
     parts += [stream.push(PCM[:0]), stream.flush()]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), minute_codec.encode(PCM))
 

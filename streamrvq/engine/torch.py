@@ -140,6 +140,9 @@ class TorchEngine:
         self, layers: Plan, x: torch.Tensor, states: TorchStates, slots: Ints, clock: Ints, length: Ints
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The last layer's values, and the tails to keep: `_keep` comes when nothing can raise any more."""
+        # In a new thread torch takes no notice of set_num_threads until somebody there asks for the number; till then
+        # OpenMP spins on every core, and beside a busy process a step took 15 times as long.
+        torch.get_num_threads()
         where = torch.as_tensor(np.asarray(slots, np.int64))
         per_row = [[int(n), *layers.lengths(int(n))] for n in length]
         edges = clock, [list(column) for column in zip(*per_row, strict=True)]

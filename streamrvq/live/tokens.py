@@ -172,19 +172,7 @@ class Tokens:
 
     async def _encode(self, blocks: AsyncIterator[Any]) -> None:
         try:
-            while not self._leaving:
-                try:
-                    item = await anext(blocks)
-                except StopAsyncIteration:
-                    break
-                except asyncio.CancelledError:
-                    if _cancelling():
-                        raise
-                    self._error = SourceError("the source was cancelled from its own side; let it end or raise instead")
-                    break
-                except Exception as error:
-                    self._error = error
-                    break
+            while (item := await self._pull(blocks)) is not END:
                 try:
                     await self._take(item)
                 except (InputError, SourceError) as error:  # refused before anything of the block was encoded
@@ -194,6 +182,19 @@ class Tokens:
                 await self._emit(self._segments.finish)
         except Exception as error:  # the codec itself; there is nothing to be flushed
             self._error = self._error or error
+
+    async def _pull(self, blocks: AsyncIterator[Any]) -> Any:
+        """The source's next item, or `END` where it ended, failed or should not have gone on."""
+        try:
+            item = await anext(blocks, END)
+            return END if self._leaving else item  # leaving: it swallowed our cancellation
+        except asyncio.CancelledError:
+            if _cancelling():
+                raise
+            self._error = SourceError("the source was cancelled from its own side; let it end or raise instead")
+        except Exception as error:
+            self._error = error
+        return END
 
     async def _take(self, item: Any) -> None:
         received, rate, meter = time.monotonic(), self._segments.sample_rate, self._meter

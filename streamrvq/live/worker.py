@@ -44,16 +44,14 @@ class Worker:
         self._last: asyncio.Future[None] | None = None
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in the thread. Cancelled, it waits for the call to end first, so calls had better be short.
+        """Run a call in the thread. A call in flight outlives a cancellation of this; `close` waits for it.
 
         Raises:
             StreamClosedError: after `close`.
         """
         if self._last is not None:
             raise StreamClosedError("a call came to a worker that was closed; open its source or stream again")
-        future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: call(*args, **kwargs))
-        await outlast(future)
-        return future.result()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: call(*args, **kwargs))
 
     async def close(self, last: Callable[[], None] = lambda: None) -> None:
         """Let the calls before it end, run ``last``, end the thread. Again, or twice at once, waits for the same."""
