@@ -1,7 +1,8 @@
 """Promise 1 on real audio: 200 chunkings of more than five minutes, causal and symmetric, encoded and decoded.
 
-Knows: a codec of width 8 with spread weights, the reference, and what a near-tie is (streamrvq.compare). float64 must not
-differ at all, neither from the offline run nor from the reference; float32 in near-ties only, which the float64 run judges.
+Knows: a codec of width 8 with spread weights, the reference, and what a near-tie is (streamrvq.compare). float64 must
+not differ at all, neither from the offline run nor from the reference; float32 in near-ties only, which the float64 run
+judges.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ SECONDS = {1: 0.4}  # of the chunkings of one sample a push; the others last 1.6
 class Chunking:
     """One excerpt and one way to cut it."""
 
+    number: int
     pcm: Any
     sizes: Iterator[int]
     frames: Iterator[int]  #: the way to cut its codes
@@ -48,7 +51,9 @@ def chunkings(audio: RealAudio, group: int) -> Iterator[Chunking]:
         start = int(rng.integers(0, len(clip) - count))
         sizes = itertools.repeat(size) if size else log_uniform(np.random.default_rng(number), 1, 20_000)
         frames = itertools.repeat(1 + i) if size else log_uniform(np.random.default_rng(number), 1, 40)
-        yield Chunking(clip[start : start + count], sizes, frames, f"chunking {number}: {names[number % len(names)]}")
+        yield Chunking(
+            number, clip[start : start + count], sizes, frames, f"chunking {number}: {names[number % len(names)]}"
+        )
 
 
 def test_the_chunkings_are_200_over_five_minutes_and_reach_both_ends(real_audio: RealAudio) -> None:
@@ -84,7 +89,8 @@ def test_chunking_never_shows(real_audio: RealAudio, kind: str, group: int) -> N
         np.testing.assert_array_equal(streamed(exact.stream(), pcm, pieces), codes, err_msg=why)
         np.testing.assert_allclose(latents, judge.latents[0].numpy(), rtol=0, atol=CLOSE, err_msg=why)
         check_near_ties(single, streamed(single.stream(), pcm, pieces), codes, latents, why)
-        check_near_ties(single, single.encode(pcm), codes, latents, why)
+        if chunking.number % 4 == 0:  # offline is one more chunking, the same for all
+            check_near_ties(single, single.encode(pcm), codes, latents, f"{why}, offline")
         check_decoding(exact, single, codes, [part.shape[-1] for part in cut(codes, chunking.frames)], why, plain)
 
 
@@ -97,17 +103,20 @@ def check_near_ties(codec: Codec, codes: Any, wanted: Any, latents: Any, why: st
 
 def check_decoding(exact: Codec, single: Codec, codes: Any, pieces: list[int], why: str, plain: Any) -> None:
     wanted = plain.decode(codes)[0].numpy()
-    for codec, atol in ((exact, 1e-12), (single, 1e-4)):
-        whole, chunked = codec.decode(codes), streamed(codec.decoder_stream(), codes, pieces)
-        assert whole.shape == chunked.shape == wanted.shape == (codes.shape[1] * 512,)
-        np.testing.assert_allclose(chunked, whole, rtol=0, atol=atol, err_msg=why)
-        np.testing.assert_allclose(chunked, wanted, rtol=0, atol=atol, err_msg=why)
-    # As 24-bit samples, the float64 runs do not differ at all.
-    steps = [
-        np.rint(pcm * 2**23) for pcm in (exact.decode(codes), streamed(exact.decoder_stream(), codes, pieces), wanted)
-    ]
-    np.testing.assert_array_equal(steps[0], steps[1], err_msg=why)
-    np.testing.assert_array_equal(steps[0], steps[2], err_msg=why)
+    whole, chunked = exact.decode(codes), streamed(exact.decoder_stream(), codes, pieces)
+    assert whole.shape == chunked.shape == wanted.shape == (codes.shape[1] * 512,)
+    np.testing.assert_allclose(chunked, whole, rtol=0, atol=1e-12, err_msg=why)
+    np.testing.assert_allclose(chunked, wanted, rtol=0, atol=1e-12, err_msg=why)
+    # As 16-bit samples they do not differ at all.
+    np.testing.assert_array_equal(np.rint(chunked * 2**15), np.rint(whole * 2**15), err_msg=why)
+    np.testing.assert_array_equal(np.rint(chunked * 2**15), np.rint(wanted * 2**15), err_msg=why)
+    chunked = streamed(single.decoder_stream(), codes, pieces)
+    np.testing.assert_allclose(chunked, wanted, rtol=0, atol=1e-4, err_msg=why)
+
+
+@lru_cache(maxsize=1)
+def full_width_offline(audio: RealAudio) -> Any:
+    return codec_of(PRESETS["dac-44khz"], "float32").encode(audio.excerpt(10))
 
 
 @pytest.mark.heavy
@@ -117,7 +126,7 @@ def test_full_width_differs_in_near_ties_only(real_audio: RealAudio, sizes: tupl
     pcm = real_audio.excerpt(10)
     config = PRESETS["dac-44khz"]
     codec = codec_of(config, "float32")
-    offline = codec.encode(pcm)
+    offline = full_width_offline(real_audio)
     codes = streamed(codec.stream(), pcm, itertools.cycle(sizes))
     assert codes.shape == offline.shape == (9, 862)
     if (codes != offline).any():
