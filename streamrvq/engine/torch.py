@@ -131,8 +131,10 @@ class TorchEngine:
         check_step(states, codes, slots, clock, length)
         with torch.inference_mode():
             z = self._embed(torch.from_numpy(np.array(codes, np.int64)))
-            pcm = self._run(decoder_plan(self.config), z, states, slots, clock, length)
-            return torch.tanh(pcm)[:, :, 0].numpy()
+            pcm, fresh = self._run(decoder_plan(self.config), z, states, slots, clock, length)
+            out: Floats = torch.tanh(pcm)[:, :, 0].numpy()
+            self._keep(states, slots, fresh)
+            return out
 
     def _run(
         self, layers: Plan, x: torch.Tensor, states: TorchStates, slots: Ints, clock: Ints, length: Ints
