@@ -1,7 +1,7 @@
 """Snake followed by causal zero padding, in one pass over memory each way.
 
-Knows: how snake.cpp is compiled, once a machine, into the user's cache folder, and what computes the same where there is
-no compiler or the tensors are not on the CPU. Does not know: layers.
+Knows: how snake.cpp is compiled, once a machine, into the user's cache folder, and what computes the same where there
+is no compiler or the tensors are not on the CPU. Does not know: layers.
 """
 
 from __future__ import annotations

@@ -1,0 +1,200 @@
+"""The loop: a batch, its losses, one step of the optimiser; codebooks when their time comes.
+
+Knows: the order of things in a run, and what its state is. Does not know: files but for the state's, progress bars.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..nn import CodecModel, WNConv1d, WNConvTranspose1d
+from .adversarial import Discriminators, fool, judge
+from .balance import balanced
+from .codebooks import Followers, make, normalise_latents
+from .config import TrainConfig
+from .data import Crops
+from .fast import run_decoder, run_encoder
+from .losses import Losses
+
+_ELSEWHERE = 1 << 40  #: number of the first step whose batches the codebooks are made from; no run gets there
+
+
+class Trainer:
+    """A run in memory.
+
+    Args:
+        config: the run.
+        crops: its batches.
+        device: "cpu" or "cuda".
+
+    Attributes:
+        model: the codec in training.
+        average: the running mean of its weights, which is what is validated and exported.
+        step: optimiser steps done.
+    """
+
+    def __init__(self, config: TrainConfig, crops: Crops, device: str = "cpu") -> None:
+        self.config, self.crops, self.device = config, crops, torch.device(device)
+        self.step = 0
+        torch.manual_seed(config.seed)
+        self.model = CodecModel(config.codec)
+        last = self.model.decoder.model[-2]
+        assert isinstance(last, (WNConv1d, WNConvTranspose1d))
+        with torch.no_grad():  # a quiet beginning: the first errors are then errors of shape, not of loudness
+            last.weight_g.mul_(config.output_gain)
+            last.bias.zero_()
+        self.model.to(self.device)
+        for level in self.model.quantizer.quantizers:
+            level.codebook.weight.requires_grad_(config.codebooks == "gradient")  # type: ignore[union-attr]
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.losses = Losses(config.codec.sample_rate, config.stft_windows).to(self.device)
+        self.followers = Followers(self.model.quantizer, config.codebook_decay, config.expire)
+        self.optimizer = self._optimizer()
+        self.discriminators: Discriminators | None = None
+        if config.adversarial_from is not None:
+            self.discriminators = Discriminators(config.discriminator_width).to(self.device)
+            self.judge_optimizer = torch.optim.AdamW(
+                self.discriminators.parameters(), config.discriminator_lr, config.betas, weight_decay=0.0
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the convolutions."""
+        return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the codebooks are made."""
+        return self.step > self.config.plain_steps or self.config.plain_steps == 0
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        return torch.optim.AdamW(
+            parameters, self.config.lr, self.config.betas, weight_decay=self.config.weight_decay, fused=True
+        )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        config = self.config
+        since = step if step < config.plain_steps else step - config.plain_steps
+        warm = min(1.0, (since + 1) / max(1, config.warmup))
+        start = config.decay_from * config.steps
+        done = min(1.0, max(0.0, (step - start) / max(1.0, config.steps - start)))
+        return config.lr * warm * (config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def train_step(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
+        """One step on ``batch [B, samples]``; the means of its losses.
+
+        Raises:
+            WeightsError: the gradient is not finite.
+        """
+        config, step = self.config, self.step
+        torch.manual_seed(config.seed * 1_000_003 + step)  # quantiser dropout draws from torch's own generator
+        if step == config.plain_steps:
+            self._make_codebooks()
+        x = torch.from_numpy(batch).to(self.device)
+        self.model.train()
+        z = run_encoder(self.model.encoder, x[:, None], self.dtype)
+        quantise = step >= config.plain_steps
+        zero = z.new_zeros(())
+        commitment, codebook, codes, latents = zero, zero, None, None
+        if quantise:
+            z, codes, latents, commitment, codebook = self.model.quantizer(z)
+        y = run_decoder(self.model.decoder, z, self.dtype)[:, 0]
+        leaf = y.detach().requires_grad_()
+        losses = self.losses(x, leaf)
+        if self.discriminators is not None and config.adversarial_from is not None and step >= config.adversarial_from:
+            losses |= self._adversarial(x, leaf)
+        gradient = balanced(losses, dataclasses.asdict(config.loss), leaf)
+        self.optimizer.zero_grad()
+        side = config.loss.commitment * commitment
+        if config.codebooks == "gradient":
+            side = side + config.loss.codebook * codebook
+        torch.autograd.backward([y, side] if quantise else [y], [gradient, torch.ones_like(side)][: 1 + quantise])
+        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], config.clip)
+        if not bool(torch.isfinite(norm)):
+            raise WeightsError(f"step {step} has a gradient of length {float(norm)}; lower lr and resume")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(step)
+        self.optimizer.step()
+        self._follow(codes, latents)
+        self.step += 1
+        figures = {name: float(value.detach().mean()) for name, value in losses.items()}
+        if quantise:
+            figures["commitment"] = float(commitment.detach())
+        return figures | {"gradient": float(norm)}
+
+    def _adversarial(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        assert self.discriminators is not None
+        self.discriminators.requires_grad_(True)
+        self.judge_optimizer.zero_grad()
+        judge(self.discriminators, x, y).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), 10.0)
+        self.judge_optimizer.step()
+        self.discriminators.requires_grad_(False)
+        return fool(self.discriminators, x, y)
+
+    @torch.no_grad()
+    def _follow(self, codes: Tensor | None, latents: Tensor | None) -> None:
+        """Entries follow their latents, and the average the weights."""
+        replaced = []
+        if codes is not None and latents is not None:
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+            replaced = self.followers.update(codes, latents, self.config.codebooks == "ema", generator)
+        # The mean of the first steps is that of few: the decay grows to its value.
+        since = self.step if self.step < self.config.plain_steps else self.step - self.config.plain_steps
+        decay = min(self.config.ema, (since + 1) / (since + 10))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+        for i, dead in enumerate(replaced):
+            level, average = self.model.quantizer._level(i), self.average.quantizer._level(i)
+            average.codebook.weight[dead] = level.codebook.weight[dead]
+
+    @torch.no_grad()
+    def _make_codebooks(self) -> None:
+        """Normalised latents, codebooks from data; the optimiser and the average begin anew with them."""
+        self.model.eval()
+        latents: list[Tensor] = []
+        frames = 0
+        while frames < self.config.codebook_frames:
+            x = torch.from_numpy(self.crops.batch(_ELSEWHERE + len(latents))).to(self.device)
+            z = run_encoder(self.model.encoder, x[:, None], self.dtype)
+            latents.append(z.transpose(1, 2).reshape(-1, z.shape[1]).cpu())
+            frames += len(latents[-1])
+        self.model.cpu()
+        z = normalise_latents(self.model, torch.cat(latents))
+        shares = make(self.model.quantizer, z, torch.Generator().manual_seed(self.config.seed))
+        self.model.to(self.device)
+        self.followers = Followers(self.model.quantizer, self.config.codebook_decay, self.config.expire)
+        self.followers.start(shares)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer = self._optimizer()
+
+    def state(self) -> dict[str, Any]:
+        """All that `load` needs to go on as if nothing had happened."""
+        state = {
+            "config": self.config.to_dict(), "step": self.step, "model": self.model.state_dict(),
+            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "followers": self.followers.state(),
+        }  # fmt: skip
+        if self.discriminators is not None:
+            state |= {"judges": self.discriminators.state_dict(), "judge_optimizer": self.judge_optimizer.state_dict()}
+        return state
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`. Discriminators that it lacks begin anew."""
+        self.step = int(state["step"])
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.followers.load(state["followers"])
+        if self.discriminators is not None and "judges" in state:
+            self.discriminators.load_state_dict(state["judges"])
+            self.judge_optimizer.load_state_dict(state["judge_optimizer"])
