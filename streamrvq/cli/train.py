@@ -22,14 +22,14 @@ def train(
     steps: Annotated[int | None, typer.Option("--steps", help="Steps in all, instead of the configuration's.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so many; call again to go on.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option("--threads", help="Cores to compute on.")] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Cores for each of the configuration's shards.")] = 1,
     cache: Annotated[Path | None, typer.Option("--cache", help="For decoded audio. Default: OUT/cache.")] = None,
     export: Annotated[bool, typer.Option("--export", help="Export weights even if steps are left.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Train a codec on folders of audio."""
     from ..train.config import TrainConfig  # here: torch takes a while to load
-    from ..train.run import Run, use_threads
+    from ..train.run import Run
 
     settings = TrainConfig.read(_packaged(config))
     changes: dict[str, Any] = {"train": data and tuple(data), "validation": validation and tuple(validation),
@@ -42,9 +42,8 @@ def train(
             raise ConfigError("device is 'cuda', and torch sees none; wanted --device cpu here")
     elif device != "cpu":
         raise ConfigError(f"device is {device!r}; wanted cpu or cuda")
-    use_threads(threads)
     with _Bar(settings.steps, not json) as bar:
-        run = Run(settings, folder, bar, cache=cache, device=device)
+        run = Run(settings, folder, bar, cache=cache, device=device, threads=threads)
         if run.trainer.step:
             note(f"going on from step {run.trainer.step} of {folder}")
         done = run.go(minutes)

@@ -55,6 +55,8 @@ class TrainConfig:
         seed: decides everything that is drawn.
         steps: optimiser steps in all.
         batch, frames: clips a step, and their length in frames.
+        shards: parts of a batch that are computed side by side, each by a thread of its own, on a CPU. It belongs to
+            the run, not to the machine: with it a run is the same to the bit on any number of cores.
         plain_steps: steps without the quantiser, before the codebooks are made.
         codebook_frames: frames from which they are made.
         codebooks: "ema": entries follow the mean of what they stand for; "gradient": DAC's codebook loss.
@@ -77,6 +79,7 @@ class TrainConfig:
     steps: int = 20000
     batch: int = 8
     frames: int = 32
+    shards: int = 2
     plain_steps: int = 300
     codebook_frames: int = 16384
     codebooks: Codebooks = "ema"
@@ -105,13 +108,18 @@ class TrainConfig:
     validation_seconds: float = 4.0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "frames", "steps", "log_every", "validate_every", "checkpoint_every", "validation_clips"):
+        for name in ("batch", "frames", "steps", "log_every", "validate_every", "checkpoint_every", "validation_clips",
+                     "shards"):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"{name} is {value!r}; wanted a whole number of at least 1")
         for name, allowed in (("precision", get_args(Precision)), ("codebooks", get_args(Codebooks))):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; wanted one of {', '.join(allowed)}")
+        if self.batch % self.shards:
+            raise ConfigError(
+                f"batch is {self.batch} and shards {self.shards}; wanted a batch that is a multiple of it"
+            )
         if not 0 < self.lr < 1:
             raise ConfigError(f"lr is {self.lr!r}; wanted a number between 0 and 1, such as 8e-4")
         samples = self.frames * self.codec.hop_length

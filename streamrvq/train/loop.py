@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,19 @@ from .data import Crops
 from .fast import run_decoder, run_encoder
 from .losses import Losses
 
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What a shard gives: gradients of `Trainer.parameters`, figures, output ``[b, T]``, and once there are codebooks
+    codes and latents."""
+
+    gradients: tuple[Tensor | None, ...]
+    figures: dict[str, float]
+    y: Tensor
+    codes: Tensor | None
+    latents: Tensor | None
+
+
 _ELSEWHERE = 1 << 40  #: number of the first step whose batches the codebooks are made from; no run gets there
 
 
@@ -34,6 +48,7 @@ class Trainer:
         config: the run.
         crops: its batches.
         device: "cpu" or "cuda".
+        threads: cores to compute each shard on.
 
     Attributes:
         model: the codec in training.
@@ -41,7 +56,7 @@ class Trainer:
         step: optimiser steps done.
     """
 
-    def __init__(self, config: TrainConfig, crops: Crops, device: str = "cpu") -> None:
+    def __init__(self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1) -> None:
         self.config, self.crops, self.device = config, crops, torch.device(device)
         self.step = 0
         torch.manual_seed(config.seed)
@@ -58,9 +73,12 @@ class Trainer:
         self.losses = Losses(config.codec.sample_rate, config.stft_windows).to(self.device)
         self.followers = Followers(self.model.quantizer, config.codebook_decay, config.expire)
         self.optimizer = self._optimizer()
+        # A core a shard: they meet once a step, where threads inside each operation would meet thousands of times, and
+        # wait for each other whenever the machine has anything else to do.
+        self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
         if config.adversarial_from is not None:
-            self.discriminators = Discriminators(config.discriminator_width).to(self.device)
+            self.discriminators = Discriminators(config.discriminator_width).to(self.device).requires_grad_(False)
             self.judge_optimizer = torch.optim.AdamW(
                 self.discriminators.parameters(), config.discriminator_lr, config.betas, weight_decay=0.0
             )
@@ -71,14 +89,22 @@ class Trainer:
         return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
 
     @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimiser moves."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    @property
+    def _is_adversarial(self) -> bool:
+        return self.config.adversarial_from is not None and self.step >= self.config.adversarial_from
+
+    @property
     def quantised(self) -> bool:
         """Whether the codebooks are made."""
         return self.step > self.config.plain_steps or self.config.plain_steps == 0
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
         return torch.optim.AdamW(
-            parameters, self.config.lr, self.config.betas, weight_decay=self.config.weight_decay, fused=True
+            self.parameters, self.config.lr, self.config.betas, weight_decay=self.config.weight_decay, fused=True
         )
 
     def rate(self, step: int) -> float:
@@ -97,42 +123,58 @@ class Trainer:
             WeightsError: the gradient is not finite.
         """
         config, step = self.config, self.step
-        torch.manual_seed(config.seed * 1_000_003 + step)  # quantiser dropout draws from torch's own generator
         if step == config.plain_steps:
             self._make_codebooks()
         x = torch.from_numpy(batch).to(self.device)
         self.model.train()
-        z = run_encoder(self.model.encoder, x[:, None], self.dtype)
-        quantise = step >= config.plain_steps
-        zero = z.new_zeros(())
-        commitment, codebook, codes, latents = zero, zero, None, None
-        if quantise:
-            z, codes, latents, commitment, codebook = self.model.quantizer(z)
-        y = run_decoder(self.model.decoder, z, self.dtype)[:, 0]
-        leaf = y.detach().requires_grad_()
-        losses = self.losses(x, leaf)
-        if self.discriminators is not None and config.adversarial_from is not None and step >= config.adversarial_from:
-            losses |= self._adversarial(x, leaf)
-        gradient = balanced(losses, dataclasses.asdict(config.loss), leaf)
-        self.optimizer.zero_grad()
-        side = config.loss.commitment * commitment
-        if config.codebooks == "gradient":
-            side = side + config.loss.codebook * codebook
-        torch.autograd.backward([y, side] if quantise else [y], [gradient, torch.ones_like(side)][: 1 + quantise])
-        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], config.clip)
+        parts = list(self.workers.map(self._gradients, range(config.shards), x.chunk(config.shards)))
+        for parameter, *grads in zip(self.parameters, *(part.gradients for part in parts), strict=True):
+            parameter.grad = sum(grads[1:], start=grads[0]) if grads[0] is not None else None
+        used = [parameter for parameter in self.parameters if parameter.grad is not None]
+        norm = nn.utils.clip_grad_norm_(used, config.clip)
         if not bool(torch.isfinite(norm)):
             raise WeightsError(f"step {step} has a gradient of length {float(norm)}; lower lr and resume")
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(step)
         self.optimizer.step()
-        self._follow(codes, latents)
+        if self.discriminators is not None and self._is_adversarial:
+            self._train_judges(x, torch.cat([part.y for part in parts]))
+        self._follow(parts)
         self.step += 1
-        figures = {name: float(value.detach().mean()) for name, value in losses.items()}
-        if quantise:
-            figures["commitment"] = float(commitment.detach())
+        figures = {name: sum(part.figures[name] for part in parts) / len(parts) for name in parts[0].figures}
         return figures | {"gradient": float(norm)}
 
-    def _adversarial(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def _gradients(self, shard: int, x: Tensor) -> _Part:
+        """Forwards and backwards on a part ``x [b, T]`` of the batch; touches nothing that other shards read."""
+        config = self.config
+        z = run_encoder(self.model.encoder, x[:, None], self.dtype)
+        quantise = self.step >= config.plain_steps
+        codes = latents = None
+        side = z.new_zeros(())
+        figures = {}
+        if quantise:
+            generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * 64 + shard)
+            z, codes, latents, commitment, codebook = self.model.quantizer(z, generator=generator)
+            side = config.loss.commitment * commitment
+            if config.codebooks == "gradient":
+                side = side + config.loss.codebook * codebook
+            figures["commitment"] = float(commitment.detach())
+        y = run_decoder(self.model.decoder, z, self.dtype)[:, 0]
+        leaf = y.detach().requires_grad_()
+        losses = self.losses(x, leaf)
+        if self.discriminators is not None and self._is_adversarial:
+            losses |= fool(self.discriminators, x, leaf)
+        gradient = balanced(losses, dataclasses.asdict(config.loss), leaf)
+        share = 1 / config.shards
+        outputs, weights = [y], [gradient * share]
+        if quantise:
+            outputs, weights = [y, side], [gradient * share, torch.full_like(side, share)]
+        # Not backward(): shards must not add to one another's gradients in an order that chance decides.
+        gradients = torch.autograd.grad(outputs, self.parameters, weights, allow_unused=True)
+        figures |= {name: float(value.detach().mean()) for name, value in losses.items()}
+        return _Part(gradients, figures, leaf.detach(), codes, latents)
+
+    def _train_judges(self, x: Tensor, y: Tensor) -> None:
         assert self.discriminators is not None
         self.discriminators.requires_grad_(True)
         self.judge_optimizer.zero_grad()
@@ -140,14 +182,15 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.discriminators.parameters(), 10.0)
         self.judge_optimizer.step()
         self.discriminators.requires_grad_(False)
-        return fool(self.discriminators, x, y)
 
     @torch.no_grad()
-    def _follow(self, codes: Tensor | None, latents: Tensor | None) -> None:
+    def _follow(self, parts: list[_Part]) -> None:
         """Entries follow their latents, and the average the weights."""
         replaced = []
-        if codes is not None and latents is not None:
+        if all(part.codes is not None for part in parts):
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+            codes = torch.cat([part.codes for part in parts if part.codes is not None])
+            latents = torch.cat([part.latents for part in parts if part.latents is not None])
             replaced = self.followers.update(codes, latents, self.config.codebooks == "ema", generator)
         # The mean of the first steps is that of few: the decay grows to its value.
         since = self.step if self.step < self.config.plain_steps else self.step - self.config.plain_steps

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from ..errors import ConfigError
 from . import checkpoint
 from .config import TrainConfig
@@ -29,7 +27,7 @@ from .validation import excerpts, validate
 _FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
          "validation_seconds", "lr", "lr_final", "decay_from", "adversarial_from", "discriminator_width",
          "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay", "batch", "frames",
-         "precision", "clip"}  # fmt: skip
+         "precision", "clip", "shards"}  # fmt: skip
 
 
 class Watcher(Protocol):
@@ -53,6 +51,7 @@ class Run:
         folder: its folder.
         cache: for decoded audio; None: in the folder.
         device: "cpu" or "cuda".
+        threads: cores to compute each of the configuration's shards on.
         watcher: is told what happens.
 
     Raises:
@@ -60,7 +59,14 @@ class Run:
     """
 
     def __init__(
-        self, config: TrainConfig, folder: Path, watcher: Watcher, *, cache: Path | None = None, device: str = "cpu"
+        self,
+        config: TrainConfig,
+        folder: Path,
+        watcher: Watcher,
+        *,
+        cache: Path | None = None,
+        device: str = "cpu",
+        threads: int = 1,
     ) -> None:
         self.config, self.folder, self.watcher = config, folder, watcher
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +79,7 @@ class Run:
         self.clips = excerpts(held_out, config.validation_clips, config.validation_seconds, config.codec.hop_length)
         crops = Crops(corpus, config.samples, config.batch, config.seed, config.kinds, config.augment)
         self.corpus_seconds = corpus.seconds
-        self.trainer = Trainer(config, crops, device)
+        self.trainer = Trainer(config, crops, device, threads)
         self.audio_seconds = self.train_time = 0.0
         if self.checkpoint_path.is_file():
             self._resume()
@@ -142,7 +148,14 @@ class Run:
 
     def _validate(self) -> None:
         trainer = self.trainer
-        figures = validate(trainer.average, self.clips, trainer.losses, quantise=trainer.quantised, dtype=trainer.dtype)
+        figures = validate(
+            trainer.average,
+            self.clips,
+            trainer.losses,
+            quantise=trainer.quantised,
+            dtype=trainer.dtype,
+            workers=trainer.workers,
+        )
         self._log({"event": "validation", **figures})
         self.watcher.validated(trainer.step, figures)
 
@@ -169,9 +182,3 @@ class Run:
         }  # fmt: skip
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row | values) + "\n")
-
-
-def use_threads(threads: int | None) -> None:
-    """Cores to compute on, for the whole process; None leaves torch's setting."""
-    if threads is not None:
-        torch.set_num_threads(threads)

@@ -7,6 +7,7 @@ loudness, and how many entries of each codebook are used how evenly. Does not kn
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -38,41 +39,44 @@ def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tenso
     return found
 
 
-@torch.no_grad()
 def validate(
     model: CodecModel, clips: list[Tensor], losses: Losses, *, quantise: bool = True, levels: int | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32, workers: Executor | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The figures of ``model`` on ``clips``, means over clips.
 
     Args:
         quantise: False sends the latents through as they are, as before the codebooks are made.
         levels: levels to decode from; None: all.
+        workers: threads to share the clips; None: the caller's.
 
     Returns:
         ``mel``, ``stft``, ``wave``, ``si_sdr`` (dB), ``energy`` (log10 of decoded over original power), and with
         ``quantise`` ``used`` (share of entries) and ``entropy`` (bits) by level.
     """
-    device = next(model.parameters()).device
     model.eval()
-    sums: dict[str, list[float]] = {}
-    size = model.config.codebook_size
-    counts = np.zeros((model.config.n_codebooks if levels is None else levels, size))
-    for clip in clips:
-        x = clip.to(device)
-        z = run_encoder(model.encoder, x[:, None], dtype)
+
+    @torch.no_grad()
+    def measure(clip: Tensor) -> tuple[dict[str, float], Tensor | None]:
+        x = clip.to(next(model.parameters()).device)
+        z, codes = run_encoder(model.encoder, x[:, None], dtype), None
         if quantise:
             z, codes, *_ = model.quantizer(z, levels)
-            for level in range(codes.shape[1]):
-                counts[level] += torch.bincount(codes[:, level].reshape(-1), minlength=size).cpu().numpy()
         y = run_decoder(model.decoder, z, dtype)[:, 0]
         figures = losses(x, y) | {"si_sdr": si_sdr(x, y)}
         figures["energy"] = torch.log10((y.square().mean(1) + 1e-8) / (x.square().mean(1) + 1e-8))
-        for name, value in figures.items():
-            sums.setdefault(name, []).append(float(value[0]))
-    result: dict[str, Any] = {name: round(math.fsum(values) / len(values), 5) for name, values in sums.items()}
+        return {name: float(value[0]) for name, value in figures.items()}, codes
+
+    measured = list(workers.map(measure, clips) if workers is not None else map(measure, clips))
+    names = measured[0][0]
+    result: dict[str, Any] = {
+        name: round(math.fsum(figures[name] for figures, _ in measured) / len(measured), 5) for name in names
+    }
     if quantise:
-        p = counts / counts.sum(1, keepdims=True).clip(1)
+        codes = torch.cat([codes[0] for _, codes in measured if codes is not None], 1).cpu().numpy()
+        size = model.config.codebook_size
+        counts = np.stack([np.bincount(level, minlength=size) for level in codes])
+        p = counts / counts.sum(1, keepdims=True)
         bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(1)
         result["used"] = [round(float(share), 4) for share in (counts > 0).mean(1)]
         result["entropy"] = [round(float(bit), 3) for bit in bits]
