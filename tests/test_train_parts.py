@@ -52,7 +52,10 @@ def test_what_is_computed_fast_is_what_the_modules_compute(causal: bool, stem: i
     results = []
     for encode, decode in (
         (model.encoder, model.decoder),
-        (lambda a: run_encoder(model.encoder, a, torch.float32), lambda a: run_decoder(model.decoder, a, torch.float32)),
+        (
+            lambda a: run_encoder(model.encoder, a, torch.float32),
+            lambda a: run_decoder(model.decoder, a, torch.float32),
+        ),
     ):
         z = encode(x)
         y = decode(z)
@@ -85,7 +88,7 @@ def test_snake_and_its_gradients(dtype: torch.dtype, compiled: bool, monkeypatch
     flat = a.reshape(-1)
     wanted = wide + torch.sin(flat * wide).square() / (flat + 1e-9)
     wanted.backward(g[:, 3:].double())
-    tolerance = 1e-5 if dtype == torch.float32 else 5e-2
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
     for ours, theirs in ((y[:, 3:].detach(), wanted.detach()), (x.grad, wide.grad), (alpha.grad, a.grad)):
         assert ours is not None and theirs is not None
         error = (ours.double() - theirs).abs().max() / theirs.abs().max()
@@ -160,9 +163,7 @@ def test_a_corpus_is_decoded_once(tmp_path: Path) -> None:
     write(audio / "bb.wav", 0.25, 22050, channels=2)
     (audio.parent / "manifest.csv").write_text("path,kind\ntrain/a.flac,speech\n")
     told: list[str] = []
-    corpora = [
-        load([str(audio)], 44100, tmp_path / "cache", told=lambda name, _: told.append(name)) for _ in range(2)
-    ]
+    corpora = [load([str(audio)], 44100, tmp_path / "cache", told=lambda name, _: told.append(name)) for _ in range(2)]
     assert told == ["a.flac", "bb.wav"]
     for corpus in corpora:
         assert [clip.kind for clip in corpus.clips] == ["speech", ""]

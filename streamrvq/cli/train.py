@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +48,8 @@ def train(
         run = Run(settings, folder, bar, cache=cache, device=device, threads=threads)
         if run.trainer.step:
             note(f"going on from step {run.trainer.step} of {folder}")
-        done = run.go(minutes)
+        with _Stop() as stop:
+            done = run.go(minutes, stop.wanted)
     result: dict[str, Any] = {"step": run.trainer.step, "steps": settings.steps, "audio_seconds": run.audio_seconds}
     if done or export:
         result["export"] = run.export()
@@ -70,6 +73,21 @@ def _line(figures: dict[str, Any]) -> str:
     if "used" in figures:
         text += f", entries used {100 * min(figures['used']):.0f} % or more, {min(figures['entropy']):.1f} bits or more"
     return text
+
+
+class _Stop:
+    """While it is entered, SIGTERM ends the run after its step, with a checkpoint, as time does."""
+
+    def __enter__(self) -> _Stop:
+        self._set = threading.Event()
+        self._before = signal.signal(signal.SIGTERM, lambda *_: self._set.set())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def wanted(self) -> bool:
+        return self._set.is_set()
 
 
 class _Bar:

@@ -38,6 +38,7 @@ class _Part:
     latents: Tensor | None
 
 
+_HOPELESS = 10  #: steps in a row without a finite gradient
 _ELSEWHERE = 1 << 40  #: number of the first step whose batches the codebooks are made from; no run gets there
 
 
@@ -58,7 +59,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1) -> None:
         self.config, self.crops, self.device = config, crops, torch.device(device)
-        self.step = 0
+        self.step = self._lost = 0
         torch.manual_seed(config.seed)
         self.model = CodecModel(config.codec)
         last = self.model.decoder.model[-2]
@@ -120,7 +121,7 @@ class Trainer:
         """One step on ``batch [B, samples]``; the means of its losses.
 
         Raises:
-            WeightsError: the gradient is not finite.
+            WeightsError: the gradient has not been finite for many steps. One such step is left out.
         """
         config, step = self.config, self.step
         if step == config.plain_steps:
@@ -132,17 +133,27 @@ class Trainer:
             parameter.grad = sum(grads[1:], start=grads[0]) if grads[0] is not None else None
         used = [parameter for parameter in self.parameters if parameter.grad is not None]
         norm = nn.utils.clip_grad_norm_(used, config.clip)
-        if not bool(torch.isfinite(norm)):
-            raise WeightsError(f"step {step} has a gradient of length {float(norm)}; lower lr and resume")
+        if bool(torch.isfinite(norm)):
+            self._move(x, parts)
+            self._lost = 0
+        else:
+            self._lost += 1
+        if self._lost == _HOPELESS:
+            raise WeightsError(
+                f"the gradient of {_HOPELESS} steps to {step} is {float(norm)}; wanted a finite one: go on from "
+                "an older checkpoint with a lower lr"
+            )
+        self.step += 1
+        figures = {name: sum(part.figures[name] for part in parts) / len(parts) for name in parts[0].figures}
+        return figures | {"gradient": float(norm)}
+
+    def _move(self, x: Tensor, parts: list[_Part]) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(step)
+            group["lr"] = self.rate(self.step)
         self.optimizer.step()
         if self.discriminators is not None and self._is_adversarial:
             self._train_judges(x, torch.cat([part.y for part in parts]))
         self._follow(parts)
-        self.step += 1
-        figures = {name: sum(part.figures[name] for part in parts) / len(parts) for name in parts[0].figures}
-        return figures | {"gradient": float(norm)}
 
     def _gradients(self, shard: int, x: Tensor) -> _Part:
         """Forwards and backwards on a part ``x [b, T]`` of the batch; touches nothing that other shards read."""

@@ -118,6 +118,8 @@ class Run:
         try:
             for batch in batches:
                 clock = time.perf_counter()
+                if until() or (minutes is not None and clock - started >= 60 * minutes):
+                    break
                 figures = trainer.train_step(batch)
                 spent += time.perf_counter() - clock
                 self.audio_seconds += config.step_seconds
@@ -135,8 +137,6 @@ class Run:
                     self._validate()
                 if step % config.checkpoint_every == 0:
                     self.save()
-                if until() or (minutes is not None and time.perf_counter() - started > 60 * minutes):
-                    break
         finally:
             batches.close()
             if trainer.step > first:

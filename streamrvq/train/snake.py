@@ -102,8 +102,8 @@ def snake(x: Tensor, alpha: Tensor, left: int = 0) -> Tensor:
     """
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and library() is not None:
         return _apply(x.contiguous(), alpha, left)
-    flat = alpha.reshape(-1).to(x.dtype)
-    y = x + torch.sin(x * flat).square() * (flat + 1e-9).reciprocal()
+    flat, wide = alpha.reshape(-1).float(), x.float()  # a bfloat16 angle would be off by a tenth
+    y = (wide + torch.sin(wide * flat).square() * (flat + 1e-9).reciprocal()).to(x.dtype)
     return F.pad(y, (0, 0, left, 0)) if left else y
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)  #: DAC's, with the bands of each
 MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
-_MATRIX = 512  #: the longest window that is transformed by a matrix
+_MATRIX = 128  #: the longest window that is transformed by a matrix
 
 
 class Spectrum(nn.Module):
