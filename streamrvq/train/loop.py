@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from ..nn import CodecModel, WNConv1d, WNConvTranspose1d
+from ..nn import CodecModel
 from .adversarial import Discriminators, fool, judge
 from .balance import balanced
 from .codebooks import Followers, make, normalise_latents
@@ -24,6 +24,7 @@ from .config import TrainConfig
 from .data import Crops
 from .fast import run_decoder, run_encoder
 from .losses import Losses
+from .start import level_gains
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +63,8 @@ class Trainer:
         self.step = self._lost = 0
         torch.manual_seed(config.seed)
         self.model = CodecModel(config.codec)
-        last = self.model.decoder.model[-2]
-        assert isinstance(last, (WNConv1d, WNConvTranspose1d))
-        with torch.no_grad():  # a quiet beginning: the first errors are then errors of shape, not of loudness
-            last.weight_g.mul_(config.output_gain)
-            last.bias.zero_()
+        # A quiet beginning: the first errors are then errors of shape, not of loudness.
+        level_gains(self.model, torch.from_numpy(crops.batch(_ELSEWHERE - 1))[:, None], config.output_gain)
         self.model.to(self.device)
         for level in self.model.quantizer.quantizers:
             level.codebook.weight.requires_grad_(config.codebooks == "gradient")  # type: ignore[union-attr]
