@@ -16,14 +16,14 @@ from .errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class CodecConfig:
-    """A codec of the DAC family. The keywords are those of ``dac.DAC``; the last two are ours.
+    """A codec of the DAC family. The keywords are those of ``dac.DAC``; the last three are ours.
 
     Args:
         encoder_dim: channels after the first convolution; every encoder block doubles them.
-        encoder_rates: strides of the encoder blocks; their product is the hop length in samples.
+        encoder_rates: strides of the encoder blocks; their product, times ``stem``, is the hop length in samples.
         latent_dim: channels between encoder, quantiser and decoder; None: ``encoder_dim · 2^blocks`` as in DAC.
         decoder_dim: channels after the decoder's first convolution; every decoder block halves them.
-        decoder_rates: strides of the decoder blocks; their product must be the hop length.
+        decoder_rates: strides of the decoder blocks; their product must be that of the encoder's.
         n_codebooks: levels of the residual vector quantiser.
         codebook_size: entries of each codebook, at most 65 536 (codes travel as uint16).
         codebook_dim: dimensions in which the nearest entry is sought.
@@ -32,6 +32,9 @@ class CodecConfig:
         causal: True pads on the left only (no lookahead); False is DAC's own symmetric padding.
         output_padding: True adds DAC's later ``output_padding = stride % 2`` in the decoder. The released packages lack
             it, so that their decoder is a sample short at each odd stride; it makes no difference for even strides.
+        stem: stride of the encoder's first convolution. 1 is DAC's own convolution of 7 taps; more makes it one of
+            2 · stem taps, which turns ``stem`` samples into channels at once, and the decoder's last its mirror, a
+            transposed convolution.
 
     Raises:
         ConfigError: a value of the wrong type or out of range, or rates whose products differ.
@@ -49,6 +52,7 @@ class CodecConfig:
     sample_rate: int = 44100
     causal: bool = False
     output_padding: bool = False
+    stem: int = 1
 
     def __post_init__(self) -> None:
         for name in ("encoder_rates", "decoder_rates"):
@@ -58,7 +62,9 @@ class CodecConfig:
             object.__setattr__(self, name, tuple(value))
             for stride in value:
                 _need_int(f"a stride in {name}", stride, 1)
-        for name in ("encoder_dim", "decoder_dim", "n_codebooks", "codebook_size", "codebook_dim", "sample_rate"):
+        for name in (
+            "encoder_dim", "decoder_dim", "n_codebooks", "codebook_size", "codebook_dim", "sample_rate", "stem",
+        ):  # fmt: skip
             _need_int(name, getattr(self, name), 1)
         for name in ("causal", "output_padding"):
             if not isinstance(getattr(self, name), bool):
@@ -86,7 +92,7 @@ class CodecConfig:
     @property
     def hop_length(self) -> int:
         """Samples per frame."""
-        return math.prod(self.encoder_rates)
+        return self.stem * math.prod(self.encoder_rates)
 
     @property
     def latent_channels(self) -> int:
@@ -95,8 +101,12 @@ class CodecConfig:
         return self.latent_dim
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types, in a fixed order."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        """The fields as JSON types, in a fixed order; ``stem`` only where it is not 1, so that a DAC's JSON, and its
+        hash, are those of the versions that knew no stem."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        if self.stem == 1:
+            del values["stem"]
+        return values
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no spaces; equal configs give equal text (it is part of the codec hash)."""

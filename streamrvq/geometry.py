@@ -198,9 +198,9 @@ class _Builder:
 
 @lru_cache(maxsize=64)
 def encoder_plan(config: CodecConfig) -> Plan:
-    """The encoder: conv 7, one block a stride (three residual units, Snake, strided conv), Snake, conv 3."""
+    """The encoder: conv 7 or stem, one block a stride (three residual units, Snake, strided conv), Snake, conv 3."""
     build = _Builder(config, 1, config.hop_length)
-    build.conv("encoder.block.0", config.encoder_dim, 7)
+    build.conv("encoder.block.0", config.encoder_dim, 7 if config.stem == 1 else 2 * config.stem, stride=config.stem)
     for i, stride in enumerate(config.encoder_rates, 1):
         block = f"encoder.block.{i}.block"
         for j, dilation in enumerate((1, 3, 9)):
@@ -213,7 +213,8 @@ def encoder_plan(config: CodecConfig) -> Plan:
 
 @lru_cache(maxsize=64)
 def decoder_plan(config: CodecConfig) -> Plan:
-    """The decoder: conv 7, one block a stride (Snake, transposed conv, three residual units), Snake, conv 7, tanh."""
+    """The decoder: conv 7, one block a stride (Snake, transposed conv, three residual units), Snake, conv 7 or the
+    stem's mirror, tanh."""
     build = _Builder(config, config.latent_channels, 1)
     build.conv("decoder.model.0", config.decoder_dim, 7)
     for i, stride in enumerate(config.decoder_rates, 1):
@@ -222,7 +223,10 @@ def decoder_plan(config: CodecConfig) -> Plan:
         for j, dilation in enumerate((1, 3, 9), 2):
             build.residual_unit(f"{block}.{j}", dilation)
     last = len(config.decoder_rates) + 1
-    build.conv(f"decoder.model.{last + 1}", 1, 7, snake=f"decoder.model.{last}")
+    if config.stem == 1:
+        build.conv(f"decoder.model.{last + 1}", 1, 7, snake=f"decoder.model.{last}")
+    else:
+        build.tconv(f"decoder.model.{last + 1}", 1, config.stem, snake=f"decoder.model.{last}")
     return Plan("decode", tuple(build.layers), 1, config.hop_length)
 
 

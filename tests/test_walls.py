@@ -27,7 +27,7 @@ FLOORS = [
     {"lockstep", "snapshot", "compare"},
     {"stream", "tokens"},
     {"codec"},
-    {"pool", "checking", "bench", "live"},
+    {"pool", "checking", "bench", "live", "train"},
     {"__init__"},
     {"cli"},
 ]

@@ -30,7 +30,9 @@ class DecoderBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Conv 7, one block a stride, Snake, conv 7, tanh. Shape: ``[B, latent_dim, frames]`` → ``[B, 1, samples]``, float.
+    """Conv 7, one block a stride, Snake, conv 7 (or the stem's mirror), tanh.
+
+    Shape: ``[B, latent_dim, frames]`` → ``[B, 1, samples]``, float.
 
     Without ``output_padding`` a symmetric decoder is short of ``frames·hop_length`` at odd strides, as the released one
     is.
@@ -45,7 +47,7 @@ class Decoder(nn.Module):
             WNConv1d(layers["decoder.model.0"], weight_norm),
             *[DecoderBlock(f"decoder.model.{i}", layers, weight_norm) for i in range(1, depth + 1)],
             Snake1d(last.cin),
-            WNConv1d(last, weight_norm),
+            (WNConv1d if last.kind == "conv" else WNConvTranspose1d)(last, weight_norm),
             nn.Tanh(),
         )
 

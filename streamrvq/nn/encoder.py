@@ -30,7 +30,9 @@ class EncoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Conv 7, one block a stride, Snake, conv 3. Shape: ``[B, 1, samples]`` → ``[B, latent_dim, frames]``, float.
+    """Conv 7 or stem, one block a stride, Snake, conv 3.
+
+    Shape: ``[B, 1, samples]`` → ``[B, latent_dim, frames]``, float.
 
     The frame count is ``geometry.encoder_plan(config).outputs(samples)``: each layer floors.
     """

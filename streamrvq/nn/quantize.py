@@ -101,11 +101,14 @@ class ResidualVectorQuantize(nn.Module):
         assert isinstance(level, VectorQuantize)
         return level
 
-    def forward(self, z: Tensor, n_quantizers: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, z: Tensor, n_quantizers: int | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Quantises ``z [B, D, T]`` with the first ``n_quantizers`` levels (default, and at most, all).
 
         In training mode ``n_quantizers`` is ignored, as in DAC, and quantiser dropout rules instead: every level is
         computed and its codes returned, but a level that a row has dropped adds nothing to the row's output and losses.
+        The numbers of levels are drawn from ``generator``, or torch's own.
 
         Returns:
             ``(z_q [B, D, T], codes [B, N, T] int64, latents [B, N·codebook_dim, T], commitment_loss [], codebook_loss
@@ -118,7 +121,9 @@ class ResidualVectorQuantize(nn.Module):
         levels = self.n_codebooks
         used = torch.full((batch,), self.n_codebooks + 1, device=z.device)
         if self.training:
-            drawn = torch.randint(1, self.n_codebooks + 1, (batch,))  # even at share 0, as DAC does
+            drawn = torch.randint(
+                1, self.n_codebooks + 1, (batch,), generator=generator
+            )  # even at share 0, as DAC does
             dropped = int(batch * self.quantizer_dropout)
             used[:dropped] = drawn[:dropped].to(z.device)
         elif n_quantizers is not None:

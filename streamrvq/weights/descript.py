@@ -102,12 +102,16 @@ def save(weights: Weights, path: Path) -> None:
     loss.
 
     Raises:
-        WeightsError: it cannot be written; or the codec is causal, which ``dac.DAC`` cannot be, so that it would load
-            the
-            file without a word and compute something else.
+        WeightsError: it cannot be written; or the codec has a stem or is causal, which ``dac.DAC`` cannot be: it would
+            load the file, or most of it, and compute something else.
     """
     import torch
 
+    if weights.config.stem > 1:
+        raise WeightsError(
+            f"{weights.name} has a stem of stride {weights.config.stem}, which dac.DAC cannot have; wanted stem 1 "
+            "for a .pth: save as .safetensors"
+        )
     if weights.config.causal:
         raise WeightsError(
             f"{weights.name} is causal, and dac.DAC would load it as symmetric; wanted a symmetric codec for a .pth: "

@@ -115,12 +115,13 @@ def save(weights: Weights, folder: Path) -> None:
     """Writes a folder that ``DacModel.from_pretrained`` takes, with the weights folded: reading it back loses nothing.
 
     Raises:
-        WeightsError: it cannot be written (the folder is made, its parents are not); or the codec is one that DacModel
-            cannot be: causal, with decoder rates that are not its encoder rates reversed, or with a codebook_size that
-            is not a power of 2.
+            WeightsError: it cannot be written (the folder is made, its parents are not); or the codec is one that
+            DacModel cannot be: with a stem, causal, with decoder rates that are not its encoder rates reversed, or
+            with a codebook_size that is not a power of 2.
     """
     config = weights.config
     for misfit, is_so in (
+        ("has a stem, which DacModel cannot have", config.stem > 1),
         ("is causal, and DacModel would load it as symmetric", config.causal),
         ("has decoder rates other than its encoder rates reversed", config.decoder_rates != config.encoder_rates[::-1]),
         ("has a codebook_size that is not a power of 2", config.codebook_size & (config.codebook_size - 1) != 0),

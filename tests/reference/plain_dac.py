@@ -32,7 +32,7 @@ class PlainDAC:
 
     Args:
         tensors: numpy arrays under DAC's state-dict names, weight norm folded away.
-        config: anything with the attributes of ``dac.DAC``'s keywords, and ``causal`` and ``output_padding``.
+        config: anything with the attributes of ``dac.DAC``'s keywords, and ``causal``, ``output_padding``, ``stem``.
         dtype: torch.float32 or torch.float64.
     """
 
@@ -80,7 +80,7 @@ class PlainDAC:
     # --- the two networks
 
     def encoder(self, x: Tensor) -> Tensor:
-        x = self.conv(x, "encoder.block.0")
+        x = self.conv(x, "encoder.block.0", stride=self.config.stem)
         n = 1
         for n, stride in enumerate(self.config.encoder_rates, 1):
             for j, dilation in enumerate((1, 3, 9)):
@@ -95,7 +95,8 @@ class PlainDAC:
             x = self.upsample(self.snake(x, f"decoder.model.{n}.block.0"), f"decoder.model.{n}.block.1", stride)
             for j, dilation in enumerate((1, 3, 9)):
                 x = self.residual(x, f"decoder.model.{n}.block.{j + 2}", dilation)
-        return torch.tanh(self.conv(self.snake(x, f"decoder.model.{n + 1}"), f"decoder.model.{n + 2}"))
+        x, last = self.snake(x, f"decoder.model.{n + 1}"), f"decoder.model.{n + 2}"
+        return torch.tanh(self.conv(x, last) if self.config.stem == 1 else self.upsample(x, last, self.config.stem))
 
     def project(self, x: Tensor, name: str) -> Tensor:
         return torch.einsum("oc,bct->bot", self.w[f"{name}.weight"][..., 0], x) + self.w[f"{name}.bias"][:, None]
@@ -125,7 +126,7 @@ class PlainDAC:
         x = _tensor(pcm).to(self.dtype)
         x = x[None, None] if x.ndim == 1 else x[:, None]
         if pad:
-            x = F.pad(x, (0, -x.shape[-1] % math.prod(self.config.encoder_rates)))
+            x = F.pad(x, (0, -x.shape[-1] % (self.config.stem * math.prod(self.config.encoder_rates))))
         z = self.encoder(x)
         return Encoded(z, *self.quantize(z, n_quantizers or self.config.n_codebooks))
 

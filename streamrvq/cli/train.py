@@ -1,0 +1,122 @@
+"""``streamrvq train``: train a codec, or go on training it."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import ConfigError
+from .common import JsonOption, note, out, print_json
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A .toml or .json, or the name of a packaged one: causal-44khz.")],
+    folder: Annotated[Path, typer.Option("--out", help="The run's folder; a run that is there goes on.")],
+    data: Annotated[list[str] | None, typer.Option("--data", help="Folder, manifest or file to train on.")] = None,
+    validation: Annotated[list[str] | None, typer.Option("--validation", help="The same, held out.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps in all, instead of the configuration's.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so many; call again to go on.")] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option("--threads", help="Cores for each of the configuration's shards.")] = 1,
+    cache: Annotated[Path | None, typer.Option("--cache", help="For decoded audio. Default: OUT/cache.")] = None,
+    export: Annotated[bool, typer.Option("--export", help="Export weights even if steps are left.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a codec on folders of audio."""
+    from ..train.config import TrainConfig  # here: torch takes a while to load
+    from ..train.run import Run
+
+    settings = TrainConfig.read(_packaged(config))
+    changes: dict[str, Any] = {"train": data and tuple(data), "validation": validation and tuple(validation),
+                               "steps": steps}  # fmt: skip
+    settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value})
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigError("device is 'cuda', and torch sees none; wanted --device cpu here")
+    elif device != "cpu":
+        raise ConfigError(f"device is {device!r}; wanted cpu or cuda")
+    with _Bar(settings.steps, not json) as bar:
+        run = Run(settings, folder, bar, cache=cache, device=device, threads=threads)
+        if run.trainer.step:
+            note(f"going on from step {run.trainer.step} of {folder}")
+        with _Stop() as stop:
+            done = run.go(minutes, stop.wanted)
+    result: dict[str, Any] = {"step": run.trainer.step, "steps": settings.steps, "audio_seconds": run.audio_seconds}
+    if done or export:
+        result["export"] = run.export()
+    if json:
+        print_json(result)
+        return
+    at = f"step {run.trainer.step} of {settings.steps}, {run.audio_seconds:.0f} s of audio"
+    out().print(f"{at}: {run.checkpoint_path}")
+    if figures := result.get("export"):
+        size = f"{figures['bytes'] / 1e6:.1f} MB"
+        out().print(f"{folder / settings.name}.safetensors, {size}: {_line(figures['rounded'])}")
+
+
+def _packaged(config: Path) -> Path:
+    packaged = Path(__file__).parents[1] / "train" / "configs" / f"{config}.toml"
+    return packaged if not config.exists() and packaged.is_file() else config
+
+
+def _line(figures: dict[str, Any]) -> str:
+    text = f"mel {figures['mel']:.3f}, STFT {figures['stft']:.3f}, SI-SDR {figures['si_sdr']:.2f} dB"
+    if "used" in figures:
+        text += f", entries used {100 * min(figures['used']):.0f} % or more, {min(figures['entropy']):.1f} bits or more"
+    return text
+
+
+class _Stop:
+    """While it is entered, SIGTERM ends the run after its step, with a checkpoint, as time does."""
+
+    def __enter__(self) -> _Stop:
+        self._set = threading.Event()
+        self._before = signal.signal(signal.SIGTERM, lambda *_: self._set.set())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def wanted(self) -> bool:
+        return self._set.is_set()
+
+
+class _Bar:
+    """A `run.Watcher` on stderr: a bar if a person looks at it, a line for each validation always."""
+
+    def __init__(self, steps: int, show: bool) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._show = show
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=self._console,
+            disable=not (show and self._console.is_terminal),
+        )  # fmt: skip
+        self._task = self._bar.add_task("training", total=steps, figures="")
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def decoded(self, name: str, seconds: float) -> None:
+        self._bar.update(self._task, figures=f"decoding {name}")
+
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
+        text = f"{speed:.1f} s of audio a second, mel {figures['mel']:.2f}"
+        self._bar.update(self._task, completed=step, figures=text)
+
+    def validated(self, step: int, figures: dict[str, Any]) -> None:
+        if self._show:
+            self._console.print(f"step {step}: {_line(figures)}")

@@ -1,0 +1,113 @@
+"""The adversarial phase: multi-period and multi-resolution discriminators as DAC's, and their losses.
+
+Knows: what a discriminator sees, least-squares losses, feature matching. Does not know: when the phase begins, or how
+its losses are weighed against the others.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+PERIODS = (2, 3, 5, 7, 11)
+WINDOWS = (2048, 1024, 512)
+BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
+
+
+def _conv(cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Module:
+    conv: nn.Module = weight_norm(nn.Conv2d(cin, cout, kernel, stride, (kernel[0] // 2, kernel[1] // 2)))
+    return conv
+
+
+class Period(nn.Module):
+    """Every ``period``-th sample beside each other. Shape: ``[B, T]`` → feature maps, the last one the verdict."""
+
+    def __init__(self, period: int, width: int) -> None:
+        super().__init__()
+        self.period = period
+        sizes = [1, width, 4 * width, 16 * width, 32 * width, 32 * width]
+        strides = [3, 3, 3, 3, 1]
+        self.layers = nn.ModuleList(
+            _conv(a, b, (5, 1), (s, 1)) for a, b, s in zip(sizes, sizes[1:], strides, strict=False)
+        )
+        self.last = _conv(sizes[-1], 1, (3, 1))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = F.pad(x[:, None], (0, -x.shape[-1] % self.period), mode="reflect")
+        return _maps(x.view(x.shape[0], 1, -1, self.period), list(self.layers), self.last)
+
+
+class Resolution(nn.Module):
+    """A complex spectrum, band by band. Shape: ``[B, T]`` → feature maps, the last one the verdict."""
+
+    window: Tensor
+
+    def __init__(self, window: int, width: int) -> None:
+        super().__init__()
+        self.size = window
+        self.register_buffer("window", torch.hann_window(window), persistent=False)
+        bins = window // 2 + 1
+        self.bands = [(int(low * bins), int(high * bins)) for low, high in BANDS]
+
+        def stack() -> nn.ModuleList:
+            down = [_conv(width, width, (3, 9), (1, 2)) for _ in range(3)]
+            return nn.ModuleList([_conv(2, width, (3, 9)), *down, _conv(width, width, (3, 3))])
+
+        self.stacks = nn.ModuleList(stack() for _ in BANDS)
+        self.last = _conv(width, 1, (3, 3))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        spectrum = torch.stft(x, self.size, self.size // 4, window=self.window, return_complex=True)
+        image = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, frames, bins]
+        maps, ends = [], []
+        for (low, high), stack in zip(self.bands, self.stacks, strict=True):
+            assert isinstance(stack, nn.ModuleList)
+            features = _maps(image[..., low:high], list(stack), None)
+            maps += features
+            ends.append(features[-1])
+        return [*maps, self.last(torch.cat(ends, -1))]
+
+
+def _maps(x: Tensor, layers: list[nn.Module], last: nn.Module | None) -> list[Tensor]:
+    maps = []
+    for layer in layers:
+        x = F.leaky_relu(layer(x), 0.1)
+        maps.append(x)
+    return maps if last is None else [*maps, last(x)]
+
+
+class Discriminators(nn.Module):
+    """All of them. Shape: ``[B, T]`` → one list of feature maps each."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        periods = [Period(period, width) for period in PERIODS]
+        self.all = nn.ModuleList([*periods, *(Resolution(window, width) for window in WINDOWS)])
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        # As DAC: no mean, and a peak of 0.8, so that level tells nothing.
+        x = x - x.mean(-1, keepdim=True)
+        x = 0.8 * x / (x.abs().amax(-1, keepdim=True) + 1e-9)
+        return [discriminator(x) for discriminator in self.all]
+
+
+def judge(discriminators: Discriminators, x: Tensor, y: Tensor) -> Tensor:
+    """The discriminators' own loss, on the original ``x`` and the detached reconstruction ``y``."""
+    loss = x.new_zeros(())
+    for real, fake in zip(discriminators(x), discriminators(y.detach()), strict=True):
+        loss = loss + (1 - real[-1]).square().mean() + fake[-1].square().mean()
+    return loss
+
+
+def fool(discriminators: Discriminators, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """The codec's losses, ``adversarial`` and ``feature``, each ``[B]``."""
+    with torch.no_grad():
+        wanted = discriminators(x)
+    adversarial, feature = x.new_zeros(x.shape[0]), x.new_zeros(x.shape[0])
+    for real, fake in zip(wanted, discriminators(y), strict=True):
+        adversarial = adversarial + (1 - fake[-1]).square().flatten(1).mean(1)
+        for a, b in zip(real[:-1], fake[:-1], strict=True):
+            feature = feature + (a - b).abs().flatten(1).mean(1)
+    return {"adversarial": adversarial, "feature": feature}

@@ -1,0 +1,150 @@
+"""Codebooks: made from data, kept alive.
+
+Knows: normalising latents without changing what the network computes, PCA and k-means level by level on what the levels
+before left over, running means of what an entry stands for, and the replacement of entries that stand for nothing. Does
+not know: the search itself, which is the quantiser's own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..nn import CodecModel, ResidualVectorQuantize, VectorQuantize, WNConv1d
+
+_ROUNDS = 20  #: of k-means
+
+
+def set_weight(conv: WNConv1d, weight: Tensor, bias: Tensor | None = None) -> None:
+    """Give a weight-normalised convolution this weight, and this bias."""
+    with torch.no_grad():
+        conv.weight_v.copy_(weight)
+        conv.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
+        if bias is not None:
+            conv.bias.copy_(bias)
+
+
+def normalise_latents(model: CodecModel, z: Tensor) -> Tensor:
+    """Scale the encoder's last convolution so that the latents ``z [N, D]`` have variance 1 in each channel, and the
+    decoder's first so that it undoes that. Gives the scaled latents."""
+    last, first = model.encoder.block[-1], model.decoder.model[0]
+    assert isinstance(last, WNConv1d) and isinstance(first, WNConv1d)
+    spread = z.std(0)
+    spread = spread.clamp(min=1e-3 * float(spread.max()))
+    with torch.no_grad():
+        set_weight(last, last.folded() / spread[:, None, None], last.bias / spread)
+        set_weight(first, first.folded() * spread[None, :, None])
+    return z / spread
+
+
+def make(quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Projections from PCA and entries from k-means, level by level, for latents ``z [N, D]``.
+
+    Returns:
+        For each level the share of frames of each entry, ``[codebook_size]``.
+    """
+    shares = []
+    residual = z.double()
+    for level in quantizer.quantizers:
+        assert isinstance(level, VectorQuantize)
+        mean = residual.mean(0)
+        centred = residual - mean
+        _, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+        axes = vectors[:, -level.codebook_dim :].flip(1).T  # [dim, D]
+        entries = centred @ axes.T
+        scale = entries.square().mean().sqrt().clamp(min=1e-6)
+        book, codes = _k_means((entries / scale).float(), level.codebook_size, generator)
+        set_weight(_conv(level.in_proj), (axes / scale).float()[:, :, None], (-axes @ mean / scale).float())
+        set_weight(_conv(level.out_proj), (axes.T * scale).float()[:, :, None], mean.float())
+        with torch.no_grad():
+            level.codebook.weight.copy_(book)
+        residual = centred - (book[codes].double() * scale) @ axes
+        shares.append(torch.bincount(codes, minlength=level.codebook_size).float() / len(codes))
+    return shares
+
+
+def _conv(module: object) -> WNConv1d:
+    assert isinstance(module, WNConv1d)
+    return module
+
+
+def _k_means(x: Tensor, entries: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Entries ``[entries, dim]`` and codes ``[N]``: nearest by cosine, as the quantiser seeks, and means of members."""
+    # Any order of the frames gives as good a start; more entries than frames repeat some, moved a little.
+    order = torch.randperm(len(x), generator=generator)
+    book = x[order.repeat(-(-entries // len(x)))[:entries]].clone()
+    book += 1e-3 * torch.randn(book.shape, generator=generator)
+    unit = F.normalize(x)
+    for _ in range(_ROUNDS):
+        codes = (unit @ F.normalize(book).T).argmax(1)
+        count = torch.bincount(codes, minlength=entries)
+        total = torch.zeros_like(book).index_add_(0, codes, x)
+        book = total / count.clamp(min=1)[:, None]
+        empty = (count == 0).nonzero()[:, 0]
+        if len(empty):
+            book[empty] = x[torch.randint(len(x), (len(empty),), generator=generator)]
+    return book, (unit @ F.normalize(book).T).argmax(1)
+
+
+class Followers:
+    """Running means: how often each entry is used, and the mean of what it stands for, which the entry becomes.
+
+    Args:
+        quantizer: whose codebooks to move.
+        decay: a step.
+        expire: see `TrainConfig`.
+    """
+
+    def __init__(self, quantizer: ResidualVectorQuantize, decay: float, expire: float) -> None:
+        self.decay, self.expire = decay, expire
+        self.levels = [level for level in quantizer.quantizers if isinstance(level, VectorQuantize)]
+        books = [level.codebook.weight.detach() for level in self.levels]
+        self.share = torch.stack([torch.full((len(book),), 1 / len(book), device=book.device) for book in books])
+        self.total = torch.stack(books) * self.share[..., None]
+
+    def start(self, shares: list[Tensor]) -> None:
+        """Begin from the shares that `make` gave."""
+        self.share = torch.stack(shares).to(self.share.device)
+        floor = 0.5 / self.share.shape[1]
+        self.share = self.share.clamp(min=floor)
+        self.total = torch.stack([level.codebook.weight.detach() for level in self.levels]) * self.share[..., None]
+
+    def state(self) -> dict[str, Tensor]:
+        return {"share": self.share, "total": self.total}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.share, self.total = state["share"].to(self.share.device), state["total"].to(self.total.device)
+
+    @torch.no_grad()
+    def update(self, codes: Tensor, latents: Tensor, move: bool, generator: torch.Generator) -> list[Tensor]:
+        """One step's codes ``[B, K, T]`` and latents ``[B, K·dim, T]``.
+
+        Args:
+            move: let the entries follow; False only replaces dead ones (the codebook loss moves them then).
+            generator: decides which latents replace.
+
+        Returns:
+            The indices of the replaced entries, level by level.
+        """
+        replaced = []
+        dim = self.levels[0].codebook_dim
+        frames = codes.shape[0] * codes.shape[2]
+        for i, level in enumerate(self.levels):
+            x = latents[:, i * dim : (i + 1) * dim].transpose(1, 2).reshape(-1, dim)
+            index = codes[:, i].reshape(-1)
+            size = level.codebook_size
+            count = torch.bincount(index, minlength=size).float() / frames
+            total = torch.zeros(size, dim, device=x.device).index_add_(0, index, x) / frames
+            self.share[i].lerp_(count, 1 - self.decay)
+            self.total[i].lerp_(total, 1 - self.decay)
+            if move:
+                level.codebook.weight.copy_(self.total[i] / self.share[i][:, None].clamp(min=1e-9))
+            dead = (self.share[i] < self.expire / size).nonzero()[:, 0]
+            if len(dead):
+                chosen = torch.randint(frames, (len(dead),), generator=generator)
+                level.codebook.weight[dead] = x[chosen.to(x.device)]
+                self.share[i][dead] = 0.5 / size
+                self.total[i][dead] = level.codebook.weight[dead] * (0.5 / size)
+            replaced.append(dead)
+        return replaced

@@ -1,0 +1,189 @@
+"""TrainConfig: everything that decides a training run, as a frozen value read from TOML or JSON.
+
+Knows: the settings, their defaults and their limits. Does not know: tensors, or where a run's files lie.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..config import CodecConfig
+from ..errors import ConfigError
+
+Precision = Literal["bf16", "float32"]
+Codebooks = Literal["ema", "gradient"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """What happens to a crop; shares are probabilities."""
+
+    gain_db: tuple[float, float] = (-18.0, 4.0)  #: limited so that nothing clips
+    polarity: float = 0.5
+    tilt: float = 0.25  #: share of crops with a smooth random equaliser
+    tilt_db: float = 3.0  #: its standard deviation at each of its six nodes
+    mix: float = 0.15  #: share of crops with another one added
+    mix_db: tuple[float, float] = (-15.0, -3.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """Shares of the gradient at the decoder's output, each loss's own gradient brought to length 1 for every clip."""
+
+    mel: float = 2.5
+    stft: float = 1.0
+    wave: float = 1.0
+    adversarial: float = 1.0
+    feature: float = 2.0
+    commitment: float = 0.25  #: a plain loss, beside the balanced ones
+    codebook: float = 1.0  #: as `commitment`; only with ``codebooks = "gradient"``
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A run.
+
+    Args:
+        codec: the codec to train.
+        name: the name of the weights.
+        train, validation: folders of audio, or manifests (.csv); relative to the configuration's file.
+        kinds: share of each ``kind`` of the manifest in what is drawn; one that is not named keeps its share of time.
+        seed: decides everything that is drawn.
+        steps: optimiser steps in all.
+        batch, frames: clips a step, and their length in frames.
+        shards: parts of a batch that are computed side by side, each by a thread of its own, on a CPU. It belongs to
+            the run, not to the machine: with it a run is the same to the bit on any number of cores.
+        plain_steps: steps without the quantiser, before the codebooks are made.
+        codebook_frames: frames from which they are made.
+        codebooks: "ema": entries follow the mean of what they stand for; "gradient": DAC's codebook loss.
+        codebook_decay: of that mean, a step.
+        expire: an entry used less than this share of the mean use is replaced by a latent of the batch.
+        lr, lr_final, warmup, decay_from: the rate rises over ``warmup`` steps, stays, and from ``decay_from`` (a share
+            of ``steps``) falls as a cosine to ``lr_final · lr``.
+        ema: decay of the averaged weights, which are what is validated and exported.
+        precision: of the convolutions; losses and the quantiser are always float32.
+        adversarial_from: step at which discriminators join; None: never.
+        discriminator_width: their channels, 32 in DAC.
+    """
+
+    codec: CodecConfig
+    name: str = "codec"
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    kinds: dict[str, float] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    steps: int = 20000
+    batch: int = 8
+    frames: int = 32
+    shards: int = 2
+    plain_steps: int = 300
+    codebook_frames: int = 16384
+    codebooks: Codebooks = "ema"
+    codebook_decay: float = 0.99
+    expire: float = 0.1
+    lr: float = 8e-4
+    lr_final: float = 0.03
+    warmup: int = 100
+    decay_from: float = 0.0
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    clip: float = 50.0
+    output_gain: float = 0.02
+    precision: Precision = "bf16"
+    loss: LossWeights = dataclasses.field(default_factory=LossWeights)
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    stft_windows: tuple[int, ...] = (2048, 512, 128)
+    adversarial_from: int | None = None
+    discriminator_width: int = 32
+    discriminator_lr: float = 2e-4
+    log_every: int = 50
+    validate_every: int = 1000
+    checkpoint_every: int = 500
+    validation_clips: int = 24
+    validation_seconds: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "frames", "steps", "log_every", "validate_every", "checkpoint_every", "validation_clips",
+                     "shards"):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{name} is {value!r}; wanted a whole number of at least 1")
+        for name, allowed in (("precision", get_args(Precision)), ("codebooks", get_args(Codebooks))):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; wanted one of {', '.join(allowed)}")
+        if self.batch % self.shards:
+            raise ConfigError(
+                f"batch is {self.batch} and shards {self.shards}; wanted a batch that is a multiple of it"
+            )
+        if not 0 < self.lr < 1:
+            raise ConfigError(f"lr is {self.lr!r}; wanted a number between 0 and 1, such as 8e-4")
+        samples = self.frames * self.codec.hop_length
+        if samples <= 2048 // 2:
+            raise ConfigError(f"a crop of {self.frames} frames has {samples} samples; wanted more than 1024")
+
+    @property
+    def samples(self) -> int:
+        """Samples of a crop."""
+        return self.frames * self.codec.hop_length
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds of audio that a step trains on."""
+        return self.batch * self.samples / self.codec.sample_rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types; the inverse of `from_dict`."""
+        values = json.loads(json.dumps(dataclasses.asdict(self)))
+        values["codec"] = self.codec.to_dict()
+        return dict(values)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """Raises `ConfigError` for an unknown key or a bad value."""
+        values = dict(values)
+        if not isinstance(values.get("codec"), dict):
+            raise ConfigError("the training configuration has no codec; wanted a table [codec] of codec settings")
+        values["codec"] = CodecConfig.from_dict(values["codec"])
+        for name, kind in (("loss", LossWeights), ("augment", Augment)):
+            if name in values:
+                values[name] = _made(kind, values[name], name)
+        made: TrainConfig = _made(cls, values, "the training configuration")
+        return made
+
+    @classmethod
+    def read(cls, path: Path) -> TrainConfig:
+        """A .toml or .json file; relative data paths in it are taken from its folder."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror or error}; wanted a run's settings") from None
+        try:
+            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"{path} cannot be parsed ({error}); wanted TOML, or JSON in a .json") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} holds a {type(values).__name__}; wanted a table of settings")
+        config = cls.from_dict(values)
+        return dataclasses.replace(
+            config,
+            train=tuple(str((path.parent / entry).resolve()) for entry in config.train),
+            validation=tuple(str((path.parent / entry).resolve()) for entry in config.validation),
+        )
+
+
+def _made(kind: Any, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} is a {type(values).__name__}; wanted a table of settings")
+    known = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{where} has an unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    try:
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except TypeError as error:
+        raise ConfigError(f"{where} cannot be used: {error}") from None

@@ -1,0 +1,161 @@
+"""A corpus: audio files decoded once into one memory-mapped file of int16, and the kinds that a manifest gives them.
+
+Knows: folders, manifests (CSV with the columns ``file`` or ``path`` and, if there, ``kind``), and the cache. Does not
+know: crops, training. Files that cannot be decoded are named and left out by the caller's choice, never silently.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..audio.files import open_audio
+from ..audio.rates import Resampler
+from ..errors import AudioFileError, InputError
+
+SUFFIXES = {".flac", ".wav", ".ogg", ".mp3", ".aif", ".aiff", ".opus"}
+_BLOCK = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One file of a corpus: where its samples lie, and of what kind they are."""
+
+    name: str
+    kind: str
+    start: int
+    length: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Clips and their samples ``[total]``, int16, mono, at one rate."""
+
+    clips: tuple[Clip, ...]
+    samples: npt.NDArray[np.int16]
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        return sum(clip.length for clip in self.clips) / self.sample_rate
+
+    def read(self, clip: Clip, start: int, count: int) -> npt.NDArray[np.float32]:
+        """Samples ``start … start + count`` of ``clip`` as float32; zeros where it has none."""
+        first, last = max(0, start), min(clip.length, start + count)
+        piece = np.zeros(count, np.float32)
+        if last > first:
+            values = self.samples[clip.start + first : clip.start + last]
+            piece[first - start : last - start] = values.astype(np.float32) / 32768
+        return piece
+
+
+def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
+    """The audio files of folders, manifests and single files, with their kinds, each once, in a fixed order.
+
+    A folder's kinds come from a ``manifest.csv`` in it or beside it.
+
+    Raises:
+        InputError: an entry that is not there, or none that holds audio.
+    """
+    found: dict[Path, str] = {}
+    for entry in entries:
+        path = Path(entry)
+        if path.is_dir():
+            kinds: dict[Path, str] = {}
+            for manifest in (path.parent / "manifest.csv", path / "manifest.csv"):
+                if manifest.is_file():
+                    kinds.update(_manifest(manifest))
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found.update({file.resolve(): kinds.get(file.resolve(), "") for file in files})
+        elif path.suffix == ".csv" and path.is_file():
+            found.update(_manifest(path))
+        elif path.is_file():
+            found[path.resolve()] = ""
+        else:
+            raise InputError(f"{entry} is not there; wanted a folder of audio, a manifest.csv or an audio file")
+    if not found:
+        where = ", ".join(entries) or "no entry"
+        raise InputError(f"{where} holds no audio; wanted files in {', '.join(sorted(SUFFIXES))}")
+    return list(found.items())
+
+
+def _manifest(path: Path) -> dict[Path, str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    column = next((name for name in ("file", "path") if rows and name in rows[0]), None)
+    if rows and column is None:
+        raise InputError(f"{path} has the columns {', '.join(rows[0])}; wanted one called file or path")
+    return {(path.parent / row[column or "file"]).resolve(): row.get("kind") or "" for row in rows}
+
+
+def load(
+    entries: Sequence[str], sample_rate: int, cache: Path, *, told: Callable[[str, float], None] | None = None
+) -> Corpus:
+    """The corpus of ``entries``, from the cache where it has been decoded before.
+
+    Args:
+        entries: see `find`.
+        sample_rate: Hz; files at other rates are resampled.
+        cache: folder for the decoded samples.
+        told: is called with each file's name and seconds as it is decoded.
+
+    Raises:
+        InputError, AudioFileError: nothing to read, or a file that cannot be read; it is named.
+    """
+    files = find(entries)
+    stamp = [[str(file), kind, (stat := file.stat()).st_size, stat.st_mtime_ns] for file, kind in files]
+    key = hashlib.sha256(json.dumps([sample_rate, stamp]).encode()).hexdigest()[:16]
+    data, index = cache / f"corpus-{key}.i16", cache / f"corpus-{key}.json"
+    if not index.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        _decode(files, sample_rate, data, index, told)
+    clips = tuple(Clip(*row) for row in json.loads(index.read_text(encoding="utf-8")))
+    return Corpus(clips, np.memmap(data, np.int16, "r"), sample_rate)
+
+
+def _decode(
+    files: Sequence[tuple[Path, str]], rate: int, data: Path, index: Path, told: Callable[[str, float], None] | None
+) -> None:
+    rows: list[list[Any]] = []
+    start = 0
+    part = data.with_suffix(f".{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            for file, kind in files:
+                length = 0
+                for block in _mono(file, rate):
+                    out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes())
+                    length += len(block)
+                if length:
+                    rows.append([str(file), kind, start, length])
+                start += length
+                if told is not None:
+                    told(file.name, length / rate)
+        if not start:
+            raise AudioFileError("every audio file is empty; wanted samples to train on")
+        part.replace(data)
+    finally:
+        part.unlink(missing_ok=True)
+    text = index.with_suffix(f".{os.getpid()}.part")
+    text.write_text(json.dumps(rows), encoding="utf-8")
+    text.replace(index)
+
+
+def _mono(file: Path, rate: int) -> Any:
+    with open_audio(file, downmix=True) as reader:
+        if reader.sample_rate == rate:
+            yield from reader.blocks(_BLOCK)
+            return
+        resampler = Resampler(reader.sample_rate, rate)
+        for block in reader.blocks(_BLOCK):
+            yield resampler.push(block)
+        yield resampler.flush()

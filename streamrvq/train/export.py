@@ -1,0 +1,50 @@
+"""From a trained module to weights that ship: folded, rounded to float16 values, and measured again after that.
+
+Knows: rounding. Does not know: the loop.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import WeightsError
+from ..nn import CodecModel
+from ..weights import Weights, save_weights
+from .losses import Losses
+from .validation import validate
+
+
+def rounded(model: CodecModel, name: str) -> Weights:
+    """The folded weights of ``model``, every value the nearest float16.
+
+    Raises:
+        WeightsError: a value beyond float16's range; it is named.
+    """
+    exact = model.to_weights(name, trained=True)
+    tensors = {}
+    for key, value in exact.tensors.items():
+        with np.errstate(over="ignore"):
+            half = value.astype(np.float16)
+        if not np.isfinite(half).all():
+            worst = float(np.abs(value).max())
+            raise WeightsError(f"{key} reaches {worst:g}, which float16 cannot hold; wanted at most 65504")
+        tensors[key] = half
+    return Weights.from_tensors(exact.config, tensors, name=name, trained=True)
+
+
+def export(model: CodecModel, name: str, path: Path, clips: list[Tensor], losses: Losses) -> dict[str, Any]:
+    """Write ``path`` (.safetensors, float16) and give the figures of what was written, read back, beside the exact
+    ones."""
+    weights = rounded(model, name)
+    save_weights(weights, path, "streamrvq", half=True)
+    figures = {"codec_hash": weights.codec_hash, "bytes": path.stat().st_size}
+    if not clips:
+        return figures
+    return figures | {
+        "exact": validate(model, clips, losses),
+        "rounded": validate(CodecModel.from_weights(weights), clips, losses),
+    }

@@ -1,0 +1,252 @@
+"""The loop: a batch, its losses, one step of the optimiser; codebooks when their time comes.
+
+Knows: the order of things in a run, and what its state is. Does not know: files but for the state's, progress bars.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..nn import CodecModel
+from .adversarial import Discriminators, fool, judge
+from .balance import balanced
+from .codebooks import Followers, make, normalise_latents
+from .config import TrainConfig
+from .data import Crops
+from .fast import run_decoder, run_encoder
+from .losses import Losses
+from .start import level_gains
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What a shard gives: gradients of `Trainer.parameters`, figures, output ``[b, T]``, and once there are codebooks
+    codes and latents."""
+
+    gradients: tuple[Tensor | None, ...]
+    figures: dict[str, float]
+    y: Tensor
+    codes: Tensor | None
+    latents: Tensor | None
+
+
+_HOPELESS = 10  #: steps in a row without a finite gradient
+_ELSEWHERE = 1 << 40  #: number of the first step whose batches the codebooks are made from; no run gets there
+
+
+class Trainer:
+    """A run in memory.
+
+    Args:
+        config: the run.
+        crops: its batches.
+        device: "cpu" or "cuda".
+        threads: cores to compute each shard on.
+
+    Attributes:
+        model: the codec in training.
+        average: the running mean of its weights, which is what is validated and exported.
+        step: optimiser steps done.
+    """
+
+    def __init__(self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1) -> None:
+        self.config, self.crops, self.device = config, crops, torch.device(device)
+        self.step = self._lost = 0
+        torch.manual_seed(config.seed)
+        self.model = CodecModel(config.codec)
+        # A quiet beginning: the first errors are then errors of shape, not of loudness.
+        level_gains(self.model, torch.from_numpy(crops.batch(_ELSEWHERE - 1))[:, None], config.output_gain)
+        self.model.to(self.device)
+        for level in self.model.quantizer.quantizers:
+            level.codebook.weight.requires_grad_(config.codebooks == "gradient")  # type: ignore[union-attr]
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.losses = Losses(config.codec.sample_rate, config.stft_windows).to(self.device)
+        self.followers = Followers(self.model.quantizer, config.codebook_decay, config.expire)
+        self.optimizer = self._optimizer()
+        # A core a shard: they meet once a step, where threads inside each operation would meet thousands of times, and
+        # wait for each other whenever the machine has anything else to do.
+        self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
+        self.discriminators: Discriminators | None = None
+        if config.adversarial_from is not None:
+            self.discriminators = Discriminators(config.discriminator_width).to(self.device).requires_grad_(False)
+            self.judge_optimizer = torch.optim.AdamW(
+                self.discriminators.parameters(), config.discriminator_lr, config.betas, weight_decay=0.0
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the convolutions."""
+        return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimiser moves."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    @property
+    def _is_adversarial(self) -> bool:
+        return self.config.adversarial_from is not None and self.step >= self.config.adversarial_from
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the codebooks are made."""
+        return self.step > self.config.plain_steps or self.config.plain_steps == 0
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self.parameters, self.config.lr, self.config.betas, weight_decay=self.config.weight_decay, fused=True
+        )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        config = self.config
+        since = step if step < config.plain_steps else step - config.plain_steps
+        warm = min(1.0, (since + 1) / max(1, config.warmup))
+        start = config.decay_from * config.steps
+        done = min(1.0, max(0.0, (step - start) / max(1.0, config.steps - start)))
+        return config.lr * warm * (config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def train_step(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
+        """One step on ``batch [B, samples]``; the means of its losses.
+
+        Raises:
+            WeightsError: the gradient has not been finite for many steps. One such step is left out.
+        """
+        config, step = self.config, self.step
+        if step == config.plain_steps:
+            self._make_codebooks()
+        x = torch.from_numpy(batch).to(self.device)
+        self.model.train()
+        parts = list(self.workers.map(self._gradients, range(config.shards), x.chunk(config.shards)))
+        for parameter, *grads in zip(self.parameters, *(part.gradients for part in parts), strict=True):
+            parameter.grad = sum(grads[1:], start=grads[0]) if grads[0] is not None else None
+        used = [parameter for parameter in self.parameters if parameter.grad is not None]
+        norm = nn.utils.clip_grad_norm_(used, config.clip)
+        if bool(torch.isfinite(norm)):
+            self._move(x, parts)
+            self._lost = 0
+        else:
+            self._lost += 1
+        if self._lost == _HOPELESS:
+            raise WeightsError(
+                f"the gradient of {_HOPELESS} steps to {step} is {float(norm)}; wanted a finite one: go on from "
+                "an older checkpoint with a lower lr"
+            )
+        self.step += 1
+        figures = {name: sum(part.figures[name] for part in parts) / len(parts) for name in parts[0].figures}
+        return figures | {"gradient": float(norm)}
+
+    def _move(self, x: Tensor, parts: list[_Part]) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(self.step)
+        self.optimizer.step()
+        if self.discriminators is not None and self._is_adversarial:
+            self._train_judges(x, torch.cat([part.y for part in parts]))
+        self._follow(parts)
+
+    def _gradients(self, shard: int, x: Tensor) -> _Part:
+        """Forwards and backwards on a part ``x [b, T]`` of the batch; touches nothing that other shards read."""
+        config = self.config
+        z = run_encoder(self.model.encoder, x[:, None], self.dtype)
+        quantise = self.step >= config.plain_steps
+        codes = latents = None
+        side = z.new_zeros(())
+        figures = {}
+        if quantise:
+            generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * 64 + shard)
+            z, codes, latents, commitment, codebook = self.model.quantizer(z, generator=generator)
+            side = config.loss.commitment * commitment
+            if config.codebooks == "gradient":
+                side = side + config.loss.codebook * codebook
+            figures["commitment"] = float(commitment.detach())
+        y = run_decoder(self.model.decoder, z, self.dtype)[:, 0]
+        leaf = y.detach().requires_grad_()
+        losses = self.losses(x, leaf)
+        if self.discriminators is not None and self._is_adversarial:
+            losses |= fool(self.discriminators, x, leaf)
+        gradient = balanced(losses, dataclasses.asdict(config.loss), leaf)
+        share = 1 / config.shards
+        outputs, weights = [y], [gradient * share]
+        if quantise:
+            outputs, weights = [y, side], [gradient * share, torch.full_like(side, share)]
+        # Not backward(): shards must not add to one another's gradients in an order that chance decides.
+        gradients = torch.autograd.grad(outputs, self.parameters, weights, allow_unused=True)
+        figures |= {name: float(value.detach().mean()) for name, value in losses.items()}
+        return _Part(gradients, figures, leaf.detach(), codes, latents)
+
+    def _train_judges(self, x: Tensor, y: Tensor) -> None:
+        assert self.discriminators is not None
+        self.discriminators.requires_grad_(True)
+        self.judge_optimizer.zero_grad()
+        judge(self.discriminators, x, y).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), 10.0)
+        self.judge_optimizer.step()
+        self.discriminators.requires_grad_(False)
+
+    @torch.no_grad()
+    def _follow(self, parts: list[_Part]) -> None:
+        """Entries follow their latents, and the average the weights."""
+        replaced = []
+        if all(part.codes is not None for part in parts):
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+            codes = torch.cat([part.codes for part in parts if part.codes is not None])
+            latents = torch.cat([part.latents for part in parts if part.latents is not None])
+            replaced = self.followers.update(codes, latents, self.config.codebooks == "ema", generator)
+        # The mean of the first steps is that of few: the decay grows to its value.
+        since = self.step if self.step < self.config.plain_steps else self.step - self.config.plain_steps
+        decay = min(self.config.ema, (since + 1) / (since + 10))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+        for i, dead in enumerate(replaced):
+            level, average = self.model.quantizer._level(i), self.average.quantizer._level(i)
+            average.codebook.weight[dead] = level.codebook.weight[dead]
+
+    @torch.no_grad()
+    def _make_codebooks(self) -> None:
+        """Normalised latents, codebooks from data; the optimiser and the average begin anew with them."""
+        self.model.eval()
+        latents: list[Tensor] = []
+        frames = 0
+        while frames < self.config.codebook_frames:
+            x = torch.from_numpy(self.crops.batch(_ELSEWHERE + len(latents))).to(self.device)
+            z = run_encoder(self.model.encoder, x[:, None], self.dtype)
+            latents.append(z.transpose(1, 2).reshape(-1, z.shape[1]).cpu())
+            frames += len(latents[-1])
+        self.model.cpu()
+        z = normalise_latents(self.model, torch.cat(latents))
+        shares = make(self.model.quantizer, z, torch.Generator().manual_seed(self.config.seed))
+        self.model.to(self.device)
+        self.followers = Followers(self.model.quantizer, self.config.codebook_decay, self.config.expire)
+        self.followers.start(shares)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer = self._optimizer()
+
+    def state(self) -> dict[str, Any]:
+        """All that `load` needs to go on as if nothing had happened."""
+        state = {
+            "config": self.config.to_dict(), "step": self.step, "model": self.model.state_dict(),
+            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "followers": self.followers.state(),
+        }  # fmt: skip
+        if self.discriminators is not None:
+            state |= {"judges": self.discriminators.state_dict(), "judge_optimizer": self.judge_optimizer.state_dict()}
+        return state
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`. Discriminators that it lacks begin anew."""
+        self.step = int(state["step"])
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.followers.load(state["followers"])
+        if self.discriminators is not None and "judges" in state:
+            self.discriminators.load_state_dict(state["judges"])
+            self.judge_optimizer.load_state_dict(state["judge_optimizer"])

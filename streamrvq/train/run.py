@@ -1,0 +1,184 @@
+"""A run on disk: its folder, its log, when it validates, saves and stops.
+
+A folder holds ``checkpoint.pt`` (everything, to go on from), ``log.jsonl`` (one JSON object a line) and at the end
+``NAME.safetensors``. Started again on the same folder, a run goes on where its checkpoint stands.
+
+Knows: files, time. Does not know: how a step is computed, how progress is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import ConfigError
+from . import checkpoint
+from .config import TrainConfig
+from .corpus import Corpus, load
+from .data import Crops
+from .export import export
+from .loop import Trainer
+from .validation import excerpts, validate
+
+#: Settings that a run may change when it goes on.
+_FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
+         "validation_seconds", "lr", "lr_final", "decay_from", "adversarial_from", "discriminator_width",
+         "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay", "batch", "frames",
+         "precision", "clip", "shards"}  # fmt: skip
+
+
+class Watcher(Protocol):
+    """Who is told what happens."""
+
+    def decoded(self, name: str, seconds: float) -> None:
+        """A file has gone into the cache."""
+
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
+        """A step is done; ``speed`` is audio-seconds a second since the run was started."""
+
+    def validated(self, step: int, figures: dict[str, Any]) -> None:
+        """A validation is done."""
+
+
+class Run:
+    """Opens the folder, decodes the corpora, and goes on from a checkpoint if there is one.
+
+    Args:
+        config: the run.
+        folder: its folder.
+        cache: for decoded audio; None: in the folder.
+        device: "cpu" or "cuda".
+        threads: cores to compute each of the configuration's shards on.
+        watcher: is told what happens.
+
+    Raises:
+        ConfigError: the folder holds a run of other settings.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        watcher: Watcher,
+        *,
+        cache: Path | None = None,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> None:
+        self.config, self.folder, self.watcher = config, folder, watcher
+        folder.mkdir(parents=True, exist_ok=True)
+        rate = config.codec.sample_rate
+        corpus: Corpus = load(config.train, rate, cache or folder / "cache", told=watcher.decoded)
+        held_out = load(config.validation, rate, cache or folder / "cache", told=watcher.decoded)
+        both = {clip.name for clip in corpus.clips} & {clip.name for clip in held_out.clips}
+        if both:
+            raise ConfigError(f"{sorted(both)[0]} is in train and in validation; wanted sets without a common file")
+        self.clips = excerpts(held_out, config.validation_clips, config.validation_seconds, config.codec.hop_length)
+        crops = Crops(corpus, config.samples, config.batch, config.seed, config.kinds, config.augment)
+        self.corpus_seconds = corpus.seconds
+        self.trainer = Trainer(config, crops, device, threads)
+        self.audio_seconds = self.train_time = 0.0
+        if self.checkpoint_path.is_file():
+            self._resume()
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _resume(self) -> None:
+        state = checkpoint.read(self.checkpoint_path)
+        was, now = state["config"], self.config.to_dict()
+        for name in sorted(set(now) - _FREE):
+            if was.get(name) != now[name]:
+                raise ConfigError(
+                    f"{self.folder} holds a run with {name} {was.get(name)!r}, and this one has {now[name]!r}; "
+                    "wanted the same: start in another folder"
+                )
+        self.trainer.load(state)
+        self.audio_seconds, self.train_time = state["audio_seconds"], state["train_time"]
+
+    def save(self) -> None:
+        extra = {"audio_seconds": self.audio_seconds, "train_time": self.train_time}
+        checkpoint.save(self.checkpoint_path, self.trainer.state() | extra)
+
+    def go(self, minutes: float | None = None, until: Callable[[], bool] = lambda: False) -> bool:
+        """Train to ``config.steps``, or for so many minutes, or until ``until()``; True if all steps are done.
+
+        The checkpoint is saved on the way out, whatever the way.
+        """
+        config, trainer = self.config, self.trainer
+        started = time.perf_counter()
+        at_start = self.train_time
+        first, window = trainer.step, dict[str, list[float]]()
+        spent = 0.0  # seconds of this call in steps, without validation and saving
+        batches = trainer.crops.batches(first, config.steps)
+        try:
+            for batch in batches:
+                clock = time.perf_counter()
+                if until() or (minutes is not None and clock - started >= 60 * minutes):
+                    break
+                figures = trainer.train_step(batch)
+                spent += time.perf_counter() - clock
+                self.audio_seconds += config.step_seconds
+                self.train_time = at_start + spent
+                step = trainer.step
+                for name, value in figures.items():
+                    window.setdefault(name, []).append(value)
+                speed = (step - first) * config.step_seconds / spent
+                self.watcher.stepped(step, self.audio_seconds, speed, figures)
+                if step % config.log_every == 0:
+                    means = {name: round(sum(values) / len(values), 5) for name, values in window.items()}
+                    self._log({"event": "train", "lr": trainer.rate(step - 1), "speed": round(speed, 2), **means})
+                    window.clear()
+                if step % config.validate_every == 0 and step < config.steps:
+                    self._validate()
+                if step % config.checkpoint_every == 0:
+                    self.save()
+        finally:
+            batches.close()
+            if trainer.step > first:
+                self.save()
+        done = trainer.step >= config.steps
+        if done and trainer.step > first:
+            self._validate()
+        return done
+
+    def _validate(self) -> None:
+        trainer = self.trainer
+        figures = validate(
+            trainer.average,
+            self.clips,
+            trainer.losses,
+            quantise=trainer.quantised,
+            dtype=trainer.dtype,
+            workers=trainer.workers,
+        )
+        self._log({"event": "validation", **figures})
+        self.watcher.validated(trainer.step, figures)
+
+    def export(self, path: Path | None = None) -> dict[str, Any]:
+        """Write the averaged weights, rounded; their figures beside the exact ones go into the log too."""
+        trainer = self.trainer
+        if not trainer.quantised:
+            raise ConfigError(
+                f"the run is at step {trainer.step} and has no codebooks yet; "
+                f"wanted more than {self.config.plain_steps}"
+            )
+        path = path or self.folder / f"{self.config.name}.safetensors"
+        average = trainer.average.cpu()
+        figures = export(average, self.config.name, path, self.clips, trainer.losses.cpu())
+        trainer.average.to(trainer.device)
+        trainer.losses.to(trainer.device)
+        self._log({"event": "export", "path": str(path), **figures})
+        return figures
+
+    def _log(self, values: dict[str, Any]) -> None:
+        row = {
+            "step": self.trainer.step, "audio_seconds": round(self.audio_seconds, 1),
+            "train_seconds": round(self.train_time, 1), "time": round(time.time()),
+        }  # fmt: skip
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row | values) + "\n")

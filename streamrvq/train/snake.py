@@ -1,0 +1,112 @@
+"""Snake followed by causal zero padding, in one pass over memory each way.
+
+Knows: how snake.cpp is compiled, once a machine, into the user's cache folder, and what computes the same where there
+is no compiler or the tensors are not on the CPU. Does not know: layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_SOURCE = Path(__file__).with_name("snake.cpp")
+_FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-std=c++17",
+          "-fopenmp", "-fPIC", "-shared"]  # fmt: skip
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels, or None where they cannot be had (no g++, not x86-64, or STREAMRVQ_NO_COMPILER is set)."""
+    compiler = shutil.which("g++")
+    if compiler is None or platform.machine() != "x86_64" or os.environ.get("STREAMRVQ_NO_COMPILER"):
+        return None
+    text = _SOURCE.read_bytes()
+    key = hashlib.sha256(text + " ".join(_FLAGS).encode() + _processor().encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrvq"
+    target = cache / f"snake-{key}.so"
+    try:
+        if not target.is_file():
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                part = Path(folder) / "snake.so"
+                subprocess.run([compiler, *_FLAGS, str(_SOURCE), "-o", str(part)], check=True, capture_output=True)
+                part.replace(target)
+        return ctypes.CDLL(str(target))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith("flags")), "")
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, left: int) -> Tensor:
+        kernels = library()
+        assert kernels is not None
+        rows, time, channels = x.shape
+        flat = alpha.detach().reshape(-1).float().contiguous()
+        y = x.new_empty(rows, time + left, channels)
+        run = kernels.snake_forward_bf16 if x.dtype == torch.bfloat16 else kernels.snake_forward_f32
+        run(*_pointers(x, flat, y), *_sizes(rows, time, channels, left))
+        ctx.save_for_backward(x, flat)
+        ctx.left, ctx.shape = left, alpha.shape
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None]:
+        kernels = library()
+        assert kernels is not None
+        x, alpha = ctx.saved_tensors
+        rows, time, channels = x.shape
+        g = grads[0].contiguous()
+        gx, galpha = torch.empty_like(x), torch.empty_like(alpha)
+        run = kernels.snake_backward_bf16 if x.dtype == torch.bfloat16 else kernels.snake_backward_f32
+        run(*_pointers(x, alpha, g, gx, galpha), *_sizes(rows, time, channels, ctx.left))
+        return gx, galpha.view(ctx.shape), None
+
+
+def _pointers(*tensors: Tensor) -> list[ctypes.c_void_p]:
+    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+
+
+def _sizes(*values: int) -> list[ctypes.c_int64]:
+    return [ctypes.c_int64(value) for value in values]
+
+
+def snake(x: Tensor, alpha: Tensor, left: int = 0) -> Tensor:
+    """``left`` rows of zeros and then Snake of ``x``.
+
+    Args:
+        x: ``[B, T, C]``, contiguous.
+        alpha: ``[1, C, 1]``.
+        left: rows to put in front.
+    """
+    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and library() is not None:
+        return _apply(x.contiguous(), alpha, left)
+    flat, wide = alpha.reshape(-1).float(), x.float()  # a bfloat16 angle would be off by a tenth
+    y = (wide + torch.sin(wide * flat).square() * (flat + 1e-9).reciprocal()).to(x.dtype)
+    return F.pad(y, (0, 0, left, 0)) if left else y
+
+
+def _apply(x: Tensor, alpha: Tensor, left: int) -> Tensor:
+    y: Tensor = _Fused.apply(x, alpha, left)  # type: ignore[no-untyped-call]
+    return y

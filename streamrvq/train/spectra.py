@@ -1,0 +1,67 @@
+"""Magnitude spectra and mel bands as differentiable functions of samples.
+
+Knows: windows, hops of a quarter window, Slaney's mel bands as librosa makes them, which are DAC's. Does not know:
+losses. Short windows are transformed by a matrix product, faster there than any FFT.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)  #: DAC's, with the bands of each
+MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
+_MATRIX = 128  #: the longest window that is transformed by a matrix
+
+
+class Spectrum(nn.Module):
+    """``[B, T]`` → magnitudes ``[B, frames, window/2 + 1]``: a periodic Hann window, hop window/4, reflected ends."""
+
+    matrix: Tensor
+    hann: Tensor
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window, self.hop, self.bins = window, window // 4, window // 2 + 1
+        hann = torch.hann_window(window, dtype=torch.float64)
+        if window <= _MATRIX:
+            angle = torch.outer(torch.arange(window), torch.arange(self.bins)).double() * (-2 * math.pi / window)
+            matrix = torch.cat([torch.cos(angle), torch.sin(angle)], 1) * hann[:, None]
+            self.register_buffer("matrix", matrix.float(), persistent=False)
+        self.register_buffer("hann", hann.float(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = self.window // 2
+        x = F.pad(x[:, None], (half, half), mode="reflect")[:, 0]
+        frames = x.unfold(1, self.window, self.hop)
+        if self.window <= _MATRIX:
+            parts = frames @ self.matrix
+            real, imaginary = parts[..., : self.bins], parts[..., self.bins :]
+        else:
+            spectrum = torch.view_as_real(torch.fft.rfft(frames * self.hann))
+            real, imaginary = spectrum[..., 0], spectrum[..., 1]
+        return (real.square() + imaginary.square() + 1e-12).sqrt()
+
+
+def mel_bands(sample_rate: int, window: int, bands: int) -> npt.NDArray[np.float64]:
+    """``[bins, bands]``: triangles on Slaney's mel scale from 0 to half the rate, of equal area."""
+
+    def mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.where(
+            hertz < 1000, hertz * 3 / 200, 15 + np.log(np.maximum(hertz, 1e-9) / 1000) / (math.log(6.4) / 27)
+        )
+
+    def hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * math.log(6.4) / 27))
+
+    edges = hertz(np.linspace(0, float(mel(np.array(sample_rate / 2))), bands + 2))
+    bins = np.linspace(0, sample_rate / 2, window // 2 + 1)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    triangles: npt.NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
+    return triangles

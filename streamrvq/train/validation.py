@@ -1,0 +1,83 @@
+"""How good a codec is on clips that it was not trained on.
+
+Knows: which excerpts of a corpus are taken (always the same ones), and the figures: mel and STFT distance, SI-SDR,
+loudness, and how many entries of each codebook are used how evenly. Does not know: training.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..nn import CodecModel
+from .corpus import Corpus
+from .fast import run_decoder, run_encoder
+from .losses import Losses, si_sdr
+
+
+def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tensor]:
+    """At most ``count`` excerpts, spread over the clips kind by kind, each ``[1, T]`` in whole hops."""
+    kinds: dict[str, list[int]] = {}
+    for i, clip in enumerate(corpus.clips):
+        if clip.length >= 8 * hop:
+            kinds.setdefault(clip.kind, []).append(i)
+    chosen: list[int] = []
+    for n, kind in enumerate(sorted(kinds)):
+        share = count // len(kinds) + (n < count % len(kinds))
+        mine = kinds[kind]
+        chosen += [mine[(2 * j + 1) * len(mine) // (2 * share)] for j in range(min(share, len(mine)))]
+    found = []
+    for i in chosen:
+        clip = corpus.clips[i]
+        length = min(clip.length, round(seconds * corpus.sample_rate)) // hop * hop
+        found.append(torch.from_numpy(corpus.read(clip, (clip.length - length) // 2, length))[None])
+    return found
+
+
+def validate(
+    model: CodecModel, clips: list[Tensor], losses: Losses, *, quantise: bool = True, levels: int | None = None,
+    dtype: torch.dtype = torch.float32, workers: Executor | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of ``model`` on ``clips``, means over clips.
+
+    Args:
+        quantise: False sends the latents through as they are, as before the codebooks are made.
+        levels: levels to decode from; None: all.
+        workers: threads to share the clips; None: the caller's.
+
+    Returns:
+        ``mel``, ``stft``, ``wave``, ``si_sdr`` (dB), ``energy`` (log10 of decoded over original power), and with
+        ``quantise`` ``used`` (share of entries) and ``entropy`` (bits) by level.
+    """
+    model.eval()
+
+    @torch.no_grad()
+    def measure(clip: Tensor) -> tuple[dict[str, float], Tensor | None]:
+        x = clip.to(next(model.parameters()).device)
+        z, codes = run_encoder(model.encoder, x[:, None], dtype), None
+        if quantise:
+            z, codes, *_ = model.quantizer(z, levels)
+        y = run_decoder(model.decoder, z, dtype)[:, 0]
+        figures = losses(x, y) | {"si_sdr": si_sdr(x, y)}
+        figures["energy"] = torch.log10((y.square().mean(1) + 1e-8) / (x.square().mean(1) + 1e-8))
+        return {name: float(value[0]) for name, value in figures.items()}, codes
+
+    measured = list(workers.map(measure, clips) if workers is not None else map(measure, clips))
+    names = measured[0][0]
+    result: dict[str, Any] = {
+        name: round(math.fsum(figures[name] for figures, _ in measured) / len(measured), 5) for name in names
+    }
+    if quantise:
+        codes = torch.cat([codes[0] for _, codes in measured if codes is not None], 1).cpu().numpy()
+        size = model.config.codebook_size
+        counts = np.stack([np.bincount(level, minlength=size) for level in codes])
+        p = counts / counts.sum(1, keepdims=True)
+        bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(1)
+        result["used"] = [round(float(share), 4) for share in (counts > 0).mean(1)]
+        result["entropy"] = [round(float(bit), 3) for bit in bits]
+    return result

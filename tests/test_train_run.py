@@ -1,0 +1,182 @@
+"""Whole runs of a tiny codec: they learn, they resume to the bit, what they export is what streams.
+
+Knows: the loop, its folder and the command line. Does not know: how good a real codec gets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import streamrvq
+from streamrvq.cli import main
+from streamrvq.errors import ConfigError, WeightsError
+from streamrvq.train import TrainConfig, checkpoint
+from streamrvq.train.run import Run
+from tests.contract import minute, streamed
+
+CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16, quantizer_dropout=0.5)
+
+
+class Silent:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+        self.validations: list[dict[str, Any]] = []
+
+    def decoded(self, name: str, seconds: float) -> None: ...
+
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
+        assert speed > 0 and audio_seconds > 0
+        self.steps.append(figures)
+
+    def validated(self, step: int, figures: dict[str, Any]) -> None:
+        self.validations.append(figures)
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones that come and go, for training and for validation."""
+    root = tmp_path_factory.mktemp("audio")
+    rng = np.random.default_rng(0)
+    t = np.arange(22050) / 44100
+    for split, count in (("train", 4), ("validation", 2)):
+        (root / split).mkdir()
+        for i in range(count):
+            pcm = sum(np.sin(2 * np.pi * rng.uniform(100, 2000) * t) * np.exp(-t * rng.uniform(1, 9)) for _ in range(3))
+            soundfile.write(root / split / f"{i}.wav", 0.2 * pcm, 44100)
+    return root
+
+
+def config_of(audio: Path, **changes: Any) -> TrainConfig:
+    values: dict[str, Any] = {
+        "codec": CODEC, "name": "tiny", "train": (str(audio / "train"),), "validation": (str(audio / "validation"),),
+        "steps": 8, "batch": 2, "frames": 32, "plain_steps": 2, "codebook_frames": 256, "precision": "float32",
+        "validate_every": 4, "log_every": 2, "checkpoint_every": 3, "validation_clips": 2, "validation_seconds": 0.2,
+        "warmup": 2, "expire": 0.4, "codebook_decay": 0.8,
+    }  # fmt: skip
+    return TrainConfig(**(values | changes))
+
+
+def tensors(value: Any) -> list[torch.Tensor]:
+    """Every tensor in a state, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [tensor for key in value for tensor in tensors(value[key])]
+    return [tensor for item in value for tensor in tensors(item)] if isinstance(value, (list, tuple)) else []
+
+
+def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
+    ours, theirs = tensors(a), tensors(b)
+    assert len(ours) == len(theirs) > 50
+    assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("half", [1, 4], ids=["before the codebooks", "after them"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"codebooks": "gradient"}, {"adversarial_from": 3, "discriminator_width": 2}], ids=str
+)
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
+    audio: Path, tmp_path: Path, changes: dict[str, Any], half: int
+) -> None:
+    config = config_of(audio, **changes)
+    whole = Run(config, tmp_path / "whole", Silent(), cache=tmp_path / "cache")
+    assert whole.go()
+    count = 0
+
+    def enough() -> bool:
+        nonlocal count
+        count += 1
+        return count > half
+
+    first = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
+    assert not first.go(until=enough) and first.trainer.step == half
+    second = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
+    assert second.trainer.step == half
+    assert second.go() and second.trainer.step == config.steps
+    assert_same(whole.trainer.state(), second.trainer.state())
+    assert whole.audio_seconds == second.audio_seconds
+    assert_same(checkpoint.read(whole.checkpoint_path), checkpoint.read(second.checkpoint_path))
+
+
+def test_a_run_learns_logs_and_exports_what_streams(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, steps=120, plain_steps=60, validate_every=20, lr=4e-3, ema=0.9, output_gain=0.3)
+    watcher = Silent()
+    run = Run(config, tmp_path, watcher)
+    assert run.go()
+    mel = [figures["mel"] for figures in watcher.validations]
+    assert len(mel) == 6 and mel[-1] < 0.9 * mel[0], mel
+    assert "used" not in watcher.validations[0] and len(watcher.validations[-1]["used"]) == 3
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["event"] == "train"] == list(range(2, 121, 2))
+    assert [row["mel"] for row in rows if row["event"] == "validation"] == mel
+    assert all(row["speed"] > 0 and row["lr"] > 0 for row in rows if row["event"] == "train")
+
+    figures = run.export()
+    codec = streamrvq.load(tmp_path / "tiny.safetensors", dtype="float64")
+    assert codec.trained and codec.codec_hash == figures["codec_hash"]
+    assert all(np.array_equal(v, v.astype(np.float16)) for v in codec.weights.tensors.values())
+    assert abs(figures["rounded"]["mel"] - figures["exact"]["mel"]) < 0.1
+    pcm = run.clips[0][0].numpy()
+    codes = codec.encode(pcm)
+    np.testing.assert_array_equal(streamed(codec.stream(), pcm, [1, 70, 300]), codes)
+    average = run.trainer.average.eval().double()
+    with torch.no_grad():  # before rounding most codes are the same: one network, two engines
+        theirs = average.encode(torch.from_numpy(pcm)[None, None].double())[1][0].numpy()
+    assert float((theirs[0] == codes[0]).mean()) > 0.9
+
+
+def test_bfloat16_and_the_adversarial_phase_run(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, precision="bf16", adversarial_from=1, discriminator_width=2, steps=4)
+    watcher = Silent()
+    Run(config, tmp_path, watcher).go()
+    assert {"adversarial", "feature", "mel", "stft", "wave"} <= set(watcher.steps[-1])
+    assert all(np.isfinite(value) for figures in watcher.steps for value in figures.values())
+
+
+def test_what_cannot_be_is_refused(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, steps=1)
+    run = Run(config, tmp_path, Silent())
+    with pytest.raises(ConfigError, match="no codebooks yet"):
+        run.export()
+    run.go()
+    with pytest.raises(ConfigError, match="seed 0, and this one has 1"):
+        Run(dataclasses.replace(config, seed=1), tmp_path, Silent())
+    with pytest.raises(ConfigError, match="in train and in validation"):
+        Run(dataclasses.replace(config, validation=config.train), tmp_path / "new", Silent())
+    run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:-999])
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt cannot be read"):
+        Run(config, tmp_path, Silent())
+
+
+def test_the_command_trains_goes_on_and_exports(
+    audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.toml"
+    codec = "\n".join(f"{k} = {json.dumps(v)}" for k, v in CODEC.to_dict().items())
+    path.write_text(
+        'name = "tiny"\nbatch = 2\nplain_steps = 1\ncodebook_frames = 128\nvalidation_clips = 1\n'
+        f"validation_seconds = 0.1\n[codec]\n{codec}\n"
+    )
+    data = ["--data", str(audio / "train"), "--validation", str(audio / "validation")]
+    documents = []
+    for steps in ("2", "3"):
+        with pytest.raises(SystemExit) as end:
+            main(["train", str(path), "--out", str(tmp_path / "out"), *data, "--steps", steps, "--json"])
+        assert end.value.code == 0
+        documents.append(json.loads(capsys.readouterr().out))
+    assert [document["step"] for document in documents] == [2, 3] and documents[1]["export"]["bytes"] > 0
+    assert streamrvq.load(tmp_path / "out" / "tiny.safetensors").trained
+    for bad, message in ((["--device", "tpu"], "cpu or cuda"), (["--data", "nowhere"], "nowhere is not there")):
+        with pytest.raises(SystemExit) as end:
+            main(["train", str(path), "--out", str(tmp_path / "new"), *data, *bad])
+        assert end.value.code == 2 and message in " ".join(capsys.readouterr().err.split())

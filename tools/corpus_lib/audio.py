@@ -1,0 +1,91 @@
+"""Sound of files as it goes into clips: mono, 44.1 kHz, int16; and what can be told about it.
+
+Knows: soundfile, soxr. Does not know: sources, splits, where anything is kept. The same bytes on every run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+RATE = 44100
+NATIVE_RATES = (44100, 48000, 88200, 96000)
+_PEAK, _QUIET_DB, _SHORTEST, _FADE = 0.99, -55.0, 2000, 220
+_FFT = 2048
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Info:
+    """A file's length in seconds and its rate in Hz."""
+
+    seconds: float
+    rate: int
+
+
+def probe(path: Path) -> Info | None:
+    """None for what is not audio, not natively of 44.1 kHz or more, or shorter than 80 ms."""
+    try:
+        info = soundfile.info(path)
+    except (soundfile.SoundFileError, RuntimeError):
+        return None
+    if info.samplerate not in NATIVE_RATES or info.frames < 0.08 * info.samplerate:
+        return None
+    return Info(info.frames / info.samplerate, info.samplerate)
+
+
+def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Samples | None:
+    """Mono float32 at 44.1 kHz, peaks brought below 0.99; None if damaged, almost silent, or next to nothing."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(int(start * file.samplerate))
+            count = -1 if seconds is None else int(seconds * file.samplerate)
+            pcm = file.read(count, dtype="float32", always_2d=True).mean(axis=1, dtype=np.float32)
+            rate = file.samplerate
+    except (soundfile.SoundFileError, RuntimeError):
+        return None
+    if len(pcm) < _SHORTEST or not np.isfinite(pcm).all():
+        return None
+    pcm = resample(pcm, rate, RATE)
+    if 20 * np.log10(np.sqrt(np.mean(np.square(pcm, dtype=np.float64))) + 1e-9) < _QUIET_DB:
+        return None
+    peak = float(np.abs(pcm).max())
+    return pcm if peak <= _PEAK else pcm * np.float32(_PEAK / peak)
+
+
+def resample(pcm: Samples, rate: int, to: int) -> Samples:
+    """soxr at its best quality; as it is where the rates are equal."""
+    return pcm if rate == to else np.asarray(soxr.resample(pcm, rate, to, quality="VHQ"), np.float32)
+
+
+def faded(pcm: Samples) -> Samples:
+    """With its last 5 ms faded out, so that neither a cut nor a join clicks."""
+    ramp = np.ones(len(pcm), np.float32)
+    ramp[-_FADE:] = np.linspace(1, 0, _FADE, dtype=np.float32)
+    return pcm * ramp
+
+
+def write_flac(path: Path, pcm: Samples) -> None:
+    """16 bits: rounded to 1 / 32768, the inverse of reading."""
+    whole = np.clip(np.rint(pcm * np.float32(32768)), -32768, 32767).astype(np.int16)
+    soundfile.write(path, whole, RATE, format="FLAC", subtype="PCM_16")
+
+
+def describe(pcm: Samples) -> dict[str, Any]:
+    """``bandwidth_khz``, the highest frequency within 75 dB of the loudest, and ``above_8khz_db``, the share."""
+    padded = np.pad(pcm, (0, max(0, _FFT - len(pcm))))
+    frames = padded[: len(padded) // _FFT * _FFT].reshape(-1, _FFT) * np.hanning(_FFT)
+    power = np.mean(np.abs(np.fft.rfft(frames)) ** 2, axis=0) + 1e-20
+    frequencies = np.fft.rfftfreq(_FFT, 1 / RATE)
+    loud = 10 * np.log10(power / power.max()) > -75
+    return {
+        "bandwidth_khz": f"{frequencies[loud].max() / 1000:.1f}",
+        "above_8khz_db": f"{10 * np.log10(power[frequencies > 8000].sum() / power.sum()):.1f}",
+    }

@@ -1,0 +1,128 @@
+"""Clips of one source: which pieces of which files, in an order that only names decide.
+
+Knows: files of a source and their lengths. Does not know: packages, licences, manifests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import audio
+from .audio import RATE, Info, Samples
+from .sources import Source
+
+#: Seconds. Training clips are put together up to the first; those of validation last between the other two.
+JOINED, SHORTEST, LONGEST = 12.0, 4.0, 6.0
+_ROUNDS = 99  # times that a file may be cut from, at most
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source: its path in the package, where it lies, what `audio.probe` said."""
+
+    name: str
+    path: Path
+    info: Info
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Samples at 44.1 kHz, and the files (``@`` the second where a piece begins) and rates that they came from."""
+
+    pcm: Samples
+    names: tuple[str, ...]
+    rates: tuple[int, ...]
+
+
+def fraction(text: str) -> float:
+    """A number in [0, 1) that only the text decides: chance that is the same everywhere."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+
+def shuffled(source: Source, files: Sequence[File]) -> list[File]:
+    """In an order that only the names decide."""
+    return sorted(files, key=lambda file: (fraction(f"{source.group}/{file.name}"), file.name))
+
+
+def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator[Clip]:
+    """The source's clips, as many as it asks for, ``scale`` times the minutes for training."""
+    files = shuffled(source, files)
+    made = _joined(source, files) if source.cut is None else _cut(source, files, source.cut, source.minutes * scale)
+    if source.split == "validation":
+        for _, clip in zip(range(source.clips), made, strict=False):
+            yield clip
+        return
+    left = source.minutes * scale * 60
+    for clip in made:
+        if left <= 1:
+            return
+        if len(clip.pcm) > left * RATE:
+            clip = Clip(audio.faded(clip.pcm[: int(left * RATE)]), clip.names, clip.rates)
+        left -= len(clip.pcm) / RATE
+        yield clip
+
+
+def _cut(source: Source, files: Sequence[File], length: float, minutes: float) -> Iterator[Clip]:
+    """Pieces of long files: one from each, then another from each; short ones are taken whole, once.
+
+    Without a limit of minutes (a user's folder) every file is taken from beginning to end.
+    """
+    if math.isinf(minutes) and source.split == "train":
+        for file in files:
+            for number in range(max(1, math.ceil(file.info.seconds / length))):
+                yield from _piece(file, number * length, length)
+        return
+    for turn in range(_ROUNDS):
+        for file in files:
+            room = file.info.seconds - length
+            if room > 0.3 * length:
+                share = 0.15 if turn == 0 else 0.05 + 0.75 * fraction(f"{file.name}#{turn}")
+                yield from _piece(file, min(file.info.seconds * share, room), length)
+            elif turn == 0 and (source.split == "train" or file.info.seconds >= SHORTEST):
+                yield from _piece(file, 0.0, min(file.info.seconds, length * 1.2))
+
+
+def _piece(file: File, start: float, seconds: float) -> Iterator[Clip]:
+    pcm = audio.read(file.path, start, seconds)
+    if pcm is not None and len(pcm) >= RATE // 2:
+        yield Clip(audio.faded(pcm), (f"{file.name}@{start:.1f}",), (file.info.rate,))
+
+
+def _joined(source: Source, files: Sequence[File]) -> Iterator[Clip]:
+    """Whole files, one after another in a clip."""
+    validation = source.split == "validation"
+    longest = LONGEST if validation else JOINED
+    parts: list[tuple[File, Samples]] = []
+    seconds = 0.0
+    for file in files:
+        pcm = audio.read(file.path, 0.0, longest if validation else 1.5 * longest)
+        if pcm is None:
+            continue
+        new = len(pcm) / RATE
+        if validation:
+            parts.append((file, pcm))
+            seconds += new
+            if seconds >= SHORTEST:
+                yield _join(parts, longest)
+                parts, seconds = [], 0.0
+            continue
+        if parts and seconds + new > longest:
+            yield _join(parts)
+            parts, seconds = [], 0.0
+        parts.append((file, pcm))
+        seconds += new
+    if parts and not validation and seconds >= 0.5:
+        yield _join(parts)
+
+
+def _join(parts: Sequence[tuple[File, Samples]], longest: float | None = None) -> Clip:
+    pcm = np.concatenate([audio.faded(pcm) for _, pcm in parts])
+    if longest is not None and len(pcm) > longest * RATE:
+        pcm = audio.faded(pcm[: int(longest * RATE)])
+    return Clip(pcm, tuple(file.name for file, _ in parts), tuple(sorted({file.info.rate for file, _ in parts})))

@@ -1,0 +1,5 @@
+"""The one exception of the corpus tools. Its message says what came, what was wanted and what to do."""
+
+
+class CorpusError(Exception):
+    """A corpus that cannot be built, packed or unpacked as asked."""

@@ -1,0 +1,107 @@
+"""A set in one small file, for machines that can download nothing.
+
+Knows: tar, and Opus as libsndfile writes it. Does not know: sources, packages. Validation clips stay lossless: results
+are to be comparable wherever they are measured; only what is trained on is compressed.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from . import audio
+from .audio import RATE, Samples
+from .build import COLUMNS, MANIFEST, Row, check_disjoint, check_replaceable, read_manifest, replace, write_table
+from .clips import fraction
+from .errors import CorpusError
+from .ogg import with_serial
+
+LIMIT_MB, KBPS = 55.0, 64
+_OPUS_RATE = 48000
+_TAR_BLOCK = 512
+
+
+def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBPS) -> list[Row]:
+    """Write a set as one tar of at most ``limit_mb`` million bytes, the same bytes each time.
+
+    Training clips that do not fit are left out, chosen by their names' hashes, so that every group loses alike.
+    Gives the rows that went in.
+    """
+    rows = sorted(read_manifest(folder), key=lambda row: (row["split"] != "validation", fraction(row["path"])))
+    check_disjoint(rows)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        fixed = [path for path in sorted(folder.rglob("*.[ct][sx][vt]")) if path.name != MANIFEST]
+        room = limit_mb * 1e6 - sum(_tar_size(path) for path in fixed) - 20 * _TAR_BLOCK
+        taken: list[Row] = []
+        members = [(str(path.relative_to(folder)), path) for path in fixed]
+        for row in rows:
+            source, packed = folder / row["path"], row
+            if row["split"] == "train":
+                packed = {**row, "coding": f"opus {kbps} kbps"}
+                source = work / Path(row["path"]).with_suffix(".opus").name
+                _write_opus(source, soundfile.read(folder / row["path"], dtype="float32")[0], kbps)
+            size = _tar_size(source) + sum(len(value) + 3 for value in packed.values())
+            if size > room:
+                if row["split"] == "validation":
+                    raise CorpusError(f"{limit_mb} MB do not hold the validation clips; wanted --limit-mb larger")
+                break
+            room -= size
+            taken.append(packed)
+            members.append((str(Path(row["path"]).with_suffix(source.suffix)), source))
+        taken.sort(key=lambda row: row["path"])
+        write_table(work / MANIFEST, COLUMNS, taken)
+        part = target.with_name(target.name + ".part")
+        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, path in [(MANIFEST, work / MANIFEST), *sorted(members)]:
+                info = tarfile.TarInfo(name)  # no owner, no time
+                info.size = path.stat().st_size
+                with open(path, "rb") as file:
+                    tar.addfile(info, file)
+        part.replace(target)
+    return taken
+
+
+def unpack(target: Path, out: Path) -> list[Row]:
+    """The folder that was packed, FLAC again throughout; the manifest's ``coding`` says what had been compressed."""
+    check_replaceable(out)
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with tarfile.open(target) as tar:
+            tar.extractall(part, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise CorpusError(f"{target} cannot be unpacked ({error}); wanted a file made by tools/corpus --pack") from None
+    rows = read_manifest(part)
+    for row in rows:
+        if row["coding"] != "lossless":
+            packed = (part / row["path"]).with_suffix(".opus")
+            audio.write_flac(part / row["path"], _read_opus(packed, int(row["samples"])))
+            packed.unlink()
+    replace(part, out)
+    return rows
+
+
+def _write_opus(path: Path, pcm: Samples, kbps: int) -> None:
+    # libsndfile's scale for Opus runs from 0 = 256 kbps to 1 = 6 kbps a channel.
+    level = (256 - kbps) / 250
+    file = io.BytesIO()
+    soundfile.write(
+        file, audio.resample(pcm, RATE, _OPUS_RATE), _OPUS_RATE, format="OGG", subtype="OPUS", compression_level=level
+    )
+    path.write_bytes(with_serial(file.getvalue()))
+
+
+def _read_opus(path: Path, samples: int) -> Samples:
+    pcm = audio.resample(soundfile.read(path, dtype="float32")[0], _OPUS_RATE, RATE)
+    return np.clip(np.pad(pcm, (0, max(0, samples - len(pcm))))[:samples], -1, 1)
+
+
+def _tar_size(path: Path) -> int:
+    return _TAR_BLOCK + -(-path.stat().st_size // _TAR_BLOCK) * _TAR_BLOCK
