@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import ConfigError
 from .common import JsonOption, note, out, print_json
 
 
@@ -37,13 +36,6 @@ def train(
     changes: dict[str, Any] = {"train": data and tuple(data), "validation": validation and tuple(validation),
                                "steps": steps}  # fmt: skip
     settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value})
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise ConfigError("device is 'cuda', and torch sees none; wanted --device cpu here")
-    elif device != "cpu":
-        raise ConfigError(f"device is {device!r}; wanted cpu or cuda")
     with _Bar(settings.steps, not json) as bar:
         run = Run(settings, folder, bar, cache=cache, device=device, threads=threads)
         if run.trainer.step:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from ..errors import ConfigError
 from . import checkpoint
 from .config import TrainConfig
@@ -55,7 +57,7 @@ class Run:
         watcher: is told what happens.
 
     Raises:
-        ConfigError: the folder holds a run of other settings.
+        ConfigError: the folder holds a run of other settings, or torch has no such device.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Run:
         device: str = "cpu",
         threads: int = 1,
     ) -> None:
+        _check_device(device)
         self.config, self.folder, self.watcher = config, folder, watcher
         folder.mkdir(parents=True, exist_ok=True)
         rate = config.codec.sample_rate
@@ -182,3 +185,10 @@ class Run:
         }  # fmt: skip
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row | values) + "\n")
+
+
+def _check_device(device: str) -> None:
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"device is {device!r}; wanted cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', and torch sees none; wanted cpu here")
