@@ -57,7 +57,8 @@ def run() -> int:
     arguments = options.parse_args()
     console = Console(width=120, soft_wrap=True)
 
-    codec = streamrvq.load(arguments.codec)
+    # One thread: a hop is little work to share, and on a busy or virtual machine torch's threads wait for each other.
+    codec = streamrvq.load(arguments.codec, threads=1)
     trained = "" if codec.trained else " – untrained: seeded weights, whose codes are exact but mean nothing"
     console.print(
         f"[bold]{codec.name}[/]{trained}\n{codec.engine}; delay {codec.delay_frames} frames, hop {codec.hop_length}"
@@ -72,7 +73,7 @@ def run() -> int:
     pcm, rate = soundfile.read(arguments.audio, dtype="float32")
     if not same(codec, live, pcm, rate, console):
         return 1
-    command = ["check", arguments.codec, arguments.audio, "--seconds", str(CHECK_SECONDS), "--decode"]
+    command = ["check", arguments.codec, arguments.audio, "--seconds", str(CHECK_SECONDS), "--decode", "--threads", "1"]
     console.print(f"\n$ streamrvq {' '.join(command)}", markup=False)
     main(command)  # exits, with 1 if chunking shows
     return 0

@@ -235,3 +235,26 @@ def test_weights_are_the_same_for_all_engines_under_contract() -> None:
     config = minute()
     hashes = {codec_of(config, "float64", engine).codec_hash for engine in ENGINES}
     assert hashes == {weights_of(config).codec_hash}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_lies_past_the_length_does_not_matter(causal: bool, engine: str) -> None:
+    """The engine itself ends a signal at its length, whatever fills the rest of its last hops."""
+    codec = codec_of(minute(causal=causal), "float64", engine)
+    inner, row = codec._engine, np.zeros(1, np.int64)
+    for direction, length in (("encode", 29), ("decode", 4)):
+        plan = inner.new_states(1, direction).plan
+        total = plan.outputs(length)
+        hops = max(-(-(total + plan.delay) // plan.unit_out), -(-length // plan.unit_in))
+        results = []
+        for filling in (0, 5):
+            if direction == "encode":
+                pcm = np.full((1, hops * 8), filling, np.float32)
+                pcm[0, :length] = noise(length)
+                _, out = inner.encode_step(pcm, inner.new_states(1, direction), row, row, row + length, 3, True)
+            else:
+                codes = np.full((1, 3, hops), filling or -1)
+                codes[0, :, :length] = np.arange(length)
+                out = inner.decode_step(codes, inner.new_states(1, direction), row, row, row + length)
+            results.append(np.asarray(out)[..., plan.delay : plan.delay + total])
+        np.testing.assert_array_equal(*results)
