@@ -83,6 +83,11 @@ class CodecConfig:
                 f"encoder_rates multiply to {math.prod(self.encoder_rates)} and decoder_rates to "
                 f"{math.prod(self.decoder_rates)}; wanted the same hop length in both"
             )
+        if self.output_padding and 1 in self.decoder_rates:
+            raise ConfigError(
+                f"output_padding is true with decoder_rates {list(self.decoder_rates)}; wanted strides of at least 2 "
+                "there, for the padding of a stride of 1 would be as long as the stride: set output_padding to false"
+            )
         if self.decoder_dim % 2 ** len(self.decoder_rates):
             raise ConfigError(
                 f"decoder_dim is {self.decoder_dim}; wanted a multiple of {2 ** len(self.decoder_rates)}, "

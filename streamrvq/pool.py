@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from .audio.pcm import as_pcm
 from .engine.base import Engine, Ints
-from .errors import PoolError, StreamClosedError
+from .errors import InputError, PoolError, StreamClosedError
 from .framing import Framer
 from .geometry import Direction, plan
 from .stream import check_codes, check_levels
@@ -87,9 +87,14 @@ class StreamPool:
         slots: streams that may be open at once; their state is allocated here.
         direction: ``"encode"`` (samples at the codec's rate → codes) or ``"decode"`` (codes → samples).
         max_hops: hops of a stream in one step at most.
+
+    Raises:
+        InputError: ``slots`` or ``max_hops`` below 1, or another direction.
     """
 
     def __init__(self, codec: Codec, slots: int, direction: Direction = "encode", max_hops: int = 16) -> None:
+        _need_count("slots", slots)
+        _need_count("max_hops", max_hops)
         self._engine: Engine = codec._engine
         self._plan = plan(codec.config, direction)
         self._states = self._engine.new_states(slots, direction)
@@ -190,7 +195,10 @@ class StreamPool:
 
         Raises:
             PoolError: a batch is out; complete or abort it first.
+            InputError: ``max_rows`` below 1.
         """
+        if max_rows is not None:
+            _need_count("max_rows", max_rows)
         if self._batch is not None:
             raise PoolError("a batch is out; complete or abort it before the next")
         chosen: list[int] = []
@@ -282,3 +290,8 @@ class StreamPool:
                 row.in_flight = False
                 if row.dropped:
                     self._free(stream.slot)
+
+
+def _need_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} is {value!r}; wanted a whole number of at least 1")

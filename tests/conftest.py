@@ -13,7 +13,10 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from streamrvq.codec import Codec
+from tests.command import codec, run, wav, weights
 from tests.contract import codec_of, minute, tiny
+
+__all__ = ["codec", "run", "wav", "weights"]  # fixtures
 
 torch.set_num_threads(1)  # the models are too small for two, and xdist's workers share the cores
 

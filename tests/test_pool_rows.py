@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamrvq.codec import Codec
-from streamrvq.errors import PoolError
+from streamrvq.errors import InputError, PoolError
 from streamrvq.pool import StreamId, StreamPool
 from tests.contract import codec_of, minute, noise
 
@@ -140,3 +140,29 @@ def test_a_batch_runs_once_and_is_ended_once(minute_codec: Codec) -> None:
             end(batch)
     drive(pool, came)
     np.testing.assert_array_equal(np.concatenate(came[stream], axis=1), minute_codec.encode(pcm))
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"direction": "both"}, "direction is 'both'; wanted 'encode' or 'decode'"),
+        ({"slots": 0}, "slots is 0; wanted a whole number of at least 1"),
+        ({"slots": 2.0}, "slots is 2.0"),
+        ({"max_hops": 0}, "max_hops is 0"),
+        ({"max_hops": True}, "max_hops is True"),
+    ],
+)
+def test_a_pool_that_could_not_run_is_refused(minute_codec: Codec, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        StreamPool(minute_codec, **({"slots": 1} | settings))
+
+
+def test_a_batch_of_no_rows_is_refused(minute_codec: Codec) -> None:
+    pool = StreamPool(minute_codec, 1)
+    pool.feed(pool.open(), noise(8))
+    with pytest.raises(InputError, match="max_rows is 0"):
+        pool.next_batch(0)
+    none = np.zeros(0, np.int64)
+    with pytest.raises(InputError, match="a step got no rows"):
+        pool._engine.encode_step(np.zeros((0, 8), np.float32), pool._states, none, none, none, 3)
+    assert pool.next_batch() is not None  # still there

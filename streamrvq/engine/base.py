@@ -85,10 +85,12 @@ def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints,
     """Check a step's arguments against each other and return k.
 
     Raises:
-        InputError: no whole hop, other row counts, a slot out of range or named twice, a negative clock.
+        InputError: no row, no whole hop, other row counts, a slot out of range or named twice, a negative clock.
     """
     rows, unit = data.shape[0], states.plan.unit_in
     inputs: int = data.shape[-1]
+    if not rows:
+        raise InputError("a step got no rows; wanted at least one stream: leave a step with nothing to do out")
     if inputs < unit or inputs % unit:
         raise InputError(f"a step got {inputs} inputs a row; wanted a positive multiple of {unit}")
     for name, values in (("slots", slots), ("clock", clock), ("length", length)):
@@ -96,9 +98,9 @@ def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints,
             raise InputError(f"{name} has shape {list(np.shape(values))}; wanted [{rows}], one for each row")
     if len({int(s) for s in slots}) != rows:
         raise InputError(f"slots are {[int(s) for s in slots]}; wanted every slot at most once in a step")
-    if rows and not (int(np.min(slots)) >= 0 and int(np.max(slots)) < states.slots):
+    if not (int(np.min(slots)) >= 0 and int(np.max(slots)) < states.slots):
         raise InputError(f"slots are {[int(s) for s in slots]}; wanted slots from 0 to {states.slots - 1}")
-    if rows and int(np.min(clock)) < 0:
+    if int(np.min(clock)) < 0:
         raise InputError(f"clock has {int(np.min(clock))}; wanted hops since the start, so at least 0")
     return inputs // unit
 
