@@ -3,8 +3,8 @@ runs on.
 
 Knows: how to run a `Plan` one step further. Activations are time-major, ``[B, T, C]``, so that the window of an
 output lies in memory as it is multiplied, and a convolution is one product ``[B·n, kernel·C] × [kernel·C, C_out]``:
-torch's own ``conv1d`` takes a slow path channel by channel for signals as short as one hop (one hop of the default
-codec took 1.5 × as long). Does not know: padding at the ends as such; it zeroes what lies outside the signal
+torch's own ``conv1d`` takes a slow path channel by channel for signals as short as one hop. Does
+not know: padding at the ends as such; it zeroes what lies outside the signal
 (`_mask`), which is what the offline network's zero padding amounts to at every layer.
 """
 
@@ -141,7 +141,7 @@ class TorchEngine:
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The last layer's values, and the tails to keep: `_keep` comes when nothing can raise any more."""
         # In a new thread torch takes no notice of set_num_threads until somebody there asks for the number; till then
-        # OpenMP spins on every core, and beside a busy process a step took 15 times as long.
+        # OpenMP spins on every core, which beside a busy process makes a small step many times as long.
         torch.get_num_threads()
         where = torch.as_tensor(np.asarray(slots, np.int64))
         per_row = [[int(n), *layers.lengths(int(n))] for n in length]
