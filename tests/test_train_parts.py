@@ -22,7 +22,7 @@ from streamrvq.nn import CodecModel, Snake1d
 from streamrvq.train import TrainConfig
 from streamrvq.train.adversarial import Discriminators, fool, judge
 from streamrvq.train.balance import balanced
-from streamrvq.train.codebooks import Followers, make, normalise_latents
+from streamrvq.train.codebooks import Followers, make
 from streamrvq.train.config import Augment
 from streamrvq.train.corpus import load
 from streamrvq.train.data import Crops
@@ -30,6 +30,7 @@ from streamrvq.train.fast import run_decoder, run_encoder
 from streamrvq.train.losses import Losses, si_sdr
 from streamrvq.train.snake import library, snake
 from streamrvq.train.spectra import Spectrum, mel_bands
+from streamrvq.train.start import begin
 from streamrvq.train.validation import excerpts, validate
 from tests.contract import minute, noise
 
@@ -214,15 +215,18 @@ def test_kinds_are_drawn_by_their_shares(tmp_path: Path) -> None:
 # --- codebooks
 
 
-def test_normalising_latents_changes_nothing_but_their_scale() -> None:
-    model = model_of(causal=True)
-    x = torch.from_numpy(noise(3200))[None, None]
-    with torch.no_grad():
-        z, y = model.encoder(x), model.decoder(model.encoder(x))
-        scaled = normalise_latents(model, z[0].T)
-        torch.testing.assert_close(model.encoder(x)[0].T, scaled, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(model.decoder(model.encoder(x)), y, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(scaled.std(0), 1, rtol=1e-3)
+def test_the_first_values_pass_the_waveform_on() -> None:
+    """Before any training: a decoder that undoes what the encoder did, for what its latents can hold."""
+    for stem, widths in ((4, {"encoder_dim": 8, "decoder_dim": 32}), (1, {"encoder_dim": 4, "decoder_dim": 16})):
+        model = model_of(causal=True, stem=stem, latent_dim=24, **widths)
+        pcm = np.stack([0.1 * np.cumsum(noise(2048, seed)) / 10 for seed in range(12)]).astype(np.float32)
+        pcm -= pcm.mean(1, keepdims=True)
+        x = torch.from_numpy(pcm / np.abs(pcm).max())
+        before = si_sdr(x, model.decoder(model.encoder(x[:, None]))[:, 0].detach()).mean()
+        begin(model, x[:8])
+        with torch.no_grad():
+            held_out = si_sdr(x[8:], model.decoder(model.encoder(x[8:, None]))[:, 0]).mean()
+        assert float(before) < -5 and float(held_out) > 5, (stem, before, held_out)
 
 
 def test_codebooks_made_from_data_take_off_some_of_it_level_by_level() -> None:

@@ -1,8 +1,10 @@
 """Codebooks: made from data, kept alive.
 
-Knows: normalising latents without changing what the network computes, PCA and k-means level by level on what the levels
-before left over, running means of what an entry stands for, and the replacement of entries that stand for nothing. Does
-not know: the search itself, which is the quantiser's own.
+Knows: PCA and k-means level by level on what the levels before left over, running means of what an entry stands for,
+and the replacement of entries that stand for nothing. Does not know: the search itself, which is the quantiser's own.
+
+Latents are taken as they are. Bringing every channel to variance 1 first would spend the bits of the first levels on
+channels that carry little: with the first values of start.py the decoded SI-SDR was −5.2 dB then, and +1.5 dB as here.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..nn import CodecModel, ResidualVectorQuantize, VectorQuantize, WNConv1d
+from ..nn import ResidualVectorQuantize, VectorQuantize, WNConv1d
 
 _ROUNDS = 20  #: of k-means
 
@@ -23,19 +25,6 @@ def set_weight(conv: WNConv1d, weight: Tensor, bias: Tensor | None = None) -> No
         conv.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
         if bias is not None:
             conv.bias.copy_(bias)
-
-
-def normalise_latents(model: CodecModel, z: Tensor) -> Tensor:
-    """Scale the encoder's last convolution so that the latents ``z [N, D]`` have variance 1 in each channel, and the
-    decoder's first so that it undoes that. Gives the scaled latents."""
-    last, first = model.encoder.block[-1], model.decoder.model[0]
-    assert isinstance(last, WNConv1d) and isinstance(first, WNConv1d)
-    spread = z.std(0)
-    spread = spread.clamp(min=1e-3 * float(spread.max()))
-    with torch.no_grad():
-        set_weight(last, last.folded() / spread[:, None, None], last.bias / spread)
-        set_weight(first, first.folded() * spread[None, :, None])
-    return z / spread
 
 
 def make(quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generator) -> list[Tensor]:

@@ -57,7 +57,7 @@ class TrainConfig:
         batch, frames: clips a step, and their length in frames.
         shards: parts of a batch that are computed side by side, each by a thread of its own, on a CPU. It belongs to
             the run, not to the machine: with it a run is the same to the bit on any number of cores.
-        plain_steps: steps without the quantiser, before the codebooks are made.
+        plain_steps: steps without the quantiser, before the codebooks are made; 0 makes them from the first values.
         codebook_frames: frames from which they are made.
         codebooks: "ema": entries follow the mean of what they stand for; "gradient": DAC's codebook loss.
         codebook_decay: of that mean, a step.
@@ -80,7 +80,7 @@ class TrainConfig:
     batch: int = 8
     frames: int = 32
     shards: int = 2
-    plain_steps: int = 300
+    plain_steps: int = 0
     codebook_frames: int = 16384
     codebooks: Codebooks = "ema"
     codebook_decay: float = 0.99
@@ -93,7 +93,6 @@ class TrainConfig:
     weight_decay: float = 0.01
     ema: float = 0.999
     clip: float = 50.0
-    output_gain: float = 0.02
     precision: Precision = "bf16"
     loss: LossWeights = dataclasses.field(default_factory=LossWeights)
     augment: Augment = dataclasses.field(default_factory=Augment)

@@ -19,18 +19,17 @@ from ..errors import WeightsError
 from ..nn import CodecModel
 from .adversarial import Discriminators, fool, judge
 from .balance import balanced
-from .codebooks import Followers, make, normalise_latents
+from .codebooks import Followers, make
 from .config import TrainConfig
 from .data import Crops
 from .fast import run_decoder, run_encoder
 from .losses import Losses
-from .start import level_gains
+from .start import begin
 
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What a shard gives: gradients of `Trainer.parameters`, figures, output ``[b, T]``, and once there are codebooks
-    codes and latents."""
+    """What a shard gives: gradients of `Trainer.parameters`, figures, output ``[b, T]``, and then codes and latents."""
 
     gradients: tuple[Tensor | None, ...]
     figures: dict[str, float]
@@ -63,8 +62,8 @@ class Trainer:
         self.step = self._lost = 0
         torch.manual_seed(config.seed)
         self.model = CodecModel(config.codec)
-        # A quiet beginning: the first errors are then errors of shape, not of loudness.
-        level_gains(self.model, torch.from_numpy(crops.batch(_ELSEWHERE - 1))[:, None], config.output_gain)
+        batches = -(-config.codebook_frames // (config.batch * config.frames))
+        begin(self.model, torch.from_numpy(np.concatenate([crops.batch(_ELSEWHERE - 1 - i) for i in range(batches)])))
         self.model.to(self.device)
         for level in self.model.quantizer.quantizers:
             level.codebook.weight.requires_grad_(config.codebooks == "gradient")  # type: ignore[union-attr]
@@ -72,8 +71,7 @@ class Trainer:
         self.losses = Losses(config.codec.sample_rate, config.stft_windows).to(self.device)
         self.followers = Followers(self.model.quantizer, config.codebook_decay, config.expire)
         self.optimizer = self._optimizer()
-        # A core a shard: they meet once a step, where threads inside each operation would meet thousands of times, and
-        # wait for each other whenever the machine has anything else to do.
+        # Shards meet once a step; threads inside each operation would wait for each other thousands of times.
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
         if config.adversarial_from is not None:
@@ -99,7 +97,7 @@ class Trainer:
     @property
     def quantised(self) -> bool:
         """Whether the codebooks are made."""
-        return self.step > self.config.plain_steps or self.config.plain_steps == 0
+        return self.step > self.config.plain_steps
 
     def _optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
@@ -221,7 +219,7 @@ class Trainer:
             latents.append(z.transpose(1, 2).reshape(-1, z.shape[1]).cpu())
             frames += len(latents[-1])
         self.model.cpu()
-        z = normalise_latents(self.model, torch.cat(latents))
+        z = torch.cat(latents)
         shares = make(self.model.quantizer, z, torch.Generator().manual_seed(self.config.seed))
         self.model.to(self.device)
         self.followers = Followers(self.model.quantizer, self.config.codebook_decay, self.config.expire)

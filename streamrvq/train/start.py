@@ -1,43 +1,125 @@
-"""First values: every layer's gain set from data, so that signals neither fade nor grow on their way (the start that
-Salimans & Kingma 2016 give with weight norm).
+"""First values: the network begins as a transform codec, with an encoder that passes blocks of samples on through
+orthogonal matrices and a decoder that undoes them.
 
-Knows: the modules of `nn`. Does not know: training.
+Knows: why: a random deep encoder and decoder take thousands of steps to find out how to pass any waveform on, and this
+start passes it on at step 0. Does not know: training.
+
+Every strided convolution turns a block of coefficients into channels by ``T``, a random matrix of orthonormal columns,
+where it has channels enough, and otherwise keeps their principal components first. The decoder goes the same way back.
+Residual branches are quiet, and Snake is nearly linear for activations well below 1. Taps outside the block, and what
+else the matrices leave at 0, get small random values.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..nn import CodecModel, ResidualUnit, WNConv1d, WNConvTranspose1d
+from ..nn.decoder import DecoderBlock
+from ..nn.encoder import EncoderBlock
 
-_BRANCH = 0.3  #: strength of a residual branch beside its skip
+_LEVEL = 2.0  #: what the samples are multiplied by on their way in
+_QUIET = 0.1  #: gain of a residual branch, and of taps outside the block, beside torch's first values
+_SPREAD = 0.0025  #: least standard deviation of ``weight_v``, times √fan_in
 
 
 @torch.no_grad()
-def level_gains(model: CodecModel, pcm: Tensor, output: float) -> None:
-    """Scale the gain of each convolution of encoder and decoder so that what it gives for ``pcm [B, 1, T]`` has
-    standard deviation 1, a residual branch 0.3, and the decoder's last, before its tanh, ``output``."""
-    targets: dict[nn.Module, float] = {}
+def begin(model: CodecModel, pcm: Tensor) -> None:
+    """Set the first values of encoder and decoder.
+
+    Args:
+        model: on the CPU, with weight norm.
+        pcm: ``[B, T]``, some hundred frames, from which principal components are taken.
+    """
     for module in model.modules():
         if isinstance(module, ResidualUnit):
-            targets[module.block[-1]] = _BRANCH
-    targets[model.decoder.model[-2]] = output
+            last = module.block[-1]
+            assert isinstance(last, WNConv1d)
+            last.weight_g.mul_(_QUIET)
+    first, *blocks, _, last = model.encoder.block
+    down = [first, *(block.block[-1] for block in blocks if isinstance(block, EncoderBlock)), last]
+    first, *blocks, _, last, _ = model.decoder.model
+    up = [last, *(block.block[1] for block in reversed(blocks) if isinstance(block, DecoderBlock)), first]
+    coefficients = pcm.double()[..., None]  # [B, T, n]
+    into = torch.full((1, 1), _LEVEL, dtype=torch.float64)  # [channels, n]: coefficients to the encoder's channels
+    onto = (
+        torch.ones(1, 1, dtype=torch.float64) / _LEVEL
+    )  # the same for the decoder's, which are undone by its transpose
+    for a, b in zip(down, up, strict=True):
+        assert isinstance(a, WNConv1d) and isinstance(b, (WNConv1d, WNConvTranspose1d))
+        stride, channels = a.layer.stride, a.layer.cout
+        rows, time, n = coefficients.shape
+        coefficients = coefficients[:, : time // stride * stride].reshape(rows, time // stride, stride * n)
+        inverse = torch.linalg.pinv(into)
+        analysis = _blocks(inverse, stride)  # channels of a block to its coefficients
+        synthesis = _blocks(onto, stride)
+        if channels < stride * n or a is down[-1]:
+            components = _components(coefficients, channels)
+            coefficients, analysis, synthesis = (
+                coefficients @ components.T,
+                components @ analysis,
+                synthesis @ components.T,
+            )
+        n = coefficients.shape[2]
+        into = torch.eye(n, dtype=torch.float64) if a is down[-1] else _orthonormal(channels, n)
+        onto = torch.eye(n, dtype=torch.float64) if a is down[-1] else _orthonormal(b.layer.cin, n)
+        _put_down(a, into @ analysis)
+        _put_up(b, synthesis @ torch.linalg.pinv(onto))
+    for module in model.modules():
+        if isinstance(module, (WNConv1d, WNConvTranspose1d)):
+            layer = module.layer
+            fan = layer.cin * (2 if layer.kind == "tconv" else layer.kernel)
+            # Adam moves every number of v by as much: a wide layer would turn in a few steps if v were small.
+            module.weight_v.mul_(max(1.0, _SPREAD * fan**0.5 / float(module.weight_v.square().mean().sqrt())))
 
-    def scale(module: nn.Module, _: Any, y: Tensor) -> Tensor:
-        assert isinstance(module, (WNConv1d, WNConvTranspose1d))
-        factor = targets.get(module, 1.0) / max(float(y.std()), 1e-9)
-        module.weight_g.mul_(factor)
-        module.bias.mul_(factor)
-        return y * factor
 
-    layers = [m for part in (model.encoder, model.decoder) for m in part.modules()
-              if isinstance(m, (WNConv1d, WNConvTranspose1d))]  # fmt: skip
-    hooks = [layer.register_forward_hook(scale) for layer in layers]
-    try:
-        model.decoder(model.encoder(pcm))
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _blocks(matrix: Tensor, count: int) -> Tensor:
+    """``count`` copies of ``matrix`` along a diagonal."""
+    made: Tensor = torch.block_diag(*[matrix] * count)  # type: ignore[no-untyped-call]
+    return made
+
+
+def _orthonormal(rows: int, columns: int) -> Tensor:
+    """Random, ``[rows, columns]``, of orthonormal columns (or rows, if there are fewer of those)."""
+    random = torch.randn(max(rows, columns), min(rows, columns), dtype=torch.float64)
+    q: Tensor = torch.linalg.qr(random)[0]
+    return q if rows >= columns else q.T
+
+
+def _components(x: Tensor, count: int) -> Tensor:
+    """The first ``count`` principal axes of ``[B, T, n]``, ``[count, n]``; at most n."""
+    flat = x.reshape(-1, x.shape[-1])
+    _, vectors = torch.linalg.eigh(flat.T @ flat)
+    axes: Tensor = vectors.flip(1).T[:count]
+    return axes
+
+
+def _put_down(conv: WNConv1d, matrix: Tensor) -> None:
+    """``matrix [cout, stride · cin]``, taps first, becomes the last ``stride`` taps of ``conv``."""
+    layer = conv.layer
+    weight = _QUIET * conv.folded()
+    taps = matrix.reshape(matrix.shape[0], layer.stride, layer.cin).transpose(1, 2).float()
+    weight[: matrix.shape[0], :, layer.kernel - layer.stride :] = (
+        taps + 0.1 * weight[: matrix.shape[0], :, -layer.stride :]
+    )
+    _set(conv, weight)
+
+
+def _put_up(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
+    """``matrix [stride · cout, cin]`` becomes the first taps of a transposed ``conv``, the last of a plain one."""
+    layer = conv.layer
+    weight = _QUIET * conv.folded()
+    if isinstance(conv, WNConvTranspose1d):  # [cin, cout, 2s]
+        weight[..., : layer.stride] *= 0.1
+        taps = matrix.reshape(layer.stride, layer.cout, matrix.shape[1]).permute(2, 1, 0)
+        weight[: matrix.shape[1], :, : layer.stride] += taps.float()
+    else:
+        weight[:, : matrix.shape[1], -1] = 0.1 * weight[:, : matrix.shape[1], -1] + matrix.float()
+    _set(conv, weight)
+
+
+def _set(conv: WNConv1d | WNConvTranspose1d, weight: Tensor) -> None:
+    conv.weight_v.copy_(weight)
+    conv.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
+    conv.bias.zero_()
