@@ -1,13 +1,15 @@
 """The main job: a real clip at real-time pace, codes as they come on an asyncio queue, then the check against offline.
 
-    python demos/live_file.py [AUDIO] [--codec NAME]
+    python demos/live_file.py [AUDIO] [--codec NAME] [--out FILE.wav]
 
-A line is a third of a second: the first codebook's codes as colours, then all codes of its newest frame.
+A line is a third of a second: the first codebook's codes as colours, then all codes of its newest frame. What the live
+codes decode to is written to a .wav.
 """
 
 import argparse
 import asyncio
 import colorsys
+import os
 
 import numpy as np
 import soundfile
@@ -54,6 +56,7 @@ def run() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("audio", nargs="?", default=str(DEFAULT))
     options.add_argument("--codec", default=streamrvq.DEFAULT_CODEC)
+    options.add_argument("--out", default="round_trip.wav", help="what the codes decode to")
     arguments = options.parse_args()
     console = Console(width=120, soft_wrap=True)
 
@@ -71,6 +74,10 @@ def run() -> int:
     console.print(f"from a block's last sample to its frame on the queue: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
     pcm, rate = soundfile.read(arguments.audio, dtype="float32")
+    decoded = codec.decode(live)[: round(len(pcm) * codec.sample_rate / rate)]
+    soundfile.write(arguments.out, decoded, codec.sample_rate)
+    console.print(f"round trip, {codec.bitrate / 1000:.2f} kbps: {os.path.abspath(arguments.out)}")
+
     if not same(codec, live, pcm, rate, console):
         return 1
     command = ["check", arguments.codec, arguments.audio, "--seconds", str(CHECK_SECONDS), "--decode", "--threads", "1"]

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import torch
 
-from streamrvq.config import CodecConfig
+from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.errors import ConfigError, InputError
 from streamrvq.nn import CodecModel, Snake1d
 from streamrvq.train import TrainConfig
@@ -243,6 +243,19 @@ def test_codebooks_made_from_data_take_off_some_of_it_level_by_level() -> None:
     assert min(len(codes[0, i].unique()) for i in range(3)) > 0.8 * 64
 
 
+def test_a_constant_coordinate_lets_a_search_by_cosine_hear_loudness() -> None:
+    torch.manual_seed(1)
+    z = torch.randn(6000, 6) * 10 ** (torch.rand(6000, 1) * 2 - 2)  # 40 dB of loudness
+    snr = {}
+    for pole in (0.0, 0.25):
+        model = model_of().eval()
+        make(model.quantizer, z[:4000], torch.Generator().manual_seed(0), pole)
+        with torch.no_grad():
+            left = (model.quantizer(z[4000:].T[None])[0][0].T - z[4000:]).square().sum(1)
+        snr[pole] = float(10 * torch.log10(z[4000:].square().sum(1) / left).mean())
+    assert snr[0.0] < 3 and snr[0.25] > snr[0.0] + 3, snr
+
+
 def test_entries_follow_and_dead_ones_are_replaced() -> None:
     model = model_of()
     followers = Followers(model.quantizer, decay=0.5, expire=0.1)
@@ -321,6 +334,7 @@ def test_the_packaged_configuration_keeps_the_budget() -> None:
 
     path = Path(__file__).parents[1] / "streamrvq/train/configs/causal-44khz.toml"
     codec: CodecConfig = TrainConfig.read(path).codec
+    assert codec == PRESETS["causal-44khz"]
     assert (codec.hop_length, codec.sample_rate, codec.causal) == (512, 44100, True)
     assert (codec.n_codebooks, codec.codebook_size, codec.codebook_dim) == (9, 1024, 8)
     gflop = [2 * plan(codec).macs * 44100 / 512 / 1e9 for plan in (encoder_plan, decoder_plan)]

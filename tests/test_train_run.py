@@ -21,6 +21,7 @@ from streamrvq.errors import ConfigError, WeightsError
 from streamrvq.train import TrainConfig, checkpoint
 from streamrvq.train.config import LossWeights
 from streamrvq.train.run import Run
+from streamrvq.weights import load_weights
 from tests.contract import minute, streamed
 
 CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16, quantizer_dropout=0.5)
@@ -183,3 +184,30 @@ def test_the_command_trains_goes_on_and_exports(
         with pytest.raises(SystemExit) as end:
             main(["train", str(path), "--out", str(tmp_path / "new"), *data, *bad])
         assert end.value.code == 2 and message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_begins_with_weights_and_goes_on_without_them(audio: Path, tmp_path: Path) -> None:
+    first = Run(
+        config_of(audio, steps=30, validate_every=30, lr=5e-3, ema=0.5), tmp_path / "a", Silent(), cache=tmp_path / "c"
+    )
+    assert first.go()
+    first.export()
+    weights = load_weights(tmp_path / "a" / "tiny.safetensors")
+
+    config = config_of(audio, steps=6, lr=1e-5, warmup=1)
+    run = Run(config, tmp_path / "b", Silent(), cache=tmp_path / "c", weights=weights)
+    assert run.trainer.quantised and run.trainer.step == 0
+    codes = [level.codebook.weight.clone() for level in run.trainer.model.quantizer.quantizers]
+    np.testing.assert_array_equal(codes[0].numpy(), weights.tensors["quantizer.quantizers.0.codebook.weight"])
+    before = run.trainer.model.to_weights("a", True)
+    for name, tensor in weights.tensors.items():  # as before, but for the rounding of norms
+        np.testing.assert_allclose(before.tensors[name], tensor, rtol=1e-5, atol=1e-6)
+    shares = run.trainer.followers.share
+    assert shares.sum(1).numpy() == pytest.approx(1, abs=0.6) and bool((shares > 0).all())
+    assert not run.go(until=lambda: run.trainer.step == 4)
+    again = Run(config, tmp_path / "b", Silent(), cache=tmp_path / "c", weights=weights)
+    assert again.trainer.step == 4 and again.go()
+
+    other = dataclasses.replace(config, codec=dataclasses.replace(config.codec, latent_dim=24))
+    with pytest.raises(WeightsError, match="of another codec"):
+        Run(other, tmp_path / "d", Silent(), cache=tmp_path / "c", weights=weights)

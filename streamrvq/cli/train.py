@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..weights import load_weights
 from .common import JsonOption, note, out, print_json
 
 
@@ -26,6 +27,9 @@ def train(
     threads: Annotated[int, typer.Option("--threads", help="Cores for each of the configuration's shards.")] = 1,
     cache: Annotated[Path | None, typer.Option("--cache", help="For decoded audio. Default: OUT/cache.")] = None,
     export: Annotated[bool, typer.Option("--export", help="Export weights even if steps are left.")] = False,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Weights to begin a new run with: a file, a preset.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a codec on folders of audio."""
@@ -37,7 +41,8 @@ def train(
                                "steps": steps}  # fmt: skip
     settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value})
     with _Bar(settings.steps, not json) as bar:
-        run = Run(settings, folder, bar, cache=cache, device=device, threads=threads)
+        weights = load_weights(source) if source is not None else None
+        run = Run(settings, folder, bar, cache=cache, device=device, threads=threads, weights=weights)
         if run.trainer.step:
             note(f"going on from step {run.trainer.step} of {folder}")
         with _Stop() as stop:

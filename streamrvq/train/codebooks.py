@@ -17,11 +17,6 @@ from ..nn import ResidualVectorQuantize, VectorQuantize, WNConv1d
 
 _ROUNDS = 20  #: of k-means
 
-#: The constant that the last coordinate of every level begins as, over the root mean square of the others. A search by
-#: cosine is blind to loudness: nine levels of it leave more of a quiet frame's latents than there was. Beside a
-#: constant, the direction of (x, c) tells x from 2·x, and for c ≫ |x| the greatest cosine is the least distance.
-_POLE = 0.25
-
 
 def set_weight(conv: WNConv1d, weight: Tensor, bias: Tensor | None = None) -> None:
     """Give a weight-normalised convolution this weight, and this bias."""
@@ -32,8 +27,17 @@ def set_weight(conv: WNConv1d, weight: Tensor, bias: Tensor | None = None) -> No
             conv.bias.copy_(bias)
 
 
-def make(quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generator) -> list[Tensor]:
+def make(quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generator, pole: float = 0.0) -> list[Tensor]:
     """Projections from PCA and entries from k-means, level by level, for latents ``z [N, D]``.
+
+    A search by cosine is blind to loudness: where frames differ in it, its levels can leave more of a quiet frame than
+    there was. Beside a constant c, the direction of (x, c) tells x from 2·x, and for c ≫ |x| the greatest cosine is the
+    least distance; the quantiser is the same, with one coordinate less. A small c is enough, and keeps the cosines of
+    neighbours apart: their gaps shrink as (|x| / c)².
+
+    Args:
+        pole: the constant that the last coordinate of every level begins as, over the root mean square of the others
+            together; 0: it is one more component.
 
     Returns:
         For each level the share of frames of each entry, ``[codebook_size]``.
@@ -47,13 +51,14 @@ def make(quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generato
         _, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
         axes = vectors[:, -level.codebook_dim :].flip(1).T  # [dim, D]
         spread = centred @ axes.T
-        scale = spread[:, :-1].square().mean().sqrt().clamp(min=1e-6)
-        # The last coordinate is a constant: see `_POLE`.
+        scale = spread[:, : -1 if pole else None].square().mean().sqrt().clamp(min=1e-6)
         into, back = axes / scale, axes.T * scale
-        into[-1] *= 1e-3
-        back[:, -1] = 0
+        if pole:
+            into[-1] *= 1e-3  # not 0: a weight norm of 0 has no gradient
+            back[:, -1] = 0
         bias = -into @ mean
-        bias[-1] += _POLE * (level.codebook_dim - 1) ** 0.5
+        if pole:
+            bias[-1] += pole * (level.codebook_dim - 1) ** 0.5
         book, codes = _k_means((residual @ into.T + bias).float(), level.codebook_size, generator)
         set_weight(_conv(level.in_proj), into.float()[:, :, None], bias.float())
         set_weight(_conv(level.out_proj), back.float()[:, :, None], mean.float())

@@ -59,6 +59,7 @@ class TrainConfig:
             the run, not to the machine: with it a run is the same to the bit on any number of cores.
         plain_steps: steps without the quantiser, before the codebooks are made; 0 makes them from the first values.
         codebook_frames: frames from which they are made.
+        pole: see `codebooks.make`.
         codebooks: "ema": entries follow the mean of what they stand for; "gradient": DAC's codebook loss.
         codebook_decay: of that mean, a step.
         expire: an entry used less than this share of the mean use is replaced by a latent of the batch.
@@ -82,6 +83,7 @@ class TrainConfig:
     shards: int = 2
     plain_steps: int = 0
     codebook_frames: int = 16384
+    pole: float = 0.25
     codebooks: Codebooks = "ema"
     codebook_decay: float = 0.99
     expire: float = 0.1

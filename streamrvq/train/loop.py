@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..nn import CodecModel
+from ..weights import Weights
 from .adversarial import Discriminators, fool, judge
 from .balance import balanced
 from .codebooks import Followers, make
@@ -24,7 +26,7 @@ from .config import TrainConfig
 from .data import Crops
 from .fast import run_decoder, run_encoder
 from .losses import Losses
-from .start import begin
+from .start import begin, steady
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,26 +52,36 @@ class Trainer:
         crops: its batches.
         device: "cpu" or "cuda".
         threads: cores to compute each shard on.
+        weights: to go on from; None: first values (start.py). Optimiser and running means begin anew in both cases.
+
+    Raises:
+        WeightsError: ``weights`` of another codec than ``config.codec``.
 
     Attributes:
         model: the codec in training.
         average: the running mean of its weights, which is what is validated and exported.
         step: optimiser steps done.
+        continued: whether it began with ``weights``, and so has codebooks at step 0.
     """
 
-    def __init__(self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None
+    ) -> None:
+        if weights is not None:
+            config = dataclasses.replace(config, plain_steps=0)
         self.config, self.crops, self.device = config, crops, torch.device(device)
         self.step = self._lost = 0
         torch.manual_seed(config.seed)
-        self.model = CodecModel(config.codec)
-        batches = -(-config.codebook_frames // (config.batch * config.frames))
-        begin(self.model, torch.from_numpy(np.concatenate([crops.batch(_ELSEWHERE - 1 - i) for i in range(batches)])))
+        self.continued = weights is not None
+        self.model = self._begun() if weights is None else _continued(config, weights)
         self.model.to(self.device)
         for level in self.model.quantizer.quantizers:
             level.codebook.weight.requires_grad_(config.codebooks == "gradient")  # type: ignore[union-attr]
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.losses = Losses(config.codec.sample_rate, config.stft_windows).to(self.device)
         self.followers = Followers(self.model.quantizer, config.codebook_decay, config.expire)
+        if self.continued:
+            self._find_shares()
         self.optimizer = self._optimizer()
         # Shards meet once a step; threads inside each operation would wait for each other thousands of times.
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
@@ -96,8 +108,8 @@ class Trainer:
 
     @property
     def quantised(self) -> bool:
-        """Whether the codebooks are made."""
-        return self.step > self.config.plain_steps
+        """Whether there are codebooks."""
+        return self.step > self.config.plain_steps or self.continued
 
     def _optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
@@ -120,7 +132,7 @@ class Trainer:
             WeightsError: the gradient has not been finite for many steps. One such step is left out.
         """
         config, step = self.config, self.step
-        if step == config.plain_steps:
+        if step == config.plain_steps and not self.continued:
             self._make_codebooks()
         x = torch.from_numpy(batch).to(self.device)
         self.model.train()
@@ -207,25 +219,43 @@ class Trainer:
             level, average = self.model.quantizer._level(i), self.average.quantizer._level(i)
             average.codebook.weight[dead] = level.codebook.weight[dead]
 
+    def _crops_apart(self) -> Iterator[Tensor]:
+        """Batches ``[B, samples]`` that no step sees, `codebook_frames` of them or a few more."""
+        for i in range(-(-self.config.codebook_frames // (self.config.batch * self.config.frames))):
+            yield torch.from_numpy(self.crops.batch(_ELSEWHERE + i))
+
+    def _begun(self) -> CodecModel:
+        model = CodecModel(self.config.codec)
+        begin(model, torch.cat(list(self._crops_apart())))
+        return model
+
     @torch.no_grad()
-    def _make_codebooks(self) -> None:
-        """Normalised latents, codebooks from data; the optimiser and the average begin anew with them."""
+    def _latents(self) -> Iterator[Tensor]:
+        """The encoder's latents ``[B, D, frames]`` of `_crops_apart`."""
         self.model.eval()
-        latents: list[Tensor] = []
-        frames = 0
-        while frames < self.config.codebook_frames:
-            x = torch.from_numpy(self.crops.batch(_ELSEWHERE + len(latents))).to(self.device)
-            z = run_encoder(self.model.encoder, x[:, None], self.dtype)
-            latents.append(z.transpose(1, 2).reshape(-1, z.shape[1]).cpu())
-            frames += len(latents[-1])
+        for x in self._crops_apart():
+            yield run_encoder(self.model.encoder, x.to(self.device)[:, None], self.dtype)
+
+    def _make_codebooks(self) -> None:
+        """Codebooks from data; the optimiser and the average begin anew with them."""
+        z = torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]).cpu() for z in self._latents()])
         self.model.cpu()
-        z = torch.cat(latents)
-        shares = make(self.model.quantizer, z, torch.Generator().manual_seed(self.config.seed))
+        shares = make(self.model.quantizer, z, torch.Generator().manual_seed(self.config.seed), self.config.pole)
         self.model.to(self.device)
-        self.followers = Followers(self.model.quantizer, self.config.codebook_decay, self.config.expire)
-        self.followers.start(shares)
+        self._follow_from(shares)
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = self._optimizer()
+
+    @torch.no_grad()
+    def _find_shares(self) -> None:
+        """How often the codebooks that there are are used."""
+        codes = torch.cat([self.model.quantizer(z)[1].transpose(0, 1).flatten(1) for z in self._latents()], 1)
+        size = self.config.codec.codebook_size
+        self._follow_from([torch.bincount(level, minlength=size).float() / level.numel() for level in codes])
+
+    def _follow_from(self, shares: list[Tensor]) -> None:
+        self.followers = Followers(self.model.quantizer, self.config.codebook_decay, self.config.expire)
+        self.followers.start(shares)
 
     def state(self) -> dict[str, Any]:
         """All that `load` needs to go on as if nothing had happened."""
@@ -248,3 +278,15 @@ class Trainer:
         if self.discriminators is not None and "judges" in state:
             self.discriminators.load_state_dict(state["judges"])
             self.judge_optimizer.load_state_dict(state["judge_optimizer"])
+
+
+def _continued(config: TrainConfig, weights: Weights) -> CodecModel:
+    if dataclasses.replace(weights.config, quantizer_dropout=config.codec.quantizer_dropout) != config.codec:
+        raise WeightsError(
+            f"the weights {weights.name} are of another codec than the configuration's; wanted its shape: "
+            "train a configuration whose [codec] is theirs, or begin without weights"
+        )
+    model = CodecModel.from_weights(weights, weight_norm=True)
+    model.quantizer.quantizer_dropout = config.codec.quantizer_dropout
+    steady(model)
+    return model

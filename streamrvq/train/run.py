@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 
 from ..errors import ConfigError
+from ..weights import Weights
 from . import checkpoint
 from .config import TrainConfig
 from .corpus import Corpus, load
@@ -55,9 +56,11 @@ class Run:
         device: "cpu" or "cuda".
         threads: cores to compute each of the configuration's shards on.
         watcher: is told what happens.
+        weights: for a run that is not there yet, to begin with.
 
     Raises:
         ConfigError: the folder holds a run of other settings, or torch has no such device.
+        WeightsError: ``weights`` of another codec.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Run:
         cache: Path | None = None,
         device: str = "cpu",
         threads: int = 1,
+        weights: Weights | None = None,
     ) -> None:
         _check_device(device)
         self.config, self.folder, self.watcher = config, folder, watcher
@@ -82,7 +86,7 @@ class Run:
         self.clips = excerpts(held_out, config.validation_clips, config.validation_seconds, config.codec.hop_length)
         crops = Crops(corpus, config.samples, config.batch, config.seed, config.kinds, config.augment)
         self.corpus_seconds = corpus.seconds
-        self.trainer = Trainer(config, crops, device, threads)
+        self.trainer = Trainer(config, crops, device, threads, weights)
         self.audio_seconds = self.train_time = 0.0
         if self.checkpoint_path.is_file():
             self._resume()
@@ -93,7 +97,7 @@ class Run:
 
     def _resume(self) -> None:
         state = checkpoint.read(self.checkpoint_path)
-        was, now = state["config"], self.config.to_dict()
+        was, now = state["config"], self.trainer.config.to_dict()
         for name in sorted(set(now) - _FREE):
             if was.get(name) != now[name]:
                 raise ConfigError(

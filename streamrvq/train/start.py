@@ -43,9 +43,7 @@ def begin(model: CodecModel, pcm: Tensor) -> None:
     up = [last, *(block.block[1] for block in reversed(blocks) if isinstance(block, DecoderBlock)), first]
     coefficients = pcm.double()[..., None]  # [B, T, n]
     into = torch.full((1, 1), _LEVEL, dtype=torch.float64)  # [channels, n]: coefficients to the encoder's channels
-    onto = (
-        torch.ones(1, 1, dtype=torch.float64) / _LEVEL
-    )  # the same for the decoder's, which are undone by its transpose
+    onto = torch.ones(1, 1, dtype=torch.float64) / _LEVEL  # the same for the decoder's
     for a, b in zip(down, up, strict=True):
         assert isinstance(a, WNConv1d) and isinstance(b, (WNConv1d, WNConvTranspose1d))
         stride, channels = a.layer.stride, a.layer.cout
@@ -66,11 +64,19 @@ def begin(model: CodecModel, pcm: Tensor) -> None:
         onto = torch.eye(n, dtype=torch.float64) if a is down[-1] else _orthonormal(b.layer.cin, n)
         _put_down(a, into @ analysis)
         _put_up(b, synthesis @ torch.linalg.pinv(onto))
+    steady(model)
+
+
+@torch.no_grad()
+def steady(model: CodecModel) -> None:
+    """Make ``weight_v`` of encoder and decoder large enough; what they compute stays the same.
+
+    Adam moves every number of v by as much: a wide layer would turn in a few steps if v were small.
+    """
     for module in model.modules():
         if isinstance(module, (WNConv1d, WNConvTranspose1d)):
             layer = module.layer
             fan = layer.cin * (2 if layer.kind == "tconv" else layer.kernel)
-            # Adam moves every number of v by as much: a wide layer would turn in a few steps if v were small.
             module.weight_v.mul_(max(1.0, _SPREAD * fan**0.5 / float(module.weight_v.square().mean().sqrt())))
 
 
