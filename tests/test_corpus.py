@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tools.corpus_lib import debian_set, debs
+from tools.corpus_lib import debian_set, debs, english
 from tools.corpus_lib.build import Package, build, check_disjoint, read_manifest
 from tools.corpus_lib.errors import CorpusError
 from tools.corpus_lib.licences import Copyright, check_free
@@ -163,10 +163,13 @@ def test_no_source_of_the_real_set_is_on_both_sides():
     check_sources(debian_set.SOURCES)
     assert {source.split for source in debian_set.TRAIN} == {"train"}
     assert {source.split for source in debian_set.VALIDATION} == {"validation"}
-    assert {source.package for source in debian_set.VALIDATION} == set(KEPT_OUT)
-    whole = {package for package, patterns in KEPT_OUT.items() if patterns == ("*",)}
+    judged = (*debian_set.VALIDATION, *english.WORDS)
+    assert {source.package for source in judged} == set(KEPT_OUT)
+    words = {source.package for source in english.WORDS}
+    whole = {package for package, patterns in KEPT_OUT.items() if patterns == ("*",)} - words
     assert whole == {"unknown-horizons", "pushover-data", "sonic-pi-samples", "sound-theme-freedesktop"}
     assert not whole & {source.package for source in debian_set.TRAIN}
+    assert not words & {source.package for source in debian_set.SOURCES}
     kept = {
         "klettres-data": ["usr/share/klettres/hu/alpha/a.ogg", "usr/share/klettres/tn/syllab/ba.ogg"],
         "tuxpaint-stamps-default": ["usr/share/stamps/a/b_desc_da.ogg", "usr/share/stamps/a/b_desc_lt.ogg"],
@@ -207,7 +210,7 @@ def test_a_copy_of_a_validation_file_is_not_trained_on(tmp_path, packages):
 def test_a_manifest_with_a_file_on_both_sides_is_refused(tmp_path, packages):
     rows = make(tmp_path / "set", packages)
     rows.append({**rows[0], "group": "other", "split": "train" if rows[0]["split"] == "validation" else "validation"})
-    with pytest.raises(CorpusError, match="in training and in validation"):
+    with pytest.raises(CorpusError, match="in train and in validation"):
         check_disjoint(rows)
 
 

@@ -1,10 +1,12 @@
 """Sound of files as it goes into clips: mono, 44.1 kHz, int16; and what can be told about it.
 
-Knows: soundfile, soxr. Does not know: sources, splits, where anything is kept. The same bytes on every run.
+Knows: soundfile, soxr, and ffmpeg for G.722, which soundfile does not read. Does not know: sources, splits, where
+anything is kept. The same bytes on every run.
 """
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from .errors import CorpusError
+
 RATE = 44100
-NATIVE_RATES = (44100, 48000, 88200, 96000)
+NATIVE_RATES = (16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000)
 _PEAK, _QUIET_DB, _SHORTEST, _FADE = 0.99, -55.0, 2000, 220
 _FFT = 2048
+_G722_RATE, _G722_BYTES = 16000, 8000  # of sound, and of file a second
 
 Samples = npt.NDArray[np.float32]
 
@@ -30,19 +35,24 @@ class Info:
     rate: int
 
 
-def probe(path: Path) -> Info | None:
-    """None for what is not audio, not natively of 44.1 kHz or more, or shorter than 80 ms."""
+def probe(path: Path, lowest: int = 44100) -> Info | None:
+    """None for what is not audio, natively of less than ``lowest`` Hz or of an odd rate, or shorter than 80 ms."""
+    if path.suffix == ".g722":
+        seconds = path.stat().st_size / _G722_BYTES
+        return Info(seconds, _G722_RATE) if lowest <= _G722_RATE and seconds >= 0.08 else None
     try:
         info = soundfile.info(path)
     except (soundfile.SoundFileError, RuntimeError):
         return None
-    if info.samplerate not in NATIVE_RATES or info.frames < 0.08 * info.samplerate:
+    if info.samplerate < lowest or info.samplerate not in NATIVE_RATES or info.frames < 0.08 * info.samplerate:
         return None
     return Info(info.frames / info.samplerate, info.samplerate)
 
 
 def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Samples | None:
     """Mono float32 at 44.1 kHz, peaks brought below 0.99; None if damaged, almost silent, or next to nothing."""
+    if path.suffix == ".g722":
+        return _read_g722(path)
     try:
         with soundfile.SoundFile(path) as file:
             file.seek(int(start * file.samplerate))
@@ -51,6 +61,22 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Sample
             rate = file.samplerate
     except (soundfile.SoundFileError, RuntimeError):
         return None
+    return _taken(pcm, rate)
+
+
+def _read_g722(path: Path) -> Samples | None:
+    """A whole file of G.722 at 64 kbit/s."""
+    command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-"]
+    try:
+        pcm = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<i2")
+    except FileNotFoundError:
+        raise CorpusError(f"{path.name} is G.722 and ffmpeg is not here; wanted the Debian package ffmpeg") from None
+    except subprocess.CalledProcessError:
+        return None
+    return _taken(pcm / np.float32(32768), _G722_RATE)
+
+
+def _taken(pcm: Samples, rate: int) -> Samples | None:
     if len(pcm) < _SHORTEST or not np.isfinite(pcm).all():
         return None
     pcm = resample(pcm, rate, RATE)

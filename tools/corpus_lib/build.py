@@ -6,6 +6,7 @@ Knows: where unpacked packages lie and what a manifest says. Does not know: how 
     OUT/sources.csv               a row for each group: package, its version and SHA-256, licences, clips, minutes
     OUT/copyright/PACKAGE.txt     what the package says of its files and authors
     OUT/train/*.flac  OUT/validation/*.flac
+    OUT/words/*.flac  OUT/texts.csv     of a set of words, made on its own: what is said, where that is known
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ COLUMNS = (
 )  # fmt: skip
 SOURCE_COLUMNS = ("group", "split", "kind", "package", "version", "sha256", "licences", "clips", "minutes")
 SPLITS = ("train", "validation")
+TEXTS = "texts.csv"
+TEXT_COLUMNS = ("path", "text")
 
 Row = dict[str, str]
 
@@ -57,15 +60,18 @@ def build(
     check_replaceable(out)
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    for split in SPLITS:
+    splits = {source.split for source in sources}
+    for split in SPLITS if splits <= set(SPLITS) else sorted(splits):
         (part / split).mkdir(parents=True)
     builder = _Builder(part, packages, scale)
-    # Validation first: a copy of what it was made of, in whatever package, is then not trained on.
-    for source in sorted(sources, key=lambda source: source.split != "validation"):
+    # What is judged on first: a copy of what it was made of, in whatever package, is then not trained on.
+    for source in sorted(sources, key=lambda source: source.split == "train"):
         say(builder.add(source))
     check_disjoint(builder.rows)
     write_table(part / MANIFEST, COLUMNS, builder.rows)
     write_table(part / "sources.csv", SOURCE_COLUMNS, builder.sources)
+    if builder.texts:
+        write_table(part / TEXTS, TEXT_COLUMNS, builder.texts)
     replace(part, out)
     return builder.rows
 
@@ -74,6 +80,7 @@ class _Builder:
     def __init__(self, part: Path, packages: Mapping[str, Package], scale: float) -> None:
         self.rows: list[Row] = []
         self.sources: list[Row] = []
+        self.texts: list[Row] = []
         self._part, self._packages, self._scale = part, packages, scale
         self._copyrights: dict[str, Copyright] = {}
         self._split_of: dict[str, str] = {}  # SHA-256 of a file → the split that it went to
@@ -107,7 +114,7 @@ class _Builder:
             name = path.relative_to(package.folder).as_posix()
             if path.is_symlink() or not path.is_file() or not source.wants(name):
                 continue
-            info = audio.probe(path)
+            info = audio.probe(path, 16000 if source.split == "words" else audio.RATE)
             if info is None:
                 continue
             check_file(source, name)
@@ -122,6 +129,8 @@ class _Builder:
         name = f"{source.split}/{source.kind}_{source.group}_{number:03d}.flac"
         audio.write_flac(self._part / name, clip.pcm)
         rates = "/".join(map(str, sorted(set(clip.rates))))
+        if text := dict(source.texts).get(Path(clip.names[0]).stem):
+            self.texts.append({"path": name, "text": text})
         return dict(
             path=name, split=source.split, kind=source.kind, group=source.group, package=source.package,
             licence=self._licence(source, clip), seconds=f"{len(clip.pcm) / audio.RATE:.3f}",
@@ -145,13 +154,14 @@ class _Builder:
 
 
 def check_disjoint(rows: Iterable[Mapping[str, str]]) -> None:
-    """Raises `CorpusError` if a group or a file is on both sides."""
+    """Raises `CorpusError` if a group or a file is in two splits."""
     sides: dict[tuple[str, str], str] = {}
     for row in rows:
         files = {(row["package"], name.split("@")[0]) for name in row["files"].split(" | ")}
         for key in {("", row["group"]), *files}:
             if sides.setdefault(key, row["split"]) != row["split"]:
-                raise CorpusError(f"{key[1]!r} is in training and in validation; wanted one: correct the sources")
+                both = " and in ".join(sorted({sides[key], row["split"]}))
+                raise CorpusError(f"{key[1]!r} is in {both}; wanted one split: correct the sources")
 
 
 def check_replaceable(out: Path) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,9 @@ def shuffled(source: Source, files: Sequence[File]) -> list[File]:
 def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator[Clip]:
     """The source's clips, as many as it asks for, ``scale`` times the minutes for training."""
     files = shuffled(source, files)
+    if source.split == "words":
+        yield from islice(_whole(files), source.clips)
+        return
     made = _joined(source, files) if source.cut is None else _cut(source, files, source.cut, source.minutes * scale)
     if source.split == "validation":
         for _, clip in zip(range(source.clips), made, strict=False):
@@ -92,6 +96,14 @@ def _piece(file: File, start: float, seconds: float) -> Iterator[Clip]:
     pcm = audio.read(file.path, start, seconds)
     if pcm is not None and len(pcm) >= RATE // 2:
         yield Clip(audio.faded(pcm), (f"{file.name}@{start:.1f}",), (file.info.rate,))
+
+
+def _whole(files: Sequence[File]) -> Iterator[Clip]:
+    """One file a clip, from beginning to end: what is said must not be cut."""
+    for file in files:
+        pcm = audio.read(file.path)
+        if pcm is not None:
+            yield Clip(pcm, (file.name,), (file.info.rate,))
 
 
 def _joined(source: Source, files: Sequence[File]) -> Iterator[Clip]:

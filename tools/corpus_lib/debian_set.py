@@ -125,4 +125,3 @@ VALIDATION = (
 )
 
 SOURCES = TRAIN + VALIDATION
-PACKAGES = tuple(sorted({source.package for source in SOURCES}))

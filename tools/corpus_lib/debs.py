@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from .errors import CorpusError
 
-AUDIO = (".wav", ".flac", ".oga", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+AUDIO = (".wav", ".flac", ".oga", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".g722")
 _ARCHIVES = (".zip", ".pk3")
 _OPENERS: dict[str, Callable[..., Any]] = {
     "data.tar.xz": lzma.LZMAFile,

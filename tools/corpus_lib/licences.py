@@ -18,7 +18,7 @@ _FREE = re.compile(
     re.IGNORECASE,
 )
 _JOINTS = re.compile(r",\s+(?:and|or)\s+|\s+(?:and|or)\s+|,\s+", re.IGNORECASE)
-_ENDING = re.compile(r"\.(wav|flac|og[ga]|opus|mp3|aiff?)$")  # a package may carry another format than its source
+_ENDING = re.compile(r"\.(wav|flac|og[ga]|opus|mp3|aiff?|g722)$")  # a package may carry another format than its source
 _FIELD = re.compile(r"^(Files|License):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 
 

@@ -1,6 +1,7 @@
 """What a source of audio is, and which must never be trained on.
 
 Knows: the value `Source`, and the sources that the releases are judged on. Does not know: where files lie, audio.
+There are three splits: what is trained on, what a codec is measured on, and English to be recognised (``"words"``).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from .licences import check_free
 
 KINDS = ("speech", "music", "sound")
 
-#: Package → patterns of the files that only ever validate. Nothing here may be trained on, in any version of the set:
-#: results would not compare any more.
+#: Package → patterns of the files that are only ever judged on. Nothing here may be trained on, in any version of the
+#: set: results would not compare any more.
 KEPT_OUT: dict[str, tuple[str, ...]] = {
     "klettres-data": ("*/klettres/hu/*", "*/klettres/tn/*"),
     "tuxpaint-stamps-default": ("*_desc_da.ogg", "*_desc_lt.ogg"),
@@ -26,6 +27,8 @@ KEPT_OUT: dict[str, tuple[str, ...]] = {
     "pushover-data": ("*",),
     "sonic-pi-samples": ("*",),
     "sound-theme-freedesktop": ("*",),
+    "asterisk-core-sounds-en-g722": ("*",),
+    "pocketsphinx-testdata": ("*",),
 }
 
 
@@ -34,7 +37,7 @@ class Source:
     """Files of one package (or folder) that sound alike, and how much of them is taken.
 
     Attributes:
-        split: ``"train"`` or ``"validation"``.
+        split: ``"train"``, ``"validation"`` or ``"words"``.
         kind: ``"speech"``, ``"music"`` or ``"sound"``.
         group: the name of what sounds alike: a voice, a soundtrack, a kit. Unique.
         package: the Debian package; ``"folder:NAME"`` for a user's own.
@@ -42,13 +45,14 @@ class Source:
         patterns: of paths in the package; ``*`` crosses slashes.
         without: patterns of those to leave out all the same.
         minutes: at most so many of the training split, before scaling.
-        clips: so many of the validation split.
+        clips: so many of the validation split, or of the words.
         cut: pieces of so many seconds are taken out of long files, spread over all of them; None: files are taken
             whole, short ones put together in one clip.
         terms: the package whose copyright file speaks for this one, where it has none of its own.
+        texts: what is said, by the name of the file without folder and ending, where the package has it in writing.
     """
 
-    split: Literal["train", "validation"]
+    split: Literal["train", "validation", "words"]
     kind: str
     group: str
     package: str
@@ -59,6 +63,7 @@ class Source:
     clips: int = 0
     cut: float | None = None
     terms: str = ""
+    texts: tuple[tuple[str, str], ...] = ()
 
     def wants(self, path: str) -> bool:
         """Is this file, by its path in the package, of this source?"""
@@ -72,10 +77,10 @@ def is_kept_out(package: str, path: str) -> bool:
 
 def check_file(source: Source, path: str) -> None:
     """Raises `CorpusError` if a file is of the wrong split: each source is on one side, file by file."""
-    if is_kept_out(source.package, path) != (source.split == "validation"):
+    if is_kept_out(source.package, path) == (source.split == "train"):
         raise CorpusError(
             f"{source.package}: {path} was to go into the {source.split} split by the source {source.group!r}; wanted "
-            "files kept out (KEPT_OUT in sources.py) in validation and no others: correct the source's patterns"
+            "files kept out (KEPT_OUT in sources.py) in no training set, and only those judged on: correct the patterns"
         )
 
 
