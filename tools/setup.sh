@@ -3,6 +3,7 @@
 # Makes and keeps up to date the virtual environment .venv at the repository's root:
 #   ensure_env demo   the package and what it needs to run
 #   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs
+#   ensure_quality    one of the two, and what tools/quality measures with (quality.txt); with "pesq" that too
 # Each level leaves a stamp in .venv with a hash of everything that decides what is installed, so a second call costs
 # nothing until one of those files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
 
@@ -99,6 +100,45 @@ ensure_env() {
         rm -f "$VENV/.stamp-demo" "$VENV/.stamp-test"
         install_into_env "$level"
         printf '%s\n' "$hash" >"$VENV/.stamp-$level"
+    fi
+    exec 9>&-
+}
+
+# As root on Debian, installs the packages named after the programs that are missing: need_programs PROGRAM:PACKAGES …
+need_programs() {
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=(${pair#*:})
+    done
+    if [ ${#missing[@]} -eq 0 ]; then return 0; fi
+    if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
+        die "programs are missing: install the Debian packages ${missing[*]} (sudo apt-get install ${missing[*]}), then run this command again"
+    fi
+    say "installing Debian packages: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || die "apt-get update failed: install ${missing[*]} by hand"
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || die "installing ${missing[*]} failed"
+}
+
+ensure_quality() {
+    local hash
+    ensure_env demo
+    need_programs ffmpeg:ffmpeg
+    exec 9>"$ROOT/.venv.lock"
+    flock 9
+    hash="$(env_hash) $(sha256sum <"$ROOT/tools/quality.txt")"
+    if [ "$(cat "$VENV/.stamp-quality" 2>/dev/null)" != "$hash" ]; then
+        say "installing what tools/quality measures with"
+        pip_install --no-warn-conflicts -r "$ROOT/tools/quality.txt"
+        printf '%s\n' "$hash" >"$VENV/.stamp-quality"
+    fi
+    if [ "${1:-}" = pesq ] && ! "$PY" -c 'import pesq' 2>/dev/null; then
+        need_programs "cc:gcc libc6-dev"
+        if ! "$PY" -c 'import os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+            need_programs "no-python-headers:python$("$PY" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dev"
+        fi
+        say "installing PESQ"
+        pip_install -r "$ROOT/tools/quality-pesq.txt"
     fi
     exec 9>&-
 }

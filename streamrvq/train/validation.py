@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -75,9 +76,15 @@ def validate(
     if quantise:
         codes = torch.cat([codes[0] for _, codes in measured if codes is not None], 1).cpu().numpy()
         size = model.config.codebook_size
-        counts = np.stack([np.bincount(level, minlength=size) for level in codes])
-        p = counts / counts.sum(1, keepdims=True)
-        bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(1)
-        result["used"] = [round(float(share), 4) for share in (counts > 0).mean(1)]
-        result["entropy"] = [round(float(bit), 3) for bit in bits]
+        result |= usage(np.stack([np.bincount(level, minlength=size) for level in codes]))
     return result
+
+
+def usage(counts: npt.NDArray[np.int64]) -> dict[str, list[float]]:
+    """From how often entries were chosen, ``[K, size]``: ``used`` (share), ``entropy`` (bits), by level."""
+    p = counts / counts.sum(1, keepdims=True)
+    bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(1)
+    return {
+        "used": [round(float(share), 4) for share in (counts > 0).mean(1)],
+        "entropy": [round(float(bit), 3) for bit in bits],
+    }

@@ -73,7 +73,7 @@ def _read_g722(path: Path) -> Samples | None:
         raise CorpusError(f"{path.name} is G.722 and ffmpeg is not here; wanted the Debian package ffmpeg") from None
     except subprocess.CalledProcessError:
         return None
-    return _taken(pcm / np.float32(32768), _G722_RATE)
+    return _taken(np.asarray(pcm / np.float32(32768), np.float32), _G722_RATE)
 
 
 def _taken(pcm: Samples, rate: int) -> Samples | None:

@@ -1,0 +1,95 @@
+"""Is a candidate better than what there is? Decided by ViSQOL and mel distance, clip by clip, by one stated rule.
+
+The candidate is better if one of the two gains more than twice the standard error of the clips' differences, and
+neither loses more than once that standard error. Both are means over the same clips at all codebooks. The standard
+error is about the choice of clips; there is no other chance in the figures.
+
+Knows: reports. Does not know: how they came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import QualityError
+from .metrics import METRICS
+from .report import Report, mean
+
+DECIDING = ("visqol", "mel")
+GAIN, LOSS = 2.0, 1.0  #: standard errors
+FEWEST = 3  #: clips
+
+Scores = Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of one metric: the mean over clips of how much better the candidate is, and its standard error."""
+
+    metric: str
+    gain: float
+    stderr: float
+    clips: int
+
+    @property
+    def gained(self) -> bool:
+        return self.gain > GAIN * self.stderr
+
+    @property
+    def lost(self) -> bool:
+        return self.gain < -LOSS * self.stderr
+
+    def __str__(self) -> str:
+        word = "gains" if self.gained else "loses" if self.lost else "about the same:"
+        return f"{METRICS[self.metric].title} {word} {self.gain:+.4f} ± {self.stderr:.4f} over {self.clips} clips"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision and what it rests on."""
+
+    better: bool
+    changes: tuple[Change, ...]
+
+    def __str__(self) -> str:
+        return f"{'better' if self.better else 'not better'}: " + "; ".join(map(str, self.changes))
+
+
+def decide(old: Scores, new: Scores) -> Verdict:
+    """``old`` and ``new``: clip → metric → score.
+
+    Raises:
+        QualityError: other clips, too few of them, or a score that is missing on either side.
+    """
+    if old.keys() != new.keys() or len(new) < FEWEST:
+        common = len(old.keys() & new.keys())
+        raise QualityError(
+            f"{len(old)} and {len(new)} clips were to be compared, {common} of them the same; wanted the very "
+            f"same ones, {FEWEST} or more: measure both with the same --data, --clips and --seconds"
+        )
+    changes = []
+    for metric in DECIDING:
+        sign = 1 if METRICS[metric].more_is_better else -1
+        gains = []
+        for clip in sorted(new):
+            before, after = old[clip].get(metric), new[clip].get(metric)
+            if before is None or after is None:
+                raise QualityError(
+                    f"{clip} has no {metric} on one side; wanted both: measure with --metrics visqol,mel"
+                )
+            gains.append(sign * (after - before))
+        found = mean(gains)
+        changes.append(Change(metric, float(found["mean"] or 0.0), float(found["stderr"] or 0.0), len(gains)))
+    better = any(change.gained for change in changes) and not any(change.lost for change in changes)
+    return Verdict(better, tuple(changes))
+
+
+def scores_of(report: Report, kind: str = "ours") -> Scores:
+    """The scores at all codebooks of the codec (``"ours"``) or of its rival, by clips' names and samples."""
+    rows = [row for row in report["systems"] if row["kind"] == kind]
+    if not rows:
+        raise QualityError(f"the report has no row of {kind!r}; wanted a codec's scores")
+    name = max(rows, key=lambda row: int(row["amount"]))["name"]
+    clips = [clip for clip in report["clips"] if clip["split"] == "validation"]
+    return {f"{clip['name']} {clip['sha256'][:12]}": clip["scores"][name] for clip in clips}

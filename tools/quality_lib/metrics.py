@@ -1,0 +1,146 @@
+"""What is measured between a clip and what came back of it.
+
+Knows: the packages that measure, the rates that they want, which of them are for speech alone. Does not know: systems,
+means, words (words.py). Mel distance and SI-SDR are the ones that training uses.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+
+from streamrvq.train.losses import Losses, si_sdr
+
+from .errors import QualityError
+from .material import RATE, Samples
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: its heading, whether more is better, decimals, the splits and kinds that it is for."""
+
+    title: str
+    more_is_better: bool
+    decimals: int = 2
+    speech_only: bool = False
+
+
+METRICS = {
+    "visqol": Metric("ViSQOL", True),
+    "mel": Metric("mel distance", False),
+    "stft": Metric("MR-STFT", False),
+    "si_sdr": Metric("SI-SDR dB", True, 1),
+    "pesq": Metric("PESQ", True, speech_only=True),
+    "estoi": Metric("ESTOI", True, speech_only=True),
+    "wer": Metric("WER %", False, 1, speech_only=True),
+}
+#: PESQ is left to who asks for it: the code that its package wraps is its owners', for non-commercial evaluation.
+DEFAULT = tuple(name for name in METRICS if name != "pesq")
+PACKAGES = {
+    "visqol": "visqol", "stft": "auraloss", "pesq": "pesq", "estoi": "pystoi", "wer": "faster_whisper",
+}  # fmt: skip
+
+
+def check_metrics(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, in the table's order. Raises `QualityError` for an unknown one or a package that is missing."""
+    import importlib.util
+
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names:
+        raise QualityError(f"the metrics {', '.join(unknown) or 'none'} came; wanted some of {', '.join(METRICS)}")
+    for name in names:
+        if name in PACKAGES and importlib.util.find_spec(PACKAGES[name]) is None:
+            raise QualityError(
+                f"the package {PACKAGES[name]} for {name} is not installed; wanted what tools/quality installs: run "
+                "that, or leave the metric out with --metrics"
+            )
+    return tuple(name for name in METRICS if name in names)
+
+
+class Judge:
+    """Scores samples at 44.1 kHz; each of its instruments is made when it is first asked for."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    def __call__(self, x: Samples, y: Samples, split: str, kind: str) -> dict[str, float | None]:
+        """``x``, the original, and ``y``, ``[samples]`` each → a number for each metric that is for such clips.
+
+        None where the metric finds nothing to measure: PESQ no utterance, ESTOI less than 0.4 s of speech, SI-SDR no
+        difference at all.
+        """
+        if x.shape != y.shape:
+            raise QualityError(f"{y.shape[0]} samples were to be scored against {x.shape[0]}; wanted as many")
+        found: dict[str, float | None] = {}
+        for name in self.names:
+            if name == "wer" or (METRICS[name].speech_only and kind != "speech"):
+                continue
+            if split == "words" and not METRICS[name].speech_only:
+                continue  # these are for full-band clips
+            value = getattr(self, f"_{name}")(x, y)
+            found[name] = None if value is None or not np.isfinite(value) else float(value)
+        return found
+
+    @cached_property
+    def _visqol_api(self) -> Any:
+        from visqol.api import VisqolApi
+
+        api = VisqolApi()
+        api.create(mode="audio")
+        return api
+
+    def _visqol(self, x: Samples, y: Samples) -> float:
+        return float(self._visqol_api.measure_from_arrays(_at(x, 48000), _at(y, 48000), 48000).moslqo)
+
+    @cached_property
+    def _losses(self) -> Losses:
+        return Losses(RATE, ())
+
+    def _mel(self, x: Samples, y: Samples) -> float:
+        with torch.no_grad():
+            return float(self._losses(*_pair(x, y))["mel"])
+
+    @cached_property
+    def _multi_resolution(self) -> Any:
+        from auraloss.freq import MultiResolutionSTFTLoss
+
+        return MultiResolutionSTFTLoss()
+
+    def _stft(self, x: Samples, y: Samples) -> float:
+        a, b = _pair(x, y)
+        with torch.no_grad():
+            return float(self._multi_resolution(b[:, None], a[:, None]))
+
+    def _si_sdr(self, x: Samples, y: Samples) -> float | None:
+        return None if np.array_equal(x, y) else float(si_sdr(*_pair(x, y)))
+
+    def _pesq(self, x: Samples, y: Samples) -> float | None:
+        from pesq import PesqError, pesq
+
+        try:
+            return float(pesq(16000, _at(x, 16000), _at(y, 16000), "wb"))
+        except PesqError:
+            return None
+
+    def _estoi(self, x: Samples, y: Samples) -> float | None:
+        from pystoi import stoi
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            value = float(stoi(_at(x, 16000), _at(y, 16000), 16000, extended=True))
+        return None if any("Not enough STFT frames" in str(warning.message) for warning in caught) else value
+
+
+def _at(x: Samples, rate: int) -> Any:
+    return soxr.resample(x.astype(np.float64), RATE, rate, quality="VHQ")
+
+
+def _pair(x: Samples, y: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(x)[None], torch.from_numpy(np.ascontiguousarray(y))[None]

@@ -1,0 +1,125 @@
+"""The work on one clip, in a process of its own with one thread: everyone's samples, scored and written down.
+
+Knows: what a process must load once. Does not know: means, tables, other clips.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+
+from streamrvq import Codec, load
+
+from .material import Clip, Samples
+from .metrics import Judge
+from .systems import System, results
+from .words import Listener
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with every clip.
+
+    Attributes:
+        codec, rival: as `streamrvq.load` takes them; a rival is only scored in full.
+        systems: who is compared.
+        metrics: names of `METRICS`.
+    """
+
+    codec: str
+    rival: str | None
+    systems: tuple[System, ...]
+    metrics: tuple[str, ...]
+
+    def on(self, clip: Clip) -> tuple[System, ...]:
+        """Who is compared on this clip."""
+        return tuple(system for system in self.systems if clip.split != "words" or system.kind != "rival")
+
+
+@dataclass
+class Judged:
+    """What came of one clip, by the names of the systems: scores, bits, words heard; and the codec's codes, counted."""
+
+    clip: Clip
+    scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    bits: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, str] = field(default_factory=dict)
+    counts: npt.NDArray[np.int64] | None = None
+
+
+class Worker:
+    """Everything that a process loads once."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.codec: Codec = load(task.codec, threads=1)
+        self.rival: Codec | None = load(task.rival, threads=1) if task.rival else None
+        self._judge = Judge(task.metrics)
+        self._listener: Callable[[Samples], str] | None = None
+
+    def judge(self, clip: Clip) -> Judged:
+        """Scores of everyone on a clip. Codes are counted on validation clips, at all of the codec's levels."""
+        judged, x = Judged(clip), clip.read()
+        for result in results(x, self.task.on(clip), self.codec, self.rival):
+            name = result.system.name
+            judged.scores[name] = self._judge(x, result.pcm, clip.split, clip.kind)
+            judged.bits[name] = result.bits
+            if clip.split == "words" and "wer" in self.task.metrics:
+                self._listener = self._listener or Listener()
+                judged.heard[name] = self._listener(result.pcm)
+            full = result.system == System("ours", self.codec.n_codebooks)
+            if full and result.codes is not None and clip.split == "validation":
+                size = self.codec.config.codebook_size
+                judged.counts = np.stack([np.bincount(level, minlength=size) for level in result.codes])
+        return judged
+
+
+_worker: Worker | None = None
+
+
+def _start(task: Task) -> None:
+    global _worker
+    _worker = Worker(task)
+
+
+def _judge(clip: Clip) -> Judged:
+    assert _worker is not None
+    return _worker.judge(clip)
+
+
+def sounds(task: Task, clip: Clip, systems: Sequence[System]) -> list[Samples]:
+    """A clip as these give it back; in a process of its own too, whose one thread is not this one's."""
+    with _processes(1, task) as pool:
+        return pool.submit(_sounds, clip, systems).result()
+
+
+def _sounds(clip: Clip, systems: Sequence[System]) -> list[Samples]:
+    assert _worker is not None
+    return [result.pcm for result in results(clip.read(), systems, _worker.codec, _worker.rival)]
+
+
+def _processes(number: int, task: Task) -> ProcessPoolExecutor:
+    for name in _THREADS:
+        os.environ[name] = "1"  # read by what the processes import
+    return ProcessPoolExecutor(number, mp_context=get_context("spawn"), initializer=_start, initargs=(task,))
+
+
+def judge_all(task: Task, clips: Iterable[Clip], workers: int) -> Iterator[Judged]:
+    """Every clip judged, in the order in which they are done; the longest are begun with."""
+    ordered = sorted(clips, key=lambda clip: (-len(task.on(clip)) * clip.samples, clip.name))
+    with _processes(workers, task) as pool:
+        waiting = [pool.submit(_judge, clip) for clip in ordered]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
