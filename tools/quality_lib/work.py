@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
@@ -106,10 +107,23 @@ def _sounds(clip: Clip, systems: Sequence[System]) -> list[Samples]:
     return [result.pcm for result in results(clip.read(), systems, _worker.codec, _worker.rival)]
 
 
-def _processes(number: int, task: Task) -> ProcessPoolExecutor:
-    for name in _THREADS:
-        os.environ[name] = "1"  # read by what the processes import
-    return ProcessPoolExecutor(number, mp_context=get_context("spawn"), initializer=_start, initargs=(task,))
+@contextmanager
+def _processes(number: int, task: Task) -> Iterator[ProcessPoolExecutor]:
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))  # read by what the processes import
+    try:
+        with ProcessPoolExecutor(number, mp_context=get_context("spawn"), initializer=_start, initargs=(task,)) as pool:
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def judge_all(task: Task, clips: Iterable[Clip], workers: int) -> Iterator[Judged]:
@@ -117,9 +131,5 @@ def judge_all(task: Task, clips: Iterable[Clip], workers: int) -> Iterator[Judge
     ordered = sorted(clips, key=lambda clip: (-len(task.on(clip)) * clip.samples, clip.name))
     with _processes(workers, task) as pool:
         waiting = [pool.submit(_judge, clip) for clip in ordered]
-        try:
-            for done in as_completed(waiting):
-                yield done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for done in as_completed(waiting):
+            yield done.result()
