@@ -21,6 +21,7 @@ from streamrvq.weights import save_weights, seeded
 from tests.contract import tiny
 from tools.corpus_lib import audio
 from tools.corpus_lib.build import Package, build
+from tools.corpus_lib.pack import pack, unpack
 from tools.corpus_lib.sources import Source
 from tools.quality_lib import better, metrics, opus, work
 from tools.quality_lib.__main__ import main
@@ -84,6 +85,13 @@ def test_words_are_whole_and_stay_with_their_text(sets):
     assert [clip.seconds for clip in clips] == [pytest.approx(2.5, abs=0.001)] * 2
     assert sorted(clip.text for clip in clips) == ["", "it is 22 degrees"]
     assert not (sets[1] / "train").exists() and not (sets[1] / "validation").exists()
+
+
+def test_words_go_to_machines_that_can_download_nothing(sets, tmp_path):
+    pack(sets[1], tmp_path / "words.tar")
+    unpack(tmp_path / "words.tar", tmp_path / "words")
+    there, here = word_clips(tmp_path / "words"), word_clips(sets[1])
+    assert [(clip.name, clip.sha256, clip.text) for clip in there] == [(c.name, c.sha256, c.text) for c in here]
 
 
 def test_the_same_clips_are_chosen_on_every_run(sets):

@@ -61,11 +61,11 @@ def _run(arguments: argparse.Namespace) -> None:
         raise CorpusError(f"--kbps is {arguments.kbps}, --scale {arguments.scale}; wanted 6 to 256, and more than 0")
     if arguments.unpack:
         rows = unpack(arguments.unpack, out)
-    elif arguments.words:
-        rows = build(out, WORDS, packages_of(WORDS, arguments.cache))
     elif arguments.pack:
         rows, had = pack(out, arguments.pack, arguments.limit_mb, arguments.kbps), len(read_manifest(out))
         print(f"{arguments.pack}: {arguments.pack.stat().st_size / 1e6:.1f} MB, {len(rows)} of {had} clips")
+    elif arguments.words:
+        rows = build(out, WORDS, packages_of(WORDS, arguments.cache))
     else:
         sources, packages = _folders(arguments.folder)
         if not arguments.no_debian:

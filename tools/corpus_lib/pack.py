@@ -1,6 +1,6 @@
 """A set in one small file, for machines that can download nothing.
 
-Knows: tar, and Opus as libsndfile writes it. Does not know: sources, packages. Validation clips stay lossless: results
+Knows: tar, and Opus as libsndfile writes it. Does not know: sources, packages. What is judged on stays lossless: results
 are to be comparable wherever they are measured; only what is trained on is compressed.
 """
 
@@ -33,7 +33,7 @@ def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBP
     Training clips that do not fit are left out, chosen by their names' hashes, so that every group loses alike.
     Gives the rows that went in.
     """
-    rows = sorted(read_manifest(folder), key=lambda row: (row["split"] != "validation", fraction(row["path"])))
+    rows = sorted(read_manifest(folder), key=lambda row: (row["split"] == "train", fraction(row["path"])))
     check_disjoint(rows)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
@@ -49,8 +49,8 @@ def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBP
                 _write_opus(source, soundfile.read(folder / row["path"], dtype="float32")[0], kbps)
             size = _tar_size(source) + sum(len(value) + 3 for value in packed.values())
             if size > room:
-                if row["split"] == "validation":
-                    raise CorpusError(f"{limit_mb} MB do not hold the validation clips; wanted --limit-mb larger")
+                if row["split"] != "train":
+                    raise CorpusError(f"{limit_mb} MB do not hold the {row['split']} clips; wanted --limit-mb larger")
                 break
             room -= size
             taken.append(packed)
