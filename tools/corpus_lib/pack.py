@@ -1,7 +1,7 @@
 """A set in one small file, for machines that can download nothing.
 
-Knows: tar, and Opus as libsndfile writes it. Does not know: sources, packages. What is judged on stays lossless: results
-are to be comparable wherever they are measured; only what is trained on is compressed.
+Knows: tar, and Opus as libsndfile writes it. Does not know: sources, packages. What is judged on stays lossless:
+results are to be comparable wherever they are measured; only what is trained on is compressed.
 """
 
 from __future__ import annotations
