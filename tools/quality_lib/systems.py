@@ -40,7 +40,11 @@ class System:
     def name(self) -> str:
         if self.kind == "original":
             return "original"
-        return f"Opus {self.amount}" if self.kind == "opus" else f"{self.kind}, {self.amount} codebooks"
+        return (
+            f"Opus {self.amount}"
+            if self.kind == "opus"
+            else f"{self.kind}, {self.amount} codebook{'s' * (self.amount != 1)}"
+        )
 
 
 @dataclass(frozen=True)
