@@ -56,8 +56,8 @@ def _panel(axis: pyplot.Axes, report: Report, name: str) -> None:
         axis.errorbar(x, y, bars, color=colour, label=label, marker="o", markersize=4, linewidth=1.5, capsize=2)
         if kind == "ours":
             for kbps, score, amount in points:
-                axis.annotate(f"{amount}", (kbps, score["mean"]), xytext=(0, 6), textcoords="offset points", fontsize=7,
-                              color=colour, ha="center")  # fmt: skip
+                axis.annotate(f"{amount}", (kbps, score["mean"]), xytext=(4, 4), textcoords="offset points", fontsize=7,
+                              color=colour, ha="left")  # fmt: skip
     for row in report["systems"]:
         if row["kind"] == "original" and name in row["scores"] and metric.more_is_better:
             axis.axhline(row["scores"][name]["mean"], color=_ORIGINAL, linestyle=":", linewidth=1, label="original")
