@@ -9,6 +9,8 @@ from .errors import (
     EngineError,
     InputError,
     PoolError,
+    ProtocolError,
+    ServiceError,
     SnapshotError,
     SourceError,
     StreamBusyError,
@@ -17,6 +19,7 @@ from .errors import (
     TokensError,
     WeightsError,
 )
+from .live.client import RemoteStream, connect
 from .live.file import File
 from .live.items import END, Frames, Gap
 from .live.stats import TokenStats
@@ -43,6 +46,9 @@ __all__ = [
     "Gap",
     "InputError",
     "PoolError",
+    "ProtocolError",
+    "RemoteStream",
+    "ServiceError",
     "Snapshot",
     "SnapshotError",
     "SourceError",
@@ -55,6 +61,7 @@ __all__ = [
     "TokensError",
     "WeightsError",
     "__version__",
+    "connect",
     "load",
     "tokenize",
 ]

@@ -51,3 +51,23 @@ class PoolError(StreamRVQError, RuntimeError):
 
 class SourceError(StreamRVQError, RuntimeError):
     """An audio source that yielded something that is not a block of samples."""
+
+
+class ProtocolError(StreamRVQError, ValueError):
+    """A message that breaks the websocket protocol (PROTOCOL.md). ``code`` is the close code that answers it."""
+
+    def __init__(self, message: str, code: int = 4400) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ServiceError(StreamRVQError, ConnectionError):
+    """What a server refused, or a connection to it that could not be made or broke.
+
+    ``code`` is the close code (PROTOCOL.md; 1006 where the connection broke without one), the HTTP status where the
+    handshake was refused, or 0 where there was no connection.
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code

@@ -35,14 +35,18 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 #: Where torch may be imported at all; elsewhere not even inside a function.
 KNOWS_TORCH = {"nn", "engine/torch.py", "weights/descript.py", "bench", "train"}
-#: Where asyncio may be.
+#: Where asyncio may be; and the files there that must do without it: values, rules, arithmetic.
 KNOWS_ASYNCIO = {"live", "cli"}
+SANS_IO = {"access", "items", "messages", "protocol", "reckoning", "segments", "serving", "stats", "wire"}
+#: Where the websocket library may be.
+KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/link.py"}
 
 PUBLIC = {
-    "DEFAULT_CODEC", "END", "PRESETS", "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DecoderStream",
-    "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "PoolError", "Snapshot", "SnapshotError",
-    "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
-    "TokensError", "WeightsError", "__version__", "load", "tokenize",
+    "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "END",
+    "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "PRESETS", "PoolError", "ProtocolError",
+    "RemoteStream", "ServiceError", "Snapshot", "SnapshotError", "SourceError", "StreamBusyError",
+    "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens", "TokensError", "WeightsError",
+    "__version__", "connect", "load", "tokenize",
 }  # fmt: skip
 
 
@@ -94,6 +98,7 @@ def test_imports_point_one_way() -> None:
     [
         (("torch", "torchaudio", "transformers"), KNOWS_TORCH),
         (("asyncio",), KNOWS_ASYNCIO),
+        (("websockets",), KNOWS_WEBSOCKETS),
         (("pickle",), {"weights/descript.py", "train/checkpoint.py"}),
     ],
 )
@@ -106,6 +111,15 @@ def test_who_knows_what(modules: tuple[str, ...], allowed: set[str]) -> None:
             assert name.split(".")[0] not in modules, f"{inside} imports {name}; only {sorted(allowed)} may"
 
 
+def test_the_rules_of_live_know_no_asyncio() -> None:
+    shell = {"worker", "connection", "server", "client", "link", "tokens", "file"}
+    for name in SANS_IO:
+        for imported, typing_only in imports(ROOT / "live" / f"{name}.py"):
+            parts = imported.split(".")
+            assert parts[0] not in ("asyncio", "threading", "socket", "websockets"), f"{name} imports {imported}"
+            assert typing_only or parts[:2] != ["streamrvq", "live"] or parts[2] not in shell, f"{name}: {imported}"
+
+
 def test_nobody_imports_train() -> None:
     for path in files():
         if room(path) not in ("train", "cli"):
@@ -114,6 +128,11 @@ def test_nobody_imports_train() -> None:
 
 def test_importing_the_package_loads_no_torch() -> None:
     code = "import sys, streamrvq, streamrvq.cli; assert 'torch' not in sys.modules, 'torch was loaded'"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+
+
+def test_importing_the_package_loads_no_websockets() -> None:
+    code = "import sys, streamrvq; assert 'websockets' not in sys.modules, 'websockets was loaded'"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
 
 

@@ -18,7 +18,7 @@ import soundfile
 
 from ..errors import AudioFileError, InputError
 from .headers import ogg_is_cut, sample_extent
-from .pcm import Pcm, as_array, as_pcm
+from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import check_rate
 
 Path = str | os.PathLike[str]
@@ -193,7 +193,7 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
     array = as_array(pcm, "samples")
     samples: npt.NDArray[Any] = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
     if subtype == "PCM_16":  # libsndfile would scale by 32767, and not give back what it read
-        samples = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
+        samples = to_int16(samples)
     folder, name = os.path.split(os.fspath(path))
     part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
     try:

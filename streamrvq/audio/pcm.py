@@ -19,6 +19,9 @@ MAX_ABS = 128.0
 
 Pcm = npt.NDArray[np.float32]
 
+#: Raw samples by name: what pipes and the wire carry, little-endian, one channel.
+FORMATS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
+
 
 def as_array(block: Any, what: str) -> npt.NDArray[Any]:
     """``block`` as a numpy array, without a copy where it can be; ``what`` names it in errors.
@@ -78,3 +81,9 @@ def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
             "scale integers to [-1, 1] and remove NaN first"
         )
     return pcm
+
+
+def to_int16(pcm: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """Samples in [−1, 1] as int16: rounded to ``1 / 32768``, the inverse of `as_pcm`, and clipped beyond full scale."""
+    samples: npt.NDArray[np.int16] = np.clip(np.rint(pcm * pcm.dtype.type(32768)), -32768, 32767).astype(np.int16)
+    return samples

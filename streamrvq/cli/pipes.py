@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..audio.pcm import FORMATS, to_int16
 from ..codec import Codec
 from ..engine.base import Codes
 from ..errors import InputError, TokensError
@@ -25,14 +26,12 @@ READ = 1 << 16
 #: Bytes a line may have: 10 minutes of frames are less.
 LINE = 16 << 20
 
-_FORMATS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
-
 
 def sample_format(name: str) -> np.dtype[Any]:
     """The dtype of ``s16le`` or ``f32le``; `InputError` for another."""
-    if name not in _FORMATS:
+    if name not in FORMATS:
         raise InputError(f"format is {name!r}; wanted s16le or f32le, raw samples of one channel")
-    return _FORMATS[name]
+    return FORMATS[name]
 
 
 def encode_stdin(codec: Codec, rate: int | None, format: str, n_quantizers: int | None, tail: str) -> None:
@@ -116,7 +115,6 @@ def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:
 def write_samples(pcm: Any, format: str) -> None:
     """Samples in [−1, 1] to stdout as raw bytes, at once; s16le is rounded and clipped."""
     dtype = sample_format(format)
-    if dtype.kind == "i":
-        pcm = np.clip(np.rint(np.asarray(pcm, np.float64) * 32768), -32768, 32767)
-    sys.stdout.buffer.write(np.asarray(pcm).astype(dtype).tobytes())
+    samples = to_int16(pcm) if dtype.kind == "i" else pcm
+    sys.stdout.buffer.write(samples.astype(dtype).tobytes())
     sys.stdout.buffer.flush()

@@ -22,7 +22,7 @@ class Pace:
 
     def __init__(
         self,
-        rate: int,
+        rate: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

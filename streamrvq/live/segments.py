@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.pcm import Pcm, as_pcm
-from ..audio.rates import check_rate
+from ..audio.rates import check_rate, output_length
 from ..errors import SourceError
 from .items import Frames, Gap
 
@@ -53,6 +53,13 @@ class Segments:
     def _begin(self) -> None:
         self._stream = self._codec.stream(*self._settings)
         self._start, self._first = self.position, self.frames
+
+    @property
+    def due(self) -> int:
+        """Frames that hold the samples so far, in all: the last one perhaps in part. Once `frames` has come to it,
+        every sample has been heard in the codes."""
+        samples = output_length(self.position - self._start, self.sample_rate, self._codec.sample_rate)
+        return self._first - (-samples // self._codec.hop_length)
 
     def check(self, block: Any) -> Pcm:
         """A source's block as float32 ``[n]``. Nothing changes.

@@ -64,7 +64,7 @@ class Meter:
 
     def stats(self) -> TokenStats:
         """The figures now."""
-        (p50, p99), (c50, c99) = _percentiles(self._latency), _percentiles(self._capture)
+        (p50, p99), (c50, c99) = percentiles(self._latency), percentiles(self._capture)
         return TokenStats(
             samples=self.samples, lost=self.lost, gaps=self.gaps, frames=self.frames, audio_seconds=self.audio_seconds,
             pushes=self.pushes, busy_seconds=self.busy_seconds, waiting_seconds=self.waiting_seconds, latency_p50=p50,
@@ -72,7 +72,8 @@ class Meter:
         )  # fmt: skip
 
 
-def _percentiles(values: deque[float]) -> tuple[float, float] | tuple[None, None]:
+def percentiles(values: deque[float]) -> tuple[float, float] | tuple[None, None]:
+    """The 50th and the 99th; of nothing, None."""
     if not values:
         return None, None
     p50, p99 = np.percentile(np.fromiter(values, np.float64, len(values)), (50, 99))

@@ -1,0 +1,203 @@
+"""``streamrvq send``: a file, a token file or a microphone to a server, and what comes back.
+
+Knows: what is sent and where the answer goes. Does not know: the protocol (live/client.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..audio.files import open_audio, write_wav
+from ..errors import InputError, TokensError
+from ..live.client import RemoteStream, connect
+from ..live.file import File, Pace
+from ..live.items import Frames, Gap
+from ..tokens import TokenFile, read_tokens, write_tokens
+from .common import JsonOption, note, out, print_json
+from .pipes import sample_format
+from .service import TokenFileOption, TokenOption, tokens
+
+#: Frames of a token file that are sent at a time.
+FRAMES = 8
+
+
+def send(
+    arguments: Annotated[list[str], typer.Argument(metavar="[FILE] URL", help="What to send, and ws://host:port.")],
+    mic: Annotated[
+        bool, typer.Option("--mic", help="Send the microphone instead of a file, until interrupted.")
+    ] = False,
+    realtime: Annotated[bool, typer.Option("--realtime", help="At the pace of a microphone.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--out", help="A .safetensors name (a .wav name for a token file); - for JSON lines."),
+    ] = None,
+    n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
+    rate: Annotated[
+        int | None, typer.Option("--rate", help="Of the microphone, or of decoded samples. Default: the codec's.")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="Samples on the wire: f32le, or s16le (half).")] = "f32le",
+    downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of several channels.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the server.")] = 30.0,
+    json: JsonOption = False,
+) -> None:
+    """Send audio to a server and get its tokens; send tokens and get audio."""
+    if len(arguments) != (1 if mic else 2):
+        raise InputError("wanted FILE and URL, or --mic and URL")
+    sample_format(format)
+    if output == "-" and json:
+        raise InputError("-o - and --json both write to stdout; choose one")
+    secret = tokens(token, token_file)
+    common: dict[str, Any] = {"format": format, "token": secret[0] if secret else None, "timeout": timeout}
+    source, url = arguments[0], arguments[-1]
+    if mic:
+        asyncio.run(_send_microphone(url, rate, n_quantizers, output, json, common))
+        return
+    if source.endswith(".safetensors"):
+        if n_quantizers is not None or downmix:
+            raise InputError("--n-quantizers and --downmix go with audio; a token file says its own")
+        asyncio.run(_send_tokens(source, url, rate, output, realtime, force, json, common))
+        return
+    if rate is not None:
+        raise InputError("--rate goes with --mic and with token files; an audio file says its own")
+    asyncio.run(_send_file(source, url, n_quantizers, output, realtime, downmix, json, common))
+
+
+async def _send_file(
+    path: str, url: str, n_quantizers: int | None, output: str | None, realtime: bool, downmix: bool, json: bool,
+    common: dict[str, Any],
+) -> None:  # fmt: skip
+    with open_audio(path, downmix) as audio:
+        rate = audio.sample_rate
+    async with (
+        File(path, realtime=realtime, downmix=downmix) as file,
+        connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream,
+    ):
+        stream.feed(file)
+        await _codes(stream, path, output, json)
+
+
+async def _send_microphone(
+    url: str, rate: int | None, n_quantizers: int | None, output: str | None, json: bool, common: dict[str, Any]
+) -> None:
+    from .. import Microphone  # type: ignore[attr-defined]  # here, for it needs PortAudio
+
+    async with Microphone(**({} if rate is None else {"rate": rate})) as microphone:
+        rate = microphone.sample_rate
+        async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
+            interrupted = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
+            note("sending the microphone; Ctrl-C ends it")
+            stream.feed(_until(microphone, interrupted))
+            await _codes(stream, "microphone", output, json)
+
+
+async def _until(source: Any, ended: asyncio.Event) -> AsyncIterator[Any]:
+    """The items of a source, until an event."""
+    end = asyncio.create_task(ended.wait())
+    items = aiter(source)
+    try:
+        while True:
+            item = asyncio.ensure_future(anext(items, None))
+            await asyncio.wait([item, end], return_when=asyncio.FIRST_COMPLETED)
+            if not item.done():
+                item.cancel()
+                await asyncio.wait([item])
+                return
+            if (block := item.result()) is None:
+                return
+            yield block
+    finally:
+        end.cancel()
+
+
+async def _codes(stream: RemoteStream, source: str, output: str | None, json: bool) -> None:
+    """Everything that comes back of an encoding stream, to its place; then the figures."""
+    ready, parts, filled = stream.ready, [], 0
+    if not ready.trained:
+        note(f"{ready.codec} is untrained: its codes are exact, but mean nothing")
+    async for item in stream:
+        if isinstance(item, Gap):
+            note(f"{item.samples} samples were lost at sample {item.position}: {item.reason}")
+            filled += item.samples if item.reason.startswith("filled") else 0
+        if not isinstance(item, Frames):
+            continue
+        if output == "-":
+            line = {"index": item.index, "time": item.time, "codes": item.codes.tolist()}
+            sys.stdout.write(json_module.dumps(line, separators=(",", ":")) + "\n")
+            sys.stdout.flush()
+        else:
+            parts.append(item.codes.astype(np.uint16))
+    done, stats = stream.done, stream.stats()
+    assert done is not None  # else an error was raised
+    if output not in (None, "-"):
+        write_tokens(output, TokenFile(
+            codes=np.concatenate(parts or [np.zeros((ready.codebooks, 0), np.uint16)], axis=1), codec=ready.codec,
+            codec_hash=ready.codec_hash, trained=ready.trained, sample_rate=ready.sample_rate, hop_length=ready.hop,
+            source_rate=stream.sample_rate, num_samples=done.samples + filled,
+        ))  # fmt: skip
+    p50, p99 = (None if value is None else 1e3 * value for value in (stats.latency_p50, stats.latency_p99))
+    if json:
+        print_json({
+            "source": source, "tokens": output, "codec": ready.codec, "codec_hash": ready.codec_hash,
+            "status": "trained" if ready.trained else "untrained", "frames": done.frames, "samples": done.samples,
+            "lost": done.lost, "source_rate": stream.sample_rate, "latency_ms_p50": p50, "latency_ms_p99": p99,
+        })  # fmt: skip
+    elif output != "-":
+        seconds = done.samples / stream.sample_rate
+        where = f" → {output}" if output else ""
+        out().print(f"{source}: {seconds:.2f} s → {done.frames} frames{where}", soft_wrap=True)
+        if p50 is not None:
+            out().print(f"from a hop's last sample sent to its codes received: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+
+
+async def _send_tokens(
+    path: str, url: str, rate: int | None, output: str | None, realtime: bool, force: bool, json: bool,
+    common: dict[str, Any],
+) -> None:  # fmt: skip
+    file = read_tokens(path)
+    if output is None or output == "-":
+        raise InputError(f"no output was named; give -o {Path(path).stem}.wav")
+    async with connect(url, "decode", sample_rate=rate, **common) as stream:
+        ready = stream.ready
+        if ready.codec_hash != file.codec_hash and not force:
+            raise TokensError(
+                f"{path} holds tokens of codec {file.codec!r} ({file.codec_hash[:12]}); the server has {ready.codec} "
+                f"({ready.codec_hash[:12]}): ask another server, or --force to decode all the same"
+            )
+        stream.feed(_paced(file, ready.sample_rate / ready.hop if realtime else None))
+        pcm = np.concatenate(
+            [np.zeros(0, np.float32), *[part async for part in stream if isinstance(part, np.ndarray)]]
+        )
+    own = ready.codec_hash == file.codec_hash
+    pcm = pcm[: round(file.seconds * stream.sample_rate)] if own else pcm  # the last hop's padding is not the signal's
+    write_wav(output, pcm, stream.sample_rate, subtype="FLOAT" if common["format"] == "f32le" else "PCM_16")
+    seconds = len(pcm) / stream.sample_rate
+    if json:
+        print_json({
+            "tokens": path, "audio": output, "codec": ready.codec, "codec_hash": ready.codec_hash,
+            "status": "trained" if ready.trained else "untrained", "samples": len(pcm), "seconds": seconds,
+            "sample_rate": stream.sample_rate,
+        })  # fmt: skip
+    else:
+        out().print(f"{output}: {seconds:.2f} s decoded by {ready.codec} at {url}", soft_wrap=True)
+
+
+async def _paced(file: TokenFile, frame_rate: float | None) -> AsyncIterator[Any]:
+    """The codes of a token file, eight frames at a time; a frame when its sound is due, if a rate is given."""
+    pace = None if frame_rate is None else Pace(frame_rate)
+    for start in range(0, file.codes.shape[1], FRAMES):
+        if pace is not None:
+            await pace.until(start)
+        yield file.codes[:, start : start + FRAMES]
