@@ -22,8 +22,11 @@ def check_origin(origin: str) -> str:
     """An origin that is to be allowed: ``scheme://host[:port]``, or ``*`` for all. Raises `InputError` for another."""
     if origin == "*":
         return origin
-    parts = urlsplit(origin)
-    if not parts.scheme or not parts.netloc or parts.path or parts.query or parts.fragment:
+    try:
+        scheme, host, *rest = urlsplit(origin)
+    except ValueError:
+        scheme, host, rest = "", "", []
+    if not scheme or not host or any(rest):
         raise InputError(f"origin is {origin!r}; wanted scheme://host[:port] as browsers send it, or *")
     return origin.lower()
 
@@ -41,13 +44,13 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
     """
     if origin is None or "*" in allowed or origin.lower() in allowed:
         return True
-    parts = urlsplit(origin.lower())
-    if parts.scheme not in ("http", "https") or host is None or parts.netloc != host.lower():
-        return False
     try:
+        parts = urlsplit(origin.lower())
+        if parts.scheme not in ("http", "https") or host is None or parts.netloc != host.lower():
+            return False
         name = parts.hostname or ""
         return name == "localhost" or bool(ipaddress.ip_address(name))
-    except ValueError:
+    except ValueError:  # no URL, or a name
         return False
 
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from ..audio.pcm import Pcm, as_pcm
 from ..errors import InputError, ProtocolError, ServiceError, StreamClosedError
@@ -85,7 +84,7 @@ class RemoteStream:
         self, url: str, mode: str, sample_rate: int | None, format: str, n_quantizers: int | None, token: str | None,
         queue_size: int, timeout: float,
     ) -> None:  # fmt: skip
-        if urlsplit(url).scheme not in ("ws", "wss"):
+        if not url.startswith(("ws://", "wss://")):
             raise InputError(f"url is {url!r}; wanted ws://host:port or wss://host:port")
         if queue_size < 1:
             raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")

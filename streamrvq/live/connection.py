@@ -118,7 +118,7 @@ class Connection:
             try:
                 data = await self._receive(settings.idle_timeout, "nothing was received")
             except _Draining:
-                for out in await worker.run(stream.finish):
+                for out in await worker.run(stream.flush):  # no `done`: more may be on its way
                     await self._send(out)
                 raise
             allowance.spend(clock(), stream.audio_seconds)

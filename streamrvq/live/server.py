@@ -214,11 +214,7 @@ class Server:
             origin, host = request.headers.get("Origin"), request.headers.get("Host")
         except MultipleValuesError:
             return socket.respond(HTTPStatus.BAD_REQUEST, "Origin or Host came twice.\n")
-        try:
-            allowed = origin_allowed(origin, host, self.settings.origins)
-        except ValueError:  # an origin that is no URL
-            allowed = False
-        if not allowed:
+        if not origin_allowed(origin, host, self.settings.origins):
             log_event("refused", logging.WARNING, origin=origin)
             return socket.respond(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect.\n")
         if request.path != "/":

@@ -98,14 +98,22 @@ class _Served:
             echoes.append(self._markers.popleft()[1].to_json())
         return echoes
 
-    def _end(self, last: list[bytes], done: Done) -> Sent:
+    def finish(self) -> Sent:
+        """The end that the client asked for: all that is owed, then `done`."""
+        return [*self.flush(), self._totals().to_json()]
+
+    def flush(self) -> Sent:
+        """The end of the signal: all that is owed, the last message marked final."""
         self.ended = True
+        last = self._last()
         markers = [marker.to_json() for _, marker in self._markers]
         self._markers.clear()
-        return [*last, *markers, done.to_json()]
+        return [*last, *markers]
 
-    def finish(self) -> Sent:
-        """The end of the signal: all that is owed, then `done`."""
+    def _last(self) -> list[bytes]:
+        raise NotImplementedError
+
+    def _totals(self) -> Done:
         raise NotImplementedError
 
     @property
@@ -196,10 +204,12 @@ class ServedEncoder(_Served):
         frames = self._segments.frames
         return [GapMark(pos=gap.position, samples=gap.samples, filled=filled, next_frame=frames).to_json()]
 
-    def finish(self) -> Sent:
-        last = self._packed(self._segments.finish(), final=True)
+    def _last(self) -> list[bytes]:
+        return self._packed(self._segments.finish(), final=True)
+
+    def _totals(self) -> Done:
         received = self._segments.position - self._lost
-        return self._end(last, Done(frames=self._segments.frames, samples=received, lost=self._lost))
+        return Done(frames=self._segments.frames, samples=received, lost=self._lost)
 
 
 class ServedDecoder(_Served):
@@ -242,9 +252,11 @@ class ServedDecoder(_Served):
             samples = np.concatenate([samples, self._resampler.flush()])
         return self._outgoing.pack(samples, final)
 
-    def finish(self) -> Sent:
-        last = self._packed(self._stream.flush(), final=True)
-        return self._end(last, Done(frames=self.incoming.pos, samples=self._outgoing.pos))
+    def _last(self) -> list[bytes]:
+        return self._packed(self._stream.flush(), final=True)
+
+    def _totals(self) -> Done:
+        return Done(frames=self.incoming.pos, samples=self._outgoing.pos)
 
 
 def _too_many(n_quantizers: int, codec: Codec) -> ProtocolError:
