@@ -1,12 +1,16 @@
 """Every demo runs, as a user runs it, and says what it is there to say. What they compute is tested elsewhere."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.command import process
 
 DEMOS = Path(__file__).parent.parent / "demos"
 
@@ -19,6 +23,10 @@ RUNS = {
     "file_to_tokens": (["{audio}", "{tmp}"], r"6\.34 s → 547 frames × 9 codes[\s\S]*decoded"),
     "chunked_vs_offline": (["causal-44khz", "0.5"], r"float64[\s\S]*random"),
     "live_file": (["{audio}"], r"RTF [\d.]+[\s\S]*live against offline[\s\S]*chunk"),
+    "websocket_client": (
+        ["{url}"],
+        r'"ready"[\s\S]*\n688 \d+ \d+ \d+\n[\s\S]*{"type":"done","frames":11025,"samples":32000',
+    ),
 }
 
 
@@ -26,11 +34,23 @@ def test_every_demo_is_run() -> None:
     assert set(RUNS) == {path.stem for path in DEMOS.glob("[!_]*.py")}
 
 
+@pytest.fixture(scope="module")
+def url(weights: Path) -> Iterator[str]:
+    """A server, as `streamrvq serve` starts it."""
+    server = process("serve", weights, "--port", 0, "--json", "--log-level", "warning")
+    assert server.stdout is not None
+    yield json.loads(server.stdout.readline())["url"]
+    server.terminate()
+    out, err = server.communicate(timeout=60)
+    assert (server.returncode, out) == (0, b"") and b"Traceback" not in err, err
+
+
 @pytest.mark.parametrize("name", RUNS)
-def test_demo(name: str, tmp_path: Path) -> None:
+def test_demo(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     arguments, expected = RUNS[name]
+    url = request.getfixturevalue("url") if "{url}" in arguments else ""
     audio = DEMOS / "audio" / "speech_hu.flac"
-    filled = [argument.format(audio=audio, tmp=tmp_path) for argument in arguments]
+    filled = [argument.format(audio=audio, tmp=tmp_path, url=url) for argument in arguments]
     done = subprocess.run(
         [sys.executable, "-W", "error", str(DEMOS / f"{name}.py"), *filled],
         capture_output=True,

@@ -29,6 +29,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from ..errors import InputError, ProtocolError, ServiceError
+from ..lockstep import MAX_ROW_HOPS
 from .access import check_origin, origin_allowed
 from .connection import Connection, log_event
 from .protocol import MAX_MESSAGE, SMALLEST_MAX_MESSAGE, SUBPROTOCOL, Close
@@ -245,7 +246,7 @@ class Server:
 
 def warm(codec: Codec) -> None:
     """Run every size of step that a server asks for, so that no client waits for a first time."""
-    most = max(1, int(PIECE_SECONDS * codec.frame_rate)) + 1
+    most = min(MAX_ROW_HOPS, int(PIECE_SECONDS * codec.frame_rate) + 1)
     encoder, decoder = codec.stream(), codec.decoder_stream()
     for hops in range(1, most + 1):
         encoder.push(np.zeros(hops * codec.hop_length, np.float32))

@@ -1,0 +1,41 @@
+"""A client of `streamrvq serve` from PROTOCOL.md alone: two seconds of a rising tone as PCM, their codes as they come.
+
+python demos/websocket_client.py [ws://127.0.0.1:8000]
+"""
+
+import asyncio
+import json
+import math
+import struct
+import sys
+
+from websockets.asyncio.client import connect
+
+RATE, BLOCK = 16_000, 320
+pcm = [round(9000 * math.sin(2 * math.pi * (200 + n / 100) * n / RATE)) for n in range(2 * RATE)]
+
+
+async def send(ws) -> None:
+    for seq, pos in enumerate(range(0, len(pcm), BLOCK)):
+        await ws.send(struct.pack(f"<BBHIQ{BLOCK}h", 1, 0, 0, seq, pos, *pcm[pos : pos + BLOCK]))
+        await asyncio.sleep(BLOCK / RATE)  # as a microphone would
+    await ws.send('{"type": "stop"}')
+
+
+async def main(url: str) -> None:
+    async with connect(url, subprotocols=["streamrvq.v1"], compression=None) as ws:
+        start = {"type": "start", "version": 1, "mode": "encode", "sample_rate": RATE, "format": "s16le"}
+        await ws.send(json.dumps(start))
+        print(await ws.recv())  # ready, or error
+        sending = asyncio.create_task(send(ws))
+        async for message in ws:
+            if isinstance(message, str):
+                print(message)  # done, or error
+                continue
+            _kind, _flags, codebooks, _seq, index = struct.unpack_from("<BBHIQ", message)
+            for frame in range((len(message) - 16) // (2 * codebooks)):
+                print(index + frame, *struct.unpack_from(f"<{codebooks}H", message, 16 + 2 * codebooks * frame))
+        await sending
+
+
+asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8000"))
