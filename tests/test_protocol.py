@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from streamrvq import InputError, ProtocolError
 from streamrvq.live import access, messages
 from streamrvq.live.messages import Message, parse
-from streamrvq.live.protocol import MAX_TEXT, Close
+from streamrvq.live.protocol import HIGHEST_RATE, LOWEST_RATE, MAX_MESSAGE, MAX_TEXT, Close
+from streamrvq.live.serving import MOST_MARKERS
 from streamrvq.live.wire import Arrays, Incoming, Kind, Outgoing, Packet
 from tests.contract import cut
 
@@ -267,3 +269,19 @@ def test_the_allowance_is_for_floods_only():
 def test_messages_are_frozen():
     for kind in FIELDS:
         assert dataclasses.fields(kind) is not None and kind.__dataclass_params__.frozen
+
+
+# ------------------------------------------------------------------ the page
+
+
+def test_the_page_names_everything():
+    """PROTOCOL.md has every message, field, limit and close code."""
+    page = (Path(__file__).parent.parent / "PROTOCOL.md").read_text(encoding="utf-8")
+    for kind in FIELDS:
+        assert f"| `{kind.type}` |" in page
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in page, (kind.type, field.name)
+    for code in Close:
+        assert f"| {int(code)} | {code.name} |" in page
+    for number in (MAX_TEXT, MAX_MESSAGE, LOWEST_RATE, HIGHEST_RATE, access.BURST, access.BY_SECOND, MOST_MARKERS):
+        assert str(number) in page, number

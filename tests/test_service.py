@@ -3,16 +3,19 @@
 import asyncio
 import gc
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect as connect_raw
 
 import streamrvq
 from streamrvq import Frames, Gap, InputError, ServiceError, StreamClosedError
 from streamrvq.audio.rates import Resampler
 from streamrvq.live.messages import Marker
-from tests.contract import cut, noise
-from tests.service import CAUSAL, DELAYED, HOP, RATE, int16, serving, start
+from tests.contract import codec_of, cut, noise, tiny
+from tests.service import CAUSAL, DELAYED, HOP, RATE, end_of, int16, packet, serving, start
 from tests.shell import nothing_left, source
 
 #: mode, rate, format of ten clients at once
@@ -200,10 +203,6 @@ async def test_levels_change_from_the_next_frame_on():
 
 @pytest.mark.asyncio
 async def test_a_final_message_ends_a_stream_like_stop():
-    from websockets.asyncio.client import connect as connect_raw
-
-    from tests.service import packet
-
     pcm = int16(noise(1000))
     async with (
         serving() as server,
@@ -219,6 +218,34 @@ async def test_a_final_message_ends_a_stream_like_stop():
         assert data == '{"type":"done","frames":16,"samples":1000,"lost":0}'
         await ws.wait_closed()
     assert np.array_equal(np.concatenate(parts).T, CAUSAL.encode(pcm)) and ws.close_code == 1000
+
+
+@pytest.mark.asyncio
+async def test_the_example_of_the_page():
+    """What PROTOCOL.md writes out byte by byte is what is said."""
+    page = (Path(__file__).parent.parent / "PROTOCOL.md").read_text(encoding="utf-8")
+    codec, said = codec_of(tiny(causal=True)), 0
+    async with (
+        serving(codec) as server,
+        connect_raw(server.url, subprotocols=["streamrvq.v1"], compression=None) as ws,
+    ):
+        for line in page[page.index("## An example") :].splitlines():
+            match = re.fullmatch(r"    ([→←]) (\{.*|(?:0[12] [0-9a-f ]{33}))(?:  (\d+) × [su]16.*)?", line)
+            if match is None:
+                continue
+            said += 1
+            from_client, text, count = match[1] == "→", match[2], match[3]
+            data = text if count is None else bytes.fromhex(text) + bytes(2 * int(count))
+            if from_client:
+                await ws.send(data)
+                continue
+            came = await ws.recv()
+            if '"ready"' in text:
+                assert json.loads(came)["type"] == "ready"
+            else:
+                assert came == data if count is None else (came[:16] == data[:16] and len(came) == len(data))
+        await ws.wait_closed()
+    assert said == 8 and ws.close_code == 1000
 
 
 # ------------------------------------------------------------------ what a client is told
@@ -259,10 +286,6 @@ async def test_a_full_server_says_so_and_has_room_again():
 
 @pytest.mark.asyncio
 async def test_too_many_connections():
-    from websockets.asyncio.client import connect as connect_raw
-
-    from tests.service import end_of
-
     async with serving(max_connections=1) as server, connect_raw(server.url, subprotocols=["streamrvq.v1"]):
         code, texts = await end_of(server.url, [])
         assert (code, texts[0]["code"]) == (1013, 1013) and "connections" in texts[0]["message"]
