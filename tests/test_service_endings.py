@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 import streamrvq
 from streamrvq import ServiceError
 from streamrvq.live import segments
+from streamrvq.live import server as live_server
 from streamrvq.live import serving as live_serving
 from tests.contract import noise
 from tests.service import CAUSAL, RATE, RawClient, end_of, int16, packet, serving, start, until
@@ -66,19 +67,35 @@ async def test_a_client_that_never_reads_is_gone_and_the_others_do_not_notice(ca
     assert "it took nothing for 0.5 s" in caplog.text
 
 
+async def ping(server, times, read):
+    """So many pings, their answers read or not, until the server cuts the connection."""
+    client, loop = RawClient(server.port, receive_buffer=4096), asyncio.get_running_loop()
+    await client.handshake(read=False)
+    await until(lambda: server.connections)
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(30):
+            await client.send((bytes([0x89, 0xFD]) + bytes(4) + bytes(125)) * times)
+            while read and await loop.sock_recv(client.socket, 1 << 16):
+                pass
+            await until(lambda: not server.connections, 30)
+    client.close()
+
+
 @pytest.mark.asyncio
-async def test_pings_whose_answers_are_not_read_are_cut(caplog):
-    """websockets answers pings without regard to its own limits."""
-    caplog.set_level(logging.INFO, "streamrvq.server")
-    ping = bytes([0x89, 0xFD]) + bytes(4) + bytes(125)
+async def test_a_flood_of_pings_is_cut(caplog):
     async with serving() as server:
-        client = RawClient(server.port, receive_buffer=4096)
-        await client.handshake(read=False)
-        with contextlib.suppress(OSError):
-            async with asyncio.timeout(30):
-                while True:
-                    await client.send(ping * 500)
-        client.close()
+        await ping(server, 6000, read=True)
+        assert "a flood of pings" in caplog.text
+        assert await paced(server, PCM[:1000])
+
+
+@pytest.mark.asyncio
+async def test_pings_whose_answers_are_not_read_are_cut(caplog, monkeypatch):
+    """websockets answers pings without regard to its own limits."""
+    monkeypatch.setattr(live_server, "_MOST_UNSENT", 10_000)
+    monkeypatch.setattr(live_server, "_SEND_BUFFER", 4096)
+    async with serving() as server:
+        await ping(server, 900, read=False)
         assert "answers not read" in caplog.text
         assert await paced(server, PCM[:1000])
 

@@ -122,6 +122,7 @@ class Connection:
                     await self._send(out)
                 raise
             allowance.spend(clock(), stream.audio_seconds)
+            await asyncio.sleep(0)  # messages that are here already come without a wait: let the others have a turn
             for work in stream.take(data):
                 for out in await worker.run(work):
                     await self._send(out)
@@ -203,6 +204,7 @@ class Connection:
         with suppress(ConnectionClosed):
             while True:
                 await self._socket.recv()
+                await asyncio.sleep(0)  # what has arrived already is given without a wait
 
 
 def log_event(event: str, level: int = logging.INFO, **fields: object) -> None:

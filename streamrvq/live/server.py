@@ -25,12 +25,14 @@ import numpy as np
 from websockets.asyncio.server import Server as WebsocketServer
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import MultipleValuesError
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
+from websockets.protocol import Event
 from websockets.typing import Subprotocol
 
 from ..errors import InputError, ProtocolError, ServiceError
 from ..lockstep import MAX_ROW_HOPS
-from .access import check_origin, origin_allowed
+from .access import Allowance, check_origin, origin_allowed
 from .connection import Connection, log_event
 from .protocol import MAX_MESSAGE, SMALLEST_MAX_MESSAGE, SUBPROTOCOL, Close
 from .serving import PIECE_SECONDS
@@ -40,8 +42,9 @@ if TYPE_CHECKING:
     from ..codec import Codec
 
 # Of what the kernel holds for one client that does not read, and of what websockets may hold beyond its own limit (it
-# answers pings without regard to it). In bytes.
-_SEND_BUFFER, _MOST_UNSENT = 1 << 16, 1 << 20
+# answers pings without regard to it). Of what is read at a time: thousands of frames may be in it, and the loop waits
+# until they have been parsed (asyncio's own 256 KiB of empty frames take it most of a second). In bytes.
+_SEND_BUFFER, _MOST_UNSENT, _READ = 1 << 16, 1 << 20, 1 << 13
 _WATCH_SECONDS = 0.5
 
 
@@ -200,8 +203,22 @@ class Server:
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 socket = transport.get_extra_info("socket")
                 socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
+                if hasattr(transport, "max_size"):  # of asyncio's own loop
+                    transport.max_size = _READ
                 known[self] = None
+                self.pings = Allowance(self.loop.time())
                 super().connection_made(transport)
+
+            def process_event(self, event: Event) -> None:
+                # websockets answers pings by itself, as many as come
+                if isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG):
+                    try:
+                        self.pings.spend(self.loop.time(), 0.0)
+                    except ProtocolError:
+                        if not self.transport.is_closing():
+                            log_event("cut", logging.WARNING, why="a flood of pings")
+                        self.transport.abort()
+                super().process_event(event)
 
             def connection_lost(self, exc: Exception | None) -> None:
                 known.pop(self, None)
