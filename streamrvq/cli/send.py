@@ -91,7 +91,7 @@ async def _send_file(
 async def _send_microphone(
     url: str, rate: int | None, n_quantizers: int | None, output: str | None, json: bool, common: dict[str, Any]
 ) -> None:
-    from .. import Microphone  # type: ignore[attr-defined]  # here, for it needs PortAudio
+    from .. import Microphone  # type: ignore[attr-defined,unused-ignore]  # here, for it needs PortAudio
 
     async with Microphone(**({} if rate is None else {"rate": rate})) as microphone:
         rate = microphone.sample_rate
