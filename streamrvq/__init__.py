@@ -6,6 +6,7 @@ from .config import DEFAULT_CODEC, PRESETS, CodecConfig
 from .errors import (
     AudioFileError,
     ConfigError,
+    DeviceError,
     EngineError,
     InputError,
     PoolError,
@@ -19,7 +20,8 @@ from .errors import (
 )
 from .live.file import File
 from .live.items import END, Frames, Gap
-from .live.stats import TokenStats
+from .live.microphone import Microphone
+from .live.stats import MicrophoneStats, TokenStats
 from .live.tokens import Tokens, tokenize
 from .pool import StreamPool
 from .snapshot import Snapshot
@@ -36,12 +38,15 @@ __all__ = [
     "CodecConfig",
     "ConfigError",
     "DecoderStream",
+    "DeviceError",
     "EncoderStream",
     "EngineError",
     "File",
     "Frames",
     "Gap",
     "InputError",
+    "Microphone",
+    "MicrophoneStats",
     "PoolError",
     "Snapshot",
     "SnapshotError",

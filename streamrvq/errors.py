@@ -51,3 +51,7 @@ class PoolError(StreamRVQError, RuntimeError):
 
 class SourceError(StreamRVQError, RuntimeError):
     """An audio source that yielded something that is not a block of samples."""
+
+
+class DeviceError(SourceError):
+    """A sound device that is not there, refuses what was asked, froze or vanished; or PortAudio itself is missing."""

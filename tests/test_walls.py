@@ -40,8 +40,8 @@ KNOWS_ASYNCIO = {"live", "cli"}
 
 PUBLIC = {
     "DEFAULT_CODEC", "END", "PRESETS", "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DecoderStream",
-    "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "PoolError", "Snapshot", "SnapshotError",
-    "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
+    "DeviceError", "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "Microphone",
+    "MicrophoneStats", "PoolError", "Snapshot", "SnapshotError", "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
     "TokensError", "WeightsError", "__version__", "load", "tokenize",
 }  # fmt: skip
 
@@ -94,6 +94,7 @@ def test_imports_point_one_way() -> None:
     [
         (("torch", "torchaudio", "transformers"), KNOWS_TORCH),
         (("asyncio",), KNOWS_ASYNCIO),
+        (("sounddevice",), {"live/portaudio.py"}),
         (("pickle",), {"weights/descript.py", "train/checkpoint.py"}),
     ],
 )
@@ -112,8 +113,8 @@ def test_nobody_imports_train() -> None:
             assert not [name for name, _ in imports(path) if name.startswith("streamrvq.train")], path
 
 
-def test_importing_the_package_loads_no_torch() -> None:
-    code = "import sys, streamrvq, streamrvq.cli; assert 'torch' not in sys.modules, 'torch was loaded'"
+def test_importing_the_package_loads_no_torch_and_asks_no_sound_device() -> None:
+    code = "import sys, streamrvq, streamrvq.cli.app as a; assert not {'torch', 'sounddevice'} & set(sys.modules)"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
 
 

@@ -1,0 +1,40 @@
+"""Be a microphone: whenever someone opens the FIFO, give the samples at the pace of their rate, then silence.
+
+    python fifo_feeder.py FIFO SAMPLES.f32 RATE BLOCK
+
+A block is written at the instant at which its last sample would have been captured, counted from the opening, so that
+lateness does not add up. PortAudio opens and closes every device that it lists; each opening begins anew (or, if the
+next one follows so fast that nobody here could look, goes on). A block has to be what the reader reads at once: of a
+shorter one the reader would fill up the rest with old samples.
+"""
+
+import os
+import select
+import sys
+import time
+
+
+def feed(fifo: str, samples: bytes, rate: int, block: int) -> None:
+    """One reader's samples, until it goes away."""
+    pipe = os.open(fifo, os.O_WRONLY)  # waits for the reader
+    left = select.poll()
+    left.register(pipe, 0)  # POLLERR, which nobody has to ask for
+    try:
+        start, given = time.monotonic(), 0
+        while True:
+            part = samples[4 * given : 4 * (given + block)]
+            given += block
+            while (wait := start + given / rate - time.monotonic()) > 0:
+                if left.poll(1000 * wait):
+                    raise BrokenPipeError
+            os.write(pipe, part + bytes(4 * block - len(part)))
+    except BrokenPipeError:
+        os.close(pipe)
+
+
+if __name__ == "__main__":
+    with open(sys.argv[2], "rb") as file:
+        samples = file.read()
+    parent = os.getppid()
+    while os.getppid() == parent:
+        feed(sys.argv[1], samples, int(sys.argv[3]), int(sys.argv[4]))
