@@ -9,6 +9,7 @@ Knows: how to make them, and that PortAudio has to be started anew to see them. 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -50,7 +51,7 @@ def restart_portaudio() -> None:
 
 
 class Device:
-    """A virtual device and the process behind it; a context manager within which it is the default microphone.
+    """Virtual devices and the processes behind them; a context manager within which it is the default microphone.
 
     Attributes:
         env: what another process needs to see it.
@@ -61,16 +62,16 @@ class Device:
         self._config = self._folder / "asoundrc"
         self.env = {"ALSA_CONFIG_PATH": str(self._config)}
         self._exit = contextlib.ExitStack()
-        self.process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
-    def _make(self) -> subprocess.Popen[bytes] | None:
-        """Write the configuration and start the process."""
+    def _make(self) -> list[subprocess.Popen[bytes]]:
+        """Write the configuration and start the processes."""
         self._config.write_text("")  # no devices
-        return None
+        return []
 
     def __enter__(self) -> Device:
         self._exit.callback(shutil.rmtree, self._folder)
-        self.process = self._make()
+        self._processes = self._make()
         self._exit.callback(self.kill)
         self._exit.enter_context(environment(**self.env))
         restart_portaudio()
@@ -82,41 +83,57 @@ class Device:
         self._exit.close()
 
     def freeze(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        self._send(signal.SIGCONT)
 
     def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        self._send(signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            process.send_signal(number)
+
+
+@dataclasses.dataclass(frozen=True)
+class Voice:
+    """What one microphone hears from the moment at which it is opened."""
+
+    pcm: np.ndarray  #: float32 ``[n]`` or ``[n, channels]``
+    rate: int
+    block: int  #: which the reader has to ask for
+    lose: tuple[int, int] | None = None  #: where, and how many samples, in silence
 
 
 class Fifo(Device):
-    """A microphone that hears ``pcm`` at ``rate`` from the moment at which it is opened."""
+    """Microphones that hear known samples: ``default``, and others by name."""
 
-    def __init__(self, pcm: np.ndarray, rate: int, block: int) -> None:
+    def __init__(self, default: Voice, **others: Voice) -> None:
         super().__init__()
-        self._pcm, self._rate, self._block = pcm, rate, block
+        self._voices = {"default": default, **others}
 
-    def _make(self) -> subprocess.Popen[bytes]:
-        fifo, samples = self._folder / "fifo", self._folder / "samples.f32"
-        os.mkfifo(fifo)
-        self._pcm.astype("<f4").tofile(samples)
-        self._config.write_text(
-            f'pcm.!default {{ type file slave.pcm {{ type null }} file "/dev/null" infile "{fifo}" format "raw" }}\n'
-        )
-        arguments = [str(fifo), str(samples), str(self._rate), str(self._block)]
-        return subprocess.Popen([sys.executable, "-S", str(FEEDER), *arguments])
+    def _make(self) -> list[subprocess.Popen[bytes]]:
+        text, feeders = "", []
+        for name, voice in self._voices.items():
+            fifo, samples = self._folder / name, self._folder / f"{name}.f32"
+            os.mkfifo(fifo)
+            voice.pcm.astype("<f4").tofile(samples)
+            text += (
+                f'pcm.!{name} {{ type file slave.pcm {{ type null }} file "/dev/null" infile "{fifo}" format "raw" }}\n'
+            )
+            numbers = [voice.rate, voice.block, 1 if voice.pcm.ndim == 1 else voice.pcm.shape[1], *(voice.lose or ())]
+            feeders.append(subprocess.Popen([sys.executable, "-S", str(FEEDER), fifo, samples, *map(str, numbers)]))
+        self._config.write_text(text)
+        return feeders
 
 
 class Pulse(Device):
     """A sound server of our own with one silent source."""
 
-    def _make(self) -> subprocess.Popen[bytes]:
+    def _make(self) -> list[subprocess.Popen[bytes]]:
         socket = self._folder / "native"
         script = self._folder / "script.pa"
         script.write_text(
@@ -139,4 +156,9 @@ class Pulse(Device):
         while not socket.exists():
             assert process.poll() is None and time.monotonic() < deadline, "pulseaudio does not start"
             time.sleep(0.01)
-        return process
+        return [process]
+
+    def again(self) -> None:
+        """After `kill`: the server comes back. (Nobody tells PortAudio.)"""
+        (self._folder / "native").unlink(missing_ok=True)
+        self._processes = self._make()

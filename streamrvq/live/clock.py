@@ -34,11 +34,12 @@ _LONGEST, _SHORTEST = 300, 10
 
 @dataclasses.dataclass
 class _Hold:
-    """A suspicion: since when, and how the lateness above the lowest has fallen since."""
+    """A suspicion: since when, the least lateness above the lowest since then, and when that last fell to what."""
 
     since: float
     excess: float
     fell: float
+    level: float
     flagged: bool
 
 
@@ -84,12 +85,12 @@ class CaptureClock:
             if excess <= JUMP and not flagged:
                 self._accept(time, late)
                 return 0
-            self._hold = _Hold(time, excess, time, flagged)
+            self._hold = _Hold(time, excess, time, excess, flagged)
             return None
         hold = self._hold
         hold.flagged = hold.flagged or flagged
-        if excess < hold.excess - _FALL:
-            hold.fell = time
+        if excess < hold.level - _FALL:
+            hold.fell, hold.level = time, excess
         hold.excess = min(hold.excess, excess)
         if hold.excess <= JUMP and not hold.flagged:
             self._hold = None
