@@ -26,7 +26,7 @@ FLOORS = [
     {"engine", "nn"},
     {"lockstep", "snapshot", "compare"},
     {"stream", "tokens"},
-    {"codec"},
+    {"codec", "journal"},
     {"pool", "checking", "bench", "live", "train"},
     {"__init__"},
     {"cli"},

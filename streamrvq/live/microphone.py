@@ -181,7 +181,8 @@ class Microphone:
             raise StreamClosedError(f"a microphone is captured once; this one is {self._state}: make another one")
         self._state = "capturing"
         try:
-            await self._stream.start()
+            if not self._stopping:
+                await self._stream.start()
             silent = False
             while not self._stopping and not silent:
                 silent = await self._wait()

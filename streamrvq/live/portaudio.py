@@ -5,8 +5,8 @@ out of that, and cancelling its thread (its abort) may hit one that is inside Py
 in time is left to itself: whoever waits gets an error, a stream that still comes to be opened is closed again, and the
 process may end without waiting. Until the call comes back, others get an error too, for PortAudio is not thread-safe.
 
-After a device was lost PortAudio knows its old devices only; it is started anew before the next is opened, if no stream
-of this module is open then.
+PortAudio knows the devices that there were when it started. After one was lost, not found or refused, it is started anew
+before the next is asked for, if no stream of this module is open then.
 
 Knows: sounddevice (loaded on the first call: loading it asks every device), PortAudio's errors. Does not know: what the
 samples are for.
@@ -181,6 +181,7 @@ def _list_devices() -> list[InputDevice]:
         for info in sound.query_devices() if info["max_input_channels"] > 0
     ]  # fmt: skip
     if not devices:
+        _stale.set()  # look anew the next time
         raise DeviceError(
             "there is no sound device to listen to; plug one in, or start the sound server, and try again"
         )
@@ -204,6 +205,7 @@ def find(devices: list[InputDevice], wanted: int | str | None) -> InputDevice:
         found = [device for device, name, full in names if text in (name, full)]
         found = found or [device for device, _, full in names if text in full]
     if len(found) != 1:
+        _stale.set()
         many = f"{len(found)} devices match" if found else "there is no"
         raise DeviceError(f"{many} input device {wanted!r}; there are: {listed}: give an index or a whole name")
     return found[0]
