@@ -69,7 +69,9 @@ class TokenJournal:
                 f"`streamrvq mic --recover {path}`, or move it away"
             ) from None
         except OSError as error:
-            raise TokensError(f"cannot write to {journal} ({error.strerror}); give a folder that may be written to") from None
+            raise TokensError(
+                f"cannot write to {journal} ({error.strerror}); give a folder that may be written to"
+            ) from None
 
     def frames(self, codes: Codes) -> None:
         """The next frames, ``[K, n]``."""
@@ -149,7 +151,9 @@ def _parse(journal: Path, data: bytes) -> TokenFile:
             raise ValueError("another format or version")
         empty = TokenFile(codes=np.zeros((levels, 0), np.int64), num_samples=0, **head)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TokensError(f"{journal} is no journal of tokens ({error}); wanted one that `streamrvq mic` left") from None
+        raise TokensError(
+            f"{journal} is no journal of tokens ({error}); wanted one that `streamrvq mic` left"
+        ) from None
     frames: list[Codes] = []
     gaps: list[tuple[int, int]] = []
     num_samples: int | None = None
@@ -163,7 +167,7 @@ def _parse(journal: Path, data: bytes) -> TokenFile:
         if kind == _FRAMES:
             frames.append(np.frombuffer(payload, "<u2").reshape(-1, levels).T)
         elif kind == _GAP:
-            gaps.append(struct.unpack("<QQ", payload))  # type: ignore[arg-type]
+            gaps.append(struct.unpack("<QQ", payload))
         elif kind == _END:
             (num_samples,) = struct.unpack("<Q", payload)
         at = end + _CRC.size

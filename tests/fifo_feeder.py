@@ -5,8 +5,8 @@
 A block is written at the instant at which its last sample would have been captured, counted from the opening, so that
 lateness does not add up. PortAudio opens and closes every device that it lists; each opening begins anew (or, if the
 next one follows so fast that nobody here could look, goes on). A block has to be what the reader reads at once: of a
-shorter one the reader would fill up the rest with old samples. With AT and LENGTH, whole blocks, it is a device that loses
-LENGTH samples at AT and says nothing of it.
+shorter one the reader would fill up the rest with old samples. With AT and LENGTH, whole blocks, it is a device that
+loses LENGTH samples at AT and says nothing of it.
 """
 
 import os

@@ -1,5 +1,6 @@
 """Every demo runs, as a user runs it, and says what it is there to say. What they compute is tested elsewhere."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
+
+from tests.virtual_sound import Fifo, Voice
 
 DEMOS = Path(__file__).parent.parent / "demos"
 
@@ -18,6 +22,11 @@ RUNS = {
     ),
     "file_to_tokens": (["{audio}", "{tmp}"], r"6\.34 s → 547 frames × 9 codes[\s\S]*decoded"),
     "chunked_vs_offline": (["causal-44khz", "0.5"], r"float64[\s\S]*random"),
+    "live_microphone": (
+        ["2.5", "--rate", "44100", "--block", "441"],
+        r"default, 44100 Hz[\s\S]*21\d frames; 0 samples lost in 0 gaps[\s\S]*p50: device [\d.]+ \+ resampler 0\.0"
+        r"[\s\S]*p99: [^\n]*measured [\d.]+[\s\S]*live against offline: \d of",
+    ),
     "live_file": (["{audio}"], r"RTF [\d.]+[\s\S]*live against offline[\s\S]*chunk"),
 }
 
@@ -30,6 +39,15 @@ def test_every_demo_is_run() -> None:
 def test_demo(name: str, tmp_path: Path) -> None:
     arguments, expected = RUNS[name]
     audio = DEMOS / "audio" / "speech_hu.flac"
+    with contextlib.ExitStack() as exits:
+        if name == "live_microphone":  # what it hears is a virtual device's
+            pcm, rate = soundfile.read(audio, dtype="float32")
+            assert rate == 44100
+            exits.enter_context(Fifo(Voice(pcm, rate, 441)))
+        check(name, arguments, expected, audio, tmp_path)
+
+
+def check(name: str, arguments: list[str], expected: str, audio: Path, tmp_path: Path) -> None:
     filled = [argument.format(audio=audio, tmp=tmp_path) for argument in arguments]
     done = subprocess.run(
         [sys.executable, "-W", "error", str(DEMOS / f"{name}.py"), *filled],

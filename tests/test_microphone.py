@@ -144,7 +144,7 @@ async def test_a_device_that_loses_samples_and_says_nothing(lost: float) -> None
     assert gap.samples == pytest.approx(lost * RATE, abs=0.1 * RATE)
     # What came after the gap is what the device had after it.
     before, after = (np.concatenate(run) for run in runs(heard.items))
-    first = int(np.flatnonzero(HEARD == after[0])[0])
+    first = int(np.flatnonzero(after[0] == HEARD)[0])
     assert first == (100 + blocks) * BLOCK and np.array_equal(HEARD[first : first + len(after)], after)
     assert np.array_equal(HEARD[100 * BLOCK - len(before) : 100 * BLOCK], before)
     whole = np.concatenate([CODEC.encode(signal) for signal in heard.signals()], axis=1)
@@ -241,9 +241,8 @@ async def test_a_device_that_vanishes_says_so_after_its_last_sample_and_can_be_o
                     pass
         server.again()
         with nothing_left():
-            async with Microphone() as mic:
-                async with contextlib.aclosing(aiter(mic)) as blocks:
-                    assert len(await anext(blocks)) and mic.sample_rate == 44_100
+            async with Microphone() as mic, contextlib.aclosing(aiter(mic)) as blocks:
+                assert len(await anext(blocks)) and mic.sample_rate == 44_100
 
 
 @pytest.mark.asyncio

@@ -41,8 +41,9 @@ KNOWS_ASYNCIO = {"live", "cli"}
 PUBLIC = {
     "DEFAULT_CODEC", "END", "PRESETS", "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DecoderStream",
     "DeviceError", "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "Microphone",
-    "MicrophoneStats", "PoolError", "Snapshot", "SnapshotError", "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
-    "TokensError", "WeightsError", "__version__", "load", "tokenize",
+    "MicrophoneStats", "PoolError", "Snapshot", "SnapshotError", "SourceError", "StreamBusyError", "StreamClosedError",
+    "StreamPool", "StreamRVQError", "TokenStats", "Tokens", "TokensError", "WeightsError", "__version__", "load",
+    "tokenize",
 }  # fmt: skip
 
 

@@ -148,7 +148,14 @@ class Pulse(Device):
         }  # fmt: skip
         server = shutil.which("pulseaudio")
         assert server is not None, f"pulseaudio is missing: {NEEDED}"
-        options = "-n --daemonize=no --exit-idle-time=-1 --use-pid-file=no --high-priority=no --realtime=no".split()
+        options = [
+            "-n",
+            "--daemonize=no",
+            "--exit-idle-time=-1",
+            "--use-pid-file=no",
+            "--high-priority=no",
+            "--realtime=no",
+        ]
         process = subprocess.Popen(
             [server, *options, "--log-level=error", "-F", str(script)], env=os.environ | self.env, cwd=folder
         )

@@ -2,8 +2,8 @@
 
     capture of a hop's last sample → device → resampler → lookahead → compute → its frame on the queue
 
-Each part is its own word for the worst case, known before running, but for computing, which is measured. A frame's first
-sample is a hop older than its last.
+Each part is its own word for the worst case, known before running, but for computing, which is measured. A frame's
+first sample is a hop older than its last.
 
 Knows: seconds. Does not know: who spends them.
 """

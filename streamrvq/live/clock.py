@@ -57,6 +57,7 @@ class CaptureClock:
         self._hold: _Hold | None = None
         self._stretch = 0  # drift is measured within stretches without a gap
         self._seconds: deque[tuple[float, float, int]] = deque(maxlen=_LONGEST)
+        self._drift: tuple[float, float | None] = 0.0, None  # as of which second
 
     @property
     def holding(self) -> bool:
@@ -129,6 +130,11 @@ class CaptureClock:
 
     def drift_ppm(self) -> float | None:
         """How much faster the device's clock runs than ours, in millionths; None before 10 s without a gap."""
+        if self._seconds and self._drift[0] != self._seconds[-1][0]:
+            self._drift = self._seconds[-1][0], self._fit()
+        return self._drift[1]
+
+    def _fit(self) -> float | None:
         points = list(self._seconds)[:-1]  # the last second is not over
         if len(points) < _SHORTEST:
             return None

@@ -263,8 +263,8 @@ class Microphone:
         quiet = _LOOK * (_LOOKS if self._blocks else _FIRST_LOOKS)
         return DeviceError(
             f"{self.name} {'vanished' if self._vanished else f'gave nothing for {quiet:g} s'} after sample "
-            f"{self._position} ({self._position / self._clock.rate:.2f} s); plug it in or restart the sound server, then "
-            "open it again"
+            f"{self._position} ({self._position / self._clock.rate:.2f} s); plug it in or restart the sound server, "
+            "then open it again"
         )
 
 

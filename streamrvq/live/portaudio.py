@@ -5,8 +5,8 @@ out of that, and cancelling its thread (its abort) may hit one that is inside Py
 in time is left to itself: whoever waits gets an error, a stream that still comes to be opened is closed again, and the
 process may end without waiting. Until the call comes back, others get an error too, for PortAudio is not thread-safe.
 
-PortAudio knows the devices that there were when it started. After one was lost, not found or refused, it is started anew
-before the next is asked for, if no stream of this module is open then.
+PortAudio knows the devices that there were when it started. After one was lost, not found or refused, it is started
+anew before the next is asked for, if no stream of this module is open then.
 
 Knows: sounddevice (loaded on the first call: loading it asks every device), PortAudio's errors. Does not know: what the
 samples are for.
