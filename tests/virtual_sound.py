@@ -1,5 +1,7 @@
 """Sound devices without hardware, for tests: real ALSA, PortAudio and PulseAudio under a microphone that is a file.
 
+    python tests/virtual_sound.py AUDIO COMMAND…      run a command with AUDIO (mono) as what the microphone hears
+
 `Fifo`: ALSA's ``file`` plugin reads a FIFO that fifo_feeder.py fills: every sample is known, and none is lost.
 `Pulse`: a sound server of one's own, silent, that can be stopped or killed as a real one would be.
 
@@ -24,7 +26,7 @@ from types import TracebackType
 import numpy as np
 
 FEEDER = Path(__file__).parent / "fifo_feeder.py"
-NEEDED = "apt-get install libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils (tools/setup.sh does, as root)"
+NEEDED = "apt-get install libportaudio2 libasound2-plugins pulseaudio (tools/setup.sh does, as root)"
 
 
 @contextlib.contextmanager
@@ -148,14 +150,8 @@ class Pulse(Device):
         }  # fmt: skip
         server = shutil.which("pulseaudio")
         assert server is not None, f"pulseaudio is missing: {NEEDED}"
-        options = [
-            "-n",
-            "--daemonize=no",
-            "--exit-idle-time=-1",
-            "--use-pid-file=no",
-            "--high-priority=no",
-            "--realtime=no",
-        ]
+        options = ["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"]
+        options += ["--high-priority=no", "--realtime=no"]
         process = subprocess.Popen(
             [server, *options, "--log-level=error", "-F", str(script)], env=os.environ | self.env, cwd=folder
         )
@@ -169,3 +165,15 @@ class Pulse(Device):
         """After `kill`: the server comes back. (Nobody tells PortAudio.)"""
         (self._folder / "native").unlink(missing_ok=True)
         self._processes = self._make()
+
+
+def _main() -> int:
+    import soundfile
+
+    pcm, rate = soundfile.read(sys.argv[1], dtype="float32")
+    with Fifo(Voice(pcm, rate, rate // 100)):
+        return subprocess.call(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main())

@@ -2,7 +2,8 @@
 #
 # Makes and keeps up to date the virtual environment .venv at the repository's root:
 #   ensure_env demo   the package and what it needs to run
-#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs
+#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs (as root also the Debian
+#                     packages of the tests' sound devices; otherwise it says which are missing)
 # Each level leaves a stamp in .venv with a hash of everything that decides what is installed, so a second call costs
 # nothing until one of those files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
 
@@ -55,6 +56,24 @@ install_python() {
     fi
 }
 
+# What the tests' virtual sound devices are made of. As root on Debian and Ubuntu it is installed; elsewhere what is
+# missing is named, and the tests that need it fail.
+install_sound() {
+    local missing=()
+    PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libportaudio\.so\.2' >/dev/null || missing+=(libportaudio2)
+    compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || missing+=(libasound2-plugins)
+    command -v pulseaudio >/dev/null 2>&1 || missing+=(pulseaudio)
+    if [ ${#missing[@]} -eq 0 ]; then return 0; fi
+    if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
+        say "missing for the tests of the microphone: run 'sudo apt-get install ${missing[*]}' (Debian and Ubuntu)"
+        return 0
+    fi
+    say "installing Debian packages: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || die "apt-get update failed: install ${missing[*]} by hand"
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || die "installing ${missing[*]} failed"
+}
+
 # The hash of everything that decides what the environment holds.
 env_hash() {
     {
@@ -84,6 +103,7 @@ install_into_env() {
 
 ensure_env() {
     local level="$1" python hash
+    if [ "$level" = test ]; then install_sound; fi
     exec 9>"$ROOT/.venv.lock"
     flock 9 # two tools started at once take turns
     if [ ! -x "$PY" ] || ! "$PY" -m pip --version >/dev/null 2>&1; then

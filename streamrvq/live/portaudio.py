@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import ctypes
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -61,11 +63,18 @@ def _load() -> Any:
         raise DeviceError(f"PortAudio was not found ({error}); {_INSTALL}") from None
     except Exception as error:  # its class is in the module that did not load
         raise DeviceError(f"PortAudio does not start ({error}); is the sound server running?") from None
+    _stay_loaded(sounddevice._libname)
     if _stale.is_set() and not _streams:
         sounddevice._terminate()
         sounddevice._initialize()
         _stale.clear()
     return sounddevice
+
+
+@functools.cache
+def _stay_loaded(library: str) -> None:
+    """Python unloads the library when it ends: under the feet of a thread that still hangs in it. Not so ctypes."""
+    ctypes.CDLL(library)
 
 
 def lost() -> None:
