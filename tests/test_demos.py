@@ -24,8 +24,9 @@ RUNS = {
     "chunked_vs_offline": (["causal-44khz", "0.5"], r"float64[\s\S]*random"),
     "live_microphone": (
         ["2.5", "--rate", "44100", "--block", "441"],
-        r"default, 44100 Hz[\s\S]*\d+ frames; \d+ samples lost in \d+ gaps[\s\S]*p50: device [\d.]+ \+ resampler 0\.0"
-        r"[\s\S]*p99: [^\n]*measured [\d.]+[\s\S]*live against offline: \d of",
+        r"default, 44100 Hz[\s\S]*\d+ frames; \d+ samples lost in \d+ gaps"
+        r"[\s\S]*p50: device [\d.]+ \+ handover [\d.]+ \+ resampler 0\.0[\s\S]*p99: [^\n]*measured [\d.]+"
+        r"[\s\S]*live against offline: \d+ of",
     ),
     "live_file": (["{audio}"], r"RTF [\d.]+[\s\S]*live against offline[\s\S]*chunk"),
 }

@@ -24,14 +24,17 @@ from streamrvq import (
     tokenize,
 )
 from streamrvq.live import portaudio
-from streamrvq.live.portaudio import InputDevice, find
+from streamrvq.live.inputs import InputDevice, find
 from tests.conftest import RealAudio
 from tests.contract import codec_of, minute, noise
-from tests.shell import CODEC, codes_of, nothing_left
+from tests.shell import codes_of, nothing_left
 from tests.virtual_sound import Device, Fifo, Pulse, Voice
 
 RATE, BLOCK = 44_100, 441
 HEARD = noise(20 * RATE)
+CODEC = codec_of(minute((2, 4, 8, 8), causal=True))  # costs next to nothing, and float64: equality is exact
+#: Seconds; where nothing is to be lost, however busy this machine is.
+PLENTY = 30
 
 
 def fifo(**settings: Any) -> Fifo:
@@ -107,7 +110,7 @@ async def test_thirty_seconds_of_real_audio_at_both_rates(real_audio: RealAudio)
     with Fifo(voices[44_100], studio=voices[48_000]):
 
         async def listen(rate: int, device: str, codec: Any) -> None:
-            async with Microphone(rate, device, block=voices[rate].block) as mic:
+            async with Microphone(rate, device, block=voices[rate].block, buffer=PLENTY) as mic:
                 heard = Heard(mic, 30)
                 async with tokenize(heard, codec) as tokens:
                     items = [item async for item in tokens]
@@ -135,7 +138,7 @@ async def test_thirty_seconds_of_real_audio_at_both_rates(real_audio: RealAudio)
 async def test_a_device_that_loses_samples_and_says_nothing(lost: float) -> None:
     blocks = round(lost * 100)
     with fifo(lose=(100 * BLOCK, blocks * BLOCK)):
-        async with microphone() as mic:
+        async with microphone(buffer=PLENTY) as mic:
             heard = Heard(mic, 2 + lost)
             async with tokenize(heard, CODEC) as tokens:
                 items = [item async for item in tokens]
@@ -171,7 +174,7 @@ def runs(items: list[Any]) -> list[list[np.ndarray]]:
 @pytest.mark.asyncio
 async def test_an_event_loop_that_is_blocked_for_a_second_loses_nothing() -> None:
     with fifo():
-        async with microphone() as mic:
+        async with microphone() as mic:  # two seconds are kept
             heard = Heard(mic, 2.5)
             async with tokenize(heard, CODEC) as tokens:
                 items = [await anext(tokens)]
@@ -196,7 +199,7 @@ async def test_a_reader_that_stalls_for_five_seconds_finds_a_gap_where_samples_w
                 items += [item async for item in tokens]
         stats = mic.stats()
     assert stats.overruns >= 1 and stats.gaps == len(heard.gaps)
-    assert 3 * RATE < stats.lost < 5 * RATE and sum(gap.samples for gap in heard.gaps) == stats.lost
+    assert stats.lost > 3 * RATE and sum(gap.samples for gap in heard.gaps) == stats.lost
     assert all("overrun" in gap.reason for gap in heard.gaps)
     assert heard.misplaced(HEARD) == 0  # to the sample: what is missing is known
     assert [item for item in items if isinstance(item, Gap)] == heard.gaps
@@ -207,7 +210,7 @@ async def test_a_reader_that_stalls_for_five_seconds_finds_a_gap_where_samples_w
 @pytest.mark.asyncio
 async def test_a_device_that_holds_its_breath_loses_nothing() -> None:
     with fifo() as device:
-        async with microphone() as mic:
+        async with microphone(buffer=PLENTY) as mic:
             heard = Heard(mic, 2)
             async with tokenize(heard, CODEC) as tokens:
                 await anext(tokens)

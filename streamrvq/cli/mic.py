@@ -177,7 +177,7 @@ class _Seen:
     def document(self) -> dict[str, Any]:
         """For programs."""
         budget = self.budget
-        sums = {"declared_p50": budget.declared_p50, "declared_p99": budget.declared_p99}
+        sums = {"sum_p50": budget.sum_p50, "sum_p99": budget.sum_p99}
         return {
             "seconds": self.seconds, "rtf": self.tokens.rtf, "microphone": dataclasses.asdict(self.mic),
             "tokens": dataclasses.asdict(self.tokens), "latency": dataclasses.asdict(budget) | sums,

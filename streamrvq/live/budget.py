@@ -1,9 +1,10 @@
 """Where the time goes between a sound and its token: what each part declares, beside what was measured.
 
-    capture of a hop's last sample → device → resampler → lookahead → compute → its frame on the queue
+    capture of a hop's last sample → device → handover → resampler → lookahead → compute → its frame on the queue
 
-Each part is its own word for the worst case, known before running, but for computing, which is measured. A frame's
-first sample is a hop older than its last.
+Device, resampler and lookahead are declared: each part's own word for its worst case, known before running. Handover
+and compute depend on the machine and are measured by themselves, so that the sum can be held against what was measured
+from end to end. A frame's first sample is a hop older than its last.
 
 Knows: seconds. Does not know: who spends them.
 """
@@ -26,6 +27,8 @@ class LatencyBudget:
 
     hop: float  #: from a frame's first sample to its last
     device: float  #: from the air to our hands, a block of the device's included: PortAudio's word
+    handover_p50: float | None  #: from the device's thread into hand: the event loop, and the step before
+    handover_p99: float | None
     resampler: float  #: held back at most between the device's rate and the codec's
     lookahead: float  #: a frame waits for so many later hops
     compute_p50: float | None  #: from a block in hand to its frame on the queue: thread, computing, room on the queue
@@ -34,23 +37,26 @@ class LatencyBudget:
     measured_p99: float | None
 
     @property
-    def declared_p50(self) -> float | None:
-        """device + resampler + lookahead + compute."""
-        return self._sum(self.compute_p50)
+    def sum_p50(self) -> float | None:
+        """device + handover + resampler + lookahead + compute."""
+        return self._sum(self.handover_p50, self.compute_p50)
 
     @property
-    def declared_p99(self) -> float | None:
-        return self._sum(self.compute_p99)
+    def sum_p99(self) -> float | None:
+        return self._sum(self.handover_p99, self.compute_p99)
 
-    def _sum(self, compute: float | None) -> float | None:
-        return None if compute is None else self.device + self.resampler + self.lookahead + compute
+    def _sum(self, handover: float | None, compute: float | None) -> float | None:
+        if handover is None or compute is None:
+            return None
+        return self.device + handover + self.resampler + self.lookahead + compute
 
 
 def latency_budget(codec: Codec, source_rate: int, mic: MicrophoneStats, tokens: TokenStats) -> LatencyBudget:
     """The budget of a microphone at ``source_rate`` in front of a codec, from the figures of a run."""
     hop = codec.hop_length / codec.sample_rate
     return LatencyBudget(
-        hop=hop, device=mic.device_latency, resampler=held_back(source_rate, codec.sample_rate),
+        hop=hop, device=mic.device_latency, handover_p50=mic.handover_p50, handover_p99=mic.handover_p99,
+        resampler=held_back(source_rate, codec.sample_rate),
         lookahead=codec.delay_frames * hop, compute_p50=tokens.latency_p50, compute_p99=tokens.latency_p99,
         measured_p50=tokens.capture_latency_p50, measured_p99=tokens.capture_latency_p99,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -26,8 +27,9 @@ from ..errors import DeviceError, InputError, StreamClosedError
 from . import portaudio
 from .clock import CaptureClock
 from .items import Gap
+from .link import Link
 from .ring import Ring
-from .stats import MicrophoneStats
+from .stats import WINDOW, MicrophoneStats, percentiles
 
 # The watchdog looks so often, and gives up after so many looks at nothing new. Looks, not seconds: when the whole
 # process was asleep, the device's thread gets a chance to run before it is judged.
@@ -94,13 +96,14 @@ class Microphone:
         self._state = "new"  # → open → capturing → ended; or closed from any
         self._stopping = self._vanished = False
         self._closing = asyncio.Lock()
+        self._handover: deque[float] = deque(maxlen=WINDOW)
         self._held: list[Pcm | tuple[int, str]] = []  # blocks under suspicion, and gaps among them
         self._position = self._lost = self._gaps = self._overflows = self._blocks = self._longest = 0
 
     async def __aenter__(self) -> Microphone:
         if self._state != "new":
             raise StreamClosedError("this microphone was entered before; make another one")
-        self._woken, self._link = asyncio.Event(), _Link(self._pick())
+        self._woken, self._link = asyncio.Event(), Link(self._pick())
         self._stream, self.sample_rate = await portaudio.open_input(
             self.device, self.sample_rate, self._channels, self.block or 0, self._link.heard, self._link.ended
         )
@@ -169,10 +172,11 @@ class Microphone:
             StreamClosedError: before it was entered.
         """
         self._check_entered()
+        p50, p99 = percentiles(self._handover)
         return MicrophoneStats(
             samples=self._position - self._lost, lost=self._lost, gaps=self._gaps, overruns=self._ring.overruns,
             overflows=self._overflows, waiting=self._ring.held, blocks=self._blocks, device_latency=self._latency,
-            drift_ppm=self._clock.drift_ppm(),
+            handover_p50=p50, handover_p99=p99, drift_ppm=self._clock.drift_ppm(),
         )  # fmt: skip
 
     async def __aiter__(self) -> AsyncGenerator[Pcm | Gap, None]:
@@ -227,6 +231,7 @@ class Microphone:
         ready: list[Pcm | tuple[int, str]] = []
         while (block := self._ring.read()) is not None:
             self._blocks += 1
+            self._handover.append(time.monotonic() - block.time)
             self._overflows += block.flagged
             self._longest = max(self._longest, len(block.pcm))
             if block.lost:
@@ -266,33 +271,3 @@ class Microphone:
             f"{self._position} ({self._position / self._clock.rate:.2f} s); plug it in or restart the sound server, "
             "then open it again"
         )
-
-
-class _Link:
-    """What PortAudio's thread holds of all this: a forgotten Microphone is not kept alive by its device."""
-
-    def __init__(self, pick: Callable[[Any], Any]) -> None:
-        self._pick, self.over = pick, False
-        self._to: tuple[Ring, asyncio.AbstractEventLoop, asyncio.Event] | None = None
-
-    def join(self, ring: Ring, loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
-        """Where to write and whom to wake; before the stream is started."""
-        self._to = ring, loop, woken
-
-    def heard(self, block: Any, count: int, times: Any, flags: Any) -> None:
-        """PortAudio's callback: copy and leave."""
-        now = time.monotonic()
-        assert self._to is not None
-        ring, loop, woken = self._to
-        if count and ring.write(self._pick(block), now, bool(flags.input_overflow)):
-            try:
-                loop.call_soon_threadsafe(woken.set)
-            except RuntimeError:  # the loop was closed over our head: nobody will ever listen
-                raise portaudio.end_of_stream() from None
-
-    def ended(self) -> None:
-        """PortAudio's other callback."""
-        self.over = True
-        if self._to is not None:
-            with contextlib.suppress(RuntimeError):
-                self._to[1].call_soon_threadsafe(self._to[2].set)

@@ -17,13 +17,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import ctypes
-import dataclasses
 import functools
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import DeviceError
+from .inputs import InputDevice, find
 from .worker import outlast
 
 T = TypeVar("T")
@@ -35,20 +35,6 @@ _INSTALL = "install it: apt-get install libportaudio2 (Debian, Ubuntu), dnf inst
 _turn = threading.Lock()  # whose turn it is in PortAudio
 _streams: set[Any] = set()  # open ones of this module
 _stale = threading.Event()  # a device was lost
-
-
-@dataclasses.dataclass(frozen=True)
-class InputDevice:
-    """A device that can be listened to, as PortAudio lists it. Latencies are in seconds, its proposals."""
-
-    index: int
-    name: str
-    host: str  #: ALSA, JACK Audio Connection Kit, Core Audio …
-    channels: int
-    default_rate: int
-    latency_low: float
-    latency_high: float
-    default: bool
 
 
 def _load() -> Any:
@@ -190,34 +176,11 @@ def _list_devices() -> list[InputDevice]:
         for info in sound.query_devices() if info["max_input_channels"] > 0
     ]  # fmt: skip
     if not devices:
-        _stale.set()  # look anew the next time
+        _stale.set()
         raise DeviceError(
             "there is no sound device to listen to; plug one in, or start the sound server, and try again"
         )
     return devices
-
-
-def find(devices: list[InputDevice], wanted: int | str | None) -> InputDevice:
-    """The device of an index, or whose name (or ``name, host``) contains a text, in any case; None: the default.
-
-    Raises:
-        DeviceError: none, or several of which none has exactly this name.
-    """
-    listed = "; ".join(f"{device.index} {device.name}, {device.host}" for device in devices)
-    if wanted is None:
-        return next((device for device in devices if device.default), devices[0])
-    if isinstance(wanted, int):
-        found = [device for device in devices if device.index == wanted]
-    else:
-        text = wanted.lower()
-        names = [(device, device.name.lower(), f"{device.name}, {device.host}".lower()) for device in devices]
-        found = [device for device, name, full in names if text in (name, full)]
-        found = found or [device for device, _, full in names if text in full]
-    if len(found) != 1:
-        _stale.set()
-        many = f"{len(found)} devices match" if found else "there is no"
-        raise DeviceError(f"{many} input device {wanted!r}; there are: {listed}: give an index or a whole name")
-    return found[0]
 
 
 class Stream:
@@ -274,7 +237,11 @@ async def open_input(
     """
 
     def work() -> tuple[Stream, int]:
-        device = find(_list_devices(), wanted)
+        try:
+            device = find(_list_devices(), wanted)
+        except DeviceError:
+            _stale.set()
+            raise
         sound, asked = _load(), rate or device.default_rate
         try:
             stream = sound.InputStream(

@@ -57,6 +57,10 @@ class MicrophoneStats:
     waiting: int  #: samples captured and not yet taken
     blocks: int  #: from the device
     device_latency: float  #: seconds from the air to us, a block's own length included; PortAudio's word for it
+    #: From a block's coming out of the device to its being taken: the event loop, and whoever was busy with the one
+    #: before. None before the first block.
+    handover_p50: float | None
+    handover_p99: float | None
     drift_ppm: float | None  #: by how much the device's clock is faster than ours; None before 10 s without a gap
 
 
@@ -79,7 +83,7 @@ class Meter:
 
     def stats(self) -> TokenStats:
         """The figures now."""
-        (p50, p99), (c50, c99) = _percentiles(self._latency), _percentiles(self._capture)
+        (p50, p99), (c50, c99) = percentiles(self._latency), percentiles(self._capture)
         return TokenStats(
             samples=self.samples, lost=self.lost, gaps=self.gaps, frames=self.frames, audio_seconds=self.audio_seconds,
             pushes=self.pushes, busy_seconds=self.busy_seconds, waiting_seconds=self.waiting_seconds, latency_p50=p50,
@@ -87,7 +91,8 @@ class Meter:
         )  # fmt: skip
 
 
-def _percentiles(values: deque[float]) -> tuple[float, float] | tuple[None, None]:
+def percentiles(values: deque[float]) -> tuple[float, float] | tuple[None, None]:
+    """The 50th and the 99th, None of nothing."""
     if not values:
         return None, None
     p50, p99 = np.percentile(np.fromiter(values, np.float64, len(values)), (50, 99))
