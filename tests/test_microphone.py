@@ -154,7 +154,8 @@ async def test_a_device_that_loses_samples_and_says_nothing(lost: float) -> None
     assert np.array_equal(codes_of(items), whole)
     last = [item for item in items if isinstance(item, Frames)][-1]  # the clock stayed true
     end = last.time + last.codes.shape[1] * CODEC.hop_length / RATE
-    assert end == pytest.approx((mic.stats().samples + mic.stats().lost) / RATE, abs=0.001)
+    behind = end - (mic.stats().samples + mic.stats().lost) / RATE  # the last hop is filled up
+    assert -1e-9 < behind < CODEC.hop_length / RATE
 
 
 def runs(items: list[Any]) -> list[list[np.ndarray]]:
