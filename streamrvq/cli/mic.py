@@ -56,7 +56,7 @@ def mic(
         bool, typer.Option("--json", help="JSON lines on stdout: frames, gaps, at last a summary.")
     ] = False,
     recovered: Annotated[
-        Path | None, typer.Option("--recover", help="Make the token file of a recording that was cut off; listen not.")
+        Path | None, typer.Option("--recover", help="Make the token file of a recording that was cut off.")
     ] = None,
 ) -> None:
     """Tokens from a microphone as you speak. Ctrl-C ends it, with nothing lost."""
