@@ -27,7 +27,7 @@ from ..errors import DeviceError, InputError, StreamClosedError
 from . import portaudio
 from .clock import CaptureClock
 from .items import Gap
-from .link import Link
+from .capture import Link
 from .ring import Ring
 from .stats import WINDOW, MicrophoneStats, percentiles
 
