@@ -6,6 +6,7 @@ from .config import DEFAULT_CODEC, PRESETS, CodecConfig
 from .errors import (
     AudioFileError,
     ConfigError,
+    DeviceError,
     EngineError,
     InputError,
     PoolError,
@@ -22,7 +23,8 @@ from .errors import (
 from .live.client import RemoteStream, connect
 from .live.file import File
 from .live.items import END, Frames, Gap
-from .live.stats import TokenStats
+from .live.microphone import Microphone
+from .live.stats import MicrophoneStats, TokenStats
 from .live.tokens import Tokens, tokenize
 from .pool import StreamPool
 from .snapshot import Snapshot
@@ -39,12 +41,15 @@ __all__ = [
     "CodecConfig",
     "ConfigError",
     "DecoderStream",
+    "DeviceError",
     "EncoderStream",
     "EngineError",
     "File",
     "Frames",
     "Gap",
     "InputError",
+    "Microphone",
+    "MicrophoneStats",
     "PoolError",
     "ProtocolError",
     "RemoteStream",

@@ -53,6 +53,10 @@ class SourceError(StreamRVQError, RuntimeError):
     """An audio source that yielded something that is not a block of samples."""
 
 
+class DeviceError(SourceError):
+    """A sound device that is not there, refuses what was asked, froze or vanished; or PortAudio itself is missing."""
+
+
 class ProtocolError(StreamRVQError, ValueError):
     """A message that breaks the websocket protocol (PROTOCOL.md). ``code`` is the close code that answers it."""
 

@@ -7,6 +7,7 @@ where codes come from, or whether a codec at hand is the one that made them (the
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -36,6 +37,9 @@ class TokenFile:
         source_rate: of the signal as it came, Hz.
         num_samples: of the signal as it came, at ``source_rate``.
         tail: ``"pad"`` or ``"valid"``, as encoded.
+        start: where the signal began in a longer recording, samples at ``source_rate``.
+        gaps: ``(position, samples)`` of what was lost before it could be encoded, at ``source_rate``, from the signal's
+            start; zeros were encoded in its place.
         version: of the layout.
 
     Raises:
@@ -51,6 +55,8 @@ class TokenFile:
     source_rate: int
     num_samples: int
     tail: str = "pad"
+    start: int = 0
+    gaps: tuple[tuple[int, int], ...] = ()
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -64,8 +70,11 @@ class TokenFile:
         for name in ("sample_rate", "hop_length", "source_rate"):
             if getattr(self, name) < 1:
                 raise TokensError(f"{name} is {getattr(self, name)}; wanted a whole number of at least 1")
-        if self.num_samples < 0:
-            raise TokensError(f"num_samples is {self.num_samples}; wanted at least 0")
+        for name in ("num_samples", "start"):
+            if getattr(self, name) < 0:
+                raise TokensError(f"{name} is {getattr(self, name)}; wanted at least 0")
+        if any(len(gap) != 2 or gap[0] < 0 or gap[1] < 1 for gap in self.gaps):
+            raise TokensError(f"gaps are {self.gaps}; wanted pairs of a position and at least 1 sample")
         if self.tail not in ("pad", "valid"):
             raise TokensError(f"tail is {self.tail!r}; wanted 'pad' or 'valid'")
         # int64 whatever it came as, as in the rest of the package
@@ -92,8 +101,9 @@ def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
     metadata = {"format": FORMAT}
     for field in dataclasses.fields(tokens):
         value = getattr(tokens, field.name)
-        if field.name != "codes":
-            metadata[field.name] = str(value).lower() if isinstance(value, bool) else str(value)
+        if field.name == "codes" or (field.name in ("start", "gaps") and not value):
+            continue
+        metadata[field.name] = str(value) if isinstance(value, str) else json.dumps(value)
     data = safetensors.numpy.save({"codes": tokens.codes.astype("<u2")}, metadata)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -142,9 +152,11 @@ def read_tokens(path: str | os.PathLike[str]) -> TokenFile:
         numbers = {name: int(metadata[name]) for name in ("sample_rate", "hop_length", "source_rate", "num_samples")}
         text = {name: metadata[name] for name in ("codec", "codec_hash", "tail")}
         trained = {"true": True, "false": False}[metadata["trained"]]
-    except (KeyError, ValueError) as error:
+        numbers["start"] = int(metadata.get("start", 0))
+        gaps = tuple((int(position), int(samples)) for position, samples in json.loads(metadata.get("gaps", "[]")))
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise TokensError(f"{path} has a missing or damaged entry ({error}); encode the audio again") from None
     try:
-        return TokenFile(codes=codes, trained=trained, **numbers, **text)  # type: ignore[arg-type]
+        return TokenFile(codes=codes, trained=trained, gaps=gaps, **numbers, **text)  # type: ignore[arg-type]
     except TokensError as error:
         raise TokensError(f"{path}: {error}") from None

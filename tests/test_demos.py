@@ -1,5 +1,6 @@
 """Every demo runs, as a user runs it, and says what it is there to say. What they compute is tested elsewhere."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from tests.command import process
+from tests.virtual_sound import Fifo, Voice
 
 DEMOS = Path(__file__).parent.parent / "demos"
 
@@ -22,6 +25,12 @@ RUNS = {
     ),
     "file_to_tokens": (["{audio}", "{tmp}"], r"6\.34 s → 547 frames × 9 codes[\s\S]*decoded"),
     "chunked_vs_offline": (["causal-44khz", "0.5"], r"float64[\s\S]*random"),
+    "live_microphone": (
+        ["2.5", "--rate", "44100", "--block", "441"],
+        r"default, 44100 Hz[\s\S]*\d+ frames; \d+ samples lost in \d+ gaps"
+        r"[\s\S]*p50: device [\d.]+ \+ handover [\d.]+ \+ resampler 0\.0[\s\S]*p99: [^\n]*measured [\d.]+"
+        r"[\s\S]*live against offline: \d+ of",
+    ),
     "live_file": (["{audio}"], r"RTF [\d.]+[\s\S]*live against offline[\s\S]*chunk"),
     "websocket_client": (
         ["{url}"],
@@ -50,7 +59,15 @@ def test_demo(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None
     arguments, expected = RUNS[name]
     url = request.getfixturevalue("url") if "{url}" in arguments else ""
     audio = DEMOS / "audio" / "speech_hu.flac"
-    filled = [argument.format(audio=audio, tmp=tmp_path, url=url) for argument in arguments]
+    with contextlib.ExitStack() as exits:
+        if name == "live_microphone":  # what it hears is a virtual device's
+            pcm, rate = soundfile.read(audio, dtype="float32")
+            assert rate == 44100
+            exits.enter_context(Fifo(Voice(pcm, rate, 441)))
+        check(name, [argument.format(audio=audio, tmp=tmp_path, url=url) for argument in arguments], expected, tmp_path)
+
+
+def check(name: str, filled: list[str], expected: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(DEMOS / f"{name}.py"), *filled],
         capture_output=True,

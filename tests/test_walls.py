@@ -26,7 +26,7 @@ FLOORS = [
     {"engine", "nn"},
     {"lockstep", "snapshot", "compare"},
     {"stream", "tokens"},
-    {"codec"},
+    {"codec", "journal"},
     {"pool", "checking", "bench", "live", "train"},
     {"__init__"},
     {"cli"},
@@ -42,11 +42,11 @@ SANS_IO = {"access", "items", "messages", "protocol", "reckoning", "segments", "
 KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/link.py"}
 
 PUBLIC = {
-    "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "END",
-    "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "PRESETS", "PoolError", "ProtocolError",
-    "RemoteStream", "ServiceError", "Snapshot", "SnapshotError", "SourceError", "StreamBusyError",
-    "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens", "TokensError", "WeightsError",
-    "__version__", "connect", "load", "tokenize",
+    "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "DeviceError", "END",
+    "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "Microphone", "MicrophoneStats",
+    "PRESETS", "PoolError", "ProtocolError", "RemoteStream", "ServiceError", "Snapshot", "SnapshotError",
+    "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
+    "TokensError", "WeightsError", "__version__", "connect", "load", "tokenize",
 }  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def test_imports_point_one_way() -> None:
         (("torch", "torchaudio", "transformers"), KNOWS_TORCH),
         (("asyncio",), KNOWS_ASYNCIO),
         (("websockets",), KNOWS_WEBSOCKETS),
+        (("sounddevice",), {"live/portaudio.py"}),
         (("pickle",), {"weights/descript.py", "train/checkpoint.py"}),
     ],
 )
@@ -126,8 +127,8 @@ def test_nobody_imports_train() -> None:
             assert not [name for name, _ in imports(path) if name.startswith("streamrvq.train")], path
 
 
-def test_importing_the_package_loads_no_torch() -> None:
-    code = "import sys, streamrvq, streamrvq.cli; assert 'torch' not in sys.modules, 'torch was loaded'"
+def test_importing_the_package_loads_no_torch_and_asks_no_sound_device() -> None:
+    code = "import sys, streamrvq, streamrvq.cli.app as a; assert not {'torch', 'sounddevice'} & set(sys.modules)"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
 
 

@@ -2,7 +2,8 @@
 #
 # Makes and keeps up to date the virtual environment .venv at the repository's root:
 #   ensure_env demo   the package and what it needs to run
-#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs
+#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs (as root also the Debian
+#                     packages of the tests' sound devices; otherwise it says which are missing)
 #   ensure_quality    one of the two, and what tools/quality measures with (quality.txt); with "pesq" that too
 # Each level leaves a stamp in .venv with a hash of everything that decides what is installed, so a second call costs
 # nothing until one of those files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
@@ -16,6 +17,16 @@ say() { printf '== %s\n' "$*"; }
 die() {
     printf '!! %s\n' "$*" >&2
     exit 1
+}
+
+# True where apt-get can be used.
+may_install() { command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; }
+
+install_debian() {
+    say "installing Debian packages: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || die "apt-get update failed: install $* by hand"
+    apt-get install -y -qq --no-install-recommends "$@" >/dev/null || die "installing $* failed: install them by hand"
 }
 
 # True if $1 is a Python that this package runs on and that can make a virtual environment with pip in it.
@@ -46,13 +57,25 @@ install_python() {
     elif [ "$(id -u)" -ne 0 ]; then
         die "$need is missing: run 'sudo apt-get install python3 python3-venv' (python3.11 python3.11-venv where python3 is older), then this command again"
     fi
-    say "installing Debian packages: python3 python3-venv"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq || die "apt-get update failed: install $need by hand"
-    apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null || die "installing python3-venv failed"
+    install_debian python3 python3-venv
     if ! find_python >/dev/null; then
         say "python3 is older than 3.11: installing python3.11 python3.11-venv"
-        apt-get install -y -qq --no-install-recommends python3.11 python3.11-venv >/dev/null || die "$need is not in this system's packages: install it by hand"
+        install_debian python3.11 python3.11-venv
+    fi
+}
+
+# What the tests' virtual sound devices are made of. As root on Debian and Ubuntu it is installed; elsewhere what is
+# missing is named, and the tests that need it fail.
+install_sound() {
+    local missing=()
+    PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libportaudio\.so\.2' >/dev/null || missing+=(libportaudio2)
+    compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || missing+=(libasound2-plugins)
+    command -v pulseaudio >/dev/null 2>&1 || missing+=(pulseaudio)
+    if [ ${#missing[@]} -eq 0 ]; then return 0; fi
+    if may_install; then
+        install_debian "${missing[@]}"
+    else
+        say "missing for the tests of the microphone: run 'sudo apt-get install ${missing[*]}' (Debian and Ubuntu)"
     fi
 }
 
@@ -85,6 +108,7 @@ install_into_env() {
 
 ensure_env() {
     local level="$1" python hash
+    if [ "$level" = test ]; then install_sound; fi
     exec 9>"$ROOT/.venv.lock"
     flock 9 # two tools started at once take turns
     if [ ! -x "$PY" ] || ! "$PY" -m pip --version >/dev/null 2>&1; then
@@ -111,13 +135,8 @@ need_programs() {
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=(${pair#*:})
     done
     if [ ${#missing[@]} -eq 0 ]; then return 0; fi
-    if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
-        die "programs are missing: install the Debian packages ${missing[*]} (sudo apt-get install ${missing[*]}), then run this command again"
-    fi
-    say "installing Debian packages: ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq || die "apt-get update failed: install ${missing[*]} by hand"
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || die "installing ${missing[*]} failed"
+    may_install || die "programs are missing: install the Debian packages ${missing[*]} (sudo apt-get install ${missing[*]}), then run this command again"
+    install_debian "${missing[@]}"
 }
 
 ensure_quality() {

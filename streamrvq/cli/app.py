@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import bench, check, convert, decode, encode, info, send, serve, train
+from . import bench, check, convert, decode, devices, encode, info, mic, send, serve, train
 from .common import print_version
 
 app = typer.Typer(
@@ -44,6 +44,6 @@ def _quiet(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _command in (encode.encode, decode.decode, serve.serve, send.send, info.info, check.check, convert.convert,
-                 bench.bench, train.train):  # fmt: skip
+for _command in (encode.encode, decode.decode, mic.mic, devices.devices, serve.serve, send.send, info.info,
+                 check.check, convert.convert, bench.bench, train.train):  # fmt: skip
     app.command(_command.__name__)(_quiet(_command))

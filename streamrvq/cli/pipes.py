@@ -34,6 +34,32 @@ def sample_format(name: str) -> np.dtype[Any]:
     return FORMATS[name]
 
 
+class LineWriter:
+    """Frames as JSON lines on stdout, each at once, for the reader is live too; the first line names the codec."""
+
+    def __init__(self, codec: Codec, source_rate: int) -> None:
+        self._untrained = not codec.trained
+        self._about: dict[str, Any] = {
+            "codec": codec.name, "codec_hash": codec.codec_hash, "sample_rate": codec.sample_rate,
+            "hop_length": codec.hop_length, "source_rate": source_rate,
+        }  # fmt: skip
+
+    def frames(self, index: int, time: float, codes: Codes) -> None:
+        """The line of frames ``[K, n]``; none for n = 0."""
+        if not codes.shape[1]:
+            return
+        line = {"index": index, "time": time, "codes": codes.tolist(), **self._about}
+        if self._untrained:
+            line["status"] = "untrained"
+        self._about = {}
+        self.other(line)
+
+    def other(self, line: dict[str, Any]) -> None:
+        """A line of another kind: ``{"gap": …}`` or ``{"summary": …}``."""
+        sys.stdout.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+
 def encode_stdin(codec: Codec, rate: int | None, format: str, n_quantizers: int | None, tail: str) -> None:
     """Encode stdin to its end; each line goes out as soon as its frames are there.
 
@@ -43,23 +69,12 @@ def encode_stdin(codec: Codec, rate: int | None, format: str, n_quantizers: int 
     dtype = sample_format(format)
     stream = codec.stream(sample_rate=rate, n_quantizers=n_quantizers, tail=tail)
     note_untrained(codec)
-    stdin, rest, index = cast(BufferedReader, sys.stdin.buffer), b"", 0
-    about: dict[str, Any] = {
-        "codec": codec.name, "codec_hash": codec.codec_hash, "sample_rate": codec.sample_rate,
-        "hop_length": codec.hop_length, "source_rate": stream.sample_rate,
-    }  # fmt: skip
+    stdin, rest = cast(BufferedReader, sys.stdin.buffer), b""
+    lines = LineWriter(codec, stream.sample_rate)
 
     def write(codes: Codes) -> None:
-        nonlocal index, about
-        if not codes.shape[1]:
-            return
-        line = {"index": index, "time": index * codec.hop_length / codec.sample_rate, "codes": codes.tolist(), **about}
-        if not codec.trained:
-            line["status"] = "untrained"
-        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
-        sys.stdout.flush()  # the reader is live too
-        index += codes.shape[1]
-        about = {}
+        index = stream.frames_given - codes.shape[1]
+        lines.frames(index, index * codec.hop_length / codec.sample_rate, codes)
 
     while data := stdin.read1(READ):
         data = rest + data
@@ -87,6 +102,8 @@ def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:
             continue
         try:
             item = json.loads(line)
+            if "codes" not in item and ("gap" in item or "summary" in item):  # of `streamrvq mic --json`
+                continue
             index, listed = item["index"], item["codes"]
             codes = np.array(listed)
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:

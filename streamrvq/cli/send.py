@@ -91,9 +91,9 @@ async def _send_file(
 async def _send_microphone(
     url: str, rate: int | None, n_quantizers: int | None, output: str | None, json: bool, common: dict[str, Any]
 ) -> None:
-    from .. import Microphone  # type: ignore[attr-defined,unused-ignore]  # here, for it needs PortAudio
+    from .. import Microphone  # here, so that a test may put another in its place
 
-    async with Microphone(**({} if rate is None else {"rate": rate})) as microphone:
+    async with Microphone(rate=rate) as microphone:
         rate = microphone.sample_rate
         async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
             interrupted = asyncio.Event()

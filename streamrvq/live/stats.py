@@ -45,6 +45,25 @@ class TokenStats:
         return self.busy_seconds / self.audio_seconds if self.audio_seconds else 0.0
 
 
+@dataclasses.dataclass(frozen=True)
+class MicrophoneStats:
+    """A moment's figures of a `Microphone`."""
+
+    samples: int  #: handed out
+    lost: int  #: samples in gaps handed out
+    gaps: int
+    overruns: int  #: times that the blocks were not taken in time and no room was left
+    overflows: int  #: times that the device said it lost samples
+    waiting: int  #: samples captured and not yet taken
+    blocks: int  #: from the device
+    device_latency: float  #: seconds from the air to us, a block's own length included; PortAudio's word for it
+    #: From a block's coming out of the device to its being taken: the event loop, and whoever was busy with the one
+    #: before. None before the first block.
+    handover_p50: float | None
+    handover_p99: float | None
+    drift_ppm: float | None  #: by how much the device's clock is faster than ours; None before 10 s without a gap
+
+
 class Meter:
     """The counters behind `TokenStats`. For one thread (the event loop's)."""
 

@@ -1,0 +1,105 @@
+"""The main job on live input: codes as you speak, where the time goes, and the check against offline.
+
+    python demos/live_microphone.py [SECONDS] [--codec NAME] [--device NAME] [--rate HZ]
+
+A line is a third of a second: its level, the first codebook's codes as colours, all codes of its newest frame.
+"""
+
+import argparse
+import asyncio
+
+import numpy as np
+from live_file import LINE, colour, same
+from rich.console import Console
+from rich.text import Text
+
+import streamrvq
+from streamrvq.live.budget import latency_budget
+
+
+class Kept:
+    """The microphone, and all that it gave."""
+
+    def __init__(self, mic: streamrvq.Microphone, seconds: float) -> None:
+        self.mic, self.sample_rate, self.wanted, self.items = mic, mic.sample_rate, seconds * mic.sample_rate, []
+
+    start_time = property(lambda self: self.mic.start_time)  # from it tokenize tells the latency from capture
+
+    async def __aiter__(self):
+        async for item in self.mic:
+            self.items.append(item)
+            yield item
+            if self.mic.stats().samples >= self.wanted:
+                self.mic.stop()
+
+    def pcm(self) -> np.ndarray:
+        """What was encoded: a gap of up to a second is filled with zeros."""
+        gap = streamrvq.Gap
+        return np.concatenate([np.zeros(i.samples, np.float32) if isinstance(i, gap) else i for i in self.items])
+
+    def level(self) -> float:
+        """Of the latest block, dB of full scale."""
+        blocks = [item for item in self.items[-3:] if not isinstance(item, streamrvq.Gap)]
+        return 20 * np.log10(max(1e-6, np.abs(blocks[-1]).max())) if blocks else -120.0
+
+
+async def listen(source: Kept, codec: streamrvq.Codec, console: Console) -> tuple[np.ndarray, streamrvq.TokenStats]:
+    """Codes [K, T] as they come, and the figures of the run."""
+    parts: list[np.ndarray] = []
+    strip = Text()
+    async with streamrvq.tokenize(source, codec, queue_size=64) as tokens:
+        async for item in tokens:
+            if isinstance(item, streamrvq.Gap):
+                console.print(f"[yellow]{item}[/]")
+                continue
+            parts.append(item.codes)
+            for offset, frame in enumerate(item.codes.T):
+                strip.append("█", style=colour(int(frame[0]), codec.config.codebook_size))
+                if len(strip) == LINE:
+                    seconds = item.time + offset / codec.frame_rate
+                    newest = " ".join(f"{code:4d}" for code in frame)
+                    console.print(Text.assemble(f"{seconds:6.2f} s {source.level():6.1f} dB  ", strip, f"  {newest}"))
+                    strip = Text()
+    return np.concatenate(parts, axis=1), tokens.stats()
+
+
+async def run() -> int:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("seconds", nargs="?", type=float, default=10.0)
+    options.add_argument("--codec", default=streamrvq.DEFAULT_CODEC)
+    options.add_argument("--device")
+    options.add_argument("--rate", type=int)
+    options.add_argument("--block", type=int)
+    arguments = options.parse_args()
+    console = Console(width=120, soft_wrap=True)
+
+    codec = streamrvq.load(arguments.codec, threads=1)
+    async with streamrvq.Microphone(arguments.rate, arguments.device, block=arguments.block) as mic:
+        trained = "" if codec.trained else " – untrained: seeded weights, whose codes are exact but mean nothing"
+        console.print(f"[bold]{mic.name}[/], {mic.sample_rate} Hz → [bold]{codec.name}[/]{trained}")
+        source = Kept(mic, arguments.seconds)
+        live, figures = await listen(source, codec, console)
+
+    heard = mic.stats()
+    console.print(f"\n{figures.frames} frames; {heard.lost} samples lost in {heard.gaps} gaps; RTF {figures.rtf:.2f}")
+    budget = latency_budget(codec, mic.sample_rate, heard, figures)
+    console.print("from the capture of a hop's last sample to its frame on the queue, ms:")
+    for name in ("p50", "p99"):
+        handover, compute, total, measured = (
+            getattr(budget, f"{part}_{name}") for part in ("handover", "compute", "sum", "measured")
+        )
+        values = (budget.device, handover, budget.resampler, budget.lookahead, compute, total, measured)
+        words = "device {:.1f} + handover {:.1f} + resampler {:.1f} + lookahead {:.1f} + compute {:.1f} = {:.1f}"
+        console.print(f"  {name}: " + (words + "; measured {:.1f}").format(*(1e3 * value for value in values)))
+
+    if any(isinstance(item, streamrvq.Gap) and item.samples > mic.sample_rate for item in source.items):
+        console.print("a gap of more than a second began a new stream: there is no one signal to compare with")
+        return 1
+    return 0 if same(codec, live, source.pcm(), mic.sample_rate, console) else 1
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(asyncio.run(run()))
+    except streamrvq.DeviceError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,231 @@
+"""``streamrvq mic``: tokens as one speaks. To a person a picture that moves, to a program JSON lines, to a file tokens.
+
+Knows: what to do with each item, and how it ends: at --seconds, at Ctrl-C, with the device. Does not know: devices,
+gaps, threads of PortAudio (live/), files (recording.py), pictures (mic_view.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..audio.pcm import Pcm
+from ..codec import Codec, load
+from ..config import DEFAULT_CODEC
+from ..errors import InputError, SourceError
+from ..journal import recover
+from ..live.budget import latency_budget
+from ..live.items import Frames, Gap
+from ..live.microphone import Microphone
+from ..live.tokens import Tokens, tokenize
+from ..live.worker import Worker
+from ..tokens import TokenFile
+from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
+from .mic_view import MicView, latency_table
+from .pipes import LineWriter
+from .recording import Recording
+
+
+def mic(
+    codec: CodecOption = DEFAULT_CODEC,
+    device: Annotated[
+        str | None, typer.Option("--device", help="An index, or a name or part of one (`streamrvq devices`).")
+    ] = None,
+    rate: Annotated[int | None, typer.Option("--rate", help="Samples a second. Default: the device's.")] = None,
+    block: Annotated[
+        int | None, typer.Option("--block", help="Samples a block from the device. Default: what suits it.")
+    ] = None,
+    channel: Annotated[int | None, typer.Option("--channel", help="Of several, from 0.")] = None,
+    downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of the first two channels.")] = False,
+    seconds: Annotated[float | None, typer.Option("--seconds", help="Stop after so long. Default: at Ctrl-C.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Record to a .safetensors file, crash-safe (see --recover).")
+    ] = None,
+    n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON lines on stdout: frames, gaps, at last a summary.")
+    ] = False,
+    recovered: Annotated[
+        Path | None, typer.Option("--recover", help="Make the token file of a recording that was cut off.")
+    ] = None,
+) -> None:
+    """Tokens from a microphone as you speak. Ctrl-C ends it, with nothing lost."""
+    if recovered is not None:
+        tokens = recover(recovered)
+        frames, path = tokens.codes.shape[1], str(recovered).removesuffix(".journal")
+        out().print(f"{path}: {frames} frames, {tokens.seconds:.2f} s, recovered from {path}.journal")
+        return
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"--seconds is {seconds}; wanted more than 0")
+    named = int(device) if device is not None and device.isdecimal() else device
+    source = Microphone(rate, named, block=block, channel=channel, downmix=downmix)
+    asyncio.run(_listen(_Watched(source, seconds), load(codec, engine, threads), n_quantizers, output, json))
+
+
+class _Watched:
+    """The microphone on its way to the tokens: its level, where it stands, its end after so many seconds."""
+
+    def __init__(self, mic: Microphone, seconds: float | None) -> None:
+        self.mic, self.seconds = mic, seconds
+        self.position = 0
+        self.rms = self.peak = 0.0
+
+    @property
+    def sample_rate(self) -> int | None:
+        return self.mic.sample_rate
+
+    @property
+    def start_time(self) -> float | None:
+        return self.mic.start_time
+
+    async def __aiter__(self) -> AsyncGenerator[Pcm | Gap, None]:
+        assert self.mic.sample_rate is not None
+        left = None if self.seconds is None else round(self.seconds * self.mic.sample_rate)
+        async with contextlib.aclosing(self.mic.__aiter__()) as items:
+            async for item in items:
+                count = item.samples if isinstance(item, Gap) else len(item)
+                if left is not None and count >= left:
+                    count, item = left, self._cut(item, left)
+                if not isinstance(item, Gap) and len(item):
+                    self.rms, self.peak = float(np.sqrt(np.mean(np.square(item)))), float(np.abs(item).max())
+                self.position += count
+                yield item
+                if left is not None and not (left := left - count):
+                    return
+
+    @staticmethod
+    def _cut(item: Pcm | Gap, count: int) -> Pcm | Gap:
+        return dataclasses.replace(item, samples=count) if isinstance(item, Gap) else item[:count]
+
+
+async def _listen(source: _Watched, codec: Codec, levels: int | None, output: Path | None, json: bool) -> None:
+    mic, loop = source.mic, asyncio.get_running_loop()
+    beside = Worker("streamrvq-mic")  # disks and terminals may keep us waiting; the tokens' queue waits meanwhile
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        async with mic, tokenize(source, codec, n_quantizers=levels) as tokens:
+            recording = None if output is None else Recording(output, _empty_file(codec, levels, tokens.sample_rate))
+            sink: _Lines | _Picture = _Lines(codec, tokens.sample_rate) if json else _Picture(codec, mic)
+            for number in numbers:
+                loop.add_signal_handler(number, _stop, loop, mic)
+            whole = False
+            try:
+                async for item in tokens:
+                    seen = _Seen(codec, source, tokens) if sink.due else None
+                    await beside.run(_take, recording, sink, item, seen)
+                whole = True
+            except (SourceError, InputError):  # the device's; what it gave before is encoded to its end
+                whole = True
+                raise
+            finally:
+                if recording is not None:
+                    await beside.run(recording.finish, source.position if whole else None)
+                await beside.run(sink.close, _Seen(codec, source, tokens), recording)
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        await beside.close()
+
+
+def _empty_file(codec: Codec, levels: int | None, rate: int) -> TokenFile:
+    return TokenFile(
+        codes=np.zeros((levels or codec.n_codebooks, 0), np.int64), codec=codec.name, codec_hash=codec.codec_hash,
+        trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=rate,
+        num_samples=0,
+    )  # fmt: skip
+
+
+def _stop(loop: asyncio.AbstractEventLoop, mic: Microphone) -> None:
+    """The first Ctrl-C ends the capture; a second one, the program."""
+    loop.remove_signal_handler(signal.SIGINT)
+    mic.stop()
+
+
+def _take(recording: Recording | None, sink: _Lines | _Picture, item: Frames | Gap, seen: _Seen | None) -> None:
+    if recording is not None:
+        recording.take(item)  # first: what was shown is safe
+    sink.take(item, seen)
+
+
+class _Seen:
+    """The figures of a moment, gathered on the event loop."""
+
+    def __init__(self, codec: Codec, source: _Watched, tokens: Tokens) -> None:
+        self.mic, self.tokens = source.mic.stats(), tokens.stats()
+        self.budget = latency_budget(codec, tokens.sample_rate, self.mic, self.tokens)
+        self.rms, self.peak, self.seconds = source.rms, source.peak, source.position / tokens.sample_rate
+
+    @property
+    def status(self) -> str:
+        """In a line."""
+        mic, tokens = self.mic, self.tokens
+        drift = "" if mic.drift_ppm is None else f", drift {mic.drift_ppm:+.0f} ppm"
+        lost = f"{tokens.lost} samples lost in {tokens.gaps} gaps" if tokens.gaps else "nothing lost"
+        overruns = f", {mic.overruns} overruns" if mic.overruns else ""
+        return f"{self.seconds:6.2f} s, {tokens.frames} frames, RTF {tokens.rtf:.2f}, {lost}{overruns}{drift}"
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        budget = self.budget
+        sums = {"sum_p50": budget.sum_p50, "sum_p99": budget.sum_p99}
+        return {
+            "seconds": self.seconds, "rtf": self.tokens.rtf, "microphone": dataclasses.asdict(self.mic),
+            "tokens": dataclasses.asdict(self.tokens), "latency": dataclasses.asdict(budget) | sums,
+        }  # fmt: skip
+
+
+class _Lines:
+    """To a program."""
+
+    due = False
+
+    def __init__(self, codec: Codec, rate: int) -> None:
+        self._codec, self._lines = codec, LineWriter(codec, rate)
+        note_untrained(codec)
+
+    def take(self, item: Frames | Gap, seen: _Seen | None) -> None:
+        if isinstance(item, Frames):
+            self._lines.frames(item.index, item.time, item.codes)
+        else:
+            self._lines.other({"gap": dataclasses.asdict(item)})
+
+    def close(self, seen: _Seen, recording: Recording | None) -> None:
+        files = [] if recording is None else [str(path) for path in recording.files]
+        self._lines.other({"summary": {**identity(self._codec), **seen.document(), "files": files}})
+
+
+class _Picture:
+    """To a person."""
+
+    def __init__(self, codec: Codec, mic: Microphone) -> None:
+        head = f"{mic.name}, {mic.sample_rate} Hz → {title(codec)}; Ctrl-C ends it"
+        self._view = MicView(head, codec.config.codebook_size)
+
+    @property
+    def due(self) -> bool:
+        return self._view.due
+
+    def take(self, item: Frames | Gap, seen: _Seen | None) -> None:
+        if isinstance(item, Frames):
+            self._view.codes(item.codes)
+        else:
+            self._view.remark(f"gap of {item.samples} samples at {item.position}: {item.reason}")
+        if seen is not None:
+            self._view.show(seen.rms, seen.peak, seen.status, seen.budget)
+
+    def close(self, seen: _Seen, recording: Recording | None) -> None:
+        self._view.close()
+        out().print(seen.status)
+        out().print(latency_table(seen.budget))
+        for path in [] if recording is None else recording.files:
+            out().print(f"recorded to {path}")
