@@ -18,25 +18,26 @@ from ..errors import EngineError
 HERE = Path(__file__).parent / "native"
 VERSION = 1  #: of the interface, `srvq_version`
 
-_FLOATS = c_void_p
+#: Of a `geometry.Layer`, by their names there.
+LAYER_FIELDS = (
+    "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "tail", "rate_in", "rate_out",
+)  # fmt: skip
+LEVEL_FIELDS = ("in_weight", "in_bias", "book", "out_weight", "out_bias")
 
 
 class LayerSpec(ctypes.Structure):
-    """``srvq::LayerSpec``: a `geometry.Layer` and where its weights lie."""
+    """``srvq::LayerSpec``: a layer's integers, and where its weights lie."""
 
     _fields_ = (
-        *[(name, c_int64) for name in (
-            "kind", "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "tail", "rate_in",
-            "rate_out",
-        )],
-        *[(name, _FLOATS) for name in ("weight", "bias", "alpha")],
-    )  # fmt: skip
+        *[(name, c_int64) for name in ("kind", *LAYER_FIELDS)],
+        *[(name, c_void_p) for name in ("weight", "bias", "alpha")],
+    )
 
 
 class LevelSpec(ctypes.Structure):
-    """``srvq::LevelSpec``: a level of the quantiser."""
+    """``srvq::LevelSpec``: where the weights of a level of the quantiser lie."""
 
-    _fields_ = tuple((name, _FLOATS) for name in ("in_weight", "in_bias", "book", "out_weight", "out_bias"))
+    _fields_ = tuple((name, c_void_p) for name in LEVEL_FIELDS)
 
 
 _SIGNATURES: dict[str, tuple[Any, ...]] = {

@@ -3,8 +3,8 @@
 Knows: how a `Plan` and its tensors are handed to the library, and that a stream's state is one row of floats, its tails
 end to end. Does not know: the arithmetic, tiles, instruction sets and threads; native/ does.
 
-Every output value is one chain of fused multiply-adds in a fixed order, so that codes, latents and samples do not depend
-on chunking, batch, neighbours, threads or instruction set. No torch on this path.
+Every output value is one chain of fused multiply-adds in a fixed order, so that codes, latents and samples do not
+depend on chunking, batch, neighbours, threads or instruction set. No torch on this path.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..config import CodecConfig
 from ..errors import EngineError
 from ..geometry import Direction, Plan, decoder_plan, encoder_plan, plan
 from .base import Codes, Floats, Ints, check_step, check_tails
-from .library import LayerSpec, LevelSpec, isas, last_error, library
+from .library import LAYER_FIELDS, LEVEL_FIELDS, LayerSpec, LevelSpec, isas, last_error, library
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 _KINDS = {"conv": 0, "tconv": 1, "hold": 2, "join": 3}
 LAYERS, ENCODE, DECODE = 0, 1, 2  #: what `Core.step` runs: bare layers, or a direction with its quantiser
-#: Weights of this many numbers and more are kept in half precision where that is exact: they come from memory each step.
-HALF_FROM = 1 << 16
+#: Weights of this many numbers and more are kept in half precision where that is exact: each step reads them anew.
+HALF_FROM = 1 << 19
 
 
 def available_cores() -> int:
@@ -77,7 +77,7 @@ class Core:
 
         for spec, layer in zip(specs, layers.layers, strict=True):
             spec.kind = _KINDS[layer.kind]
-            for name, _ in LayerSpec._fields_[1:12]:
+            for name in LAYER_FIELDS:
                 setattr(spec, name, getattr(layer, name))
             if layer.weights:
                 spec.weight, spec.bias = at(f"{layer.name}.weight"), at(f"{layer.name}.bias")
@@ -91,7 +91,7 @@ class Core:
         names = ("in_proj.weight", "in_proj.bias", "codebook.weight", "out_proj.weight", "out_proj.bias")
         keep = []
         for i, spec in enumerate(specs):
-            for (field, *_), name in zip(LevelSpec._fields_, names, strict=True):
+            for field, name in zip(LEVEL_FIELDS, names, strict=True):
                 keep.append(np.ascontiguousarray(tensors[f"quantizer.quantizers.{i}.{name}"], np.float32))
                 setattr(spec, field, keep[-1].ctypes.data)
         self.check(self._lib.srvq_set_quantizer(

@@ -132,8 +132,7 @@ int64_t srvq_state_size(SrvqEngine *e, int64_t direction) { return e->step(direc
 int64_t srvq_weight_bytes(SrvqEngine *e, int64_t direction, int64_t convolution) {
     const auto &convs = e->step(direction).layers().convs;
     if (convolution < 0 || convolution >= static_cast<int64_t>(convs.size())) return -1;
-    const Matrix &m = convs[static_cast<size_t>(convolution)].matrix;
-    return m.depth * round_up(m.columns, e->kernels->width) * m.item();
+    return convs[static_cast<size_t>(convolution)].matrix.bytes;
 }
 
 int srvq_step(SrvqEngine *e, int64_t direction, int64_t rows, int64_t hops, float *states, const int64_t *slots,
@@ -192,7 +191,7 @@ int64_t srvq_profile(SrvqEngine *e, int64_t direction, double *seconds, int64_t 
     Step &step = e->step(direction);
     for (int64_t i = 0; i < phases && i < static_cast<int64_t>(step.seconds.size()); ++i) {
         seconds[i] = step.seconds[static_cast<size_t>(i)];
-        step.seconds[static_cast<size_t>(i)] = 0.0;
+        step.seconds[static_cast<size_t>(i)] = 1e9;
     }
     const int64_t calls = step.calls;
     step.calls = 0;

@@ -11,13 +11,14 @@ namespace {
 inline V::F load_weights(const float *p) { return V::load(p); }
 inline V::F load_weights(const uint16_t *p) { return V::load_half(p); }
 
-// Prefetches are worth their slot where a tile has arithmetic to hide them behind.
+// Prefetches are worth their slots where a tile has arithmetic to hide them behind.
 template <int MR>
 inline const char *fetch_ahead(const char *ahead, const char *end) {
     if constexpr (MR >= 4) {
         if (ahead < end) {
             __builtin_prefetch(ahead, 0, 2);
-            ahead += 64;
+            __builtin_prefetch(ahead + 64, 0, 2);
+            ahead += kAheadBytes;
         }
     }
     return ahead;

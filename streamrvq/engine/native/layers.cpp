@@ -22,21 +22,21 @@ Active snake_for(const Kernels &k, const float *alpha, int64_t channels, int64_t
     return a;
 }
 
-// Row i of the window of tap, then channel; see geometry.py for a transposed convolution as two taps, x[τ − 1] first.
 Matrix matrix_of(const Kernels &k, const LayerSpec &l, bool may_half) {
+    const int64_t taps = l.kind ? 2 : l.kernel, columns = l.kind ? l.stride * l.cout : l.cout;
+    return shaped(k, taps * l.cin, columns, l.weight, may_half, [&](int64_t j) { return l.bias[j % l.cout]; });
+}
+
+// Row i of the window of tap, then channel; see geometry.py for a transposed convolution as two taps, x[τ − 1] first.
+void fill_matrix(const Kernels &k, const LayerSpec &l, Matrix &m, char *to) {
     if (l.kind == 0) {
-        return pack(
-            k, l.kernel * l.cin, l.cout, may_half,
-            [&](int64_t i, int64_t j) { return l.weight[(j * l.cin + i % l.cin) * l.kernel + i / l.cin]; },
-            [&](int64_t j) { return l.bias[j]; });
-    }
-    return pack(
-        k, 2 * l.cin, l.stride * l.cout, may_half,
-        [&](int64_t i, int64_t j) {
+        fill(k, m, to, [&](int64_t i, int64_t j) { return l.weight[(j * l.cin + i % l.cin) * l.kernel + i / l.cin]; });
+    } else {
+        fill(k, m, to, [&](int64_t i, int64_t j) {
             const int64_t tap = j / l.cout + (i < l.cin ? l.stride : 0);
             return l.weight[((i % l.cin) * l.cout + j % l.cout) * l.kernel + tap];
-        },
-        [&](int64_t j) { return l.bias[j % l.cout]; });
+        });
+    }
 }
 
 }  // namespace
@@ -94,6 +94,16 @@ Layers::Layers(const Kernels &k, const LayerSpec *specs, int64_t count, bool mas
         }
     }
     if (convs.empty() || holding >= 0) throw std::invalid_argument("no convolution, or a skip that is never joined");
+    int64_t bytes = 0;
+    for (const Convolution &c : convs) bytes += c.matrix.bytes;
+    weights = Memory(static_cast<size_t>(bytes) + 4096);
+    char *to = weights.as<char>();
+    for (int64_t i = 0, j = 0; i < count; ++i) {
+        if (specs[i].kind > 1) continue;
+        Matrix &m = convs[static_cast<size_t>(j++)].matrix;
+        fill_matrix(k, specs[i], m, to);
+        to += m.bytes;
+    }
 }
 
 }  // namespace srvq

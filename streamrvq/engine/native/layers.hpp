@@ -66,7 +66,9 @@ struct Layers {
         int64_t kind, kernel, stride, dilation, padding, right, delay, rate;
         int64_t length(int64_t n) const;
     };
-    std::vector<Shape> shapes;    // of every convolution, in order
+    std::vector<Shape> shapes;  // of every convolution, in order
+    Memory weights;             // of every convolution, in order, a wide block to spare at the end
+    const char *weights_end() const { return convs.back().matrix.data + convs.back().matrix.bytes; }
     int64_t out_channels() const { return convs.back().matrix.columns / convs.back().per_row; }
     int64_t out_rate() const { return convs.back().rate_out * convs.back().per_row; }
 };

@@ -8,20 +8,16 @@ namespace srvq {
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 // A matrix [depth][columns] in blocks of columns: [block][depth][width · vectors], the last block [depth][width] if that
-// is enough, padded with zeros.
+// is enough, padded with zeros. Weights are kept as half precision where that is exact for every one of them.
 struct Matrix {
-    Memory data;
+    const char *data = nullptr;
+    int64_t bytes = 0, depth = 0, columns = 0;
     bool half = false;
-    int64_t depth = 0, columns = 0;
+    Memory own;  // the data, if nobody else has it
     Memory bias;
 
     int64_t blocks(const Kernels &k) const { return (columns + k.width * k.vectors - 1) / (k.width * k.vectors); }
-    int64_t item() const { return half ? 2 : 4; }
 };
-
-// at(i, j): weight of depth i, column j. Kept as half precision where that is exact for every weight and `may_half`.
-template <class At, class Bias>
-Matrix pack(const Kernels &k, int64_t depth, int64_t columns, bool may_half, At at, Bias bias);
 
 // True, and the bits in `half`, if x is a half-precision number.
 bool exact_half(float x, uint16_t &half);
@@ -35,32 +31,43 @@ Memory padded(const Kernels &k, int64_t n, Value value) {
     return memory;
 }
 
-template <class At, class Bias>
-Matrix pack(const Kernels &k, int64_t depth, int64_t columns, bool may_half, At at, Bias bias) {
+// A matrix of this shape, its bytes counted and its data still to come. Every weight is looked at if `may_half`.
+template <class Bias>
+Matrix shaped(const Kernels &k, int64_t depth, int64_t columns, const float *weights, bool may_half, Bias bias) {
     Matrix m;
     m.depth = depth;
     m.columns = columns;
     m.bias = padded(k, columns, bias);
     uint16_t bits = 0;
     m.half = may_half;
-    for (int64_t j = 0; m.half && j < columns; ++j)
-        for (int64_t i = 0; m.half && i < depth; ++i) m.half = exact_half(at(i, j), bits);
+    for (int64_t i = 0; m.half && i < depth * columns; ++i) m.half = exact_half(weights[i], bits);
+    m.bytes = round_up(depth * round_up(columns, k.width) * (m.half ? 2 : 4), 64);
+    return m;
+}
+
+// Writes the weights, at(i, j) of depth i and column j, to m.bytes of memory.
+template <class At>
+void fill(const Kernels &k, Matrix &m, char *to, At at) {
     const int64_t wide = k.width * k.vectors;
-    m.data = Memory(static_cast<size_t>(depth * round_up(columns, k.width) * m.item() + depth * wide * m.item()));
-    int64_t place = 0;
-    for (int64_t first = 0; first < columns; first += wide) {
-        const int64_t width = columns - first <= k.width ? k.width : wide;
-        for (int64_t i = 0; i < depth; ++i)
-            for (int64_t j = first; j < first + width; ++j, ++place) {
-                const float w = j < columns ? at(i, j) : 0.0f;
-                if (m.half) {
-                    exact_half(w, bits);
-                    m.data.as<uint16_t>()[place] = bits;
-                } else {
-                    m.data.as()[place] = w;
-                }
+    float *single = reinterpret_cast<float *>(to);
+    uint16_t *half = reinterpret_cast<uint16_t *>(to);
+    for (int64_t first = 0; first < m.columns; first += wide) {
+        const int64_t end = first + (m.columns - first <= k.width ? k.width : wide);
+        for (int64_t i = 0; i < m.depth; ++i)
+            for (int64_t j = first; j < end; ++j) {
+                const float w = j < m.columns ? at(i, j) : 0.0f;
+                m.half ? static_cast<void>(exact_half(w, *half++)) : static_cast<void>(*single++ = w);
             }
     }
+    m.data = to;
+}
+
+// A matrix with memory of its own, in single precision.
+template <class At, class Bias>
+Matrix pack(const Kernels &k, int64_t depth, int64_t columns, At at, Bias bias) {
+    Matrix m = shaped(k, depth, columns, nullptr, false, bias);
+    m.own = Memory(static_cast<size_t>(m.bytes));
+    fill(k, m, m.own.as<char>(), at);
     return m;
 }
 

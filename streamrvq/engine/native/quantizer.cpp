@@ -11,13 +11,13 @@ Quantizer::Quantizer(const Kernels &k, const LevelSpec *specs, int64_t levels, i
         const LevelSpec &s = specs[i];
         Level level;
         level.in = pack(
-            k, latent, dim, false, [&](int64_t c, int64_t d) { return s.in_weight[d * latent + c]; },
+            k, latent, dim, [&](int64_t c, int64_t d) { return s.in_weight[d * latent + c]; },
             [&](int64_t d) { return s.in_bias[d]; });
         const auto out = [&](int64_t d, int64_t c) { return s.out_weight[c * dim + d]; };
-        level.out = pack(k, dim, latent, false, out, [&](int64_t c) { return s.out_bias[c]; });
+        level.out = pack(k, dim, latent, out, [&](int64_t c) { return s.out_bias[c]; });
         // Negating every number of a chain of fused multiply-adds negates its result, bit for bit.
         level.out_negative = pack(
-            k, dim, latent, false, [&](int64_t d, int64_t c) { return -out(d, c); },
+            k, dim, latent, [&](int64_t d, int64_t c) { return -out(d, c); },
             [&](int64_t c) { return -s.out_bias[c]; });
         level.book = Memory(static_cast<size_t>(size * dim) * sizeof(float));
         std::copy(s.book, s.book + size * dim, level.book.as());
@@ -45,7 +45,7 @@ void Quantizer::project(const Matrix &m, const float *in, int64_t frames, const 
     c.row_step = c.tap_step = m.depth;
     c.taps = 1;
     c.depth = m.depth;
-    c.weights = m.data.as<char>();
+    c.weights = m.data;
     c.bias = m.bias.as();
     c.columns = m.columns;
     c.rows = frames;

@@ -7,6 +7,9 @@ namespace srvq {
 
 namespace {
 
+// Bytes of weights that are fetched before they are needed, at most: a part of a large last-level cache.
+constexpr int64_t kAhead = int64_t{16} << 20;
+
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -16,7 +19,7 @@ double now() {
 Step::Step(const Kernels &k, Layers layers, const Quantizer *quantizer, Kind kind, int threads)
     : k_(k), layers_(std::move(layers)), quantizer_(quantizer), kind_(kind), threads_(threads) {
     const size_t n = layers_.convs.size();
-    seconds.assign(n + 2, 0.0);
+    seconds.assign(n + 2, 1e9);
     cuts_.resize(n);
     cut_off_.resize(n + 1);
     ahead_.assign(n, nullptr);
@@ -126,7 +129,7 @@ Conv Step::conv_of(size_t i) const {
         c.depth *= c.taps;
         c.taps = 1;
     }
-    c.weights = layer.matrix.data.as<char>();
+    c.weights = layer.matrix.data;
     c.half = layer.matrix.half;
     c.bias = layer.matrix.bias.as();
     c.columns = layer.matrix.columns;
@@ -150,7 +153,10 @@ int Step::phases() const { return static_cast<int>(layers_.convs.size()) + 2; }
 
 int Step::tasks(int phase) {
     const double time = now();
-    if (phase) seconds[static_cast<size_t>(phase) - 1] += time - started_;
+    if (phase) {
+        double &least = seconds[static_cast<size_t>(phase) - 1];
+        least = std::min(least, time - started_);
+    }
     started_ = time;
     const size_t p = static_cast<size_t>(phase), n = layers_.convs.size();
     if (p == 0) return static_cast<int>(r_.streams) + 1;
@@ -173,10 +179,10 @@ void Step::run(int phase, int task) {
         const int64_t i = (task - 2) / cut.block_parts, j = (task - 2) % cut.block_parts;
         const int64_t parts = cut.row_parts * cut.block_parts;
         const char *from = ahead_[p - 1];
-        const int64_t bytes = ahead_end_[p - 1] - from;
+        const int64_t lines = (ahead_end_[p - 1] - from) / kAheadBytes, first = lines * (task - 2) / parts;
         k_.conv(conv_of(p - 1), {cut.rows * i / cut.row_parts, cut.rows * (i + 1) / cut.row_parts,
                                  cut.blocks * j / cut.block_parts, cut.blocks * (j + 1) / cut.block_parts,
-                                 from + bytes * (task - 2) / parts, from + bytes * (task - 1) / parts});
+                                 from + first * kAheadBytes, from + lines * (task - 1) / parts * kAheadBytes});
     }
 }
 
@@ -261,6 +267,20 @@ void Step::finish(int64_t group) {
     }
 }
 
-void Step::plan_ahead() {}
+// Which weights each convolution's tasks fetch into the cache for the convolutions after it. Deep layers have few rows for
+// their many weights and would wait for memory; the layers before them have time to spare. All weights lie in the order of
+// their use; as many are fetched as a convolution's tiles have slots for, at most kAhead bytes before they are needed.
+void Step::plan_ahead() {
+    const char *next = nullptr;
+    for (size_t i = 0; i < layers_.convs.size(); ++i) {
+        const Matrix &m = layers_.convs[i].matrix;
+        const char *const after = m.data + m.bytes, *const limit = std::min(after + kAhead, layers_.weights_end());
+        next = std::max(next, after);
+        const int64_t slots = cuts_[i].rows < 4 ? 0 : cuts_[i].rows * m.columns * m.depth / (4 * k_.tile * k_.width * k_.vectors);
+        ahead_[i] = next;
+        next = std::max(next, std::min(next + slots * kAheadBytes, limit));
+        ahead_end_[i] = next;
+    }
+}
 
 }  // namespace srvq

@@ -42,8 +42,7 @@ public:
     int tasks(int phase) override;
     void run(int phase, int task) override;
 
-    // Seconds and calls of each phase so far.
-    std::vector<double> seconds;
+    std::vector<double> seconds;  // the least that each phase has taken
     int64_t calls = 0;
 
 private:
