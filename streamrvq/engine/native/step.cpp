@@ -10,6 +10,9 @@ namespace {
 // Bytes of weights that are fetched before they are needed, at most: a part of a large last-level cache.
 constexpr int64_t kAhead = int64_t{16} << 20;
 
+// Bytes of weights that a core's own cache holds beside all else.
+constexpr int64_t kOwnCache = int64_t{1} << 19;
+
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -20,30 +23,52 @@ Step::Step(const Kernels &k, Layers layers, const Quantizer *quantizer, Kind kin
     : k_(k), layers_(std::move(layers)), quantizer_(quantizer), kind_(kind), threads_(threads) {
     const size_t n = layers_.convs.size();
     seconds.assign(n + 2, 1e9);
-    cuts_.resize(n);
+    stages_.reserve(n);
+    place_.resize(n);
     cut_off_.resize(n + 1);
-    ahead_.assign(n, nullptr);
-    ahead_end_.assign(n, nullptr);
 }
 
 void Step::prepare(const Request &request) {
     r_ = request;
     grow();
     edges();
-    const int64_t tile = k_.tile;
-    for (size_t i = 0; i < layers_.convs.size(); ++i) {
-        const Convolution &c = layers_.convs[i];
-        const int64_t rows = r_.streams * r_.hops * c.rate_out, blocks = c.matrix.blocks(k_);
-        // Tasks of a few microseconds at least, several for each thread, so that none waits long for the last.
-        const int64_t work = rows * c.matrix.depth * c.matrix.columns / 200000;
-        const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
-        const int64_t across = std::min(blocks, wanted);
-        const int64_t along = std::min((wanted + across - 1) / across, (rows + tile - 1) / tile);
-        cuts_[i] = {rows, blocks, along, across};
+    stages_.clear();
+    for (size_t i = 0, turn = 0; i < layers_.convs.size(); ++turn) {
+        stages_.push_back(stage_at(i));
+        place_[i] = turn % 3;
+        if (stages_.back().last > i) place_[++i] = 3;
+        ++i;
     }
     plan_ahead();
     started_ = now();
     ++calls;
+}
+
+// Whether convolution i + 1 can follow i strip by strip: the second of a residual unit, which has one tap.
+bool Step::joinable(size_t i) const {
+    if (i + 1 >= layers_.convs.size()) return false;
+    const Convolution &a = layers_.convs[i], &b = layers_.convs[i + 1];
+    return b.taps == 1 && b.stride == 1 && b.tail.rows == 0 && a.per_row == 1 && b.per_row == 1 && a.after.held < 0;
+}
+
+Step::Stage Step::stage_at(size_t i) const {
+    const Convolution &c = layers_.convs[i];
+    const int64_t rows = r_.streams * r_.hops * c.rate_out, blocks = c.matrix.blocks(k_), tile = k_.tile;
+    // Tasks of a few microseconds at least, several for each thread, so that none waits long for the last.
+    const int64_t work = rows * c.matrix.depth * c.matrix.columns / 200000;
+    const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
+    Stage stage{i, i, rows, blocks, 1, 1, rows, nullptr, nullptr};
+    if (joinable(i) && rows >= 2 * tile * threads_) {
+        // Each task reads all weights: where they are more than a core's own cache holds, fewer and larger ones.
+        const bool large = c.matrix.bytes > kOwnCache;
+        stage.last = i + 1;
+        stage.row_parts = std::min(large ? std::min<int64_t>(wanted, 2 * threads_) : wanted, rows / tile);
+        stage.strip = large ? rows : 4 * tile;
+        return stage;
+    }
+    stage.block_parts = std::min(blocks, wanted);
+    stage.row_parts = std::min((wanted + stage.block_parts - 1) / stage.block_parts, (rows + tile - 1) / tile);
+    return stage;
 }
 
 void Step::grow() {
@@ -104,13 +129,13 @@ Sinks Step::sinks_of(const After &after, int64_t next, bool last) const {
         out.plain = kind_ == Kind::encode ? latents_.as() : r_.out;
         out.plain_stride = kind_ == Kind::encode ? r_.hops * layers_.out_rate() * layers_.out_channels() : r_.out_stride;
     } else {
-        out.active = buffers_[i % 3].as() + layers_.convs[i].tail.size();
+        out.active = input_of(i) + layers_.convs[i].tail.size();
         out.active_stride = span(i);
         out.snake = after.active.view();
     }
     if (after.held >= 0) {
         const Skip &s = layers_.skips[static_cast<size_t>(after.held)];
-        out.plain = held_[after.held % 2].as() + s.tail.size();
+        out.plain = held_[after.held % 3].as() + s.tail.size();
         out.plain_stride = s.tail.size() + r_.hops * s.rate * s.channels;
     }
     return out;
@@ -119,7 +144,7 @@ Sinks Step::sinks_of(const After &after, int64_t next, bool last) const {
 Conv Step::conv_of(size_t i) const {
     const Convolution &layer = layers_.convs[i];
     Conv c{};
-    c.in = buffers_[i % 3].as();
+    c.in = input_of(i);
     c.in_stride = span(i);
     c.row_step = layer.stride * layer.cin;
     c.tap_step = layer.dilation * layer.cin;
@@ -140,7 +165,7 @@ Conv Step::conv_of(size_t i) const {
     }
     if (layer.join >= 0) {
         const Skip &s = layers_.skips[static_cast<size_t>(layer.join)];
-        c.join = held_[layer.join % 2].as();
+        c.join = held_[layer.join % 3].as();
         c.join_stride = s.tail.size() + r_.hops * s.rate * s.channels;
     }
     c.out = sinks_of(layer.after, static_cast<int64_t>(i) + 1, i + 1 == layers_.convs.size());
@@ -149,40 +174,54 @@ Conv Step::conv_of(size_t i) const {
 
 // ------------------------------------------------------------------ phases
 
-int Step::phases() const { return static_cast<int>(layers_.convs.size()) + 2; }
+int Step::phases() const { return static_cast<int>(stages_.size()) + 2; }
 
 int Step::tasks(int phase) {
     const double time = now();
+    const size_t p = static_cast<size_t>(phase), n = stages_.size();
     if (phase) {
-        double &least = seconds[static_cast<size_t>(phase) - 1];
+        double &least = seconds[p == 1 ? 0 : stages_[p - 2].first + 1];
         least = std::min(least, time - started_);
     }
     started_ = time;
-    const size_t p = static_cast<size_t>(phase), n = layers_.convs.size();
     if (p == 0) return static_cast<int>(r_.streams) + 1;
     if (p == n + 1) return static_cast<int>(groups()) + 1;
-    return static_cast<int>(cuts_[p - 1].row_parts * cuts_[p - 1].block_parts) + 2;
+    return static_cast<int>(stages_[p - 1].row_parts * stages_[p - 1].block_parts) + 2;
 }
 
 void Step::run(int phase, int task) {
-    const size_t p = static_cast<size_t>(phase), n = layers_.convs.size();
+    const size_t p = static_cast<size_t>(phase), n = stages_.size();
     if (p == 0) {
         task == 0 ? load_tails(0, layers_.input) : input(task - 1);
+    } else if (task == 0) {  // what the phase before has left
+        if (p >= 2)
+            for (size_t i = stages_[p - 2].first; i <= stages_[p - 2].last; ++i) save_tails(i);
     } else if (p == n + 1) {
-        task == 0 ? save_tails(n - 1) : finish(task - 1);
-    } else if (task == 0) {
-        if (p >= 2) save_tails(p - 2);
-    } else if (task == 1) {
-        if (p < n) load_tails(p, layers_.convs[p - 1].after);
+        finish(task - 1);
+    } else if (task == 1) {  // what the next will need
+        const size_t i = stages_[p - 1].last;
+        if (p < n) load_tails(i + 1, layers_.convs[i].after);
     } else {
-        const Cut &cut = cuts_[p - 1];
-        const int64_t i = (task - 2) / cut.block_parts, j = (task - 2) % cut.block_parts;
-        const int64_t parts = cut.row_parts * cut.block_parts;
-        const char *from = ahead_[p - 1];
-        const int64_t lines = (ahead_end_[p - 1] - from) / kAheadBytes, first = lines * (task - 2) / parts;
-        k_.conv(conv_of(p - 1), {cut.rows * i / cut.row_parts, cut.rows * (i + 1) / cut.row_parts,
-                                 cut.blocks * j / cut.block_parts, cut.blocks * (j + 1) / cut.block_parts,
-                                 from + first * kAheadBytes, from + lines * (task - 1) / parts * kAheadBytes});
+        compute(stages_[p - 1], task - 2);
+    }
+}
+
+void Step::compute(const Stage &stage, int64_t task) {
+    const int64_t i = task / stage.block_parts, j = task % stage.block_parts;
+    Part part{stage.rows * i / stage.row_parts, stage.rows * (i + 1) / stage.row_parts, stage.blocks * j / stage.block_parts,
+              stage.blocks * (j + 1) / stage.block_parts, nullptr, nullptr};
+    const int64_t parts = stage.row_parts * stage.block_parts, lines = (stage.ahead_end - stage.ahead) / kAheadBytes;
+    const int64_t first = lines * task / parts, count = lines * (task + 1) / parts - first;
+    const Conv one = conv_of(stage.first), two = conv_of(stage.last);
+    const int64_t begin = part.row0, end = part.row1, strips = std::max<int64_t>(1, (end - begin) / stage.strip);
+    for (int64_t s = 0; s < strips; ++s) {
+        part.row0 = begin + (end - begin) * s / strips;
+        part.row1 = begin + (end - begin) * (s + 1) / strips;
+        part.ahead = stage.ahead + (first + count * s / strips) * kAheadBytes;
+        part.ahead_end = stage.ahead + (first + count * (s + 1) / strips) * kAheadBytes;
+        k_.conv(one, part);
+        if (stage.last > stage.first)
+            k_.conv(two, {part.row0, part.row1, 0, layers_.convs[stage.last].matrix.blocks(k_), nullptr, nullptr});
     }
 }
 
@@ -194,20 +233,20 @@ void Step::move(const Tail &tail, float *buffer, int64_t stride, int64_t from, b
 }
 
 void Step::load_tails(size_t next, const After &after) {
-    move(layers_.convs[next].tail, buffers_[next % 3].as(), span(next), 0, false);
+    move(layers_.convs[next].tail, input_of(next), span(next), 0, false);
     if (after.held < 0) return;
     const Skip &s = layers_.skips[static_cast<size_t>(after.held)];
     const int64_t fresh = r_.hops * s.rate * s.channels;
-    move(s.tail, held_[after.held % 2].as(), s.tail.size() + fresh, 0, false);
+    move(s.tail, held_[after.held % 3].as(), s.tail.size() + fresh, 0, false);
 }
 
 void Step::save_tails(size_t i) {
     const Convolution &c = layers_.convs[i];
-    move(c.tail, buffers_[i % 3].as(), span(i), span(i) - c.tail.size(), true);
+    move(c.tail, input_of(i), span(i), span(i) - c.tail.size(), true);
     if (c.join < 0) return;
     const Skip &s = layers_.skips[static_cast<size_t>(c.join)];
     const int64_t fresh = r_.hops * s.rate * s.channels;
-    move(s.tail, held_[c.join % 2].as(), s.tail.size() + fresh, fresh, true);
+    move(s.tail, held_[c.join % 3].as(), s.tail.size() + fresh, fresh, true);
 }
 
 void Step::input(int64_t b) {
@@ -272,14 +311,14 @@ void Step::finish(int64_t group) {
 // their use; as many are fetched as a convolution's tiles have slots for, at most kAhead bytes before they are needed.
 void Step::plan_ahead() {
     const char *next = nullptr;
-    for (size_t i = 0; i < layers_.convs.size(); ++i) {
-        const Matrix &m = layers_.convs[i].matrix;
-        const char *const after = m.data + m.bytes, *const limit = std::min(after + kAhead, layers_.weights_end());
+    for (Stage &stage : stages_) {
+        const Matrix &m = layers_.convs[stage.first].matrix, &last = layers_.convs[stage.last].matrix;
+        const char *const after = last.data + last.bytes, *const limit = std::min(after + kAhead, layers_.weights_end());
         next = std::max(next, after);
-        const int64_t slots = cuts_[i].rows < 4 ? 0 : cuts_[i].rows * m.columns * m.depth / (4 * k_.tile * k_.width * k_.vectors);
-        ahead_[i] = next;
+        const int64_t slots = stage.rows < 4 ? 0 : stage.rows * m.columns * m.depth / (4 * k_.tile * k_.width * k_.vectors);
+        stage.ahead = next;
         next = std::max(next, std::min(next + slots * kAheadBytes, limit));
-        ahead_end_[i] = next;
+        stage.ahead_end = next;
     }
 }
 
