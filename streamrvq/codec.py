@@ -37,8 +37,9 @@ def load(
     Args:
         source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
             or a folder in Hugging Face's DAC layout.
-        engine: ``"auto"``, ``"torch"``.
-        threads: cores to compute on; None: the engine's choice. The torch engine sets it for the whole process.
+        engine: ``"auto"`` (native where it was built and ``dtype`` is float32, else torch), ``"native"``, ``"torch"``.
+        threads: cores to compute on; None: the engine's choice. A codec on the native engine has its own; the
+            torch engine sets the number for the whole process.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
 
     Raises:

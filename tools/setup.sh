@@ -55,12 +55,29 @@ install_python() {
     fi
 }
 
+# The C++ compiler that the native engine is built with, if there is one.
+compiler() { command -v "${CXX:-c++}" || command -v g++ || command -v clang++; }
+
+# The native engine wants a C++ compiler. As root on Debian and Ubuntu it is installed; elsewhere the package does without
+# (the torch engine computes) and this says what to install. CMake and Ninja come with pip where they are missing.
+offer_compiler() {
+    if compiler >/dev/null 2>&1 || [ "${STREAMRVQ_NATIVE:-}" = 0 ]; then return 0; fi
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
+        say "installing the Debian package g++, for the native engine"
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ >/dev/null && return 0
+    fi
+    say "no C++ compiler: streamrvq will compute with torch. For the native engine install one (Debian: g++) and run this again"
+}
+
 # The hash of everything that decides what the environment holds.
 env_hash() {
     {
         printf '%s\n' "$ROOT"
         "$PY" -c 'import sys; print(sys.version)'
-        cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh"
+        cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh" "$ROOT/hatch_build.py"
+        cat "$ROOT"/streamrvq/engine/native/CMakeLists.txt "$ROOT"/streamrvq/engine/native/*.[ch]pp
+        compiler || true
     } | sha256sum | cut -d ' ' -f 1
 }
 
@@ -93,6 +110,7 @@ ensure_env() {
         rm -rf "$VENV"
         "$python" -m venv "$VENV"
     fi
+    offer_compiler
     hash="$(env_hash)"
     # A complete test environment serves the demo too.
     if [ "$(cat "$VENV/.stamp-$level" 2>/dev/null)" != "$hash" ] && [ "$(cat "$VENV/.stamp-test" 2>/dev/null)" != "$hash" ]; then
