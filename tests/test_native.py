@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamrvq.codec import Codec
+from streamrvq.codec import Codec, load
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.engine import make_engine
 from streamrvq.engine.native import NativeEngine, available_cores
-from streamrvq.errors import EngineError, SnapshotError
+from streamrvq.errors import EngineError, SnapshotError, WeightsError
 from streamrvq.geometry import Plan, _Builder
 from streamrvq.pool import StreamPool
 from tests.conftest import RealAudio
@@ -303,7 +303,7 @@ def test_full_width_has_the_same_bits(real_audio: RealAudio, preset: str) -> Non
 def test_snake_is_right_within_its_bound() -> None:
     """|error| ≤ 7 · 2⁻²⁴ of the height of the sine part and half a unit in the last place of the sum, at any phase.
 
-    The sine itself is within 2.5 · 2⁻²⁴; squared that counts twice, and two more roundings and the reciprocal's come on.
+    The sine itself is within 2.5 · 2⁻²⁴; squared that counts twice; two more roundings and the reciprocal's come on.
     """
     core = codec_on(minute(), ISAS[0], 1)._engine._core  # type: ignore[attr-defined]
     for alpha in (0.03, 0.5, 1.0, 1.7, 25.0):
@@ -403,6 +403,37 @@ def test_a_stream_moves_between_engines(causal: bool) -> None:
     bad = [tail[:, :-1] for tail in native._engine.export_state(native._engine.new_states(1, "encode"), 0)]
     with pytest.raises(SnapshotError):
         native._engine.import_state(native._engine.new_states(1, "encode"), 0, bad)
+
+
+def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:
+    """A loaded codec has packed them; it reads them again for whoever asks, and notices if they are others."""
+    path = tmp_path / "w.safetensors"
+    Codec(weights_of(minute())).save(path)
+    codec = load(path, engine="native")
+    assert codec._weights is None and codec.codec_hash == weights_of(minute()).codec_hash
+    for name, tensor in weights_of(minute()).tensors.items():
+        same_bits(codec.weights.tensors[name], tensor)
+    codec.save(tmp_path / "copy.safetensors")
+    assert load(tmp_path / "copy.safetensors").codec_hash == codec.codec_hash
+    Codec(weights_of(minute(), 1)).save(path)
+    with pytest.raises(WeightsError, match="has changed since it was loaded"):
+        codec.weights  # noqa: B018
+
+
+@pytest.mark.heavy
+def test_memory_is_the_packed_weights() -> None:
+    """Resident after loading dac-44khz and a second of audio: at most the packed weights and 120 MB."""
+    out = python(
+        "import numpy as np, streamrvq\n"
+        "from streamrvq.engine.native import DECODE, ENCODE\n"
+        "codec = streamrvq.load('dac-44khz', engine='native')\n"
+        "codec.decode(codec.encode(np.zeros(44100, np.float32)))\n"
+        "sizes = [codec._engine.core.weight_bytes(what, i) for what in (ENCODE, DECODE) for i in range(99)]\n"
+        "packed = sum(size for size in sizes if size > 0)\n"
+        "pages = int(open('/proc/self/statm').read().split()[1])\n"
+        "print(pages * 4096 - packed)"
+    )
+    assert int(out) <= 120e6, f"{int(out) / 1e6:.0f} MB beside the weights"
 
 
 def python(code: str, **environment: str) -> str:

@@ -124,6 +124,10 @@ class Core:
         size: int = self._lib.srvq_weight_bytes(self._handle, what, convolution)
         return size
 
+    def trim(self) -> None:
+        """Give freed memory back to the system: weights were read, packed and let go, and the C library keeps it."""
+        self._lib.srvq_trim()
+
     def machine(self, seconds: float = 1.0) -> tuple[float, float]:
         """What this machine can do on these threads: 10⁹ float32 operations and 10⁹ bytes read, a second."""
         gflops, gbytes = c_double(), c_double()

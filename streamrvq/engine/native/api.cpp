@@ -6,6 +6,9 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #if defined(_WIN32)
 #include <process.h>
 #define getpid _getpid
@@ -182,6 +185,7 @@ int srvq_step(SrvqEngine *e, int64_t direction, int64_t rows, int64_t hops, floa
                 r.latents = latents ? latents + first * levels * dim * hops + done : nullptr;
                 step.prepare(r);
                 runtime->threads.run(step);
+                step.done();
             }
         }
     });
@@ -243,6 +247,12 @@ int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *gbytes) 
         *gflops = work / best(sums) / 1e9;
         *gbytes = static_cast<double>(floats) * 4.0 / best(reads) / 1e9;
     });
+}
+
+void srvq_trim() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 int srvq_tanh(SrvqEngine *e, const float *x, float *y, int64_t count) {

@@ -189,6 +189,8 @@ int Step::tasks(int phase) {
     return static_cast<int>(stages_[p - 1].row_parts * stages_[p - 1].block_parts) + 2;
 }
 
+void Step::done() { seconds.back() = std::min(seconds.back(), now() - started_); }
+
 void Step::run(int phase, int task) {
     const size_t p = static_cast<size_t>(phase), n = stages_.size();
     if (p == 0) {

@@ -40,6 +40,8 @@ public:
     static int64_t most_row_hops() { return kMost; }
     void prepare(const Request &);  // at most kMost streams · hops; then give the job to the threads
 
+    void done();                     // after it has run
+
     int phases() const override;
     int tasks(int phase) override;
     void run(int phase, int task) override;
