@@ -50,7 +50,7 @@ public:
     int64_t calls = 0;
 
 private:
-    static constexpr int64_t kMost = 16;
+    static constexpr int64_t kMost = 8;
     struct Stage {  // convolutions first … last, one or two, and how they are cut into tasks
         size_t first, last;
         int64_t rows, blocks, row_parts, block_parts, strip;
