@@ -56,6 +56,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "srvq_weight_bytes": (c_int64, c_void_p, c_int64, c_int64),
     "srvq_profile": (c_int64, c_void_p, c_int64, POINTER(c_double), c_int64),
     "srvq_machine": (c_int, c_void_p, c_double, POINTER(c_double), POINTER(c_double)),
+    "srvq_most_row_hops": (c_int64,),
     "srvq_trim": (None,),
     "srvq_tanh": (c_int, c_void_p, c_void_p, c_void_p, c_int64),
     "srvq_snake": (c_int, c_void_p, c_void_p, c_void_p, c_int64, c_float),

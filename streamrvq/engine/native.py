@@ -128,6 +128,12 @@ class Core:
         """Give freed memory back to the system: weights were read, packed and let go, and the C library keeps it."""
         self._lib.srvq_trim()
 
+    @property
+    def most_row_hops(self) -> int:
+        """Rows · hops that are computed at once; larger steps run in parts."""
+        most: int = self._lib.srvq_most_row_hops()
+        return most
+
     def machine(self, seconds: float = 1.0) -> tuple[float, float]:
         """What this machine can do on these threads: 10⁹ float32 operations and 10⁹ bytes read, a second."""
         gflops, gbytes = c_double(), c_double()

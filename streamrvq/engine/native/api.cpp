@@ -249,6 +249,8 @@ int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *gbytes) 
     });
 }
 
+int64_t srvq_most_row_hops() { return Step::most_row_hops(); }
+
 void srvq_trim() {
 #if defined(__GLIBC__)
     malloc_trim(0);

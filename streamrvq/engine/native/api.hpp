@@ -35,8 +35,9 @@ SRVQ_API int64_t srvq_state_size(SrvqEngine *, int64_t direction);
 SRVQ_API int64_t srvq_threads(SrvqEngine *);
 SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t direction, int64_t convolution);  // −1: no such
 // The least seconds of each phase since the last call (input, convolutions, finish); the number of steps as the result.
-// Steps of more than 16 rows · hops run in several parts, each of which counts.
+// Steps of more rows · hops than srvq_most_row_hops() run in several parts, each of which counts.
 SRVQ_API int64_t srvq_profile(SrvqEngine *, int64_t direction, double *seconds, int64_t phases);
+SRVQ_API int64_t srvq_most_row_hops();
 // What this machine can do on the engine's threads: 10⁹ float32 operations a second, 10⁹ bytes read a second.
 SRVQ_API int srvq_machine(SrvqEngine *, double seconds, double *gflops, double *gbytes);
 // Gives freed memory back to the system, where its C library would keep it.
