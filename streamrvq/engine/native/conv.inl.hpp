@@ -46,10 +46,8 @@ __attribute__((noinline)) void leave(const Conv &c, const float *results, int ro
     }
 }
 
-// MR rows × NB blocks of NR vectors, the blocks `step` weights apart.
-template <int MR, int NR, int NB, class T>
-const char *tile(const Conv &c, const T *w, int64_t step, int64_t row, int64_t column, const char *ahead, const char *end) {
-    constexpr int width = NR * V::W;
+template <int MR, int NR, class T>
+const char *tile(const Conv &c, const T *w, int64_t row, int64_t column, const char *ahead, const char *ahead_end) {
     const float *x[MR];
     int64_t b = row / c.rows, t = row - b * c.rows;
 #pragma GCC unroll 16
@@ -60,34 +58,30 @@ const char *tile(const Conv &c, const T *w, int64_t step, int64_t row, int64_t c
             ++b;
         }
     }
-    V::F y[MR][NB * NR];
+    V::F y[MR][NR];
 #pragma GCC unroll 16
     for (int r = 0; r < MR; ++r)
-#pragma GCC unroll 16
-        for (int n = 0; n < NB * NR; ++n) y[r][n] = V::load(c.bias + column + n * V::W);
+#pragma GCC unroll 4
+        for (int n = 0; n < NR; ++n) y[r][n] = V::load(c.bias + column + n * V::W);
 
     auto channel = [&](int64_t i) __attribute__((always_inline)) {
-        V::F v[NB * NR];
-#pragma GCC unroll 16
-        for (int n = 0; n < NB * NR; ++n) v[n] = load_weights(w + (n / NR) * step + (n % NR) * V::W);
-        w += width;
+        V::F v[NR];
+#pragma GCC unroll 4
+        for (int n = 0; n < NR; ++n) v[n] = load_weights(w + n * V::W);
+        w += NR * V::W;
 #pragma GCC unroll 16
         for (int r = 0; r < MR; ++r) {
             const V::F s = V::set(x[r][i]);
-#pragma GCC unroll 16
-            for (int n = 0; n < NB * NR; ++n) y[r][n] = V::fma(s, v[n], y[r][n]);
+#pragma GCC unroll 4
+            for (int n = 0; n < NR; ++n) y[r][n] = V::fma(s, v[n], y[r][n]);
         }
     };
     for (int64_t tap = 0; tap < c.taps; ++tap) {
         const int64_t first = tap * c.tap_step;
         int64_t i = 0;
         for (; i + 4 <= c.depth; i += 4) {
-            ahead = fetch_ahead<MR>(ahead, end);
-            if constexpr (MR < 8) {
-#pragma GCC unroll 4
-                for (int n = 0; n < NB; ++n)
-                    __builtin_prefetch(reinterpret_cast<const char *>(w + n * step) + 2048, 0, 3);
-            }
+            ahead = fetch_ahead<MR>(ahead, ahead_end);
+            if constexpr (MR < 8) __builtin_prefetch(reinterpret_cast<const char *>(w) + 2048, 0, 3);
             channel(first + i);
             channel(first + i + 1);
             channel(first + i + 2);
@@ -97,14 +91,11 @@ const char *tile(const Conv &c, const T *w, int64_t step, int64_t row, int64_t c
     }
 
     alignas(64) float results[MR * NR * V::W];
-#pragma GCC unroll 4
-    for (int block = 0; block < NB; ++block) {
 #pragma GCC unroll 16
-        for (int r = 0; r < MR; ++r)
+    for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-            for (int n = 0; n < NR; ++n) V::store(results + (r * NR + n) * V::W, y[r][block * NR + n]);
-        leave(c, results, MR, NR, row, column + block * width);
-    }
+        for (int n = 0; n < NR; ++n) V::store(results + (r * NR + n) * V::W, y[r][n]);
+    leave(c, results, MR, NR, row, column);
     return ahead;
 }
 
@@ -112,47 +103,38 @@ template <int NR, class T>
 const char *tile_of(int64_t rows, const Conv &c, const T *w, int64_t row, int64_t column, const char *a, const char *e) {
     static_assert(V::MR <= 8);
     switch (rows) {
-        case 1: return tile<1, NR, 1>(c, w, 0, row, column, a, e);
-        case 2: return tile<2, NR, 1>(c, w, 0, row, column, a, e);
-        case 3: return tile<3, NR, 1>(c, w, 0, row, column, a, e);
-        case 4: return tile<4, NR, 1>(c, w, 0, row, column, a, e);
+        case 1: return tile<1, NR>(c, w, row, column, a, e);
+        case 2: return tile<2, NR>(c, w, row, column, a, e);
+        case 3: return tile<3, NR>(c, w, row, column, a, e);
+        case 4: return tile<4, NR>(c, w, row, column, a, e);
     }
     if constexpr (V::MR > 4) {
         switch (rows) {
-            case 5: return tile<5, NR, 1>(c, w, 0, row, column, a, e);
-            case 6: return tile<6, NR, 1>(c, w, 0, row, column, a, e);
+            case 5: return tile<5, NR>(c, w, row, column, a, e);
+            case 6: return tile<6, NR>(c, w, row, column, a, e);
         }
     }
     if constexpr (V::MR > 6) {
-        if (rows == 7) return tile<7, NR, 1>(c, w, 0, row, column, a, e);
-        return tile<8, NR, 1>(c, w, 0, row, column, a, e);
+        if (rows == 7) return tile<7, NR>(c, w, row, column, a, e);
+        return tile<8, NR>(c, w, row, column, a, e);
     }
     __builtin_unreachable();
 }
 
 template <class T>
 void conv_as(const Conv &c, const Part &p) {
-    constexpr int64_t width = V::NR * V::W;
+    constexpr int64_t block_width = V::NR * V::W;
     const int64_t depth = c.taps * c.depth, rows = p.row1 - p.row0, tiles = (rows + V::MR - 1) / V::MR;
     const char *ahead = p.ahead;
-    for (int64_t block = p.block0; block < p.block1;) {
-        const int64_t column = block * width;
+    for (int64_t block = p.block0; block < p.block1; ++block) {
+        const int64_t column = block * block_width;
         const T *w = static_cast<const T *>(c.weights) + column * depth;
-        // A row or two alone have too few chains to keep the processor busy: several blocks go together.
-        const bool four = c.columns - column > 4 * width - V::W && block + 4 <= p.block1;
-        if (rows <= 2 && four) {
-            ahead = rows == 1 ? tile<1, V::NR, 4>(c, w, depth * width, p.row0, column, ahead, p.ahead_end)
-                              : tile<2, V::NR, 4>(c, w, depth * width, p.row0, column, ahead, p.ahead_end);
-            block += 4;
-            continue;
-        }
         const bool narrow = c.columns - column <= V::W;
         for (int64_t i = 0; i < tiles; ++i) {  // of as equal heights as can be
             const int64_t row = p.row0 + rows * i / tiles, count = p.row0 + rows * (i + 1) / tiles - row;
             ahead = narrow ? tile_of<1>(count, c, w, row, column, ahead, p.ahead_end)
                            : tile_of<V::NR>(count, c, w, row, column, ahead, p.ahead_end);
         }
-        ++block;
     }
 }
 

@@ -66,7 +66,7 @@ Step::Stage Step::stage_at(size_t i) const {
         stage.strip = large ? rows : 4 * tile;
         return stage;
     }
-    stage.block_parts = std::min(rows <= 2 ? (blocks + 3) / 4 : blocks, wanted);  // kernels take four blocks together there
+    stage.block_parts = std::min(blocks, wanted);
     stage.row_parts = std::min((wanted + stage.block_parts - 1) / stage.block_parts, (rows + tile - 1) / tile);
     return stage;
 }
