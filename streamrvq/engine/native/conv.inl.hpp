@@ -11,6 +11,9 @@ namespace {
 inline V::F load_weights(const float *p) { return V::load(p); }
 inline V::F load_weights(const uint16_t *p) { return V::load_half(p); }
 
+// How far before their use a block's own weights are fetched the first time: the processor's own guesses end at every page.
+constexpr int64_t kOwnAhead = 8192;
+
 // Prefetches are worth their slots where a tile has arithmetic to hide them behind.
 template <int MR>
 inline const char *fetch_ahead(const char *ahead, const char *end) {
@@ -47,7 +50,8 @@ __attribute__((noinline)) void leave(const Conv &c, const float *results, int ro
 }
 
 template <int MR, int NR, class T>
-const char *tile(const Conv &c, const T *w, int64_t row, int64_t column, const char *ahead, const char *ahead_end) {
+const char *tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, const char *ahead,
+                 const char *ahead_end) {
     const float *x[MR];
     int64_t b = row / c.rows, t = row - b * c.rows;
 #pragma GCC unroll 16
@@ -80,8 +84,13 @@ const char *tile(const Conv &c, const T *w, int64_t row, int64_t column, const c
         const int64_t first = tap * c.tap_step;
         int64_t i = 0;
         for (; i + 4 <= c.depth; i += 4) {
-            ahead = fetch_ahead<MR>(ahead, ahead_end);
-            if constexpr (MR < 8) __builtin_prefetch(reinterpret_cast<const char *>(w) + 2048, 0, 3);
+            if (fresh) {
+#pragma GCC unroll 8
+                for (int64_t line = 0; line < 4 * NR * V::W * static_cast<int64_t>(sizeof(T)); line += 64)
+                    __builtin_prefetch(reinterpret_cast<const char *>(w) + kOwnAhead + line, 0, 2);
+            } else {
+                ahead = fetch_ahead<MR>(ahead, ahead_end);
+            }
             channel(first + i);
             channel(first + i + 1);
             channel(first + i + 2);
@@ -100,23 +109,24 @@ const char *tile(const Conv &c, const T *w, int64_t row, int64_t column, const c
 }
 
 template <int NR, class T>
-const char *tile_of(int64_t rows, const Conv &c, const T *w, int64_t row, int64_t column, const char *a, const char *e) {
+const char *tile_of(int64_t rows, const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, const char *a,
+                    const char *e) {
     static_assert(V::MR <= 8);
     switch (rows) {
-        case 1: return tile<1, NR>(c, w, row, column, a, e);
-        case 2: return tile<2, NR>(c, w, row, column, a, e);
-        case 3: return tile<3, NR>(c, w, row, column, a, e);
-        case 4: return tile<4, NR>(c, w, row, column, a, e);
+        case 1: return tile<1, NR>(c, w, fresh, row, column, a, e);
+        case 2: return tile<2, NR>(c, w, fresh, row, column, a, e);
+        case 3: return tile<3, NR>(c, w, fresh, row, column, a, e);
+        case 4: return tile<4, NR>(c, w, fresh, row, column, a, e);
     }
     if constexpr (V::MR > 4) {
         switch (rows) {
-            case 5: return tile<5, NR>(c, w, row, column, a, e);
-            case 6: return tile<6, NR>(c, w, row, column, a, e);
+            case 5: return tile<5, NR>(c, w, fresh, row, column, a, e);
+            case 6: return tile<6, NR>(c, w, fresh, row, column, a, e);
         }
     }
     if constexpr (V::MR > 6) {
-        if (rows == 7) return tile<7, NR>(c, w, row, column, a, e);
-        return tile<8, NR>(c, w, row, column, a, e);
+        if (rows == 7) return tile<7, NR>(c, w, fresh, row, column, a, e);
+        return tile<8, NR>(c, w, fresh, row, column, a, e);
     }
     __builtin_unreachable();
 }
@@ -132,8 +142,8 @@ void conv_as(const Conv &c, const Part &p) {
         const bool narrow = c.columns - column <= V::W;
         for (int64_t i = 0; i < tiles; ++i) {  // of as equal heights as can be
             const int64_t row = p.row0 + rows * i / tiles, count = p.row0 + rows * (i + 1) / tiles - row;
-            ahead = narrow ? tile_of<1>(count, c, w, row, column, ahead, p.ahead_end)
-                           : tile_of<V::NR>(count, c, w, row, column, ahead, p.ahead_end);
+            ahead = narrow ? tile_of<1>(count, c, w, i == 0, row, column, ahead, p.ahead_end)
+                           : tile_of<V::NR>(count, c, w, i == 0, row, column, ahead, p.ahead_end);
         }
     }
 }
