@@ -82,7 +82,7 @@ def library() -> ctypes.CDLL:
     path = HERE / "_native.so"
     if not path.exists():
         raise EngineError(
-            "the native engine was not built (no C++20 compiler at installation); see README, Native engine"
+            "the native engine was not built for want of a C++20 compiler; install one and streamrvq anew"
         )
     try:
         loaded = ctypes.CDLL(str(path))
