@@ -62,7 +62,8 @@ class Core:
         self._handle = self._lib.srvq_engine_new(isa.encode(), threads)
         if not self._handle:
             raise EngineError(f"the native engine cannot start: {last_error()}")
-        self._free = weakref.finalize(self, self._lib.srvq_engine_free, self._handle)
+        # Not at exit: a thread may still be in a step then, and the process takes all with it anyway.
+        weakref.finalize(self, self._lib.srvq_engine_free, self._handle).atexit = False
 
     def set_layers(
         self, what: int, layers: Plan, tensors: Tensors, *, masked: bool, half_from: int = HALF_FROM
