@@ -30,7 +30,7 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 _KINDS = {"conv": 0, "tconv": 1, "hold": 2, "join": 3}
 LAYERS, ENCODE, DECODE = 0, 1, 2  #: what `Core.step` runs: bare layers, or a direction with its quantiser
 #: Weights of this many numbers and more are kept in half precision where that is exact: each step reads them anew.
-HALF_FROM = 1 << 19
+HALF_FROM = 1 << 20
 
 
 def available_cores() -> int:

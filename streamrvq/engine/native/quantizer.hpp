@@ -24,7 +24,7 @@ public:
     int64_t size() const { return size_; }
     int64_t dim() const { return dim_; }
     int64_t latent() const { return latent_; }
-    int64_t scratch() const { return kFrames * 2 * dim_ + dim_; }  // numbers that a call needs room for
+    int64_t scratch() const { return round_up(kFrames * 2 * dim_ + dim_, 16); }  // numbers that a call needs room for
 
     // z [frames][latent], which becomes what is left over; codes [levels][frames]; inner [frames][levels · dim] or null.
     void encode(float *z, int64_t frames, int64_t levels, int64_t *codes, float *inner, float *scratch) const;

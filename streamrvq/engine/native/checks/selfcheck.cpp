@@ -121,6 +121,84 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
     return true;
 }
 
+// A small codec, symmetric, whole and hop by hop, in company and alone: residual units, skips, both ends, the quantiser.
+bool codec(const char *isa, int threads) {
+    std::mt19937 random(7);
+    std::vector<std::unique_ptr<Floats>> kept;
+    const auto numbers = [&](int64_t count, float scale, float base) {
+        kept.push_back(std::make_unique<Floats>(static_cast<size_t>(count)));
+        for (float &x : *kept.back()) x = base + scale * static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
+        return kept.back()->data();
+    };
+    struct Shape {
+        int64_t kind, cin, cout, kernel, stride, delay, tail, rate_in, rate_out;
+    };
+    const auto spec = [&](const Shape &s, bool snake) {
+        const int64_t pad = s.kind == 1 ? (s.stride + 1) / 2 : s.kernel == 2 * s.stride ? (s.stride + 1) / 2 : s.kernel / 2;
+        return LayerSpec{s.kind, s.cin, s.cout, s.kernel, s.stride, 1, pad, pad, s.delay, s.tail, s.rate_in, s.rate_out,
+                         s.kind < 2 ? numbers(s.cin * s.cout * s.kernel, 0.2f, 0.0f) : nullptr,
+                         s.kind < 2 ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr};
+    };
+    // Delays and tails by the rule of geometry.py.
+    const std::vector<LayerSpec> encoder = {
+        spec({0, 1, 12, 7, 1, 3, 6, 128, 128}, false), spec({2, 12, 12, 1, 1, 3, 0, 128, 128}, false),
+        spec({0, 12, 12, 7, 1, 6, 6, 128, 128}, true), spec({0, 12, 12, 1, 1, 6, 0, 128, 128}, true),
+        spec({3, 12, 12, 1, 1, 6, 3, 128, 128}, false), spec({0, 12, 20, 256, 128, 1, 186, 128, 1}, true),
+        spec({0, 20, 9, 3, 1, 2, 2, 1, 1}, true)};
+    const std::vector<LayerSpec> decoder = {
+        spec({0, 9, 20, 7, 1, 3, 6, 1, 1}, false), spec({1, 20, 10, 256, 128, 448, 1, 1, 128}, true),
+        spec({2, 10, 10, 1, 1, 448, 0, 128, 128}, false), spec({0, 10, 10, 7, 1, 451, 6, 128, 128}, true),
+        spec({0, 10, 10, 1, 1, 451, 0, 128, 128}, true), spec({3, 10, 10, 1, 1, 451, 3, 128, 128}, false),
+        spec({0, 10, 1, 7, 1, 454, 6, 128, 128}, true)};
+    std::vector<srvq::LevelSpec> levels;
+    for (int i = 0; i < 3; ++i)
+        levels.push_back({numbers(27, 1.0f, 0.0f), numbers(3, 0.1f, 0.0f), numbers(33, 1.0f, 0.0f), numbers(27, 0.3f, 0.0f),
+                          numbers(9, 0.1f, 0.0f)});
+    const std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)> engine(srvq_engine_new(isa, threads), srvq_engine_free);
+    SrvqEngine *const e = engine.get();
+    if (!e || srvq_set_quantizer(e, levels.data(), 3, 11, 3, 9) ||
+        srvq_set_layers(e, 1, encoder.data(), static_cast<int64_t>(encoder.size()), 1, 0) ||
+        srvq_set_layers(e, 2, decoder.data(), static_cast<int64_t>(decoder.size()), 1, 0))
+        return false;
+    const int64_t hops = 21, rows = 5, length = 17 * 128 + 50, frames = 17;
+    const float *const pcm = numbers(rows * hops * 128, 0.5f, 0.0f);
+    std::vector<int64_t> first[2];
+    Floats inner[2], samples[2];
+    for (const int run : {0, 1}) {
+        std::vector<int64_t> codes(static_cast<size_t>(rows * 3 * hops));
+        Floats latents(static_cast<size_t>(rows * 9 * hops)), out(static_cast<size_t>(rows * hops * 128));
+        Floats states(static_cast<size_t>(rows * srvq_state_size(e, 1))), back(static_cast<size_t>(rows * srvq_state_size(e, 2)));
+        const int64_t group = run ? 1 : rows;
+        for (int64_t row = 0; row < rows; row += group)
+            for (int64_t done = 0, k = run ? 1 : hops; done < hops; done += k, k = std::min(k + 1, hops - done)) {
+                std::vector<int64_t> slots, clock(static_cast<size_t>(group), done), l(static_cast<size_t>(group), length),
+                    lf(static_cast<size_t>(group), frames), c(static_cast<size_t>(group * 3 * k));
+                Floats in, z(static_cast<size_t>(group * 9 * k)), y(static_cast<size_t>(group * k * 128));
+                for (int64_t b = row; b < row + group; ++b) {
+                    slots.push_back(b);
+                    in.insert(in.end(), pcm + (b * hops + done) * 128, pcm + (b * hops + done + k) * 128);
+                }
+                if (srvq_step(e, 1, group, k, states.data(), slots.data(), clock.data(), l.data(), in.data(), nullptr, 3,
+                              c.data(), z.data()) ||
+                    srvq_step(e, 2, group, k, back.data(), slots.data(), clock.data(), lf.data(), nullptr, y.data(), 3,
+                              c.data(), nullptr))
+                    return false;
+                for (int64_t b = 0; b < group; ++b) {
+                    for (int64_t i = 0; i < 3; ++i)
+                        std::copy_n(&c[static_cast<size_t>((b * 3 + i) * k)], k, &codes[static_cast<size_t>(((row + b) * 3 + i) * hops + done)]);
+                    for (int64_t i = 0; i < 9; ++i)
+                        std::copy_n(&z[static_cast<size_t>((b * 9 + i) * k)], k, &latents[static_cast<size_t>(((row + b) * 9 + i) * hops + done)]);
+                    std::copy_n(&y[static_cast<size_t>(b * k * 128)], k * 128, &out[static_cast<size_t>(((row + b) * hops + done) * 128)]);
+                }
+            }
+        first[run] = codes;
+        inner[run] = latents;
+        samples[run] = out;
+    }
+    return first[0] == first[1] && std::memcmp(inner[0].data(), inner[1].data(), inner[0].size() * 4) == 0 &&
+           std::memcmp(samples[0].data(), samples[1].data(), samples[0].size() * 4) == 0;
+}
+
 // Many small steps on many threads, from two sides at once: for the thread sanitizer.
 bool crowd(int steps) {
     const int64_t channels = 40;
@@ -153,6 +231,11 @@ int main(int argc, char **argv) {
     std::istringstream names(srvq_isas());
     for (std::string isa; std::getline(names, isa, ',');) {
         for (const int threads : {1, 2, 3}) {
+            ++cases;
+            if (!codec(isa.c_str(), threads)) {
+                ++wrong;
+                std::printf("%s, %d threads: a codec differs (%s)\n", isa.c_str(), threads, srvq_error());
+            }
             std::vector<Case> all;
             const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
             for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
