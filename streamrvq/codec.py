@@ -15,9 +15,11 @@ import numpy as np
 from . import geometry
 from .audio.pcm import Pcm, as_array, as_pcm
 from .audio.rates import Resampler
-from .config import DEFAULT_CODEC, CodecConfig
+from .config import DEFAULT_CODEC
 from .engine import Engine, make_engine
 from .engine.base import Codes, Floats
+from .engine.native import NativeEngine
+from .errors import WeightsError
 from .lockstep import Lockstep
 from .snapshot import Snapshot
 from .stream import DecoderStream, EncoderStream, check_codes, check_levels
@@ -37,45 +39,64 @@ def load(
     Args:
         source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
             or a folder in Hugging Face's DAC layout.
-        engine: ``"auto"``, ``"torch"``.
-        threads: cores to compute on; None: the engine's choice. The torch engine sets it for the whole process.
+        engine: ``"auto"`` (native where it was built and ``dtype`` is float32, else torch), ``"native"``, ``"torch"``.
+        threads: cores to compute on; None: the engine's choice. A codec on the native engine has its own; the
+            torch engine sets the number for the whole process.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
 
     Raises:
         WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
         EngineError: an engine or dtype that cannot be had.
     """
-    return Codec(load_weights(source), engine=engine, threads=threads, dtype=dtype)
+    codec = Codec(load_weights(source), engine=engine, threads=threads, dtype=dtype)
+    if isinstance(codec._engine, NativeEngine):
+        codec._forget(source)
+        codec._engine.core.trim()
+    return codec
 
 
 class Codec:
-    """Weights on an engine. Immutable; any number of streams may be open at once."""
+    """Weights on an engine. Immutable; any number of streams may be open at once.
+
+    Attributes:
+        config: what the codec is.
+        name: what it was loaded as.
+        trained: False for seeded weights: their tokens are exact, but mean nothing.
+    """
 
     def __init__(
         self, weights: Weights, *, engine: str = "auto", threads: int | None = None, dtype: str = "float32"
     ) -> None:
-        self.weights = weights
+        self.config, self.name, self.trained = weights.config, weights.name, weights.trained
+        self._weights: Weights | None = weights
+        self._source: str | os.PathLike[str] | None = None
         self._engine: Engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)
 
     def __repr__(self) -> str:
         trained = "" if self.trained else ", untrained"
         return f"<Codec {self.name}: {self.sample_rate} Hz, {self.n_codebooks} codebooks, {self.engine}{trained}>"
 
-    @property
-    def config(self) -> CodecConfig:
-        return self.weights.config
+    def _forget(self, source: str | os.PathLike[str]) -> None:
+        """Let the weights go that the engine has packed for itself; `weights` reads them from ``source`` again."""
+        assert self.codec_hash and self.codebooks  # while they are here
+        self._source, self._weights = source, None
 
     @property
-    def name(self) -> str:
-        """What it was loaded as."""
-        return self.weights.name
+    def weights(self) -> Weights:
+        """The weights it computes with. A loaded codec on the native engine keeps no second copy and reads them anew.
 
-    @property
-    def trained(self) -> bool:
-        """False for seeded weights: their tokens are exact, but mean nothing."""
-        return self.weights.trained
+        Raises:
+            WeightsError: they are not what they were when the codec was loaded, or are gone.
+        """
+        if self._weights is not None:
+            return self._weights
+        assert self._source is not None
+        weights = load_weights(self._source)
+        if weights.codec_hash != self.codec_hash:
+            raise WeightsError(f"{self._source} has changed since it was loaded; load it anew")
+        return weights
 
-    @property
+    @cached_property
     def codec_hash(self) -> str:
         """SHA-256 over the config and the folded weights; tokens of equal hashes may be mixed."""
         return self.weights.codec_hash
@@ -132,7 +153,8 @@ class Codec:
     @cached_property
     def codebooks(self) -> list[Floats]:
         """The entries of each level, float32 ``[codebook_size, codebook_dim]``."""
-        return [self.weights.tensors[f"quantizer.quantizers.{i}.codebook.weight"] for i in range(self.n_codebooks)]
+        tensors = self.weights.tensors
+        return [tensors[f"quantizer.quantizers.{i}.codebook.weight"].copy() for i in range(self.n_codebooks)]
 
     # -------------------------------------------------------------- offline
 

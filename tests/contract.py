@@ -7,24 +7,45 @@ asserted. A new engine joins every contract test by its name in `ENGINES` and an
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
+from streamrvq.engine.library import library
+from streamrvq.engine.native import LAYERS, Core, NativeStates, chosen_isa
 from streamrvq.engine.torch import TorchEngine
+from streamrvq.errors import EngineError
 from streamrvq.geometry import Plan
 from streamrvq.lockstep import Lockstep
 from streamrvq.weights import Weights, seeded
 from tests.reference.plain_dac import PlainDAC
 
-ENGINES = ["torch"]
-DTYPES = ["float64", "float32"]
+
+def _native_is_there() -> bool:
+    try:
+        library()
+    except EngineError:
+        return False
+    return True
+
+
+#: The engines that are built here, and what each computes in. STREAMRVQ_REQUIRE_NATIVE makes a missing one an error.
+NATIVE = _native_is_there()
+if os.environ.get("STREAMRVQ_REQUIRE_NATIVE") and not NATIVE:
+    library()
+ENGINES = ["torch", "native"] if NATIVE else ["torch"]
+ENGINE_DTYPES = [("torch", "float64"), ("torch", "float32"), *([("native", "float32")] if NATIVE else [])]
+#: In what an engine gives the same codes however audio is cut.
+EXACT = {"torch": "float64", "native": "float32"}
+needs_native = pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
 #: Largest difference of float64 latents and samples from another order of the same sums.
 CLOSE = 1e-11
 
@@ -122,4 +143,27 @@ class TorchLayers:
         return y[0].numpy().T
 
 
-LAYER_RUNNERS = {"torch": TorchLayers}
+class NativeLayers:
+    """Any Plan on the native engine, one stream; weights in half precision wherever that is exact."""
+
+    def __init__(
+        self, config: CodecConfig, plan: Plan, tensors: Mapping[str, Any], dtype: str, *, isa: str | None = None,
+        threads: int = 2,
+    ) -> None:  # fmt: skip
+        assert dtype == "float32"
+        self._core = Core(isa or chosen_isa(), threads)
+        self._core.set_layers(LAYERS, plan, tensors, masked=not config.causal, half_from=0)
+        self._states = NativeStates(plan, 1, np.zeros((1, plan.state_size), np.float32))
+        self._plan = plan
+
+    def step(self, x: np.ndarray[Any, Any], clock: int, length: int) -> np.ndarray[Any, Any]:
+        """``[C, k · unit_in]`` → ``[C', k · unit_out]``."""
+        hops = x.shape[1] // self._plan.unit_in
+        given = np.ascontiguousarray(x.T, np.float32)
+        out = np.empty((hops * self._plan.unit_out, self._plan.layers[-1].cout), np.float32)
+        one = np.zeros(1, np.int64)
+        self._core.step(LAYERS, hops, self._states, one, one + clock, one + length, given=given, out=out)
+        return out.T
+
+
+LAYER_RUNNERS = {"torch": TorchLayers, "native": NativeLayers}

@@ -12,8 +12,8 @@ from streamrvq.bench import machine, official, run_bench
 from streamrvq.bench.steps import Cell, gbytes_per_step, gflop_per_hop, summarise
 from streamrvq.config import PRESETS
 from streamrvq.errors import InputError
-from streamrvq.geometry import tensor_shapes
-from tests.contract import codec_of, minute
+from streamrvq.geometry import plan, tensor_shapes
+from tests.contract import codec_of, minute, needs_native
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,23 @@ def test_report(causal: bool) -> None:
         assert timed.bandwidth_share == pytest.approx(timed.weights_gbytes / report.machine.gbytes)
 
 
+@needs_native
+def test_the_native_engines_layers(causal: bool) -> None:
+    codec = codec_of(minute(causal=causal), "float32", "native")
+    report = run_bench(codec, hops=[2], rows=[3], decode=True, official=False, seconds=0.01, rounds=1, layers=True)
+    assert report.machine.gflops > 1 and report.machine.gbytes > 0.1
+    for direction, timed in (("encode", report.encode), ("decode", report.decode)):
+        lines = [line for line in report.layers if line.direction == direction]
+        assert lines[0].name == "input" and lines[-1].name == "end"
+        convolutions = [layer.name for layer in plan(codec.config, direction).layers if layer.weights]  # type: ignore[arg-type]
+        assert [line.name for line in lines[1:-1]] == [name for name in convolutions if name in {x.name for x in lines}]
+        assert sum(line.shape.count("→") for line in lines) == len(convolutions)
+        assert all(0 < line.microseconds < 1e6 for line in lines)
+        assert all(line.gflops > 0 and line.gbytes > 0 for line in lines[1:-1])
+        share = max(timed[0].peak_share, timed[0].bandwidth_share)
+        assert timed[0].roofline_share == pytest.approx(share)
+
+
 def test_the_work_is_that_of_the_design() -> None:
     config = PRESETS["dac-44khz"]
     rate = config.sample_rate / config.hop_length
@@ -57,7 +74,7 @@ def test_every_weight_is_read_once() -> None:
     shapes = tensor_shapes(config)
     numbers = sum(int(np.prod(s)) for name, s in shapes.items()
                   if name.endswith(".weight") and name.startswith(("encoder.", "quantizer.")))  # fmt: skip
-    assert gbytes_per_step(config, "encode", 4) * 1e9 == pytest.approx(4 * numbers)
+    assert gbytes_per_step(codec_of(config, "float32")._engine, "encode") * 1e9 == pytest.approx(4 * numbers)
 
 
 def test_steps_are_steady_and_their_own(causal: bool) -> None:

@@ -22,8 +22,9 @@ from streamrvq.geometry import Plan, _Builder
 from streamrvq.timeline import Timeline
 from tests.contract import (
     CLOSE,
-    DTYPES,
+    ENGINE_DTYPES,
     ENGINES,
+    EXACT,
     LAYER_RUNNERS,
     codec_of,
     minute,
@@ -123,8 +124,7 @@ def in_hops(runner: Any, plan: Plan, x: Any, sizes: list[int], most: int) -> Any
     return np.concatenate([np.zeros((CHANNELS, 0)), *given], axis=1)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("engine", "dtype"), ENGINE_DTYPES)
 @settings(max_examples=60)
 @given(
     specs=STACKS, sizes=SIZES, length=st.integers(1, 400), most=st.integers(1, 5), output_padding=st.booleans(),
@@ -168,8 +168,7 @@ def test_the_contract_notices_a_wrong_delay(causal_weights: bool) -> None:
 RATES = [(2, 4), (3, 5), (2, 3, 2), (1, 4), (7,)]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("engine", "dtype"), ENGINE_DTYPES)
 @pytest.mark.parametrize("rates", RATES, ids=str)
 @settings(max_examples=20)
 @given(
@@ -195,8 +194,7 @@ def test_any_partition_encodes_as_the_reference(
         np.testing.assert_allclose(latents[:dim], plain.latents[0, :dim].numpy(), rtol=0, atol=2e-4)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("engine", "dtype"), ENGINE_DTYPES)
 @pytest.mark.parametrize(
     ("rates", "output_padding"),
     [*((r, False) for r in RATES), ((3, 5), True), ((2, 3, 2), True), ((7,), True)],
@@ -222,7 +220,7 @@ def test_any_partition_decodes_as_the_reference(
 @pytest.mark.parametrize("tail", ["pad", "valid"])
 def test_the_lengths_around_a_hop_and_below_the_delay(causal: bool, engine: str, tail: str) -> None:
     config = minute((2, 4, 5), causal=causal)
-    codec, hop = codec_of(config, "float64", engine), config.hop_length
+    codec, hop = codec_of(config, EXACT[engine], engine), config.hop_length
     below = max(1, codec.delay_frames) * hop
     for length in (1, 2, hop - 1, hop, hop + 1, below - 1, below, below + 1, below + hop):
         pcm = noise(length, seed=length)
@@ -233,14 +231,14 @@ def test_the_lengths_around_a_hop_and_below_the_delay(causal: bool, engine: str,
 
 def test_weights_are_the_same_for_all_engines_under_contract() -> None:
     config = minute()
-    hashes = {codec_of(config, "float64", engine).codec_hash for engine in ENGINES}
+    hashes = {codec_of(config, EXACT[engine], engine).codec_hash for engine in ENGINES}
     assert hashes == {weights_of(config).codec_hash}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_lies_past_the_length_does_not_matter(causal: bool, engine: str) -> None:
     """The engine itself ends a signal at its length, whatever fills the rest of its last hops."""
-    codec = codec_of(minute(causal=causal), "float64", engine)
+    codec = codec_of(minute(causal=causal), EXACT[engine], engine)
     inner, row = codec._engine, np.zeros(1, np.int64)
     for direction, length in (("encode", 29), ("decode", 4)):
         plan = inner.new_states(1, direction).plan

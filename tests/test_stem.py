@@ -21,13 +21,12 @@ from streamrvq.errors import ConfigError, WeightsError
 from streamrvq.geometry import decoder_plan, encoder_plan, lookahead_samples, tensor_shapes
 from streamrvq.nn import CodecModel
 from streamrvq.weights import load_weights, save_weights, seeded
-from tests.contract import CLOSE, DTYPES, ENGINES, codec_of, minute, noise, plain_of, streamed, streamed_latents
+from tests.contract import CLOSE, ENGINE_DTYPES, codec_of, minute, noise, plain_of, streamed, streamed_latents
 
 STEMS = [(2, (2, 4)), (8, (4, 2)), (3, (2,)), (5, (3, 1))]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("engine", "dtype"), ENGINE_DTYPES)
 @pytest.mark.parametrize(("stem", "rates"), STEMS, ids=str)
 @settings(max_examples=15)
 @given(
@@ -51,8 +50,7 @@ def test_any_partition_encodes_as_the_reference(
         np.testing.assert_allclose(latents[:dim], plain.latents[0, :dim].numpy(), rtol=0, atol=2e-4)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("engine", "dtype"), ENGINE_DTYPES)
 @pytest.mark.parametrize(("stem", "rates"), STEMS, ids=str)
 @settings(max_examples=10)
 @given(sizes=st.lists(st.integers(0, 9), max_size=15), frames=st.integers(1, 60), levels=st.integers(1, 3))

@@ -25,8 +25,9 @@ may_install() { command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; }
 install_debian() {
     say "installing Debian packages: $*"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq || die "apt-get update failed: install $* by hand"
-    apt-get install -y -qq --no-install-recommends "$@" >/dev/null || die "installing $* failed: install them by hand"
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >/dev/null && return 0
+    say "installing $* failed: install them by hand"
+    return 1
 }
 
 # True if $1 is a Python that this package runs on and that can make a virtual environment with pip in it.
@@ -57,10 +58,10 @@ install_python() {
     elif [ "$(id -u)" -ne 0 ]; then
         die "$need is missing: run 'sudo apt-get install python3 python3-venv' (python3.11 python3.11-venv where python3 is older), then this command again"
     fi
-    install_debian python3 python3-venv
+    install_debian python3 python3-venv || exit 1
     if ! find_python >/dev/null; then
         say "python3 is older than 3.11: installing python3.11 python3.11-venv"
-        install_debian python3.11 python3.11-venv
+        install_debian python3.11 python3.11-venv || exit 1
     fi
 }
 
@@ -73,10 +74,21 @@ install_sound() {
     command -v pulseaudio >/dev/null 2>&1 || missing+=(pulseaudio)
     if [ ${#missing[@]} -eq 0 ]; then return 0; fi
     if may_install; then
-        install_debian "${missing[@]}"
+        install_debian "${missing[@]}" || exit 1
     else
         say "missing for the tests of the microphone: run 'sudo apt-get install ${missing[*]}' (Debian and Ubuntu)"
     fi
+}
+
+# The C++ compiler that the native engine is built with, if there is one.
+compiler() { command -v "${CXX:-c++}" || command -v g++ || command -v clang++; }
+
+# The native engine wants a C++ compiler. As root on Debian and Ubuntu it is installed; elsewhere the package does without
+# (the torch engine computes) and this says what to install. CMake and Ninja come with pip where they are missing.
+offer_compiler() {
+    if compiler >/dev/null 2>&1 || [ "${STREAMRVQ_NATIVE:-}" = 0 ]; then return 0; fi
+    if may_install && install_debian g++; then return 0; fi
+    say "no C++ compiler: streamrvq will compute with torch. For the native engine install one (Debian: g++) and run this again"
 }
 
 # The hash of everything that decides what the environment holds.
@@ -84,7 +96,9 @@ env_hash() {
     {
         printf '%s\n' "$ROOT"
         "$PY" -c 'import sys; print(sys.version)'
-        cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh"
+        cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh" "$ROOT/hatch_build.py"
+        cat "$ROOT"/streamrvq/engine/native/CMakeLists.txt "$ROOT"/streamrvq/engine/native/*.[ch]pp
+        compiler || true
     } | sha256sum | cut -d ' ' -f 1
 }
 
@@ -118,6 +132,7 @@ ensure_env() {
         rm -rf "$VENV"
         "$python" -m venv "$VENV"
     fi
+    offer_compiler
     hash="$(env_hash)"
     # A complete test environment serves the demo too.
     if [ "$(cat "$VENV/.stamp-$level" 2>/dev/null)" != "$hash" ] && [ "$(cat "$VENV/.stamp-test" 2>/dev/null)" != "$hash" ]; then
@@ -136,7 +151,7 @@ need_programs() {
     done
     if [ ${#missing[@]} -eq 0 ]; then return 0; fi
     may_install || die "programs are missing: install the Debian packages ${missing[*]} (sudo apt-get install ${missing[*]}), then run this command again"
-    install_debian "${missing[@]}"
+    install_debian "${missing[@]}" || exit 1
 }
 
 ensure_quality() {

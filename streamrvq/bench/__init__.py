@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from ..codec import Codec
 from ..errors import InputError
 from ..geometry import Direction
-from .machine import Machine, measure_machine
+from .layers import LayerTime, layer_times
+from .machine import Machine, measure_for, measure_machine
 from .official import Official, OfficialModel
 from .steps import Cell, Timed, summarise
 
-__all__ = ["HOPS", "ROWS", "Machine", "Official", "Report", "Timed", "run_bench"]
+__all__ = ["HOPS", "ROWS", "LayerTime", "Machine", "Official", "Report", "Timed", "measure_machine", "run_bench"]
 
 HOPS = (1, 2, 4, 8, 16)  #: hops a step
 ROWS = (1, 4, 16)  #: streams a step
@@ -32,6 +33,7 @@ class Report:
         encode, decode: one `Timed` for each (hops, rows); ``decode`` is empty unless asked for.
         official: the official model offline, or None with the reason in ``official_skipped``.
         rounds: how many times everything was measured.
+        layers: the native engine's layers, for the smallest step of each direction, where they were asked for.
     """
 
     machine: Machine
@@ -40,6 +42,7 @@ class Report:
     official: Official | None
     official_skipped: str | None
     rounds: int
+    layers: tuple[LayerTime, ...] = ()
 
 
 def run_bench(
@@ -52,6 +55,7 @@ def run_bench(
     seconds: float = 2.0,
     rounds: int = 3,
     official_seconds: float = 5.0,
+    layers: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Measure.
@@ -64,6 +68,7 @@ def run_bench(
         seconds: wall time for each cell, over all rounds; slow steps take longer, for a round has two at least.
         rounds: see the head of this file.
         official_seconds: of audio, that the official model is given a round.
+        layers: the native engine's layers one by one too (nothing of another engine's).
         progress: called with what is about to run.
 
     Raises:
@@ -77,7 +82,7 @@ def run_bench(
     tell = progress or (lambda what: None)
     engine = codec._engine
     tell("machine")
-    machine = measure_machine(engine.threads)
+    machine = measure_for(engine)
     directions: tuple[Direction, ...] = ("encode", "decode") if decode else ("encode",)
     cells = [Cell(engine, direction, k, b) for direction in directions for b in rows for k in hops]
     model, skipped = None, None if official else "not asked for"
@@ -99,4 +104,5 @@ def run_bench(
         official=None if model is None else model.result(),
         official_skipped=skipped,
         rounds=rounds,
+        layers=tuple(layer_times(engine, cells)) if layers else (),
     )

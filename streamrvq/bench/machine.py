@@ -1,8 +1,8 @@
 """What this machine can do, measured: float32 arithmetic and reading memory, on as many threads as the engine uses.
 
-Knows: two kernels of torch that come near the limits. Does not know: codecs. The peak is *what a library's matrix
-product reaches* on large squares, not a data sheet's figure: a kernel of ours may come above 100 %. The bandwidth is
-that of summing an array that no cache holds.
+Knows: for the native engine, its own loops of nothing but fused multiply-adds and nothing but loads; for torch, two of
+its kernels that come near the limits: there the peak is *what a library's matrix product reaches* on large squares.
+The bandwidth is that of summing an array that no cache holds. Does not know: codecs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+
+from ..engine.base import Engine
+from ..engine.native import NativeEngine
 
 #: Sides of the squares that are multiplied, and bytes of the array that is read: 8 times a large last-level cache.
 SIDES = (1024, 2048)
@@ -29,6 +32,13 @@ class Machine:
     threads: int
     gflops: float
     gbytes: float
+
+
+def measure_for(engine: Engine) -> Machine:
+    """Measure with an engine's threads, by its own instructions where it has any."""
+    if isinstance(engine, NativeEngine):
+        return Machine(engine.threads, *engine.core.machine())
+    return measure_machine(engine.threads)
 
 
 def measure_machine(threads: int, repeats: int = 5) -> Machine:

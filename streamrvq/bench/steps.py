@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..engine.base import Engine
+from ..engine.native import DECODE, ENCODE, NativeEngine
 from ..geometry import Direction, plan, quantizer_macs
 from .machine import Machine
 
@@ -32,6 +33,7 @@ class Timed:
         gflops: 10⁹ operations a second of what the network needs (a multiply-accumulate is two).
         weights_gbytes: 10⁹ bytes a second of weights, each taken as read once a step.
         peak_share, bandwidth_share: of the machine's measured limits, 0 to about 1.
+        roofline_share: of the lower of the two limits, for these operations and these bytes.
     """
 
     direction: Direction
@@ -46,6 +48,7 @@ class Timed:
     weights_gbytes: float
     peak_share: float
     bandwidth_share: float
+    roofline_share: float
 
 
 class Cell:
@@ -91,12 +94,16 @@ def gflop_per_hop(config: CodecConfig, direction: Direction) -> float:
     return 2 * macs / 1e9
 
 
-def gbytes_per_step(config: CodecConfig, direction: Direction, itemsize: int) -> float:
+def gbytes_per_step(engine: Engine, direction: Direction) -> float:
     """10⁹ bytes of weights that a step needs, whatever its hops and rows; in encoding the quantiser's too."""
-    numbers = plan(config, direction).weights
-    if direction == "encode":
-        numbers += config.n_codebooks * config.codebook_dim * (2 * config.latent_channels + config.codebook_size)
-    return numbers * itemsize / 1e9
+    config = engine.config
+    quantiser = config.n_codebooks * config.codebook_dim * (2 * config.latent_channels + config.codebook_size)
+    numbers = quantiser if direction == "encode" else 0
+    if isinstance(engine, NativeEngine):  # some in half precision
+        what, layers = (ENCODE if direction == "encode" else DECODE), plan(config, direction).layers
+        packed = sum(engine.core.weight_bytes(what, i) for i in range(sum(layer.weights > 0 for layer in layers)))
+        return (packed + numbers * engine.dtype.itemsize) / 1e9
+    return (plan(config, direction).weights + numbers) * engine.dtype.itemsize / 1e9
 
 
 def summarise(cell: Cell, machine: Machine) -> Timed:
@@ -105,7 +112,7 @@ def summarise(cell: Cell, machine: Machine) -> Timed:
     p50, p99 = (float(q) for q in np.quantile(cell.times, (0.5, 0.99)))
     rtf = p50 * config.sample_rate / (cell.hops * config.hop_length)
     gflops = gflop_per_hop(config, cell.direction) * cell.hops * cell.rows / p50
-    gbytes = gbytes_per_step(config, cell.direction, cell.engine.dtype.itemsize) / p50
+    gbytes = gbytes_per_step(cell.engine, cell.direction) / p50
     return Timed(
         direction=cell.direction,
         hops=cell.hops,
@@ -119,4 +126,5 @@ def summarise(cell: Cell, machine: Machine) -> Timed:
         weights_gbytes=gbytes,
         peak_share=gflops / machine.gflops,
         bandwidth_share=gbytes / machine.gbytes,
+        roofline_share=max(gflops / machine.gflops, gbytes / machine.gbytes),
     )

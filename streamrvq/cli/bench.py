@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..bench import HOPS, ROWS, Report, Timed, run_bench
+from ..bench import HOPS, ROWS, LayerTime, Report, Timed, run_bench
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from .common import EngineOption, JsonOption, ThreadsOption, err, identity, numbers, out, print_json, title
@@ -27,6 +27,9 @@ def bench(
     seconds: Annotated[
         float, typer.Option("--seconds", help="Wall time for each line of the table; slow steps take longer.")
     ] = 2.0,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="The native engine's layers too, in the smallest of these steps.")
+    ] = False,
     rounds: Annotated[int, typer.Option("--rounds", help="Everything is measured so many times, in turn.")] = 3,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
@@ -38,7 +41,7 @@ def bench(
     with nullcontext() if json else err().status("") as status:
         report = run_bench(
             opened, hops=steps, rows=rows, decode=decode, official=official, seconds=seconds, rounds=rounds,
-            progress=None if status is None else status.update,
+            layers=layers, progress=None if status is None else status.update,
         )  # fmt: skip
     if json:
         print_json({**identity(opened), **_plain(report)})
@@ -66,7 +69,7 @@ def _print(codec: Codec, report: Report) -> None:
     console, machine = out(), report.machine
     console.print(f"{title(codec)} · {codec.engine}", style="bold", markup=False)
     console.print(
-        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32 matrix product), "
+        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32), "
         f"{machine.gbytes:.1f} GB/s read", markup=False,
     )  # fmt: skip
     if report.official is None:
@@ -81,13 +84,25 @@ def _print(codec: Codec, report: Report) -> None:
     for direction, rows in (("encode", report.encode), ("decode", report.decode)):
         if rows:
             console.print(_table(direction, rows, report))
+    if report.layers:
+        console.print(_layers(report.layers))
     console.print("RTF: median step time ÷ audio time of its hops; below 1, all its streams are live.", style="dim")
+
+
+def _layers(layers: Sequence[LayerTime]) -> Table:
+    table = Table("layer", "shape", "µs", "GFLOP/s", "weights GB/s", title="layers, least times", title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in layers:
+        rates = (f"{row.gflops:.0f}", f"{row.gbytes:.1f}") if row.gflops else ("", "")
+        table.add_row(f"{row.direction} {row.name}", row.shape, f"{row.microseconds:.1f}", *rates)
+    return table
 
 
 def _table(direction: str, rows: Sequence[Timed], report: Report) -> Table:
     heads = (
         *("streams", "hops", "steps", "p50 ms", "p99 ms", "RTF", "RTF a stream"),
-        *("GFLOP/s", "of peak", "weights GB/s", "of read", "× official"),
+        *("GFLOP/s", "of peak", "weights GB/s", "of read", "of roofline", "× official"),
     )
     table = Table(*heads, title=direction, title_justify="left")
     for column in table.columns:
@@ -97,6 +112,6 @@ def _table(direction: str, rows: Sequence[Timed], report: Report) -> Table:
         table.add_row(
             str(row.rows), str(row.hops), str(row.steps), f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.rtf:.3f}",
             f"{row.rtf_per_stream:.3f}", f"{row.gflops:.1f}", f"{row.peak_share:.0%}", f"{row.weights_gbytes:.1f}",
-            f"{row.bandwidth_share:.0%}", "–" if ratio is None else f"{ratio:.2f}",
+            f"{row.bandwidth_share:.0%}", f"{row.roofline_share:.0%}", "–" if ratio is None else f"{ratio:.2f}",
         )  # fmt: skip
     return table

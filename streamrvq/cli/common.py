@@ -14,7 +14,7 @@ from ..codec import Codec
 from ..errors import InputError
 
 CodecOption = Annotated[str, typer.Option("--codec", help="A preset's name, or a file or folder of weights.")]
-EngineOption = Annotated[str, typer.Option("--engine", help="auto or torch.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Cores to compute on. Default: the engine's choice.")
 ]

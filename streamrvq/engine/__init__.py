@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,8 @@ def make_engine(
     threads: int | None = None,
     dtype: str = "float32",
 ) -> Engine:
-    """The engine called ``engine``: ``"auto"`` (the best there is) or ``"torch"``.
+    """The engine called ``engine``: ``"native"``, ``"torch"``, or ``"auto"``, which is native for float32 where it was
+    built, and torch otherwise; that it was not is said once, as a warning of the logger "streamrvq".
 
     Args:
         tensors: the folded weights, under the names and in the shapes of `geometry.tensor_shapes`.
@@ -37,10 +40,26 @@ def make_engine(
         raise EngineError(
             f"threads is {threads!r}; wanted a whole number of at least 1, or None for the engine's choice"
         )
-    if engine == "native":
-        raise EngineError("the native engine is not part of this version; use engine='torch' or 'auto'")
-    if engine not in ("auto", "torch"):
-        raise EngineError(f"engine is {engine!r}; wanted 'auto' or 'torch'")
+    if engine not in ("auto", "native", "torch"):
+        raise EngineError(f"engine is {engine!r}; wanted 'auto', 'native' or 'torch'")
+    if engine == "native" and dtype != "float32":
+        raise EngineError(f"the native engine computes in float32, not {dtype}; use engine='torch' or 'auto' for that")
+    if engine == "native" or (engine == "auto" and dtype == "float32" and _native_is_there()):
+        from .native import NativeEngine
+
+        return NativeEngine(config, tensors, threads=threads)
     from .torch import TorchEngine  # here, so that importing streamrvq does not load torch
 
     return TorchEngine(config, tensors, threads=threads, dtype=dtype)
+
+
+@cache
+def _native_is_there() -> bool:
+    from .library import library
+
+    try:
+        library()
+    except EngineError as error:
+        logging.getLogger("streamrvq").warning("%s; using the torch engine, which is slower", error)
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""The native engine's layers one by one: the least time that each has taken in the steps that were timed.
+
+Knows: what `Core.profile` gives. Does not know: how the steps were run (steps.py). A residual unit's two convolutions
+that run as one are one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from ..engine.base import Engine
+from ..engine.native import DECODE, ENCODE, NativeEngine
+from ..geometry import Direction, plan
+from .steps import Cell
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTime:
+    """A line of the table.
+
+    Attributes:
+        direction, hops, rows: the step.
+        name: prefix of the weights, or "input" and "end" (quantiser or tanh).
+        shape: channels, kernel, stride, in words.
+        microseconds: the least it has taken.
+        gflops, gbytes: 10⁹ operations and bytes of weights a second in that time.
+    """
+
+    direction: Direction
+    hops: int
+    rows: int
+    name: str
+    shape: str
+    microseconds: float
+    gflops: float
+    gbytes: float
+
+
+def layer_times(engine: Engine, cells: Sequence[Cell], seconds: float = 0.5) -> Iterator[LayerTime]:
+    """The layers of the first cell of each direction, run for ``seconds`` more; nothing for another engine."""
+    if not isinstance(engine, NativeEngine):
+        return
+    for direction in ("encode", "decode"):
+        for cell in [cell for cell in cells if cell.direction == direction][:1]:
+            yield from _of(engine, cell, seconds)
+
+
+def _of(engine: NativeEngine, cell: Cell, seconds: float) -> Iterator[LayerTime]:
+    what = ENCODE if cell.direction == "encode" else DECODE
+    layers = [layer for layer in plan(engine.config, cell.direction).layers if layer.weights]
+    engine.core.profile(what, len(layers) + 2)  # from here on
+    timed = len(cell.times)
+    cell.run(seconds)
+    del cell.times[timed:]
+    _, least = engine.core.profile(what, len(layers) + 2)
+
+    def line(name: str, shape: str, time: float, macs: int, size: int) -> LayerTime:
+        hops = min(cell.hops * cell.rows, engine.core.most_row_hops)  # larger steps run in parts, and one part is timed
+        return LayerTime(cell.direction, cell.hops, cell.rows, name, shape, 1e6 * time, 2e-9 * macs * hops / time,
+                         1e-9 * size / time)  # fmt: skip
+
+    yield line("input", "", least[0], 0, 0)
+    i = 0
+    while i < len(layers):
+        last = i + (i + 1 < len(layers) and least[i + 2] > 1e6)  # the next one was run together with this
+        parts = layers[i : last + 1]
+        shape = " + ".join(f"{p.cin} → {p.cout}, kernel {p.kernel}, stride {p.stride}" for p in parts)
+        size = sum(engine.core.weight_bytes(what, n) for n in range(i, last + 1))
+        yield line(parts[0].name, shape, least[i + 1], sum(p.macs for p in parts), size)
+        i = last + 1
+    yield line("end", "", least[-1], 0, 0)

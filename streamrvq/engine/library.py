@@ -1,0 +1,110 @@
+"""The shared library of the native engine: where it lies, whether it is the right one, and its C functions.
+
+Knows: ctypes, and the declarations of native/api.hpp. Does not know: codecs, plans, steps (native.py). The library has
+plain C functions, so that one build serves every Python; ctypes lets go of the GIL for the time of a call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_void_p
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import EngineError
+
+HERE = Path(__file__).parent / "native"
+VERSION = 1  #: of the interface, `srvq_version`
+
+#: Of a `geometry.Layer`, by their names there.
+LAYER_FIELDS = (
+    "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "tail", "rate_in", "rate_out",
+)  # fmt: skip
+LEVEL_FIELDS = ("in_weight", "in_bias", "book", "out_weight", "out_bias")
+
+
+class LayerSpec(ctypes.Structure):
+    """``srvq::LayerSpec``: a layer's integers, and where its weights lie."""
+
+    _fields_ = (
+        *[(name, c_int64) for name in ("kind", *LAYER_FIELDS)],
+        *[(name, c_void_p) for name in ("weight", "bias", "alpha")],
+    )
+
+
+class LevelSpec(ctypes.Structure):
+    """``srvq::LevelSpec``: where the weights of a level of the quantiser lie."""
+
+    _fields_ = tuple((name, c_void_p) for name in LEVEL_FIELDS)
+
+
+_SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "srvq_version": (c_int64,),
+    "srvq_sources": (c_char_p,),
+    "srvq_isas": (c_char_p,),
+    "srvq_error": (c_char_p,),
+    "srvq_engine_new": (c_void_p, c_char_p, c_int64),
+    "srvq_engine_free": (None, c_void_p),
+    "srvq_set_quantizer": (c_int, c_void_p, POINTER(LevelSpec), c_int64, c_int64, c_int64, c_int64),
+    "srvq_set_layers": (c_int, c_void_p, c_int64, POINTER(LayerSpec), c_int64, c_int64, c_int64),
+    "srvq_step": (
+        c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64,
+        c_void_p, c_void_p,
+    ),
+    "srvq_weight_bytes": (c_int64, c_void_p, c_int64, c_int64),
+    "srvq_profile": (c_int64, c_void_p, c_int64, POINTER(c_double), c_int64),
+    "srvq_machine": (c_int, c_void_p, c_double, POINTER(c_double), POINTER(c_double)),
+    "srvq_most_row_hops": (c_int64,),
+    "srvq_trim": (None,),
+    "srvq_tanh": (c_int, c_void_p, c_void_p, c_void_p, c_int64),
+    "srvq_snake": (c_int, c_void_p, c_void_p, c_void_p, c_int64, c_float),
+}  # fmt: skip
+
+
+def sources_hash() -> str | None:
+    """The hash of the C++ sources beside the library, as the build computes it; None where they are not installed."""
+    sources = sorted([*HERE.glob("*.cpp"), *HERE.glob("*.hpp")], key=lambda path: path.name)
+    if not sources:
+        return None
+    text = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in sources)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL:
+    """The library, loaded once.
+
+    Raises:
+        EngineError: it was not built, cannot be loaded here, or was built from other sources than those beside it.
+    """
+    path = HERE / "_native.so"
+    if not path.exists():
+        raise EngineError(
+            "the native engine was not built for want of a C++20 compiler; install one and streamrvq anew"
+        )
+    try:
+        loaded = ctypes.CDLL(str(path))
+        for name, (result, *arguments) in _SIGNATURES.items():
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+        version = loaded.srvq_version()
+    except (OSError, AttributeError) as error:
+        raise EngineError(f"the native engine cannot be loaded ({error}); install streamrvq anew") from None
+    wanted, built = sources_hash(), loaded.srvq_sources().decode()
+    if version != VERSION or (wanted is not None and built != wanted):
+        raise EngineError(f"{path} was built from other sources than those beside it; install streamrvq anew")
+    return loaded
+
+
+def isas() -> list[str]:
+    """Instruction sets of this build that this machine has, best first. Raises `EngineError` like `library`."""
+    names: list[str] = library().srvq_isas().decode().split(",")
+    return names
+
+
+def last_error() -> str:
+    """What the last failed call of this thread complained of."""
+    text: str = library().srvq_error().decode()
+    return text

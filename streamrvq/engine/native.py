@@ -1,0 +1,227 @@
+"""The native engine: the contract of base.py on our own C++ (native/), the same bits however audio is cut.
+
+Knows: how a `Plan` and its tensors are handed to the library, and that a stream's state is one row of floats, its tails
+end to end. Does not know: the arithmetic, tiles, instruction sets and threads; native/ does.
+
+Every output value is one chain of fused multiply-adds in a fixed order, so that codes, latents and samples do not
+depend on chunking, batch, neighbours, threads or instruction set. No torch on this path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from ctypes import byref, c_double
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import CodecConfig
+from ..errors import EngineError
+from ..geometry import Direction, Plan, decoder_plan, encoder_plan, plan
+from .base import Codes, Floats, Ints, check_step, check_tails
+from .library import LAYER_FIELDS, LEVEL_FIELDS, LayerSpec, LevelSpec, isas, last_error, library
+
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+_KINDS = {"conv": 0, "tconv": 1, "hold": 2, "join": 3}
+LAYERS, ENCODE, DECODE = 0, 1, 2  #: what `Core.step` runs: bare layers, or a direction with its quantiser
+#: Weights of this many numbers and more are kept in half precision where that is exact: each step reads them anew.
+HALF_FROM = 1 << 20
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every platform
+        return os.cpu_count() or 1
+
+
+def chosen_isa() -> str:
+    """``STREAMRVQ_ISA``, or the best instruction set there is. Raises `EngineError` for one that is not to be had."""
+    wanted, there = os.environ.get("STREAMRVQ_ISA", ""), isas()
+    if wanted and wanted not in there:
+        raise EngineError(f"STREAMRVQ_ISA is {wanted!r}; this build and machine have {', '.join(there)}")
+    return wanted or there[0]
+
+
+def _address(array: npt.NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+class Core:
+    """A library engine: packed weights and threads. Arrays given to `step` must be C-contiguous and of its types."""
+
+    def __init__(self, isa: str, threads: int) -> None:
+        self._lib = library()
+        self.isa, self.threads = isa, threads
+        self._handle = self._lib.srvq_engine_new(isa.encode(), threads)
+        if not self._handle:
+            raise EngineError(f"the native engine cannot start: {last_error()}")
+        # Not at exit: a thread may still be in a step then, and the process takes all with it anyway.
+        weakref.finalize(self, self._lib.srvq_engine_free, self._handle).atexit = False
+
+    def set_layers(
+        self, what: int, layers: Plan, tensors: Tensors, *, masked: bool, half_from: int = HALF_FROM
+    ) -> None:
+        """Pack a plan's weights; ``masked`` says that values outside the signal are zeroed at every layer."""
+        specs = (LayerSpec * len(layers.layers))()
+        keep: list[npt.NDArray[np.float32]] = []  # until the library has packed them
+
+        def at(name: str) -> int:
+            keep.append(np.ascontiguousarray(tensors[name], np.float32))
+            return keep[-1].ctypes.data
+
+        for spec, layer in zip(specs, layers.layers, strict=True):
+            spec.kind = _KINDS[layer.kind]
+            for name in LAYER_FIELDS:
+                setattr(spec, name, getattr(layer, name))
+            if layer.weights:
+                spec.weight, spec.bias = at(f"{layer.name}.weight"), at(f"{layer.name}.bias")
+            if layer.snake:
+                spec.alpha = at(f"{layer.snake}.alpha")
+        self.check(self._lib.srvq_set_layers(self._handle, what, specs, len(specs), masked, half_from))
+
+    def set_quantizer(self, config: CodecConfig, tensors: Tensors) -> None:
+        """Pack the quantiser's weights."""
+        specs = (LevelSpec * config.n_codebooks)()
+        names = ("in_proj.weight", "in_proj.bias", "codebook.weight", "out_proj.weight", "out_proj.bias")
+        keep = []
+        for i, spec in enumerate(specs):
+            for field, name in zip(LEVEL_FIELDS, names, strict=True):
+                keep.append(np.ascontiguousarray(tensors[f"quantizer.quantizers.{i}.{name}"], np.float32))
+                setattr(spec, field, keep[-1].ctypes.data)
+        self.check(self._lib.srvq_set_quantizer(
+            self._handle, specs, len(specs), config.codebook_size, config.codebook_dim, config.latent_channels
+        ))  # fmt: skip
+
+    def step(
+        self, what: int, hops: int, states: NativeStates, slots: Ints, clock: Ints, length: Ints, *,
+        given: Floats | None = None, out: Floats | None = None, levels: int = 0, codes: Codes | None = None,
+        latents: Floats | None = None,
+    ) -> None:  # fmt: skip
+        """One step; see ``srvq_step`` in native/api.hpp."""
+        slots, clock, length = (np.ascontiguousarray(values, np.int64) for values in (slots, clock, length))
+        self.check(self._lib.srvq_step(
+            self._handle, what, len(slots), hops, _address(states.data), _address(slots), _address(clock),
+            _address(length), _address(given), _address(out), levels, _address(codes), _address(latents),
+        ))  # fmt: skip
+
+    def check(self, status: int) -> None:
+        if status:
+            raise EngineError(f"the native engine refused: {last_error()}")
+
+    def profile(self, what: int, phases: int) -> tuple[int, list[float]]:
+        """Steps and each phase's seconds since the last call: input, convolutions in order, the end."""
+        seconds = (c_double * phases)()
+        return self._lib.srvq_profile(self._handle, what, seconds, phases), list(seconds)
+
+    def weight_bytes(self, what: int, convolution: int) -> int:
+        """Of one convolution's packed weights."""
+        size: int = self._lib.srvq_weight_bytes(self._handle, what, convolution)
+        return size
+
+    def trim(self) -> None:
+        """Give freed memory back to the system: weights were read, packed and let go, and the C library keeps it."""
+        self._lib.srvq_trim()
+
+    @property
+    def most_row_hops(self) -> int:
+        """Rows · hops that are computed at once; larger steps run in parts."""
+        most: int = self._lib.srvq_most_row_hops()
+        return most
+
+    def machine(self, seconds: float = 1.0) -> tuple[float, float]:
+        """What this machine can do on these threads: 10⁹ float32 operations and 10⁹ bytes read, a second."""
+        gflops, gbytes = c_double(), c_double()
+        self.check(self._lib.srvq_machine(self._handle, seconds, byref(gflops), byref(gbytes)))
+        return gflops.value, gbytes.value
+
+
+@dataclasses.dataclass
+class NativeStates:
+    """Each slot's tails end to end, in the order of `Plan.tails`: float32 ``[slots, state_size]``."""
+
+    plan: Plan
+    slots: int
+    data: Floats
+
+
+class NativeEngine:
+    """See `base.Engine`. float32; bit-identical whatever the chunk size, batch, threads and instruction set.
+
+    Args:
+        config: the codec.
+        tensors: folded weights under DAC's names; they are packed, and not kept.
+        threads: cores to compute on; None: all that the process may use.
+
+    Raises:
+        EngineError: the library is not there, or ``STREAMRVQ_ISA`` names what this machine lacks.
+    """
+
+    name = "native"
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, config: CodecConfig, tensors: Tensors, *, threads: int | None) -> None:
+        self.config = config
+        self._core = Core(chosen_isa(), threads or available_cores())
+        self._core.set_quantizer(config, tensors)
+        for what, layers in ((ENCODE, encoder_plan(config)), (DECODE, decoder_plan(config))):
+            self._core.set_layers(what, layers, tensors, masked=not config.causal)
+
+    @property
+    def threads(self) -> int:
+        return self._core.threads
+
+    @property
+    def core(self) -> Core:
+        """What computes, for measuring."""
+        return self._core
+
+    @property
+    def description(self) -> str:
+        return f"native {self._core.isa}, float32, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    # ------------------------------------------------------------------ state
+
+    def new_states(self, slots: int, direction: Direction) -> NativeStates:
+        layers = plan(self.config, direction)
+        return NativeStates(layers, slots, np.zeros((slots, layers.state_size), np.float32))
+
+    def reset(self, states: NativeStates, slots: Ints) -> None:
+        states.data[np.asarray(slots, np.int64)] = 0
+
+    def export_state(self, states: NativeStates, slot: int) -> list[Floats]:
+        ends = np.cumsum([rows * channels for rows, channels in states.plan.tails])
+        parts = np.split(states.data[slot], ends[:-1]) if len(ends) else []
+        return [part.reshape(shape).copy() for part, shape in zip(parts, states.plan.tails, strict=True)]
+
+    def import_state(self, states: NativeStates, slot: int, tails: Sequence[Floats]) -> None:
+        check_tails(states.plan, tails, self.dtype)
+        if tails:
+            states.data[slot] = np.concatenate([np.ravel(tail) for tail in tails])
+
+    # ------------------------------------------------------------------ steps
+
+    def encode_step(
+        self, pcm: Floats, states: NativeStates, slots: Ints, clock: Ints, length: Ints, levels: int,
+        latents: bool = False,
+    ) -> tuple[Codes, Floats | None]:  # fmt: skip
+        hops, rows = check_step(states, pcm, slots, clock, length), pcm.shape[0]
+        given = np.ascontiguousarray(pcm, np.float32)
+        codes = np.empty((rows, levels, hops), np.int64)
+        inner = np.empty((rows, levels * self.config.codebook_dim, hops), np.float32) if latents else None
+        self._core.step(ENCODE, hops, states, slots, clock, length, given=given, levels=levels, codes=codes,
+                        latents=inner)  # fmt: skip
+        return codes, inner
+
+    def decode_step(self, codes: Codes, states: NativeStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
+        hops, (rows, levels, _) = check_step(states, codes, slots, clock, length), codes.shape
+        given = np.ascontiguousarray(codes, np.int64)
+        pcm = np.empty((rows, hops * self.config.hop_length), np.float32)
+        self._core.step(DECODE, hops, states, slots, clock, length, out=pcm, levels=levels, codes=given)
+        return pcm

@@ -1,0 +1,264 @@
+// The library against plain loops: one layer at a time, every instruction set that runs here, all bits.
+//
+// Runs by itself, so that sanitizers and emulators (qemu-user) can watch it: `selfcheck [quick]`. Exit code 0: no bit
+// differs. Reference: bias, then tap by tap and channel by channel one std::fma, written out with nothing shared but the
+// constants of the sine.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "api.hpp"
+
+using srvq::LayerSpec;
+using Floats = std::vector<float>;
+
+namespace {
+
+struct Case {
+    int64_t kind, cin, cout, kernel, stride, dilation, rows, streams;
+    bool snake, halves;
+};
+
+float snake(float x, float alpha) {
+    const double t = static_cast<double>(alpha) / 3.14159265358979323846;
+    const float turn = static_cast<float>(t), low = static_cast<float>(t - turn);
+    const float inverse = static_cast<float>(1.0 / (static_cast<double>(alpha) + 1e-9));
+    const float phase = x * turn, rest = std::fma(x, low, std::fma(x, turn, -phase));
+    float f = (phase - std::nearbyint(phase)) + rest;
+    f = f - std::nearbyint(f);
+    const float z = f * f;
+    float p = 0x1.466de4p-4f;
+    for (const float c : {-0x1.32e03cp-1f, 0x1.466ee4p+1f, -0x1.4abbeep+2f, 0x1.921fb6p+1f}) p = std::fma(p, z, c);
+    const float sine = f * p;
+    return std::fma(sine * inverse, sine, x);
+}
+
+// x [streams][rows in][cin] → [streams][rows out][cout], the past all zeros.
+Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
+    const int64_t taps = c.kind ? 2 : c.kernel, stride = c.kind ? 1 : c.stride, per_row = c.kind ? c.stride : 1;
+    const int64_t n = c.rows * stride, each = n * c.cin;
+    Floats y;
+    for (int64_t b = 0; b < c.streams; ++b)
+        for (int64_t row = 0; row < c.rows; ++row)
+            for (int64_t phase = 0; phase < per_row; ++phase)
+                for (int64_t out = 0; out < c.cout; ++out) {
+                    float sum = l.bias[out];
+                    for (int64_t tap = 0; tap < taps; ++tap)
+                        for (int64_t in = 0; in < c.cin; ++in) {
+                            const int64_t t = row * stride + tap * c.dilation - l.tail;
+                            float v = t < 0 ? 0.0f : x[static_cast<size_t>(b * each + t * c.cin + in)];
+                            if (c.snake && t >= 0) v = snake(v, l.alpha[in]);
+                            const float w = c.kind ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
+                                                   : l.weight[(out * c.cin + in) * c.kernel + tap];
+                            sum = std::fma(v, w, sum);
+                        }
+                    y.push_back(sum);
+                }
+    return y;
+}
+
+bool run(const Case &c, const char *isa, int threads, unsigned seed) {
+    std::mt19937 random(seed);
+    const auto numbers = [&](int64_t count, bool halves) {
+        Floats v(static_cast<size_t>(count));
+        for (float &x : v) {
+            x = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
+            if (halves) x = std::nearbyint(x * 1024.0f) / 1024.0f;
+        }
+        return v;
+    };
+    const int64_t unit_in = c.kind ? 1 : c.stride, unit_out = c.kind ? c.stride : 1;
+    const Floats weight = numbers(c.cin * c.cout * c.kernel, c.halves), bias = numbers(c.cout, false);
+    Floats alpha = numbers(c.cin, false);
+    for (float &a : alpha) a = std::fabs(a) + 0.5f;
+    LayerSpec l{};
+    l.kind = c.kind;
+    l.cin = c.cin;
+    l.cout = c.cout;
+    l.kernel = c.kernel;
+    l.stride = c.stride;
+    l.dilation = c.dilation;
+    l.tail = c.kind ? 1 : (c.kernel - 1) * c.dilation + 1 - c.stride;
+    l.rate_in = unit_in;
+    l.rate_out = unit_out;
+    l.weight = weight.data();
+    l.bias = bias.data();
+    l.alpha = c.snake ? alpha.data() : nullptr;
+    const Floats x = numbers(c.streams * c.rows * unit_in * c.cin, false);
+    const Floats wanted = expected(c, l, x);
+
+    const std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)> engine(srvq_engine_new(isa, threads), srvq_engine_free);
+    if (!engine || srvq_set_layers(engine.get(), 0, &l, 1, 0, c.halves ? 0 : -1)) return false;
+    // All rows in one step; then hop by hop, in steps of 1, 2, 3 …
+    for (const bool whole : {true, false}) {
+        Floats states(static_cast<size_t>(c.streams * l.tail * c.cin) + 1), y(wanted.size());
+        std::vector<int64_t> slots, clock(static_cast<size_t>(c.streams)), open(static_cast<size_t>(c.streams), -1);
+        for (int64_t b = 0; b < c.streams; ++b) slots.push_back(c.streams - 1 - b);
+        for (int64_t done = 0, hops = 1; done < c.rows; done += hops, ++hops) {
+            hops = std::min(whole ? c.rows : hops, c.rows - done);
+            const int64_t in_row = unit_in * c.cin, out_row = unit_out * c.cout;
+            Floats in, out(static_cast<size_t>(c.streams * hops * out_row));
+            for (int64_t b = 0; b < c.streams; ++b) {
+                const auto from = x.begin() + (b * c.rows + done) * in_row;
+                in.insert(in.end(), from, from + hops * in_row);
+            }
+            if (srvq_step(engine.get(), 0, c.streams, hops, states.data(), slots.data(), clock.data(), open.data(), in.data(),
+                          out.data(), 0, nullptr, nullptr))
+                return false;
+            for (int64_t b = 0; b < c.streams; ++b) {
+                clock[static_cast<size_t>(b)] += hops;
+                std::copy_n(out.begin() + b * hops * out_row, hops * out_row, y.begin() + (b * c.rows + done) * out_row);
+            }
+        }
+        if (std::memcmp(y.data(), wanted.data(), wanted.size() * sizeof(float)) != 0) return false;
+    }
+    return true;
+}
+
+// A small codec, symmetric, whole and hop by hop, in company and alone: residual units, skips, both ends, the quantiser.
+bool codec(const char *isa, int threads) {
+    std::mt19937 random(7);
+    std::vector<std::unique_ptr<Floats>> kept;
+    const auto numbers = [&](int64_t count, float scale, float base) {
+        kept.push_back(std::make_unique<Floats>(static_cast<size_t>(count)));
+        for (float &x : *kept.back()) x = base + scale * static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
+        return kept.back()->data();
+    };
+    struct Shape {
+        int64_t kind, cin, cout, kernel, stride, delay, tail, rate_in, rate_out;
+    };
+    const auto spec = [&](const Shape &s, bool snake) {
+        const int64_t pad = s.kind == 1 ? (s.stride + 1) / 2 : s.kernel == 2 * s.stride ? (s.stride + 1) / 2 : s.kernel / 2;
+        return LayerSpec{s.kind, s.cin, s.cout, s.kernel, s.stride, 1, pad, pad, s.delay, s.tail, s.rate_in, s.rate_out,
+                         s.kind < 2 ? numbers(s.cin * s.cout * s.kernel, 0.2f, 0.0f) : nullptr,
+                         s.kind < 2 ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr};
+    };
+    // Delays and tails by the rule of geometry.py.
+    const std::vector<LayerSpec> encoder = {
+        spec({0, 1, 12, 7, 1, 3, 6, 128, 128}, false), spec({2, 12, 12, 1, 1, 3, 0, 128, 128}, false),
+        spec({0, 12, 12, 7, 1, 6, 6, 128, 128}, true), spec({0, 12, 12, 1, 1, 6, 0, 128, 128}, true),
+        spec({3, 12, 12, 1, 1, 6, 3, 128, 128}, false), spec({0, 12, 20, 256, 128, 1, 186, 128, 1}, true),
+        spec({0, 20, 9, 3, 1, 2, 2, 1, 1}, true)};
+    const std::vector<LayerSpec> decoder = {
+        spec({0, 9, 20, 7, 1, 3, 6, 1, 1}, false), spec({1, 20, 10, 256, 128, 448, 1, 1, 128}, true),
+        spec({2, 10, 10, 1, 1, 448, 0, 128, 128}, false), spec({0, 10, 10, 7, 1, 451, 6, 128, 128}, true),
+        spec({0, 10, 10, 1, 1, 451, 0, 128, 128}, true), spec({3, 10, 10, 1, 1, 451, 3, 128, 128}, false),
+        spec({0, 10, 1, 7, 1, 454, 6, 128, 128}, true)};
+    std::vector<srvq::LevelSpec> levels;
+    for (int i = 0; i < 3; ++i)
+        levels.push_back({numbers(27, 1.0f, 0.0f), numbers(3, 0.1f, 0.0f), numbers(33, 1.0f, 0.0f), numbers(27, 0.3f, 0.0f),
+                          numbers(9, 0.1f, 0.0f)});
+    const std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)> engine(srvq_engine_new(isa, threads), srvq_engine_free);
+    SrvqEngine *const e = engine.get();
+    if (!e || srvq_set_quantizer(e, levels.data(), 3, 11, 3, 9) ||
+        srvq_set_layers(e, 1, encoder.data(), static_cast<int64_t>(encoder.size()), 1, 0) ||
+        srvq_set_layers(e, 2, decoder.data(), static_cast<int64_t>(decoder.size()), 1, 0))
+        return false;
+    const int64_t hops = 21, rows = 5, length = 17 * 128 + 50, frames = 17;
+    const float *const pcm = numbers(rows * hops * 128, 0.5f, 0.0f);
+    std::vector<int64_t> first[2];
+    Floats inner[2], samples[2];
+    for (const int run : {0, 1}) {
+        std::vector<int64_t> codes(static_cast<size_t>(rows * 3 * hops));
+        Floats latents(static_cast<size_t>(rows * 9 * hops)), out(static_cast<size_t>(rows * hops * 128));
+        Floats states(static_cast<size_t>(rows * srvq_state_size(e, 1))), back(static_cast<size_t>(rows * srvq_state_size(e, 2)));
+        const int64_t group = run ? 1 : rows;
+        for (int64_t row = 0; row < rows; row += group)
+            for (int64_t done = 0, k = run ? 1 : hops; done < hops; done += k, k = std::min(k + 1, hops - done)) {
+                std::vector<int64_t> slots, clock(static_cast<size_t>(group), done), l(static_cast<size_t>(group), length),
+                    lf(static_cast<size_t>(group), frames), c(static_cast<size_t>(group * 3 * k));
+                Floats in, z(static_cast<size_t>(group * 9 * k)), y(static_cast<size_t>(group * k * 128));
+                for (int64_t b = row; b < row + group; ++b) {
+                    slots.push_back(b);
+                    in.insert(in.end(), pcm + (b * hops + done) * 128, pcm + (b * hops + done + k) * 128);
+                }
+                if (srvq_step(e, 1, group, k, states.data(), slots.data(), clock.data(), l.data(), in.data(), nullptr, 3,
+                              c.data(), z.data()) ||
+                    srvq_step(e, 2, group, k, back.data(), slots.data(), clock.data(), lf.data(), nullptr, y.data(), 3,
+                              c.data(), nullptr))
+                    return false;
+                for (int64_t b = 0; b < group; ++b) {
+                    for (int64_t i = 0; i < 3; ++i)
+                        std::copy_n(&c[static_cast<size_t>((b * 3 + i) * k)], k, &codes[static_cast<size_t>(((row + b) * 3 + i) * hops + done)]);
+                    for (int64_t i = 0; i < 9; ++i)
+                        std::copy_n(&z[static_cast<size_t>((b * 9 + i) * k)], k, &latents[static_cast<size_t>(((row + b) * 9 + i) * hops + done)]);
+                    std::copy_n(&y[static_cast<size_t>(b * k * 128)], k * 128, &out[static_cast<size_t>(((row + b) * hops + done) * 128)]);
+                }
+            }
+        first[run] = codes;
+        inner[run] = latents;
+        samples[run] = out;
+    }
+    return first[0] == first[1] && std::memcmp(inner[0].data(), inner[1].data(), inner[0].size() * 4) == 0 &&
+           std::memcmp(samples[0].data(), samples[1].data(), samples[0].size() * 4) == 0;
+}
+
+// Many small steps on many threads, from two sides at once: for the thread sanitizer.
+bool crowd(int steps) {
+    const int64_t channels = 40;
+    const Floats weight(channels * channels * 7, 0.01f), bias(channels, 0.1f);
+    LayerSpec l{0, channels, channels, 7, 1, 1, 6, 0, 0, 6, 1, 1, weight.data(), bias.data(), nullptr};
+    SrvqEngine *const engine = srvq_engine_new("", 4);
+    if (!engine || srvq_set_layers(engine, 0, &l, 1, 0, -1)) return false;
+    std::atomic<bool> good{true};
+    const auto side = [&] {
+        Floats state(6 * channels), in(16 * channels, 1.0f), out(in.size());
+        const int64_t slot = 0, open = -1;
+        for (int64_t i = 0; i < steps; ++i) {
+            const int64_t hops = 1 + i % 16;
+            if (srvq_step(engine, 0, 1, hops, state.data(), &slot, &i, &open, in.data(), out.data(), 0, nullptr, nullptr))
+                good = false;
+        }
+    };
+    std::thread other(side);
+    side();
+    other.join();
+    srvq_engine_free(engine);
+    return good;
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+    const bool quick = argc > 1 && std::string(argv[1]) == "quick";
+    int cases = 0, wrong = 0;
+    std::istringstream names(srvq_isas());
+    for (std::string isa; std::getline(names, isa, ',');) {
+        for (const int threads : {1, 2, 3}) {
+            ++cases;
+            if (!codec(isa.c_str(), threads)) {
+                ++wrong;
+                std::printf("%s, %d threads: a codec differs (%s)\n", isa.c_str(), threads, srvq_error());
+            }
+            std::vector<Case> all;
+            const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
+            for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
+                for (const auto &[cin, cout] : widths) {
+                    const bool snake = rows % 2, halves = rows % 3 == 0;
+                    const int64_t streams = 1 + rows % 3;
+                    for (const int64_t dilation : {1, 3, 9}) all.push_back({0, cin, cout, 7, 1, dilation, rows, streams, snake, halves});
+                    for (const int64_t stride : {2, 3, 8}) all.push_back({0, cin, cout, 2 * stride, stride, 1, rows, streams, snake, halves});
+                    for (const int64_t stride : {1, 2, 3, 8}) all.push_back({1, cin, cout, 2 * stride, stride, 1, rows, streams, snake, halves});
+                    all.push_back({0, cin, cout, 1, 1, 1, rows, streams, snake, halves});
+                }
+            for (const Case &c : all) {
+                ++cases;
+                if (run(c, isa.c_str(), threads, static_cast<unsigned>(cases))) continue;
+                ++wrong;
+                std::printf("%s, %d threads: kind %d, %d → %d, kernel %d, stride %d, dilation %d, %d rows × %d differ (%s)\n",
+                            isa.c_str(), threads, static_cast<int>(c.kind), static_cast<int>(c.cin), static_cast<int>(c.cout),
+                            static_cast<int>(c.kernel), static_cast<int>(c.stride), static_cast<int>(c.dilation),
+                            static_cast<int>(c.rows), static_cast<int>(c.streams), srvq_error());
+            }
+        }
+    }
+    if (!crowd(quick ? 300 : 3000)) ++wrong;
+    std::printf("%s: %d cases, %d differ\n", srvq_isas(), cases, wrong);
+    return wrong != 0;
+}

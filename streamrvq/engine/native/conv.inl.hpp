@@ -1,0 +1,226 @@
+// The convolution: register tiles of outputs, each output one chain of fused multiply-adds. Included by kernel_*.cpp.
+//
+// Knows: how to compute MR rows × NR vectors of columns together. Tile sizes, prefetching and the type of the weights
+// choose what is computed together and never the order inside one output. Does not know: layers, streams' ages, threads.
+#pragma once
+#include "functions.inl.hpp"
+
+namespace srvq {
+namespace {
+
+inline V::F load_weights(const float *p) { return V::load(p); }
+inline V::F load_weights(const uint16_t *p) { return V::load_half(p); }
+
+// How far before their use a block's own weights are fetched the first time: the processor's own guesses end at every page.
+constexpr int64_t kOwnAhead = 8192;
+
+// Prefetches are worth their slots where a tile has arithmetic to hide them behind.
+template <int MR>
+inline const char *fetch_ahead(const char *ahead, const char *end) {
+    if constexpr (MR >= 4) {
+        if (ahead < end) {
+            __builtin_prefetch(ahead, 0, 2);
+            __builtin_prefetch(ahead + 64, 0, 2);
+            ahead += kAheadBytes;
+        }
+    }
+    return ahead;
+}
+
+// A tile's results to where they go: masked, joined, through the next Snake.
+__attribute__((noinline)) void leave(const Conv &c, const float *results, int rows, int vectors, int64_t row,
+                                     int64_t column) {
+    int64_t s = row / c.rows, t = row - s * c.rows;
+    for (int r = 0; r < rows; ++r) {
+        float *plain = c.out.plain ? c.out.plain + s * c.out.plain_stride : nullptr;
+        float *active = c.out.active ? c.out.active + s * c.out.active_stride : nullptr;
+        for (int n = 0; n < vectors; ++n, results += V::W) {
+            const int64_t here = column + n * V::W, at = t * c.columns + here, count = c.columns - here;
+            if (count <= 0) continue;
+            V::F v = V::load(results);
+            if (c.edges.low) v = masked(v, at, c.edges.low[s], c.edges.high[s]);
+            if (c.join) v = V::add(v, load_some(c.join + s * c.join_stride + at, count));
+            emit(v, c.out, plain, active, at, here, count);
+        }
+        if (++t == c.rows) {
+            t = 0;
+            ++s;
+        }
+    }
+}
+
+template <int MR, int NR, class T>
+const char *tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, const char *ahead,
+                 const char *ahead_end) {
+    const float *x[MR];
+    int64_t b = row / c.rows, t = row - b * c.rows;
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r) {
+        x[r] = c.in + b * c.in_stride + t * c.row_step;
+        if (++t == c.rows) {
+            t = 0;
+            ++b;
+        }
+    }
+    V::F y[MR][NR];
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+        for (int n = 0; n < NR; ++n) y[r][n] = V::load(c.bias + column + n * V::W);
+
+    auto channel = [&](int64_t i) __attribute__((always_inline)) {
+        V::F v[NR];
+#pragma GCC unroll 4
+        for (int n = 0; n < NR; ++n) v[n] = load_weights(w + n * V::W);
+        w += NR * V::W;
+#pragma GCC unroll 16
+        for (int r = 0; r < MR; ++r) {
+            const V::F s = V::set(x[r][i]);
+#pragma GCC unroll 4
+            for (int n = 0; n < NR; ++n) y[r][n] = V::fma(s, v[n], y[r][n]);
+        }
+    };
+    for (int64_t tap = 0; tap < c.taps; ++tap) {
+        const int64_t first = tap * c.tap_step;
+        int64_t i = 0;
+        for (; i + 4 <= c.depth; i += 4) {
+            if (fresh) {
+#pragma GCC unroll 8
+                for (int64_t line = 0; line < 4 * NR * V::W * static_cast<int64_t>(sizeof(T)); line += 64)
+                    __builtin_prefetch(reinterpret_cast<const char *>(w) + kOwnAhead + line, 0, 2);
+            } else {
+                ahead = fetch_ahead<MR>(ahead, ahead_end);
+            }
+            channel(first + i);
+            channel(first + i + 1);
+            channel(first + i + 2);
+            channel(first + i + 3);
+        }
+        for (; i < c.depth; ++i) channel(first + i);
+    }
+
+    alignas(64) float results[MR * NR * V::W];
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+        for (int n = 0; n < NR; ++n) V::store(results + (r * NR + n) * V::W, y[r][n]);
+    leave(c, results, MR, NR, row, column);
+    return ahead;
+}
+
+template <int NR, class T>
+const char *tile_of(int64_t rows, const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, const char *a,
+                    const char *e) {
+    static_assert(V::MR <= 8);
+    switch (rows) {
+        case 1: return tile<1, NR>(c, w, fresh, row, column, a, e);
+        case 2: return tile<2, NR>(c, w, fresh, row, column, a, e);
+        case 3: return tile<3, NR>(c, w, fresh, row, column, a, e);
+        case 4: return tile<4, NR>(c, w, fresh, row, column, a, e);
+    }
+    if constexpr (V::MR > 4) {
+        switch (rows) {
+            case 5: return tile<5, NR>(c, w, fresh, row, column, a, e);
+            case 6: return tile<6, NR>(c, w, fresh, row, column, a, e);
+        }
+    }
+    if constexpr (V::MR > 6) {
+        if (rows == 7) return tile<7, NR>(c, w, fresh, row, column, a, e);
+        return tile<8, NR>(c, w, fresh, row, column, a, e);
+    }
+    __builtin_unreachable();
+}
+
+template <class T>
+void conv_as(const Conv &c, const Part &p) {
+    constexpr int64_t block_width = V::NR * V::W;
+    const int64_t depth = c.taps * c.depth, rows = p.row1 - p.row0, tiles = (rows + V::MR - 1) / V::MR;
+    const char *ahead = p.ahead;
+    for (int64_t block = p.block0; block < p.block1; ++block) {
+        const int64_t column = block * block_width;
+        const T *w = static_cast<const T *>(c.weights) + column * depth;
+        const bool narrow = c.columns - column <= V::W;
+        for (int64_t i = 0; i < tiles; ++i) {  // of as equal heights as can be
+            const int64_t row = p.row0 + rows * i / tiles, count = p.row0 + rows * (i + 1) / tiles - row;
+            ahead = narrow ? tile_of<1>(count, c, w, i == 0, row, column, ahead, p.ahead_end)
+                           : tile_of<V::NR>(count, c, w, i == 0, row, column, ahead, p.ahead_end);
+        }
+    }
+}
+
+void conv(const Conv &c, const Part &p) { c.half ? conv_as<uint16_t>(c, p) : conv_as<float>(c, p); }
+
+// The entry of greatest cosine for each vector, the lowest index on ties. The vector is brought to length 1 first, as
+// the entries are; lane l of block j is entry j·W + l.
+void search(const Search &s) {
+    alignas(64) float counting[V::W];
+    for (int i = 0; i < V::W; ++i) counting[i] = static_cast<float>(i);
+    for (int64_t v = 0; v < s.count; ++v) {
+        const float *x = s.vectors + v * s.dim;
+        float squares = 0.0f;
+        for (int64_t d = 0; d < s.dim; ++d) squares = V::fma1(x[d], x[d], squares);
+        const float length = V::root(squares), least = 1e-12f;
+        const float scale = length > least ? length : least;
+        for (int64_t d = 0; d < s.dim; ++d) s.unit[d] = x[d] / scale;
+        V::F best = V::set(-__builtin_inff()), at = V::load(counting), index = at;
+        for (int64_t first = 0; first < s.size; first += V::W) {
+            const float *book = s.book + first * s.dim;
+            V::F dot = V::set(0.0f);
+            for (int64_t d = 0; d < s.dim; ++d)
+                dot = V::fma(V::set(s.unit[d]), V::load(book + d * V::W), dot);
+            if (s.size - first < V::W) {  // the padding cannot win
+                alignas(64) float lanes[V::W];
+                V::store(lanes, dot);
+                for (int64_t i = s.size - first; i < V::W; ++i) lanes[i] = -__builtin_inff();
+                dot = V::load(lanes);
+            }
+            const V::M better = V::greater(dot, best);
+            best = V::select(better, dot, best);
+            at = V::select(better, index, at);
+            index = V::add(index, V::set(static_cast<float>(V::W)));
+        }
+        alignas(64) float tops[V::W], places[V::W];
+        V::store(tops, best);
+        V::store(places, at);
+        int64_t winner = 0;
+        for (int i = 1; i < V::W; ++i)
+            if (tops[i] > tops[winner] || (tops[i] == tops[winner] && places[i] < places[winner])) winner = i;
+        s.codes[v] = static_cast<int64_t>(places[winner]);
+    }
+}
+
+// As many independent chains as a tile has: what the processor can do at most.
+double peak(int64_t rounds) {
+    V::F y[V::MR * V::NR];
+    for (auto &v : y) v = V::set(1.0f);
+    const V::F a = V::set(0.999f), b = V::set(0.001f);
+    for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 32
+        for (int j = 0; j < V::MR * V::NR; ++j) y[j] = V::fma(y[j], a, b);
+    }
+    float lanes[V::W], sum = 0.0f;
+    for (auto &v : y) {
+        V::store(lanes, v);
+        sum += lanes[0];
+    }
+    return sum > 0.0f ? 2.0 * V::W * V::MR * V::NR * static_cast<double>(rounds) : 0.0;
+}
+
+float read(const float *x, int64_t count) {
+    V::F sum[8];
+    for (auto &v : sum) v = V::set(0.0f);
+    for (int64_t i = 0; i + 8 * V::W <= count; i += 8 * V::W)
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; ++j) sum[j] = V::add(sum[j], V::load(x + i + j * V::W));
+    for (int j = 1; j < 8; ++j) sum[0] = V::add(sum[0], sum[j]);
+    alignas(64) float lanes[V::W];
+    V::store(lanes, sum[0]);
+    return lanes[0];
+}
+
+constexpr Kernels table(const char *name) {
+    return {name, V::W, V::NR, V::MR, conv, spread, search, tanh_all, sine_all, peak, read};
+}
+
+}  // namespace
+}  // namespace srvq

@@ -1,0 +1,60 @@
+// A pool of threads that work through the phases of a job together.
+//
+// Knows: tasks are taken one by one, and whoever finishes a phase's last task opens the next phase; a thread that comes
+// late, or is not scheduled, holds nobody up unless it has a task in hand. Threads spin a bounded while inside a job and
+// sleep between jobs. Does not know: what a task does.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace srvq {
+
+class Job {
+public:
+    virtual ~Job() = default;
+    virtual int phases() const = 0;
+    virtual int tasks(int phase) = 0;  // called once, before the phase's first task; 0 to 65535
+    virtual void run(int phase, int task) = 0;  // must not throw
+};
+
+class Threads {
+public:
+    explicit Threads(int count);  // the calling thread is one of them
+    ~Threads();
+    Threads(const Threads &) = delete;
+    Threads &operator=(const Threads &) = delete;
+
+    int count() const { return static_cast<int>(workers_.size()) + 1; }
+    void run(Job &job);  // one call at a time
+
+private:
+    bool work(uint64_t ticket);
+    void open(int phase);
+    void serve();
+    void sleep(uint64_t seen, const std::atomic<bool> &still);
+    void wake();
+
+    // phase opened (a running number) << 32 | its tasks << 16 | tasks taken
+    alignas(64) std::atomic<uint64_t> ticket_{0};
+    alignas(64) std::atomic<int> unfinished_{0};
+    alignas(64) std::atomic<uint32_t> bell_{0};
+    std::atomic<int> sleepers_{0};
+    std::atomic<bool> busy_{false}, running_{true};
+    Job *job_ = nullptr;
+    int phase_ = 0;  // of job_; written before the ticket that opens it
+    std::vector<std::thread> workers_;
+};
+
+// Round to nearest, denormal numbers kept, while it lives.
+class PlainArithmetic {
+public:
+    PlainArithmetic();
+    ~PlainArithmetic();
+
+private:
+    uint64_t before_;
+};
+
+}  // namespace srvq
