@@ -90,7 +90,7 @@ class TrainConfig:
     expire: float = 0.1
     lr: float = 8e-4
     lr_final: float = 0.03
-    small_lr: float = 0.15
+    small_lr: float = 0.5
     warmup: int = 100
     decay_from: float = 0.0
     betas: tuple[float, float] = (0.8, 0.99)

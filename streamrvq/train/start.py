@@ -6,8 +6,9 @@ start passes it on at step 0. Does not know: training.
 
 Every strided convolution turns a block of coefficients into channels by ``T``, a random matrix of orthonormal columns,
 where it has channels enough, and otherwise keeps their principal components first. The decoder goes the same way back.
-Residual branches are quiet, and Snake is nearly linear for activations well below 1. Taps outside the block, and what
-else the matrices leave at 0, get small random values.
+Activations are of order 1, where Snake in a residual branch is as curved as can be; the branches are quiet. On the main
+path Snake is nearly linear, its alphas being small. Taps outside the block, and what else the matrices leave at 0, get
+small random values.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..nn import CodecModel, ResidualUnit, WNConv1d, WNConvTranspose1d
+from ..nn import CodecModel, ResidualUnit, Snake1d, WNConv1d, WNConvTranspose1d
 from ..nn.decoder import DecoderBlock
 from ..nn.encoder import EncoderBlock
 
-_LEVEL = 2.0  #: what the samples are multiplied by on their way in
-_QUIET = 0.1  #: gain of a residual branch, and of taps outside the block, beside torch's first values
+_LEVEL = 12.0  #: what the samples are multiplied by on their way in; −20 dBFS then makes activations of about 0.6
+_STRAIGHT = 0.01  #: alpha on the main path
+_BRANCH = 0.1  #: gain of a residual branch beside torch's first values
+_QUIET = 0.05  #: the same of taps outside the block
 _SPREAD = 0.0025  #: least standard deviation of ``weight_v``, times √fan_in
 
 
@@ -33,17 +36,23 @@ def begin(model: CodecModel, pcm: Tensor) -> None:
         pcm: ``[B, T]``, some hundred frames, from which principal components are taken.
     """
     for module in model.modules():
+        if isinstance(module, Snake1d):
+            module.alpha.fill_(_STRAIGHT)
+    for module in model.modules():
         if isinstance(module, ResidualUnit):
+            for part in module.block:
+                if isinstance(part, Snake1d):
+                    part.alpha.fill_(1.0)
             last = module.block[-1]
             assert isinstance(last, WNConv1d)
-            last.weight_g.mul_(_QUIET)
+            last.weight_g.mul_(_BRANCH)
     first, *blocks, _, last = model.encoder.block
     down = [first, *(block.block[-1] for block in blocks if isinstance(block, EncoderBlock)), last]
     first, *blocks, _, last, _ = model.decoder.model
     up = [last, *(block.block[1] for block in reversed(blocks) if isinstance(block, DecoderBlock)), first]
     coefficients = pcm.double()[..., None]  # [B, T, n]
-    into = torch.full((1, 1), _LEVEL, dtype=torch.float64)  # [channels, n]: coefficients to the encoder's channels
-    onto = torch.ones(1, 1, dtype=torch.float64) / _LEVEL  # the same for the decoder's
+    # [channels, n]: from coefficients to channels, of the encoder and of the decoder. Samples are channels over _LEVEL.
+    into = onto = torch.full((1, 1), 1 / _LEVEL, dtype=torch.float64)
     for a, b in zip(down, up, strict=True):
         assert isinstance(a, WNConv1d) and isinstance(b, (WNConv1d, WNConvTranspose1d))
         stride, channels = a.layer.stride, a.layer.cout
@@ -104,7 +113,7 @@ def _components(x: Tensor, count: int) -> Tensor:
 def _put_down(conv: WNConv1d, matrix: Tensor) -> None:
     """``matrix [cout, stride · cin]``, taps first, becomes the last ``stride`` taps of ``conv``."""
     layer = conv.layer
-    weight = _QUIET * conv.folded()
+    weight = _random(conv, matrix)
     taps = matrix.reshape(matrix.shape[0], layer.stride, layer.cin).transpose(1, 2).float()
     weight[: matrix.shape[0], :, layer.kernel - layer.stride :] = (
         taps + 0.1 * weight[: matrix.shape[0], :, -layer.stride :]
@@ -115,7 +124,7 @@ def _put_down(conv: WNConv1d, matrix: Tensor) -> None:
 def _put_up(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
     """``matrix [stride · cout, cin]`` becomes the first taps of a transposed ``conv``, the last of a plain one."""
     layer = conv.layer
-    weight = _QUIET * conv.folded()
+    weight = _random(conv, matrix)
     if isinstance(conv, WNConvTranspose1d):  # [cin, cout, 2s]
         weight[..., : layer.stride] *= 0.1
         taps = matrix.reshape(layer.stride, layer.cout, matrix.shape[1]).permute(2, 1, 0)
@@ -123,6 +132,13 @@ def _put_up(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
     else:
         weight[:, : matrix.shape[1], -1] = 0.1 * weight[:, : matrix.shape[1], -1] + matrix.float()
     _set(conv, weight)
+
+
+def _random(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> Tensor:
+    """torch's first values of ``conv``, `_QUIET` beside ``matrix``."""
+    weight = conv.folded()
+    strength = float(matrix.square().mean().sqrt() / weight.square().mean().sqrt())
+    return _QUIET * strength * weight
 
 
 def _set(conv: WNConv1d | WNConvTranspose1d, weight: Tensor) -> None:
