@@ -8,6 +8,7 @@ so when it is used. STREAMRVQ_NATIVE=0 leaves the engine out, STREAMRVQ_NATIVE=1
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -77,6 +78,6 @@ class NativeEngine(BuildHookInterface[Any]):
 
 
 def _platform() -> str:
-    if os.uname().sysname == "Darwin" and (target := os.environ.get("ARCHFLAGS", "").split()[-1:]):
+    if platform.system() == "Darwin" and (target := os.environ.get("ARCHFLAGS", "").split()[-1:]):
         return f"macosx_11_0_{target[0]}"
     return sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -57,6 +57,7 @@ private:
         const char *ahead, *ahead_end;  // what its tasks fetch
     };
 
+    void start();
     void grow();
     Conv conv_of(size_t i) const;
     Sinks sinks_of(const After &after, int64_t columns, bool last) const;
