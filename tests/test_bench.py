@@ -9,6 +9,7 @@ import pytest
 
 from streamrvq import bench
 from streamrvq.bench import machine, official, run_bench
+from streamrvq.bench.official import OfficialModel
 from streamrvq.bench.steps import Cell, gbytes_per_step, gflop_per_hop, summarise
 from streamrvq.config import PRESETS
 from streamrvq.errors import InputError
@@ -121,3 +122,8 @@ def test_machine_puts_threads_back() -> None:
     measured = bench.measure_machine(before + 1)
     assert measured.threads == before + 1 and torch.get_num_threads() == before
     json.dumps(measured.__dict__, allow_nan=False)
+
+
+def test_a_codec_with_a_stem_has_no_official_model_to_be_compared_with() -> None:
+    model, why = OfficialModel.make(minute((4, 4), causal=True, stem=4), 0.1, 1, decode=True)
+    assert model is None and why is not None and "stem" in why

@@ -54,6 +54,8 @@ class OfficialModel:
         """The model, or None and the reason why there is none. It will encode ``seconds`` of noise on ``threads``."""
         import torch
 
+        if config.stem != 1:
+            return None, f"no official model has a strided stem, and this codec's is {config.stem}"
         reasons = []
         for build in (_transformers, _descript):
             try:
