@@ -221,7 +221,7 @@ def test_the_first_values_pass_the_waveform_on() -> None:
         model = model_of(causal=True, stem=stem, latent_dim=24, **widths)
         pcm = np.stack([0.1 * np.cumsum(noise(2048, seed)) / 10 for seed in range(12)]).astype(np.float32)
         pcm -= pcm.mean(1, keepdims=True)
-        x = torch.from_numpy(pcm / np.abs(pcm).max())
+        x = torch.from_numpy(0.2 * pcm / np.abs(pcm).max())  # loud ones are bent by Snake
         before = si_sdr(x, model.decoder(model.encoder(x[:, None]))[:, 0].detach()).mean()
         begin(model, x[:8])
         with torch.no_grad():

@@ -46,6 +46,7 @@ VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "stem 8, 4·4·4": _shape(8, (4, 4, 4), 64, 512),
     "no stem, 2·4·8·8": _shape(1, (2, 4, 8, 8), 16, 256),
     "pole 0": lambda config: dataclasses.replace(config, pole=0.0),
+    "wave loss 1": _loss(wave=1.0),
     "no wave loss": _loss(wave=0.0),
     "no stft loss": _loss(stft=0.0),
 }

@@ -21,8 +21,8 @@ from ..nn.decoder import DecoderBlock
 from ..nn.encoder import EncoderBlock
 
 _LEVEL = 12.0  #: what the samples are multiplied by on their way in; −20 dBFS then makes activations of about 0.6
-_STRAIGHT = 0.01  #: alpha on the main path
-_BRANCH = 0.1  #: gain of a residual branch beside torch's first values
+_STRAIGHT = 0.1  #: alpha on the main path
+_BRANCH = 0.3  #: gain of a residual branch beside torch's first values
 _QUIET = 0.05  #: the same of taps outside the block
 _SPREAD = 0.0025  #: least standard deviation of ``weight_v``, times √fan_in
 
