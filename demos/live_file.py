@@ -2,54 +2,22 @@
 
     python demos/live_file.py [AUDIO] [--codec NAME] [--out FILE.wav]
 
-A line is a third of a second: the first codebook's codes as colours, then all codes of its newest frame. What the live
-codes decode to is written to a .wav.
+What the live codes decode to is written to a .wav.
 """
 
 import argparse
 import asyncio
-import colorsys
 import os
 
-import numpy as np
 import soundfile
 from _audio import DEFAULT
+from _live import listen, same, untrained
 from rich.console import Console
-from rich.text import Text
 
 import streamrvq
 from streamrvq.cli import main
-from streamrvq.compare import compare
 
-LINE = 28  # frames a line
 CHECK_SECONDS = 2  # of the clip, cut in eight ways
-
-
-async def listen(path: str, codec: streamrvq.Codec, console: Console) -> tuple[np.ndarray, streamrvq.TokenStats]:
-    """Codes [K, T] of the clip, taken at the pace of a microphone, and the figures of the run."""
-    parts: list[np.ndarray] = []
-    strip = Text()
-    async with streamrvq.tokenize(streamrvq.File(path, realtime=True), codec, queue_size=64) as tokens:
-        async for item in tokens:
-            if isinstance(item, streamrvq.Gap):
-                continue  # a file has none
-            parts.append(item.codes)
-            for offset, frame in enumerate(item.codes.T):
-                strip.append("█", style=colour(int(frame[0]), codec.config.codebook_size))
-                if len(strip) == LINE:
-                    seconds = item.time + offset / codec.frame_rate
-                    newest = " ".join(f"{code:4d}" for code in frame)
-                    console.print(
-                        Text.assemble(f"{seconds:6.2f} s  frame {item.index + offset:5d}  ", strip, f"  {newest}")
-                    )
-                    strip = Text()
-    return np.concatenate(parts, axis=1), tokens.stats()
-
-
-def colour(code: int, size: int) -> str:
-    """A hue for each entry of the codebook."""
-    red, green, blue = colorsys.hsv_to_rgb(code / size, 0.75, 0.9)
-    return f"rgb({int(255 * red)},{int(255 * green)},{int(255 * blue)})"
 
 
 def run() -> int:
@@ -62,12 +30,13 @@ def run() -> int:
 
     # One thread: a hop is little work to share, and on a busy or virtual machine torch's threads wait for each other.
     codec = streamrvq.load(arguments.codec, threads=1)
-    trained = "" if codec.trained else " – untrained: seeded weights, whose codes are exact but mean nothing"
     console.print(
-        f"[bold]{codec.name}[/]{trained}\n{codec.engine}; delay {codec.delay_frames} frames, hop {codec.hop_length}"
+        f"[bold]{codec.name}[/]{untrained(codec)}\n"
+        f"{codec.engine}; delay {codec.delay_frames} frames, hop {codec.hop_length}"
     )
 
-    live, figures = asyncio.run(listen(arguments.audio, codec, console))
+    source = streamrvq.File(arguments.audio, realtime=True)  # at the pace of a microphone
+    live, figures = asyncio.run(listen(source, codec, console, lambda index: f" frame {index:5d}"))
     assert figures.latency_p50 is not None and figures.latency_p99 is not None
     p50, p99 = 1e3 * figures.latency_p50, 1e3 * figures.latency_p99
     console.print(f"\n{figures.frames} frames of {figures.audio_seconds:.2f} s of audio; RTF {figures.rtf:.2f}")
@@ -84,19 +53,6 @@ def run() -> int:
     console.print(f"\n$ streamrvq {' '.join(command)}", markup=False)
     main(command)  # exits, with 1 if chunking shows
     return 0
-
-
-def same(codec: streamrvq.Codec, live: np.ndarray, pcm: np.ndarray, rate: int, console: Console) -> bool:
-    """Live codes against those of the whole clip: equal, but for near-ties of float32, which a float64 run judges."""
-    offline = codec.encode(pcm, sample_rate=rate)
-    console.print(f"live against offline: {int((live != offline).sum())} of {live.size} codes differ")
-    if np.array_equal(live, offline):
-        return True
-    exact = streamrvq.Codec(codec.weights, dtype="float64")
-    _, latents = exact.encode(pcm, sample_rate=rate, return_latents=True)
-    found = compare(live, offline, latents, codec.codebooks)
-    console.print(f"{found.near_ties} of the {found.differing_frames} frames with a difference are near-ties")
-    return found.equal_but_for_near_ties
 
 
 if __name__ == "__main__":

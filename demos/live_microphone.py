@@ -2,16 +2,15 @@
 
     python demos/live_microphone.py [SECONDS] [--codec NAME] [--device NAME] [--rate HZ]
 
-A line is a third of a second: its level, the first codebook's codes as colours, all codes of its newest frame.
+Each line shows the level of the latest block, too.
 """
 
 import argparse
 import asyncio
 
 import numpy as np
-from live_file import LINE, colour, same
+from _live import listen, same, untrained
 from rich.console import Console
-from rich.text import Text
 
 import streamrvq
 from streamrvq.live.budget import latency_budget
@@ -43,26 +42,6 @@ class Kept:
         return 20 * np.log10(max(1e-6, np.abs(blocks[-1]).max())) if blocks else -120.0
 
 
-async def listen(source: Kept, codec: streamrvq.Codec, console: Console) -> tuple[np.ndarray, streamrvq.TokenStats]:
-    """Codes [K, T] as they come, and the figures of the run."""
-    parts: list[np.ndarray] = []
-    strip = Text()
-    async with streamrvq.tokenize(source, codec, queue_size=64) as tokens:
-        async for item in tokens:
-            if isinstance(item, streamrvq.Gap):
-                console.print(f"[yellow]{item}[/]")
-                continue
-            parts.append(item.codes)
-            for offset, frame in enumerate(item.codes.T):
-                strip.append("█", style=colour(int(frame[0]), codec.config.codebook_size))
-                if len(strip) == LINE:
-                    seconds = item.time + offset / codec.frame_rate
-                    newest = " ".join(f"{code:4d}" for code in frame)
-                    console.print(Text.assemble(f"{seconds:6.2f} s {source.level():6.1f} dB  ", strip, f"  {newest}"))
-                    strip = Text()
-    return np.concatenate(parts, axis=1), tokens.stats()
-
-
 async def run() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("seconds", nargs="?", type=float, default=10.0)
@@ -75,10 +54,9 @@ async def run() -> int:
 
     codec = streamrvq.load(arguments.codec, threads=1)
     async with streamrvq.Microphone(arguments.rate, arguments.device, block=arguments.block) as mic:
-        trained = "" if codec.trained else " – untrained: seeded weights, whose codes are exact but mean nothing"
-        console.print(f"[bold]{mic.name}[/], {mic.sample_rate} Hz → [bold]{codec.name}[/]{trained}")
+        console.print(f"[bold]{mic.name}[/], {mic.sample_rate} Hz → [bold]{codec.name}[/]{untrained(codec)}")
         source = Kept(mic, arguments.seconds)
-        live, figures = await listen(source, codec, console)
+        live, figures = await listen(source, codec, console, lambda _: f"{source.level():6.1f} dB")
 
     heard = mic.stats()
     console.print(f"\n{figures.frames} frames; {heard.lost} samples lost in {heard.gaps} gaps; RTF {figures.rtf:.2f}")

@@ -114,3 +114,8 @@ async def until(condition: Any, seconds: float = 20) -> None:
 
 def int16(pcm: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(pcm * 32768), -32768, 32767).astype(np.int16)
+
+
+def joined(items, mode):
+    """All codes, or samples, of what came."""
+    return np.concatenate([item.codes if mode == "encode" else item for item in items], axis=-1)

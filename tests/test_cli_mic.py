@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from streamrvq.journal import journal_of
 from streamrvq.tokens import read_tokens
 from tests.command import Run, process
 from tests.contract import noise
-from tests.virtual_sound import Device, Fifo, Pulse, Voice, environment
+from tests.virtual_sound import Device, Fifo, Pulse, Voice
 
 RATE, BLOCK = 44_100, 441
 HEARD = noise(20 * RATE)
@@ -92,7 +93,7 @@ def test_lines_and_figures_for_people(run: Run, weights: Path) -> None:
 def test_a_picture_on_a_terminal(weights: Path) -> None:
     with fifo():
         ours, theirs = pty.openpty()
-        with environment(TERM="xterm-256color", COLUMNS="100", LINES="40"):
+        with mock.patch.dict(os.environ, TERM="xterm-256color", COLUMNS="100", LINES="40"):
             running = process(*options(weights, "--seconds", 1), stdout=theirs)
         os.close(theirs)
         shown = b""

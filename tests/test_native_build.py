@@ -1,12 +1,11 @@
 """The native engine as it is built: its own checks under sanitizers and on another processor, its wheel, and what
 happens without a compiler.
 
-Knows: tools/native-checks and the build hook. Does not know: Python's side of the engine (test_native.py).
+Knows: tools/native-checks and the build hook. Does not know: Python's side of the engine (test_native*.py).
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import shutil
@@ -71,10 +70,6 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
 @pytest.mark.parametrize("compiler", ["there", "missing"])
 def test_the_wheel(tmp_path: Path, compiler: str) -> None:
     """With a compiler the wheel has the library and a platform; without one it is made all the same, for any."""
-    try:
-        importlib.metadata.version("hatchling")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("hatchling is not installed here: pip fetches it for itself")
     if compiler == "there" and not COMPILER:
         pytest.skip("there is no C++ compiler, or no CMake")
     tree = tmp_path / "tree"

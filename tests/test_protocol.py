@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import streamrvq
 from streamrvq import InputError, ProtocolError
 from streamrvq.live import access, messages
 from streamrvq.live.messages import Message, parse
@@ -276,7 +277,7 @@ def test_messages_are_frozen():
 
 def test_the_page_names_everything():
     """PROTOCOL.md has every message, field, limit and close code."""
-    page = (Path(__file__).parent.parent / "PROTOCOL.md").read_text(encoding="utf-8")
+    page = (Path(streamrvq.__file__).parent / "live" / "PROTOCOL.md").read_text(encoding="utf-8")
     for kind in FIELDS:
         assert f"| `{kind.type}` |" in page
         for field in dataclasses.fields(kind):

@@ -19,18 +19,17 @@ from streamrvq import Codec
 from streamrvq.train.validation import usage
 from streamrvq.weights import save_weights, seeded
 from tests.contract import tiny
+from tests.measuring import run
 from tools.corpus_lib import audio
 from tools.corpus_lib.build import Package, build
 from tools.corpus_lib.pack import pack, unpack
 from tools.corpus_lib.sources import Source
 from tools.quality_lib import better, metrics, opus, work
-from tools.quality_lib.__main__ import main
 from tools.quality_lib.errors import QualityError
-from tools.quality_lib.material import RATE, Clip, chosen, find_validation, validation_clips, word_clips
+from tools.quality_lib.material import RATE, chosen, find_validation, validation_clips, word_clips
 from tools.quality_lib.metrics import Judge, check_metrics
 from tools.quality_lib.report import make_report, mean, read_report, table, write_report
 from tools.quality_lib.systems import System, results, systems
-from tools.quality_lib.words import plain, wrong
 
 ROOT = Path(__file__).parent.parent
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not here")
@@ -74,9 +73,6 @@ def weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     save_weights(seeded(tiny(causal=True)), path)
     return path
-
-
-# ------------------------------------------------------------------ clips
 
 
 def test_words_are_whole_and_stay_with_their_text(sets):
@@ -135,9 +131,6 @@ def test_g722_is_read(tmp_path):
     assert 0 <= lag < 0.003 * RATE  # its filters' delay, which the format does not take off
 
 
-# ------------------------------------------------------------------- Opus
-
-
 def shift(x: np.ndarray, y: np.ndarray) -> int:
     """By how many samples ``y`` comes later than ``x``."""
     size = 2 * len(x)
@@ -172,9 +165,6 @@ def test_the_payload_is_counted_without_headers():
     assert opus.payload(page(0, [19]) + page(0, [60, 7]) + page(960, [100, 20]) + page(1920, [255, 3])) == 378
 
 
-# ---------------------------------------------------------------- systems
-
-
 def test_everyone_is_scored_on_the_same_samples(weights):
     codec, pcm = Codec(seeded(tiny(causal=True))), sound(0.5)[:21001]
     wanted = [System("original"), System("ours", codec.n_codebooks), System("ours", 1)]
@@ -193,9 +183,6 @@ def test_rows():
     assert [system.kind for system in systems(9, (), (), 4)] == ["original", "ours", "rival"]
     with pytest.raises(QualityError, match="1 or more"):
         systems(9, (0,), ())
-
-
-# ---------------------------------------------------------------- metrics
 
 
 def test_light_metrics():
@@ -228,53 +215,9 @@ def test_metrics_that_are_unknown_or_not_installed(monkeypatch):
         check_metrics(["mel"])
 
 
-# ------------------------------------------------------------------ words
-
-
-def test_words_are_compared_as_they_sound():
-    assert plain("Mr. Dashwood’s 21 dogs, OK?") == ["mister", "dashwoods", "twenty", "one", "dogs", "okay"]
-    assert plain("ill-disposed 7 2100 40 07") == [
-        "ill",
-        "disposed",
-        "seven",
-        "two",
-        "one",
-        "zero",
-        "zero",
-        "forty",
-        "zero",
-        "seven",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("said", "heard", "errors"),
-    [("a b c", "a b c", 0), ("a b c", "a c", 1), ("a b c", "a x b c", 1), ("a b c", "a x c", 1), ("a b c", "", 3),
-     ("", "a", 1), ("a b c d", "b c d e", 2)],
-)  # fmt: skip
-def test_word_errors(said, heard, errors):
-    assert wrong(said.split(), heard.split()) == errors
-
-
-texts = st.lists(st.sampled_from("abc"), max_size=7)
-
-
-@given(texts, texts, texts)
-def test_word_errors_are_a_distance(a, b, c):
-    assert wrong(a, b) == wrong(b, a) <= max(len(a), len(b))
-    assert wrong(a, c) <= wrong(a, b) + wrong(b, c)
-    assert (wrong(a, b) == 0) == (a == b)
-
-
-# --------------------------------------------------------------- codebooks
-
-
 def test_usage_and_entropy():
     counts = np.array([[1, 1, 1, 1], [4, 0, 0, 0], [2, 2, 0, 0]])
     assert usage(counts) == {"used": [1.0, 0.25, 0.5], "entropy": [2.0, 0.0, 1.0]}
-
-
-# --------------------------------------------------------- the whole, light
 
 
 def test_clips_are_judged_in_processes_and_added_up(sets, weights, tmp_path):
@@ -305,124 +248,11 @@ def test_clips_are_judged_in_processes_and_added_up(sets, weights, tmp_path):
     assert table(report).row_count == len(compared)
 
 
-def judged_words(heard: dict[str, str], text: str, name: str = "a") -> work.Judged:
-    clip = Clip(name, "words", "speech", "talk", Path(name), RATE, "0" * 64, text)
-    return work.Judged(clip, {system: {} for system in heard}, dict.fromkeys(heard, 1000.0), heard)
-
-
-def test_word_error_rates_are_over_all_words():
-    judged = [
-        judged_words({"original": "One two three.", "Opus 8": "one too three"}, "", "a"),
-        judged_words({"original": "Four.", "Opus 8": "for"}, "four five", "b"),
-        judged_words({"original": "", "Opus 8": "hm"}, "", "c"),
-    ]
-    report = make_report(judged, [System("original"), System("opus", 8)], ("wer",), {})
-    original, coded = (row["scores"] for row in report["systems"])
-    assert original["wer"]["mean"] == 0.0 and original["wer_written"]["mean"] == 50.0
-    assert (coded["wer"]["errors"], coded["wer"]["words"]) == (2, 4) and coded["wer"]["mean"] == 50.0
-    assert (coded["wer_written"]["errors"], coded["wer_written"]["words"]) == (2, 2)
-
-
 def test_means():
     assert mean([2.0]) == {"mean": 2.0, "stderr": None, "clips": 1}
     found = mean([1.0, 2.0, 3.0, 6.0])
     assert found["mean"] == 3.0
     assert found["stderr"] == pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2)
-
-
-# ------------------------------------------------------------------ better
-
-
-def scores(visqol: list[float], mel: list[float]) -> dict[str, dict[str, float | None]]:
-    return {f"clip{n}": {"visqol": v, "mel": m} for n, (v, m) in enumerate(zip(visqol, mel, strict=True))}
-
-
-OLD_VISQOL = [2.0, 3.0, 2.5, 3.5, 2.2, 2.8, 3.1, 2.4]
-OLD_MEL = [2.4, 1.9, 2.2, 1.6, 2.6, 2.0, 2.1, 1.8]
-WOBBLE = np.array([0.01, -0.02, 0.015, -0.005, 0.02, -0.01, 0.005, -0.015])
-
-
-@pytest.mark.parametrize(
-    ("visqol", "mel", "is_better"),
-    [
-        (0.0, 0.0, False),
-        (0.0, -0.1, True),  # mel fell clearly, ViSQOL about the same
-        (0.1, 0.0, True),
-        (0.1, -0.1, True),
-        (0.1, 0.1, False),  # one gained, the other lost
-        (-0.1, -0.1, False),
-        (0.0, 0.1, False),
-        (0.008, 0.0, False),  # within what the clips' choice makes
-        (-0.004, -0.1, True),
-    ],
-)
-def test_better(visqol, mel, is_better):
-    new = scores(list(np.array(OLD_VISQOL) + visqol + WOBBLE), list(np.array(OLD_MEL) + mel - WOBBLE[::-1]))
-    verdict = better.decide(scores(OLD_VISQOL, OLD_MEL), new)
-    assert verdict.better is is_better, str(verdict)
-
-
-def test_nothing_is_better_than_itself():
-    old = scores(OLD_VISQOL, OLD_MEL)
-    assert not better.decide(old, old).better
-    even = scores([v + 0.01 for v in OLD_VISQOL], OLD_MEL)  # every clip gained, and as much
-    assert better.decide(old, even).better and not better.decide(even, old).better
-
-
-@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=8))
-def test_not_both_ways(changes):
-    old = scores([0.0] * len(changes), [0.0] * len(changes))
-    new = scores([a for a, _ in changes], [b for _, b in changes])
-    assert not (better.decide(old, new).better and better.decide(new, old).better)
-
-
-def test_other_clips_cannot_be_compared():
-    old = scores(OLD_VISQOL, OLD_MEL)
-    with pytest.raises(QualityError, match="the very same ones"):
-        better.decide(old, {**old, "another": old["clip0"]})
-    with pytest.raises(QualityError, match="3 or more"):
-        better.decide({"clip0": old["clip0"]}, {"clip0": old["clip0"]})
-    with pytest.raises(QualityError, match="clip1 has no mel"):
-        better.decide(old, {**old, "clip1": {"visqol": 3.0, "mel": None}})
-
-
-def written(path: Path, visqol: list[float], mel: list[float]) -> Path:
-    clips = [
-        {
-            "name": name,
-            "split": "validation",
-            "seconds": 1.0,
-            "sha256": name * 12,
-            "scores": {"ours, 9 codebooks": score},
-        }
-        for name, score in scores(visqol, mel).items()
-    ]
-    rows = [{"name": f"ours, {n} codebooks", "kind": "ours", "amount": n, "kbps": n, "scores": {}} for n in (9, 4)]
-    codec = {"name": path.stem, "hash": "f" * 64, "trained": True, "codebook_size": 1024}
-    report = {"format": "streamrvq quality 1", "metrics": ["visqol", "mel"], "codec": codec, "codebooks": None,
-              "systems": rows, "clips": clips}  # fmt: skip
-    write_report(path, report)
-    return path
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> tuple[str, str]:
-    got = main(list(map(str, arguments)))
-    out, err = capsys.readouterr()
-    assert got == code, out + err
-    return out, err
-
-
-def test_the_command_line_decides_between_reports(tmp_path, capsys):
-    old = written(tmp_path / "old.json", OLD_VISQOL, OLD_MEL)
-    new = written(tmp_path / "new.json", [v + 0.1 for v in OLD_VISQOL], [m - 0.1 for m in OLD_MEL])
-    out, _ = run(capsys, new, "--against", old)
-    assert "better: ViSQOL gains +0.1000" in out and "9 codebooks" in out
-    assert "not better" in run(capsys, old, "--against", new, code=1)[0]
-    assert "not better" in run(capsys, old, "--against", old, code=1)[0]
-    out, err = run(capsys, new, "--against", old, "--json")
-    assert json.loads(out)["codec"]["name"] == "new" and err.startswith("better: ")
-    (tmp_path / "other.json").write_text("{}")
-    assert "is not of the format" in run(capsys, new, "--against", tmp_path / "other.json", code=2)[1]
 
 
 def test_the_command_line_measures_without_what_is_not_installed(sets, weights, tmp_path, capsys):

@@ -19,29 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from unittest import mock
 
 import numpy as np
 
 FEEDER = Path(__file__).parent / "fifo_feeder.py"
 NEEDED = "apt-get install libportaudio2 libasound2-plugins pulseaudio (tools/setup.sh does, as root)"
-
-
-@contextlib.contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Environment variables for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def restart_portaudio() -> None:
@@ -75,7 +60,7 @@ class Device:
         self._exit.callback(shutil.rmtree, self._folder)
         self._processes = self._make()
         self._exit.callback(self.kill)
-        self._exit.enter_context(environment(**self.env))
+        self._exit.enter_context(mock.patch.dict(os.environ, self.env))
         restart_portaudio()
         return self
 

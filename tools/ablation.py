@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def main() -> int:
     for name in arguments.variants:
         if name not in VARIANTS:
             parser.error(f"{name!r} is no variant; wanted one of {', '.join(VARIANTS)}")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     rows = [run(name, arguments, console) for name in arguments.variants or VARIANTS]
     (arguments.out / "ablation.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     table = Table(title=f"{arguments.steps} steps, {rows[0]['audio_seconds']} s of audio, one seed, validation")

@@ -2,8 +2,8 @@
 #
 # Makes and keeps up to date the virtual environment .venv at the repository's root:
 #   ensure_env demo   the package and what it needs to run
-#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs (as root also the Debian
-#                     packages of the tests' sound devices; otherwise it says which are missing)
+#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs (as root also Debian packages
+#                     that the tests need; otherwise it says which are missing)
 #   ensure_quality    one of the two, and what tools/quality measures with (quality.txt); with "pesq" that too
 # Each level leaves a stamp in .venv with a hash of everything that decides what is installed, so a second call costs
 # nothing until one of those files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
@@ -65,18 +65,24 @@ install_python() {
     fi
 }
 
-# What the tests' virtual sound devices are made of. As root on Debian and Ubuntu it is installed; elsewhere what is
-# missing is named, and the tests that need it fail.
-install_sound() {
-    local missing=()
+# What the tests need of the system: virtual sound devices, Opus as an anchor, 64-bit Arm to run the native engine on. As
+# root on Debian and Ubuntu it is installed; elsewhere what is missing is named.
+install_for_tests() {
+    local missing=() program
     PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libportaudio\.so\.2' >/dev/null || missing+=(libportaudio2)
     compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || missing+=(libasound2-plugins)
-    command -v pulseaudio >/dev/null 2>&1 || missing+=(pulseaudio)
+    for program in pulseaudio ffmpeg; do
+        command -v "$program" >/dev/null 2>&1 || missing+=("$program")
+    done
+    if [ "$(uname -m)" = x86_64 ] && compiler >/dev/null 2>&1; then
+        command -v qemu-aarch64 >/dev/null 2>&1 || missing+=(qemu-user)
+        command -v aarch64-linux-gnu-g++ >/dev/null 2>&1 || missing+=(g++-aarch64-linux-gnu)
+    fi
     if [ ${#missing[@]} -eq 0 ]; then return 0; fi
     if may_install; then
         install_debian "${missing[@]}" || exit 1
     else
-        say "missing for the tests of the microphone: run 'sudo apt-get install ${missing[*]}' (Debian and Ubuntu)"
+        say "missing for some tests: run 'sudo apt-get install ${missing[*]}' (Debian and Ubuntu)"
     fi
 }
 
@@ -96,7 +102,7 @@ env_hash() {
     {
         printf '%s\n' "$ROOT"
         "$PY" -c 'import sys; print(sys.version)'
-        cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh" "$ROOT/hatch_build.py"
+        cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh" "$ROOT/tools/hatch_build.py"
         cat "$ROOT"/streamrvq/engine/native/CMakeLists.txt "$ROOT"/streamrvq/engine/native/*.[ch]pp
         compiler || true
     } | sha256sum | cut -d ' ' -f 1
@@ -122,7 +128,7 @@ install_into_env() {
 
 ensure_env() {
     local level="$1" python hash
-    if [ "$level" = test ]; then install_sound; fi
+    if [ "$level" = test ]; then install_for_tests; fi
     exec 9>"$ROOT/.venv.lock"
     flock 9 # two tools started at once take turns
     if [ ! -x "$PY" ] || ! "$PY" -m pip --version >/dev/null 2>&1; then

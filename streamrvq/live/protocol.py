@@ -1,4 +1,4 @@
-"""The websocket protocol's fixed names: version, sizes, close codes. PROTOCOL.md at the repository's root is its text.
+"""The websocket protocol's fixed names: version, sizes, close codes. PROTOCOL.md beside this file is its text.
 
 Knows: numbers and what they mean. Does not know: messages (messages.py, wire.py), sockets, asyncio, codecs.
 """

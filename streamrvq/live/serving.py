@@ -11,6 +11,7 @@ deadlines, who may open a stream.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -50,7 +51,7 @@ def open_stream(codec: Codec, start: Start, max_message: int) -> ServedEncoder |
     return (ServedEncoder if start.mode == "encode" else ServedDecoder)(codec, start, max_message)
 
 
-class _Served:
+class _Served(ABC):
     """What both modes share: which text messages there are, and markers.
 
     Attributes:
@@ -110,22 +111,27 @@ class _Served:
         self._markers.clear()
         return [*last, *markers]
 
+    @abstractmethod
     def _last(self) -> list[bytes]:
-        raise NotImplementedError
+        """Messages with what is owed, the last one final."""
 
+    @abstractmethod
     def _totals(self) -> Done:
-        raise NotImplementedError
+        """What the end says."""
 
     @property
+    @abstractmethod
     def _due(self) -> int:
-        raise NotImplementedError
+        """Outputs that are there once everything sent so far has come out."""
 
     @property
+    @abstractmethod
     def _out(self) -> int:
-        raise NotImplementedError
+        """Outputs that have come out."""
 
+    @abstractmethod
     def _binary(self, data: bytes) -> Iterator[Work]:
-        raise NotImplementedError
+        """The work of a message of samples or codes."""
 
     def _set(self, n_quantizers: int) -> None:
         raise ProtocolError("set goes with mode encode; when decoding, each message says its codebooks")

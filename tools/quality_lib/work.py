@@ -1,11 +1,12 @@
-"""The work on one clip, in a process of its own with one thread: everyone's samples, scored and written down.
+"""The work on one clip, in a process of its own: everyone's samples, scored and written down.
+
+A process has one thread if its environment says so, and tools/quality makes it say so.
 
 Knows: what a process must load once. Does not know: means, tables, other clips.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -21,8 +22,6 @@ from .material import Clip, Samples
 from .metrics import Judge
 from .systems import System, results
 from .words import Listener
-
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -109,21 +108,12 @@ def _sounds(clip: Clip, systems: Sequence[System]) -> list[Samples]:
 
 @contextmanager
 def _processes(number: int, task: Task) -> Iterator[ProcessPoolExecutor]:
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # read by what the processes import
-    try:
-        with ProcessPoolExecutor(number, mp_context=get_context("spawn"), initializer=_start, initargs=(task,)) as pool:
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with ProcessPoolExecutor(number, mp_context=get_context("spawn"), initializer=_start, initargs=(task,)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def judge_all(task: Task, clips: Iterable[Clip], workers: int) -> Iterator[Judged]:

@@ -1,0 +1,64 @@
+"""What the live demos share: codes as a strip of colours, and the check against offline."""
+
+import colorsys
+from collections.abc import Callable
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+import streamrvq
+from streamrvq.compare import compare
+
+LINE = 28  # frames a line
+
+
+async def listen(
+    source, codec: streamrvq.Codec, console: Console, mark: Callable[[int], str]
+) -> tuple[np.ndarray, streamrvq.TokenStats]:
+    """Codes [K, T] of a source as they come, and the figures of the run.
+
+    A line is a third of a second: its time, what ``mark`` says of its last frame's index, the first codebook's codes as
+    colours, then all codes of its newest frame.
+    """
+    parts: list[np.ndarray] = []
+    strip = Text()
+    async with streamrvq.tokenize(source, codec, queue_size=64) as tokens:
+        async for item in tokens:
+            if isinstance(item, streamrvq.Gap):
+                console.print(f"[yellow]{item}[/]")
+                continue
+            parts.append(item.codes)
+            for offset, frame in enumerate(item.codes.T):
+                strip.append("█", style=colour(int(frame[0]), codec.config.codebook_size))
+                if len(strip) == LINE:
+                    seconds = item.time + offset / codec.frame_rate
+                    newest = " ".join(f"{code:4d}" for code in frame)
+                    head = f"{seconds:6.2f} s {mark(item.index + offset)}  "
+                    console.print(Text.assemble(head, strip, f"  {newest}"))
+                    strip = Text()
+    return np.concatenate(parts, axis=1), tokens.stats()
+
+
+def colour(code: int, size: int) -> str:
+    """A hue for each entry of the codebook."""
+    red, green, blue = colorsys.hsv_to_rgb(code / size, 0.75, 0.9)
+    return f"rgb({int(255 * red)},{int(255 * green)},{int(255 * blue)})"
+
+
+def same(codec: streamrvq.Codec, live: np.ndarray, pcm: np.ndarray, rate: int, console: Console) -> bool:
+    """Live codes against those of the whole clip: equal, but for near-ties of float32, which a float64 run judges."""
+    offline = codec.encode(pcm, sample_rate=rate)
+    console.print(f"live against offline: {int((live != offline).sum())} of {live.size} codes differ")
+    if np.array_equal(live, offline):
+        return True
+    exact = streamrvq.Codec(codec.weights, dtype="float64")
+    _, latents = exact.encode(pcm, sample_rate=rate, return_latents=True)
+    found = compare(live, offline, latents, codec.codebooks)
+    console.print(f"{found.near_ties} of the {found.differing_frames} frames with a difference are near-ties")
+    return found.equal_but_for_near_ties
+
+
+def untrained(codec: streamrvq.Codec) -> str:
+    """A remark, or nothing."""
+    return "" if codec.trained else " – untrained: seeded weights, whose codes are exact but mean nothing"
