@@ -66,6 +66,7 @@ class TrainConfig:
         lr, lr_final, warmup, decay_from: the rate rises over ``warmup`` steps, stays, and from ``decay_from`` (a share
             of ``steps``) falls as a cosine to ``lr_final · lr``.
         small_lr: share of the rate for all but the directions of weights: gains, biases, alphas.
+        front_lr: the same of the encoder's first convolution and first residual unit.
         ema: decay of the averaged weights, which are what is validated and exported.
         precision: of the convolutions; losses and the quantiser are always float32.
         adversarial_from: step at which discriminators join; None: never.
@@ -91,6 +92,7 @@ class TrainConfig:
     lr: float = 8e-4
     lr_final: float = 0.03
     small_lr: float = 0.5
+    front_lr: float = 0.1
     warmup: int = 100
     decay_from: float = 0.0
     betas: tuple[float, float] = (0.8, 0.99)

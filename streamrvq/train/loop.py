@@ -26,6 +26,7 @@ from .config import TrainConfig
 from .data import Crops
 from .fast import run_decoder, run_encoder
 from .losses import Losses
+from .optimizer import optimizer
 from .start import begin, steady
 
 
@@ -82,7 +83,7 @@ class Trainer:
         self.followers = Followers(self.model.quantizer, config.codebook_decay, config.expire)
         if self.continued:
             self._find_shares()
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizer(self.model, self.config)
         # Shards meet once a step; threads inside each operation would wait for each other thousands of times.
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
@@ -110,17 +111,6 @@ class Trainer:
     def quantised(self) -> bool:
         """Whether there are codebooks."""
         return self.step > self.config.plain_steps or self.continued
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        # Adam moves every number by about the rate. Directions are large (start.steady); a gain, a bias or an alpha is
-        # not, and that much of it at every step is a noise that the quietest passages show first.
-        directions = [p for name, p in self.model.named_parameters() if p.requires_grad and name.endswith("weight_v")]
-        known = {id(p) for p in directions}
-        rest = [p for p in self.parameters if id(p) not in known]
-        groups = [{"params": directions, "share": 1.0}, {"params": rest, "share": self.config.small_lr}]
-        return torch.optim.AdamW(
-            groups, self.config.lr, self.config.betas, weight_decay=self.config.weight_decay, fused=True
-        )
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -250,7 +240,7 @@ class Trainer:
         self.model.to(self.device)
         self._follow_from(shares)
         self.average.load_state_dict(self.model.state_dict())
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizer(self.model, self.config)
 
     @torch.no_grad()
     def _find_shares(self) -> None:

@@ -28,9 +28,9 @@ from .validation import excerpts, validate
 
 #: Settings that a run may change when it goes on.
 _FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
-         "validation_seconds", "lr", "small_lr", "lr_final", "decay_from", "adversarial_from", "discriminator_width",
-         "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay", "batch", "frames",
-         "precision", "clip", "shards"}  # fmt: skip
+         "validation_seconds", "lr", "small_lr", "front_lr", "lr_final", "decay_from", "adversarial_from",
+         "discriminator_width", "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay",
+         "batch", "frames", "precision", "clip", "shards"}  # fmt: skip
 
 
 class Watcher(Protocol):
