@@ -11,10 +11,7 @@ import numpy as np
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
-from tests.contract import (
-    NATIVE,
-    weights_of,
-)
+from tests.contract import NATIVE, weights_of
 
 FULL = os.environ.get("STREAMRVQ_FULL") == "1"
 if NATIVE:

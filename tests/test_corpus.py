@@ -1,14 +1,10 @@
 """tools/corpus on synthetic packages: the same bytes twice, splits disjoint, licences free, packed and back."""
 
 import hashlib
-import io
-import lzma
 import os
 import re
 import subprocess
 import sys
-import tarfile
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.synthetic import make_deb, sound, tone, zipped
 from tools.corpus_lib import debian_set, debs, english
 from tools.corpus_lib.build import Package, build, check_disjoint, read_manifest
 from tools.corpus_lib.errors import CorpusError
@@ -41,44 +38,6 @@ License: CC0
 SPEECH = Source("train", "speech", "game_voice", "game", "GPL-2+", ("*/voice/*",), minutes=1)
 MUSIC = Source("train", "music", "game_music", "game", "GPL-2+", ("*/music/*",), minutes=1, cut=12)
 JUDGE = Source("validation", "sound", "bells", "pushover-data", "GPL-3+", ("*.wav",), clips=2)
-
-
-def tone(seconds: float, rate: int = 44100, seed: int = 0, channels: int = 1) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    wave = 0.4 * np.sin(np.arange(round(seconds * rate)) * 0.03 * (1 + seed % 7))
-    return (wave[:, None] + 0.05 * rng.standard_normal((len(wave), channels))).astype(np.float32).squeeze()
-
-
-def sound(seconds: float, rate: int = 44100, seed: int = 0, channels: int = 1) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, tone(seconds, rate, seed, channels), rate, format="WAV", subtype="PCM_16")
-    return file.getvalue()
-
-
-def make_deb(path: Path, files: dict[str, bytes]) -> Path:
-    """A package as dpkg-deb would make it, less what nobody here reads."""
-    tar_file = io.BytesIO()
-    with tarfile.open(fileobj=tar_file, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(f"./{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    data = b"!<arch>\n"
-    members = {"debian-binary": b"2.0", "control.tar.xz": b"x", "data.tar.xz": lzma.compress(tar_file.getvalue())}
-    for name, content in members.items():
-        data += b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (name.encode(), 0, 0, 0, b"100644", len(content))
-        data += content + b"\n" * (len(content) % 2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")

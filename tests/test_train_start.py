@@ -10,7 +10,9 @@ from torch import Tensor
 from streamrvq import CodecConfig
 from streamrvq.nn import CodecModel, ResidualUnit
 from streamrvq.nn.encoder import EncoderBlock
+from streamrvq.train.config import TrainConfig
 from streamrvq.train.meter import bands, filters, put_meter
+from streamrvq.train.optimizer import optimizer
 from streamrvq.train.start import begin
 
 RATE = 44100
@@ -81,3 +83,17 @@ def test_loudness_reaches_the_latents_where_there_is_a_meter(stem: int) -> None:
         left = (a[64:] @ w)[..., 0] - level[64:]
         explained = 1 - float(left.square().mean() / level[64:].var())
     assert explained > 0.8 if stem == 32 else explained < 0.5, explained
+
+
+@pytest.mark.parametrize("stem", [32, 1])
+def test_filters_and_meter_move_slowly_where_there_are_any(stem: int) -> None:
+    model = model_of(64) if stem == 32 else model_of(4, 1, (4, 4, 4, 8))
+    config = TrainConfig(codec=model.config, small_lr=0.5, front_lr=0.1)
+    groups = optimizer(model, config).param_groups
+    shares = {id(p): group["share"] for group in groups for p in group["params"]}
+    slow = 0.1 if stem == 32 else 1.0
+    named = dict(model.named_parameters())
+    assert shares[id(named["encoder.block.0.weight_v"])] == slow
+    assert shares[id(named["encoder.block.1.block.0.block.2.alpha"])] == 0.5 * slow
+    assert shares[id(named["encoder.block.1.block.1.block.1.weight_v"])] == 1.0
+    assert shares[id(named["decoder.model.0.bias"])] == 0.5 and len(shares) == len(named)

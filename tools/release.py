@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "streamrvq/weights/data"
 CONFIG = ROOT / f"streamrvq/train/configs/{DEFAULT_CODEC}.toml"
 _PROBE_MINUTES = 1.0
-_LR = 4e-4  #: for weights that are trained already; the configuration's first rate undoes more than it teaches
 _FALL_FROM = 0.3  #: share of a run after which the rate falls
 
 
@@ -43,9 +42,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, help="for decoded audio (default: OUT/cache)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--batch", type=int, help="clips a step, instead of the configuration's")
-    parser.add_argument(
-        "--lr", type=float, default=_LR, help="highest rate (default: %(default)s), instead of the configuration's"
-    )
+    parser.add_argument("--lr", type=float, help="highest rate, instead of the configuration's")
     parser.add_argument("--train-only", action="store_true", help="do not judge and land")
     parser.add_argument("--land", type=Path, metavar="RUN", help="only judge what RUN has exported, and land it")
     arguments = parser.parse_args()

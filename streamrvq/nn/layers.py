@@ -63,6 +63,13 @@ class _Conv(nn.Module):
             return self.weight
         return self.weight_v * (self.weight_g / torch.norm_except_dim(self.weight_v, 2, 0))
 
+    @torch.no_grad()
+    def set(self, weight: Tensor, bias: Tensor | float = 0.0) -> None:
+        """Make ``weight``, in the shape of `folded`, the direction and norm of this weight-normalised convolution."""
+        self.weight_v.copy_(weight)
+        self.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
+        self.bias.copy_(torch.as_tensor(bias))
+
 
 def _restyle(module: _Conv, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
     """Rewrites this layer's keys of ``state_dict`` to the module's style: a pre-hook of ``load_state_dict``."""

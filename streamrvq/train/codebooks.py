@@ -18,15 +18,6 @@ from ..nn import ResidualVectorQuantize, VectorQuantize, WNConv1d
 _ROUNDS = 20  #: of k-means
 
 
-def set_weight(conv: WNConv1d, weight: Tensor, bias: Tensor | None = None) -> None:
-    """Give a weight-normalised convolution this weight, and this bias."""
-    with torch.no_grad():
-        conv.weight_v.copy_(weight)
-        conv.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
-        if bias is not None:
-            conv.bias.copy_(bias)
-
-
 def make(quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generator, pole: float = 0.0) -> list[Tensor]:
     """Projections from PCA and entries from k-means, level by level, for latents ``z [N, D]``.
 
@@ -60,8 +51,8 @@ def make(quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generato
         if pole:
             bias[-1] += pole * (level.codebook_dim - 1) ** 0.5
         book, codes = _k_means((residual @ into.T + bias).float(), level.codebook_size, generator)
-        set_weight(_conv(level.in_proj), into.float()[:, :, None], bias.float())
-        set_weight(_conv(level.out_proj), back.float()[:, :, None], mean.float())
+        _conv(level.in_proj).set(into.float()[:, :, None], bias.float())
+        _conv(level.out_proj).set(back.float()[:, :, None], mean.float())
         with torch.no_grad():
             level.codebook.weight.copy_(book)
         residual = centred - book[codes].double() @ back.T

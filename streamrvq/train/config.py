@@ -66,7 +66,7 @@ class TrainConfig:
         lr, lr_final, warmup, decay_from: the rate rises over ``warmup`` steps, stays, and from ``decay_from`` (a share
             of ``steps``) falls as a cosine to ``lr_final · lr``.
         small_lr: share of the rate for all but the directions of weights: gains, biases, alphas.
-        front_lr: the same of the encoder's first convolution and first residual unit.
+        front_lr: the same of the encoder's filters and level meter, where it has one (start.py).
         ema: decay of the averaged weights, which are what is validated and exported.
         precision: of the convolutions; losses and the quantiser are always float32.
         adversarial_from: step at which discriminators join; None: never.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..nn import ResidualUnit, Snake1d, WNConv1d
 
-_ALPHAS = (1.0, 5.0, 25.0, 125.0)  #: one step of the scale each; 18 dB apart
+_ALPHAS = (1.0, 5.0, 25.0, 125.0)  #: one step of the scale each, 14 dB apart
 _LINEAR = 0.02  #: alpha of the Snake before the filters, which is to leave loud bands out of quiet ones
 _LOWEST = 60.0  #: Hz
 
@@ -71,7 +71,5 @@ def put_meter(unit: ResidualUnit, block: int, read: Tensor, write: Tensor, sampl
         first[up], first[down] = bank, -bank
         bend.alpha[:, up] = bend.alpha[:, down] = alpha
         last[:, up, 0] = last[:, down, 0] = alpha * write.float()  # the mean of 2·sin² when full is 1
-    for conv, weight in ((wide, first), (narrow, last)):
-        conv.weight_v.copy_(weight)
-        conv.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
-        conv.bias.zero_()
+    wide.set(first)
+    narrow.set(last)

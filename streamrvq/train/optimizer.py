@@ -10,7 +10,7 @@ from torch import nn
 
 from ..nn import CodecModel
 from .config import TrainConfig
-from .start import FRONT
+from .start import front
 
 
 def optimizer(model: CodecModel, config: TrainConfig) -> torch.optim.Optimizer:
@@ -20,11 +20,12 @@ def optimizer(model: CodecModel, config: TrainConfig) -> torch.optim.Optimizer:
     and that much of it at every step is a noise that the quietest passages show first. The stem and the level meter
     behind it are filters: what they move by is what loud bands leak into quiet ones.
     """
+    slow = front(model.config)
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.endswith("weight_v"), name.startswith(FRONT)), []).append(parameter)
-    shares = [(1.0 if v else config.small_lr) * (config.front_lr if front else 1.0) for v, front in groups]
+            groups.setdefault((name.endswith("weight_v"), name.startswith(slow)), []).append(parameter)
+    shares = [(1.0 if v else config.small_lr) * (config.front_lr if is_front else 1.0) for v, is_front in groups]
     return torch.optim.AdamW(
         [{"params": some, "share": share} for share, some in zip(shares, groups.values(), strict=True)],
         config.lr, config.betas, weight_decay=config.weight_decay, fused=True,

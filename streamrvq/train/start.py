@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..config import CodecConfig
 from ..nn import CodecModel, ResidualUnit, Snake1d, WNConv1d, WNConvTranspose1d
 from ..nn.decoder import DecoderBlock
 from ..nn.encoder import EncoderBlock
@@ -30,11 +31,15 @@ _LEVEL = 12.0  #: what the samples are multiplied by on their way in; −20 dBFS
 _STRAIGHT = 0.1  #: alpha on the main path
 _BRANCH = 0.3  #: gain of a residual branch beside torch's first values
 _QUIET = 0.01  #: the same of taps outside the block
-_METER = 0.4  #: 18 dB of a band's level in the same units
+_METER = 0.4  #: a step of the meter, 14 dB of a band's level, in the same units
 _SHARE = 3  #: of this many components one is of levels, where there are fewer channels than coefficients
 _EMPHASIS = 2.0  #: what levels are multiplied by on their way into the latents, where the codebooks divide the bits
 _SPREAD = 0.0025  #: least standard deviation of ``weight_v``, times √fan_in
-FRONT = ("encoder.block.0.", "encoder.block.1.block.0.")  #: the modules that are filters and meter
+
+
+def front(config: CodecConfig) -> tuple[str, ...]:
+    """Prefixes of the parameters that are filters and meter."""
+    return ("encoder.block.0.", "encoder.block.1.block.0.") if _levels(config) else ()
 
 
 @torch.no_grad()
@@ -83,9 +88,7 @@ def begin(model: CodecModel, pcm: Tensor) -> None:
                 synthesis @ (components / scale).T,
             )
         n = coefficients.shape[2]
-        levels = bands(channels) if a is down[0] and stride > 1 else 0
-        if n + levels > min(channels, b.layer.cin):
-            levels = 0
+        levels = _levels(model.config) if a is down[0] else 0
         into = torch.eye(n, dtype=torch.float64) if a is down[-1] else _orthonormal(channels, n + levels)
         onto = torch.eye(n, dtype=torch.float64) if a is down[-1] else _orthonormal(b.layer.cin, n + levels)
         _put_down(a, into[:, :n] @ analysis)
@@ -109,6 +112,13 @@ def steady(model: CodecModel) -> None:
             layer = module.layer
             fan = layer.cin * (2 if layer.kind == "tconv" else layer.kernel)
             module.weight_v.mul_(max(1.0, _SPREAD * fan**0.5 / float(module.weight_v.square().mean().sqrt())))
+
+
+def _levels(config: CodecConfig) -> int:
+    """Bands of the meter: 0 without a stem, or where its samples leave too few channels."""
+    count = bands(config.encoder_dim)
+    room = min(config.encoder_dim, config.decoder_dim >> len(config.decoder_rates)) - config.stem
+    return count if config.stem > 1 and count <= room else 0
 
 
 def _metered(first: WNConv1d, unit: ResidualUnit, into: Tensor, n: int, pcm: Tensor) -> Tensor:
@@ -162,7 +172,7 @@ def _put_down(conv: WNConv1d, matrix: Tensor) -> None:
         weight.zero_()
     weight[: matrix.shape[0], :, layer.kernel - layer.stride :] *= 0.1
     weight[: matrix.shape[0], :, layer.kernel - layer.stride :] += taps
-    _set(conv, weight)
+    conv.set(weight)
 
 
 def _put_up(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
@@ -175,7 +185,7 @@ def _put_up(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
         weight[: matrix.shape[1], :, : layer.stride] += taps.float()
     else:
         weight[:, : matrix.shape[1], -1] = 0.1 * weight[:, : matrix.shape[1], -1] + matrix.float()
-    _set(conv, weight)
+    conv.set(weight)
 
 
 def _random(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> Tensor:
@@ -183,9 +193,3 @@ def _random(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> Tensor:
     weight = conv.folded()
     strength = float(matrix.square().mean().sqrt() / weight.square().mean().sqrt())
     return _QUIET * strength * weight
-
-
-def _set(conv: WNConv1d | WNConvTranspose1d, weight: Tensor) -> None:
-    conv.weight_v.copy_(weight)
-    conv.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
-    conv.bias.zero_()
