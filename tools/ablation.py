@@ -47,9 +47,8 @@ VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "stem 8, 4·4·4": _shape(8, (4, 4, 4), 64, 512),
     "no stem, 2·4·8·8": _shape(1, (2, 4, 8, 8), 16, 256),
     "pole 0": lambda config: dataclasses.replace(config, pole=0.0),
-    "wave loss 1": _loss(wave=1.0),
-    "no wave loss": _loss(wave=0.0),
-    "no stft loss": _loss(stft=0.0),
+    "mel loss alone": _loss(compressed=0.0),
+    "with stft loss": _loss(stft=1.0),
 }
 
 
@@ -85,7 +84,7 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
         "parameters": sum(math.prod(shape) for shape in tensor_shapes(codec).values()),
         "encoder_gflop": round(gflop[0], 2), "decoder_gflop": round(gflop[1], 2),
         "speed": round(done.audio_seconds / done.train_time, 2), "audio_seconds": round(done.audio_seconds),
-        **{key: last[key] for key in ("mel", "stft", "si_sdr")},
+        **{key: last[key] for key in ("mel", "stft", "si_sdr", "estoi")},
         "used": min(last["used"]),
     }  # fmt: skip
 

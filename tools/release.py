@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "streamrvq/weights/data"
 CONFIG = ROOT / f"streamrvq/train/configs/{DEFAULT_CODEC}.toml"
 _PROBE_MINUTES = 1.0
+_CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")  #: what the record keeps of it
 _FALL_FROM = 0.3  #: share of a run after which the rate falls
 
 
@@ -127,8 +128,7 @@ def _summary(run: Path, weights: Path) -> dict[str, Any]:
     return {
         "codec_hash": load_weights(weights).codec_hash,
         "steps": last["step"], "hours": round(last["train_seconds"] / 3600, 3), "audio_seconds": last["audio_seconds"],
-        "validation": [{key: row[key] for key in ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr")}
-                       for row in curve],
+        "validation": [{key: row[key] for key in _CURVE} for row in curve],
     }  # fmt: skip
 
 

@@ -65,9 +65,12 @@ class _Conv(nn.Module):
 
     @torch.no_grad()
     def set(self, weight: Tensor, bias: Tensor | float = 0.0) -> None:
-        """Make ``weight``, in the shape of `folded`, the direction and norm of this weight-normalised convolution."""
-        self.weight_v.copy_(weight)
-        self.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
+        """Make ``weight``, in the shape of `folded`, what is convolved with."""
+        if self.weight_norm:
+            self.weight_v.copy_(weight)
+            self.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
+        else:
+            self.weight.copy_(weight)
         self.bias.copy_(torch.as_tensor(bias))
 
 

@@ -34,9 +34,10 @@ class Augment:
 class LossWeights:
     """Shares of the gradient at the decoder's output, each loss's own gradient brought to length 1 for every clip."""
 
-    mel: float = 2.5
-    stft: float = 1.0
-    wave: float = 1.0
+    mel: float = 1.0
+    stft: float = 0.0
+    compressed: float = 1.0
+    wave: float = 0.0
     adversarial: float = 1.0
     feature: float = 2.0
     commitment: float = 0.25  #: a plain loss, beside the balanced ones
@@ -63,10 +64,11 @@ class TrainConfig:
         codebooks: "ema": entries follow the mean of what they stand for; "gradient": DAC's codebook loss.
         codebook_decay: of that mean, a step.
         expire: an entry used less than this share of the mean use is replaced by a latent of the batch.
-        lr, lr_final, warmup, decay_from: the rate rises over ``warmup`` steps, stays, and from ``decay_from`` (a share
-            of ``steps``) falls as a cosine to ``lr_final · lr``.
-        small_lr: share of the rate for all but the directions of weights: gains, biases, alphas.
-        front_lr: the same of the encoder's filters and level meter, where it has one (start.py).
+        lr: rate of the matrices of encoder and decoder (optimizer.py).
+        small_lr: rate of everything else: biases, alphas, the filters at both ends, the quantiser's projections.
+        lr_final, warmup, decay_from: both rates rise over ``warmup`` steps, stay, and from ``decay_from`` (a share of
+            ``steps``) fall as a cosine to ``lr_final`` of themselves.
+        ns_steps: Newton-Schulz iterations of Muon, a third of a step's time if there are five.
         ema: decay of the averaged weights, which are what is validated and exported.
         precision: of the convolutions; losses and the quantiser are always float32.
         adversarial_from: step at which discriminators join; None: never.
@@ -89,11 +91,11 @@ class TrainConfig:
     codebooks: Codebooks = "ema"
     codebook_decay: float = 0.99
     expire: float = 0.1
-    lr: float = 8e-4
+    lr: float = 3e-3
+    small_lr: float = 1e-4
     lr_final: float = 0.03
-    small_lr: float = 0.5
-    front_lr: float = 0.1
     warmup: int = 100
+    ns_steps: int = 5
     decay_from: float = 0.0
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = 0.01
@@ -125,8 +127,11 @@ class TrainConfig:
             raise ConfigError(
                 f"batch is {self.batch} and shards {self.shards}; wanted a batch that is a multiple of it"
             )
-        if not 0 < self.lr < 1:
-            raise ConfigError(f"lr is {self.lr!r}; wanted a number between 0 and 1, such as 8e-4")
+        for name, example in (("lr", "3e-3"), ("small_lr", "1e-4")):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}; wanted a number between 0 and 1, such as {example}"
+                )
         samples = self.frames * self.codec.hop_length
         if samples <= 2048 // 2:
             raise ConfigError(f"a crop of {self.frames} frames has {samples} samples; wanted more than 1024")

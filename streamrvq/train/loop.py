@@ -26,8 +26,8 @@ from .config import TrainConfig
 from .data import Crops
 from .fast import run_decoder, run_encoder
 from .losses import Losses
-from .optimizer import optimizer
-from .start import begin, steady
+from .optimizer import Optimizer
+from .start import begin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Trainer:
         self.followers = Followers(self.model.quantizer, config.codebook_decay, config.expire)
         if self.continued:
             self._find_shares()
-        self.optimizer = optimizer(self.model, self.config)
+        self.optimizer = Optimizer(self.model, self.config)
         # Shards meet once a step; threads inside each operation would wait for each other thousands of times.
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
@@ -113,13 +113,13 @@ class Trainer:
         return self.step > self.config.plain_steps or self.continued
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step."""
+        """The share of the learning rates that a step moves by."""
         config = self.config
         since = step if step < config.plain_steps else step - config.plain_steps
         warm = min(1.0, (since + 1) / max(1, config.warmup))
         start = config.decay_from * config.steps
         done = min(1.0, max(0.0, (step - start) / max(1.0, config.steps - start)))
-        return config.lr * warm * (config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * done)))
+        return warm * (config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * done)))
 
     def train_step(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
         """One step on ``batch [B, samples]``; the means of its losses.
@@ -152,9 +152,7 @@ class Trainer:
         return figures | {"gradient": float(norm)}
 
     def _move(self, x: Tensor, parts: list[_Part]) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(self.step) * group["share"]
-        self.optimizer.step()
+        self.optimizer.step(self.rate(self.step), self.workers)
         if self.discriminators is not None and self._is_adversarial:
             self._train_judges(x, torch.cat([part.y for part in parts]))
         self._follow(parts)
@@ -221,7 +219,7 @@ class Trainer:
             yield torch.from_numpy(self.crops.batch(_ELSEWHERE + i))
 
     def _begun(self) -> CodecModel:
-        model = CodecModel(self.config.codec)
+        model = CodecModel(self.config.codec, weight_norm=False)
         begin(model, torch.cat(list(self._crops_apart())))
         return model
 
@@ -240,7 +238,7 @@ class Trainer:
         self.model.to(self.device)
         self._follow_from(shares)
         self.average.load_state_dict(self.model.state_dict())
-        self.optimizer = optimizer(self.model, self.config)
+        self.optimizer = Optimizer(self.model, self.config)
 
     @torch.no_grad()
     def _find_shares(self) -> None:
@@ -282,7 +280,6 @@ def _continued(config: TrainConfig, weights: Weights) -> CodecModel:
             f"the weights {weights.name} are of another codec than the configuration's; wanted its shape: "
             "train a configuration whose [codec] is theirs, or begin without weights"
         )
-    model = CodecModel.from_weights(weights, weight_norm=True)
+    model = CodecModel.from_weights(weights)
     model.quantizer.quantizer_dropout = config.codec.quantizer_dropout
-    steady(model)
     return model

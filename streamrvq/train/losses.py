@@ -1,7 +1,7 @@
 """The losses between a clip and its reconstruction, one number a clip.
 
-Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, the waveform term. Does not know: how they are
-weighed against each other (balance.py), discriminators (adversarial.py).
+Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, one of compressed complex spectra, the waveform
+term. Does not know: how they are weighed against each other (balance.py), discriminators (adversarial.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, mel_bands
+from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, magnitude, mel_bands
 
 _MEL_FLOOR = 1e-5  #: DAC's
+_POWER = 0.5  #: of magnitudes in ``compressed``: between what is heard of a level (0.3) and a waveform's error (1)
+_SILENCE = 1e-4  #: magnitude below which ``compressed`` hears nothing
 _STFT_FLOOR = 1e-3  #: about the magnitude of 16-bit rounding noise in the longest window
 
 
@@ -34,18 +36,22 @@ class Losses(nn.Module):
             self.register_buffer(f"mel{window}", basis, persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """``x``, the original, and ``y``, both ``[B, T]`` → ``mel``, ``stft`` and ``wave``, each ``[B]``.
+        """``x``, the original, and ``y``, both ``[B, T]`` → ``mel``, ``stft``, ``compressed``, ``wave``, each ``[B]``.
 
         ``mel`` is the sum over DAC's seven windows of the mean difference of log10 mel bands (DAC's "mel/loss");
         ``stft`` the mean over windows of spectral convergence and mean difference of log magnitudes; ``wave`` the mean
-        difference of samples.
+        difference of samples; ``compressed`` the sum over the STFT's windows of the mean distance of spectra whose
+        magnitudes, not phases, are raised to a power of 0.5, over the original's mean (after Braun and Tashev 2020).
+        The gradient of a log is the greatest where there is next to nothing, and by itself forgets what is said.
         """
-        mel, stft = x.new_zeros(x.shape[0]), x.new_zeros(x.shape[0])
+        mel, stft, compressed = (x.new_zeros(x.shape[0]) for _ in range(3))
         for spectrum in self.spectra:
             assert isinstance(spectrum, Spectrum)
             with torch.no_grad():
-                a = spectrum(x)
-            b = spectrum(y)
+                parts = spectrum(x)
+                a = magnitude(parts)
+            theirs = spectrum(y)
+            b = magnitude(theirs)
             basis = getattr(self, f"mel{spectrum.window}")
             with torch.no_grad():
                 a_mel = (a @ basis).clamp(min=_MEL_FLOOR).log10()
@@ -54,7 +60,17 @@ class Losses(nn.Module):
                 convergence = _norm(a - b) / (_norm(a) + 1e-3)
                 log = (a.clamp(min=_STFT_FLOOR).log() - b.clamp(min=_STFT_FLOOR).log()).abs().mean((1, 2))
                 stft = stft + (convergence + log) / len(self.stft_windows)
-        return {"mel": mel, "stft": stft, "wave": (x - y).abs().mean(1)}
+                with torch.no_grad():
+                    scale = 1 / (magnitude(parts, _SILENCE) ** _POWER).mean((1, 2))
+                    wanted = _compressed(parts)
+                apart = [p - q for p, q in zip(_compressed(theirs), wanted, strict=True)]
+                compressed = compressed + scale * magnitude((apart[0], apart[1]), 1e-8).mean((1, 2))
+        return {"mel": mel, "stft": stft, "compressed": compressed, "wave": (x - y).abs().mean(1)}
+
+
+def _compressed(parts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    factor = magnitude(parts, _SILENCE) ** (_POWER - 1)
+    return parts[0] * factor, parts[1] * factor
 
 
 def _norm(a: Tensor) -> Tensor:

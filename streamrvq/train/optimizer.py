@@ -1,32 +1,79 @@
-"""The optimiser of a run: AdamW, and which weights move at which share of the rate.
+"""The optimisers of a run: Muon for the matrices of encoder and decoder, AdamW for everything else.
 
-Knows: why they differ. Does not know: the rate (loop.py).
+Knows: why there are two, and how a convolution is a matrix. Does not know: the rate (loop.py).
+
+The gradient of a convolution is nearly of rank one: what is loud and steady drowns the rest. Adam makes every number of
+it as large as any other, and so a step of that one direction as large as the matrix is wide; a network that begins as a
+transform codec forgets it within a hundred steps at any rate that teaches it something. Muon (Jordan 2024,
+``torch.optim.Muon``) gives all directions of a step the same length, and keeps what the others hold.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
 from ..nn import CodecModel
 from .config import TrainConfig
-from .start import front
 
 
-def optimizer(model: CodecModel, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW over what of ``model`` asks for a gradient; each group's ``share`` of the rate is in the group.
+class Optimizer:
+    """Moves what of ``model`` asks for a gradient.
 
-    Adam moves every number by about the rate. Directions are large (start.steady); a gain, a bias or an alpha is not,
-    and that much of it at every step is a noise that the quietest passages show first. The stem and the level meter
-    behind it are filters: what they move by is what loud bands leak into quiet ones.
+    Args:
+        model: on its device; its convolutions are plain (``weight_norm=False``).
+        config: the run; its ``lr`` is a step of a matrix, whose singular values are about 1, and ``small_lr`` one of
+            any other number.
+
+    Raises:
+        ConfigError: torch is too old to have Muon.
     """
-    slow = front(model.config)
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.endswith("weight_v"), name.startswith(slow)), []).append(parameter)
-    shares = [(1.0 if v else config.small_lr) * (config.front_lr if is_front else 1.0) for v, is_front in groups]
-    return torch.optim.AdamW(
-        [{"params": some, "share": share} for share, some in zip(shares, groups.values(), strict=True)],
-        config.lr, config.betas, weight_decay=config.weight_decay, fused=True,
-    )  # fmt: skip
+
+    def __init__(self, model: CodecModel, config: TrainConfig) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise ConfigError(f"torch {torch.__version__} has no torch.optim.Muon; wanted torch 2.9 or later to train")
+        wanted = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.matrices = [p for name, p in wanted if _is_matrix(name, p)]
+        # Each a matrix in the parameter's own memory: Muon takes nothing else.
+        self.flat = [nn.Parameter(p.detach().flatten(1)) for p in self.matrices]
+        self.adam = torch.optim.AdamW(
+            [p for name, p in wanted if not _is_matrix(name, p)],
+            config.small_lr, config.betas, weight_decay=config.weight_decay, fused=True,
+        )  # fmt: skip
+        self.muons = [
+            torch.optim.Muon([pile], lr=config.lr, weight_decay=config.weight_decay, ns_steps=config.ns_steps)
+            for pile in sorted(self.flat, key=_cost, reverse=True)
+        ]
+        self.config = config
+
+    def step(self, share: float, workers: Executor) -> None:
+        """A step by this share of the rates; ``workers`` divide the matrices among them."""
+        for flat, parameter in zip(self.flat, self.matrices, strict=True):
+            flat.grad = None if parameter.grad is None else parameter.grad.flatten(1)
+        for optimizer, rate in [(self.adam, self.config.small_lr), *((muon, self.config.lr) for muon in self.muons)]:
+            for group in optimizer.param_groups:
+                group["lr"] = share * rate
+        jobs: list[Callable[[], Any]] = [muon.step for muon in self.muons]
+        list(workers.map(lambda job: job(), [*jobs, self.adam.step]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"adam": self.adam.state_dict(), "muon": [muon.state_dict() for muon in self.muons]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state["adam"])
+        for muon, mine in zip(self.muons, state["muon"], strict=True):
+            muon.load_state_dict(mine)
+
+
+def _is_matrix(name: str, p: Tensor) -> bool:
+    """A convolution from channels to channels; those from samples or to them are filters."""
+    return p.ndim == 3 and not name.startswith("quantizer.") and min(p.shape[0], p.shape[1]) > 1
+
+
+def _cost(p: Tensor) -> int:
+    return p.numel() * min(p.shape)

@@ -28,9 +28,9 @@ from .validation import excerpts, validate
 
 #: Settings that a run may change when it goes on.
 _FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
-         "validation_seconds", "lr", "small_lr", "front_lr", "lr_final", "decay_from", "adversarial_from",
+         "validation_seconds", "lr", "small_lr", "lr_final", "decay_from", "adversarial_from",
          "discriminator_width", "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay",
-         "batch", "frames", "precision", "clip", "shards"}  # fmt: skip
+         "batch", "frames", "precision", "clip", "shards", "ns_steps"}  # fmt: skip
 
 
 class Watcher(Protocol):
@@ -138,7 +138,8 @@ class Run:
                 self.watcher.stepped(step, self.audio_seconds, speed, figures)
                 if step % config.log_every == 0:
                     means = {name: round(sum(values) / len(values), 5) for name, values in window.items()}
-                    self._log({"event": "train", "lr": trainer.rate(step - 1), "speed": round(speed, 2), **means})
+                    rate = config.lr * trainer.rate(step - 1)
+                    self._log({"event": "train", "lr": rate, "speed": round(speed, 2), **means})
                     window.clear()
                 if step % config.validate_every == 0 and step < config.steps:
                     self._validate()

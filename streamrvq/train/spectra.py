@@ -20,7 +20,8 @@ _MATRIX = 128  #: the longest window that is transformed by a matrix
 
 
 class Spectrum(nn.Module):
-    """``[B, T]`` → magnitudes ``[B, frames, window/2 + 1]``: a periodic Hann window, hop window/4, reflected ends."""
+    """``[B, T]`` → its real and imaginary parts, each ``[B, frames, window/2 + 1]``: a periodic Hann window, hop
+    window/4, reflected ends."""
 
     matrix: Tensor
     hann: Tensor
@@ -35,17 +36,21 @@ class Spectrum(nn.Module):
             self.register_buffer("matrix", matrix.float(), persistent=False)
         self.register_buffer("hann", hann.float(), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         half = self.window // 2
         x = F.pad(x[:, None], (half, half), mode="reflect")[:, 0]
         frames = x.unfold(1, self.window, self.hop)
         if self.window <= _MATRIX:
             parts = frames @ self.matrix
-            real, imaginary = parts[..., : self.bins], parts[..., self.bins :]
-        else:
-            spectrum = torch.view_as_real(torch.fft.rfft(frames * self.hann))
-            real, imaginary = spectrum[..., 0], spectrum[..., 1]
-        return (real.square() + imaginary.square() + 1e-12).sqrt()
+            return parts[..., : self.bins], parts[..., self.bins :]
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.hann))
+        return spectrum[..., 0], spectrum[..., 1]
+
+
+def magnitude(parts: tuple[Tensor, Tensor], floor: float = 1e-6) -> Tensor:
+    """The root of real² + imaginary² + floor²."""
+    real, imaginary = parts
+    return (real.square() + imaginary.square() + floor * floor).sqrt()
 
 
 def mel_bands(sample_rate: int, window: int, bands: int) -> npt.NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """How good a codec is on clips that it was not trained on.
 
 Knows: which excerpts of a corpus are taken (always the same ones), and the figures: mel and STFT distance, SI-SDR,
-loudness, and how many entries of each codebook are used how evenly. Does not know: training.
+ESTOI, loudness, and how many entries of each codebook are used how evenly. Does not know: training.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 from ..nn import CodecModel
 from .corpus import Corpus
 from .fast import run_decoder, run_encoder
+from .intelligibility import estoi
 from .losses import Losses, si_sdr
 
 
@@ -52,8 +53,9 @@ def validate(
         workers: threads to share the clips; None: the caller's.
 
     Returns:
-        ``mel``, ``stft``, ``wave``, ``si_sdr`` (dB), ``energy`` (log10 of decoded over original power), and with
-        ``quantise`` ``used`` (share of entries) and ``entropy`` (bits) by level.
+        ``mel``, ``stft``, ``compressed``, ``wave``, ``si_sdr`` (dB), ``estoi`` (of clips that last long enough),
+        ``energy`` (log10 of decoded over original power), and with ``quantise`` ``used`` (share of entries) and
+        ``entropy`` (bits) by level.
     """
     model.eval()
 
@@ -66,18 +68,23 @@ def validate(
         y = run_decoder(model.decoder, z, dtype)[:, 0]
         figures = losses(x, y) | {"si_sdr": si_sdr(x, y)}
         figures["energy"] = torch.log10((y.square().mean(1) + 1e-8) / (x.square().mean(1) + 1e-8))
+        figures["estoi"] = estoi(x[0], y[0], model.config.sample_rate)[None]
         return {name: float(value[0]) for name, value in figures.items()}, codes
 
     measured = list(workers.map(measure, clips) if workers is not None else map(measure, clips))
     names = measured[0][0]
-    result: dict[str, Any] = {
-        name: round(math.fsum(figures[name] for figures, _ in measured) / len(measured), 5) for name in names
-    }
+    result: dict[str, Any] = {name: _mean([figures[name] for figures, _ in measured]) for name in names}
     if quantise:
         codes = torch.cat([codes[0] for _, codes in measured if codes is not None], 1).cpu().numpy()
         size = model.config.codebook_size
         result |= usage(np.stack([np.bincount(level, minlength=size) for level in codes]))
     return result
+
+
+def _mean(values: list[float]) -> float:
+    """Without nan, which stands for no figure."""
+    known = [value for value in values if not math.isnan(value)]
+    return round(math.fsum(known) / max(1, len(known)), 5)
 
 
 def usage(counts: npt.NDArray[np.int64]) -> dict[str, list[float]]:
