@@ -43,6 +43,16 @@ def test_better(visqol, mel, is_better):
     assert verdict.better is is_better, str(verdict)
 
 
+@pytest.mark.parametrize(("estoi", "spoken", "is_better"), [(-0.05, 6, False), (0.05, 6, True), (-0.05, 2, True)])
+def test_what_is_said_must_not_be_lost(estoi, spoken, is_better):
+    """ViSQOL and mel distance gain; ESTOI counts where enough clips have it."""
+    old, new = scores(OLD_VISQOL, OLD_MEL), scores([v + 0.1 for v in OLD_VISQOL], [m - 0.1 for m in OLD_MEL])
+    for n, (clip, wobble) in enumerate(zip(old, WOBBLE, strict=True)):
+        old[clip]["estoi"] = 0.6 if n < spoken else None
+        new[clip]["estoi"] = 0.6 + estoi + float(wobble) if n < spoken else None
+    assert better.decide(old, new).better is is_better
+
+
 def test_nothing_is_better_than_itself():
     old = scores(OLD_VISQOL, OLD_MEL)
     assert not better.decide(old, old).better

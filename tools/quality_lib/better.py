@@ -1,8 +1,9 @@
-"""Is a candidate better than what there is? Decided by ViSQOL and mel distance, clip by clip, by one stated rule.
+"""Is a candidate better than what there is? Decided by ViSQOL, mel distance and ESTOI, clip by clip, by one stated rule.
 
-The candidate is better if one of the two gains more than twice the standard error of the clips' differences, and
-neither loses more than once that standard error. Both are means over the same clips at all codebooks. The standard
-error is about the choice of clips; there is no other chance in the figures.
+The candidate is better if one of them gains more than twice the standard error of the clips' differences, and none
+loses more than once that standard error. All are means over the same clips at all codebooks, ESTOI over those that are
+speech: the other two can gain while nothing said survives. The standard error is about the choice of clips; there is no
+other chance in the figures.
 
 Knows: reports. Does not know: how they came about.
 """
@@ -17,6 +18,7 @@ from .metrics import METRICS
 from .report import Report, mean
 
 DECIDING = ("visqol", "mel")
+SPEECH = "estoi"  #: decides too, over the clips that have it on both sides, if they are enough
 GAIN, LOSS = 2.0, 1.0  #: standard errors
 FEWEST = 3  #: clips
 
@@ -79,10 +81,18 @@ def decide(old: Scores, new: Scores) -> Verdict:
                     f"{clip} has no {metric} on one side; wanted both: measure with --metrics visqol,mel"
                 )
             gains.append(sign * (after - before))
-        found = mean(gains)
-        changes.append(Change(metric, float(found["mean"] or 0.0), float(found["stderr"] or 0.0), len(gains)))
+        changes.append(_change(metric, gains))
+    spoken = [(old[clip].get(SPEECH), new[clip].get(SPEECH)) for clip in sorted(new)]
+    gains = [after - before for before, after in spoken if before is not None and after is not None]
+    if len(gains) >= FEWEST:
+        changes.append(_change(SPEECH, gains))
     better = any(change.gained for change in changes) and not any(change.lost for change in changes)
     return Verdict(better, tuple(changes))
+
+
+def _change(metric: str, gains: list[float]) -> Change:
+    found = mean(gains)
+    return Change(metric, float(found["mean"] or 0.0), float(found["stderr"] or 0.0), len(gains))
 
 
 def scores_of(report: Report, kind: str = "ours") -> Scores:
