@@ -1,4 +1,4 @@
-"""Is a candidate better than what there is? Decided by ViSQOL, mel distance and ESTOI, clip by clip, by one stated rule.
+"""Is a candidate better than what there is? Decided by ViSQOL, mel distance and ESTOI, clip by clip, by a stated rule.
 
 The candidate is better if one of them gains more than twice the standard error of the clips' differences, and none
 loses more than once that standard error. All are means over the same clips at all codebooks, ESTOI over those that are
