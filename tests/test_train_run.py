@@ -86,7 +86,9 @@ def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("half", [1, 4], ids=["before the codebooks", "after them"])
 @pytest.mark.parametrize(
-    "changes", [{}, {"codebooks": "gradient"}, {"adversarial_from": 3, "discriminator_width": 2}], ids=str
+    "changes",
+    [{"codebooks_again": (0.5,)}, {"codebooks": "gradient"}, {"adversarial_from": 3, "discriminator_width": 2}],
+    ids=str,
 )
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     audio: Path, tmp_path: Path, changes: dict[str, Any], half: int
@@ -211,3 +213,17 @@ def test_a_run_begins_with_weights_and_goes_on_without_them(audio: Path, tmp_pat
     other = dataclasses.replace(config, codec=dataclasses.replace(config.codec, latent_dim=24))
     with pytest.raises(WeightsError, match="of another codec"):
         Run(other, tmp_path / "d", Silent(), cache=tmp_path / "c", weights=weights)
+
+
+def test_codebooks_are_made_again_for_what_the_encoder_has_become(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, steps=8, codebooks_again=(0.5,), small_lr=5e-3, ema=0.5)
+    trainer = Run(config, tmp_path, Silent()).trainer
+    axes, filters = trainer.model.quantizer.quantizers[0].in_proj.weight, trainer.average.encoder.block[0].weight
+    turned, drifted = [], []
+    for batch in trainer.crops.batches(0, config.steps):
+        before = axes.detach().clone(), filters.clone()
+        trainer.train_step(batch)
+        turned.append(float((axes.detach() - before[0]).abs().max()))
+        drifted.append(float((filters - before[1]).abs().max()))
+    assert turned[4] > 10 * max(turned[3], turned[5]), turned
+    assert drifted[4] < 0.1, "the average of the rest goes on"

@@ -60,6 +60,8 @@ class TrainConfig:
             the run, not to the machine: with it a run is the same to the bit on any number of cores.
         plain_steps: steps without the quantiser, before the codebooks are made; 0 makes them from the first values.
         codebook_frames: frames from which they are made.
+        codebooks_again: shares of ``steps`` after which they are made anew: they follow the latents, but the axes
+            that they lie on do not turn as fast. Late ones leave the decoder no time.
         pole: see `codebooks.make`.
         codebooks: "ema": entries follow the mean of what they stand for; "gradient": DAC's codebook loss.
         codebook_decay: of that mean, a step.
@@ -87,6 +89,7 @@ class TrainConfig:
     shards: int = 2
     plain_steps: int = 0
     codebook_frames: int = 16384
+    codebooks_again: tuple[float, ...] = ()
     pole: float = 0.25
     codebooks: Codebooks = "ema"
     codebook_decay: float = 0.99

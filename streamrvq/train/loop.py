@@ -128,7 +128,8 @@ class Trainer:
             WeightsError: the gradient has not been finite for many steps. One such step is left out.
         """
         config, step = self.config, self.step
-        if step == config.plain_steps and not self.continued:
+        again = step > config.plain_steps and step in [round(share * config.steps) for share in config.codebooks_again]
+        if again or (step == config.plain_steps and not self.continued):
             self._make_codebooks()
         x = torch.from_numpy(batch).to(self.device)
         self.model.train()
@@ -231,14 +232,16 @@ class Trainer:
             yield run_encoder(self.model.encoder, x.to(self.device)[:, None], self.dtype)
 
     def _make_codebooks(self) -> None:
-        """Codebooks from data; the optimiser and the average begin anew with them."""
+        """Codebooks from data; the first time the optimiser and the average begin anew with them."""
         z = torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]).cpu() for z in self._latents()])
-        self.model.cpu()
-        shares = make(self.model.quantizer, z, torch.Generator().manual_seed(self.config.seed), self.config.pole)
-        self.model.to(self.device)
+        quantizer = copy.deepcopy(self.model.quantizer).cpu()
+        shares = make(quantizer, z, torch.Generator().manual_seed(self.config.seed), self.config.pole)
+        self.model.quantizer.load_state_dict(quantizer.state_dict())
+        self.average.quantizer.load_state_dict(quantizer.state_dict())
         self._follow_from(shares)
-        self.average.load_state_dict(self.model.state_dict())
-        self.optimizer = Optimizer(self.model, self.config)
+        if not self.quantised:
+            self.average.load_state_dict(self.model.state_dict())
+            self.optimizer = Optimizer(self.model, self.config)
 
     @torch.no_grad()
     def _find_shares(self) -> None:

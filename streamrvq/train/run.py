@@ -30,7 +30,8 @@ from .validation import excerpts, validate
 _FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
          "validation_seconds", "lr", "small_lr", "lr_final", "decay_from", "adversarial_from",
          "discriminator_width", "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay",
-         "batch", "frames", "precision", "clip", "shards", "ns_steps"}  # fmt: skip
+         "batch", "frames", "precision", "clip", "shards", "ns_steps",
+         "codebooks_again"}  # fmt: skip
 
 
 class Watcher(Protocol):
