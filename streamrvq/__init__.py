@@ -20,10 +20,11 @@ from .errors import (
     TokensError,
     WeightsError,
 )
-from .live.client import RemoteStream, connect
+from .live.client import connect
 from .live.file import File
 from .live.items import END, Frames, Gap
 from .live.microphone import Microphone
+from .live.remote import RemoteStream
 from .live.stats import MicrophoneStats, TokenStats
 from .live.tokens import Tokens, tokenize
 from .pool import StreamPool

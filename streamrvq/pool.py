@@ -14,14 +14,14 @@ nor a late output can reach it; a slot whose step is under way is not given out 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .audio.pcm import as_pcm
+from .batches import Batch, Output, Row, StreamId
 from .engine.base import Engine, Ints
 from .errors import InputError, PoolError, StreamClosedError
 from .framing import Framer
@@ -31,52 +31,6 @@ from .timeline import Timeline, check_tail
 
 if TYPE_CHECKING:
     from .codec import Codec
-
-
-class StreamId(NamedTuple):
-    """A stream of a pool: its slot, and which of the slot's users it is."""
-
-    slot: int
-    generation: int
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Output:
-    """What a completed step gave one stream."""
-
-    stream: StreamId
-    index: int  #: of the first frame (of the first sample, when decoding)
-    data: npt.NDArray[Any]  #: codes int64 ``[K, n]``, or pcm ``[n]``; n may be 0
-    final: bool  #: the stream has ended; its id is no longer valid
-
-
-@dataclasses.dataclass
-class _Row:
-    timeline: Timeline
-    framer: Framer
-    levels: int
-    in_flight: bool = False
-    dropped: bool = False
-
-
-@dataclasses.dataclass
-class Batch:
-    """One step, ready to run: k hops of every stream in it."""
-
-    streams: tuple[StreamId, ...]
-    hops: int
-    _compute: Callable[[], npt.NDArray[Any]]
-    _outputs: npt.NDArray[Any] | None = None
-
-    def run(self) -> None:
-        """Compute the step; only the streams in it change, and none if this raises.
-
-        Raises:
-            PoolError: it has run already; again it would move its streams on twice.
-        """
-        if self._outputs is not None:
-            raise PoolError("a batch runs once; complete it and take the next")
-        self._outputs = self._compute()
 
 
 class StreamPool:
@@ -98,7 +52,8 @@ class StreamPool:
         self._engine: Engine = codec._engine
         self._plan = plan(codec.config, direction)
         self._states = self._engine.new_states(slots, direction)
-        self._rows: list[_Row | None] = [None] * slots
+        self._rows: list[Row | None] = [None] * slots
+        self._taken: set[int] = set()  # the slots with a row, so that a large pool with few streams costs little
         self._generations = [0] * slots
         self._max_hops = max_hops
         self._turn = 0  # the slot to look at first, so that a full pool is served in rotation
@@ -110,9 +65,14 @@ class StreamPool:
         return len(self._rows)
 
     @property
+    def unit(self) -> int:
+        """Inputs in a hop: samples, or, decoding, one frame."""
+        return self._plan.unit_in
+
+    @property
     def open_streams(self) -> int:
         """Slots in use, those included that still drain."""
-        return sum(row is not None for row in self._rows)
+        return len(self._taken)
 
     def open(self, n_quantizers: int | None = None, tail: str = "pad") -> StreamId:
         """A fresh stream.
@@ -131,13 +91,20 @@ class StreamPool:
             framer = Framer(config.hop_length, np.zeros(0, np.float32))
         else:
             framer = Framer(1, np.zeros((config.n_codebooks, 0), np.int64), fill=-1)
-        self._rows[slot] = _Row(Timeline(self._plan, checked), framer, levels)
+        self._rows[slot] = Row(Timeline(self._plan, checked), framer, levels)
+        self._taken.add(slot)
         return StreamId(slot, self._generations[slot])
 
-    def _row(self, stream: StreamId) -> _Row:
+    def _row(self, stream: StreamId) -> Row:
         row = self._rows[stream.slot] if 0 <= stream.slot < self.slots else None
         if row is None or row.dropped or self._generations[stream.slot] != stream.generation:
             raise PoolError(f"{stream} has ended; open a new stream")
+        return row
+
+    def _open_row(self, stream: StreamId, doing: str) -> Row:
+        row = self._row(stream)
+        if row.timeline.length >= 0:
+            raise StreamClosedError(f"{doing} on {stream}, which was closed already; open a new stream")
         return row
 
     def feed(self, stream: StreamId, block: Any) -> None:
@@ -147,15 +114,22 @@ class StreamPool:
             InputError: bad inputs; the stream is as it was.
             PoolError, StreamClosedError: the stream has ended, or was closed.
         """
-        row = self._row(stream)
-        if row.timeline.length >= 0:
-            raise StreamClosedError(f"feed on {stream}, which was closed; open a new stream")
+        row = self._open_row(stream, "feed")
         if self._plan.direction == "encode":
-            data: npt.NDArray[Any] = as_pcm(block, position=row.timeline.given)
+            row.feed(as_pcm(block, position=row.timeline.given))
         else:
-            data = check_codes(block, self._engine, 2)
-        row.framer.append(data)
-        row.timeline.given += data.shape[-1]
+            row.feed(check_codes(block, self._engine, 2))
+
+    def feed_checked(self, stream: StreamId, data: npt.NDArray[Any]) -> None:
+        """`feed` for inputs of the right shape and type that were checked where they came from, before a resampler
+        perhaps: no sample is looked at again. Raises `PoolError` and `StreamClosedError` as `feed`."""
+        self._open_row(stream, "feed").feed(data)
+
+    @property
+    def busy(self) -> bool:
+        """Whether `next_batch` would give one."""
+        rows = (self._rows[slot] for slot in self._taken)
+        return any(row is not None and (row.timeline.ready > 0 or row.timeline.length >= 0) for row in rows)
 
     def waiting(self, stream: StreamId) -> int:
         """Inputs fed and not yet computed."""
@@ -167,10 +141,7 @@ class StreamPool:
         Raises:
             PoolError, StreamClosedError: the stream has ended, or was closed already.
         """
-        row = self._row(stream)
-        if row.timeline.length >= 0:
-            raise StreamClosedError(f"close on {stream}, which was closed already")
-        row.timeline.close()
+        self._open_row(stream, "close").timeline.close()
 
     def drop(self, stream: StreamId) -> None:
         """Forget a stream at once; nothing more comes of it, a step under way included.
@@ -185,38 +156,54 @@ class StreamPool:
 
     def _free(self, slot: int) -> None:
         self._rows[slot] = None
+        self._taken.remove(slot)
         self._generations[slot] += 1
 
-    def next_batch(self, max_rows: int | None = None) -> Batch | None:
+    def next_batch(
+        self, max_rows: int | None = None, max_row_hops: int | None = None,
+        rank: Callable[[StreamId], float] | None = None,
+    ) -> Batch | None:  # fmt: skip
         """The next step: every stream that has a hop waiting, as many hops as all of them have. None: nothing to do.
 
         A closed stream that is owed nothing more is in no step; it comes with the next batch all the same, or alone
         in a batch that computes nothing, to deliver its ``final``.
 
+        Args:
+            max_rows: streams in the step at most. None: all.
+            max_row_hops: streams times hops at most, but at least one hop of each. None: ``max_hops`` alone counts.
+            rank: where there are more streams than ``max_rows``, those of the lowest rank come first, and among equals,
+                or without a rank, in rotation.
+
         Raises:
             PoolError: a batch is out; complete or abort it first.
-            InputError: ``max_rows`` below 1.
+            InputError: ``max_rows`` or ``max_row_hops`` below 1.
         """
         if max_rows is not None:
             _need_count("max_rows", max_rows)
+        if max_row_hops is not None:
+            _need_count("max_row_hops", max_row_hops)
         if self._batch is not None:
             raise PoolError("a batch is out; complete or abort it before the next")
         chosen: list[int] = []
         ended: list[int] = []
-        for offset in range(self.slots):
-            slot = (self._turn + offset) % self.slots
+        for slot in sorted(self._taken, key=lambda slot: (slot - self._turn) % self.slots):
             row = self._rows[slot]
             if row is None:
                 continue
             if row.timeline.ready > 0:
-                if max_rows is None or len(chosen) < max_rows:
-                    chosen.append(slot)
+                chosen.append(slot)
             elif row.timeline.length >= 0:
                 ended.append(slot)
         if not chosen and not ended:
             return None
+        if max_rows is not None and len(chosen) > max_rows:
+            if rank is not None:
+                chosen.sort(key=lambda slot: rank(StreamId(slot, self._generations[slot])))
+            del chosen[max_rows:]
         rows = [row for slot in chosen if (row := self._rows[slot]) is not None]
         hops = min([self._max_hops, *(row.timeline.ready for row in rows)]) if rows else 0
+        if rows and max_row_hops is not None:
+            hops = min(hops, max(1, max_row_hops // len(rows)))
         if chosen:
             self._turn = (chosen[-1] + 1) % self.slots
         for row in rows:
@@ -225,7 +212,7 @@ class StreamPool:
         self._batch = Batch(streams, hops, self._step(np.array(chosen, np.int64), rows, hops))
         return self._batch
 
-    def _step(self, slots: Ints, rows: list[_Row], hops: int) -> Callable[[], npt.NDArray[Any]]:
+    def _step(self, slots: Ints, rows: list[Row], hops: int) -> Callable[[], npt.NDArray[Any]]:
         if not rows:
             return lambda: np.zeros(0)
         # Copied here, so that feeding and closing while the step runs change nothing in it.

@@ -18,7 +18,8 @@ from websockets.frames import Frame, Opcode
 
 from streamrvq.codec import Codec
 from streamrvq.live.protocol import SUBPROTOCOL
-from streamrvq.live.server import Server, ServerSettings
+from streamrvq.live.server import Server
+from streamrvq.live.settings import ServerSettings
 from tests.contract import codec_of, minute
 
 RATE, HOP = 16_000, 64
@@ -28,7 +29,7 @@ DELAYED = codec_of(minute((8, 8), sample_rate=RATE))
 
 def serving(codec: Codec = CAUSAL, **settings: Any) -> Server:
     """A server on a free port of loopback."""
-    return Server(codec, ServerSettings(**{"port": 0, **settings}))
+    return Server(codec, ServerSettings(**{"port": 0, "max_streams": 64, **settings}))
 
 
 def start(**fields: Any) -> str:

@@ -52,12 +52,13 @@ FIELDS = {
         }
     ),
     messages.Resumed: st.fixed_dictionaries({"pos": st.integers(0, BIG), "next_frame": st.integers(0, BIG)}),
+    messages.Drain: st.fixed_dictionaries({"seconds": st.integers(0, BIG)}),
     messages.Done: st.fixed_dictionaries(
         {"frames": st.integers(0, BIG), "samples": st.integers(0, BIG), "lost": st.integers(0, BIG)}
     ),
     messages.Error: st.fixed_dictionaries({"code": st.integers(1000, 4999), "message": TEXT}),
 }  # fmt: skip
-SERVERS = (messages.Ready, messages.Resumed, messages.Done, messages.Error)
+SERVERS = (messages.Ready, messages.Resumed, messages.Drain, messages.Done, messages.Error)
 EVERY = st.sampled_from(list(FIELDS)).flatmap(lambda kind: st.builds(lambda values: kind(**values), FIELDS[kind]))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -14,9 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 import streamrvq
 from streamrvq import ServiceError
-from streamrvq.live import segments
-from streamrvq.live import server as live_server
-from streamrvq.live import serving as live_serving
+from streamrvq.live import gate
+from streamrvq.pool import StreamPool
 from tests.contract import noise
 from tests.service import CAUSAL, RATE, RawClient, end_of, int16, packet, serving, start, until
 from tests.shell import nothing_left
@@ -92,8 +91,8 @@ async def test_a_flood_of_pings_is_cut(caplog):
 @pytest.mark.asyncio
 async def test_pings_whose_answers_are_not_read_are_cut(caplog, monkeypatch):
     """websockets answers pings without regard to its own limits."""
-    monkeypatch.setattr(live_server, "_MOST_UNSENT", 10_000)
-    monkeypatch.setattr(live_server, "_SEND_BUFFER", 4096)
+    monkeypatch.setattr("streamrvq.live.server.MOST_UNSENT", 10_000)
+    monkeypatch.setattr(gate, "SEND_BUFFER", 4096)
     async with serving() as server:
         await ping(server, 900, read=False)
         assert "answers not read" in caplog.text
@@ -158,19 +157,19 @@ async def test_what_was_received_is_encoded_before_1012():
         codes = np.concatenate([np.frombuffer(data[16:], "<u2").reshape(-1, 3) for data in came]).T
     assert np.array_equal(codes, CAUSAL.encode(pcm)) and ws.close_code == 1012
     kinds = [json.loads(text)["type"] for text in texts]
-    assert kinds == ["ready", "marker", "error"]
+    assert kinds == ["ready", "drain", "marker", "error"]
 
 
 @pytest.mark.asyncio
 async def test_a_failing_codec_is_the_servers_fault_and_nobody_elses(caplog, monkeypatch):
-    honest = segments.Segments.push
+    honest = StreamPool.feed_checked
 
-    def push(self, pcm):
+    def feed(self, stream, pcm):
         if len(pcm) == 77:
             raise MemoryError("inner workings")
-        return honest(self, pcm)
+        honest(self, stream, pcm)
 
-    monkeypatch.setattr(segments.Segments, "push", push)
+    monkeypatch.setattr(StreamPool, "feed_checked", feed)
     async with serving() as server:
         (code, texts), good = await asyncio.gather(
             end_of(server.url, [start(), packet(payload=bytes(154))]), paced(server, PCM[:4000])
@@ -184,41 +183,24 @@ async def test_a_failing_codec_is_the_servers_fault_and_nobody_elses(caplog, mon
 async def test_the_loop_goes_on_while_a_step_computes(monkeypatch):
     """A step that does not return holds up streams, and nothing else: handshakes, refusals, pings."""
     go, reached = threading.Event(), threading.Event()
-    honest, threads = segments.Segments.push, set()
+    honest, threads = StreamPool.feed_checked, set()
 
-    def push(self, pcm):
+    def feed(self, stream, pcm):
         threads.add(threading.current_thread().name)
         reached.set()
         assert go.wait(30)
-        return honest(self, pcm)
+        honest(self, stream, pcm)
 
-    monkeypatch.setattr(segments.Segments, "push", push)
+    monkeypatch.setattr(StreamPool, "feed_checked", feed)
     async with serving(tokens=("t",)) as server, streamrvq.connect(server.url, token="t") as stream:
         await stream.send(PCM[:640])
         await until(reached.is_set)
         async with asyncio.timeout(20):
             assert (await end_of(server.url, [start()]))[0] == 4401
-            await (await stream._link._socket.ping())
+            await (await stream._tie._link._socket.ping())
         go.set()
         assert (await anext(stream)).index == 0
     assert len(threads) == 1 and threads.pop().startswith("streamrvq-step")
-
-
-@pytest.mark.asyncio
-async def test_no_piece_of_work_is_long(monkeypatch):
-    """However large a message is, the thread is given up between tenths of a second."""
-    sizes, honest = [], segments.Segments.push
-
-    def push(self, pcm):
-        sizes.append(len(pcm))
-        return honest(self, pcm)
-
-    monkeypatch.setattr(segments.Segments, "push", push)
-    async with serving() as server, streamrvq.connect(server.url, format="s16le", sample_rate=8000) as stream:
-        stream.feed([PCM[:16_000]])
-        frames = sum([item.codes.shape[1] async for item in stream])
-    assert sum(sizes) == 16_000 and max(sizes) == 800 == int(live_serving.PIECE_SECONDS * 8000)
-    assert frames == CAUSAL.encode(PCM[:16_000], sample_rate=8000).shape[1]
 
 
 @pytest.mark.asyncio
@@ -249,7 +231,7 @@ async def test_a_server_that_goes_away_is_an_error_with_its_code():
             await streamrvq.connect(f"ws://127.0.0.1:{port}").__aenter__()
     with nothing_left():
         async with serving() as server:
-            stream = streamrvq.connect(server.url)
+            stream = streamrvq.connect(server.url, resume=0)
             with pytest.raises(ServiceError, match="ended before the stream did") as broken:
                 async with stream:
                     for socket in server._connections:

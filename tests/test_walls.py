@@ -24,10 +24,10 @@ FLOORS = [
     {"geometry", "audio"},
     {"timeline", "weights"},
     {"engine", "nn"},
-    {"lockstep", "snapshot", "compare"},
+    {"lockstep", "snapshot", "compare", "batches"},
     {"stream", "tokens"},
-    {"codec", "journal"},
-    {"pool", "checking", "bench", "live", "train"},
+    {"codec", "journal", "pool"},
+    {"checking", "bench", "live", "train"},
     {"__init__"},
     {"cli"},
 ]
@@ -37,9 +37,12 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOWS_TORCH = {"nn", "engine/torch.py", "weights/descript.py", "bench", "train"}
 #: Where asyncio may be; and the files there that must do without it: values, rules, arithmetic.
 KNOWS_ASYNCIO = {"live", "cli"}
-SANS_IO = {"access", "items", "messages", "protocol", "reckoning", "segments", "serving", "stats", "wire"}
+SANS_IO = {
+    "access", "items", "lanes", "logs", "messages", "metrics", "opening", "outbox", "protocol", "reckoning", "segments",
+    "serving", "sessions", "settings", "stats", "warmup", "wire",
+}  # fmt: skip
 #: Where the websocket library may be.
-KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/link.py"}
+KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/gate.py", "live/goodbye.py", "live/link.py"}
 
 PUBLIC = {
     "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "DeviceError", "END",

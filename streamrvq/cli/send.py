@@ -18,9 +18,10 @@ import typer
 
 from ..audio.files import open_audio, write_wav
 from ..errors import InputError, TokensError
-from ..live.client import RemoteStream, connect
+from ..live.client import connect
 from ..live.file import File, Pace
 from ..live.items import Frames, Gap
+from ..live.remote import RemoteStream
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import JsonOption, note, out, print_json
 from .pipes import sample_format

@@ -10,6 +10,8 @@ import json as json_module
 import logging
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,35 +35,76 @@ def serve(
         list[str] | None,
         typer.Option("--origin", help="Pages of this origin may connect, too; repeatable; '*' for all."),
     ] = None,
-    max_streams: Annotated[int, typer.Option("--max-streams", help="Streams open at once.")] = 16,
+    tls_certificate: Annotated[
+        Path | None, typer.Option("--tls-certificate", help="A PEM file with the chain (and the key): wss and https.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key, where that is a file of its own.")] = None,
+    max_streams: Annotated[
+        int | None,
+        typer.Option("--max-streams", help="Streams at once. Default: as many as are found to be live."),
+    ] = None,
+    max_parked: Annotated[
+        int, typer.Option("--max-parked", help="Streams kept for clients whose connection was lost.")
+    ] = 16,
+    max_of_one: Annotated[
+        int | None, typer.Option("--max-of-one", help="Connections from one address. Default: no fewer than all.")
+    ] = None,
+    gather: Annotated[float, typer.Option("--gather", help="Seconds that a step waits for more streams.")] = 0.002,
+    max_batch: Annotated[
+        int, typer.Option("--max-batch", help="Streams × hops of a step; never more than compute within a hop.")
+    ] = 64,
     idle_timeout: Annotated[float, typer.Option("--idle-timeout", help="Seconds without a message.")] = 60.0,
     send_timeout: Annotated[float, typer.Option("--send-timeout", help="Seconds to take a message.")] = 10.0,
+    park_timeout: Annotated[float, typer.Option("--park-timeout", help="Seconds to come back.")] = 30.0,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error; on stderr.")] = "info",
+    log_format: Annotated[str, typer.Option("--log-format", help="text or json: an object a line.")] = "text",
+    uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop: pip install 'streamrvq[uvloop]'.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON line when listening.")] = False,
 ) -> None:
     """Serve live streams over a websocket: PCM to codes, and codes to PCM (PROTOCOL.md)."""
-    from ..live.server import ServerSettings  # here, for websockets takes long to import
+    from ..live.logs import JsonLines
+    from ..live.settings import ServerSettings
 
     if log_level not in _LEVELS:
         raise InputError(f"--log-level is {log_level!r}; wanted {', '.join(_LEVELS)}")
+    if log_format not in ("text", "json"):
+        raise InputError(f"--log-format is {log_format!r}; wanted text or json")
+    most = max(256, 2 * (max_streams or 0))
     settings = ServerSettings(
         host=host, port=port, tokens=tokens(token, token_file), origins=tuple(origin or ()), max_streams=max_streams,
-        max_connections=max(256, 2 * max_streams), idle_timeout=idle_timeout, send_timeout=send_timeout,
+        tls_certificate=tls_certificate, tls_key=tls_key, max_parked=max_parked, max_connections=most,
+        max_connections_of_one=max_of_one or most, gather=gather, max_batch=max_batch, idle_timeout=idle_timeout,
+        send_timeout=send_timeout, park_timeout=park_timeout,
     )  # fmt: skip
+    new_loop = _loop(uvloop)
     opened = load(codec, engine, threads)
     note_untrained(opened)
     if not settings.tokens and host not in ("127.0.0.1", "::1", "localhost"):
         note(f"no token is set: whoever reaches {host} may use this server; set {VARIABLE} or --token-file")
-    logging.basicConfig(
-        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonLines() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     )
-    asyncio.run(_serve(opened, settings, json))
+    logging.basicConfig(handlers=[handler], level=log_level.upper())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_serve(opened, settings, json))
+
+
+def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not uvloop:
+        return None
+    try:
+        import uvloop as library
+    except ImportError:
+        raise InputError("--uvloop needs uvloop; install it: pip install 'streamrvq[uvloop]'") from None
+    return library.new_event_loop
 
 
 async def _serve(codec: Codec, settings: object, json: bool) -> None:
-    from ..live.server import Server, ServerSettings
+    from ..live.server import Server
+    from ..live.settings import ServerSettings
 
     assert isinstance(settings, ServerSettings)
     ended = asyncio.Event()
@@ -70,8 +113,9 @@ async def _serve(codec: Codec, settings: object, json: bool) -> None:
         loop.add_signal_handler(number, ended.set)
     async with Server(codec, settings) as server:
         if json:
-            print(json_module.dumps({"url": server.url, "port": server.port, **identity(codec)}), flush=True)
+            where = {"url": server.url, "port": server.port, "max_streams": server.max_streams}
+            print(json_module.dumps({**where, **identity(codec)}), flush=True)
         else:
-            out().print(f"listening on {server.url}", soft_wrap=True)
+            out().print(f"listening on {server.url}, for {server.max_streams} streams", soft_wrap=True)
             sys.stdout.flush()
         await ended.wait()

@@ -5,6 +5,7 @@ Knows: the rules, as values. Does not know: sockets, asyncio, clocks (the time i
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 from collections.abc import Sequence
@@ -70,6 +71,11 @@ def token_matches(token: str | None, tokens: Sequence[str]) -> bool:
     came = (token or "").encode("utf-8", "surrogatepass")
     found = [hmac.compare_digest(came, good.encode("utf-8", "surrogatepass")) for good in tokens]
     return token is not None and any(found)
+
+
+def identity_of(token: str | None) -> str:
+    """What a session is bound to: a digest of the token that opened it; "" without one."""
+    return "" if token is None else hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Allowance:

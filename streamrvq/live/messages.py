@@ -155,6 +155,14 @@ class Resumed(Message):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Drain(Message):
+    """Server: it is going down; what is sent within so many seconds and ended by `Stop` will still be computed."""
+
+    type: ClassVar[str] = "drain"
+    seconds: int = _field(_whole(0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Done(Message):
     """Server: everything has come out."""
 
@@ -176,7 +184,7 @@ class Error(Message):
 Sender = Literal["client", "server"]
 _SENT: dict[Sender, dict[str, type[Message]]] = {
     "client": {kind.type: kind for kind in (Start, Resume, Stop, Marker, SetLevels, GapMark)},
-    "server": {kind.type: kind for kind in (Ready, Resumed, Done, Error, Marker, GapMark)},
+    "server": {kind.type: kind for kind in (Ready, Resumed, Drain, Done, Error, Marker, GapMark)},
 }
 
 

@@ -58,6 +58,10 @@ class Reckoning:
             self._start, self._first = position + samples, next_frame
         return Gap(position, samples, "filled with zeros" if filled else "a new stream begins behind it")
 
+    def heard(self, frames: int) -> int:
+        """Samples that are surely in the first ``frames`` frames, lost ones counted."""
+        return max(0, math.floor((self._start / self._rate + (frames - self._first) * self._hop) * self._rate - 1))
+
     def frames(self, index: int, codes: npt.NDArray[np.int64], now: float) -> Frames:
         """Codes have come."""
         time = self._start / self._rate + (index - self._first) * self._hop

@@ -29,37 +29,31 @@ if TYPE_CHECKING:
 FILL_SECONDS = 1.0
 
 
-class Segments:
-    """Streams of one codec behind one another.
+class Course:
+    """Where a source stands: integers only, nobody computes.
 
     Args:
-        codec, sample_rate, n_quantizers, tail: as in ``codec.stream``; ``sample_rate`` is the source's.
+        codec: whose frames they are.
+        sample_rate: of the source, Hz.
 
     Attributes:
         position: samples of the source so far, lost ones counted.
-        frames: frames given so far, which is the index of the next.
+        start, first: of the segment under way: its first sample, and the index of its first frame.
 
     Raises:
-        InputError: a setting that the codec refuses.
+        InputError: a rate that no stream has.
     """
 
-    def __init__(self, codec: Codec, sample_rate: int, n_quantizers: int | None = None, tail: str = "pad") -> None:
-        self._codec, self._settings = codec, (check_rate(sample_rate), n_quantizers, tail)
-        self.sample_rate = self._settings[0]
-        self._hop = codec.hop_length / codec.sample_rate
-        self.position = self.frames = 0
-        self._begin()
-
-    def _begin(self) -> None:
-        self._stream = self._codec.stream(*self._settings)
-        self._start, self._first = self.position, self.frames
+    def __init__(self, codec: Codec, sample_rate: int) -> None:
+        self._codec, self.sample_rate = codec, check_rate(sample_rate)
+        self.position = self.start = self.first = 0
 
     @property
     def due(self) -> int:
-        """Frames that hold the samples so far, in all: the last one perhaps in part. Once `frames` has come to it,
-        every sample has been heard in the codes."""
-        samples = output_length(self.position - self._start, self.sample_rate, self._codec.sample_rate)
-        return self._first - (-samples // self._codec.hop_length)
+        """Frames that hold the samples so far, in all: the last one perhaps in part. Once so many have come, every
+        sample has been heard in the codes."""
+        samples = output_length(self.position - self.start, self.sample_rate, self._codec.sample_rate)
+        return self.first - (-samples // self._codec.hop_length)
 
     def check(self, block: Any) -> Pcm:
         """A source's block as float32 ``[n]``. Nothing changes.
@@ -73,18 +67,8 @@ class Segments:
             raise SourceError(f"the source gave {came}; wanted arrays: np.frombuffer(block, np.int16) for 16-bit PCM")
         return as_pcm(block, position=self.position)
 
-    def push(self, pcm: Pcm) -> Frames | None:
-        """Take checked samples (`check`); give the frames that they complete, if any."""
-        codes = self._stream.push(pcm)
-        self.position += len(pcm)
-        return self._frames(codes)
-
-    def finish(self) -> Frames | None:
-        """End the stream; give the frames still owed, if any."""
-        return self._frames(self._stream.flush())
-
     def fills(self, gap: Gap) -> bool:
-        """True where a gap is to be filled: push so many zeros. False: call `skip`.
+        """True where a gap is to be filled with zeros; False where it ends the segment.
 
         Raises:
             SourceError: the gap does not begin where the samples stand, or is empty.
@@ -96,10 +80,70 @@ class Segments:
             )
         return gap.samples <= FILL_SECONDS * self.sample_rate
 
+    def leap(self, gap: Gap) -> None:
+        """The segment ends before a long gap, its last hop filled up; another begins behind it."""
+        self.first = self.due
+        self.position += gap.samples
+        self.start = self.position
+
+
+class Segments:
+    """Streams of one codec behind one another.
+
+    Args:
+        codec, sample_rate, n_quantizers, tail: as in ``codec.stream``; ``sample_rate`` is the source's.
+
+    Attributes:
+        frames: frames given so far, which is the index of the next.
+
+    Raises:
+        InputError: a setting that the codec refuses.
+    """
+
+    def __init__(self, codec: Codec, sample_rate: int, n_quantizers: int | None = None, tail: str = "pad") -> None:
+        self._course = Course(codec, sample_rate)
+        self._codec, self._settings = codec, (self.sample_rate, n_quantizers, tail)
+        self._hop = codec.hop_length / codec.sample_rate
+        self.frames = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stream = self._codec.stream(*self._settings)
+        # Of its own count: with ``tail="valid"`` a segment may have a frame fewer than hold its samples.
+        self._first = self.frames
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the source, Hz."""
+        return self._course.sample_rate
+
+    @property
+    def position(self) -> int:
+        """Samples of the source so far, lost ones counted."""
+        return self._course.position
+
+    def check(self, block: Any) -> Pcm:
+        """See `Course.check`."""
+        return self._course.check(block)
+
+    def fills(self, gap: Gap) -> bool:
+        """See `Course.fills`. True: push so many zeros. False: call `skip`."""
+        return self._course.fills(gap)
+
+    def push(self, pcm: Pcm) -> Frames | None:
+        """Take checked samples (`check`); give the frames that they complete, if any."""
+        codes = self._stream.push(pcm)
+        self._course.position += len(pcm)
+        return self._frames(codes)
+
+    def finish(self) -> Frames | None:
+        """End the stream; give the frames still owed, if any."""
+        return self._frames(self._stream.flush())
+
     def skip(self, gap: Gap) -> Frames | None:
         """End the stream before a long gap and begin another behind it; give the frames that the first one owed."""
         rest = self.finish()
-        self.position += gap.samples
+        self._course.leap(gap)
         self._begin()
         return rest
 
@@ -108,4 +152,4 @@ class Segments:
         if not count:
             return None
         index, self.frames = self.frames, self.frames + count
-        return Frames(index, self._start / self.sample_rate + (index - self._first) * self._hop, codes)
+        return Frames(index, self._course.start / self.sample_rate + (index - self._first) * self._hop, codes)

@@ -1,268 +1,275 @@
-"""One served stream without its socket: messages in, pieces of work out, and what each of them gives to be sent.
+"""One served stream without its socket: messages in, work for its lane, and what comes of it in its outbox.
 
-    for work in stream.take(message):      # on the event loop: parsing and checking, microseconds
-        for out in work(): send(out)       # in the worker thread: computing
+    stream.take(message)               # parsing and checking; what is to be computed goes to the scheduler
+    while (out := stream.outbox.next()) is not None: send(out)
 
-A piece is at most a tenth of a second of audio, so that no stream keeps the thread from the others for long.
+It does not mind which connection, if any, it belongs to: a parked stream is one that nobody sends from.
 
-Knows: the order of messages, the gap policy (segments.py), markers, levels. Does not know: sockets, asyncio, threads,
-deadlines, who may open a stream.
+Knows: the order of messages, the gap policy (segments.py), markers, levels, when it has enough. Does not know: sockets,
+asyncio, threads, deadlines, who may open a stream.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..audio.rates import Resampler, output_length
-from ..engine.base import Codes, Floats
+from ..audio.rates import output_length
 from ..errors import InputError, ProtocolError, SourceError
-from .items import Frames, Gap
+from ..geometry import decoder_plan
+from .items import Gap
 from .messages import Done, GapMark, Marker, Message, SetLevels, Start, Stop, parse
+from .outbox import REPLAY_SECONDS, CodeBox, Outbox, PcmBox
 from .protocol import Close
-from .segments import Segments
-from .wire import Arrays, Incoming, Kind, Outgoing
+from .segments import Course
+from .wire import Arrays, Incoming, Kind
 
 if TYPE_CHECKING:
     from ..codec import Codec
+    from .lanes import Lane
+    from .scheduler import Scheduler
 
-#: The most audio that one piece of work may hold, in seconds.
-PIECE_SECONDS = 0.1
 #: Markers that may wait to be echoed.
 MOST_MARKERS = 64
+#: Seconds of audio that a stream may have waiting to be computed, or computed and not sent, before no more is read.
+HELD_SECONDS = 0.5
 
-Sent = list[str | bytes]  #: messages to be sent, in order
-Work = Callable[[], Sent]
 
-
-def open_stream(codec: Codec, start: Start, max_message: int) -> ServedEncoder | ServedDecoder:
-    """A stream as a start message asks for it. Allocates its state: call it in the worker thread.
+def open_stream(codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> ServedEncoder | ServedDecoder:
+    """A stream as a start message asks for it.
 
     Raises:
         ProtocolError: the codec has no such stream.
     """
     if start.n_quantizers is not None and start.n_quantizers > codec.n_codebooks:
         raise _too_many(start.n_quantizers, codec)
-    return (ServedEncoder if start.mode == "encode" else ServedDecoder)(codec, start, max_message)
+    return (ServedEncoder if start.mode == "encode" else ServedDecoder)(codec, scheduler, start, max_message)
 
 
-class _Served(ABC):
-    """What both modes share: which text messages there are, and markers.
+class Served(ABC):
+    """What both modes share: which text messages there are, markers, the end.
 
     Attributes:
+        outbox: what is to be sent.
         incoming: the client's binary messages.
         audio_seconds: of audio so far, lost samples not counted.
-        ended: `done` has been given; nothing more may come.
+        ended: nothing more may come in: the client stopped, or the server did.
+        stopped: it was the client who ended it; `done` is or will be in the outbox.
+        error: what ended it, where a step failed.
+        changed: called when the outbox has more, or there is room again; whoever sends sets it.
     """
 
+    outbox: Outbox
     incoming: Incoming
+    lane: Lane
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-        self._markers: deque[tuple[int, Marker]] = deque()
-        self.audio_seconds, self.ended = 0.0, False
+    def __init__(self, codec: Codec, scheduler: Scheduler) -> None:
+        self._codec, self._scheduler = codec, scheduler
+        self.audio_seconds, self.ended, self.stopped = 0.0, False, False
+        self.error: BaseException | None = None
+        self.changed: Callable[[], None] = _nothing
 
-    def take(self, data: str | bytes) -> Iterator[Work]:
-        """A message's work, to be done piece by piece and in order. Raises `ProtocolError` for a message that breaks
-        the protocol, before the first piece."""
+    # ------------------------------------------------------------- from the client
+
+    def take(self, data: str | bytes) -> None:
+        """A message. Raises `ProtocolError` for one that breaks the protocol; the stream is then as it was."""
         if isinstance(data, str):
-            return self._text(parse(data, "client"))
-        return self._binary(data)
+            self._text(parse(data, "client"))
+            return
+        array = self._checked(data)
+        self._feed(array)
+        if self.incoming.final:
+            self.stop()
 
-    def _text(self, message: Message) -> Iterator[Work]:
+    def _text(self, message: Message) -> None:
         match message:
             case Stop():
-                yield self.finish
+                self.stop()
             case Marker():
-                if len(self._markers) == MOST_MARKERS:
+                if self.outbox.texts_waiting >= MOST_MARKERS:
                     raise ProtocolError(
                         f"{MOST_MARKERS} markers wait for their frames already; wait for their echo", Close.TOO_FAST
                     )
-                self._markers.append((self._due, message))
-                yield self._echoes
+                self.outbox.text(self._due, message.to_json())
+                self.changed()
             case SetLevels():
                 self._set(message.n_quantizers)
             case GapMark():
-                yield from self._gap(message)
+                self._gap(message)
             case _:
                 raise ProtocolError(f"{message.type} came while a stream is open; a connection carries one stream")
 
-    def _echoes(self) -> Sent:
-        """The markers whose time has come."""
-        echoes: Sent = []
-        while self._markers and self._markers[0][0] <= self._out:
-            echoes.append(self._markers.popleft()[1].to_json())
-        return echoes
+    def stop(self) -> None:
+        """The end that the client asked for: all that is owed, then `done`. Again is harmless."""
+        if not self.ended:
+            self.stopped = True
+            self.outbox.text(self._due, self._totals().to_json())
+            self.flush()
 
-    def finish(self) -> Sent:
-        """The end that the client asked for: all that is owed, then `done`."""
-        return [*self.flush(), self._totals().to_json()]
-
-    def flush(self) -> Sent:
+    def flush(self) -> None:
         """The end of the signal: all that is owed, the last message marked final."""
+        if not self.ended:
+            self.ended = True
+            self._scheduler.close(self.lane)
+
+    def drop(self) -> None:
+        """Forget everything."""
         self.ended = True
-        last = self._last()
-        markers = [marker.to_json() for _, marker in self._markers]
-        self._markers.clear()
-        return [*last, *markers]
+        self.changed = _nothing
+        self._scheduler.drop(self.lane)
 
-    @abstractmethod
-    def _last(self) -> list[bytes]:
-        """Messages with what is owed, the last one final."""
+    def _feed(self, array: npt.NDArray[Any]) -> None:
+        if array.shape[-1]:
+            self._scheduler.feed(self.lane, array)
 
+    # ------------------------------------------------------------- from the scheduler
+
+    def _sink(self, data: npt.NDArray[Any], last: bool) -> None:
+        self.outbox.put(data)
+        self.outbox.finished |= last
+        self.changed()
+
+    def _failed(self, error: BaseException) -> None:
+        self.error, self.ended = error, True
+        self.changed()
+
+    # ------------------------------------------------------------- what the modes differ in
+
+    @property
     @abstractmethod
-    def _totals(self) -> Done:
-        """What the end says."""
+    def full(self) -> bool:
+        """Whether no more should be read for now."""
 
     @property
     @abstractmethod
     def _due(self) -> int:
         """Outputs that are there once everything sent so far has come out."""
 
-    @property
     @abstractmethod
-    def _out(self) -> int:
-        """Outputs that have come out."""
+    def _checked(self, data: bytes) -> npt.NDArray[Any]:
+        """The samples or codes of a binary message, ready to be computed."""
 
     @abstractmethod
-    def _binary(self, data: bytes) -> Iterator[Work]:
-        """The work of a message of samples or codes."""
+    def _totals(self) -> Done:
+        """What the end says."""
 
     def _set(self, n_quantizers: int) -> None:
         raise ProtocolError("set goes with mode encode; when decoding, each message says its codebooks")
 
-    def _gap(self, gap: GapMark) -> Iterator[Work]:
+    def _gap(self, gap: GapMark) -> None:
         raise ProtocolError("gap goes with mode encode; frames that were lost cannot be left out")
 
 
-class ServedEncoder(_Served):
+class ServedEncoder(Served):
     """PCM in, codes out. Their codes, one after the other, are ``codec.encode`` of all samples, however those were cut
     into messages; after a gap as in `Segments`."""
 
-    def __init__(self, codec: Codec, start: Start, max_message: int) -> None:
-        super().__init__(codec)
-        # All levels are computed and as many sent as are asked for, so that a change takes effect at the next frame.
-        self._segments = Segments(codec, start.sample_rate or codec.sample_rate)
-        self._levels = start.n_quantizers or codec.n_codebooks
+    outbox: CodeBox
+
+    def __init__(self, codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> None:
+        super().__init__(codec, scheduler)
+        self._course = Course(codec, start.sample_rate or codec.sample_rate)
         arrays = Arrays(start.format)
-        self.incoming, self._outgoing = Incoming(Kind.PCM, arrays), Outgoing(Kind.CODES, max_message, arrays)
+        self.incoming = Incoming(Kind.PCM, arrays)
+        # All levels are computed and as many sent as are asked for, so that a change takes effect at the next frame.
+        capacity = int(REPLAY_SECONDS * codec.frame_rate) + 1
+        self.outbox = CodeBox(codec.n_codebooks, capacity, max_message, arrays)
+        self.outbox.set(start.n_quantizers or codec.n_codebooks, 0)
         self._lost = 0
+        self.lane = scheduler.open("encode", self._course.sample_rate, self._sink, self._failed)
+
+    def rewind(self, next_frame: int) -> None:
+        """Another connection goes on: send again from that frame on, and count messages from 0 both ways. Raises
+        `ProtocolError` as `CodeBox.rewind`."""
+        self.outbox.rewind(next_frame)
+        self.incoming.renumber()
+
+    @property
+    def full(self) -> bool:
+        return (
+            self.lane.held > HELD_SECONDS * self._course.sample_rate
+            or self.outbox.waiting > HELD_SECONDS * self._codec.frame_rate
+        )
 
     @property
     def _due(self) -> int:
-        return self._segments.due
+        return self._course.due
 
-    @property
-    def _out(self) -> int:
-        return self._segments.frames
+    def _checked(self, data: bytes) -> npt.NDArray[Any]:
+        try:
+            pcm = self._course.check(self.incoming.take(data))
+        except InputError as error:
+            raise ProtocolError(str(error)) from None
+        self._course.position += len(pcm)
+        self.audio_seconds += len(pcm) / self._course.sample_rate
+        return pcm
 
     def _set(self, n_quantizers: int) -> None:
         if n_quantizers > self._codec.n_codebooks:
             raise _too_many(n_quantizers, self._codec)
-        self._levels = n_quantizers
+        self.outbox.set(n_quantizers, self._course.due)
 
-    def _binary(self, data: bytes) -> Iterator[Work]:
-        samples = self.incoming.take(data)
-        try:
-            pcm = self._segments.check(samples)
-        except InputError as error:
-            raise ProtocolError(str(error)) from None
-        self.audio_seconds += len(pcm) / self._segments.sample_rate
-        yield from self._pieces(pcm)
-        if self.incoming.final:
-            yield self.finish
-
-    def _pieces(self, pcm: Floats) -> Iterator[Work]:
-        size = max(1, int(PIECE_SECONDS * self._segments.sample_rate))
-        for start in range(0, len(pcm), size):
-            yield partial(self._push, pcm[start : start + size])
-
-    def _push(self, pcm: Floats) -> Sent:
-        return [*self._packed(self._segments.push(pcm)), *self._echoes()]
-
-    def _packed(self, frames: Frames | None, final: bool = False) -> list[bytes]:
-        codes = np.zeros((self._levels, 0), np.int64) if frames is None else frames.codes[: self._levels]
-        return self._outgoing.pack(codes, final)
-
-    def _gap(self, message: GapMark) -> Iterator[Work]:
+    def _gap(self, message: GapMark) -> None:
         gap = Gap(message.pos, message.samples, "lost at the client")
         try:
-            filled = self._segments.fills(gap)
+            filled = self._course.fills(gap)
         except SourceError as error:
             raise ProtocolError(str(error)) from None
         self.incoming.skip(gap.samples)
         self._lost += gap.samples
-        if not filled:
-            yield partial(self._skip, gap)
-            return
-        yield partial(self._answer, gap, True)
-        yield from self._pieces(np.zeros(gap.samples, np.float32))
-
-    def _skip(self, gap: Gap) -> Sent:
-        return [*self._packed(self._segments.skip(gap)), *self._echoes(), *self._answer(gap, False)]
-
-    def _answer(self, gap: Gap, filled: bool) -> Sent:
-        frames = self._segments.frames
-        return [GapMark(pos=gap.position, samples=gap.samples, filled=filled, next_frame=frames).to_json()]
-
-    def _last(self) -> list[bytes]:
-        return self._packed(self._segments.finish(), final=True)
+        place = self._course.due
+        answer = GapMark(pos=gap.position, samples=gap.samples, filled=filled, next_frame=place)
+        self.outbox.text(place, answer.to_json())
+        if filled:
+            self._course.position += gap.samples
+            self._feed(np.zeros(gap.samples, np.float32))
+        else:
+            self._course.leap(gap)
+            self._scheduler.segment(self.lane)
+        self.changed()
 
     def _totals(self) -> Done:
-        received = self._segments.position - self._lost
-        return Done(frames=self._segments.frames, samples=received, lost=self._lost)
+        return Done(frames=self._course.due, samples=self._course.position - self._lost, lost=self._lost)
 
 
-class ServedDecoder(_Served):
+class ServedDecoder(Served):
     """Codes in, PCM out, at the client's rate. The samples, one after the other, are ``codec.decode`` of all codes,
     resampled where the rate is not the codec's."""
 
-    def __init__(self, codec: Codec, start: Start, max_message: int) -> None:
-        super().__init__(codec)
+    def __init__(self, codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> None:
+        super().__init__(codec, scheduler)
         self._rate = start.sample_rate or codec.sample_rate
-        self._stream = codec.decoder_stream()
-        self._resampler = Resampler(codec.sample_rate, self._rate)
         fixed = start.n_quantizers
         levels = range(1, codec.n_codebooks + 1) if fixed is None else range(fixed, fixed + 1)
         arrays = Arrays(start.format, codec.config.codebook_size, levels)
-        self.incoming, self._outgoing = Incoming(Kind.CODES, arrays), Outgoing(Kind.PCM, max_message, arrays)
+        self.incoming = Incoming(Kind.CODES, arrays)
+        self.outbox = PcmBox(max_message, arrays)
+        self.lane = scheduler.open("decode", self._rate, self._sink, self._failed)
+
+    @property
+    def full(self) -> bool:
+        return self.lane.held > HELD_SECONDS * self._codec.frame_rate or self.outbox.waiting > HELD_SECONDS * self._rate
 
     @property
     def _due(self) -> int:
         return output_length(self.incoming.pos * self._codec.hop_length, self._codec.sample_rate, self._rate)
 
-    @property
-    def _out(self) -> int:
-        return self._outgoing.pos
-
-    def _binary(self, data: bytes) -> Iterator[Work]:
+    def _checked(self, data: bytes) -> npt.NDArray[Any]:
         codes = self.incoming.take(data)
         self.audio_seconds += codes.shape[1] / self._codec.frame_rate
-        size = max(1, int(PIECE_SECONDS * self._codec.frame_rate))
-        for start in range(0, codes.shape[1], size):
-            yield partial(self._push, codes[:, start : start + size])
-        if self.incoming.final:
-            yield self.finish
-
-    def _push(self, codes: Codes) -> Sent:
-        return [*self._packed(self._stream.push(codes)), *self._echoes()]
-
-    def _packed(self, pcm: Any, final: bool = False) -> list[bytes]:
-        samples = self._resampler.push(np.asarray(pcm, np.float32))
-        if final:
-            samples = np.concatenate([samples, self._resampler.flush()])
-        return self._outgoing.pack(samples, final)
-
-    def _last(self) -> list[bytes]:
-        return self._packed(self._stream.flush(), final=True)
+        return codes
 
     def _totals(self) -> Done:
-        return Done(frames=self.incoming.pos, samples=self._outgoing.pos)
+        samples = decoder_plan(self._codec.config).outputs(self.incoming.pos)
+        return Done(frames=self.incoming.pos, samples=output_length(samples, self._codec.sample_rate, self._rate))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _too_many(n_quantizers: int, codec: Codec) -> ProtocolError:

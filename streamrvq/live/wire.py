@@ -113,6 +113,10 @@ class Incoming:
         """So many samples were lost before they were sent."""
         self.pos += count
 
+    def renumber(self) -> None:
+        """Another connection goes on with this stream: messages are counted from 0 again, positions go on."""
+        self._seq = 0
+
     def _samples(self, packet: Packet) -> npt.NDArray[Any]:
         width = self._dtype.itemsize
         if len(packet.payload) % width:

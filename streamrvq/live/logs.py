@@ -1,0 +1,57 @@
+"""The service's log: lines ``event key=value …`` that people read and programs parse.
+
+Knows: how a line looks. Does not know: what happens, where lines go (the application's `logging` configuration).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+log = logging.getLogger("streamrvq.server")
+
+
+def log_event(event: str, level: int = logging.INFO, **fields: object) -> None:
+    """A line ``event key=value …`` in ASCII; the event and its fields are attributes of the record, too."""
+    if log.isEnabledFor(level):
+        told = {name: value for name, value in fields.items() if value not in (None, "")}
+        text = " ".join(f"{name}={_plain(value)}" for name, value in told.items())
+        log.log(level, "%s %s", event, text, extra={"event": event, "fields": told})
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, event or message, and the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": round(record.created, 3), "level": record.levelname.lower(), "logger": record.name,
+            "event": getattr(record, "event", None) or record.getMessage(),
+        }  # fmt: skip
+        line |= {f"{name}_" if name in line else name: value for name, value in getattr(record, "fields", {}).items()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def transport_log() -> logging.Logger:
+    """websockets' own remarks, as ours: what strangers send is no error of ours and needs no traceback."""
+    logger = logging.getLogger("streamrvq.server.transport")
+    if not logger.filters:
+        logger.addFilter(_without_traceback)
+        logger.setLevel(logging.WARNING)  # each coming and going has a line of ours
+    return logger
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[1] is not None:
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
+        record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return True
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (int, float)):
+        return str(value)
+    text = ascii(str(value))
+    return text[1:-1] if " " not in text and "=" not in text else text
