@@ -25,7 +25,7 @@ from .logs import log, log_event
 from .messages import Drain, Resume, Resumed, Start
 from .opening import first_message, header_token, ready
 from .protocol import SUBPROTOCOL, Close
-from .serving import open_stream
+from .serving import Served, open_stream
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -243,24 +243,25 @@ class Connection:
         self._stirred.set()
         self._room.set()
 
-    async def _receive(self) -> str | bytes:
-        self._reading_since = self._clock()
+    async def _receive(self, stream: Served | None = None) -> str | bytes:
+        if stream is None or not stream.ended:  # else nothing need come
+            self._reading_since = self._clock()
         data = await self._socket.recv()
         self._reading_since = None
         return data
 
     async def _read(self, session: Session) -> None:
-        """Everything from the client to the stream, until it ends."""
+        """Everything from the client to the stream. What comes behind its end is passed over, for only a reader hears
+        that a connection is lost: this ends by an exception, or is ended."""
         stream, allowance, taken = session.stream, Allowance(self._clock()), 0
-        while not stream.ended:
-            while stream.full:
+        while True:
+            while stream.full and not stream.ended:
                 self._room.clear()
                 await self._room.wait()
-            data = await self._receive()
-            if self._session is not session:
-                return  # it has gone to another connection
+            data = await self._receive(stream)
             allowance.spend(self._clock(), stream.audio_seconds)
-            stream.take(data)
+            if not stream.ended:
+                stream.take(data)
             taken += 1
             if taken % _AT_ONCE == 0:  # messages that are here already come without a wait: let the others have a turn
                 await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .protocol import Close
 from .scheduler import Step
+from .serving import Served
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -64,6 +65,10 @@ class Metrics:
         self._steps[step.direction].add(step.seconds)
         self._rows[step.direction].add(step.rows)
         self._audio[step.direction] += step.rows * step.hops * self._hop_seconds
+
+    def ended(self, stream: Served) -> None:
+        """A stream has ended."""
+        self.lost_samples += stream.lost
 
     def closed(self, code: Close) -> None:
         """A connection has ended."""

@@ -28,6 +28,7 @@ class RemoteStats:
     frames: int  #: received
     gaps: int
     lost: int  #: samples in the gaps
+    lost_connections: int  #: that were replaced, or could not be
     latency_p50: float | None
     latency_p99: float | None
 
@@ -76,7 +77,7 @@ class Reckoning:
             self._latency.append(now - self._sent[0][1])
         return Frames(index, time, codes)
 
-    def stats(self) -> RemoteStats:
+    def stats(self, lost_connections: int = 0) -> RemoteStats:
         """The figures now."""
         p50, p99 = percentiles(self._latency)
-        return RemoteStats(self._frames, self._gaps, self._lost, p50, p99)
+        return RemoteStats(self._frames, self._gaps, self._lost, lost_connections, p50, p99)

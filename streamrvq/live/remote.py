@@ -216,7 +216,7 @@ class RemoteStream:
 
     def stats(self) -> RemoteStats:
         """The figures so far."""
-        return self._reckoning.stats()
+        return self._reckoning.stats(self._tie.lost)
 
     def __aiter__(self) -> AsyncIterator[Item]:
         return self

@@ -96,7 +96,7 @@ class Server:
         try:
             capacity = await worker.run(warm, self.codec)
             self.max_streams = settings.max_streams or capacity.streams
-            self.sessions = Sessions(self.max_streams, settings.max_parked, settings.park_timeout)
+            self.sessions = Sessions(self.max_streams, settings.max_parked, settings.park_timeout, self.metrics.ended)
             row_hops = {direction: min(most, settings.max_batch) for direction, most in capacity.row_hops.items()}
             self.scheduler = Scheduler(
                 self.codec, worker, self.max_streams + settings.max_parked + 1, row_hops, settings.gather,

@@ -57,6 +57,7 @@ class Served(ABC):
         outbox: what is to be sent.
         incoming: the client's binary messages.
         audio_seconds: of audio so far, lost samples not counted.
+        lost: samples that the client said it lost.
         ended: nothing more may come in: the client stopped, or the server did.
         stopped: it was the client who ended it; `done` is or will be in the outbox.
         error: what ended it, where a step failed.
@@ -69,7 +70,7 @@ class Served(ABC):
 
     def __init__(self, codec: Codec, scheduler: Scheduler) -> None:
         self._codec, self._scheduler = codec, scheduler
-        self.audio_seconds, self.ended, self.stopped = 0.0, False, False
+        self.audio_seconds, self.lost, self.ended, self.stopped = 0.0, 0, False, False
         self.error: BaseException | None = None
         self.changed: Callable[[], None] = _nothing
 
@@ -179,7 +180,6 @@ class ServedEncoder(Served):
         capacity = int(REPLAY_SECONDS * codec.frame_rate) + 1
         self.outbox = CodeBox(codec.n_codebooks, capacity, max_message, arrays)
         self.outbox.set(start.n_quantizers or codec.n_codebooks, 0)
-        self._lost = 0
         self.lane = scheduler.open("encode", self._course.sample_rate, self._sink, self._failed)
 
     def rewind(self, next_frame: int) -> None:
@@ -220,7 +220,7 @@ class ServedEncoder(Served):
         except SourceError as error:
             raise ProtocolError(str(error)) from None
         self.incoming.skip(gap.samples)
-        self._lost += gap.samples
+        self.lost += gap.samples
         place = self._course.due
         answer = GapMark(pos=gap.position, samples=gap.samples, filled=filled, next_frame=place)
         self.outbox.text(place, answer.to_json())
@@ -233,7 +233,7 @@ class ServedEncoder(Served):
         self.changed()
 
     def _totals(self) -> Done:
-        return Done(frames=self._course.due, samples=self._course.position - self._lost, lost=self._lost)
+        return Done(frames=self._course.due, samples=self._course.position - self.lost, lost=self.lost)
 
 
 class ServedDecoder(Served):

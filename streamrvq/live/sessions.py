@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from ..errors import ProtocolError
 from .protocol import Close
-from .serving import ServedDecoder, ServedEncoder
+from .serving import Served, ServedEncoder
 
 
 @dataclasses.dataclass(eq=False)
@@ -24,7 +24,7 @@ class Session:
     """A stream and its holder."""
 
     name: str
-    stream: ServedEncoder | ServedDecoder
+    stream: Served
     identity: str  #: of the token; "" where none is asked for
     taken_over: Callable[[], None]  #: tells the holder that another has come
     parked_at: float | None = None
@@ -34,10 +34,12 @@ class Sessions:
     """Args:
     most_open, most_parked: held at once; parked at once, 0 for no parking at all.
     park_seconds: how long one stays parked.
+    ended: called with the stream of each that has ended.
     """
 
-    def __init__(self, most_open: int, most_parked: int, park_seconds: float) -> None:
+    def __init__(self, most_open: int, most_parked: int, park_seconds: float, ended: Callable[[Served], None]) -> None:
         self._most_open, self._most_parked, self._park_seconds = most_open, most_parked, park_seconds
+        self._ended = ended
         self._all: dict[str, Session] = {}
         self._open = 0
 
@@ -56,7 +58,7 @@ class Sessions:
         if self._open >= self._most_open:
             raise ProtocolError(f"all {self._most_open} streams are taken; try later", Close.FULL)
 
-    def add(self, stream: ServedEncoder | ServedDecoder, identity: str, taken_over: Callable[[], None]) -> Session:
+    def add(self, stream: Served, identity: str, taken_over: Callable[[], None]) -> Session:
         """A new session, held by the caller; after `admit`, without a wait in between."""
         session = Session(secrets.token_hex(16), stream, identity, taken_over)
         self._all[session.name] = session
@@ -102,6 +104,7 @@ class Sessions:
         if self._all.pop(session.name, None) is not None:
             self._open -= session.parked_at is None
             session.stream.drop()
+            self._ended(session.stream)
 
     def expire(self, now: float) -> int:
         """End what has been parked for too long; how many."""
