@@ -36,6 +36,7 @@ from .access import Allowance, check_origin, origin_allowed
 from .connection import Connection, log_event
 from .protocol import MAX_MESSAGE, SMALLEST_MAX_MESSAGE, SUBPROTOCOL, Close
 from .serving import PIECE_SECONDS
+from .web import page
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -235,6 +236,8 @@ class Server:
         if not origin_allowed(origin, host, self.settings.origins):
             log_event("refused", logging.WARNING, origin=origin)
             return socket.respond(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect.\n")
+        if "Upgrade" not in request.headers:
+            return page(request)
         if request.path != "/":
             return socket.respond(HTTPStatus.NOT_FOUND, "The websocket is at /, without a query.\n")
         return None
