@@ -37,9 +37,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOWS_TORCH = {"nn", "engine/torch.py", "weights/descript.py", "bench", "train"}
 #: Where asyncio may be; and the files there that must do without it: values, rules, arithmetic.
 KNOWS_ASYNCIO = {"live", "cli"}
-SANS_IO = {"access", "items", "messages", "protocol", "reckoning", "segments", "serving", "stats", "wire"}
+SANS_IO = {"access", "items", "messages", "protocol", "reckoning", "segments", "serving", "site", "stats", "wire"}
 #: Where the websocket library may be.
-KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/link.py"}
+KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/link.py", "live/web.py"}
 
 PUBLIC = {
     "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "DeviceError", "END",

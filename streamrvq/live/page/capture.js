@@ -13,7 +13,7 @@ class Capture extends AudioWorkletProcessor {
 
   process([[channel]]) {
     if (!channel) return true; // nothing is connected, or no longer
-    for (let from = 0; from < channel.length; ) {
+    for (let from = 0; from < channel.length;) {
       const part = channel.subarray(from, from + BLOCK - this.#filled);
       this.#block.set(part, this.#filled);
       this.#filled += part.length;

@@ -88,7 +88,7 @@ export class HeatMap {
     const columns = this.columns;
     const wide = width / columns;
     const first = Math.max(0, this.#count - columns);
-    for (let frame = first; frame < this.#count; ) {
+    for (let frame = first; frame < this.#count;) {
       const at = this.still.matches ? frame % columns : columns - (this.#count - frame);
       // as many at once as lie side by side, here and there
       const run = Math.min(this.#count - frame, MOST - (frame % MOST), columns - at);
@@ -97,7 +97,8 @@ export class HeatMap {
     }
     if (this.still.matches) context.clearRect((this.#count % columns) * wide, 0, 4 * wide, height);
     const gap = (BETWEEN * width) / Math.max(1, this.#canvas.clientWidth);
-    for (let row = 1; row < this.#rows; row += 1) context.clearRect(0, (row * height) / this.#rows - gap / 2, width, gap);
+    const high = height / this.#rows;
+    for (let row = 1; row < this.#rows; row += 1) context.clearRect(0, row * high - gap / 2, width, gap);
   }
 
   #resize() {

@@ -66,7 +66,8 @@ export function dial({ url, timeout, WebSocket }, hello, { answered, came, close
     socket.onclose = ({ code, reason }) => {
       clearTimeout(timer);
       socket.onclose = null;
-      const why = refusal ?? lost(url, code === 1006 ? "broke" : `ended (code ${code}${reason && `: ${reason}`})`, code);
+      const what = code === 1006 ? "broke" : `ended (code ${code}${reason && `: ${reason}`})`;
+      const why = refusal ?? lost(url, what, code);
       if (open) closed(why, !refusal && isBroken(why));
       else reject(why);
     };

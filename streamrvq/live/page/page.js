@@ -47,7 +47,8 @@ const BUTTON = { idle: "Start", starting: "Starting…", stopping: "Stopping…"
 
 function changed(next, error) {
   if (next === "live" && state === "lost") say("Live again: nothing was lost.", "good");
-  else if (next === "live" && state === "again") say("Live again, in a new stream. The tokens so far are kept below.", "good");
+  else if (next === "live" && state === "again")
+    say("Live again, in a new stream. Earlier tokens are kept below.", "good");
   else if (next === "again") say(anew(error), "warning");
   else if (error) say(sentence(error), "bad");
   else say(SAID[next], next === "live" ? "good" : next === "lost" ? "warning" : "");
@@ -85,7 +86,8 @@ function begin(answer) {
   map.begin(ready.codebooks, ready.codebook_size);
   $("token-form").hidden = true;
   $("empty").hidden = true;
-  $("codec").textContent = `${ready.codec}, ${ready.sample_rate / 1000} kHz${ready.trained ? "" : ", untrained weights"}`;
+  const untrained = ready.trained ? "" : ", untrained weights";
+  $("codec").textContent = `${ready.codec}, ${ready.sample_rate / 1000} kHz${untrained}`;
   if (!same) {
     $("newest").replaceChildren(...Array.from({ length: ready.codebooks }, () => document.createElement("li")));
     $("newest").dataset.many = String(ready.codebooks > 16);

@@ -81,7 +81,7 @@ export class Reckoning {
   /** @returns {Stats} */
   stats() {
     const sorted = this.#latencies.slice(-WINDOW).sort((a, b) => a - b);
-    const at = (share) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] : null);
+    const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? null;
     return { frames: this.#frames, gaps: this.#gaps, lost: this.#lost, latencyP50: at(0.5), latencyP99: at(0.99) };
   }
 }

@@ -109,7 +109,8 @@ export class Session {
     this.#stream = await connect(this.url, { ...start, format: "s16le", onconnection });
     this.to.ready(this.#stream.ready);
     this.#newTake(this.#captured);
-    if (this.#stopping) this.#stream.stop().catch(() => {}); // while it connected
+    if (this.#stopping)
+      this.#stream.stop().catch(() => {}); // while it connected
     else this.to.state("live");
     this.#hear();
   }

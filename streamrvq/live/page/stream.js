@@ -62,8 +62,8 @@ export class Stream {
   /** @internal */
   async _open() {
     const { mode, sampleRate, format, nQuantizers, token } = this.#options;
-    const start = { type: "start", version: 1, mode, sample_rate: sampleRate, format, n_quantizers: nQuantizers, token };
-    await this.#dial(start, (message) => this.#begin(message));
+    const pcm = { sample_rate: sampleRate, format, n_quantizers: nQuantizers };
+    await this.#dial({ type: "start", version: 1, mode, ...pcm, token }, (message) => this.#begin(message));
   }
 
   // ------------------------------------------------------------- to the server
@@ -95,7 +95,7 @@ export class Stream {
   /** Say that so many samples were lost where the stream stands. Throws as `send`. */
   async gap(samples) {
     this.#needOpen("gap");
-    if (!(Number.isSafeInteger(samples) && samples > 0)) throw new InputError(`a gap of ${samples} samples; wanted ≥ 1`);
+    if (!(Number.isSafeInteger(samples) && samples > 0)) throw new InputError(`a gap of ${samples}; wanted 1 or more`);
     const pos = this.#pos;
     this.#pos += samples;
     this.#tell({ type: "gap", pos, samples }, pos, samples);
@@ -149,7 +149,7 @@ export class Stream {
     const { codebooks: most, codebook_size: size } = this.ready;
     const whole = codes instanceof Uint16Array && codebooks >= 1 && codebooks <= most && codes.length % codebooks === 0;
     if (!whole || codes.some((code) => code >= size)) {
-      throw new InputError(`codes are bad; wanted a Uint16Array of 0 to ${size - 1}, in frames of 1 to ${most} codebooks`);
+      throw new InputError(`wanted codes as a Uint16Array of 0 to ${size - 1}, in frames of 1 to ${most} codebooks`);
     }
     return { array: codes.slice(), codebooks };
   }
@@ -275,13 +275,14 @@ export class Stream {
   }
 
   #again({ type, pos, next_frame: frame }) {
-    if (type !== "resumed" || frame !== this.#incoming.pos) throw new ProtocolError("the server resumed something else");
+    if (type !== "resumed" || frame !== this.#incoming.pos) throw new ProtocolError("the server resumed another frame");
     const entries = this.#kept.from(pos);
     if (!entries) throw new ServiceError(`the server wants sample ${pos} again, which is kept no more`, 4404);
     this.#outgoing = new Outgoing(PCM, this.ready.max_message);
     this.#incoming = new Incoming(CODES, this.#options.format, frame);
     for (const { pos: first, data } of entries) {
-      for (const message of typeof data === "string" ? [data] : this.#outgoing.pack(first, data)) this.#socket.send(message);
+      const messages = typeof data === "string" ? [data] : this.#outgoing.pack(first, data);
+      for (const message of messages) this.#socket.send(message);
     }
     if (this.#stopped) this.#socket.send('{"type":"stop"}');
     this.#options.onconnection?.("resumed");
