@@ -13,6 +13,8 @@ import pytest
 import soundfile
 
 from tests.command import process
+from tests.contract import noise
+from tests.javascript import node
 from tests.virtual_sound import Fifo, Voice
 
 DEMOS = Path(__file__).parent.parent / "demos"
@@ -36,11 +38,16 @@ RUNS = {
         ["{url}"],
         r'"ready"[\s\S]*\n688 \d+ \d+ \d+\n[\s\S]*{"type":"done","frames":11025,"samples":32000',
     ),
+    "websocket_client.mjs": (
+        ["{wav}", "{url}"],
+        r"44100 Hz\n0 \d+ \d+ \d+\n[\s\S]*\n5511 \d+ \d+ \d+\n[\s\S]*frames: 5513, samples: 16000",
+    ),
 }
 
 
 def test_every_demo_is_run() -> None:
-    assert set(RUNS) == {path.stem for path in DEMOS.glob("[!_]*.py")}
+    demos = {path.name.removesuffix(".py") for path in DEMOS.glob("[!_]*.*")}
+    assert set(RUNS) == demos
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +65,28 @@ def url(weights: Path) -> Iterator[str]:
 def test_demo(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     arguments, expected = RUNS[name]
     url = request.getfixturevalue("url") if "{url}" in arguments else ""
-    audio = DEMOS / "audio" / "speech_hu.flac"
+    audio, wav = DEMOS / "audio" / "speech_hu.flac", tmp_path / "second.wav"
+    if "{wav}" in arguments:
+        soundfile.write(wav, noise(16_000), 16_000, subtype="PCM_16")
     with contextlib.ExitStack() as exits:
         if name == "live_microphone":  # what it hears is a virtual device's
             pcm, rate = soundfile.read(audio, dtype="float32")
             assert rate == 44100
             exits.enter_context(Fifo(Voice(pcm, rate, 441)))
-        check(name, [argument.format(audio=audio, tmp=tmp_path, url=url) for argument in arguments], expected, tmp_path)
+        check(
+            name,
+            [argument.format(audio=audio, tmp=tmp_path, url=url, wav=wav) for argument in arguments],
+            expected,
+            tmp_path,
+        )
 
 
 def check(name: str, filled: list[str], expected: str, tmp_path: Path) -> None:
+    command = (
+        [*node(), DEMOS / name] if name.endswith(".mjs") else [sys.executable, "-W", "error", DEMOS / f"{name}.py"]
+    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(DEMOS / f"{name}.py"), *filled],
+        [*command, *filled],
         capture_output=True,
         text=True,
         timeout=600,

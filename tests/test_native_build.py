@@ -19,6 +19,7 @@ import pytest
 from streamrvq import engine
 from streamrvq.engine import library, make_engine
 from streamrvq.errors import EngineError
+from streamrvq.live.site import CONTENT_TYPES
 from tests.contract import minute, weights_of
 
 ROOT = Path(__file__).parent.parent
@@ -85,4 +86,5 @@ def test_the_wheel(tmp_path: Path, compiler: str) -> None:
     if compiler == "missing":
         assert wheel.name.endswith("-py3-none-any.whl") and "without its native engine" in done.stdout + done.stderr
     assert ("streamrvq/engine/native/_native.so" in names) == (compiler == "there")
+    assert {f"streamrvq/live/page/{name}" for name in CONTENT_TYPES} < set(names)
     assert "streamrvq/engine/native/api.hpp" in names  # the sources travel along: their hash is checked

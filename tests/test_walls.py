@@ -38,11 +38,11 @@ KNOWS_TORCH = {"nn", "engine/torch.py", "weights/descript.py", "bench", "train"}
 #: Where asyncio may be; and the files there that must do without it: values, rules, arithmetic.
 KNOWS_ASYNCIO = {"live", "cli"}
 SANS_IO = {
-    "access", "items", "lanes", "logs", "messages", "metrics", "opening", "outbox", "protocol", "reckoning", "segments",
-    "serving", "sessions", "settings", "stats", "warmup", "wire",
+    "access", "items", "keep", "lanes", "logs", "messages", "metrics", "opening", "outbox", "protocol", "reckoning",
+    "segments", "serving", "sessions", "settings", "site", "stats", "warmup", "wire",
 }  # fmt: skip
 #: Where the websocket library may be.
-KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/gate.py", "live/goodbye.py", "live/link.py"}
+KNOWS_WEBSOCKETS = {f"live/{name}.py" for name in ("server", "connection", "gate", "goodbye", "link", "web")}
 
 PUBLIC = {
     "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "DeviceError", "END",

@@ -65,15 +65,24 @@ install_python() {
     fi
 }
 
-# What the tests need of the system: virtual sound devices, Opus as an anchor, 64-bit Arm to run the native engine on. As
-# root on Debian and Ubuntu it is installed; elsewhere what is missing is named.
+# Whether there is a Node that has a WebSocket: of its own (22), by a switch (20.10), or from Debian's package.
+node_has_websocket() {
+    node -e 'process.exit(typeof WebSocket === "function" ? 0 : 1)' || node --experimental-websocket -e 0 ||
+        { command -v node && [ -e /usr/share/nodejs/ws/wrapper.mjs ]; }
+} >/dev/null 2>&1
+
+# What the tests need of the system: virtual sound devices, Opus as an anchor, a browser and Node for the page and its
+# client, 64-bit Arm to run the native engine on. As root on Debian and Ubuntu it is installed; elsewhere what is missing
+# is named.
 install_for_tests() {
     local missing=() program
     PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libportaudio\.so\.2' >/dev/null || missing+=(libportaudio2)
     compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || missing+=(libasound2-plugins)
-    for program in pulseaudio ffmpeg; do
+    for program in pulseaudio ffmpeg chromium; do
         command -v "$program" >/dev/null 2>&1 || missing+=("$program")
     done
+    command -v node >/dev/null 2>&1 || missing+=(nodejs node-ws)
+    node_has_websocket || missing+=(node-ws)
     if [ "$(uname -m)" = x86_64 ] && compiler >/dev/null 2>&1; then
         command -v qemu-aarch64 >/dev/null 2>&1 || missing+=(qemu-user)
         command -v aarch64-linux-gnu-g++ >/dev/null 2>&1 || missing+=(g++-aarch64-linux-gnu)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from websockets.asyncio.server import Server as WebsocketServer
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers, MultipleValuesError
+from websockets.datastructures import MultipleValuesError
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -38,6 +38,7 @@ from .scheduler import Scheduler
 from .sessions import Sessions
 from .settings import ServerSettings
 from .warmup import warm
+from .web import answer, page
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -176,27 +177,27 @@ class Server:
             upgrade = request.headers.get("Upgrade")
         except MultipleValuesError:
             return socket.respond(HTTPStatus.BAD_REQUEST, "Origin, Host or Upgrade came twice.\n")
-        if upgrade is None:
-            return self._page(socket, request.path)
         if not origin_allowed(origin, host, self.settings.origins):
             log_event("refused", logging.WARNING, origin=origin)
             self.metrics.refused += 1
             return socket.respond(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect.\n")
+        if upgrade is None:
+            return self._plain(request)
         if request.path != "/":
             return socket.respond(HTTPStatus.NOT_FOUND, "The websocket is at /, without a query.\n")
         return None
 
-    def _page(self, socket: ServerConnection, path: str) -> Response:
-        if path == "/health":
+    def _plain(self, request: Request) -> Response:
+        if request.path == "/health":
             draining = self._stopping is not None
             health = {"status": "draining" if draining else "ok", "codec": self.codec.name,
                       "codec_hash": self.codec.codec_hash, "max_streams": self.max_streams,
                       **{name: value for name, (_, value) in self._figures().items()}}  # fmt: skip
             status = HTTPStatus.SERVICE_UNAVAILABLE if draining else HTTPStatus.OK
-            return _answer(status, "application/json", json.dumps(health).encode() + b"\n")
-        if path == "/metrics":
-            return _answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.text())
-        return socket.respond(HTTPStatus.NOT_FOUND, "Here are /health, /metrics, and the websocket at /.\n")
+            return answer(status, "application/json", json.dumps(health).encode() + b"\n")
+        if request.path == "/metrics":
+            return answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.text())
+        return page(request)
 
     def _figures(self) -> dict[str, tuple[str, float]]:
         """What is so now, for /health and /metrics."""
@@ -250,11 +251,3 @@ class Server:
 def _address(socket: ServerConnection) -> object:
     address = socket.remote_address
     return address[0] if isinstance(address, tuple) else address
-
-
-def _answer(status: HTTPStatus, kind: str, body: bytes) -> Response:
-    headers = Headers({
-        "Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store", "Connection": "close",
-        "X-Content-Type-Options": "nosniff",
-    })  # fmt: skip
-    return Response(status.value, status.phrase, headers, body)

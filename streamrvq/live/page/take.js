@@ -1,0 +1,84 @@
+/**
+ * A take: the tokens of one uninterrupted signal, and the `.safetensors` file that `streamrvq decode` reads.
+ *
+ * A file has one number of codebooks; where it was changed on the way, the fewest that were used.
+ * Knows: frames, the file's layout (streamrvq/tokens.py). Does not know: streams, the page.
+ */
+
+export class Take {
+  /** @type {import("./streamrvq.js").Frames[]} */
+  #parts = [];
+  #gaps = [];
+  #samples = null; // known at the end
+  frames = 0;
+
+  /**
+   * @param {object} ready what the server said about its codec
+   * @param {number} rate of the samples, Hz
+   * @param {number} start where it began in the whole recording, samples
+   */
+  constructor(ready, rate, start = 0) {
+    this.ready = ready;
+    this.rate = rate;
+    this.start = start;
+    this.codebooks = ready.codebooks;
+    this.began = new Date();
+  }
+
+  /** @param {import("./streamrvq.js").Frames} item */
+  add(item) {
+    this.#parts.push(item);
+    this.frames += item.count;
+    this.codebooks = Math.min(this.codebooks, item.codebooks);
+  }
+
+  /** Lost samples in whose place zeros were encoded. */
+  gap({ position, samples }) {
+    this.#gaps.push([position - this.start, samples]);
+  }
+
+  /** It has ended: `position` samples of the whole recording were encoded. */
+  finish(position) {
+    this.#samples = position - this.start;
+  }
+
+  /** Samples that its frames cover. */
+  get samples() {
+    const { hop, sample_rate: rate } = this.ready;
+    const covered = Math.floor((this.frames * hop * this.rate) / rate);
+    return this.#samples === null ? covered : Math.min(this.#samples, covered);
+  }
+
+  get seconds() {
+    return this.samples / this.rate;
+  }
+
+  /** @returns {Blob} a token file */
+  file() {
+    const { codec, codec_hash, trained, sample_rate, hop } = this.ready;
+    const numbers = { sample_rate, hop_length: hop, source_rate: this.rate, num_samples: this.samples, version: 1 };
+    const metadata = { format: "streamrvq.tokens", codec, codec_hash, tail: "pad", trained: String(trained) };
+    for (const [name, value] of Object.entries(numbers)) metadata[name] = String(value);
+    if (this.start) metadata.start = String(this.start);
+    if (this.#gaps.length) metadata.gaps = JSON.stringify(this.#gaps);
+    const codes = this.#codes();
+    const tensor = { dtype: "U16", shape: [this.codebooks, this.frames], data_offsets: [0, codes.byteLength] };
+    const text = new TextEncoder().encode(JSON.stringify({ __metadata__: metadata, codes: tensor }));
+    const header = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20); // spaces, to a multiple of 8
+    new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
+    header.set(text, 8);
+    return new Blob([header, codes], { type: "application/octet-stream" });
+  }
+
+  /** uint16 [codebooks, frames]: codebook by codebook, as the file has it. */
+  #codes() {
+    const out = new Uint16Array(this.codebooks * this.frames);
+    let frame = 0;
+    for (const { count, codebooks, codes } of this.#parts) {
+      for (let i = 0; i < count; i += 1, frame += 1) {
+        for (let k = 0; k < this.codebooks; k += 1) out[k * this.frames + frame] = codes[i * codebooks + k];
+      }
+    }
+    return out;
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * What went wrong, in a sentence or two, with what to do.
+ *
+ * Knows: names of browsers' errors, close codes of the server. Does not know: the page.
+ */
+
+const DEVICE = {
+  NotAllowedError: "The microphone was refused. Allow it for this page, beside the address, and start again.",
+  NotFoundError: "There is no microphone. Connect one and start again.",
+  NotReadableError: "The microphone cannot be read: another program may hold it. Free it and start again.",
+  SecurityError:
+    "Browsers give the microphone only to pages from https, or from this computer (localhost). Open this page so.",
+  AbortError: "The microphone has gone. Connect it and start again.",
+};
+
+const SERVER = {
+  1006: "The connection was lost, and did not come back. Check the network and start again.",
+  1001: "The connection was lost, and did not come back. Check the network and start again.",
+  1011: "The server failed. Its keeper finds more in its log.",
+  1012: "The server restarted, and has not come back yet. Start again in a moment.",
+  1013: "The server is full: every place is taken. Try again in a while.",
+  4401: "This server wants a token. Enter it below.",
+  4404: "The server no longer has this stream. Start again.",
+  4406: "The server speaks another version of the protocol. Reload this page.",
+  4408: "The server heard nothing for too long. Start again.",
+};
+
+/** @param {Error} error */
+export function sentence(error) {
+  if (error instanceof DOMException) {
+    return DEVICE[error.name] ?? `The microphone cannot be used (${error.name}: ${error.message}).`;
+  }
+  return SERVER[error.code] ?? `${error.message} (${error.code ?? error.name}).`;
+}
+
+/** Why a new stream had to begin. */
+export function anew(error) {
+  const why = error.code === 1012 ? "The server is restarting" : "The connection was lost for too long";
+  return `${why}. What came so far is kept below; opening a new stream…`;
+}
