@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from websockets.asyncio.client import connect as connect_raw
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 import streamrvq
 from streamrvq import InputError, ServiceError
@@ -214,7 +216,8 @@ async def test_a_draining_server_says_so():
         await ws.recv()
         stopping = asyncio.create_task(server.stop())
         assert json.loads(await ws.recv()) == {"type": "drain", "seconds": 3}
-        assert json.loads(server._page(None, "/health").body)["status"] == "draining"
+        health = server._plain(Request("/health", Headers()))
+        assert health.status_code == 503 and json.loads(health.body)["status"] == "draining"
         await ws.send('{"type":"stop"}')
         assert (await ws.recv())[1] == 1  # final
         assert json.loads(await ws.recv())["type"] == "done"
