@@ -16,7 +16,7 @@ from streamrvq.live.warmup import MOST_ROW_HOPS, warm
 from streamrvq.live.worker import Worker
 from streamrvq.pool import StreamPool
 from tests.contract import noise
-from tests.service import CAUSAL, DELAYED, HOP, RATE
+from tests.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
 
 HOPS = {"encode": 8, "decode": 8}
 
@@ -217,3 +217,29 @@ def test_warming_measures():
 def test_no_negative_window():
     with pytest.raises(InputError, match="gather"):
         Scheduler(CAUSAL, None, 1, HOPS, gather=-1)
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_cannot_be_taken_ends_its_stream_only(monkeypatch):
+    async with scheduling() as scheduler:
+        good, bad = Sink(scheduler), Sink(scheduler)
+        monkeypatch.setattr(bad.lane, "take", lambda output, hops, now: 1 / 0)
+        pcm = noise(10 * HOP)
+        for sink in (bad, good):
+            scheduler.feed(sink.lane, pcm)
+        scheduler.close(good.lane)
+        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
+        assert isinstance(bad.error, ZeroDivisionError) and np.array_equal(good.all, CAUSAL.encode(pcm))
+        scheduler.feed(good.lane, pcm)  # another tick
+        while scheduler._pools["encode"].open_streams:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.asyncio
+async def test_a_server_without_a_scheduler_stops(monkeypatch, caplog):
+    async with serving(stop_timeout=1) as server:
+        monkeypatch.setattr(server.scheduler, "_tick", lambda fresh: 1 / 0)
+        code, _ = await end_of(server.url, [start(), packet(payload=bytes(1000))])
+        assert code == 1011
+        await server.stop()
+    assert "the scheduler failed" in caplog.text

@@ -214,7 +214,12 @@ class Scheduler:
             if output.final:
                 del owners[output.stream]
                 ended = True
-            outcomes.append((lane, *lane.take(output, batch.hops, now), None))
+            try:
+                outcomes.append((lane, *lane.take(output, batch.hops, now), None))
+            except Exception as error:
+                lane.broken = True
+                self._waiting[lane] = None  # `pour` gives its slot back
+                outcomes.append((lane, None, False, error))
         if batch.hops:
             steps.append(Step(direction, len(batch.streams), batch.hops, now - began))
         return ended

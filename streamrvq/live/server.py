@@ -31,7 +31,7 @@ from ..errors import ServiceError
 from .access import origin_allowed
 from .connection import Connection
 from .gate import MOST_UNSENT, registered, select
-from .logs import log_event, transport_log
+from .logs import log, log_event, transport_log
 from .metrics import Metrics
 from .protocol import SUBPROTOCOL
 from .scheduler import Scheduler
@@ -117,10 +117,11 @@ class Server:
         except BaseException:
             await worker.close()
             raise
-        self._running = [
+        self._running = [  # the first one computes
             asyncio.create_task(self.scheduler.run(), name="streamrvq-scheduler"),
             asyncio.create_task(self._watch(), name="streamrvq-watch"),
         ]
+        self._running[0].add_done_callback(self._scheduler_ended)
         log_event(
             "listening", url=self.url, codec=self.codec.name, codec_hash=self.codec.codec_hash,
             max_streams=self.max_streams, batch=row_hops["encode"],
@@ -131,6 +132,13 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    def _scheduler_ended(self, task: asyncio.Task[None]) -> None:
+        """Nothing is computed any more: a server that only seems to be there would be worse than none."""
+        if not task.cancelled():
+            log.critical("the scheduler failed; the server stops", exc_info=task.exception())
+            self.sessions.fail(RuntimeError("the scheduler failed"))
+            self._failing = asyncio.ensure_future(self.stop())
 
     async def stop(self) -> None:
         """Stop: no new connections; clients are told, and what they send until they stop, or within `drain_timeout`,

@@ -134,7 +134,8 @@ class Served(ABC):
         self.outbox.finished |= last
         self.changed()
 
-    def _failed(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """It cannot be computed any more."""
         self.error, self.ended = error, True
         self.changed()
 
@@ -180,7 +181,7 @@ class ServedEncoder(Served):
         capacity = int(REPLAY_SECONDS * codec.frame_rate) + 1
         self.outbox = CodeBox(codec.n_codebooks, capacity, max_message, arrays)
         self.outbox.set(start.n_quantizers or codec.n_codebooks, 0)
-        self.lane = scheduler.open("encode", self._course.sample_rate, self._sink, self._failed)
+        self.lane = scheduler.open("encode", self._course.sample_rate, self._sink, self.fail)
 
     def rewind(self, next_frame: int) -> None:
         """Another connection goes on: send again from that frame on, and count messages from 0 both ways. Raises
@@ -248,7 +249,7 @@ class ServedDecoder(Served):
         arrays = Arrays(start.format, codec.config.codebook_size, levels)
         self.incoming = Incoming(Kind.CODES, arrays)
         self.outbox = PcmBox(max_message, arrays)
-        self.lane = scheduler.open("decode", self._rate, self._sink, self._failed)
+        self.lane = scheduler.open("decode", self._rate, self._sink, self.fail)
 
     @property
     def full(self) -> bool:

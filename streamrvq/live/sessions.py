@@ -106,6 +106,11 @@ class Sessions:
             session.stream.drop()
             self._ended(session.stream)
 
+    def fail(self, error: BaseException) -> None:
+        """None of them can be computed any more."""
+        for session in list(self._all.values()):
+            session.stream.fail(error)
+
     def expire(self, now: float) -> int:
         """End what has been parked for too long; how many."""
         late = [s for s in self._all.values() if s.parked_at is not None and now - s.parked_at > self._park_seconds]
