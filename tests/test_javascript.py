@@ -219,7 +219,7 @@ async def test_levels_hold_across_a_break() -> None:
 async def test_what_cannot_be_resumed_is_an_error(case: str) -> None:
     pieces = [sending(np.ones(RATE, np.int16)) for _ in range(16)]  # of a second, in four messages
     refuse, wants = (4404, "no such session") if case == "gone" else None, 0 if case == "too old" else None
-    server = Parking([48], refuse=refuse, wants=wants)
+    server = Parking([100], refuse=refuse, wants=wants)
     async with server.url() as url:
         (events,) = await played(plan(url, *pieces, *pieces, resume=case != "off"))
     errors = [e for e in events if e["type"] == "error" and e["doing"] == "read"]
