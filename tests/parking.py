@@ -1,9 +1,9 @@
 """A server that parks sessions, written from the protocol's text alone, to test how a client resumes.
 
-Its codes are samples: code k of frame t is sample t · HOP + k, so that codes tell which samples were encoded, and
-where. It breaks off where it is told to, with messages unread and frames unsent.
+It serves the page, too. Its codes are samples: code k of frame t is sample t · hop + k, so that codes tell which
+samples were encoded, and where. It breaks off where it is told to, with messages unread and frames unsent.
 
-Knows: the protocol. Does not know: the package's server or client.
+Knows: the protocol. Does not know: the package's own streams, at either end.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from streamrvq.live.web import page
+
 HOP, CODEBOOKS, RATE = 32, 4, 8000
 SESSION = "5e" * 16
 _READY = {
     "type": "ready", "version": 1, "session": SESSION, "codec": "samples", "codec_hash": "0", "trained": True,
-    "sample_rate": RATE, "hop": HOP, "codebooks": CODEBOOKS, "codebook_size": 65536, "delay_frames": 0,
+    "codebooks": CODEBOOKS, "codebook_size": 65536, "delay_frames": 0,
     "decoder_delay_samples": 0, "max_message": 4096,
 }  # fmt: skip
 Entry = tuple[int, str | list[int]]  #: the number of frames before it; a text, or a frame's codes
@@ -40,6 +42,7 @@ class Parking:
     """
 
     breaks: list[int]
+    hop: int = HOP
     refuse: tuple[int, str] | None = None
     wants: int | None = None
     taken: list[int] = dataclasses.field(default_factory=list)  #: samples, lost ones as zeros
@@ -56,7 +59,10 @@ class Parking:
     async def url(self) -> AsyncIterator[str]:
         """Listen; where."""
         offered = [Subprotocol("streamrvq.v1")]
-        async with serve(self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None) as server:
+        async with serve(
+            self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None,
+            process_request=lambda _, request: None if "Upgrade" in request.headers else page(request),
+        ) as server:  # fmt: skip
             yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         if self.failed is not None:
             raise self.failed
@@ -66,7 +72,8 @@ class Parking:
             first = json.loads(await socket.recv())
             left = self.breaks.pop(0) if self.breaks else 10**9
             if first["type"] == "start":
-                await socket.send(json.dumps(_READY))
+                ready = _READY | {"hop": self.hop, "sample_rate": first.get("sample_rate") or RATE}
+                await socket.send(json.dumps(ready))
                 await self._run(socket, left, 0)
             elif self.refuse is not None:
                 code, message = self.refuse
@@ -106,6 +113,8 @@ class Parking:
             if isinstance(data, bytes):
                 assert struct.unpack_from("<BBHIQ", data) == (1, 0, 0, came, pos), "numbered as the protocol says"
                 samples = struct.unpack(f"<{len(data) // 2 - 8}h", data[16:])
+                if left == 1:  # the last message is taken in part
+                    samples = samples[: (len(samples) + 1) // 2]
                 self.taken.extend(samples)
                 came, pos = came + 1, pos + len(samples)
                 self._frames()
@@ -118,9 +127,9 @@ class Parking:
                 return
 
     def _frames(self, last: bool = False) -> None:
-        while len(self.taken) - self.frames * HOP >= (1 if last else HOP):
-            first = self.frames * HOP
-            codes = [value & 0xFFFF for value in (self.taken[first : first + self.levels] + [0] * HOP)[: self.levels]]
+        while len(self.taken) - self.frames * self.hop >= (1 if last else self.hop):
+            first = self.frames * self.hop
+            codes = [value & 0xFFFF for value in [*self.taken[first : first + self.levels], 0, 0, 0, 0][: self.levels]]
             self.log.append((self.frames, codes))
             self.frames += 1
             self._markers()
@@ -133,7 +142,7 @@ class Parking:
         """What a text message does; how many samples it stands for."""
         match message["type"]:
             case "marker":
-                self.waiting.append((-(-pos // HOP), json.dumps(message)))
+                self.waiting.append((-(-pos // self.hop), json.dumps(message)))
                 self._markers()
             case "set":
                 self.levels = message["n_quantizers"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import streamrvq
 from tests.contract import cut, noise
-from tests.javascript import codes_of, played, samples_of, sending
+from tests.javascript import ROOT, codes_of, node, played, samples_of, sending
 from tests.parking import CODEBOOKS, RATE, Parking
 from tests.parking import HOP as PARKED_HOP
 from tests.service import CAUSAL, DELAYED, int16, serving
@@ -145,6 +146,15 @@ async def test_what_the_server_says_last_is_raised_behind_what_came() -> None:
     assert np.array_equal(codes_of(events), CAUSAL.encode(pcm)[:, : 1000 // 64])
 
 
+async def test_worklets() -> None:
+    """Capturing and playing, as an audio thread runs them: see worklets.mjs."""
+    program = [*node(), str(ROOT / "tests" / "worklets.mjs")]
+    running = await asyncio.create_subprocess_exec(*program, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(60):
+        _, err = await running.communicate()
+    assert (running.returncode, err) == (0, b""), err.decode()
+
+
 # ------------------------------------------------------------- resuming
 
 
@@ -208,7 +218,8 @@ async def test_levels_hold_across_a_break() -> None:
 @pytest.mark.parametrize("case", ["gone", "too old", "off"])
 async def test_what_cannot_be_resumed_is_an_error(case: str) -> None:
     pieces = [sending(np.ones(RATE, np.int16)) for _ in range(16)]  # of a second, in four messages
-    server = Parking([48], (4404, "no such session") if case == "gone" else None, 0 if case == "too old" else None)
+    refuse, wants = (4404, "no such session") if case == "gone" else None, 0 if case == "too old" else None
+    server = Parking([100], refuse=refuse, wants=wants)
     async with server.url() as url:
         (events,) = await played(plan(url, *pieces, *pieces, resume=case != "off"))
     errors = [e for e in events if e["type"] == "error" and e["doing"] == "read"]

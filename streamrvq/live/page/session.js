@@ -26,8 +26,8 @@ export class Session {
   #take = null;
   #listening = null;
   #wanted = false; // listening
-  #captured = 0; // samples since Start
-  #from = 0; // where the stream began, in samples since Start
+  #captured = null; // samples since the first stream began
+  #from = 0; // where the present stream began, in such samples
   #stopping = false;
   #why = undefined; // it was stopped, if not by the user
 
@@ -55,7 +55,7 @@ export class Session {
   async start() {
     this.#stopping = false;
     this.#why = undefined;
-    this.#captured = 0;
+    this.#captured = null;
     this.to.state("starting");
     this.#microphone = new Microphone({
       block: (samples, captured) => this.#block(samples, captured),
@@ -108,6 +108,7 @@ export class Session {
     };
     this.#stream = await connect(this.url, { ...start, format: "s16le", onconnection });
     this.to.ready(this.#stream.ready);
+    this.#captured ??= 0;
     this.#newTake(this.#captured);
     if (this.#stopping)
       this.#stream.stop().catch(() => {}); // while it connected
@@ -162,13 +163,13 @@ export class Session {
   }
 
   #block(samples, captured) {
-    this.#captured += samples.length;
+    if (this.#captured !== null) this.#captured += samples.length;
     this.to.heard(samples);
     this.#stream?.send(samples, captured).catch(() => {}); // #read says why
   }
 
   #lost(samples) {
-    this.#captured += samples;
+    if (this.#captured !== null) this.#captured += samples;
     this.#stream?.gap(samples).catch(() => {});
   }
 

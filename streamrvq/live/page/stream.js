@@ -16,6 +16,8 @@ const AHEAD = 10;
 const KEPT = 30;
 const HEARD = 5;
 const TRYING = 20;
+const STOP = '{"type":"stop"}';
+const OPEN = 1; // of a WebSocket's readyState
 
 /** Something was asked of a stream that has ended. */
 export class StreamClosedError extends Error {
@@ -88,7 +90,7 @@ export class Stream {
       this.#reckoning.sent(this.#pos, captured ?? performance.now(), captured !== undefined);
       this.#kept?.add(pos, count, array);
     }
-    for (const message of this.#socket ? this.#outgoing.pack(pos, array, codebooks) : []) this.#socket.send(message);
+    this.#transmit(() => this.#outgoing.pack(pos, array, codebooks));
     while (!this.#ended && this.#ahead > AHEAD) await new Promise((resolve) => this.#blocked.push(resolve));
     if (this.#error) throw this.#error;
   }
@@ -126,7 +128,7 @@ export class Stream {
     if (this.#stopped) return;
     this.#needOpen("stop");
     this.#stopped = true;
-    this.#socket?.send('{"type":"stop"}');
+    this.#transmit(() => [STOP]);
   }
 
   /** Leave at once; what is owed is given up. The iteration ends. */
@@ -143,7 +145,12 @@ export class Stream {
   #tell(message, pos, length) {
     const text = JSON.stringify(message);
     this.#kept?.add(pos, length, text);
-    this.#socket?.send(text);
+    this.#transmit(() => [text]);
+  }
+
+  /** Send messages, if there is a connection; one that is closing takes no more, and says so later. */
+  #transmit(messages) {
+    if (this.#socket?.readyState === OPEN) for (const message of messages()) this.#socket.send(message);
   }
 
   #codes({ codes, codebooks } = {}) {
@@ -290,10 +297,9 @@ export class Stream {
     this.#outgoing = new Outgoing(PCM, this.ready.max_message);
     this.#incoming = new Incoming(CODES, this.#options.format, frame);
     for (const { pos: first, data } of entries) {
-      const messages = typeof data === "string" ? [data] : this.#outgoing.pack(first, data);
-      for (const message of messages) this.#socket.send(message);
+      this.#transmit(() => (typeof data === "string" ? [data] : this.#outgoing.pack(first, data)));
     }
-    if (this.#stopped) this.#socket.send('{"type":"stop"}');
+    if (this.#stopped) this.#transmit(() => [STOP]);
     this.#options.onconnection?.("resumed");
   }
 }
