@@ -72,6 +72,7 @@ async def _serve(codec: Codec, settings: object, json: bool) -> None:
         if json:
             print(json_module.dumps({"url": server.url, "port": server.port, **identity(codec)}), flush=True)
         else:
-            out().print(f"listening on {server.url}", soft_wrap=True)
+            page = server.url.replace("ws", "http", 1)
+            out().print(f"listening on {server.url}; the page is at {page}", soft_wrap=True)
             sys.stdout.flush()
         await ended.wait()
