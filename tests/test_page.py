@@ -285,6 +285,7 @@ async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case:
     async with (
         serving(SMALL) as first, serving(SMALL) as second, Relay(first.port) as relay, tab(browser, relay.url) as page
     ):  # fmt: skip
+        await page.page.check("#listen")
         await page.start()
         await page.encoded(0.5)
         if case == "restart":
@@ -296,11 +297,15 @@ async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case:
             relay.target = second.port
             relay.cut()
         await page.says("in a new stream")
-        await page.encoded(0.5, take=2)
+        await page.encoded(0.8, take=2)
+        assert await page.page.is_checked("#listen")
         await page.stop()
         files = [await page.download(take) for take in (1, 2)]
-    streams = [wire for wire in page.wires if wire.sent and wire.first["type"] == "start"]
+    streams, heard = (
+        [wire for wire in page.wires if wire.sent and wire.first.get("mode") == mode] for mode in ("encode", "decode")
+    )
     assert len(streams) == 2
+    assert len(heard) == 2 and samples_of(heard[1].received).size > 0, "listening goes on, too"
     for wire, tokens in zip(streams, files, strict=True):
         codes = SMALL.encode(wire.pcm, sample_rate=tokens.source_rate)
         assert tokens.codes.shape[1] > 20
