@@ -132,6 +132,33 @@ async def test_no_sample_is_lost_between_microphone_and_server(browser: Browser)
     assert np.abs(pcm - there).max() <= 1, "to the rounding of the browser's own way"
 
 
+async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
+    """Blocks that never come from the audio thread: a tenth of a second of them, and later more than a second. The one
+    is in the file, the other parts two takes."""
+    lossy = """
+      const { set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage");
+      let n = 0;
+      const lost = ({ data }) => data.samples && ((n += 1) > 80) && (n <= 100 || (n > 180 && n <= 480));
+      Object.defineProperty(MessagePort.prototype, "onmessage", {
+        set(take) { set.call(this, (event) => lost(event) || take(event)); },
+      });"""
+    async with serving(SMALL) as server, tab(browser, server.url, lossy) as page:
+        await page.start()
+        await page.encoded(0.3, take=2)
+        await page.stop()
+        files = [await page.download(take) for take in (1, 2)]
+    (wire,) = page.wires
+    gaps = [json.loads(text) for text in wire.sent if isinstance(text, str) and '"gap"' in text]
+    (small, large), rate = gaps, wire.first["sample_rate"]
+    assert (small["samples"], large["samples"]) == (20 * 256, 300 * 256) and large["samples"] > rate
+    pcm = np.insert(wire.pcm, [small["pos"]] * small["samples"], 0)
+    ends = large["pos"]
+    assert files[0].gaps == ((small["pos"], small["samples"]),) and files[0].num_samples == ends
+    assert (files[1].start, files[1].gaps) == (ends + large["samples"], ())
+    assert np.array_equal(files[0].codes, SMALL.encode(pcm[:ends], sample_rate=rate))
+    assert np.array_equal(files[1].codes, SMALL.encode(pcm[ends:], sample_rate=rate))
+
+
 async def test_a_second_start_is_a_second_take(browser: Browser) -> None:
     async with serving(SMALL) as server, tab(browser, server.url) as page:
         for take in (1, 2):
@@ -258,6 +285,7 @@ async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case:
     async with (
         serving(SMALL) as first, serving(SMALL) as second, Relay(first.port) as relay, tab(browser, relay.url) as page
     ):  # fmt: skip
+        await page.page.check("#listen")
         await page.start()
         await page.encoded(0.5)
         if case == "restart":
@@ -269,11 +297,15 @@ async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case:
             relay.target = second.port
             relay.cut()
         await page.says("in a new stream")
-        await page.encoded(0.5, take=2)
+        await page.encoded(0.8, take=2)
+        assert await page.page.is_checked("#listen")
         await page.stop()
         files = [await page.download(take) for take in (1, 2)]
-    streams = [wire for wire in page.wires if wire.sent and wire.first["type"] == "start"]
+    streams, heard = (
+        [wire for wire in page.wires if wire.sent and wire.first.get("mode") == mode] for mode in ("encode", "decode")
+    )
     assert len(streams) == 2
+    assert len(heard) == 2 and samples_of(heard[1].received).size > 0, "listening goes on, too"
     for wire, tokens in zip(streams, files, strict=True):
         codes = SMALL.encode(wire.pcm, sample_rate=tokens.source_rate)
         assert tokens.codes.shape[1] > 20

@@ -9,7 +9,10 @@ Object.assign(globalThis, {
   currentTime: 0,
   registerProcessor: (name, kind) => (processors[name] = kind),
   AudioWorkletProcessor: class {
-    port = { told: [], postMessage: (message, given) => this.port.told.push(structuredClone(message, { transfer: given })) };
+    port = {
+      told: [],
+      postMessage: (message, given) => this.port.told.push(structuredClone(message, { transfer: given })),
+    };
   },
 });
 await import("../streamrvq/live/page/capture.js");

@@ -116,6 +116,8 @@ async def _serve(codec: Codec, settings: object, json: bool) -> None:
             where = {"url": server.url, "port": server.port, "max_streams": server.max_streams}
             print(json_module.dumps({**where, **identity(codec)}), flush=True)
         else:
-            out().print(f"listening on {server.url}, for {server.max_streams} streams", soft_wrap=True)
+            page = server.url.replace("ws", "http", 1)
+            words = f"listening on {server.url}, for {server.max_streams} streams; the page is at {page}"
+            out().print(words, soft_wrap=True)
             sys.stdout.flush()
         await ended.wait()

@@ -10,7 +10,8 @@ const COLOURS = ["#1d2b53", "#20607a", "#3f9180", "#b9a74c", "#f0a35e", "#fbeed3
 const LOST = "#ff5d4a";
 /** Columns that are remembered; pixels a column is wide; pixels between rows. */
 const MOST = 2048;
-const WIDE = 2;
+const WIDE = 3;
+const NARROW = 2; // on a phone
 const BETWEEN = 2;
 
 /** `size` colours, as ABGR words. */
@@ -42,7 +43,8 @@ export class HeatMap {
 
   /** Frames that fit. */
   get columns() {
-    return Math.max(1, Math.min(MOST, Math.floor(this.#canvas.clientWidth / WIDE)));
+    const { clientWidth } = this.#canvas;
+    return Math.max(1, Math.min(MOST, Math.floor(clientWidth / (clientWidth < 480 ? NARROW : WIDE))));
   }
 
   /** An empty picture, for codes of a codec. */

@@ -62,6 +62,7 @@ function changed(next, error) {
 
 function ended(error) {
   [peak, shown, loudest] = [0, -60, -60];
+  meterText();
   if (error?.code === 4401) {
     $("token-form").hidden = false;
     $("token").focus();

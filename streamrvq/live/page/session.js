@@ -28,6 +28,7 @@ export class Session {
   #wanted = false; // listening
   #captured = null; // samples since the first stream began
   #from = 0; // where the present stream began, in such samples
+  #connected = false; // the encoding stream is
   #stopping = false;
   #why = undefined; // it was stopped, if not by the user
 
@@ -103,10 +104,12 @@ export class Session {
   async #begin() {
     const start = { sampleRate: this.#microphone.context.sampleRate, nQuantizers: this.nQuantizers, token: this.token };
     const onconnection = (state) => {
-      this.to.state(state === "lost" ? "lost" : "live");
-      if (state === "resumed") this.#hear();
+      this.#connected = state === "resumed";
+      this.to.state(this.#connected ? "live" : "lost");
+      this.#hear();
     };
     this.#stream = await connect(this.url, { ...start, format: "s16le", onconnection });
+    this.#connected = true;
     this.to.ready(this.#stream.ready);
     this.#captured ??= 0;
     this.#newTake(this.#captured);
@@ -134,6 +137,7 @@ export class Session {
   /** A new stream in place of one that is gone. False if there is none to be had. */
   async #again(error) {
     this.#stream = null;
+    this.#connected = false;
     const until = performance.now() + TRYING * 1000;
     while (!this.#stopping) {
       try {
@@ -186,7 +190,7 @@ export class Session {
   }
 
   async #hear() {
-    if (!this.#wanted || this.#listening || !this.#stream) return;
+    if (!this.#wanted || this.#listening || !this.#connected) return;
     const listening = new Listening();
     this.#listening = listening;
     const failed = (error) => {
@@ -199,8 +203,9 @@ export class Session {
       await listening.open(this.#microphone.context, this.url, this.token, failed);
       if (this.#listening !== listening) listening.close(); // not wanted any more
     } catch (error) {
+      if (this.#listening !== listening) return;
       this.#silence();
-      this.to.deaf(error);
+      if (this.#connected) this.to.deaf(error); // else it is tried again once there is a connection
     }
   }
 
@@ -212,6 +217,7 @@ export class Session {
   async #end(error) {
     const [stream, microphone, listening] = [this.#stream, this.#microphone, this.#listening];
     this.#stream = this.#listening = null;
+    this.#connected = false;
     stream?.close();
     microphone?.mute();
     this.to.state("idle", error);
