@@ -20,6 +20,7 @@ ROOT = Path(streamrvq.__file__).parent
 #: Rooms by floor, the deepest first: a room imports only from floors below its own (or from itself).
 FLOORS = [
     {"errors", "framing"},
+    {"atomic", "extras"},
     {"config"},
     {"geometry", "audio"},
     {"timeline", "weights"},
@@ -27,6 +28,7 @@ FLOORS = [
     {"lockstep", "snapshot", "compare"},
     {"stream", "tokens"},
     {"codec", "journal"},
+    {"corpus"},
     {"pool", "checking", "bench", "live", "train"},
     {"__init__"},
     {"cli"},
@@ -42,8 +44,9 @@ SANS_IO = {"access", "items", "messages", "protocol", "reckoning", "segments", "
 KNOWS_WEBSOCKETS = {"live/server.py", "live/connection.py", "live/link.py"}
 
 PUBLIC = {
-    "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "DeviceError", "END",
-    "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "Microphone", "MicrophoneStats",
+    "AudioFileError", "Codec", "CodecConfig", "ConfigError", "CorpusError", "DEFAULT_CODEC", "DecoderStream",
+    "DeviceError", "END", "EncoderStream", "EngineError", "ExtraError", "File", "Frames", "Gap", "InputError",
+    "Microphone", "MicrophoneStats",
     "PRESETS", "PoolError", "ProtocolError", "RemoteStream", "ServiceError", "Snapshot", "SnapshotError",
     "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
     "TokensError", "WeightsError", "__version__", "connect", "load", "tokenize",
@@ -100,6 +103,7 @@ def test_imports_point_one_way() -> None:
         (("asyncio",), KNOWS_ASYNCIO),
         (("websockets",), KNOWS_WEBSOCKETS),
         (("sounddevice",), {"live/portaudio.py"}),
+        (("pyarrow", "ray"), {"extras.py"}),  # asked for there, by name, when they are used
         (("pickle",), {"weights/descript.py", "train/checkpoint.py"}),
     ],
 )

@@ -15,9 +15,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .audio.rates import output_length
-from .engine.base import Codes
-from .errors import TokensError
+from ..atomic import replacing
+from ..audio.rates import output_length
+from ..engine.base import Codes
+from ..errors import TokensError
 
 #: What the metadata's ``format`` says, and the newest version of the layout that this file writes and reads.
 FORMAT, VERSION = "streamrvq.tokens", 1
@@ -105,16 +106,9 @@ def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
             continue
         metadata[field.name] = str(value) if isinstance(value, str) else json.dumps(value)
     data = safetensors.numpy.save({"codes": tokens.codes.astype("<u2")}, metadata)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            with open(part, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # else a crash could leave an empty file under the final name
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(data)
     except OSError as error:
         reason = error.strerror or error
         raise TokensError(f"cannot write tokens to {path} ({reason}); give a folder that may be written to") from None
