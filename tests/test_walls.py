@@ -36,7 +36,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 #: Where torch may be imported at all; elsewhere not even inside a function.
-KNOWS_TORCH = {"nn", "engine/torch.py", "weights/descript.py", "bench", "train"}
+KNOWS_TORCH = {"nn", "engine/torch.py", "tokens/frameworks.py", "weights/descript.py", "bench", "train"}
 #: Where asyncio may be; and the files there that must do without it: values, rules, arithmetic.
 KNOWS_ASYNCIO = {"live", "cli"}
 SANS_IO = {"access", "items", "messages", "protocol", "reckoning", "segments", "serving", "stats", "wire"}
