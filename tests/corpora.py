@@ -59,7 +59,7 @@ def signals_in(folder: Path) -> dict[tuple[str, int], np.ndarray]:
 
 def failed_in(folder: Path) -> dict[str, str]:
     """What failed, and why."""
-    lines = (folder / "_run" / "failed.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (folder / "__run__" / "failed.jsonl").read_text(encoding="utf-8").splitlines()
     failed = {item["path"]: item["error"] for item in map(json.loads, lines)}
     assert len(failed) == len(lines)
     return failed

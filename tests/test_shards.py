@@ -185,10 +185,10 @@ def test_a_run_goes_on_as_it_was_begun_or_not_at_all(run: Run, tmp_path: Path, a
     (out / "shard-00000-of-00001.parquet").write_bytes((tmp_path / "kept").read_bytes()[:-9])
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     refused("no whole shard of this run", both)
-    (out / "_run" / "plan.jsonl").write_text("")
+    (out / "__run__" / "plan.jsonl").write_text("")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     refused("is damaged", both)
-    (out / "_run" / "run.json").unlink()
+    (out / "__run__" / "run.json").unlink()
     with pytest.raises(CorpusError, match="no record of a run"):
         encode_corpus(both, out, weights, workers=1)
 

@@ -39,7 +39,7 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
 
 
 def _sentence(done: RunSummary) -> str:
-    failed = f", {len(done.failed)} failed (_run/failed.jsonl)" if done.failed else ""
+    failed = f", {len(done.failed)} failed (__run__/failed.jsonl)" if done.failed else ""
     was = f" ({done.shards - done.written} were there)" if done.written < done.shards else ""
     return (
         f"{done.folder}: {done.shards} shards{was}, {done.rows} rows of {done.sources - len(done.failed)} files{failed}"

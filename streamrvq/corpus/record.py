@@ -1,6 +1,6 @@
 """A run's record: what it encodes, and with what, so that it is gone on with as it was begun or not at all.
 
-In the run's folder, beside the shards, lies ``_run`` (readers of whole folders pass names with ``_`` over):
+In the run's folder, beside the shards, lies ``__run__`` (readers of whole folders pass over names with ``__``):
 
     run.json        settings, version of the package, the plan's digest; written last, so that it is there only with
     plan.jsonl      a line a source: its shard, name, place and size when the run was begun
@@ -47,7 +47,7 @@ class Record:
     def __init__(
         self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None
     ) -> None:
-        self.folder, self._place = folder, folder / "_run"
+        self.folder, self._place = folder, folder / "__run__"
         head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
                 "shard_bytes": shard_bytes}  # fmt: skip
         planned = divide(sources, shard_bytes)
@@ -76,7 +76,7 @@ class Record:
         there = sorted(path.name for path in self.folder.glob("*.parquet"))
         if there:
             raise CorpusError(
-                f"{self.folder} holds {there[0]} but no record of a run (_run/run.json); give an empty folder"
+                f"{self.folder} holds {there[0]} but no record of a run (__run__/run.json); give an empty folder"
             )
         lines = _plan_lines(shards)
         digest = _digest(head, lines)
