@@ -86,6 +86,12 @@ def encode(
             "--shard-mib", help="With --shards: MiB of audio files a shard. Default: by their sum, at most 128."
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", metavar="ADDRESS", help="With --shards: on a Ray cluster; auto: this machine's, local: a new one."
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --shards: try the files again that failed before.")
     ] = False,
@@ -100,11 +106,13 @@ def encode(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
             shard_bytes=None if shard_mib is None else int(shard_mib * 2**20), workers=workers, threads=threads or 1,
-            retry_failed=retry_failed,
+            ray=ray, retry_failed=retry_failed,
         )  # fmt: skip
         return
-    if each_channel or retry_failed or not (workers is segment is shard_mib is None):
-        raise InputError("--each-channel, --workers, --segment, --shard-mib and --retry-failed go with --shards FOLDER")
+    if each_channel or retry_failed or any(given is not None for given in (workers, segment, shard_mib, ray)):
+        raise InputError(
+            "--each-channel, --workers, --segment, --shard-mib, --ray and --retry-failed go with --shards FOLDER"
+        )
     if "-" in sources:
         if len(sources) > 1 or output is not None or downmix:
             raise InputError(

@@ -3,7 +3,8 @@
     encode_corpus      the whole job; `streamrvq encode SOURCES… --shards FOLDER` is this
 
 Knows: the public name. sources.py finds files, plan.py divides them into shards, encode.py makes rows of a file,
-shard.py writes a shard, record.py keeps the run's record, local.py is who does the work, job.py puts it together.
+shard.py writes a shard, record.py keeps the run's record, local.py and cluster.py are who does the work, job.py puts
+it together.
 Does not know: how a codec computes, or how shards are read (tokens/).
 """
 

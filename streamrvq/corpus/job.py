@@ -18,6 +18,7 @@ from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..engine.native import available_cores
 from ..errors import CorpusError, InputError
+from .cluster import run_on_ray
 from .local import Work, run_here, run_in_processes
 from .plan import Shard
 from .record import Record
@@ -94,6 +95,7 @@ def encode_corpus(
     shard_bytes: int | None = None,
     workers: int | None = None,
     threads: int = 1,
+    ray: str | None = None,
     retry_failed: bool = False,
     watcher: Watcher | None = None,
 ) -> RunSummary:
@@ -114,6 +116,8 @@ def encode_corpus(
         shard_bytes: of audio files a shard; None: see plan.py.
         workers: processes; None: one a core. With 1 the work is done in this one.
         threads: of each worker's engine.
+        ray: the address of a Ray cluster that does the work (``"auto"``: the one that this machine is of; ``"local"``:
+            one that is started for this run). ``folder``, sources and ``codec`` must be the same paths on its nodes.
         retry_failed: write those shards again that have failures.
         watcher: is told how it goes.
 
@@ -123,10 +127,10 @@ def encode_corpus(
     Raises:
         InputError: a bad setting, or no sources.
         CorpusError: a folder of another run, in use, or that cannot be written to; a worker that died.
-        ExtraError: without pyarrow.
+        ExtraError: without pyarrow; with ``ray`` without Ray.
         WeightsError, EngineError: as `load`.
     """
-    started, watch, folder = time.perf_counter(), watcher or _Nobody(), Path(folder)
+    started, watch, folder = time.perf_counter(), watcher or _Nobody(), Path(os.path.abspath(folder))
     if (workers is not None and workers < 1) or threads < 1:
         raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
     opened = load(codec, engine, threads)
@@ -149,7 +153,7 @@ def encode_corpus(
         )
         work = Work(folder, settings, record.digest, threads)
         try:
-            with closing(_written(work, missing, workers, told)) as written:
+            with closing(_written(work, missing, workers, ray, told)) as written:
                 for summary in written:
                     summaries[summary.number] = summary
                     for failure in summary.failed:
@@ -160,6 +164,7 @@ def encode_corpus(
             raise
         every = _sorted(summaries)
         record.failures(every)
+        record.sweep()
     return RunSummary(
         folder=folder, shards=len(every), sources=len(found), rows=sum(s.rows for s in every),
         frames=sum(s.frames for s in every), seconds=sum(s.seconds for s in every),
@@ -172,6 +177,10 @@ def _sorted(summaries: dict[int, ShardSummary]) -> list[ShardSummary]:
     return [summaries[number] for number in sorted(summaries)]
 
 
-def _written(work: Work, shards: Sequence[Shard], workers: int | None, told: Told) -> Generator[ShardSummary]:
+def _written(
+    work: Work, shards: Sequence[Shard], workers: int | None, ray: str | None, told: Told
+) -> Generator[ShardSummary]:
+    if ray is not None and shards:
+        return run_on_ray(work, shards, ray, workers, told)
     count = min(workers or available_cores(), len(shards))
     return run_here(work, shards, told) if count <= 1 else run_in_processes(work, shards, count, told)

@@ -63,8 +63,7 @@ class Record:
                 self.shards, self.digest = self._begin(head, planned)
             self.done = {shard.number: read_summary(folder / shard.name, shard, self.digest)
                          for shard in self.shards if (folder / shard.name).exists()}  # fmt: skip
-            for part in folder.glob(f".shard-*{PART}"):  # of a run that was killed
-                part.unlink(missing_ok=True)
+            self.sweep()
         except OSError as error:
             self._lock.release()
             raise _unwritable(folder, error) from None
@@ -125,6 +124,11 @@ class Record:
                     f"the run in {self.folder} was begun with other sources: this one {what} {len(some)} more, such as "
                     f"{first}; go on with the sources it was begun with, and give new ones a new folder"
                 )
+
+    def sweep(self) -> None:
+        """Take away the parts of shards that workers left which were killed."""
+        for part in self.folder.glob(f".shard-*{PART}"):
+            part.unlink(missing_ok=True)
 
     def failures(self, summaries: Iterable[ShardSummary]) -> None:
         """Write ``failed.jsonl``.
