@@ -34,6 +34,13 @@ RUNS = {
         r"[\s\S]*live against offline: \d+ of",
     ),
     "live_file": (["{audio}"], r"RTF [\d.]+[\s\S]*live against offline[\s\S]*chunk"),
+    "corpus_for_a_language_model": (
+        ["{tmp}/corpus"],
+        r"1 shards, 2 rows, 1409 frames[\s\S]*datasets: 2 rows, codes List\(Value\('uint16'\)\)\n"
+        r"DuckDB: +\[\(2, 1409\)\]\npandas: +1409 frames\npyarrow: +2 rows\n"
+        r"[^\n]*2 of 2 signals equal those; [^\n]*\(9, 87\)\n[\s\S]*Delay"
+        r"[\s\S]*live against bulk: 0 of \d+",
+    ),
     "websocket_client": (
         ["{url}"],
         r'"ready"[\s\S]*\n688 \d+ \d+ \d+\n[\s\S]*{"type":"done","frames":11025,"samples":32000',

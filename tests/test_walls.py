@@ -20,6 +20,7 @@ ROOT = Path(streamrvq.__file__).parent
 #: Rooms by floor, the deepest first: a room imports only from floors below its own (or from itself).
 FLOORS = [
     {"errors", "framing"},
+    {"atomic", "extras"},
     {"config"},
     {"geometry", "audio"},
     {"timeline", "weights"},
@@ -27,6 +28,7 @@ FLOORS = [
     {"lockstep", "snapshot", "compare", "batches"},
     {"stream", "tokens"},
     {"codec", "journal", "pool"},
+    {"corpus"},
     {"checking", "bench", "live", "train"},
     {"__init__"},
     {"cli"},
@@ -34,7 +36,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 #: Where torch may be imported at all; elsewhere not even inside a function.
-KNOWS_TORCH = {"nn", "engine/torch.py", "weights/descript.py", "bench", "train"}
+KNOWS_TORCH = {"nn", "engine/torch.py", "tokens/frameworks.py", "weights/descript.py", "bench", "train"}
 #: Where asyncio may be; and the files there that must do without it: values, rules, arithmetic.
 KNOWS_ASYNCIO = {"live", "cli"}
 SANS_IO = {
@@ -45,8 +47,9 @@ SANS_IO = {
 KNOWS_WEBSOCKETS = {f"live/{name}.py" for name in ("server", "connection", "gate", "goodbye", "link", "web")}
 
 PUBLIC = {
-    "AudioFileError", "Codec", "CodecConfig", "ConfigError", "DEFAULT_CODEC", "DecoderStream", "DeviceError", "END",
-    "EncoderStream", "EngineError", "File", "Frames", "Gap", "InputError", "Microphone", "MicrophoneStats",
+    "AudioFileError", "Codec", "CodecConfig", "ConfigError", "CorpusError", "DEFAULT_CODEC", "DecoderStream",
+    "DeviceError", "END", "EncoderStream", "EngineError", "ExtraError", "File", "Frames", "Gap", "InputError",
+    "Microphone", "MicrophoneStats",
     "PRESETS", "PoolError", "ProtocolError", "RemoteStream", "ServiceError", "Snapshot", "SnapshotError",
     "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
     "TokensError", "WeightsError", "__version__", "connect", "load", "tokenize",
@@ -103,6 +106,7 @@ def test_imports_point_one_way() -> None:
         (("asyncio",), KNOWS_ASYNCIO),
         (("websockets",), KNOWS_WEBSOCKETS),
         (("sounddevice",), {"live/portaudio.py"}),
+        (("pyarrow", "ray"), {"extras.py"}),  # asked for there, by name, when they are used
         (("pickle",), {"weights/descript.py", "train/checkpoint.py"}),
     ],
 )

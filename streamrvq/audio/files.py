@@ -33,18 +33,19 @@ _REMEDY = "wanted the whole file: copy it again, or keep what there is with `ffm
 _STEP = 4096
 
 
-def open_audio(path: Path, downmix: bool = False) -> AudioReader:
+def open_audio(path: Path, downmix: bool = False, channel: int | None = None) -> AudioReader:
     """Open a file for reading: WAV, FLAC, Ogg, MP3, AIFF and whatever else libsndfile reads.
 
     Args:
         path: the file.
         downmix: let a file of several channels through, as their mean. Without it such a file is refused.
+        channel: let a file of several channels through, as this one of them, from 0.
 
     Raises:
         AudioFileError: no such file, not audio, or cut off, where the header alone shows that.
-        InputError: several channels, without ``downmix``.
+        InputError: several channels, without ``downmix`` or ``channel``; or no such channel.
     """
-    return AudioReader(path, downmix)
+    return AudioReader(path, downmix, channel)
 
 
 class AudioReader:
@@ -58,8 +59,8 @@ class AudioReader:
         position: samples read so far.
     """
 
-    def __init__(self, path: Path, downmix: bool = False) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, path: Path, downmix: bool = False, channel: int | None = None) -> None:
+        self.path, self._channel = os.fspath(path), channel
         self._file = _open(self.path)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
@@ -74,7 +75,9 @@ class AudioReader:
             raise
 
     def _check(self, downmix: bool) -> None:
-        if self.channels != 1 and not downmix:
+        if self._channel is not None and not 0 <= self._channel < self.channels:
+            raise InputError(f"{self.path} has {self.channels} channels; wanted channel {self._channel}, from 0")
+        if self.channels != 1 and not downmix and self._channel is None:
             raise InputError(
                 f"{self.path} has {self.channels} channels; wanted 1: pass downmix=True (--downmix) to take their mean"
             )
@@ -123,7 +126,7 @@ class AudioReader:
         self._over = len(block) < _STEP
         if self._over and self._decoded < self.frames:
             self._damage = "it ends there"
-        return _mean(block)
+        return _mean(block if self._channel is None else block[:, self._channel : self._channel + 1])
 
     def blocks(self, samples: int) -> Iterator[Pcm]:
         """The rest of the file in blocks of ``samples``, float32 ``[n]``, the last one shorter. Raises as `read`."""

@@ -1,4 +1,5 @@
-"""``streamrvq encode``: audio files and folders to token files; ``-``: raw samples on stdin to JSON lines (pipes.py).
+"""``streamrvq encode``: audio files and folders to token files; with ``--shards`` to one corpus (encode_shards.py);
+``-``: raw samples on stdin to JSON lines (pipes.py).
 
 Knows: which files there are, where their tokens go, and how to go on after a bad one. Does not know: formats of audio
 or tokens.
@@ -14,8 +15,10 @@ import numpy as np
 import typer
 
 from ..audio.files import open_audio
+from ..audio.find import audio_in
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
+from ..corpus.encode import encoded
 from ..errors import InputError, StreamRVQError, TokensError
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import (
@@ -29,15 +32,19 @@ from .common import (
     print_json,
     title,
 )
+from .encode_shards import channel_policy, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
 
-#: Samples read at a time: memory stays the same however long a file is.
-BLOCK = 1 << 16
-
 
 def encode(
-    sources: Annotated[list[str], typer.Argument(help="Audio files or folders, or - for raw samples on stdin.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Audio files or folders, or - for raw samples on stdin. With --shards also globs, and manifests in "
+            ".jsonl or .parquet with a column of paths."
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -49,7 +56,9 @@ def encode(
     tail: Annotated[
         str, typer.Option("--tail", help="pad: fill the last hop with zeros; valid: only what the bare samples give.")
     ] = "pad",
-    downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of several channels.")] = False,
+    downmix: Annotated[
+        bool, typer.Option("--downmix", help="Take the mean of several channels, which are refused otherwise.")
+    ] = False,
     rate: Annotated[int | None, typer.Option("--rate", help="With -: samples a second. Default: the codec's.")] = None,
     format: Annotated[
         str | None, typer.Option("--format", help="With -: s16le (default) or f32le, one channel.")
@@ -57,8 +66,53 @@ def encode(
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
+    shards: Annotated[
+        Path | None,
+        typer.Option("--shards", help="A folder for Parquet shards of all sources; the same command again goes on."),
+    ] = None,
+    each_channel: Annotated[
+        bool, typer.Option("--each-channel", help="With --shards: each of several channels is a signal of its own.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="With --shards: processes, of --threads 1 each. Default: one a core."),
+    ] = None,
+    segment: Annotated[
+        float | None, typer.Option("--segment", help="With --shards: seconds a row has at most. Default: 600.")
+    ] = None,
+    shard_mib: Annotated[
+        float | None,
+        typer.Option(
+            "--shard-mib", help="With --shards: MiB of audio files a shard. Default: by their sum, at most 128."
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", metavar="ADDRESS", help="With --shards: on a Ray cluster; auto: this machine's, local: a new one."
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --shards: try the files again that failed before.")
+    ] = False,
 ) -> None:
-    """Audio to tokens: files or folders to .safetensors, or a pipe of raw samples to JSON lines."""
+    """Audio to tokens: files or folders to .safetensors or to shards, or a pipe of raw samples to JSON lines."""
+    if shards is not None:
+        if "-" in sources or output is not None or rate is not None or format is not None:
+            raise InputError(
+                "--shards goes without -, -o, --rate and --format: it reads files and writes to its folder"
+            )
+        encode_shards(
+            sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
+            channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
+            shard_bytes=None if shard_mib is None else int(shard_mib * 2**20), workers=workers, threads=threads or 1,
+            ray=ray, retry_failed=retry_failed,
+        )  # fmt: skip
+        return
+    if each_channel or retry_failed or any(given is not None for given in (workers, segment, shard_mib, ray)):
+        raise InputError(
+            "--each-channel, --workers, --segment, --shard-mib, --ray and --retry-failed go with --shards FOLDER"
+        )
     if "-" in sources:
         if len(sources) > 1 or output is not None or downmix:
             raise InputError(
@@ -142,21 +196,9 @@ def _walk(sources: list[str]) -> list[tuple[Path, Path]]:
         if not source.is_dir():
             found.append((source, Path(source.name)))
             continue
-        inside = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in _suffixes() and path.is_file()]
-        if not inside:
-            raise InputError(
-                f"{source} holds no audio files; wanted .wav, .flac, .ogg, .mp3 or the like somewhere in it"
-            )
+        inside = audio_in(source)
         found += [(path, path.relative_to(source)) for path in inside]
     return found
-
-
-def _suffixes() -> set[str]:
-    """The endings of what libsndfile reads. Headerless .raw says no rate, and so is not among them."""
-    import soundfile
-
-    known = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
-    return known | {".aif", ".aifc", ".oga", ".opus", ".snd"}
 
 
 def _encode_file(
@@ -164,16 +206,11 @@ def _encode_file(
 ) -> TokenFile:
     with open_audio(job.source, downmix=downmix) as audio:
         progress.begin(job.source.name, audio.frames / audio.sample_rate)
-        stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=n_quantizers, tail=tail)
-        parts = []
-        for block in audio.blocks(BLOCK):
-            parts.append(stream.push(block).astype(np.uint16))
-            progress.advance(len(block) / audio.sample_rate)
-        parts.append(stream.flush().astype(np.uint16))
+        parts = list(encoded(codec, audio, n_quantizers, tail, progress.advance))
     tokens = TokenFile(
         codes=np.concatenate(parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
         sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=audio.sample_rate,
-        num_samples=stream.samples_received, tail=tail,
+        num_samples=audio.position, tail=tail,
     )  # fmt: skip
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_tokens(job.target, tokens)

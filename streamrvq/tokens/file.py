@@ -15,9 +15,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .audio.rates import output_length
-from .engine.base import Codes
-from .errors import TokensError
+from ..atomic import replacing
+from ..audio.rates import output_length
+from ..engine.base import Codes
+from ..errors import TokensError
 
 #: What the metadata's ``format`` says, and the newest version of the layout that this file writes and reads.
 FORMAT, VERSION = "streamrvq.tokens", 1
@@ -105,16 +106,9 @@ def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
             continue
         metadata[field.name] = str(value) if isinstance(value, str) else json.dumps(value)
     data = safetensors.numpy.save({"codes": tokens.codes.astype("<u2")}, metadata)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            with open(part, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # else a crash could leave an empty file under the final name
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(data)
     except OSError as error:
         reason = error.strerror or error
         raise TokensError(f"cannot write tokens to {path} ({reason}); give a folder that may be written to") from None
@@ -125,6 +119,24 @@ def read_tokens(path: str | os.PathLike[str]) -> TokenFile:
 
     Raises:
         TokensError: no such file, or one that is corrupt, foreign, or of a newer version.
+    """
+    return read_part(path, 0, None)[0]
+
+
+def read_part(
+    path: str | os.PathLike[str], first: int, stop: int | None, levels: int | None = None
+) -> tuple[TokenFile, tuple[int, int]]:
+    """Read some frames of a token file, and of the rest only what the metadata says.
+
+    Args:
+        first, stop: frames, as a slice has them; None: to the end.
+        levels: of them the first so many; None: all.
+
+    Returns:
+        The file with only those codes, and the shape ``(K, T)`` of all of them.
+
+    Raises:
+        TokensError: as `read_tokens`.
     """
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
@@ -138,7 +150,12 @@ def read_tokens(path: str | os.PathLike[str]) -> TokenFile:
                     f"{path} is a token file of version {metadata.get('version')!r}; this streamrvq reads {VERSION}: "
                     "update it, or encode again"
                 )
-            codes = file.get_tensor("codes")
+            whole = file.get_slice("codes")
+            shape = tuple(whole.get_shape())
+            if len(shape) == 2 and range(*slice(first, stop).indices(shape[1])):
+                codes = whole[:levels, first:stop]
+            else:  # safetensors knows no slice of nothing
+                codes = file.get_tensor("codes")[:levels, first:stop] if len(shape) == 2 else file.get_tensor("codes")
     except OSError as error:
         reason = "it is a folder" if Path(path).is_dir() else error.strerror or "no such file"
         raise TokensError(
@@ -157,6 +174,7 @@ def read_tokens(path: str | os.PathLike[str]) -> TokenFile:
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise TokensError(f"{path} has a missing or damaged entry ({error}); encode the audio again") from None
     try:
-        return TokenFile(codes=codes, trained=trained, gaps=gaps, **numbers, **text)  # type: ignore[arg-type]
+        tokens = TokenFile(codes=codes, trained=trained, gaps=gaps, **numbers, **text)  # type: ignore[arg-type]
     except TokensError as error:
         raise TokensError(f"{path}: {error}") from None
+    return tokens, (shape[0], shape[1])

@@ -1,0 +1,65 @@
+"""``streamrvq encode --shards``: a corpus to Parquet shards; the bar, the summary, the exit code.
+
+Knows: how a run is shown. Does not know: how it is done (corpus/).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..corpus import RunSummary, encode_corpus
+from ..corpus.shard import Failed
+from ..errors import InputError
+from .common import complain, note, out, print_json
+from .progress import BytesProgress
+
+
+def channel_policy(downmix: bool, each: bool) -> str:
+    """The two options as `encode_corpus` calls them. Raises `InputError` for both."""
+    if downmix and each:
+        raise InputError("--downmix and --each-channel are two answers to one question; choose one")
+    return "mean" if downmix else "each" if each else "one"
+
+
+def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **settings: Any) -> None:
+    """Run, print, and exit with 2 if any source failed."""
+    with BytesProgress(show=not json) as bar:
+        done = encode_corpus(sources, folder, codec, watcher=_Shown(bar), **settings)
+    if json:
+        plain = dataclasses.asdict(done) | {"folder": str(folder), "speed": done.speed}
+        print_json(plain)
+    else:
+        out().print(_sentence(done), markup=False)
+    if done.failed:
+        raise typer.Exit(2)
+
+
+def _sentence(done: RunSummary) -> str:
+    failed = f", {len(done.failed)} failed (__run__/failed.jsonl)" if done.failed else ""
+    was = f" ({done.shards - done.written} were there)" if done.written < done.shards else ""
+    return (
+        f"{done.folder}: {done.shards} shards{was}, {done.rows} rows of {done.sources - len(done.failed)} files{failed}"
+        f": {done.seconds:.1f} s of audio at {done.speed:.1f} s a second"
+    )
+
+
+class _Shown:
+    """A `corpus.Watcher` on stderr."""
+
+    def __init__(self, bar: BytesProgress) -> None:
+        self._bar = bar
+
+    def planned(self, shards: int, done: int, size: int, left: int) -> None:
+        if done:
+            note(f"going on: {done} of {shards} shards are there")
+        self._bar.begin(size, size - left)
+
+    def advanced(self, size: float, seconds: float) -> None:
+        self._bar.advance(size, seconds)
+
+    def failed(self, failure: Failed) -> None:
+        complain(f"{failure.path}: {failure.error}" if failure.path not in failure.error else failure.error)

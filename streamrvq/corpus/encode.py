@@ -1,0 +1,127 @@
+"""One source to rows: a stream is pushed block by block and cut into segments; nothing longer than those is held.
+
+A segment is a cut in the *codes*: however long a file, it is one unbroken stream, and its rows put one after the other
+are `Codec.encode` of it.
+
+Knows: streams, the channel policy, how rows follow one another. Does not know: shards, workers, files of tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..audio.files import AudioReader, open_audio
+from ..codec import Codec
+from ..errors import InputError
+from .settings import Settings
+from .sources import Source
+
+#: Samples read at a time: memory stays the same however long a file is. Whole steps of the engine at the usual hops.
+BLOCK = 1 << 16
+
+Told = Callable[
+    [float, float], None
+]  #: is given how much more of a file (0 to 1, of its size) and of audio (s) is done
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+    """A row of a shard but for what every row has in common; see `tokens.schema`. ``codes`` is uint16 ``[K, T]``."""
+
+    path: str
+    channel: int
+    segment: int
+    offset: int
+    num_samples: int
+    source_rate: int
+    start_frame: int
+    codes: npt.NDArray[np.uint16]
+
+
+def encoded(
+    codec: Codec, audio: AudioReader, n_quantizers: int | None, tail: str, told: Callable[[float], None]
+) -> Iterator[npt.NDArray[np.uint16]]:
+    """The codes of an open file as they come, uint16 ``[K, n]``; ``told`` is given each block's seconds.
+
+    Raises:
+        AudioFileError, InputError: the file is damaged, or holds what are no samples.
+    """
+    stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=n_quantizers, tail=tail)
+    for block in audio.blocks(BLOCK):
+        yield stream.push(block).astype(np.uint16)
+        told(len(block) / audio.sample_rate)
+    yield stream.flush().astype(np.uint16)
+
+
+def rows_of(codec: Codec, settings: Settings, source: Source, told: Told) -> Iterator[Row]:
+    """The rows of one source, signal by signal, each as soon as its segment is full.
+
+    Raises:
+        AudioFileError, InputError: as `encoded`, and after any number of rows: the caller takes all of them or none.
+    """
+    try:
+        source.path.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the name {source.path!r} is no valid UTF-8, as a column of text must be; rename it"
+        ) from None
+    number, signals = 0, 1
+    while number < signals:
+        split = settings.channels == "each"
+        with open_audio(source.file, downmix=settings.channels == "mean", channel=number if split else None) as audio:
+            signals = audio.channels if split else 1
+            whole = max(1, audio.frames) / audio.sample_rate * signals
+
+            def tell(seconds: float, whole: float = whole) -> None:
+                told(seconds / whole, seconds)
+
+            parts = encoded(codec, audio, settings.n_quantizers, settings.tail, tell)
+            yield from _segments(parts, settings, audio, source.path, number if split else -1)
+        number += 1
+
+
+def _segments(
+    parts: Iterator[npt.NDArray[np.uint16]], settings: Settings, audio: AudioReader, path: str, channel: int
+) -> Iterator[Row]:
+    """A full segment waits for the next frame: what the last row is, is known at the signal's end only."""
+    held: list[npt.NDArray[np.uint16]] = []
+    most, frames, segment = settings.segment_frames, 0, 0
+
+    def row(codes: npt.NDArray[np.uint16], end: int | None) -> Row:
+        first = segment * most
+        offset = min(_sample_of(first, settings, audio.sample_rate), audio.position)
+        stop = audio.position if end is None else min(_sample_of(end, settings, audio.sample_rate), audio.position)
+        return Row(path, channel, segment, offset, stop - offset, audio.sample_rate, first, codes)
+
+    for part in parts:
+        held.append(part)
+        frames += part.shape[1]
+        if frames <= most:
+            continue
+        codes = np.concatenate(held, axis=1)
+        while codes.shape[1] > most:
+            yield row(np.ascontiguousarray(codes[:, :most]), (segment + 1) * most)
+            codes, segment = codes[:, most:], segment + 1
+        held, frames = [codes.copy()], codes.shape[1]
+    yield row(np.concatenate(held, axis=1), None)
+
+
+def _sample_of(frame: int, settings: Settings, rate: int) -> int:
+    """The sample at ``rate`` in which a frame begins."""
+    return frame * settings.hop_length * rate // settings.sample_rate
+
+
+def columns(rows: list[Row], settings: Settings) -> dict[str, Any]:
+    """Rows as the columns of `tokens.schema`, but for the codes."""
+    return {
+        **{name: [getattr(row, name) for row in rows]
+           for name in ("path", "channel", "segment", "offset", "num_samples", "source_rate", "start_frame")},
+        "frames": [row.codes.shape[1] for row in rows],
+        "n_quantizers": [row.codes.shape[0] for row in rows],
+        **{name: [getattr(settings, name)] * len(rows) for name in ("sample_rate", "hop_length", "codec_hash")},
+    }  # fmt: skip

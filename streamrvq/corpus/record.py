@@ -1,0 +1,180 @@
+"""A run's record: what it encodes, and with what, so that it is gone on with as it was begun or not at all.
+
+In the run's folder, beside the shards, lies ``__run__`` (readers of whole folders pass over names with ``__``):
+
+    run.json        settings, version of the package, the plan's digest; written last, so that it is there only with
+    plan.jsonl      a line a source: its shard, name, place and size when the run was begun
+    failed.jsonl    a line a source that gave no row, and why; made anew from the shards whenever a run ends
+    lock            held by the process that runs
+
+Knows: these files, and which shards are there. Does not know: how shards are made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..atomic import PART, replacing
+from ..errors import CorpusError
+from .lock import Lock
+from .plan import Shard, divide
+from .settings import Settings
+from .shard import ShardSummary, read_summary
+from .sources import Source
+
+FORMAT, VERSION = "streamrvq.run", 1
+
+
+class Record:
+    """The record of the run in ``folder``; a context manager, inside which no other process has it.
+
+    Attributes:
+        shards: all of them, by number.
+        digest: of the plan and the settings: what the run's shards carry.
+        done: what is there already, by number.
+
+    Raises:
+        CorpusError: the folder cannot be written to, holds other shards, is of another run, or is in use.
+        InputError: a bad size of shards.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None
+    ) -> None:
+        self.folder, self._place = folder, folder / "__run__"
+        head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
+                "shard_bytes": shard_bytes}  # fmt: skip
+        planned = divide(sources, shard_bytes)
+        try:
+            self._place.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self._place / "lock")
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+        try:
+            if (self._place / "run.json").exists():
+                self.shards, self.digest = self._resume(head, sources)
+            else:
+                self.shards, self.digest = self._begin(head, planned)
+            self.done = {shard.number: read_summary(folder / shard.name, shard, self.digest)
+                         for shard in self.shards if (folder / shard.name).exists()}  # fmt: skip
+            self.sweep()
+        except OSError as error:
+            self._lock.release()
+            raise _unwritable(folder, error) from None
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _begin(self, head: dict[str, Any], shards: list[Shard]) -> tuple[list[Shard], str]:
+        there = sorted(path.name for path in self.folder.glob("*.parquet"))
+        if there:
+            raise CorpusError(
+                f"{self.folder} holds {there[0]} but no record of a run (__run__/run.json); give an empty folder"
+            )
+        lines = _plan_lines(shards)
+        digest = _digest(head, lines)
+        _put(self._place / "plan.jsonl", lines)
+        document = head | {"shards": len(shards), "sources": sum(len(s.sources) for s in shards), "digest": digest}
+        _put(self._place / "run.json", [json.dumps(document, indent=2)])
+        return shards, digest
+
+    def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[list[Shard], str]:
+        try:
+            recorded = json.loads((self._place / "run.json").read_text(encoding="utf-8"))
+            lines = (self._place / "plan.jsonl").read_text(encoding="utf-8").splitlines()
+            shards = _shards(lines, recorded["shards"])
+            if (
+                recorded["format"] != FORMAT
+                or _digest({name: recorded[name] for name in head}, lines) != recorded["digest"]
+            ):
+                raise ValueError("the digest is another")
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            raise CorpusError(
+                f"the record in {self._place} is damaged ({error}); begin again in a new folder"
+            ) from None
+        self._agree(head, recorded)
+        self._same_sources(shards, sources)
+        return shards, recorded["digest"]
+
+    def _agree(self, head: dict[str, Any], recorded: dict[str, Any]) -> None:
+        for name in ("version", "streamrvq", "shard_bytes", "settings"):
+            came, began = {name: head[name]}, {name: recorded[name]}
+            if name == "settings":
+                came, began = head[name], recorded[name]
+            for key in sorted({*came, *began}):
+                if came.get(key) != began.get(key):
+                    raise CorpusError(
+                        f"the run in {self.folder} was begun with {key} {began.get(key)!r}, and this is "
+                        f"{came.get(key)!r}; go on with what it was begun with, or give a new folder"
+                    )
+
+    def _same_sources(self, shards: list[Shard], sources: Sequence[Source]) -> None:
+        began = {(source.path, source.file) for shard in shards for source in shard.sources}
+        came = {(source.path, source.file) for source in sources}
+        for what, some in (("has", came - began), ("lacks", began - came)):
+            if some:
+                first = min(some)[0]
+                raise CorpusError(
+                    f"the run in {self.folder} was begun with other sources: this one {what} {len(some)} more, such as "
+                    f"{first}; go on with the sources it was begun with, and give new ones a new folder"
+                )
+
+    def sweep(self) -> None:
+        """Take away the parts of shards that workers left which were killed."""
+        for part in self.folder.glob(f".shard-*{PART}"):
+            part.unlink(missing_ok=True)
+
+    def failures(self, summaries: Iterable[ShardSummary]) -> None:
+        """Write ``failed.jsonl``.
+
+        Raises:
+            CorpusError: it cannot be written.
+        """
+        failed = [dataclasses.asdict(item) for summary in summaries for item in summary.failed]
+        try:
+            _put(self._place / "failed.jsonl", [json.dumps(item) for item in failed])
+        except OSError as error:
+            raise _unwritable(self.folder, error) from None
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _plan_lines(shards: Sequence[Shard]) -> list[str]:
+    return [
+        json.dumps({"shard": shard.number, "path": source.path, "file": source.file, "bytes": source.size})
+        for shard in shards
+        for source in shard.sources
+    ]
+
+
+def _shards(lines: Sequence[str], count: int) -> list[Shard]:
+    groups: list[list[Source]] = [[] for _ in range(count)]
+    for line in lines:
+        item = json.loads(line)
+        groups[item["shard"]].append(Source(item["path"], item["file"], item["bytes"]))
+    return [Shard(number, count, tuple(group)) for number, group in enumerate(groups)]
+
+
+def _digest(head: dict[str, Any], lines: Sequence[str]) -> str:
+    text = "\n".join([json.dumps(head, sort_keys=True), *lines])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _put(path: Path, lines: Sequence[str]) -> None:
+    with replacing(path) as file:
+        file.writelines(f"{line}\n".encode() for line in lines)
+
+
+def _unwritable(folder: Path, error: OSError) -> CorpusError:
+    where = f"{os.fspath(error.filename or folder)}"
+    return CorpusError(f"cannot write {where} ({error.strerror or error}); give a folder that may be written to")

@@ -1,0 +1,88 @@
+"""What a run encodes with: everything that its codes and rows depend on, as one value that travels to the workers.
+
+Knows: which settings two parts of one run must share. Does not know: sources, folders, workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Literal, get_args
+
+from ..codec import Codec, load
+from ..config import PRESETS
+from ..errors import CorpusError, InputError
+from ..stream import check_levels
+from ..timeline import check_tail
+
+#: ``one``: a file of several channels is refused; ``mean``: it is taken as their mean; ``each``: a signal a channel.
+Channels = Literal["one", "mean", "each"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """See `make`. ``codec`` is where workers load it from; whether two runs agree is for its hash to say."""
+
+    codec: str = dataclasses.field(compare=False)
+    name: str
+    codec_hash: str
+    trained: bool
+    engine: str
+    sample_rate: int
+    hop_length: int
+    n_codebooks: int
+    codebook_size: int
+    n_quantizers: int
+    tail: str
+    channels: str
+    segment_frames: int
+
+    @classmethod
+    def make(
+        cls, source: str | os.PathLike[str], codec: Codec, *, n_quantizers: int | None = None, tail: str = "pad",
+        channels: str = "one", segment_seconds: float = 600.0,
+    ) -> Settings:  # fmt: skip
+        """Checked settings for ``codec``, which was loaded from ``source``.
+
+        Raises:
+            InputError: a setting that is out of range.
+        """
+        if channels not in get_args(Channels):
+            raise InputError(f"channels is {channels!r}; wanted one of {', '.join(get_args(Channels))}")
+        frames = round(segment_seconds * codec.frame_rate) if 0 < segment_seconds < 1e7 else 0
+        if frames < 1:
+            raise InputError(f"segments of {segment_seconds:g} s were asked for; wanted at least a frame of the codec")
+        return cls(
+            codec=source if isinstance(source, str) and source in PRESETS else os.path.abspath(source),
+            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=codec.engine.partition(" ")[0],
+            sample_rate=codec.sample_rate, hop_length=codec.hop_length, n_codebooks=codec.n_codebooks,
+            codebook_size=codec.config.codebook_size, n_quantizers=check_levels(n_quantizers, codec.n_codebooks),
+            tail=check_tail(tail), channels=channels, segment_frames=frames,
+        )  # fmt: skip
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a shard says of its codec (`tokens.schema.ABOUT`)."""
+        return {**dataclasses.asdict(self), "codec": self.name}
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What a run records, and wants to find again when it is gone on with."""
+        values = dataclasses.asdict(self)
+        del values["codec"]
+        return values
+
+    def load(self, threads: int | None) -> Codec:
+        """The codec, as a worker loads it.
+
+        Raises:
+            CorpusError: it is another than the run began with.
+            WeightsError, EngineError: it cannot be had here.
+        """
+        codec = load(self.codec, self.engine, threads)
+        if codec.codec_hash != self.codec_hash:
+            raise CorpusError(
+                f"{self.codec} has codec hash {codec.codec_hash[:12]} here and {self.codec_hash[:12]} where the run "
+                "was begun; wanted the same weights in every worker: copy them there"
+            )
+        return codec

@@ -1,0 +1,215 @@
+"""One shard, from its sources to a file that is there whole or not at all.
+
+What a shard holds and which of its sources failed lie in the shard itself: it is the one thing that a run commits, so
+that no crash can part a row from its record. The bytes depend on the plan and the settings, not on who wrote them.
+
+Knows: Parquet, and that a source is taken whole or not. Does not know: other shards, workers, whether it is wanted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..atomic import replacing
+from ..codec import Codec
+from ..errors import AudioFileError, CorpusError, InputError
+from ..tokens import schema
+from .encode import Row, columns, rows_of
+from .plan import Shard
+from .settings import Settings
+from .sources import Source
+from .spool import Spool
+
+#: Codes that are written at a time: 2 MB, 20 minutes of 9 codebooks. Readers hold as many.
+ROW_GROUP = 1 << 20
+
+Told = Callable[[float, float], None]  #: is given how many more bytes of files, and seconds of audio, are done
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A source that gave no row, and why."""
+
+    path: str
+    error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardSummary:
+    """What a shard holds: its number, the run's digest, sources asked for, rows, frames, seconds of audio, failures."""
+
+    number: int
+    digest: str
+    sources: int
+    rows: int
+    frames: int
+    seconds: float
+    failed: tuple[Failed, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ShardSummary:
+        """The inverse of `to_json`. Raises `ValueError`, `KeyError` or `TypeError` for another text."""
+        values = json.loads(text)
+        values["failed"] = tuple(Failed(**item) for item in values["failed"])
+        return cls(**values)
+
+
+def write_shard(folder: Path, shard: Shard, digest: str, codec: Codec, settings: Settings, told: Told) -> ShardSummary:
+    """Encode a shard's sources and put the shard into ``folder``.
+
+    Raises:
+        CorpusError: it cannot be written there; nothing of it is left.
+    """
+    path = folder / shard.name
+    try:
+        with replacing(path) as file, _Writer(file, settings) as writer:
+            failed = []
+            for source in shard.sources:
+                done = _Share(source, told)
+                try:
+                    _encode_source(folder, source, codec, settings, writer, done)
+                except (AudioFileError, InputError, OSError) as error:
+                    failed.append(Failed(source.path, " ".join(str(error).split())))
+                done.rest()
+            summary = ShardSummary(shard.number, digest, len(shard.sources), *writer.counts, tuple(failed))
+            writer.close(summary)
+        _sync(folder)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    return summary
+
+
+def _encode_source(
+    folder: Path, source: Source, codec: Codec, settings: Settings, writer: _Writer, done: _Share
+) -> None:
+    """A disk that is full is no fault of the source: what is written raises `CorpusError`, what is read is not."""
+    with _spool(folder) as spool:
+        for row in rows_of(codec, settings, source, done):
+            try:
+                spool.add(row)
+            except OSError as error:
+                raise _unwritable(folder, error) from None
+        try:
+            for row in spool.rows():
+                writer.add(row)
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+
+
+def _spool(folder: Path) -> Spool:
+    try:
+        return Spool(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> CorpusError:
+    return CorpusError(
+        f"cannot write {path} ({error.strerror or error}); make room or give a folder that may be written to, and run "
+        "the same command again: it goes on where it stopped"
+    )
+
+
+class _Share:
+    """Counts how much of one source is done, up to all of it: a failed one is done too."""
+
+    def __init__(self, source: Source, told: Told) -> None:
+        self._left, self._size, self._told = float(source.size), source.size, told
+
+    def __call__(self, share: float, seconds: float) -> None:
+        count = min(self._left, share * self._size)
+        self._left -= count
+        self._told(count, seconds)
+
+    def rest(self) -> None:
+        self._told(self._left, 0.0)
+
+
+class _Writer:
+    """Rows to row groups, each written when it is full."""
+
+    def __init__(self, file: Any, settings: Settings) -> None:
+        self._pa, self._settings = schema.arrow(), settings
+        self._schema = schema.schema(settings.about)
+        # A dictionary takes the codes to the bits that they need; the few other columns compress to nothing.
+        self._writer = schema.parquet().ParquetWriter(file, self._schema, compression="zstd", use_dictionary=True)
+        self._rows: list[Row] = []
+        self._held = self._count = self._frames = 0
+        self._seconds = 0.0
+
+    @property
+    def counts(self) -> tuple[int, int, float]:
+        """Rows, frames and seconds so far."""
+        return self._count, self._frames, self._seconds
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+        self._held += row.codes.size
+        self._count += 1
+        self._frames += row.codes.shape[1]
+        self._seconds += row.num_samples / row.source_rate
+        if self._held >= ROW_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        pa, rows = self._pa, self._rows
+        ends = np.cumsum([0, *(row.codes.size for row in rows)], dtype=np.int32)
+        values = np.concatenate([np.zeros(0, np.uint16), *(row.codes.ravel() for row in rows)])
+        codes = pa.ListArray.from_arrays(pa.array(ends), pa.array(values))
+        columns_of_rows = {**columns(rows, self._settings), "codes": codes}
+        arrays = [pa.array(columns_of_rows[field.name], field.type) for field in self._schema if field.name != "codes"]
+        self._writer.write_batch(pa.record_batch([*arrays, codes], schema=self._schema))
+        self._rows, self._held = [], 0
+
+    def close(self, summary: ShardSummary) -> None:
+        if self._rows:
+            self._write()
+        self._writer.add_key_value_metadata({schema.SHARD_KEY: summary.to_json()})
+        self._writer.close()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # else it would try again to write its end when it is forgotten
+            with suppress(Exception):
+                self._writer.close()
+
+
+def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
+    """What a shard that was written says of itself.
+
+    Raises:
+        CorpusError: it is damaged, or of another run.
+    """
+    try:
+        metadata = schema.parquet().read_metadata(path).metadata or {}
+        summary = ShardSummary.from_json(metadata[schema.SHARD_KEY])
+        if (summary.number, summary.digest) != (shard.number, digest):
+            raise ValueError("it is of another run")
+    except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CorpusError(
+            f"{path} is no whole shard of this run ({error}); move it away and run the same command again"
+        ) from None
+    return summary
+
+
+def _sync(folder: Path) -> None:
+    """Force the folder's new name to the disk, where that can be done."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,114 @@
+"""VALL-E's order: level 0 of all frames, which is predicted token by token, then the other levels, one after the other.
+
+    c00 c01 c02 … c10 c11 c12 … c20 c21 c22 …        (level, frame)
+
+Chengyi Wang and others, Neural Codec Language Models are Zero-Shot Text to Speech Synthesizers, 2023 (arXiv
+2301.02111), section 4.2: the first T tokens are what its autoregressive model sees, each T after them one level of the
+other.
+
+Knows: this order. As it is live, level 0 leaves with each frame and the others at the end: they are held until then.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..engine.base import Codes
+from ..errors import InputError
+from .pattern import Pattern, PatternDecoder, PatternEncoder
+from .vocabulary import Ids, Vocabulary
+
+
+class CoarseFirst(Pattern):
+    """Level by level in one row. N = K · T. How many frames there are shows where level 1 begins, by its ids.
+
+    Args:
+        vocabulary, bos, eos: as `Pattern`.
+
+    Raises:
+        InputError: a vocabulary whose levels share their ids, so that nothing shows it.
+    """
+
+    in_rows = False
+
+    def __init__(self, vocabulary: Vocabulary, bos: bool = False, eos: bool = False) -> None:
+        super().__init__(vocabulary, bos, eos)
+        if vocabulary.shared and vocabulary.n_codebooks > 1:
+            raise InputError("the levels of this vocabulary share their ids; wanted ids of its own for each level")
+
+    def encoder(self) -> PatternEncoder:
+        return _Encoder(self)
+
+    def decoder(self) -> PatternDecoder:
+        return _Decoder(self)
+
+
+class _Encoder(PatternEncoder):
+    def __init__(self, pattern: Pattern) -> None:
+        super().__init__(pattern)
+        self._rest: list[Ids] = []
+
+    def _push(self, ids: Ids) -> Ids:
+        self._rest.append(ids[1:])
+        coarse: Ids = ids[0]
+        return coarse
+
+    def _end(self) -> Ids:
+        return np.concatenate(self._rest, axis=1).ravel() if self._rest else self._pattern._ids(0, 0)
+
+
+class _Decoder(PatternDecoder):
+    def __init__(self, pattern: Pattern) -> None:
+        super().__init__(pattern)
+        self._coarse: list[Codes] = []  # level 0, while it comes
+        self._frames = 0  # of level 0 so far
+        self._codes: Codes | None = None  # all levels, from when level 0 is whole
+        self._done = 0  # codes that are there
+
+    def _take(self, ids: Ids, last: bool) -> Codes:
+        vocabulary = self._pattern.vocabulary
+        levels, size = vocabulary.n_codebooks, vocabulary.codebook_size
+        coarse = ids - vocabulary.first(0)
+        fits = (coarse >= 0) & (coarse < size)
+        head = 0 if self._codes is not None else len(ids) if levels == 1 or fits.all() else int(np.argmin(fits))
+        if not fits[:head].all() or (head < len(ids) and not self._frames + head):
+            at = int(np.argmin(fits))
+            raise vocabulary.wrong(int(ids[at]), 0, f"frame {self._frames + at}")
+        frames, rest = self._frames + head, ids[head:]
+        first = self._done + head
+        self._check_rest(rest, frames, first)
+        if last and first + len(rest) != levels * frames:
+            raise InputError(
+                f"the sequence ends after {first + len(rest)} tokens, {frames} of them of codebook 0; "
+                f"wanted {levels} times as many: it breaks off"
+            )
+        self._coarse.append(coarse[:head])
+        self._frames = frames
+        if levels == 1:
+            self._done, self._coarse = first, []
+            return coarse[None]
+        if self._codes is None and len(rest):
+            self._codes = np.zeros((levels, frames), np.int64)
+            self._codes[0], self._coarse = np.concatenate(self._coarse), []
+        self._done = first + len(rest)
+        if self._codes is None:
+            return np.zeros((levels, 0), np.int64)
+        offsets = (first + np.arange(len(rest))) // frames * size
+        self._codes.reshape(-1)[first : self._done] = rest - vocabulary.first(0) - offsets
+        whole = (levels - 1) * frames
+        return self._codes[:, max(0, first - whole) : max(0, self._done - whole)].copy()
+
+    def _check_rest(self, rest: Ids, frames: int, first: int) -> None:
+        vocabulary = self._pattern.vocabulary
+        at = first + np.arange(len(rest))
+        level = at // max(1, frames)
+        low = vocabulary.offset + level * vocabulary.codebook_size
+        wrong = (rest < low) | (rest >= low + vocabulary.codebook_size) | (level >= vocabulary.n_codebooks)
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            if level[i] >= vocabulary.n_codebooks:
+                raise InputError(
+                    f"token {vocabulary.name(int(rest[i]))} came after all {vocabulary.n_codebooks} codebooks of "
+                    f"{frames} frames; wanted the end"
+                )
+            raise vocabulary.wrong(int(rest[i]), int(level[i]), f"frame {int(at[i] % frames)}")

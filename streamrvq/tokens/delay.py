@@ -1,0 +1,111 @@
+"""MusicGen's delay pattern: level k of a frame comes k steps after level 0, so that it may depend on the levels before.
+
+    c00 c01 c02 c03 pad pad
+    pad c10 c11 c12 c13 pad
+    pad pad c20 c21 c22 c23        (level, frame)
+
+Jade Copet and others, Simple and Controllable Music Generation, 2023 (arXiv 2306.05284), section 2.2 and figure 1.
+
+Knows: this order, with any delays. Does not know: which are good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..engine.base import Codes
+from ..errors import InputError
+from .pattern import Pattern, PatternDecoder, PatternEncoder
+from .vocabulary import Ids, Vocabulary
+
+
+class Delay(Pattern):
+    """K tokens a step, level k delayed by ``delays[k]`` steps. N = T + the longest delay; 0 for no frames.
+
+    Args:
+        vocabulary, bos, eos: as `Pattern`.
+        delays: steps for each level, the least of them 0; None: 0, 1 … K − 1.
+
+    Raises:
+        InputError: other delays.
+    """
+
+    in_rows = True
+
+    def __init__(
+        self, vocabulary: Vocabulary, bos: bool = False, eos: bool = False, delays: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(vocabulary, bos, eos)
+        levels = vocabulary.n_codebooks
+        self.delays = tuple(range(levels)) if delays is None else tuple(delays)
+        whole = all(isinstance(delay, (int, np.integer)) and not isinstance(delay, bool) for delay in self.delays)
+        if len(self.delays) != levels or not whole or min(self.delays) != 0:
+            raise InputError(f"delays are {list(self.delays)}; wanted {levels} whole numbers, the least of them 0")
+
+    @property
+    def longest(self) -> int:
+        """The longest delay: frame t is complete with step t + `longest`."""
+        return max(self.delays)
+
+    def encoder(self) -> PatternEncoder:
+        return _Encoder(self)
+
+    def decoder(self) -> PatternDecoder:
+        return _Decoder(self)
+
+
+class _Encoder(PatternEncoder):
+    def __init__(self, pattern: Delay) -> None:
+        super().__init__(pattern)
+        self._delays, self._longest, self._any = pattern.delays, pattern.longest, False
+        self._held = pattern._ids(self._longest, pattern.vocabulary.pad)  # the last frames, before the first one pads
+
+    def _push(self, ids: Ids) -> Ids:
+        self._any |= ids.shape[1] > 0
+        known = np.concatenate([self._held, ids], axis=1)
+        self._held = known[:, ids.shape[1] :]
+        starts = [self._longest - delay for delay in self._delays]
+        return np.stack([row[start : start + ids.shape[1]] for row, start in zip(known, starts, strict=True)])
+
+    def _end(self) -> Ids:
+        return self._push(self._pattern._ids(self._longest * self._any, self._pattern.vocabulary.pad))
+
+
+class _Decoder(PatternDecoder):
+    def __init__(self, pattern: Delay) -> None:
+        super().__init__(pattern)
+        self._delays, self._longest = np.array(pattern.delays), pattern.longest
+        self._held = pattern._ids(0, 0)  # the steps from that of the next frame's level 0 on
+        self._frames = 0
+
+    def _take(self, ids: Ids, last: bool) -> Codes:
+        steps = np.concatenate([self._held, ids], axis=1)
+        frames = max(0, steps.shape[1] - self._longest)
+        number = self._frames + np.arange(steps.shape[1])
+        self._need_pads(steps, number < self._delays[:, None], "before its level begins")
+        codes = self._pattern.vocabulary.codes(
+            np.stack([row[delay : delay + frames] for row, delay in zip(steps, self._delays, strict=True)]),
+            self._frames,
+        )
+        if last:
+            total, rest = self._frames + frames, steps.shape[1]
+            if not total and rest:
+                raise InputError(
+                    f"the sequence ends after {rest} steps; wanted {self._longest} more than there are frames"
+                )
+            self._need_pads(steps, number >= total + self._delays[:, None], "after its level ends")
+        self._held, self._frames = steps[:, frames:], self._frames + frames
+        return codes
+
+    def _need_pads(self, steps: Ids, where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], when: str) -> None:
+        pad = self._pattern.vocabulary.pad
+        wrong = where & (steps != pad)
+        if wrong.any():
+            level, step = (int(i) for i in np.argwhere(wrong)[0])
+            name = self._pattern.vocabulary.name(int(steps[level, step]))
+            raise InputError(
+                f"token {name} at step {self._frames + step}, codebook {level}, {when}; wanted pad, {pad}: "
+                "the sequence breaks off, or is not of these delays"
+            )

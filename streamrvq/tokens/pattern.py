@@ -1,0 +1,188 @@
+"""Patterns: in what order the codes of a signal are given to a language model, and back. What all of them share.
+
+There is one path: `Pattern.interleave` is a fresh encoder's push and flush, `Pattern.deinterleave` a fresh decoder's,
+so that a model's training data and its live input cannot differ.
+
+Knows: begin and end tokens, what may be pushed when, that a refused push leaves no trace. Does not know: any one order.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+
+from ..audio.pcm import as_array
+from ..engine.base import Codes
+from ..errors import InputError, StreamClosedError
+from .vocabulary import Ids, Vocabulary
+
+
+class Pattern(abc.ABC):
+    """An order of codes. Immutable; any number of encoders and decoders may be at work at once.
+
+    Args:
+        vocabulary: which id a code is.
+        bos, eos: begin with the token `Vocabulary.bos`, end with `Vocabulary.eos` (for sequences of K rows a column
+            of them).
+    """
+
+    #: True where a sequence is ``[K, N]``, K tokens a step; else it is ``[N]``.
+    in_rows: bool
+
+    def __init__(self, vocabulary: Vocabulary, bos: bool = False, eos: bool = False) -> None:
+        self.vocabulary, self.bos, self.eos = vocabulary, bos, eos
+
+    def interleave(self, codes: Any) -> Ids:
+        """The sequence of codes ``[K, T]``: ids, int64 ``[N]`` or ``[K, N]``.
+
+        Raises:
+            InputError: codes of another shape, type or range.
+        """
+        encoder = self.encoder()
+        return np.concatenate([encoder.push(codes), encoder.flush()], axis=-1)
+
+    def deinterleave(self, ids: Any) -> Codes:
+        """The inverse: codes, int64 ``[K, T]``.
+
+        Raises:
+            InputError: ids that are no sequence of this pattern, whole and to its end.
+        """
+        decoder = self.decoder()
+        codes = decoder.push(ids)
+        decoder.flush()
+        return codes
+
+    @abc.abstractmethod
+    def encoder(self) -> PatternEncoder:
+        """A fresh one: frames as they come to tokens."""
+
+    @abc.abstractmethod
+    def decoder(self) -> PatternDecoder:
+        """A fresh one: tokens as they come to frames."""
+
+    def _ids(self, columns: int, token: int) -> Ids:
+        """``columns`` steps of one token."""
+        return np.full((self.vocabulary.n_codebooks, columns) if self.in_rows else columns, token, np.int64)
+
+
+class PatternEncoder(abc.ABC):
+    """Frames in, tokens out; made by `Pattern.encoder`. The tokens of all pushes and the flush are the sequence."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._pattern, self._begun, self._closed = pattern, False, False
+
+    def push(self, codes: Any) -> Ids:
+        """Take the next frames, ``[K, n]``, n ≥ 0, and give the tokens that follow from them, ``[N]`` or ``[K, N]``.
+
+        Raises:
+            InputError: codes of another shape, type or range; nothing has changed.
+            StreamClosedError: after `flush`.
+        """
+        self._open("push")
+        return self._after_bos(self._push(self._pattern.vocabulary.ids(codes)))
+
+    def flush(self) -> Ids:
+        """End the signal: the tokens still owed.
+
+        Raises:
+            StreamClosedError: the second time.
+        """
+        self._open("flush")
+        rest = self._after_bos(self._end())
+        self._closed = True
+        return np.concatenate([rest, self._pattern._ids(int(self._pattern.eos), self._pattern.vocabulary.eos)], axis=-1)
+
+    def _open(self, doing: str) -> None:
+        if self._closed:
+            raise StreamClosedError(f"{doing} on an encoder that was flushed; take a new one with pattern.encoder()")
+
+    def _after_bos(self, ids: Ids) -> Ids:
+        if self._begun or not self._pattern.bos:
+            return ids
+        self._begun = True
+        return np.concatenate([self._pattern._ids(1, self._pattern.vocabulary.bos), ids], axis=-1)
+
+    @abc.abstractmethod
+    def _push(self, ids: Ids) -> Ids:
+        """Ids ``[K, n]`` to tokens."""
+
+    @abc.abstractmethod
+    def _end(self) -> Ids:
+        """The tokens still owed."""
+
+
+class PatternDecoder(abc.ABC):
+    """Tokens in, frames out as they complete; made by `Pattern.decoder`."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._pattern, self._begun, self._closed, self._ended = pattern, False, False, False
+
+    @property
+    def ended(self) -> bool:
+        """True after `Vocabulary.eos`."""
+        return self._ended
+
+    def push(self, ids: Any) -> Codes:
+        """Take the next tokens, ``[n]`` or ``[K, n]``, n ≥ 0, and give the frames that they complete, ``[K, m]``.
+
+        Raises:
+            InputError: tokens of another shape or type, or that cannot stand where they do; nothing has changed.
+            StreamClosedError: tokens after the end.
+        """
+        if self._closed:
+            raise StreamClosedError("push on a decoder that was flushed; take a new one with pattern.decoder()")
+        body = self._checked(ids)
+        if self._ended and body.shape[-1]:
+            raise StreamClosedError("tokens came after eos; take a new decoder for a new sequence")
+        begun = self._begun or not self._pattern.bos
+        if not begun and body.shape[-1]:
+            first = body[..., 0]
+            if (first != self._pattern.vocabulary.bos).any():
+                raise InputError(
+                    f"the sequence begins with {first.tolist()}; wanted bos, {self._pattern.vocabulary.bos}"
+                )
+            body, begun = body[..., 1:], True
+        ended = self._ended
+        if self._pattern.eos and not ended:
+            marks = np.atleast_2d(body) == self._pattern.vocabulary.eos
+            at = np.flatnonzero(marks.all(axis=0))
+            if len(at):
+                if at[0] + 1 < body.shape[-1]:
+                    raise InputError(f"{body.shape[-1] - at[0] - 1} tokens came after eos; wanted none")
+                body, ended = body[..., :-1], True
+        codes = self._take(body, last=ended and not self._ended)
+        self._begun, self._ended = begun, ended
+        return codes
+
+    def flush(self) -> None:
+        """The end of the sequence: nothing more comes out, but what is not whole is refused.
+
+        Raises:
+            InputError: the sequence breaks off; more may be pushed.
+            StreamClosedError: the second time.
+        """
+        if self._closed:
+            raise StreamClosedError("flush on a decoder that was flushed; take a new one with pattern.decoder()")
+        if self._pattern.eos and not self._ended:
+            raise InputError("the sequence ends without eos; it breaks off, or was made without: wanted all of it")
+        if self._pattern.bos and not self._begun:
+            raise InputError("the sequence has no bos; it was made without, or nothing came: wanted all of it")
+        if not self._ended:
+            self._take(self._pattern._ids(0, 0), last=True)
+        self._closed = True
+
+    def _checked(self, ids: Any) -> Ids:
+        array, levels = as_array(ids, "tokens"), self._pattern.vocabulary.n_codebooks
+        fits = array.ndim == 2 and array.shape[0] == levels if self._pattern.in_rows else array.ndim == 1
+        if array.size == 0 and fits:
+            return self._pattern._ids(0, 0)
+        if not fits or array.dtype.kind not in "iu":
+            wanted = f"[{levels}, steps]" if self._pattern.in_rows else "[tokens]"
+            raise InputError(f"tokens are {array.dtype} {list(array.shape)}; wanted integers {wanted}")
+        return array.astype(np.int64)
+
+    @abc.abstractmethod
+    def _take(self, ids: Ids, last: bool) -> Codes:
+        """The frames that complete; ``last``: that was the end. Raises `InputError`, and has changed nothing then."""

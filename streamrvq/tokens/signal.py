@@ -1,0 +1,122 @@
+"""A signal whose codes are read when they are asked for: by frame or by time, all levels or the first few.
+
+Knows: how time and frames go together. Does not know: where the codes lie; shards.py and reader.py do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ..audio.rates import output_length
+from ..engine.base import Codes
+from ..errors import InputError
+from .frameworks import as_framework
+
+if TYPE_CHECKING:
+    from .frameworks import Tensor
+
+#: Given the first frame, the one after the last, and levels: codes, integers ``[levels, T]``.
+Fetch = Callable[[int, int, int], npt.NDArray[np.integer]]
+
+# Frames that a time may be off by rounding before it belongs to the next one.
+_GRAIN = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Signal:
+    """One encoded signal of a `TokenSet`.
+
+    Attributes:
+        path: the source as it was named when it was encoded; for a token file its own path.
+        channel: of the source, where each was encoded; else −1.
+        source_rate, num_samples: of the signal as it came.
+        frames, n_quantizers: T and K of its codes.
+        sample_rate, hop_length, codec_hash: of the codec; decode with no other.
+    """
+
+    path: str
+    channel: int
+    source_rate: int
+    num_samples: int
+    frames: int
+    n_quantizers: int
+    sample_rate: int
+    hop_length: int
+    codec_hash: str
+    _fetch: Fetch = dataclasses.field(repr=False)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the signal."""
+        return self.num_samples / self.source_rate
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def pcm_length(self) -> int:
+        """Samples at ``sample_rate``: what decoded pcm of the whole signal is trimmed to."""
+        return output_length(self.num_samples, self.source_rate, self.sample_rate)
+
+    @overload
+    def read(
+        self, start: float = ..., stop: float | None = ..., n_quantizers: int | None = ...,
+        framework: Literal["numpy"] = ...,
+    ) -> Codes: ...  # fmt: skip
+
+    @overload
+    def read(
+        self, start: float = ..., stop: float | None = ..., n_quantizers: int | None = ..., *,
+        framework: Literal["torch"],
+    ) -> Tensor: ...  # fmt: skip
+
+    def read(
+        self, start: float = 0.0, stop: float | None = None, n_quantizers: int | None = None, framework: str = "numpy"
+    ) -> Codes | Tensor:
+        """The codes of a stretch of time: every frame of which some part lies in it.
+
+        Args:
+            start, stop: seconds from the signal's start; None: to its end. What lies beyond the end is left out.
+            n_quantizers: the first so many levels; None: all.
+            framework: ``"numpy"`` or ``"torch"``.
+
+        Returns:
+            int64 ``[K, T]``.
+
+        Raises:
+            InputError: a negative time, an end before the start, or a bad number of levels.
+            TokensError: the file is gone or damaged.
+        """
+        end = math.inf if stop is None else stop
+        if not 0 <= start <= end:
+            raise InputError(
+                f"{start} s to {stop} s was asked for; wanted times from 0 on, the first not after the last"
+            )
+        first = math.floor(start * self.frame_rate + _GRAIN)
+        last = self.frames if end == math.inf else math.ceil(end * self.frame_rate - _GRAIN)
+        return self.read_frames(min(first, self.frames), min(max(first, last), self.frames), n_quantizers, framework)
+
+    def read_frames(
+        self, first: int = 0, stop: int | None = None, n_quantizers: int | None = None, framework: str = "numpy"
+    ) -> Codes | Tensor:
+        """The codes of frames ``first`` to before ``stop`` (None: all after ``first``), int64 ``[K, T]``; see `read`.
+
+        Raises:
+            InputError: frames that the signal does not have, or a bad number of levels.
+            TokensError: the file is gone or damaged.
+        """
+        end = self.frames if stop is None else stop
+        if not 0 <= first <= end <= self.frames:
+            raise InputError(f"frames {first} to {end} were asked for; {self.path} has {self.frames}, from 0")
+        levels = self.n_quantizers if n_quantizers is None else n_quantizers
+        if not 1 <= levels <= self.n_quantizers:
+            raise InputError(f"n_quantizers is {levels}; {self.path} has 1 to {self.n_quantizers}")
+        return as_framework(self._fetch(first, end, levels), framework)
