@@ -118,7 +118,11 @@ class Tie:
     async def pump(self, keep: Keep) -> None:
         """Send what stands in the line. Raises `ServiceError`: the stream has ended, or ends now."""
         async with self._turn:
-            while (message := keep.next()) is not None:
+            while True:
+                # While a new connection introduces itself the line is still numbered as for the old one.
+                await self._back.wait()
+                if (message := keep.next()) is None:
+                    return
                 await self._send(message)
 
     async def _send(self, message: str | bytes) -> None:
