@@ -127,7 +127,7 @@ install_into_env() {
     pip_install "$(grep '^torch==' "$ROOT/tools/constraints.txt")"
     if [ "$1" = test ]; then
         say "installing streamrvq (editable), the checkers, the tests' tools and the reference codecs"
-        pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,ray,reference]"
+        pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,ray,reference,uvloop]"
         pip_install --no-deps -r "$ROOT/tools/reference.txt"
     else
         say "installing streamrvq (editable) and what it needs to run"
