@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from streamrvq.bench.steps import Cell, gbytes_per_step, gflop_per_hop, summaris
 from streamrvq.config import PRESETS
 from streamrvq.errors import InputError
 from streamrvq.geometry import plan, tensor_shapes
+from tests.command import Run
 from tests.contract import codec_of, minute, needs_native
 
 
@@ -44,6 +46,16 @@ def test_report(causal: bool) -> None:
         assert timed.gflops == pytest.approx(gflop / (timed.p50_ms / 1e3))
         assert timed.peak_share == pytest.approx(timed.gflops / report.machine.gflops)
         assert timed.bandwidth_share == pytest.approx(timed.weights_gbytes / report.machine.gbytes)
+
+
+def test_bulk_beside_the_bare_engine(run: Run, wav: Path, weights: Path) -> None:
+    done = run("bench", weights, "--corpus", wav, "--workers", 1, "--rounds", 2, "--seconds", 0.01, "--json").document
+    assert done["audio_seconds"] == pytest.approx(0.1) and done["workers"] == 1
+    assert len(done["bulk"]) == len(done["bare"]) == 2 and min(done["bulk"] + done["bare"]) > 0
+    ratios = [one / other for one, other in zip(done["bulk"], done["bare"], strict=True)]
+    assert done["ratio"] == pytest.approx(sum(ratios) / 2)
+    wav.write_bytes(b"")
+    assert "is empty" in run("bench", weights, "--corpus", wav, "--workers", 1, "--seconds", 0.01).sentence
 
 
 @needs_native

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
@@ -108,6 +109,15 @@ def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weig
         encode_corpus([audio], tmp_path / "there", watcher.path, ray=cluster, watcher=watcher, **settings)  # type: ignore[arg-type]
     again = encode_corpus([audio], tmp_path / "there", weights, ray=cluster, **settings)  # type: ignore[arg-type]
     assert again.written == 1 and same_bytes(tmp_path / "here", tmp_path / "there")
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_no_cluster(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        command = ["encode", wav, "--codec", weights, "--shards", tmp_path / "out", "--ray", address]
+        assert f"no Ray cluster can be reached at {address}" in run(*command).sentence
 
 
 def test_without_ray(run: Run, tmp_path: Path, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

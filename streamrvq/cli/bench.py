@@ -13,6 +13,7 @@ from rich.table import Table
 from ..bench import HOPS, ROWS, LayerTime, Report, Timed, run_bench
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
+from .bench_bulk import bench_bulk
 from .common import EngineOption, JsonOption, ThreadsOption, err, identity, numbers, out, print_json, title
 
 
@@ -31,11 +32,21 @@ def bench(
         bool, typer.Option("--layers", help="The native engine's layers too, in the smallest of these steps.")
     ] = False,
     rounds: Annotated[int, typer.Option("--rounds", help="Everything is measured so many times, in turn.")] = 3,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corpus", help="Measure `encode --shards` of this instead, beside the bare engine."
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="With --corpus. Default: one a core.")] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a codec's streaming steps beside this machine's limits and the official model."""
+    if corpus:
+        bench_bulk(codec, corpus, workers, rounds, seconds, json)
+        return
     steps, rows = numbers(hops, "--hops"), numbers(batch, "--batch")
     opened = load(codec, engine, threads)
     with nullcontext() if json else err().status("") as status:

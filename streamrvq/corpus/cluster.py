@@ -13,6 +13,7 @@ import dataclasses
 import json
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ from .plan import Shard
 from .shard import ShardSummary, Told, write_shard
 from .sources import Source
 
+#: Seconds within which a cluster's port must answer.
+_KNOCK = 10
 #: The address that starts Ray on this machine, for this run.
 LOCAL = "local"
 
@@ -84,6 +87,13 @@ def _shard(text: str) -> Shard:
     return Shard(values["number"], values["of"], tuple(Source(*source) for source in values["sources"]))
 
 
+def _knock(address: str) -> None:
+    """Raise `OSError` where nobody listens at ``host:port``: Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+
+
 @contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     """A connection to the cluster, unless this process has one already; what Ray tells of its work is left out."""
@@ -95,8 +105,9 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        _knock(address)
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise CorpusError(
             f"no Ray cluster can be reached at {address} ({' '.join(str(error).split())}); start one with `ray start "
             f"--head`, or give {LOCAL} to have one on this machine for this run"

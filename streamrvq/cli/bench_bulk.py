@@ -1,0 +1,27 @@
+"""``streamrvq bench --corpus``: bulk tokenisation beside the bare engine, as a line or as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import nullcontext
+
+from ..bench.bulk import run_bulk
+from ..engine.native import available_cores
+from .common import err, out, print_json
+
+
+def bench_bulk(codec: str, sources: list[str], workers: int | None, rounds: int, seconds: float, json: bool) -> None:
+    """Measure and print."""
+    with nullcontext() if json else err().status("") as status:
+        report = run_bulk(
+            codec, sources, workers=workers or available_cores(), rounds=rounds, seconds=seconds,
+            progress=None if status is None else status.update,
+        )  # fmt: skip
+    if json:
+        print_json({"codec": codec, "sources": sources, **dataclasses.asdict(report)})
+        return
+    bulk, bare = (" ".join(f"{speed:.1f}" for speed in speeds) for speeds in (report.bulk, report.bare))
+    out().print(
+        f"{report.audio_seconds:.0f} s of audio, {report.workers} workers, s of audio a second by rounds: bulk {bulk}, "
+        f"bare engine {bare}: {report.ratio:.1%} (median)", markup=False,
+    )  # fmt: skip
