@@ -141,8 +141,9 @@ class Tab:
 async def tab(browser: Browser, url: str, script: str = "", microphone: bool = True) -> AsyncIterator[Tab]:
     """A page from a server at ``ws://…``, in a profile of its own. ``script`` runs before the page's own. Nothing may
     go wrong in it, and nothing may come from elsewhere. Without ``microphone`` the browser refuses it."""
-    context = await browser.new_context(permissions=["microphone"] if microphone else [])
-    context.set_default_timeout(20_000)
+    small = {"width": 400, "height": 700}  # what is drawn costs more than all else, without a graphics card
+    context = await browser.new_context(permissions=["microphone"] if microphone else [], viewport=small)
+    context.set_default_timeout(90_000)
     page = await context.new_page()
     opened, origin = Tab(page), url.replace("ws", "http", 1)
     page.on("websocket", lambda socket: opened.wires.append(Wire(socket)))
