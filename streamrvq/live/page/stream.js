@@ -8,7 +8,7 @@
 import { Kept } from "./kept.js";
 import { dial, isBroken, lost, ServiceError } from "./link.js";
 import { Reckoning } from "./reckoning.js";
-import { CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./wire.js";
+import { checkedCodes, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./wire.js";
 
 /** Seconds: how far `send` runs ahead of what has come back; what is kept at most, and of what has come back; for how
     long a broken connection is tried again. */
@@ -82,7 +82,7 @@ export class Stream {
    */
   async send(block, captured) {
     this.#needOpen("send");
-    const { array, codebooks } = this.#encoding ? { array: toFormat(block, this.#options.format) } : this.#codes(block);
+    const { array, codebooks } = this.#encoding ? { array: toFormat(block, this.#options.format) } : checkedCodes(block, this.ready);
     const count = array.length / (codebooks || 1);
     const pos = this.#pos;
     this.#pos += count;
@@ -151,15 +151,6 @@ export class Stream {
   /** Send messages, if there is a connection; one that is closing takes no more, and says so later. */
   #transmit(messages) {
     if (this.#socket?.readyState === OPEN) for (const message of messages()) this.#socket.send(message);
-  }
-
-  #codes({ codes, codebooks } = {}) {
-    const { codebooks: most, codebook_size: size } = this.ready;
-    const whole = codes instanceof Uint16Array && codebooks >= 1 && codebooks <= most && codes.length % codebooks === 0;
-    if (!whole || codes.some((code) => code >= size)) {
-      throw new InputError(`wanted codes as a Uint16Array of 0 to ${size - 1}, in frames of 1 to ${most} codebooks`);
-    }
-    return { array: codes.slice(), codebooks };
   }
 
   #needOpen(doing) {

@@ -134,3 +134,15 @@ export class Incoming {
     return Float32Array.from(new Int16Array(message, HEADER), (value) => value / 32768);
   }
 }
+
+/**
+ * What an encoding stream gave, `{codes, codebooks}`, checked against a server's `ready` and copied.
+ * @throws {InputError} something else
+ */
+export function checkedCodes({ codes, codebooks } = {}, { codebooks: most, codebook_size: size }) {
+  const whole = codes instanceof Uint16Array && codebooks >= 1 && codebooks <= most && codes.length % codebooks === 0;
+  if (!whole || codes.some((code) => code >= size)) {
+    throw new InputError(`wanted codes as a Uint16Array of 0 to ${size - 1}, in frames of 1 to ${most} codebooks`);
+  }
+  return { array: codes.slice(), codebooks };
+}
