@@ -82,7 +82,8 @@ export class Stream {
    */
   async send(block, captured) {
     this.#needOpen("send");
-    const { array, codebooks } = this.#encoding ? { array: toFormat(block, this.#options.format) } : checkedCodes(block, this.ready);
+    const { format } = this.#options;
+    const { array, codebooks } = this.#encoding ? { array: toFormat(block, format) } : checkedCodes(block, this.ready);
     const count = array.length / (codebooks || 1);
     const pos = this.#pos;
     this.#pos += count;
