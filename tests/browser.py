@@ -17,9 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
+import soundfile
 from playwright.async_api import Browser, Page, WebSocket, async_playwright
 
 from streamrvq.tokens import TokenFile, read_tokens
+from tests.contract import ENGINES, EXACT, codec_of, tiny
+
+#: Nine codebooks, little work, and the same codes however the audio is cut.
+SMALL = codec_of(tiny((4, 8, 16), causal=True), EXACT[ENGINES[-1]], ENGINES[-1])
+SPEECH = Path(__file__).parent.parent / "demos" / "audio" / "speech_hu.flac"
 
 _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream",
@@ -39,6 +46,15 @@ async def chromium(wav: Path) -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=program, args=flags)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    wav = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    pcm, rate = soundfile.read(SPEECH, dtype="int16")
+    soundfile.write(wav, pcm, rate, subtype="PCM_16")
+    async with chromium(wav) as opened:
+        yield opened
 
 
 class Wire:
