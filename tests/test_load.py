@@ -101,7 +101,7 @@ def good(document: Any) -> dict[str, bool]:
 def test_good_servers(weights: Path) -> None:
     common = ("--codec", weights, "--send-timeout", 1, "--block", 256)
     runs = [
-        load(*common, "--streams", 9, "--minutes", 0.08, "--faults", 0.34, "--period", 2.5, "--flat", 1e6, soak=True),
+        load(*common, "--streams", 9, "--minutes", 0.1, "--faults", 0.34, "--period", 2.5, "--flat", 1e6, soak=True),
         load("--null", "--streams", 6, "--seconds", 2, "--rate", 48_000, "--bound"),
         load(*common, "--streams", 6, "--seconds", 3, "--drain"),
         load(*common, "--streams", 3, "--seconds", 0.8, "--throughput"),
@@ -109,7 +109,7 @@ def test_good_servers(weights: Path) -> None:
     (soak_code, soak, said), (_, null, _), (drain_code, drain, _), (_, throughput, _) = map(outcome, runs)
     assert all(good(soak).values()), (soak, said)
     assert set(soak["faults"]) == set(KINDS) and soak["resumed"] >= 1 and soak["drops"] == 0
-    assert soak["codes"]["checked"] > 5000 and soak["trend"]["samples"] >= 4 and soak_code in (0, 1)
+    assert soak["codes"]["checked"] > 5000 and soak["trend"]["samples"] >= 3 and soak_code in (0, 1)
     assert null["codes"]["wrong"] == null["codes"]["missing_frames"] == null["drops"] == 0
     assert null["codec"] == "null" and null["codes"]["checked"] > 6 * 9 * 100 and null["rtf"] is not None
     assert "latency within step + gather + 5 ms" in good(null)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LoadError, StreamRVQError) as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
@@ -100,4 +103,5 @@ def _run(a: argparse.Namespace, soak: bool) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server goes, too
     raise SystemExit(main())

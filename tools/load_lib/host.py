@@ -68,10 +68,12 @@ class Host:
                 line = await asyncio.to_thread(self._process.stdout.readline)
             where: dict[str, Any] = json.loads(line)
             self.url, self.port = where["url"], where["port"]
-        except (TimeoutError, ValueError):
+        except BaseException as error:  # an interrupt, too
             self._process.kill()
             self._process.wait()
             self._process.stdout.close()
+            if not isinstance(error, (TimeoutError, ValueError)):
+                raise
             last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise LoadError(f"the server did not start: {last[0]}") from None
         return self

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import LoadError
 from .report import Check, Report, merged
 from .usage import Usage
 from .work import Work
@@ -36,10 +37,12 @@ class Trend:
 
 
 def trend(usages: Sequence[Usage]) -> Trend:
-    """Of a run from its first sample on. There must be eight at least."""
+    """Of a run from its first sample on. Raises `LoadError` for too few samples."""
+    if len(usages) < 4:
+        raise LoadError(f"{len(usages)} samples of memory are no series; wanted a longer run: more --minutes")
     times = np.array([usage.time for usage in usages])
     warm = min(_WARM_SHARE * (times[-1] - times[0]), _WARM_MOST)
-    late = [usage for usage in usages if usage.time >= times[0] + warm]
+    late = [usage for usage in usages if usage.time >= times[0] + warm] if len(usages) > 8 else list(usages)
     hours = np.array([usage.time for usage in late]) / 3600
     rss, fds = np.array([usage.rss / _MIB for usage in late]), np.array([usage.fds for usage in late], float)
     slope = float(np.polyfit(hours - hours[0], rss, 1)[0])
