@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -81,12 +80,11 @@ def load(*arguments: object, soak: bool = False) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def outcome(process: subprocess.Popen[bytes]) -> tuple[int, Any, str]:
-    """Its exit code, its document, what it said."""
-    out, err = process.communicate(timeout=120)
-    with contextlib.suppress(ValueError):
-        return process.returncode, json.loads(out), err.decode()
-    return process.returncode, None, err.decode()
+def outcome(process: subprocess.Popen[bytes]) -> tuple[int, Any]:
+    """Its exit code and its document."""
+    out, err = process.communicate(timeout=240)
+    assert process.returncode in (0, 1), err.decode()
+    return process.returncode, json.loads(out)
 
 
 def good(document: Any) -> dict[str, bool]:
@@ -104,12 +102,12 @@ def test_good_servers(weights: Path) -> None:
         load(*common, "--streams", 9, "--minutes", 0.1, "--faults", 0.34, "--period", 2.5, "--flat", 1e6, soak=True),
         load("--null", "--streams", 6, "--seconds", 2, "--rate", 48_000, "--bound"),
         load(*common, "--streams", 6, "--seconds", 3, "--drain"),
-        load(*common, "--streams", 3, "--seconds", 0.8, "--throughput"),
+        load(*common, "--streams", 3, "--seconds", 2.4, "--throughput"),
     ]
-    (soak_code, soak, said), (_, null, _), (drain_code, drain, _), (_, throughput, _) = map(outcome, runs)
-    assert all(good(soak).values()), (soak, said)
+    (_, soak), (_, null), (drain_code, drain), (_, throughput) = map(outcome, runs)
+    assert all(good(soak).values()), soak
     assert set(soak["faults"]) == set(KINDS) and soak["resumed"] >= 1 and soak["drops"] == 0
-    assert soak["codes"]["checked"] > 5000 and soak["trend"]["samples"] >= 3 and soak_code in (0, 1)
+    assert soak["codes"]["checked"] > 5000 and soak["trend"]["samples"] >= 3
     assert null["codes"]["wrong"] == null["codes"]["missing_frames"] == null["drops"] == 0
     assert null["codec"] == "null" and null["codes"]["checked"] > 6 * 9 * 100 and null["rtf"] is not None
     assert "latency within step + gather + 5 ms" in good(null)
@@ -123,8 +121,8 @@ def test_bad_servers_are_found(weights: Path, tmp_path: Path, fault: str) -> Non
     script = tmp_path / "faulty.py"
     script.write_text(FAULTY)
     server = f"{sys.executable} {script} {fault}"
-    code, document, said = outcome(load("--codec", weights, "--streams", 2, "--seconds", 1, "--server", server))
-    assert code == 1, said
+    code, document = outcome(load("--codec", weights, "--streams", 2, "--seconds", 1, "--server", server))
+    assert code == 1, document
     checks = good(document)
     if fault == "wrong":
         assert document["codes"]["wrong"] == 2 and checks["no drop"]
