@@ -66,7 +66,7 @@ class Connection:
         self._reading_since: float | None = None
         self._sending_since: float | None = None
         self._stirred, self._room = asyncio.Event(), asyncio.Event()
-        self._draining = False
+        self._draining = self._waiting = False  # the latter: for room
         self._audio = 0.0
 
     # ------------------------------------------------------------- from outside
@@ -241,7 +241,8 @@ class Connection:
 
     def _changed(self) -> None:
         self._stirred.set()
-        self._room.set()
+        if self._waiting:
+            self._room.set()
 
     async def _receive(self, stream: Served | None = None) -> str | bytes:
         if stream is None or not stream.ended:  # else nothing need come
@@ -255,9 +256,11 @@ class Connection:
         that a connection is lost: this ends by an exception, or is ended."""
         stream, allowance, taken = session.stream, Allowance(self._clock()), 0
         while True:
+            self._waiting = True
             while stream.full and not stream.ended:
                 self._room.clear()
                 await self._room.wait()
+            self._waiting = False
             data = await self._receive(stream)
             allowance.spend(self._clock(), stream.audio_seconds)
             if not stream.ended:
@@ -274,7 +277,8 @@ class Connection:
             out = stream.outbox.next()
             if out is not None:
                 await self._send(out)
-                self._room.set()
+                if self._waiting:
+                    self._room.set()
             elif stream.error is not None:
                 raise stream.error
             elif stream.outbox.done:

@@ -79,6 +79,8 @@ class Outbox(ABC):
                 self._told += 1
                 return text
             upto = min(upto, max(place, sent))
+        if upto == sent and (self._final or not self.finished or sent != self.pos):
+            return None
         part = self._take(sent, upto)
         final = self.finished and not self._final and sent + part.shape[-1] == self.pos
         self._final |= final
@@ -103,14 +105,14 @@ class CodeBox(Outbox):
     """
 
     def __init__(self, levels: int, capacity: int, max_message: int, arrays: Arrays) -> None:
-        self._ring = np.zeros((levels, capacity), np.uint16)
+        self._ring = np.zeros((capacity, levels), np.uint16)  # frame by frame, as they are sent
         self._changes: deque[tuple[int, int]] = deque([(0, levels)])  # from a frame on, so many levels
         super().__init__(Kind.CODES, max_message, arrays)
 
     @property
     def capacity(self) -> int:
         """Frames kept."""
-        return self._ring.shape[1]
+        return self._ring.shape[0]
 
     def set(self, levels: int, place: int) -> None:
         """So many levels are sent from the frame ``place`` on; places never fall."""
@@ -122,7 +124,10 @@ class CodeBox(Outbox):
         count = array.shape[1]
         if self.waiting + count > self.capacity:
             raise RuntimeError("more codes than the ring holds wait to be sent; whoever feeds must stop before that")
-        self._ring[:, np.arange(self.pos, self.pos + count) % self.capacity] = array
+        at = self.pos % self.capacity
+        fits = min(count, self.capacity - at)
+        self._ring[at : at + fits] = array.T[:fits]
+        self._ring[: count - fits] = array.T[fits:]
         self.pos += count
         while len(self._changes) > 1 and self._changes[1][0] <= self.pos - self.capacity:
             self._changes.popleft()
@@ -147,7 +152,8 @@ class CodeBox(Outbox):
                 upto = min(upto, start)
                 break
             levels = after
-        return self._ring[:levels, np.arange(sent, upto) % self.capacity]
+        at = sent % self.capacity
+        return self._ring[at : min(self.capacity, at + upto - sent), :levels].T
 
 
 class PcmBox(Outbox):
