@@ -34,9 +34,7 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", help="Everything is measured so many times, in turn.")] = 3,
     corpus: Annotated[
         list[str] | None,
-        typer.Option(
-            "--corpus", help="Measure `encode --shards` of this instead, beside the bare engine."
-        ),
+        typer.Option("--corpus", help="Measure `encode --shards` of this instead, beside the bare engine."),
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="With --corpus. Default: one a core.")] = None,
     engine: EngineOption = "auto",
