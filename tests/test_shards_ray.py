@@ -21,6 +21,9 @@ from tests.command import Run
 from tests.contract import needs_native, noise
 from tests.corpora import failed_in, same_bytes
 
+#: What the processes of this test's cluster find in their environment.
+MARK = ("STREAMRVQ_TEST_CLUSTER", str(os.getpid()))
+
 
 @pytest.fixture(scope="module")
 def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,7 +38,8 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of two nodes of one core each."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*MARK)
         warnings.simplefilter("ignore")  # Ray's own
         from ray.cluster_utils import Cluster
 
@@ -49,7 +53,7 @@ def cluster() -> Iterator[str]:
 
 
 class Killer:
-    """A watcher that kills a worker of the cluster, once, when it hears of the first shards."""
+    """A watcher that kills a worker of this cluster (`MARK` tells which), once, when it hears of the first shards."""
 
     def __init__(self) -> None:
         self.killed = 0
@@ -62,10 +66,10 @@ class Killer:
             return
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                name = (entry / "cmdline").read_bytes()
+                name, ours = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
             except OSError:  # it has ended
                 continue
-            if name.startswith(b"ray::MapWorker(MapBatches(Worker))"):
+            if name.startswith(b"ray::MapWorker(MapBatches(Worker))") and "=".join(MARK).encode() in ours:
                 self.killed = int(entry.name)
         assert self.killed, "no worker was found"
         os.kill(self.killed, signal.SIGKILL)
