@@ -166,7 +166,7 @@ def test_a_signal_ends_a_server_with_clients(weights: Path, number: int) -> None
 def test_serve_prints_where_it_listens(weights: Path) -> None:
     server = process("serve", weights, "--port", 0, "--host", "0.0.0.0")
     assert server.stdout is not None
-    where = re.compile(rb"listening on ws://0\.0\.0\.0:(\d+); the page is at http://0\.0\.0\.0:\1\n")
+    where = re.compile(rb"listening on ws://0\.0\.0\.0:(\d+), for \d+ streams; the page is at http://0\.0\.0\.0:\1\n")
     assert where.fullmatch(server.stdout.readline())
     assert "no token is set" in ended(server)
 
