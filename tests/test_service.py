@@ -14,7 +14,7 @@ import streamrvq
 from streamrvq import Frames, Gap
 from streamrvq.audio.rates import Resampler
 from streamrvq.live.messages import Marker
-from tests.contract import codec_of, cut, noise, tiny
+from tests.contract import codec_of, cut, minute, noise, tiny
 from tests.service import CAUSAL, DELAYED, HOP, RATE, int16, joined, packet, serving, start
 from tests.shell import nothing_left, source
 
@@ -239,3 +239,24 @@ async def test_the_example_of_the_page():
                 assert came == data if count is None else (came[:16] == data[:16] and len(came) == len(data))
         await ws.wait_closed()
     assert said == 8 and ws.close_code == 1000
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+async def test_odd_strides_decode_to_their_end(rate):
+    """A decoder with an odd stride gives fewer samples than frames times hop; the end comes all the same."""
+    codec = codec_of(minute((2, 5), sample_rate=RATE))
+    codes = codec.encode(noise(300))
+    async with (
+        asyncio.timeout(30), serving(codec) as server,
+        streamrvq.connect(server.url, "decode", sample_rate=rate) as stream,
+    ):  # fmt: skip
+        await stream.send(codes)
+        await stream.marker("behind")
+        await stream.stop()
+        items = [item async for item in stream]
+    assert items[-1] == Marker(id="behind")
+    pcm = np.concatenate(items[:-1])
+    assert codec.decode(codes).size < codes.shape[1] * codec.hop_length
+    assert len(pcm) == stream.done.samples
+    assert np.array_equal(pcm, offline(codec, "decode", rate, "f32le", codes))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Final, Literal
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,3 +50,9 @@ class End(enum.Enum):
 
 #: The last thing on a queue of items. It comes once.
 END: Final[Literal[End.END]] = End.END
+
+
+async def each(items: Iterable[Any]) -> AsyncIterator[Any]:
+    """Any iterable as an asynchronous one, for those who take both."""
+    for item in items:
+        yield item

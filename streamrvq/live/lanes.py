@@ -1,7 +1,7 @@
 """One stream's way through the scheduler: what waits to be computed, its resamplers, its place in a pool.
 
-A lane lives on two sides. The event loop puts work in (`feed`, `segment`, `close`, `drop`), and is given what comes
-of it; the worker thread pours the work into the pool and takes the outputs. Between them stands a deque, whose ends are
+A lane lives on two sides. The event loop puts work in (`put`), or wants no more (`dropped`), and is given what comes of
+it; the worker thread pours the work into the pool and takes the outputs. Between them stands a deque, whose ends are
 safe to use from one thread each, and two counters, each written by one side only.
 
 Knows: the order of a stream's work, rates, how far a stream is ahead of real time. Does not know: other streams, when
@@ -137,7 +137,7 @@ class Lane:
 
     def take(self, output: Output, hops: int, now: float) -> tuple[npt.NDArray[Any], bool]:
         """An output of the pool as it goes out, and whether it is the lane's last."""
-        self._lead = max(-CLAIM_SECONDS, self._lead - (now - self._seen)) + hops * self._hop_seconds
+        self._lead = self.lead(now) + hops * self._hop_seconds
         self._seen = now
         data, last = output.data, output.final and self._ending == "close"
         if self.direction == "decode":

@@ -1,9 +1,7 @@
 """A stream on a server, as its user sees it: `RemoteStream`, made by `connect`.
 
-One task reads from the server into a bounded queue; another, if asked for, feeds a source to it.
-
-A connection that is lost is replaced, and an encoding stream goes on where it was: the codes are those of an unbroken
-run.
+One task reads from the server into a bounded queue; another, if asked for, feeds a source to it. A connection that is
+lost is replaced, and an encoding stream goes on where it was: the codes are those of an unbroken run.
 
 Knows: tasks, the queue, errors. Does not know: websockets (link.py), how a stream is taken up again (tie.py, keep.py),
 the wire format (wire.py, messages.py), times and latencies (reckoning.py), codecs.
@@ -20,7 +18,7 @@ from typing import Any
 
 from ..audio.pcm import Pcm, as_pcm
 from ..errors import InputError, ProtocolError, ServiceError, StreamClosedError
-from .items import END, End, Frames, Gap
+from .items import END, End, Frames, Gap, each
 from .keep import Keep, owned
 from .messages import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, parse
 from .protocol import Close
@@ -166,7 +164,7 @@ class RemoteStream:
 
     async def _feed(self, source: AsyncIterable[Any] | Iterable[Any]) -> None:
         try:
-            blocks = aiter(source) if isinstance(source, AsyncIterable) else _each(source)
+            blocks = aiter(source) if isinstance(source, AsyncIterable) else each(source)
             try:
                 async for item in blocks:
                     await (self.gap(item.samples) if isinstance(item, Gap) else self.send(item))
@@ -247,7 +245,8 @@ class RemoteStream:
                 elif (item := self._item(message)) is not None:
                     await self._queue.put(item)
             if self._draining:
-                await self._tie.receive(lambda: 0, self._keep)  # says why
+                self._tie.end()  # there is nothing to come back for
+                await self._tie.receive(lambda: self._incoming.pos, self._keep)  # says why
         except Exception as error:
             self._error = self._error or error  # a source's own error came first
         finally:
@@ -275,14 +274,19 @@ class RemoteStream:
                 return self._reckoning.gap(message.pos, message.samples, bool(message.filled), message.next_frame or 0)
             case Resumed():
                 self._incoming.renumber()
-                self._again = asyncio.create_task(self._resend(), name="streamrvq-again")
+                self._pump_beside()
                 return None
             case Drain():
                 self._drain()
                 return None
         raise ProtocolError(f"the server sent {message.type} in the middle of a stream")
 
-    async def _resend(self) -> None:
+    def _pump_beside(self) -> None:
+        """What stands in the line goes out, also if nobody sends any more. A task that is at it goes on to the end."""
+        if self._again is None or self._again.done():
+            self._again = asyncio.create_task(self._pump_quietly(), name="streamrvq-again")
+
+    async def _pump_quietly(self) -> None:
         with suppress(ServiceError):  # the reader sees it, too
             await self._tie.pump(self._keep)
 
@@ -291,9 +295,4 @@ class RemoteStream:
         if not self._stopped:
             self._draining = self._stopped = True
             self._keep.text(Stop().to_json())
-            self._again = asyncio.create_task(self._resend(), name="streamrvq-again")
-
-
-async def _each(items: Iterable[Any]) -> AsyncIterator[Any]:
-    for item in items:
-        yield item
+            self._pump_beside()

@@ -59,7 +59,6 @@ class Served(ABC):
         audio_seconds: of audio so far, lost samples not counted.
         lost: samples that the client said it lost.
         ended: nothing more may come in: the client stopped, or the server did.
-        stopped: it was the client who ended it; `done` is or will be in the outbox.
         error: what ended it, where a step failed.
         changed: called when the outbox has more, or there is room again; whoever sends sets it.
     """
@@ -70,7 +69,7 @@ class Served(ABC):
 
     def __init__(self, codec: Codec, scheduler: Scheduler) -> None:
         self._codec, self._scheduler = codec, scheduler
-        self.audio_seconds, self.lost, self.ended, self.stopped = 0.0, 0, False, False
+        self.audio_seconds, self.lost, self.ended = 0.0, 0, False
         self.error: BaseException | None = None
         self.changed: Callable[[], None] = _nothing
 
@@ -107,7 +106,6 @@ class Served(ABC):
     def stop(self) -> None:
         """The end that the client asked for: all that is owed, then `done`. Again is harmless."""
         if not self.ended:
-            self.stopped = True
             self.outbox.text(self._due, self._totals().to_json())
             self.flush()
 
@@ -257,7 +255,9 @@ class ServedDecoder(Served):
 
     @property
     def _due(self) -> int:
-        return output_length(self.incoming.pos * self._codec.hop_length, self._codec.sample_rate, self._rate)
+        # Not T · hop: with odd strides a decoder gives fewer, and what stands behind its end would never be sent.
+        samples = decoder_plan(self._codec.config).outputs(self.incoming.pos)
+        return output_length(samples, self._codec.sample_rate, self._rate)
 
     def _checked(self, data: bytes) -> npt.NDArray[Any]:
         codes = self.incoming.take(data)
@@ -265,8 +265,7 @@ class ServedDecoder(Served):
         return codes
 
     def _totals(self) -> Done:
-        samples = decoder_plan(self._codec.config).outputs(self.incoming.pos)
-        return Done(frames=self.incoming.pos, samples=output_length(samples, self._codec.sample_rate, self._rate))
+        return Done(frames=self.incoming.pos, samples=self._due)
 
 
 def _nothing() -> None:

@@ -89,7 +89,7 @@ class Tie:
         try:
             return await self._link.receive()
         except ServiceError as error:
-            if error.code not in (Close.LOST, 1001) or not self.resumable:
+            if error.code not in (Close.LOST, 1001) or not self.resumable or self._ended:
                 raise
             self._back.clear()
             self.lost += 1
