@@ -18,26 +18,12 @@ import pytest
 import soundfile
 
 from streamrvq import CorpusError
-from streamrvq.corpus import encode_corpus
+from streamrvq.corpus import Watcher, encode_corpus
 from streamrvq.corpus.shard import Failed
 from streamrvq.weights import save_weights
 from tests.command import process
 from tests.contract import minute, needs_native, noise, tiny, weights_of
 from tests.corpora import failed_in, rows_in, same_bytes, signals_in
-
-
-class Watch:
-    """A watcher that looks away."""
-
-    def planned(self, shards: int, done: int, size: int, left: int) -> None:
-        pass
-
-    def advanced(self, size: float, seconds: float) -> None:
-        pass
-
-    def failed(self, failure: Failed) -> None:
-        pass
-
 
 #: Processes that are killed.
 KILLS = 20
@@ -112,7 +98,7 @@ def test_an_interrupt_leaves_whole_shards_and_no_part(tmp_path: Path, many: Path
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_remedy(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
-    class Killer(Watch):
+    class Killer(Watcher):
         def failed(self, failure: Failed) -> None:
             os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
 
@@ -175,7 +161,7 @@ def test_bad_files_are_listed_with_their_reasons(tmp_path: Path, wav: Path, tiny
 
 
 def test_two_runs_at_once(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
-    class Second(Watch):
+    class Second(Watcher):
         def planned(self, shards: int, done: int, size: int, left: int) -> None:
             with pytest.raises(CorpusError, match=r"another run holds .*out"):
                 encode_corpus([many], tmp_path / "out", tiny_weights, workers=1)
@@ -197,7 +183,7 @@ def test_memory_does_not_grow_with_a_files_length(tmp_path: Path) -> None:
             file.write(head)
             file.truncate(len(head) + size)  # silence that takes no place
         code = (
-            "import sys; from streamrvq.corpus import encode_corpus, shard, spool;"
+            "import sys; from streamrvq.corpus import Watcher, encode_corpus, shard, spool;"
             "shard.ROW_GROUP, spool.IN_MEMORY = 1 << 18, 1 << 18;"
             "done = encode_corpus([sys.argv[1]], sys.argv[2], sys.argv[3], workers=1); assert not done.failed, done;"
             "(peak,) = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')];"

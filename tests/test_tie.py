@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import streamrvq
+from streamrvq import ServiceError
 from streamrvq.live import tie
 from tests.contract import noise
 from tests.service import CAUSAL, RATE, int16, joined, serving
@@ -44,3 +45,24 @@ async def test_samples_sent_while_coming_back(monkeypatch):
         await stream.stop()
         items = [item async for item in stream]
     assert np.array_equal(joined(items, "encode"), CAUSAL.encode(pcm))
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_hangs_does_not_hold_a_client_beyond_its_patience(monkeypatch):
+    plain, links = tie.open_link, []
+
+    async def open_link(*arguments):
+        if links:
+            await asyncio.Event().wait()  # the connection is neither made nor refused
+        links.append(await plain(*arguments))
+        return links[0]
+
+    monkeypatch.setattr(tie, "open_link", open_link)
+    async with asyncio.timeout(10), serving() as server:
+        stream = streamrvq.connect(server.url, timeout=30, resume=0.5)
+        with pytest.raises(ServiceError, match="could not be resumed: .* did not answer within") as lost:
+            async with stream:
+                links[0]._socket.transport.abort()
+                async for _ in stream:
+                    pass
+        assert lost.value.code == 1006

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ..corpus import RunSummary, encode_corpus
+from ..corpus import RunSummary, Watcher, encode_corpus
 from ..corpus.shard import Failed
 from ..errors import InputError
 from .common import complain, note, out, print_json
@@ -47,8 +47,8 @@ def _sentence(done: RunSummary) -> str:
     )
 
 
-class _Shown:
-    """A `corpus.Watcher` on stderr."""
+class _Shown(Watcher):
+    """A run on stderr."""
 
     def __init__(self, bar: BytesProgress) -> None:
         self._bar = bar

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from .common import complain
@@ -17,7 +27,36 @@ class _Speed(TextColumn):
         return Text(f"{task.speed:.1f} s of audio a second" if task.speed else "")
 
 
-class AudioProgress:
+class _Bar:
+    """What both bars are: rich's, seconds of audio, a clock.
+
+    Args:
+        show: False, or a stderr that is no terminal, shows nothing; `speed` is kept all the same.
+        columns: of the bar.
+    """
+
+    def __init__(self, show: bool, *columns: ProgressColumn) -> None:
+        console = Console(stderr=True)
+        hidden = not (show and console.is_terminal)
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
+        self._seconds, self._started = 0.0, time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio a second since the start."""
+        return self._seconds / max(1e-9, time.perf_counter() - self._started)
+
+
+class AudioProgress(_Bar):
     """A bar for one file after another.
 
     Args:
@@ -26,24 +65,12 @@ class AudioProgress:
     """
 
     def __init__(self, files: int, show: bool) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.fields[number]}/{task.fields[files]} {task.description}", markup=False),
-            BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} s"), _Speed(""), TimeRemainingColumn(),
-            console=console, transient=True, disable=not (show and console.is_terminal),
+        number = TextColumn("{task.fields[number]}/{task.fields[files]} {task.description}", markup=False)
+        super().__init__(
+            show, number, BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} s"), _Speed("")
         )  # fmt: skip
-        self._files, self._number, self._seconds = files, 0, 0.0
+        self._files, self._number = files, 0
         self._task: TaskID | None = None
-        self._started = time.perf_counter()
-
-    def __enter__(self) -> AudioProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def begin(self, name: str, seconds: float) -> None:
         """The next file, and how long it is."""
@@ -62,13 +89,8 @@ class AudioProgress:
         """Print why a file failed, above the bar."""
         complain(error)
 
-    @property
-    def speed(self) -> float:
-        """Seconds of audio a second since the start."""
-        return self._seconds / max(1e-9, time.perf_counter() - self._started)
 
-
-class BytesProgress:
+class BytesProgress(_Bar):
     """A bar for many files at once. How long they are is not known before they are read, so it is counted in bytes of
     them, from which the estimate comes, and the speed in seconds of audio beside it.
 
@@ -77,22 +99,8 @@ class BytesProgress:
     """
 
     def __init__(self, show: bool) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            BarColumn(), DownloadColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn(),
-            console=console, transient=True, disable=not (show and console.is_terminal),
-        )  # fmt: skip
+        super().__init__(show, BarColumn(), DownloadColumn(), TextColumn("{task.description}", markup=False))
         self._task = self._bar.add_task("", total=None)
-        self._seconds, self._started = 0.0, time.perf_counter()
-
-    def __enter__(self) -> BytesProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def begin(self, size: int, done: int) -> None:
         """How many bytes there are, and how many were done before."""
@@ -102,5 +110,4 @@ class BytesProgress:
     def advance(self, size: float, seconds: float) -> None:
         """So many more bytes, and seconds of audio, are done."""
         self._seconds += seconds
-        speed = self._seconds / max(1e-9, time.perf_counter() - self._started)
-        self._bar.update(self._task, advance=size, description=f"{speed:.1f} s of audio a second")
+        self._bar.update(self._task, advance=size, description=f"{self.speed:.1f} s of audio a second")

@@ -12,7 +12,6 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 from ..codec import load
 from ..config import DEFAULT_CODEC
@@ -27,8 +26,8 @@ from .shard import Failed, ShardSummary, Told
 from .sources import find_sources
 
 
-class Watcher(Protocol):
-    """Who is told how a run goes."""
+class Watcher:
+    """Who is told how a run goes. This one looks away; others say what they want to hear."""
 
     def planned(self, shards: int, done: int, size: int, left: int) -> None:
         """A run has so many shards, of which so many are there; so many bytes of files, of which so many are left."""
@@ -38,17 +37,6 @@ class Watcher(Protocol):
 
     def failed(self, failure: Failed) -> None:
         """A source gave no row."""
-
-
-class _Nobody:
-    def planned(self, shards: int, done: int, size: int, left: int) -> None:
-        pass
-
-    def advanced(self, size: float, seconds: float) -> None:
-        pass
-
-    def failed(self, failure: Failed) -> None:
-        pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +118,7 @@ def encode_corpus(
         ExtraError: without pyarrow; with ``ray`` without Ray.
         WeightsError, EngineError: as `load`.
     """
-    started, watch, folder = time.perf_counter(), watcher or _Nobody(), Path(os.path.abspath(folder))
+    started, watch, folder = time.perf_counter(), watcher or Watcher(), Path(os.path.abspath(folder))
     if (workers is not None and workers < 1) or threads < 1:
         raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
     opened = load(codec, engine, threads)

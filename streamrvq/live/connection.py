@@ -285,7 +285,7 @@ class Connection:
                 return
             elif self._draining and not told and not stream.ended:
                 told = True
-                await self._send(Drain(seconds=int(self._settings.drain_timeout)).to_json())
+                await self._send(Drain(seconds=int(self._settings.drain_seconds)).to_json())
             else:
                 self._stirred.clear()
                 await self._stirred.wait()

@@ -158,12 +158,11 @@ class Server:
                 connection.drain()
         closed = asyncio.create_task(self._listening.wait_closed())
         settings = self.settings
-        draining = min(settings.drain_timeout, settings.stop_timeout / 2)
-        await asyncio.wait([closed], timeout=draining)
+        await asyncio.wait([closed], timeout=settings.drain_seconds)
         for connection in list(self._connections.values()):
             if connection is not None:
                 connection.finish()
-        await asyncio.wait([closed], timeout=settings.stop_timeout - draining)
+        await asyncio.wait([closed], timeout=settings.stop_timeout - settings.drain_seconds)
         if not closed.done():
             for socket in list(self._connections):
                 socket.transport.abort()

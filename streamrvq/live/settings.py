@@ -64,6 +64,11 @@ class ServerSettings:
             raise InputError("tls_key came without tls_certificate; give both, or the certificate with its key inside")
         object.__setattr__(self, "origins", tuple(check_origin(origin) for origin in self.origins))
 
+    @property
+    def drain_seconds(self) -> float:
+        """`drain_timeout`, but never so long that nothing of `stop_timeout` is left to compute and send."""
+        return min(self.drain_timeout, self.stop_timeout / 2)
+
     def tls(self) -> ssl.SSLContext | None:
         """The certificate, loaded; None where there is none.
 

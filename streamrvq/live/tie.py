@@ -51,7 +51,7 @@ class Tie:
 
     async def open(self) -> Ready:
         """Connect and start. Raises `ServiceError` or `ProtocolError`; nothing is left open then."""
-        ready = await self._introduce(self._start)
+        ready = await self._introduce(self._start, self._timeout)
         if not isinstance(ready, Ready):
             await self.close(0.0)
             raise ProtocolError("the server's first message was not ready")
@@ -59,16 +59,19 @@ class Tie:
         self._back.set()
         return ready
 
-    async def _introduce(self, first: Message) -> Message:
-        self._link = link = await open_link(self._url, self._token, self._timeout)
+    async def _introduce(self, first: Message, seconds: float) -> Message:
+        """Connect, say the first message and hear the answer, all within so many seconds."""
+        link = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
+                self._link = link = await open_link(self._url, self._token, self._timeout)
                 await link.send(first.to_json())
                 answer = await link.receive()
         except BaseException as error:
-            await link.close(self._timeout)
+            if link is not None:
+                await link.close(seconds)
             if isinstance(error, TimeoutError):
-                raise ServiceError(f"{self._url} did not answer within {self._timeout:g} s") from None
+                raise ServiceError(f"{self._url} did not answer within {seconds:g} s") from None
             raise
         if isinstance(answer, bytes):
             raise ProtocolError("the server's first message was binary")
@@ -102,7 +105,8 @@ class Tie:
             assert self._link is not None
             await self._link.close(0.0)
             try:
-                answer = await self._introduce(Resume(session=self._session, next_frame=next_frame))
+                again = Resume(session=self._session, next_frame=next_frame)
+                answer = await self._introduce(again, min(self._timeout, max(wait, deadline - clock())))
                 if not isinstance(answer, Resumed) or answer.next_frame != next_frame:
                     raise ProtocolError("the server's answer to resume was not resumed at the frame that was asked for")
                 keep.rewind(answer.pos)
