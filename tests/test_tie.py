@@ -60,7 +60,7 @@ async def test_a_server_that_hangs_does_not_hold_a_client_beyond_its_patience(mo
     monkeypatch.setattr(tie, "open_link", open_link)
     async with asyncio.timeout(10), serving() as server:
         stream = streamrvq.connect(server.url, timeout=30, resume=0.5)
-        with pytest.raises(ServiceError, match="could not be resumed: .* did not answer within") as lost:
+        with pytest.raises(ServiceError, match=r"could not be resumed: .* did not answer within") as lost:
             async with stream:
                 links[0]._socket.transport.abort()
                 async for _ in stream:
