@@ -6,7 +6,9 @@ import argparse
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
@@ -14,6 +16,7 @@ from streamrvq import DEFAULT_CODEC, StreamRVQError
 
 from .errors import LoadError
 from .settings import Settings
+from .tiny import write_tiny
 from .work import Work
 
 
@@ -40,8 +43,10 @@ def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=name, description=f"{about} Exit code 1 where a bar was not passed.", allow_abbrev=False
     )
-    parser.add_argument("--codec", default=DEFAULT_CODEC, help="a preset or weights (default: %(default)s)")
-    parser.add_argument("--null", action="store_true", help="serve a codec that costs nothing: the service alone")
+    codecs = parser.add_mutually_exclusive_group()
+    codecs.add_argument("--codec", default=DEFAULT_CODEC, help="a preset or weights (default: %(default)s)")
+    codecs.add_argument("--tiny", action="store_true", help="serve the smallest real codec of the default one's rate")
+    codecs.add_argument("--null", action="store_true", help="serve a codec that costs nothing: the service alone")
     parser.add_argument("--streams", type=int, default=8, help="clients at once (default: %(default)s)")
     if soak:
         parser.add_argument("--minutes", type=float, default=30.0, help="how long (default: %(default)s)")
@@ -72,10 +77,15 @@ def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
 
 
 def _run(a: argparse.Namespace, soak: bool) -> int:
+    with tempfile.TemporaryDirectory(prefix="streamrvq-load-") as folder:
+        return _run_with(a, soak, str(write_tiny(Path(folder))) if a.tiny else a.codec)
+
+
+def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
     if a.rate != "native" and not a.rate.isdecimal():
         raise LoadError(f"--rate is {a.rate!r}; wanted native or Hz")
     settings = Settings(
-        codec=a.codec, streams=a.streams, seconds=60 * a.minutes if soak else a.seconds,
+        codec=codec, streams=a.streams, seconds=60 * a.minutes if soak else a.seconds,
         rate=None if a.rate == "native" else int(a.rate), block=a.block, faults=a.faults, period=a.period, seed=a.seed,
         pin=a.pin, uvloop=a.uvloop, null=a.null, engine=a.engine, threads=a.threads, send_timeout=a.send_timeout,
         server=tuple(shlex.split(a.server or "")), options=tuple(shlex.split(a.options)),

@@ -20,9 +20,7 @@ from streamrvq.engine.base import Codes, Engine, Floats, Ints
 from streamrvq.geometry import Direction, Plan, plan
 from streamrvq.weights import seeded
 
-#: The default codec's rate, hop and codebooks on the smallest network there is.
-CONFIG = CodecConfig(sample_rate=44_100, encoder_dim=2, encoder_rates=(2, 4, 8, 8), decoder_dim=16,
-                     decoder_rates=(8, 8, 4, 2), latent_dim=4, n_codebooks=9, causal=True)  # fmt: skip
+from .tiny import CONFIG
 
 
 class NullStates:
