@@ -45,7 +45,7 @@ def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
     )
     codecs = parser.add_mutually_exclusive_group()
     codecs.add_argument("--codec", default=DEFAULT_CODEC, help="a preset or weights (default: %(default)s)")
-    codecs.add_argument("--tiny", action="store_true", help="serve the smallest real codec of the default one's rate")
+    codecs.add_argument("--tiny", action="store_true", help="serve a real codec that costs little")
     codecs.add_argument("--null", action="store_true", help="serve a codec that costs nothing: the service alone")
     parser.add_argument("--streams", type=int, default=8, help="clients at once (default: %(default)s)")
     if soak:
