@@ -29,7 +29,7 @@ _WIDTHS["DOUBLE"] = 8
 
 _REMEDY = "wanted the whole file: copy it again, or keep what there is with `ffmpeg -i OLD NEW.wav`"
 
-# Samples a channel that are decoded at a time. soundfile seeks after every read, for which mpg123 decodes a frame or two
+# Samples a channel that are decoded at a time. soundfile seeks after every read, for which mpg123 decodes some frames
 # anew: at 4096 an MP3 takes 1.6 times as long.
 _STEP = 16384
 

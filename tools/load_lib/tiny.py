@@ -10,8 +10,8 @@ from pathlib import Path
 from streamrvq.config import CodecConfig
 from streamrvq.weights import save_weights, seeded
 
-#: The default codec's rate, hop, codebooks and shape with an eighth of its channels. Narrower layers leave most of every
-#: vector empty and cost more.
+#: The default codec's rate, hop, codebooks and shape with an eighth of its channels. Narrower layers leave most of
+#: every vector empty and cost more.
 CONFIG = CodecConfig(sample_rate=44_100, encoder_dim=16, encoder_rates=(4, 4), stem=32, decoder_dim=64,
                      decoder_rates=(4, 4), latent_dim=16, n_codebooks=9, causal=True)  # fmt: skip
 
