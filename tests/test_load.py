@@ -97,11 +97,12 @@ def good(document: Any) -> dict[str, bool]:
 
 
 def test_good_servers(weights: Path) -> None:
-    common = ("--codec", weights, "--send-timeout", 1, "--block", 256)
+    impatient = ("--send-timeout", 1, "--block", 256)
+    common = ("--codec", weights, *impatient)
     runs = [
         load(*common, "--streams", 9, "--minutes", 0.1, "--faults", 0.34, "--period", 2.5, "--flat", 1e6, soak=True),
         load("--null", "--streams", 6, "--seconds", 2, "--rate", 48_000, "--bound"),
-        load(*common, "--streams", 6, "--seconds", 3, "--drain"),
+        load("--tiny", *impatient, "--streams", 6, "--seconds", 3, "--drain"),
         load(*common, "--streams", 3, "--seconds", 2.4, "--throughput"),
     ]
     (_, soak), (_, null), (drain_code, drain), (_, throughput) = map(outcome, runs)
@@ -111,7 +112,7 @@ def test_good_servers(weights: Path) -> None:
     assert null["codes"]["wrong"] == null["codes"]["missing_frames"] == null["drops"] == 0
     assert null["codec"] == "null" and null["codes"]["checked"] > 6 * 9 * 100 and null["rtf"] is not None
     assert "latency within step + gather + 5 ms" in good(null)
-    assert drain["good"] and drain_code == 0, drain
+    assert drain["good"] and drain_code == 0 and drain["codec"] == "tiny", drain
     assert drain["streams"] == {"answering": 4, "silent": 1, "deaf": 1}
     assert throughput["codes"]["wrong"] == 0 and throughput["codes"]["checked"] > 1000 and throughput["share"] > 0
 
