@@ -50,7 +50,10 @@ def chosen_isa() -> str:
 
 
 def _address(array: npt.NDArray[Any] | None) -> int | None:
-    return None if array is None else array.ctypes.data
+    if array is None:
+        return None
+    address: int = array.__array_interface__["data"][0]  # `array.ctypes` runs more Python, cold after every step
+    return address
 
 
 class Core:
