@@ -18,12 +18,12 @@ constexpr int64_t kAheadOfMemory = int64_t{16} << 20, kAheadOfCache = int64_t{2}
 constexpr int64_t kOwnCache = int64_t{1} << 19;
 
 // Whether the last-level cache keeps this much from step to step; no, where it is not known.
-bool kept_in_cache(size_t bytes) {
+bool kept_in_cache([[maybe_unused]] size_t bytes) {
 #if defined(_SC_LEVEL3_CACHE_SIZE)
     static const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
     return cache > 0 && bytes < static_cast<size_t>(cache) / 2;
 #else
-    return bytes == 0;
+    return false;
 #endif
 }
 
