@@ -29,8 +29,8 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 _KINDS = {"conv": 0, "tconv": 1, "hold": 2, "join": 3}
 LAYERS, ENCODE, DECODE = 0, 1, 2  #: what `Core.step` runs: bare layers, or a direction with its quantiser
-#: Weights of this many numbers and more are kept in half precision where that is exact: each step reads them anew.
-HALF_FROM = 1 << 20
+#: Weights of this many numbers and more are kept in half precision where that is exact and a hop has few rows for them.
+HALF_FROM = 1 << 16
 
 
 def available_cores() -> int:
@@ -50,7 +50,10 @@ def chosen_isa() -> str:
 
 
 def _address(array: npt.NDArray[Any] | None) -> int | None:
-    return None if array is None else array.ctypes.data
+    if array is None:
+        return None
+    address: int = array.__array_interface__["data"][0]  # `array.ctypes` runs more Python, cold after every step
+    return address
 
 
 class Core:

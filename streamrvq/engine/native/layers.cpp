@@ -9,6 +9,9 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
+// Rows a hop that are few for the weights that have to be read for them.
+constexpr int64_t kFewRows = 16;
+
 Active snake_for(const Kernels &k, const float *alpha, int64_t channels, int64_t columns) {
     Active a;
     if (!alpha) return a;
@@ -71,17 +74,18 @@ Layers::Layers(const Kernels &k, const LayerSpec *specs, int64_t count, bool mas
             holding = -1;
         } else {
             const bool across = l.kind == 1;
-            // Weights that stay in a core's own cache gain nothing from being kept in half precision.
-            const int64_t numbers = (across ? 2 * l.stride : l.kernel) * l.cin * l.cout;
             Convolution c;
-            c.matrix = matrix_of(k, l, half_from >= 0 && numbers >= half_from);
+            c.per_row = across ? l.stride : 1;
+            c.rate_out = l.rate_out / c.per_row;
+            // Half precision saves reading and costs a conversion for every tile of rows: where there are many rows a hop,
+            // and where the weights stay in a core's own cache, nothing is gained.
+            const int64_t numbers = (across ? 2 * l.stride : l.kernel) * l.cin * l.cout;
+            c.matrix = matrix_of(k, l, half_from >= 0 && numbers >= half_from && c.rate_out <= kFewRows);
             c.cin = l.cin;
             c.taps = across ? 2 : l.kernel;
             c.dilation = across ? 1 : l.dilation;
             c.stride = across ? 1 : l.stride;
             c.rate_in = l.rate_in;
-            c.per_row = across ? l.stride : 1;
-            c.rate_out = l.rate_out / c.per_row;
             c.tail = {l.tail, l.cin, state_size};
             state_size += c.tail.size();
             widest = std::max(widest, l.rate_in * l.cin);

@@ -1,5 +1,8 @@
 // Before a step: room for it, where its values lie in time, how its layers are cut into tasks, what is fetched ahead.
 #include <algorithm>
+#if defined(__unix__)
+#include <unistd.h>
+#endif
 
 #include "step.hpp"
 
@@ -7,11 +10,22 @@ namespace srvq {
 
 namespace {
 
-// Bytes of weights that are fetched before they are needed, at most: a part of a large last-level cache.
-constexpr int64_t kAhead = int64_t{16} << 20;
+// Bytes of weights that are fetched before they are needed, at most: from memory a part of a large last-level cache, and
+// from that cache what the cores' own hold beside all else.
+constexpr int64_t kAheadOfMemory = int64_t{16} << 20, kAheadOfCache = int64_t{2} << 20;
 
 // Bytes of weights that a core's own cache holds beside all else.
 constexpr int64_t kOwnCache = int64_t{1} << 19;
+
+// Whether the last-level cache keeps this much from step to step; no, where it is not known.
+bool kept_in_cache([[maybe_unused]] size_t bytes) {
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    static const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return cache > 0 && bytes < static_cast<size_t>(cache) / 2;
+#else
+    return false;
+#endif
+}
 
 }  // namespace
 
@@ -45,10 +59,10 @@ Step::Stage Step::stage_at(size_t i) const {
     const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
     Stage stage{i, i, rows, blocks, 1, 1, rows, nullptr, nullptr};
     if (joinable(i) && rows >= 2 * tile * threads_) {
-        // Each task reads all weights: where they are more than a core's own cache holds, fewer and larger ones.
+        // Each task reads all weights: where they are more than a core's own cache holds, few and large ones.
         const bool large = c.matrix.bytes > kOwnCache;
         stage.last = i + 1;
-        stage.row_parts = std::min(large ? std::min<int64_t>(wanted, 2 * threads_) : wanted, rows / tile);
+        stage.row_parts = std::min(large ? std::max<int64_t>(threads_, rows / (16 * tile)) : wanted, rows / tile);
         stage.strip = large ? rows : 4 * tile;
         return stage;
     }
@@ -105,12 +119,13 @@ void Step::edges() {
 
 // Which weights each convolution's tasks fetch into the cache for the convolutions after it. Deep layers have few rows for
 // their many weights and would wait for memory; the layers before them have time to spare. All weights lie in the order of
-// their use; as many are fetched as a convolution's tiles have slots for, at most kAhead bytes before they are needed.
+// their use; as many are fetched as a convolution's tiles have slots for, and not too long before they are needed.
 void Step::plan_ahead() {
+    const int64_t most = kept_in_cache(layers_.weights.bytes()) ? kAheadOfCache : kAheadOfMemory;
     const char *next = nullptr;
     for (Stage &stage : stages_) {
         const Matrix &m = layers_.convs[stage.first].matrix, &last = layers_.convs[stage.last].matrix;
-        const char *const after = last.data + last.bytes, *const limit = std::min(after + kAhead, layers_.weights_end());
+        const char *const after = last.data + last.bytes, *const limit = std::min(after + most, layers_.weights_end());
         next = std::max(next, after);
         const int64_t slots = stage.rows < 4 ? 0 : stage.rows * m.columns * m.depth / (4 * k_.tile * k_.width * k_.vectors);
         stage.ahead = next;
