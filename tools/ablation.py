@@ -51,6 +51,8 @@ VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "with stft loss": _loss(stft=1.0),
 }
 
+_COLUMNS = ("variant", "parameters", "GFLOP/s enc", "dec", "audio-s/s", "mel", "STFT", "SI-SDR dB", "ESTOI", "used")
+
 
 class _Quiet:
     """A `run.Watcher` that keeps the last validation."""
@@ -106,12 +108,12 @@ def main() -> int:
     rows = [run(name, arguments, console) for name in arguments.variants or VARIANTS]
     (arguments.out / "ablation.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     table = Table(title=f"{arguments.steps} steps, {rows[0]['audio_seconds']} s of audio, one seed, validation")
-    for column in ("variant", "parameters", "GFLOP/s enc", "dec", "audio-s/s", "mel", "STFT", "SI-SDR dB", "used"):
+    for column in _COLUMNS:
         table.add_column(column, justify="left" if column == "variant" else "right")
     for row in rows:
         table.add_row(row["variant"], f"{row['parameters'] / 1e6:.1f} M", f"{row['encoder_gflop']}",
                       f"{row['decoder_gflop']}", f"{row['speed']}", f"{row['mel']:.2f}", f"{row['stft']:.2f}",
-                      f"{row['si_sdr']:.1f}", f"{100 * row['used']:.0f} %")  # fmt: skip
+                      f"{row['si_sdr']:.1f}", f"{row['estoi']:.2f}", f"{100 * row['used']:.0f} %")  # fmt: skip
     console.print(table)
     return 0
 
