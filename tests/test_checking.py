@@ -74,7 +74,8 @@ def test_a_difference_is_found_and_measured(monkeypatch: pytest.MonkeyPatch) -> 
     assert near.comparison.differing_codes == 3 and near.comparison.differing_frames == 1
     # The margin is the gap between the best two entries, and those two are what differs.
     assert near.smallest_margin == pytest.approx(near.comparison.largest_gap)
-    assert near.latent_difference == 0  # of the other frames
+    # Of the other frames: torch's sums in float64, which on some processors depend on how much is computed together.
+    assert near.latent_difference < 1e-12
 
 
 def test_a_wide_difference_is_no_near_tie(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,13 @@ def test_decoder_delays_of_other_strides(causal: bool, rates: tuple[int, ...], o
 
 
 def decoder_reaches_back(config: CodecConfig, frame: int) -> int:
-    plain, rng = plain_of(config), np.random.default_rng(5)
+    """How many samples before its own a new frame reaches at most. A disturbed one moves the first of them by 1e-14 or
+    less, which rounding may swallow, by the processor and by the codes. So it is asked with many codes."""
+    return max(_reaches_back(config, frame, seed) for seed in range(24))
+
+
+def _reaches_back(config: CodecConfig, frame: int, seed: int) -> int:
+    plain, rng = plain_of(config), np.random.default_rng(seed)
     codes = rng.integers(0, config.codebook_size, (config.n_codebooks, 2 * frame + 12))
     moved = codes.copy()
     moved[:, frame] = (codes[:, frame] + 7) % config.codebook_size
