@@ -3,7 +3,7 @@
 // Knows: how to compute MR rows × NR vectors of columns together. Tile sizes, prefetching and the type of the weights
 // choose what is computed together and never the order inside one output. Does not know: layers, streams' ages, threads.
 #pragma once
-#include "functions.inl.hpp"
+#include "leave.inl.hpp"
 
 namespace srvq {
 namespace {
@@ -25,28 +25,6 @@ inline const char *fetch_ahead(const char *ahead, const char *end) {
         }
     }
     return ahead;
-}
-
-// A tile's results to where they go: masked, joined, through the next Snake.
-__attribute__((noinline)) void leave(const Conv &c, const float *results, int rows, int vectors, int64_t row,
-                                     int64_t column) {
-    int64_t s = row / c.rows, t = row - s * c.rows;
-    for (int r = 0; r < rows; ++r) {
-        float *plain = c.out.plain ? c.out.plain + s * c.out.plain_stride : nullptr;
-        float *active = c.out.active ? c.out.active + s * c.out.active_stride : nullptr;
-        for (int n = 0; n < vectors; ++n, results += V::W) {
-            const int64_t here = column + n * V::W, at = t * c.columns + here, count = c.columns - here;
-            if (count <= 0) continue;
-            V::F v = V::load(results);
-            if (c.edges.low) v = masked(v, at, c.edges.low[s], c.edges.high[s]);
-            if (c.join) v = V::add(v, load_some(c.join + s * c.join_stride + at, count));
-            emit(v, c.out, plain, active, at, here, count);
-        }
-        if (++t == c.rows) {
-            t = 0;
-            ++s;
-        }
-    }
 }
 
 template <int MR, int NR, class T>
@@ -104,7 +82,7 @@ const char *tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t col
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
         for (int n = 0; n < NR; ++n) V::store(results + (r * NR + n) * V::W, y[r][n]);
-    leave(c, results, MR, NR, row, column);
+    leave<NR>(c, results, MR, row, column);
     return ahead;
 }
 
