@@ -63,6 +63,7 @@ def test_the_native_engines_layers(causal: bool) -> None:
     codec = codec_of(minute(causal=causal), "float32", "native")
     report = run_bench(codec, hops=[2], rows=[3], decode=True, official=False, seconds=0.01, rounds=1, layers=True)
     assert report.machine.gflops > 1 and report.machine.gbytes > 0.1
+    assert report.machine.fed_gflops is not None and report.machine.fed_gflops > 1
     for direction, timed in (("encode", report.encode), ("decode", report.decode)):
         lines = [line for line in report.layers if line.direction == direction]
         assert lines[0].name == "input" and lines[-1].name == "end"

@@ -27,17 +27,21 @@ class Machine:
         threads: measured with.
         gflops: 10⁹ float32 operations a second; a multiply-accumulate is two.
         gbytes: 10⁹ bytes read a second.
+        fed_gflops: as gflops, of numbers that come from a core's first cache, as a convolution's do. Where power bounds
+            the clock, loading lowers it, and this is what a convolution can reach at most. None: not measured.
     """
 
     threads: int
     gflops: float
     gbytes: float
+    fed_gflops: float | None = None
 
 
 def measure_for(engine: Engine) -> Machine:
     """Measure with an engine's threads, by its own instructions where it has any."""
     if isinstance(engine, NativeEngine):
-        return Machine(engine.threads, *engine.core.machine())
+        gflops, fed, gbytes = engine.core.machine()
+        return Machine(engine.threads, gflops, gbytes, fed)
     return measure_machine(engine.threads)
 
 

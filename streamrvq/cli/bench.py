@@ -77,8 +77,9 @@ def _ratio(report: Report, timed: Timed) -> float | None:
 def _print(codec: Codec, report: Report) -> None:
     console, machine = out(), report.machine
     console.print(f"{title(codec)} · {codec.engine}", style="bold", markup=False)
+    fed = "" if machine.fed_gflops is None else f", {machine.fed_gflops:.0f} of numbers from a core's first cache"
     console.print(
-        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32), "
+        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32){fed}; "
         f"{machine.gbytes:.1f} GB/s read", markup=False,
     )  # fmt: skip
     if report.official is None:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -88,7 +89,7 @@ struct SrvqEngine {
     }
 };
 
-int64_t srvq_version() { return 1; }
+int64_t srvq_version() { return 2; }
 const char *srvq_sources() { return SRVQ_SOURCES; }
 const char *srvq_error() { return error_text.c_str(); }
 const char *srvq_isas() {
@@ -204,38 +205,32 @@ int64_t srvq_profile(SrvqEngine *e, int64_t direction, double *seconds, int64_t 
 
 namespace {
 
-// Every thread does its share `repeats` times; the time of the best.
+// Every thread does its share; the time of the best of several runs counts.
 struct Measure : Job {
-    const Kernels &k;
+    const std::function<float(int64_t first, int64_t count)> work;
     int threads;
-    const float *array;  // null: arithmetic
     int64_t count;
     std::atomic<float> sink{0.0f};
-    Measure(const Kernels &k_, int t, const float *a, int64_t n) : k(k_), threads(t), array(a), count(n) {}
+    Measure(int t, int64_t n, std::function<float(int64_t, int64_t)> w) : work(std::move(w)), threads(t), count(n) {}
     int phases() const override { return 1; }
     int tasks(int) override { return threads * 8; }
     void run(int, int task) override {
         const int64_t share = count / (threads * 8);
-        sink = array ? k.read(array + task * share, share) : static_cast<float>(k.peak(share));
+        sink = work(task * share, share);
     }
 };
 
 }  // namespace
 
-int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *gbytes) {
+int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *fed_gflops, double *gbytes) {
     return guarded([&] {
         Runtime &runtime = e->current();
         const std::lock_guard lock(runtime.turn);
-        const int64_t floats = int64_t{64} << 20;  // 256 MiB: no cache holds it
-        Memory array(static_cast<size_t>(floats) * sizeof(float));
-        std::fill(array.as(), array.as() + floats, 1.0f);
-        const int64_t rounds = 4000000;
-        Measure sums(*e->kernels, e->threads, nullptr, rounds * e->threads);
-        Measure reads(*e->kernels, e->threads, array.as(), floats);
-        const double work = e->kernels->peak(1) * static_cast<double>(rounds * e->threads);
-        const auto best = [&](Measure &job) {
+        const Kernels &k = *e->kernels;
+        const auto best = [&](int64_t count, std::function<float(int64_t, int64_t)> work) {
+            Measure job(e->threads, count, std::move(work));
             double least = 1e9;
-            for (double spent = 0.0; spent < seconds / 2;) {
+            for (double spent = 0.0; spent < seconds / 3;) {
                 const auto start = std::chrono::steady_clock::now();
                 runtime.threads.run(job);
                 const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -244,8 +239,18 @@ int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *gbytes) 
             }
             return least;
         };
-        *gflops = work / best(sums) / 1e9;
-        *gbytes = static_cast<double>(floats) * 4.0 / best(reads) / 1e9;
+        const auto arithmetic = [&](double (*loop)(int64_t), int64_t rounds) {
+            rounds *= e->threads;
+            const double took = best(rounds, [&](int64_t, int64_t count) { return static_cast<float>(loop(count)); });
+            return loop(1) * static_cast<double>(rounds) / took / 1e9;
+        };
+        *gflops = arithmetic(k.peak, 4000000);
+        *fed_gflops = arithmetic(k.fed, 60000);
+        const int64_t floats = int64_t{64} << 20;  // 256 MiB: no cache holds it
+        Memory array(static_cast<size_t>(floats) * sizeof(float));
+        std::fill(array.as(), array.as() + floats, 1.0f);
+        const double took = best(floats, [&](int64_t first, int64_t count) { return k.read(array.as() + first, count); });
+        *gbytes = static_cast<double>(floats) * 4.0 / took / 1e9;
     });
 }
 

@@ -39,7 +39,7 @@ SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t direction, int64_t conv
 SRVQ_API int64_t srvq_profile(SrvqEngine *, int64_t direction, double *seconds, int64_t phases);
 SRVQ_API int64_t srvq_most_row_hops();
 // What this machine can do on the engine's threads: 10⁹ float32 operations a second, 10⁹ bytes read a second.
-SRVQ_API int srvq_machine(SrvqEngine *, double seconds, double *gflops, double *gbytes);
+SRVQ_API int srvq_machine(SrvqEngine *, double seconds, double *gflops, double *fed_gflops, double *gbytes);
 // Gives freed memory back to the system, where its C library would keep it.
 SRVQ_API void srvq_trim();
 // The functions alone, for the tests: y = tanh(x), or x + sin²(αx)/(α + 1e-9).

@@ -4,6 +4,7 @@
 // choose what is computed together and never the order inside one output. Does not know: layers, streams' ages, threads.
 #pragma once
 #include "leave.inl.hpp"
+#include "limits.inl.hpp"
 
 namespace srvq {
 namespace {
@@ -167,37 +168,8 @@ void search(const Search &s) {
     }
 }
 
-// As many independent chains as a tile has: what the processor can do at most.
-double peak(int64_t rounds) {
-    V::F y[V::MR * V::NR];
-    for (auto &v : y) v = V::set(1.0f);
-    const V::F a = V::set(0.999f), b = V::set(0.001f);
-    for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 32
-        for (int j = 0; j < V::MR * V::NR; ++j) y[j] = V::fma(y[j], a, b);
-    }
-    float lanes[V::W], sum = 0.0f;
-    for (auto &v : y) {
-        V::store(lanes, v);
-        sum += lanes[0];
-    }
-    return sum > 0.0f ? 2.0 * V::W * V::MR * V::NR * static_cast<double>(rounds) : 0.0;
-}
-
-float read(const float *x, int64_t count) {
-    V::F sum[8];
-    for (auto &v : sum) v = V::set(0.0f);
-    for (int64_t i = 0; i + 8 * V::W <= count; i += 8 * V::W)
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; ++j) sum[j] = V::add(sum[j], V::load(x + i + j * V::W));
-    for (int j = 1; j < 8; ++j) sum[0] = V::add(sum[0], sum[j]);
-    alignas(64) float lanes[V::W];
-    V::store(lanes, sum[0]);
-    return lanes[0];
-}
-
 constexpr Kernels table(const char *name) {
-    return {name, V::W, V::NR, V::MR, conv, spread, search, tanh_all, sine_all, peak, read};
+    return {name, V::W, V::NR, V::MR, conv, spread, search, tanh_all, sine_all, peak, fed, read};
 }
 
 }  // namespace

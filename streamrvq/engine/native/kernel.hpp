@@ -86,6 +86,7 @@ struct Kernels {
     void (*tanh)(float *, int64_t count);
     void (*sine)(const float *x, float *y, int64_t count, Snake one);  // the Snake alone, for the tests
     double (*peak)(int64_t rounds);                                    // floating-point operations done
+    double (*fed)(int64_t rounds);                                     // the same, of numbers that are loaded
     float (*read)(const float *, int64_t count);                       // a sum, to measure reading
 };
 
