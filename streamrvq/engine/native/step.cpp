@@ -90,8 +90,7 @@ int Step::tasks(int phase) {
     }
     started_ = time;
     if (p == 0) return static_cast<int>(r_.streams) + 1;
-    if (p == n + 1) return static_cast<int>(groups()) + 1;
-    return static_cast<int>(stages_[p - 1].row_parts * stages_[p - 1].block_parts) + 2;
+    return static_cast<int>(p == n + 1 ? groups() : stages_[p - 1].row_parts * stages_[p - 1].block_parts) + 2;
 }
 
 void Step::start() {
@@ -101,20 +100,22 @@ void Step::start() {
 
 void Step::done() { seconds.back() = std::min(seconds.back(), now() - started_); }
 
+// Tails are moved first and last: the threads have their shares of tasks in order, and one has the one and another the other.
 void Step::run(int phase, int task) {
     const size_t p = static_cast<size_t>(phase), n = stages_.size();
     if (p == 0) {
         task == 0 ? load_tails(0, layers_.input) : input(task - 1);
-    } else if (task == 0) {  // what the phase before has left
+        return;
+    }
+    const Stage *stage = p <= n ? &stages_[p - 1] : nullptr;
+    const int64_t parts = stage ? stage->row_parts * stage->block_parts : groups();
+    if (task > parts) {  // what the phase before has left
         if (p >= 2)
             for (size_t i = stages_[p - 2].first; i <= stages_[p - 2].last; ++i) save_tails(i);
-    } else if (p == n + 1) {
-        finish(task - 1);
-    } else if (task == 1) {  // what the next will need
-        const size_t i = stages_[p - 1].last;
-        if (p < n) load_tails(i + 1, layers_.convs[i].after);
-    } else {
-        compute(stages_[p - 1], task - 2);
+    } else if (task > 0) {
+        stage ? compute(*stage, task - 1) : finish(task - 1);
+    } else if (p < n) {  // what the next will need
+        load_tails(stage->last + 1, layers_.convs[stage->last].after);
     }
 }
 

@@ -40,8 +40,8 @@ PlainArithmetic::~PlainArithmetic() {
 #endif
 }
 
-Threads::Threads(int count) {
-    for (int i = 1; i < count; ++i) workers_.emplace_back([this] { serve(); });
+Threads::Threads(int count) : shares_(static_cast<size_t>(count)) {
+    for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { serve(i); });
 }
 
 Threads::~Threads() {
@@ -56,68 +56,89 @@ void Threads::run(Job &job) {
     busy_ = true;
     open(0);
     for (int spins = 0; busy_.load(std::memory_order_acquire);) {
-        const uint64_t ticket = ticket_.load(std::memory_order_acquire);
-        if (work(ticket)) {
+        const uint32_t seen = opened_.load(std::memory_order_acquire);
+        if (work(0)) {
             spins = 0;
         } else if (++spins < kSpins) {
             pause();
         } else {
-            sleep(ticket, busy_);
+            sleep(seen, busy_);
         }
     }
     job_ = nullptr;
 }
 
 // Opens `phase` or the next that has a task. Called by one thread at a time: the job's starter, or whoever has finished
-// the last task of the phase before.
+// the last task of the phase before. The phase cannot end before its last share is written, so that nobody else opens the
+// next meanwhile.
 void Threads::open(int phase) {
-    const uint64_t number = ((ticket_.load(std::memory_order_relaxed) >> 32) + 1) & 0xffffffff;
+    const uint32_t number = opened_.load(std::memory_order_relaxed) + 1;
     int tasks = 0;
     while (phase < job_->phases() && (tasks = job_->tasks(phase)) == 0) ++phase;
     phase_ = phase;
     if (tasks == 0) {
-        ticket_.store(number << 32);
+        opened_.store(number);
         busy_.store(false, std::memory_order_seq_cst);
     } else {
         unfinished_.store(tasks, std::memory_order_relaxed);
-        ticket_.store(number << 32 | static_cast<uint64_t>(tasks) << 16);
+        opened_.store(number);
+        const uint64_t all = static_cast<uint64_t>(tasks), n = shares_.size();
+        for (uint64_t i = 0; i < n; ++i)
+            shares_[i].left.store(uint64_t{number} << 32 | all * (i + 1) / n << 16 | all * i / n);
     }
     wake();
 }
 
-// Takes one task of the ticket's phase and runs it; false if there is none left. Nothing but the ticket is read before a
-// task is in hand: only then is it sure that the job is still there.
-bool Threads::work(uint64_t ticket) {
-    while ((ticket & 0xffff) < (ticket >> 16 & 0xffff)) {
-        if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
-        job_->run(phase_, static_cast<int>(ticket & 0xffff));
+// Takes one task and runs it; false if there is none left.
+bool Threads::work(int me) {
+    const size_t n = shares_.size();
+    for (size_t i = 0; i < n; ++i)
+        if (take(shares_[(static_cast<size_t>(me) + i) % n], i == 0)) return true;
+    return false;
+}
+
+// Nothing but the share is read before a task is in hand: only then is it sure that the job is still there. Phases are
+// numbered, so that a share that was read in one phase cannot be taken from in another.
+bool Threads::take(Share &share, bool own) {
+    for (uint64_t left = share.left.load(std::memory_order_acquire); (left & 0xffff) < (left >> 16 & 0xffff);) {
+        const uint64_t rest = own ? left + 1 : left - (uint64_t{1} << 16);
+        if (!share.left.compare_exchange_weak(left, rest, std::memory_order_acq_rel)) continue;
+        job_->run(phase_, static_cast<int>(own ? left & 0xffff : rest >> 16 & 0xffff));
         if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) open(phase_ + 1);
         return true;
     }
     return false;
 }
 
-void Threads::serve() {
+void Threads::serve(int me) {
     PlainArithmetic plain;
     for (int spins = 0; running_;) {
-        const uint64_t ticket = ticket_.load(std::memory_order_acquire);
-        if (work(ticket)) {
+        const uint32_t seen = opened_.load(std::memory_order_acquire);
+        if (work(me)) {
             spins = 0;
         } else if (busy_.load(std::memory_order_relaxed) && ++spins < kSpins) {
             pause();
         } else {
-            sleep(ticket, running_);
+            sleep(seen, running_);
             spins = 0;
         }
     }
 }
 
-// Until the ticket's phase is another than the one seen, or `still` no longer holds. The sleeper counts itself before it
-// looks again, and `wake` looks at the count after both are written, so that one of them sees the other.
-void Threads::sleep(uint64_t seen, const std::atomic<bool> &still) {
+bool Threads::idle() const {
+    for (const Share &share : shares_) {
+        const uint64_t left = share.left.load();
+        if ((left & 0xffff) < (left >> 16 & 0xffff)) return false;
+    }
+    return true;
+}
+
+// Until another phase is opened than the one seen, or `still` no longer holds. The sleeper counts itself before it looks
+// again, and `wake` looks at the count after all is written, so that one of them sees the other.
+void Threads::sleep(uint32_t seen, const std::atomic<bool> &still) {
     const uint32_t bell = bell_.load();
     sleepers_.fetch_add(1);
-    if (ticket_.load() >> 32 == seen >> 32 && still) bell_.wait(bell);
+    if (opened_.load() == seen && still && idle()) bell_.wait(bell);
     sleepers_.fetch_sub(1);
 }
 
