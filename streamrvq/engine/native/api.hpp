@@ -38,7 +38,8 @@ SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t direction, int64_t conv
 // Steps of more rows · hops than srvq_most_row_hops() run in several parts, each of which counts.
 SRVQ_API int64_t srvq_profile(SrvqEngine *, int64_t direction, double *seconds, int64_t phases);
 SRVQ_API int64_t srvq_most_row_hops();
-// What this machine can do on the engine's threads: 10⁹ float32 operations a second, 10⁹ bytes read a second.
+// What this machine can do on the engine's threads, a second: 10⁹ float32 operations, those of numbers that are loaded
+// from a core's first cache, 10⁹ bytes read.
 SRVQ_API int srvq_machine(SrvqEngine *, double seconds, double *gflops, double *fed_gflops, double *gbytes);
 // Gives freed memory back to the system, where its C library would keep it.
 SRVQ_API void srvq_trim();

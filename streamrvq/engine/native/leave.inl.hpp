@@ -7,43 +7,45 @@
 namespace srvq {
 namespace {
 
-// `rows` rows of one stream, whole vectors, all inside the signal, to where they go: the common case, without a question
-// asked per vector. The rows are independent of each other, and a column's constants are loaded once.
-template <int NR, bool JOIN, bool PLAIN, bool SNAKE>
-inline void leave_whole(const Sinks &out, const float *results, int64_t rows, int64_t columns, int64_t column,
-                        const float *join, float *plain, float *active) {
-    V::F turn[NR], low[NR], inverse[NR];
-    for (int n = 0; SNAKE && n < NR; ++n) {
-        turn[n] = V::load(out.snake.turn + column + n * V::W);
-        low[n] = V::load(out.snake.turn_low + column + n * V::W);
-        inverse[n] = V::load(out.snake.inverse + column + n * V::W);
+// Where the rows of one stream that a tile holds go to, or come from: pointers to the first of them, or null.
+struct Rows {
+    const float *join;
+    float *plain, *active;
+};
+
+// Rows of one stream, whole vectors, all inside the signal, their Snake known: the common case, in which no vector is asked
+// how much of it counts. The rows are independent of each other, and a column's constants are loaded once.
+template <int NR>
+inline void leave_whole(const Conv &c, const float *results, int64_t rows, int64_t column, const Rows &to) {
+    const Snake &snakes = c.out.snake;
+    V::F turn[NR]{}, low[NR]{}, inverse[NR]{};
+    for (int n = 0; to.active && n < NR; ++n) {
+        turn[n] = V::load(snakes.turn + column + n * V::W);
+        low[n] = V::load(snakes.turn_low + column + n * V::W);
+        inverse[n] = V::load(snakes.inverse + column + n * V::W);
     }
     int64_t at = column;
-    for (int64_t r = 0; r < rows; ++r, at += columns)
+    for (int64_t r = 0; r < rows; ++r, at += c.columns)
 #pragma GCC unroll 4
         for (int n = 0; n < NR; ++n, results += V::W) {
             V::F v = V::load(results);
-            if constexpr (JOIN) v = V::add(v, V::load(join + at + n * V::W));
-            if constexpr (PLAIN) V::store(plain + at + n * V::W, v);
-            if constexpr (SNAKE) V::store(active + at + n * V::W, snake(v, turn[n], low[n], inverse[n]));
+            if (to.join) v = V::add(v, V::load(to.join + at + n * V::W));
+            if (to.plain) V::store(to.plain + at + n * V::W, v);
+            if (to.active) V::store(to.active + at + n * V::W, snake(v, turn[n], low[n], inverse[n]));
         }
 }
 
-// The general case: any edge, any number of columns.
+// The general case: any edge, any number of columns. [low, high) are the elements inside, counted from the first row on.
 template <int NR>
-inline void leave_some(const Conv &c, const float *results, int64_t rows, int64_t s, int64_t t, int64_t column,
-                       const float *join, float *plain, float *active) {
+inline void leave_some(const Conv &c, const float *results, int64_t rows, int64_t column, const Rows &to, int64_t low,
+                       int64_t high) {
     for (int64_t r = 0; r < rows; ++r)
-        for (int64_t n = 0; n < NR; ++n) {
+        for (int64_t n = 0; n < NR; ++n, results += V::W) {
             const int64_t here = column + n * V::W, at = r * c.columns + here, count = c.columns - here;
             if (count <= 0) continue;
-            V::F v = V::load(results + (r * NR + n) * V::W);
-            if (c.edges.low) {
-                const int64_t before = t * c.columns;
-                v = masked(v, at, c.edges.low[s] - before, c.edges.high[s] - before);
-            }
-            if (join) v = V::add(v, load_some(join + at, count));
-            emit(v, c.out, plain, active, at, here, count);
+            V::F v = masked(V::load(results), at, low, high);
+            if (to.join) v = V::add(v, load_some(to.join + at, count));
+            emit(v, c.out, to.plain, to.active, at, here, count);
         }
 }
 
@@ -53,21 +55,17 @@ __attribute__((noinline)) void leave(const Conv &c, const float *results, int64_
     int64_t s = row < c.rows ? 0 : row / c.rows, t = row - s * c.rows;
     for (int64_t count; rows; rows -= count, results += count * NR * V::W, ++s, t = 0) {
         count = rows < c.rows - t ? rows : c.rows - t;
-        const int64_t begin = t * c.columns;
-        const float *const join = c.join ? c.join + s * c.join_stride + begin : nullptr;
-        float *const plain = c.out.plain ? c.out.plain + s * c.out.plain_stride + begin : nullptr;
-        float *const active = c.out.active ? c.out.active + s * c.out.active_stride + begin : nullptr;
-        const bool inside = !c.edges.low || (c.edges.low[s] <= begin && begin + count * c.columns <= c.edges.high[s]);
-        const auto whole = [&]<bool JOIN, bool PLAIN, bool SNAKE>() {
-            leave_whole<NR, JOIN, PLAIN, SNAKE>(c.out, results, count, c.columns, column, join, plain, active);
-        };
-        if (!inside || column + NR * V::W > c.columns || (active && !c.out.snake.turn)) {
-            leave_some<NR>(c, results, count, s, t, column, join, plain, active);
-        } else if (active) {
-            join ? (plain ? whole.template operator()<true, true, true>() : whole.template operator()<true, false, true>())
-                 : (plain ? whole.template operator()<false, true, true>() : whole.template operator()<false, false, true>());
-        } else if (plain) {
-            join ? whole.template operator()<true, true, false>() : whole.template operator()<false, true, false>();
+        const int64_t begin = t * c.columns, end = count * c.columns;
+        const int64_t low = c.edges.low ? c.edges.low[s] - begin : 0;
+        const int64_t high = c.edges.low ? c.edges.high[s] - begin : INT64_MAX;
+        const Rows to{c.join ? c.join + s * c.join_stride + begin : nullptr,
+                      c.out.plain ? c.out.plain + s * c.out.plain_stride + begin : nullptr,
+                      c.out.active ? c.out.active + s * c.out.active_stride + begin : nullptr};
+        const bool inside = low <= 0 && high >= end, whole = column + NR * V::W <= c.columns;
+        if (inside && whole && (!to.active || c.out.snake.turn)) {
+            leave_whole<NR>(c, results, count, column, to);
+        } else {
+            leave_some<NR>(c, results, count, column, to, low, high);
         }
     }
 }

@@ -7,34 +7,41 @@
 namespace srvq {
 namespace {
 
-// As many independent chains as a tile has: what the processor can do at most.
+constexpr int kChains = V::MR * V::NR;  // independent ones, as many as a tile has
+
+// The operations of so many rounds, each a step of every chain. Looks at the chains, so that no compiler leaves them out.
+inline double operations(const V::F *chains, double rounds) {
+    alignas(64) float lanes[V::W];
+    float sum = 0.0f;
+    for (int j = 0; j < kChains; ++j) {
+        V::store(lanes, chains[j]);
+        sum += lanes[0];
+    }
+    return sum > 0.0f ? 2.0 * V::W * kChains * rounds : 0.0;
+}
+
+// What the processor can do at most.
 double peak(int64_t rounds) {
-    V::F y[V::MR * V::NR];
+    V::F y[kChains];
     for (auto &v : y) v = V::set(1.0f);
     const volatile float factor = 0.999f, rest = 0.001f;  // so that no compiler does the sum beforehand
     const V::F a = V::set(factor), b = V::set(rest);
     for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 32
-        for (int j = 0; j < V::MR * V::NR; ++j) y[j] = V::fma(y[j], a, b);
+        for (int j = 0; j < kChains; ++j) y[j] = V::fma(y[j], a, b);
     }
-    float lanes[V::W], sum = 0.0f;
-    for (auto &v : y) {
-        V::store(lanes, v);
-        sum += lanes[0];
-    }
-    return sum > 0.0f ? 2.0 * V::W * V::MR * V::NR * static_cast<double>(rounds) : 0.0;
+    return operations(y, static_cast<double>(rounds));
 }
 
 // The same chains with numbers that come from a core's first cache, as a tile's do: loading costs power, and where power is
 // what bounds the clock, no tile reaches the peak of registers alone.
 double fed(int64_t rounds) {
     constexpr int64_t depth = 64;
-    alignas(64) float w[depth * V::NR * V::W], x[V::MR * depth], lanes[V::W], sum = 0.0f;
+    alignas(64) float w[depth * V::NR * V::W], x[V::MR * depth];
     for (float &v : w) v = 0.001f;
     for (float &v : x) v = 0.999f;
-    V::F y[V::MR][V::NR];
-    for (auto &row : y)
-        for (auto &v : row) v = V::set(1.0f);
+    V::F y[kChains];
+    for (auto &v : y) v = V::set(1.0f);
     for (int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 4
         for (int64_t k = 0; k < depth; ++k) {
@@ -43,15 +50,10 @@ double fed(int64_t rounds) {
 #pragma GCC unroll 16
             for (int r = 0; r < V::MR; ++r) {
                 const V::F s = V::set(x[r * depth + k]);
-                for (int n = 0; n < V::NR; ++n) y[r][n] = V::fma(s, v[n], y[r][n]);
+                for (int n = 0; n < V::NR; ++n) y[r * V::NR + n] = V::fma(s, v[n], y[r * V::NR + n]);
             }
         }
-    for (auto &row : y)
-        for (auto &v : row) {
-            V::store(lanes, v);
-            sum += lanes[0];
-        }
-    return sum > 0.0f ? 2.0 * V::W * V::MR * V::NR * depth * static_cast<double>(rounds) : 0.0;
+    return operations(y, static_cast<double>(rounds * depth));
 }
 
 float read(const float *x, int64_t count) {

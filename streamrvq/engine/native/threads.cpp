@@ -100,7 +100,7 @@ bool Threads::work(int me) {
 // Nothing but the share is read before a task is in hand: only then is it sure that the job is still there. Phases are
 // numbered, so that a share that was read in one phase cannot be taken from in another.
 bool Threads::take(Share &share, bool own) {
-    for (uint64_t left = share.left.load(std::memory_order_acquire); (left & 0xffff) < (left >> 16 & 0xffff);) {
+    for (uint64_t left = share.left.load(std::memory_order_acquire); Share::any(left);) {
         const uint64_t rest = own ? left + 1 : left - (uint64_t{1} << 16);
         if (!share.left.compare_exchange_weak(left, rest, std::memory_order_acq_rel)) continue;
         job_->run(phase_, static_cast<int>(own ? left & 0xffff : rest >> 16 & 0xffff));
@@ -126,10 +126,8 @@ void Threads::serve(int me) {
 }
 
 bool Threads::idle() const {
-    for (const Share &share : shares_) {
-        const uint64_t left = share.left.load();
-        if ((left & 0xffff) < (left >> 16 & 0xffff)) return false;
-    }
+    for (const Share &share : shares_)
+        if (Share::any(share.left.load())) return false;
     return true;
 }
 

@@ -35,6 +35,7 @@ private:
     // Tasks that nobody has taken: phase opened (a running number) << 32 | the last of them, plus one << 16 | the first
     struct alignas(64) Share {
         std::atomic<uint64_t> left{0};
+        static bool any(uint64_t left) { return (left & 0xffff) < (left >> 16 & 0xffff); }
     };
 
     bool work(int me);
