@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,13 @@ import pytest
 from streamrvq import bench
 from streamrvq.bench import machine, official, run_bench
 from streamrvq.bench.official import OfficialModel
+from streamrvq.bench.stand_in import stand_in
 from streamrvq.bench.steps import Cell, gbytes_per_step, gflop_per_hop, summarise
 from streamrvq.config import PRESETS
 from streamrvq.errors import InputError
 from streamrvq.geometry import plan, tensor_shapes
 from tests.command import Run
-from tests.contract import codec_of, minute, needs_native
+from tests.contract import codec_of, minute, needs_native, weights_of
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +51,16 @@ def test_report(causal: bool) -> None:
         assert timed.bandwidth_share == pytest.approx(timed.weights_gbytes / report.machine.gbytes)
 
 
+def test_paced_steps_begin_no_sooner_than_their_audio_is_there(causal: bool) -> None:
+    codec = codec_of(minute(causal=causal), "float32")
+    cell = Cell(codec._engine, "encode", hops=20, rows=1, paced=True)
+    begun = time.perf_counter()
+    cell.run(0.001)
+    assert time.perf_counter() - begun >= len(cell.times) * 20 * codec.hop_length / codec.sample_rate
+    report = run_bench(codec, hops=[1], rows=[1], official=False, seconds=0.004, rounds=1, paced=True)
+    assert report.paced
+
+
 def test_bulk_beside_the_bare_engine(run: Run, wav: Path, weights: Path) -> None:
     done = run("bench", weights, "--corpus", wav, "--workers", 1, "--rounds", 2, "--seconds", 0.01, "--json").document
     assert done["audio_seconds"] == pytest.approx(0.1) and done["workers"] == 1
@@ -74,6 +87,15 @@ def test_the_native_engines_layers(causal: bool) -> None:
         assert all(line.gflops > 0 and line.gbytes > 0 for line in lines[1:-1])
         share = max(timed[0].peak_share, timed[0].bandwidth_share)
         assert timed[0].roofline_share == pytest.approx(share)
+
+
+def test_stands_in_for_weights_that_half_precision_cannot_hold() -> None:
+    seeded = weights_of(minute(causal=True))
+    for name, value in stand_in(seeded).tensors.items():
+        assert np.allclose(value, seeded.tensors[name], rtol=2e-6, atol=0)
+        assert not np.any((value.astype(np.float16) == value) & (value != 0)), name
+    trained = dataclasses.replace(seeded, trained=True)
+    assert stand_in(trained) is trained
 
 
 def test_the_work_is_that_of_the_design() -> None:

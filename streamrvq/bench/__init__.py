@@ -33,6 +33,7 @@ class Report:
         encode, decode: one `Timed` for each (hops, rows); ``decode`` is empty unless asked for.
         official: the official model offline, or None with the reason in ``official_skipped``.
         rounds: how many times everything was measured.
+        paced: whether steps were as far apart as a live stream's.
         layers: the native engine's layers, for the smallest step of each direction, where they were asked for.
     """
 
@@ -42,6 +43,7 @@ class Report:
     official: Official | None
     official_skipped: str | None
     rounds: int
+    paced: bool = False
     layers: tuple[LayerTime, ...] = ()
 
 
@@ -56,6 +58,7 @@ def run_bench(
     rounds: int = 3,
     official_seconds: float = 5.0,
     layers: bool = False,
+    paced: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Measure.
@@ -69,6 +72,7 @@ def run_bench(
         rounds: see the head of this file.
         official_seconds: of audio, that the official model is given a round.
         layers: the native engine's layers one by one too (nothing of another engine's).
+        paced: steps follow each other as those of a live stream do, with pauses between.
         progress: called with what is about to run.
 
     Raises:
@@ -84,7 +88,7 @@ def run_bench(
     tell("machine")
     machine = measure_for(engine)
     directions: tuple[Direction, ...] = ("encode", "decode") if decode else ("encode",)
-    cells = [Cell(engine, direction, k, b) for direction in directions for b in rows for k in hops]
+    cells = [Cell(engine, direction, k, b, paced) for direction in directions for b in rows for k in hops]
     model, skipped = None, None if official else "not asked for"
     if official:
         tell("official model")
@@ -104,5 +108,6 @@ def run_bench(
         official=None if model is None else model.result(),
         official_skipped=skipped,
         rounds=rounds,
+        paced=paced,
         layers=tuple(layer_times(engine, cells)) if layers else (),
     )

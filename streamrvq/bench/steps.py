@@ -52,10 +52,15 @@ class Timed:
 
 
 class Cell:
-    """Steps of one shape on one engine, timed when `run` is called."""
+    """Steps of one shape on one engine, timed when `run` is called.
 
-    def __init__(self, engine: Engine, direction: Direction, hops: int, rows: int) -> None:
+    With ``paced`` a step begins when a live stream's next hops would be there, not when the last step ends: caches that
+    others share and sleeping cores' clocks cool down meanwhile.
+    """
+
+    def __init__(self, engine: Engine, direction: Direction, hops: int, rows: int, paced: bool = False) -> None:
         self.engine, self.direction, self.hops, self.rows = engine, direction, hops, rows
+        self._pause = hops * engine.config.hop_length / engine.config.sample_rate if paced else 0.0
         self.times: list[float] = []
         self._states = engine.new_states(rows, direction)
         random, config = np.random.default_rng(0), engine.config
@@ -86,6 +91,8 @@ class Cell:
             self._step()
             self.times.append(time.perf_counter() - start)
             count += 1
+            if self._pause > self.times[-1]:  # sleeping for no time would be a call of the system too, and felt
+                time.sleep(self._pause - self.times[-1])
 
 
 def gflop_per_hop(config: CodecConfig, direction: Direction) -> float:

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from ..bench import HOPS, ROWS, LayerTime, Report, Timed, run_bench
+from ..bench.stand_in import stand_in
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from .bench_bulk import bench_bulk
@@ -31,6 +32,9 @@ def bench(
     layers: Annotated[
         bool, typer.Option("--layers", help="The native engine's layers too, in the smallest of these steps.")
     ] = False,
+    paced: Annotated[
+        bool, typer.Option("--paced", help="Pauses between steps, as a live stream has; else one after the other.")
+    ] = False,
     rounds: Annotated[int, typer.Option("--rounds", help="Everything is measured so many times, in turn.")] = 3,
     corpus: Annotated[
         list[str] | None,
@@ -47,10 +51,13 @@ def bench(
         return
     steps, rows = numbers(hops, "--hops"), numbers(batch, "--batch")
     opened = load(codec, engine, threads)
+    if not opened.trained:
+        opened = Codec(stand_in(opened.weights), engine=engine, threads=threads)
     with nullcontext() if json else err().status("") as status:
         report = run_bench(
             opened, hops=steps, rows=rows, decode=decode, official=official, seconds=seconds, rounds=rounds,
-            layers=layers, progress=None if status is None else status.update,
+            layers=layers, paced=paced,
+            progress=None if status is None else status.update,
         )  # fmt: skip
     if json:
         print_json({**identity(opened), **_plain(report)})
@@ -76,7 +83,8 @@ def _ratio(report: Report, timed: Timed) -> float | None:
 
 def _print(codec: Codec, report: Report) -> None:
     console, machine = out(), report.machine
-    console.print(f"{title(codec)} · {codec.engine}", style="bold", markup=False)
+    full = "" if codec.trained else " · weights of full float32, as released ones are"
+    console.print(f"{title(codec)} · {codec.engine}{full}", style="bold", markup=False)
     fed = "" if machine.fed_gflops is None else f", {machine.fed_gflops:.0f} of numbers from a core's first cache"
     console.print(
         f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32){fed}; "
@@ -96,6 +104,8 @@ def _print(codec: Codec, report: Report) -> None:
             console.print(_table(direction, rows, report))
     if report.layers:
         console.print(_layers(report.layers))
+    if report.paced:
+        console.print("Steps as far apart as a live stream's.", style="dim")
     console.print("RTF: median step time ÷ audio time of its hops; below 1, all its streams are live.", style="dim")
 
 

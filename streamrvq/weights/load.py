@@ -25,8 +25,7 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
 
     Args:
         source: a preset's name; a .safetensors file of ours; a .pth of descript; a Hugging Face DAC folder. A preset
-            that
-            has no trained weights in the package is `seeded`, with ``trained`` False.
+            that has no trained weights in the package is `seeded`, with ``trained`` False.
 
     Raises:
         WeightsError: none of these, or one that cannot be read or does not fit; the message says which and what to do.
