@@ -70,6 +70,7 @@ struct SrvqEngine {
     const Kernels *kernels;
     int threads;
     std::unique_ptr<Quantizer> quantizer;
+    Room room;  // of the steps, of which one runs at a time
     std::unique_ptr<Step> steps[3];
     std::vector<float *> states;  // of a step under way, and the streams' clocks
     std::vector<int64_t> clocks;
@@ -127,7 +128,7 @@ int srvq_set_layers(SrvqEngine *e, int64_t direction, const LayerSpec *specs, in
         if (direction == 2 && (layers.channels != q->latent() || layers.out_channels() != 1 || layers.rate != 1))
             throw std::invalid_argument("a decoder must take the quantiser's latents and give one channel");
         e->steps[direction] =
-            std::make_unique<Step>(*e->kernels, std::move(layers), q, static_cast<Kind>(direction), e->threads);
+            std::make_unique<Step>(*e->kernels, std::move(layers), q, static_cast<Kind>(direction), e->threads, e->room);
     });
 }
 
@@ -156,7 +157,10 @@ int srvq_step(SrvqEngine *e, int64_t direction, int64_t rows, int64_t hops, floa
             runtime = &e->current();
         }
         const std::lock_guard lock(runtime->turn);
-        const int64_t most = Step::most_row_hops(), group = std::min(rows, most), run = std::max<int64_t>(1, most / group);
+        // In parts as equal as can be: a small rest would read all weights for itself.
+        const auto even = [](int64_t n, int64_t most) { return (n + (n + most - 1) / most - 1) / ((n + most - 1) / most); };
+        const int64_t group = even(rows, Step::most_row_hops());
+        const int64_t run = even(hops, std::max<int64_t>(1, Step::most_row_hops() / group));
         if (static_cast<int64_t>(e->states.size()) < group) {
             e->states.resize(static_cast<size_t>(group));
             e->clocks.resize(static_cast<size_t>(group));

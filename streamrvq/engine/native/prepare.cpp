@@ -58,11 +58,12 @@ Step::Stage Step::stage_at(size_t i) const {
     const int64_t work = rows * c.matrix.depth * c.matrix.columns / 200000;
     const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
     Stage stage{i, i, rows, blocks, 1, 1, rows, nullptr, nullptr};
-    if (joinable(i) && rows >= 2 * tile * threads_) {
-        // Each task reads all weights: where they are more than a core's own cache holds, few and large ones.
-        const bool large = c.matrix.bytes > kOwnCache;
+    // Each task of a joined pair reads all weights: where they are more than a core's own cache holds, few and large ones.
+    const bool large = c.matrix.bytes > kOwnCache;
+    const int64_t least = (large ? 16 : 2) * tile;
+    if (joinable(i) && rows >= least * threads_) {
         stage.last = i + 1;
-        stage.row_parts = std::min(large ? std::max<int64_t>(threads_, rows / (16 * tile)) : wanted, rows / tile);
+        stage.row_parts = large ? rows / least : std::min(wanted, rows / tile);
         stage.strip = large ? rows : 4 * tile;
         return stage;
     }
@@ -71,21 +72,24 @@ Step::Stage Step::stage_at(size_t i) const {
     return stage;
 }
 
+// Sees to it that all room is large enough; what failed for want of memory is tried again at the next step.
 void Step::grow() {
-    if (r_.streams <= room_streams_ && r_.hops <= room_hops_) return;
     room_streams_ = std::max(room_streams_, r_.streams);
     room_hops_ = std::max(room_hops_, r_.hops);
-    const auto room = [&](int64_t a_hop, int64_t tail) {
-        // Streams and hops never are at their most together: their product is bounded.
-        const int64_t numbers = std::min(kMost, room_streams_ * room_hops_) * a_hop + room_streams_ * tail + 64;
-        return Memory(static_cast<size_t>(numbers) * sizeof(float));
+    const auto least = [](Memory &m, int64_t numbers) {
+        const size_t bytes = static_cast<size_t>(numbers) * sizeof(float);
+        if (m.bytes() >= bytes) return;
+        m = Memory();  // first, so that the two are never there at once
+        m = Memory(bytes);
     };
-    for (Memory &m : buffers_) m = room(layers_.widest, layers_.longest);
-    for (Memory &m : held_) m = room(layers_.widest_skip, layers_.longest_skip);
+    // Streams and hops never are at their most together: their product is bounded.
+    const int64_t rows = std::min(kMost, room_streams_ * room_hops_);
+    for (Memory &m : room_.buffers) least(m, rows * layers_.widest + room_streams_ * layers_.longest + 64);
+    for (Memory &m : room_.held) least(m, rows * layers_.widest_skip + room_streams_ * layers_.longest_skip + 64);
     if (quantizer_) {
-        latents_ = room(quantizer_->latent(), 0);
+        least(room_.latents, rows * quantizer_->latent() + 64);
         const int64_t a_group = quantizer_->scratch() + Quantizer::kFrames * quantizer_->levels() * (quantizer_->dim() + 2);
-        scratch_ = Memory(static_cast<size_t>(kMost * a_group) * sizeof(float));
+        least(room_.scratch, kMost * a_group);
     }
     low_.resize((layers_.convs.size() + 1) * static_cast<size_t>(room_streams_));
     high_.resize(low_.size());

@@ -13,8 +13,8 @@ double now() {
 
 }  // namespace
 
-Step::Step(const Kernels &k, Layers layers, const Quantizer *quantizer, Kind kind, int threads)
-    : k_(k), layers_(std::move(layers)), quantizer_(quantizer), kind_(kind), threads_(threads) {
+Step::Step(const Kernels &k, Layers layers, const Quantizer *quantizer, Kind kind, int threads, Room &room)
+    : k_(k), layers_(std::move(layers)), quantizer_(quantizer), kind_(kind), threads_(threads), room_(room) {
     const size_t n = layers_.convs.size();
     seconds.assign(n + 2, 1e9);
     stages_.reserve(n);
@@ -31,7 +31,7 @@ Sinks Step::sinks_of(const After &after, int64_t next, bool last) const {
     Sinks out{};
     const size_t i = static_cast<size_t>(next);
     if (last) {
-        out.plain = kind_ == Kind::encode ? latents_.as() : r_.out;
+        out.plain = kind_ == Kind::encode ? room_.latents.as() : r_.out;
         out.plain_stride = kind_ == Kind::encode ? r_.hops * layers_.out_rate() * layers_.out_channels() : r_.out_stride;
     } else {
         out.active = input_of(i) + layers_.convs[i].tail.size();
@@ -40,7 +40,7 @@ Sinks Step::sinks_of(const After &after, int64_t next, bool last) const {
     }
     if (after.held >= 0) {
         const Skip &s = layers_.skips[static_cast<size_t>(after.held)];
-        out.plain = held_[after.held % 3].as() + s.tail.size();
+        out.plain = room_.held[after.held % 3].as() + s.tail.size();
         out.plain_stride = s.tail.size() + r_.hops * s.rate * s.channels;
     }
     return out;
@@ -70,7 +70,7 @@ Conv Step::conv_of(size_t i) const {
     }
     if (layer.join >= 0) {
         const Skip &s = layers_.skips[static_cast<size_t>(layer.join)];
-        c.join = held_[layer.join % 3].as();
+        c.join = room_.held[layer.join % 3].as();
         c.join_stride = s.tail.size() + r_.hops * s.rate * s.channels;
     }
     c.out = sinks_of(layer.after, static_cast<int64_t>(i) + 1, i + 1 == layers_.convs.size());
@@ -150,7 +150,7 @@ void Step::load_tails(size_t next, const After &after) {
     if (after.held < 0) return;
     const Skip &s = layers_.skips[static_cast<size_t>(after.held)];
     const int64_t fresh = r_.hops * s.rate * s.channels;
-    move(s.tail, held_[after.held % 3].as(), s.tail.size() + fresh, 0, false);
+    move(s.tail, room_.held[after.held % 3].as(), s.tail.size() + fresh, 0, false);
 }
 
 void Step::save_tails(size_t i) {
@@ -159,19 +159,19 @@ void Step::save_tails(size_t i) {
     if (c.join < 0) return;
     const Skip &s = layers_.skips[static_cast<size_t>(c.join)];
     const int64_t fresh = r_.hops * s.rate * s.channels;
-    move(s.tail, held_[c.join % 3].as(), s.tail.size() + fresh, fresh, true);
+    move(s.tail, room_.held[c.join % 3].as(), s.tail.size() + fresh, fresh, true);
 }
 
 void Step::input(int64_t b) {
     const int64_t rows = r_.hops * layers_.rate;
     Spread s{};
-    s.in = kind_ == Kind::decode ? latents_.as() + b * rows * layers_.channels : r_.in + b * r_.in_stride;
+    s.in = kind_ == Kind::decode ? room_.latents.as() + b * rows * layers_.channels : r_.in + b * r_.in_stride;
     if (kind_ == Kind::decode) {
-        int64_t *const codes = reinterpret_cast<int64_t *>(scratch_.as()) + b * r_.levels;
-        float *const room = scratch_.as() + 2 * kMost * r_.levels + b * quantizer_->scratch();
+        int64_t *const codes = reinterpret_cast<int64_t *>(room_.scratch.as()) + b * r_.levels;
+        float *const room = room_.scratch.as() + 2 * kMost * r_.levels + b * quantizer_->scratch();
         for (int64_t f = 0; f < r_.hops; ++f) {
             for (int64_t i = 0; i < r_.levels; ++i) codes[i] = r_.codes[(b * r_.levels + i) * r_.code_stride + f];
-            quantizer_->decode(codes, 1, r_.levels, latents_.as() + (b * rows + f) * layers_.channels, room);
+            quantizer_->decode(codes, 1, r_.levels, room_.latents.as() + (b * rows + f) * layers_.channels, room);
         }
     }
     s.rows = rows;
@@ -206,9 +206,9 @@ void Step::finish(int64_t group) {
     const int64_t first = group * group_size(), frames = std::min(group_size(), r_.streams * r_.hops - first);
     const int64_t dim = quantizer_->dim(), width = r_.levels * dim;
     const int64_t a_group = quantizer_->scratch() + Quantizer::kFrames * quantizer_->levels() * (dim + 2);
-    float *const room = scratch_.as() + group * a_group, *const inner = room + quantizer_->scratch();
+    float *const room = room_.scratch.as() + group * a_group, *const inner = room + quantizer_->scratch();
     int64_t *const codes = reinterpret_cast<int64_t *>(inner + Quantizer::kFrames * quantizer_->levels() * dim);
-    quantizer_->encode(latents_.as() + first * quantizer_->latent(), frames, r_.levels, codes,
+    quantizer_->encode(room_.latents.as() + first * quantizer_->latent(), frames, r_.levels, codes,
                        r_.latents ? inner : nullptr, room);
     for (int64_t f = 0; f < frames; ++f) {
         const int64_t b = (first + f) / r_.hops, j = (first + f) % r_.hops;

@@ -32,9 +32,14 @@ struct Request {
 
 enum class Kind { layers, encode, decode };
 
+// What a step computes in; nothing stays from one step to the next. Those that never run at once share it.
+struct Room {
+    Memory buffers[4], held[3], latents, scratch;
+};
+
 class Step : public Job {
 public:
-    Step(const Kernels &k, Layers layers, const Quantizer *quantizer, Kind kind, int threads);
+    Step(const Kernels &k, Layers layers, const Quantizer *quantizer, Kind kind, int threads, Room &room);
 
     const Layers &layers() const { return layers_; }
     static int64_t most_row_hops() { return kMost; }
@@ -50,7 +55,9 @@ public:
     int64_t calls = 0;
 
 private:
-    static constexpr int64_t kMost = 8;
+    // Weights are read once for so many rows: deep layers have one or eight rows a hop, and what they read is bound by memory,
+    // not by arithmetic. Room grows with it: for dac-44khz 0.2 MB a buffer and row.
+    static constexpr int64_t kMost = 32;
     struct Stage {  // convolutions first … last, one or two, and how they are cut into tasks
         size_t first, last;
         int64_t rows, blocks, row_parts, block_parts, strip;
@@ -67,7 +74,7 @@ private:
     void compute(const Stage &stage, int64_t task);
     void load_tails(size_t next, const After &after);
     void save_tails(size_t i);
-    float *input_of(size_t i) const { return buffers_[place_[i]].as(); }
+    float *input_of(size_t i) const { return room_.buffers[place_[i]].as(); }
     void move(const Tail &tail, float *buffer, int64_t stride, int64_t from, bool save);
     void input(int64_t stream);
     void finish(int64_t group);
@@ -82,7 +89,7 @@ private:
     Kind kind_;
     int threads_;
     Request r_{};
-    Memory buffers_[4], held_[3], latents_, scratch_;
+    Room &room_;
     std::vector<size_t> place_;  // [convolution]: the buffer that its input is in
     std::vector<Stage> stages_;
     int64_t room_streams_ = 0, room_hops_ = 0;
