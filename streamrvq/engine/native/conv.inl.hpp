@@ -119,10 +119,15 @@ void conv_as(const Conv &c, const Part &p) {
         const int64_t column = block * block_width;
         const T *w = static_cast<const T *>(c.weights) + column * depth;
         const bool narrow = c.columns - column <= V::W;
+        // The first tile reads this block from memory. The others leave time to fetch the next one, whose task, if it is
+        // another's, the same thread is likely to take: it has begun to come when its own first tile asks for it.
+        const char *next = reinterpret_cast<const char *>(w + depth * block_width);
+        const char *const next_end = p.large && column + block_width < c.columns ? next + depth * block_width * sizeof(T) : next;
         for (int64_t i = 0; i < tiles; ++i) {  // of as equal heights as can be
             const int64_t row = p.row0 + rows * i / tiles, count = p.row0 + rows * (i + 1) / tiles - row;
-            ahead = narrow ? tile_of<1>(count, c, w, i == 0, row, column, ahead, p.ahead_end)
-                           : tile_of<V::NR>(count, c, w, i == 0, row, column, ahead, p.ahead_end);
+            const char *&to = next < next_end ? next : ahead, *const end = next < next_end ? next_end : p.ahead_end;
+            to = narrow ? tile_of<1>(count, c, w, i == 0, row, column, to, end)
+                        : tile_of<V::NR>(count, c, w, i == 0, row, column, to, end);
         }
     }
 }

@@ -52,9 +52,11 @@ struct Conv {
 constexpr int64_t kAheadBytes = 128;
 
 // A part of one convolution: rows [row0, row1) of all streams' rows laid end to end, times blocks [block0, block1).
-// `ahead` … `ahead_end` are bytes that the next layers will read, fetched into the cache meanwhile.
+// `ahead` … `ahead_end` are bytes that the next layers will read, fetched into the cache meanwhile; where the weights are
+// `large`, too many for a core's own cache, a block's successor is fetched before them.
 struct Part {
     int64_t row0, row1, block0, block1;
+    bool large;
     const char *ahead, *ahead_end;
 };
 

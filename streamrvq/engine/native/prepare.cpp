@@ -57,9 +57,9 @@ Step::Stage Step::stage_at(size_t i) const {
     // Tasks of a few microseconds at least, several for each thread, so that none waits long for the last.
     const int64_t work = rows * c.matrix.depth * c.matrix.columns / 200000;
     const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
-    Stage stage{i, i, rows, blocks, 1, 1, rows, nullptr, nullptr};
-    // Each task of a joined pair reads all weights: where they are more than a core's own cache holds, few and large ones.
     const bool large = c.matrix.bytes > kOwnCache;
+    Stage stage{i, i, rows, blocks, 1, 1, rows, large, nullptr, nullptr};
+    // Each task of a joined pair reads all weights: where they are large, few tasks of many rows.
     const int64_t least = (large ? 16 : 2) * tile;
     if (joinable(i) && rows >= least * threads_) {
         stage.last = i + 1;

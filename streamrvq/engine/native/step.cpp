@@ -122,7 +122,7 @@ void Step::run(int phase, int task) {
 void Step::compute(const Stage &stage, int64_t task) {
     const int64_t i = task / stage.block_parts, j = task % stage.block_parts;
     Part part{stage.rows * i / stage.row_parts, stage.rows * (i + 1) / stage.row_parts, stage.blocks * j / stage.block_parts,
-              stage.blocks * (j + 1) / stage.block_parts, nullptr, nullptr};
+              stage.blocks * (j + 1) / stage.block_parts, stage.large, nullptr, nullptr};
     const int64_t parts = stage.row_parts * stage.block_parts, lines = (stage.ahead_end - stage.ahead) / kAheadBytes;
     const int64_t first = lines * task / parts, count = lines * (task + 1) / parts - first;
     const Conv one = conv_of(stage.first), two = conv_of(stage.last);
@@ -134,7 +134,7 @@ void Step::compute(const Stage &stage, int64_t task) {
         part.ahead_end = stage.ahead + (first + count * (s + 1) / strips) * kAheadBytes;
         k_.conv(one, part);
         if (stage.last > stage.first)
-            k_.conv(two, {part.row0, part.row1, 0, layers_.convs[stage.last].matrix.blocks(k_), nullptr, nullptr});
+            k_.conv(two, {part.row0, part.row1, 0, layers_.convs[stage.last].matrix.blocks(k_), stage.large, nullptr, nullptr});
     }
 }
 

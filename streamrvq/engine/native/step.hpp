@@ -61,6 +61,7 @@ private:
     struct Stage {  // convolutions first … last, one or two, and how they are cut into tasks
         size_t first, last;
         int64_t rows, blocks, row_parts, block_parts, strip;
+        bool large;  // weights are more than a core's own cache holds
         const char *ahead, *ahead_end;  // what its tasks fetch
     };
 
