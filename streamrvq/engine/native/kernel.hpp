@@ -49,7 +49,7 @@ struct Conv {
 };
 
 // Bytes that a tile fetches ahead every four channels.
-constexpr int64_t kAheadBytes = 128;
+constexpr int64_t kAheadBytes = 192;
 
 // A part of one convolution: rows [row0, row1) of all streams' rows laid end to end, times blocks [block0, block1).
 // `ahead` … `ahead_end` are bytes that the next layers will read, fetched into the cache meanwhile; where the weights are
