@@ -17,9 +17,9 @@ from .framing import Framer
 from .geometry import Direction, plan
 from .timeline import Tail, Timeline
 
-#: Rows × hops of the largest step. Larger ones gain nothing in speed and cost memory: 64 channels × 16 hops × 512
-#: samples of float32 are 2 MiB an activation.
-MAX_ROW_HOPS = 16
+#: Rows × hops of the largest step: as many as the native engine reads its weights once for. Larger ones gain nothing in
+#: speed and cost memory: 64 channels × 32 hops × 512 samples of float32 are 4 MiB an activation.
+MAX_ROW_HOPS = 32
 
 Outputs = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]  #: codes or pcm; latents where asked for
 
