@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from streamrvq.codec import Codec
 from streamrvq.errors import InputError, SnapshotError, StreamBusyError, StreamClosedError
+from streamrvq.lockstep import MAX_ROW_HOPS
 from streamrvq.stream import DecoderStream, EncoderStream
 from tests.contract import codec_of, minute, noise, streamed
 
@@ -205,15 +206,17 @@ def test_an_engine_error_loses_no_codes(minute_codec: Codec, step: int) -> None:
     """The samples are kept and the finished steps' codes too: the next push goes on from there."""
     engine = Failing(minute_codec._engine)
     stream = EncoderStream(engine, minute_codec.codec_hash)
-    parts = [stream.push(PCM[:50])]
+    rest = 5 * MAX_ROW_HOPS // 2 * minute_codec.hop_length  # three steps
+    pcm = np.resize(PCM, 50 + rest)
+    parts = [stream.push(pcm[:50])]
     engine.countdown = step
     with pytest.raises(MemoryError):
-        stream.push(PCM[50:])  # three steps of at most 16 hops
-    assert stream.frames_given == parts[0].shape[1] and stream.samples_received == len(PCM)
+        stream.push(pcm[50:])
+    assert stream.frames_given == parts[0].shape[1] and stream.samples_received == len(pcm)
     with pytest.raises(SnapshotError, match="push again"):
         stream.snapshot()
-    parts += [stream.push(PCM[:0]), stream.flush()]
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), minute_codec.encode(PCM))
+    parts += [stream.push(pcm[:0]), stream.flush()]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), minute_codec.encode(pcm))
 
 
 def test_an_engine_error_in_flush_may_be_tried_again_but_not_pushed_after(causal: bool) -> None:

@@ -17,20 +17,26 @@ public:
     Memory() = default;
     explicit Memory(size_t bytes) : bytes_(bytes) {
         const size_t page = bytes >= kHuge ? kHuge : 4096;
-        const size_t whole = (bytes + page) / page * page;  // at least a byte to spare: kernels may prefetch past the end
-        data_ = std::aligned_alloc(page, whole);
+        whole_ = (bytes + page) / page * page;  // at least a byte to spare: kernels may prefetch past the end
+        data_ = page == kHuge ? huge(whole_) : std::aligned_alloc(page, whole_);
         if (!data_) throw std::bad_alloc();
-#if defined(__linux__)
-        if (page == kHuge) madvise(data_, whole, MADV_HUGEPAGE);
-#endif
     }
     Memory(Memory &&other) noexcept { *this = std::move(other); }
     Memory &operator=(Memory &&other) noexcept {
         std::swap(data_, other.data_);
         std::swap(bytes_, other.bytes_);
+        std::swap(whole_, other.whole_);
         return *this;
     }
-    ~Memory() { std::free(data_); }
+    ~Memory() {
+#if defined(__linux__)
+        if (whole_ >= kHuge) {
+            munmap(data_, whole_);
+            return;
+        }
+#endif
+        std::free(data_);
+    }
 
     template <class T = float>
     T *as() const {
@@ -40,8 +46,25 @@ public:
 
 private:
     static constexpr size_t kHuge = size_t{1} << 21;
+
+    // Mapped, not allocated: what a C library is given back it may keep, and a buffer that grows leaves a smaller one behind.
+    static void *huge(size_t whole) {
+#if defined(__linux__)
+        void *const all = mmap(nullptr, whole + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (all == MAP_FAILED) return nullptr;
+        char *const begin = static_cast<char *>(all);
+        const size_t before = (kHuge - reinterpret_cast<uintptr_t>(all) % kHuge) % kHuge;
+        if (before) munmap(begin, before);
+        if (before < kHuge) munmap(begin + before + whole, kHuge - before);
+        madvise(begin + before, whole, MADV_HUGEPAGE);
+        return begin + before;
+#else
+        return std::aligned_alloc(kHuge, whole);
+#endif
+    }
+
     void *data_ = nullptr;
-    size_t bytes_ = 0;
+    size_t bytes_ = 0, whole_ = 0;
 };
 
 }  // namespace srvq
