@@ -56,7 +56,7 @@ def _of(engine: NativeEngine, cell: Cell, seconds: float) -> Iterator[LayerTime]
     _, least = engine.core.profile(what, len(layers) + 2)
 
     def line(name: str, shape: str, time: float, macs: int, size: int) -> LayerTime:
-        hops = min(cell.hops * cell.rows, engine.core.most_row_hops)  # larger steps run in parts, and one part is timed
+        hops = engine.core.least_part(cell.rows, cell.hops)  # of the part that took the least time
         return LayerTime(cell.direction, cell.hops, cell.rows, name, shape, 1e6 * time, 2e-9 * macs * hops / time,
                          1e-9 * size / time)  # fmt: skip
 

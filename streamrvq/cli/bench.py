@@ -12,8 +12,9 @@ from rich.table import Table
 
 from ..bench import HOPS, ROWS, LayerTime, Report, Timed, run_bench
 from ..bench.stand_in import stand_in
-from ..codec import Codec, load
+from ..codec import Codec
 from ..config import DEFAULT_CODEC
+from ..weights import load_weights
 from .bench_bulk import bench_bulk
 from .common import EngineOption, JsonOption, ThreadsOption, err, identity, numbers, out, print_json, title
 
@@ -50,9 +51,7 @@ def bench(
         bench_bulk(codec, corpus, workers, rounds, seconds, json)
         return
     steps, rows = numbers(hops, "--hops"), numbers(batch, "--batch")
-    opened = load(codec, engine, threads)
-    if not opened.trained:
-        opened = Codec(stand_in(opened.weights), engine=engine, threads=threads)
+    opened = Codec(stand_in(load_weights(codec)), engine=engine, threads=threads)
     with nullcontext() if json else err().status("") as status:
         report = run_bench(
             opened, hops=steps, rows=rows, decode=decode, official=official, seconds=seconds, rounds=rounds,

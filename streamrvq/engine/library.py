@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import EngineError
 
 HERE = Path(__file__).parent / "native"
-VERSION = 2  #: of the interface, `srvq_version`
+VERSION = 3  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
 LAYER_FIELDS = (
@@ -56,7 +56,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "srvq_weight_bytes": (c_int64, c_void_p, c_int64, c_int64),
     "srvq_profile": (c_int64, c_void_p, c_int64, POINTER(c_double), c_int64),
     "srvq_machine": (c_int, c_void_p, c_double, POINTER(c_double), POINTER(c_double), POINTER(c_double)),
-    "srvq_most_row_hops": (c_int64,),
+    "srvq_least_part": (c_int64, c_int64, c_int64),
     "srvq_trim": (None,),
     "srvq_tanh": (c_int, c_void_p, c_void_p, c_void_p, c_int64),
     "srvq_snake": (c_int, c_void_p, c_void_p, c_void_p, c_int64, c_float),

@@ -132,11 +132,10 @@ class Core:
         """Give freed memory back to the system: weights were read, packed and let go, and the C library keeps it."""
         self._lib.srvq_trim()
 
-    @property
-    def most_row_hops(self) -> int:
-        """Rows · hops that are computed at once; larger steps run in parts."""
-        most: int = self._lib.srvq_most_row_hops()
-        return most
+    def least_part(self, rows: int, hops: int) -> int:
+        """Rows · hops of the smallest part that a step runs in; small steps run in one."""
+        least: int = self._lib.srvq_least_part(rows, hops)
+        return least
 
     def machine(self, seconds: float = 1.5) -> tuple[float, float, float]:
         """What this machine can do on these threads, a second: 10⁹ float32 operations, those of numbers that are loaded

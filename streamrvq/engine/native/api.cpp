@@ -51,6 +51,19 @@ const Kernels *kernels_named(const std::string &name) {
     throw std::invalid_argument("instruction set '" + name + "' is not to be had here; there are " + available());
 }
 
+// A step of more rows · hops than one runs in parts of at most so many rows and hops, as equal as can be: a small rest would
+// read all weights for itself.
+struct Parts {
+    int64_t rows, hops;
+};
+
+Parts parts_of(int64_t rows, int64_t hops) {
+    const auto up = [](int64_t n, int64_t by) { return (n + by - 1) / by; };
+    const auto even = [&](int64_t n, int64_t most) { return up(n, up(n, most)); };
+    const int64_t group = even(rows, Step::most_row_hops());
+    return {group, even(hops, std::max<int64_t>(1, Step::most_row_hops() / group))};
+}
+
 template <class Do>
 int guarded(Do &&work) {
     try {
@@ -90,7 +103,7 @@ struct SrvqEngine {
     }
 };
 
-int64_t srvq_version() { return 2; }
+int64_t srvq_version() { return 3; }
 const char *srvq_sources() { return SRVQ_SOURCES; }
 const char *srvq_error() { return error_text.c_str(); }
 const char *srvq_isas() {
@@ -157,10 +170,7 @@ int srvq_step(SrvqEngine *e, int64_t direction, int64_t rows, int64_t hops, floa
             runtime = &e->current();
         }
         const std::lock_guard lock(runtime->turn);
-        // In parts as equal as can be: a small rest would read all weights for itself.
-        const auto even = [](int64_t n, int64_t most) { return (n + (n + most - 1) / most - 1) / ((n + most - 1) / most); };
-        const int64_t group = even(rows, Step::most_row_hops());
-        const int64_t run = even(hops, std::max<int64_t>(1, Step::most_row_hops() / group));
+        const auto [group, run] = parts_of(rows, hops);
         if (static_cast<int64_t>(e->states.size()) < group) {
             e->states.resize(static_cast<size_t>(group));
             e->clocks.resize(static_cast<size_t>(group));
@@ -258,7 +268,10 @@ int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *fed_gflo
     });
 }
 
-int64_t srvq_most_row_hops() { return Step::most_row_hops(); }
+int64_t srvq_least_part(int64_t rows, int64_t hops) {
+    const Parts parts = parts_of(rows, hops);
+    return ((rows - 1) % parts.rows + 1) * ((hops - 1) % parts.hops + 1);
+}
 
 void srvq_trim() {
 #if defined(__GLIBC__)

@@ -35,9 +35,9 @@ SRVQ_API int64_t srvq_state_size(SrvqEngine *, int64_t direction);
 SRVQ_API int64_t srvq_threads(SrvqEngine *);
 SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t direction, int64_t convolution);  // −1: no such
 // The least seconds of each phase since the last call (input, convolutions, finish); the number of steps as the result.
-// Steps of more rows · hops than srvq_most_row_hops() run in several parts, each of which counts.
+// A large step runs in several parts, each of which counts; the least of them has srvq_least_part() rows · hops.
 SRVQ_API int64_t srvq_profile(SrvqEngine *, int64_t direction, double *seconds, int64_t phases);
-SRVQ_API int64_t srvq_most_row_hops();
+SRVQ_API int64_t srvq_least_part(int64_t rows, int64_t hops);
 // What this machine can do on the engine's threads, a second: 10⁹ float32 operations, those of numbers that are loaded
 // from a core's first cache, 10⁹ bytes read.
 SRVQ_API int srvq_machine(SrvqEngine *, double seconds, double *gflops, double *fed_gflops, double *gbytes);
