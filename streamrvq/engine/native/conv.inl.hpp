@@ -13,7 +13,7 @@ inline V::F load_weights(const float *p) { return V::load(p); }
 inline V::F load_weights(const uint16_t *p) { return V::load_half(p); }
 
 // How far before their use a block's own weights are fetched the first time. Less than a page: from further on, the
-// processor's own guesses suffer, and memory is read at 25 GB/s instead of 31; much less is too late even from a cache.
+// processor's own guesses suffer, and memory is read a fifth slower (Sapphire Rapids); much less is too late even from a cache.
 constexpr int64_t kOwnAhead = 3584;
 
 // Prefetches are worth their slots where a tile has arithmetic to hide them behind.
