@@ -18,20 +18,21 @@ constexpr int64_t kOwnAhead = 3584;
 
 // Prefetches are worth their slots where a tile has arithmetic to hide them behind.
 template <int MR>
-inline const char *fetch_ahead(const char *ahead, const char *end) {
+inline void fetch_ahead(Ahead &ahead) {
+    static_assert(Ahead::kMostLines == 3);
     if constexpr (MR >= 4) {
-        if (ahead < end) {
-#pragma GCC unroll 4
-            for (int64_t line = 0; line < kAheadBytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
-            ahead += kAheadBytes;
+        if (ahead.at < ahead.end) {
+            __builtin_prefetch(ahead.at, 0, 2);
+            if (ahead.lines > 1) __builtin_prefetch(ahead.at + Ahead::kLine, 0, 2);
+            if (ahead.lines > 2) __builtin_prefetch(ahead.at + 2 * Ahead::kLine, 0, 2);
+            ahead.at += ahead.lines * Ahead::kLine;
         }
     }
-    return ahead;
 }
 
 template <int MR, int NR, class T>
-const char *tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, const char *ahead,
-                 const char *ahead_end) {
+void tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, Ahead &to_fetch) {
+    Ahead ahead = to_fetch;
     const float *x[MR];
     int64_t b = row / c.rows, t = row - b * c.rows;
 #pragma GCC unroll 16
@@ -68,9 +69,8 @@ const char *tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t col
 #pragma GCC unroll 8
                 for (int64_t line = 0; line < 4 * NR * V::W * static_cast<int64_t>(sizeof(T)); line += 64)
                     __builtin_prefetch(reinterpret_cast<const char *>(w) + kOwnAhead + line, 0, 2);
-            } else {
-                ahead = fetch_ahead<MR>(ahead, ahead_end);
             }
+            fetch_ahead<MR>(ahead);
             channel(first + i);
             channel(first + i + 1);
             channel(first + i + 2);
@@ -78,6 +78,7 @@ const char *tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t col
         }
         for (; i < c.depth; ++i) channel(first + i);
     }
+    to_fetch = ahead;
 
     alignas(64) float results[MR * NR * V::W];
 #pragma GCC unroll 16
@@ -85,50 +86,51 @@ const char *tile(const Conv &c, const T *w, bool fresh, int64_t row, int64_t col
 #pragma GCC unroll 4
         for (int n = 0; n < NR; ++n) V::store(results + (r * NR + n) * V::W, y[r][n]);
     leave<NR>(c, results, MR, row, column);
-    return ahead;
 }
 
 template <int NR, class T>
-const char *tile_of(int64_t rows, const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, const char *a,
-                    const char *e) {
+void tile_of(int64_t rows, const Conv &c, const T *w, bool fresh, int64_t row, int64_t column, Ahead &a) {
     static_assert(V::MR <= 8);
     switch (rows) {
-        case 1: return tile<1, NR>(c, w, fresh, row, column, a, e);
-        case 2: return tile<2, NR>(c, w, fresh, row, column, a, e);
-        case 3: return tile<3, NR>(c, w, fresh, row, column, a, e);
-        case 4: return tile<4, NR>(c, w, fresh, row, column, a, e);
+        case 1: return tile<1, NR>(c, w, fresh, row, column, a);
+        case 2: return tile<2, NR>(c, w, fresh, row, column, a);
+        case 3: return tile<3, NR>(c, w, fresh, row, column, a);
+        case 4: return tile<4, NR>(c, w, fresh, row, column, a);
     }
     if constexpr (V::MR > 4) {
         switch (rows) {
-            case 5: return tile<5, NR>(c, w, fresh, row, column, a, e);
-            case 6: return tile<6, NR>(c, w, fresh, row, column, a, e);
+            case 5: return tile<5, NR>(c, w, fresh, row, column, a);
+            case 6: return tile<6, NR>(c, w, fresh, row, column, a);
         }
     }
     if constexpr (V::MR > 6) {
-        if (rows == 7) return tile<7, NR>(c, w, fresh, row, column, a, e);
-        return tile<8, NR>(c, w, fresh, row, column, a, e);
+        if (rows == 7) return tile<7, NR>(c, w, fresh, row, column, a);
+        return tile<8, NR>(c, w, fresh, row, column, a);
     }
     __builtin_unreachable();
 }
 
 template <class T>
 void conv_as(const Conv &c, const Part &p) {
-    constexpr int64_t block_width = V::NR * V::W;
+    constexpr int64_t block_width = V::NR * V::W, lines = 4 * block_width * sizeof(T) / Ahead::kLine;  // read by four channels
     const int64_t depth = c.taps * c.depth, rows = p.row1 - p.row0, tiles = (rows + V::MR - 1) / V::MR;
-    const char *ahead = p.ahead;
+    Ahead layers = p.ahead, none{};
     for (int64_t block = p.block0; block < p.block1; ++block) {
         const int64_t column = block * block_width;
         const T *w = static_cast<const T *>(c.weights) + column * depth;
         const bool narrow = c.columns - column <= V::W;
-        // The first tile reads this block from memory. The others leave time to fetch the next one, whose task, if it is
-        // another's, the same thread is likely to take: it has begun to come when its own first tile asks for it.
-        const char *next = reinterpret_cast<const char *>(w + depth * block_width);
-        const char *const next_end = p.large && column + block_width < c.columns ? next + depth * block_width * sizeof(T) : next;
+        // All tiles together leave time to fetch the next block, whose task, if it is another's, the same thread is likely to
+        // take: it has come when its own first tile asks for it. After that, or where this layer has nothing large, the tiles
+        // but the first, which has this block's own lines to ask for, fetch what comes after.
+        const char *const next = reinterpret_cast<const char *>(w + depth * block_width);
+        const bool more = p.large && tiles > 1 && column + block_width < c.columns;
+        Ahead blocks{next, more ? next + depth * block_width * sizeof(T) : next, (lines + tiles - 1) / tiles};
+        if (blocks.lines > Ahead::kMostLines) blocks.lines = Ahead::kMostLines;
         for (int64_t i = 0; i < tiles; ++i) {  // of as equal heights as can be
             const int64_t row = p.row0 + rows * i / tiles, count = p.row0 + rows * (i + 1) / tiles - row;
-            const char *&to = next < next_end ? next : ahead, *const end = next < next_end ? next_end : p.ahead_end;
-            to = narrow ? tile_of<1>(count, c, w, i == 0, row, column, to, end)
-                        : tile_of<V::NR>(count, c, w, i == 0, row, column, to, end);
+            Ahead &ahead = blocks.at < blocks.end ? blocks : i ? layers : none;
+            narrow ? tile_of<1>(count, c, w, i == 0, row, column, ahead)
+                   : tile_of<V::NR>(count, c, w, i == 0, row, column, ahead);
         }
     }
 }

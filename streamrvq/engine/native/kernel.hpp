@@ -48,16 +48,21 @@ struct Conv {
     Sinks out;
 };
 
-// Bytes that a tile fetches ahead every four channels.
-constexpr int64_t kAheadBytes = 192;
+// What is fetched into the cache while something else is computed: bytes [at, end), so many lines every four channels. As
+// few lines as suffice: a core can wait for a dozen at once, and arithmetic whose own numbers queue behind them slows down.
+struct Ahead {
+    static constexpr int64_t kLine = 64, kMostLines = 3;
+    const char *at, *end;
+    int64_t lines;
+};
 
 // A part of one convolution: rows [row0, row1) of all streams' rows laid end to end, times blocks [block0, block1).
-// `ahead` … `ahead_end` are bytes that the next layers will read, fetched into the cache meanwhile; where the weights are
-// `large`, too many for a core's own cache, a block's successor is fetched before them.
+// `ahead` is what the next layers will read; where the weights are `large`, too many for a core's own cache, a block's
+// successor is fetched before it.
 struct Part {
     int64_t row0, row1, block0, block1;
     bool large;
-    const char *ahead, *ahead_end;
+    Ahead ahead;
 };
 
 // Values [rows][columns] of one stream, masked, to its sinks.

@@ -58,7 +58,7 @@ Step::Stage Step::stage_at(size_t i) const {
     const int64_t work = rows * c.matrix.depth * c.matrix.columns / 200000;
     const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
     const bool large = c.matrix.bytes > kOwnCache;
-    Stage stage{i, i, rows, blocks, 1, 1, rows, large, nullptr, nullptr};
+    Stage stage{i, i, rows, blocks, 1, 1, rows, large, {}};
     // Each task of a joined pair reads all weights: where they are large, few tasks of many rows.
     const int64_t least = (large ? 16 : 2) * tile;
     if (joinable(i) && rows >= least * threads_) {
@@ -131,10 +131,13 @@ void Step::plan_ahead() {
         const Matrix &m = layers_.convs[stage.first].matrix, &last = layers_.convs[stage.last].matrix;
         const char *const after = last.data + last.bytes, *const limit = std::min(after + most, layers_.weights_end());
         next = std::max(next, after);
-        const int64_t slots = stage.rows < 4 ? 0 : stage.rows * m.columns * m.depth / (4 * k_.tile * k_.width * k_.vectors);
-        stage.ahead = next;
-        next = std::max(next, std::min(next + slots * kAheadBytes, limit));
-        stage.ahead_end = next;
+        // Four channels of a tile, of every tile of a block but the first.
+        const int64_t together = std::min(stage.strip, stage.rows / stage.row_parts), free = std::max<int64_t>(0, together - k_.tile);
+        const int64_t slots = stage.rows * free / together * m.columns * m.depth / (4 * k_.tile * k_.width * k_.vectors);
+        const int64_t a_line = std::max<int64_t>(1, slots * Ahead::kLine), wanted = std::max<int64_t>(0, limit - next);
+        const int64_t lines = std::clamp<int64_t>((wanted + a_line - 1) / a_line, 1, Ahead::kMostLines);
+        stage.ahead = {next, next + std::min(wanted, slots * lines * Ahead::kLine), lines};
+        next = stage.ahead.end;
     }
 }
 

@@ -51,7 +51,7 @@ void Quantizer::project(const Matrix &m, const float *in, int64_t frames, const 
     c.rows = frames;
     c.join = join;
     c.out.plain = to;
-    kernels_.conv(c, {0, frames, 0, m.blocks(kernels_), false, nullptr, nullptr});
+    kernels_.conv(c, {0, frames, 0, m.blocks(kernels_), false, {}});
 }
 
 void Quantizer::encode(float *z, int64_t frames, int64_t levels, int64_t *codes, float *inner, float *scratch) const {

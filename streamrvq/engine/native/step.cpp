@@ -122,19 +122,20 @@ void Step::run(int phase, int task) {
 void Step::compute(const Stage &stage, int64_t task) {
     const int64_t i = task / stage.block_parts, j = task % stage.block_parts;
     Part part{stage.rows * i / stage.row_parts, stage.rows * (i + 1) / stage.row_parts, stage.blocks * j / stage.block_parts,
-              stage.blocks * (j + 1) / stage.block_parts, stage.large, nullptr, nullptr};
-    const int64_t parts = stage.row_parts * stage.block_parts, lines = (stage.ahead_end - stage.ahead) / kAheadBytes;
-    const int64_t first = lines * task / parts, count = lines * (task + 1) / parts - first;
+              stage.blocks * (j + 1) / stage.block_parts, stage.large, stage.ahead};
+    const int64_t unit = Ahead::kLine * stage.ahead.lines, units = (stage.ahead.end - stage.ahead.at) / unit;
+    const int64_t parts = stage.row_parts * stage.block_parts;
+    const int64_t first = units * task / parts, count = units * (task + 1) / parts - first;
     const Conv one = conv_of(stage.first), two = conv_of(stage.last);
     const int64_t begin = part.row0, end = part.row1, strips = std::max<int64_t>(1, (end - begin) / stage.strip);
     for (int64_t s = 0; s < strips; ++s) {
         part.row0 = begin + (end - begin) * s / strips;
         part.row1 = begin + (end - begin) * (s + 1) / strips;
-        part.ahead = stage.ahead + (first + count * s / strips) * kAheadBytes;
-        part.ahead_end = stage.ahead + (first + count * (s + 1) / strips) * kAheadBytes;
+        part.ahead.at = stage.ahead.at + (first + count * s / strips) * unit;
+        part.ahead.end = stage.ahead.at + (first + count * (s + 1) / strips) * unit;
         k_.conv(one, part);
         if (stage.last > stage.first)
-            k_.conv(two, {part.row0, part.row1, 0, layers_.convs[stage.last].matrix.blocks(k_), stage.large, nullptr, nullptr});
+            k_.conv(two, {part.row0, part.row1, 0, layers_.convs[stage.last].matrix.blocks(k_), stage.large, {}});
     }
 }
 

@@ -62,7 +62,7 @@ private:
         size_t first, last;
         int64_t rows, blocks, row_parts, block_parts, strip;
         bool large;  // weights are more than a core's own cache holds
-        const char *ahead, *ahead_end;  // what its tasks fetch
+        Ahead ahead;  // what its tasks fetch
     };
 
     void start();
