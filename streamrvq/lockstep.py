@@ -41,6 +41,9 @@ class Lockstep:
             self.framer = Framer(engine.config.hop_length, np.zeros((rows, 0), np.float32))
         else:
             self.framer = Framer(1, np.zeros((rows, levels, 0), np.int64), fill=-1)
+        # A step's rows: which slots, their clock and length. Written in place, for making arrays is not cheap in a core
+        # whose caches a step has just filled.
+        self._where = np.arange(rows), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
         self._done: list[Outputs] = []  # of the steps of a call that is under way, or that raised in a later step
 
     @property
@@ -77,9 +80,10 @@ class Lockstep:
         if self.rows == 0:
             self.timeline.advance(hops)
             return self._nothing()
-        slots, clock = np.arange(self.rows), np.full(self.rows, self.timeline.clock)
-        length = np.full(self.rows, self.timeline.length)
-        outputs, latents = step(self.framer.peek(hops), slots, clock, length)
+        _, clock, length = self._where
+        clock.fill(self.timeline.clock)
+        length.fill(self.timeline.length)
+        outputs, latents = step(self.framer.peek(hops), *self._where)
         self.framer.drop(hops)
         own = self.timeline.advance(hops)
         return outputs[..., own], None if latents is None else latents[..., own]

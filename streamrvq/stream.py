@@ -67,14 +67,19 @@ class _Stream:
         """True after `flush`."""
         return self._closed
 
-    @contextmanager
-    def _turn(self, doing: str) -> Iterator[None]:
+    def _begin(self, doing: str) -> None:
+        """Take the lock, which the caller lets go of; a ``with`` would cost a push more than what it does."""
         if not self._lock.acquire(blocking=False):
             raise StreamBusyError(f"{doing} while another call is running on this stream; call one after the other")
+        # A flush that raised in a step may be tried again, but the end of the signal stands.
+        if self._closed or (doing != "flush" and self._run.timeline.length >= 0):
+            self._lock.release()
+            raise StreamClosedError(f"{doing} on a stream that was flushed; open a new one with codec.stream()")
+
+    @contextmanager
+    def _turn(self, doing: str) -> Iterator[None]:
+        self._begin(doing)
         try:
-            # A flush that raised in a step may be tried again, but the end of the signal stands.
-            if self._closed or (doing != "flush" and self._run.timeline.length >= 0):
-                raise StreamClosedError(f"{doing} on a stream that was flushed; open a new one with codec.stream()")
             yield
         finally:
             self._lock.release()
@@ -175,13 +180,16 @@ class EncoderStream(_Stream):
             StreamClosedError: after `flush`.
             StreamBusyError: while another call is running on this stream.
         """
-        with self._turn("push"):
+        self._begin("push")
+        try:
             pcm = as_pcm(block, position=self._received)
             self._received += len(pcm)
             if self._resampler is not None:
                 pcm = self._resampler.push(pcm)
             codes: Codes = self._run.push(pcm[None])[0][0]
             return codes
+        finally:
+            self._lock.release()
 
     def flush(self) -> Codes:
         """End the stream: the codes of all frames still owed, ``[K, n]``. The stream is closed then."""
@@ -236,9 +244,12 @@ class DecoderStream(_Stream):
         Raises:
             InputError, StreamClosedError, StreamBusyError: as `EncoderStream.push`.
         """
-        with self._turn("push"):
+        self._begin("push")
+        try:
             pcm: Floats = self._run.push(check_codes(codes, self._engine, 2)[None])[0][0]
             return pcm
+        finally:
+            self._lock.release()
 
     def flush(self) -> Floats:
         """End the stream: all samples still owed. The stream is closed then."""

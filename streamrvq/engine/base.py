@@ -93,15 +93,16 @@ def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints,
         raise InputError("a step got no rows; wanted at least one stream: leave a step with nothing to do out")
     if inputs < unit or inputs % unit:
         raise InputError(f"a step got {inputs} inputs a row; wanted a positive multiple of {unit}")
-    for name, values in (("slots", slots), ("clock", clock), ("length", length)):
-        if np.shape(values) != (rows,):
-            raise InputError(f"{name} has shape {list(np.shape(values))}; wanted [{rows}], one for each row")
-    named = np.asarray(slots).tolist()  # plain numbers: the caches are cold after a step, and few rows the rule
+    if not (rows,) == slots.shape == clock.shape == length.shape:
+        shapes = {"slots": slots.shape, "clock": clock.shape, "length": length.shape}
+        name = next(name for name, shape in shapes.items() if shape != (rows,))
+        raise InputError(f"{name} has shape {list(shapes[name])}; wanted [{rows}], one for each row")
+    named = slots.tolist()  # plain numbers: the caches are cold after a step, and few rows the rule
     if len(set(named)) != rows:
         raise InputError(f"slots are {named}; wanted every slot at most once in a step")
     if not (min(named) >= 0 and max(named) < states.slots):
         raise InputError(f"slots are {named}; wanted slots from 0 to {states.slots - 1}")
-    if (earliest := min(np.asarray(clock).tolist())) < 0:
+    if (earliest := min(clock.tolist())) < 0:
         raise InputError(f"clock has {earliest}; wanted hops since the start, so at least 0")
     return inputs // unit
 

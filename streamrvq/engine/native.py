@@ -13,7 +13,7 @@ import dataclasses
 import os
 import weakref
 from collections.abc import Mapping, Sequence
-from ctypes import byref, c_double
+from ctypes import addressof, byref, c_char, c_double
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,12 @@ def chosen_isa() -> str:
 def _address(array: npt.NDArray[Any] | None) -> int | None:
     if array is None:
         return None
-    address: int = array.__array_interface__["data"][0]  # `array.ctypes` runs more Python, cold after every step
-    return address
+    buffer: Any = array  # which it is, but numpy's types say so only from Python 3.12 on
+    try:  # a quarter of what the interface below takes, several times a step
+        return addressof(c_char.from_buffer(buffer))
+    except (TypeError, ValueError):  # read-only, or empty
+        address: int = array.__array_interface__["data"][0]
+        return address
 
 
 class Core:
@@ -110,7 +114,7 @@ class Core:
         """One step; see ``srvq_step`` in native/api.hpp."""
         slots, clock, length = (np.ascontiguousarray(values, np.int64) for values in (slots, clock, length))
         self.check(self._lib.srvq_step(
-            self._handle, what, len(slots), hops, _address(states.data), _address(slots), _address(clock),
+            self._handle, what, len(slots), hops, states.address, _address(slots), _address(clock),
             _address(length), _address(given), _address(out), levels, _address(codes), _address(latents),
         ))  # fmt: skip
 
@@ -147,11 +151,14 @@ class Core:
 
 @dataclasses.dataclass
 class NativeStates:
-    """Each slot's tails end to end, in the order of `Plan.tails`: float32 ``[slots, state_size]``."""
+    """Each slot's tails end to end, in the order of `Plan.tails`: float32 ``[slots, state_size]``, written in place."""
 
     plan: Plan
     slots: int
     data: Floats
+
+    def __post_init__(self) -> None:
+        self.address = _address(self.data)
 
 
 class NativeEngine:
