@@ -10,9 +10,9 @@ namespace srvq {
 
 namespace {
 
-// Bytes of weights that are fetched before they are needed, at most: from memory a part of a large last-level cache, and
-// from that cache what the cores' own hold beside all else.
-constexpr int64_t kAheadOfMemory = int64_t{16} << 20, kAheadOfCache = int64_t{2} << 20;
+// Bytes of weights that are fetched from memory before they are needed, at most: a part of a last-level cache that they are
+// not kept in. Where they are, to fetch them from there to a core's own cache gained nothing.
+constexpr int64_t kAheadOfMemory = int64_t{16} << 20;
 
 // Bytes of weights that a core's own cache holds beside all else.
 constexpr int64_t kOwnCache = int64_t{1} << 19;
@@ -125,7 +125,7 @@ void Step::edges() {
 // their many weights and would wait for memory; the layers before them have time to spare. All weights lie in the order of
 // their use; as many are fetched as a convolution's tiles have slots for, and not too long before they are needed.
 void Step::plan_ahead() {
-    const int64_t most = kept_in_cache(layers_.weights.bytes()) ? kAheadOfCache : kAheadOfMemory;
+    const int64_t most = kept_in_cache(layers_.weights.bytes()) ? 0 : kAheadOfMemory;
     const char *next = nullptr;
     for (Stage &stage : stages_) {
         const Matrix &m = layers_.convs[stage.first].matrix, &last = layers_.convs[stage.last].matrix;
