@@ -7,8 +7,6 @@ Knows: what may be pushed when, and how a stream is parked and taken up again. D
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -53,6 +51,19 @@ def check_codes(codes: Any, engine: Engine, ndim: int) -> Codes:
     return full
 
 
+class _Turn:
+    """Holds a lock that was taken. A generator would cost a push several times what this does."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
 class _Stream:
     """What both directions share: one row of `Lockstep`, a lock that refuses, and an end."""
 
@@ -67,22 +78,14 @@ class _Stream:
         """True after `flush`."""
         return self._closed
 
-    def _begin(self, doing: str) -> None:
-        """Take the lock, which the caller lets go of; a ``with`` would cost a push more than what it does."""
+    def _turn(self, doing: str) -> _Turn:
         if not self._lock.acquire(blocking=False):
             raise StreamBusyError(f"{doing} while another call is running on this stream; call one after the other")
         # A flush that raised in a step may be tried again, but the end of the signal stands.
         if self._closed or (doing != "flush" and self._run.timeline.length >= 0):
             self._lock.release()
             raise StreamClosedError(f"{doing} on a stream that was flushed; open a new one with codec.stream()")
-
-    @contextmanager
-    def _turn(self, doing: str) -> Iterator[None]:
-        self._begin(doing)
-        try:
-            yield
-        finally:
-            self._lock.release()
+        return _Turn(self._lock)
 
     def _snapshot(self) -> Snapshot:
         timeline = self._run.timeline
@@ -180,16 +183,13 @@ class EncoderStream(_Stream):
             StreamClosedError: after `flush`.
             StreamBusyError: while another call is running on this stream.
         """
-        self._begin("push")
-        try:
+        with self._turn("push"):
             pcm = as_pcm(block, position=self._received)
             self._received += len(pcm)
             if self._resampler is not None:
                 pcm = self._resampler.push(pcm)
             codes: Codes = self._run.push(pcm[None])[0][0]
             return codes
-        finally:
-            self._lock.release()
 
     def flush(self) -> Codes:
         """End the stream: the codes of all frames still owed, ``[K, n]``. The stream is closed then."""
@@ -244,12 +244,9 @@ class DecoderStream(_Stream):
         Raises:
             InputError, StreamClosedError, StreamBusyError: as `EncoderStream.push`.
         """
-        self._begin("push")
-        try:
+        with self._turn("push"):
             pcm: Floats = self._run.push(check_codes(codes, self._engine, 2)[None])[0][0]
             return pcm
-        finally:
-            self._lock.release()
 
     def flush(self) -> Floats:
         """End the stream: all samples still owed. The stream is closed then."""

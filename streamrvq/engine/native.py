@@ -14,6 +14,7 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from ctypes import addressof, byref, c_char, c_double
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ class Core:
         return gflops.value, fed.value, gbytes.value
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class NativeStates:
     """Each slot's tails end to end, in the order of `Plan.tails`: float32 ``[slots, state_size]``, written in place."""
 
@@ -157,8 +158,10 @@ class NativeStates:
     slots: int
     data: Floats
 
-    def __post_init__(self) -> None:
-        self.address = _address(self.data)
+    @cached_property
+    def address(self) -> int | None:
+        """Where ``data`` lies, for every step."""
+        return _address(self.data)
 
 
 class NativeEngine:

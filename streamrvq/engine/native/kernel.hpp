@@ -52,8 +52,8 @@ struct Conv {
 // few lines as suffice: a core can wait for a dozen at once, and arithmetic whose own numbers queue behind them slows down.
 struct Ahead {
     static constexpr int64_t kLine = 64, kMostLines = 3;
-    const char *at, *end;
-    int64_t lines;
+    const char *at = nullptr, *end = nullptr;
+    int64_t lines = 1;
 };
 
 // A part of one convolution: rows [row0, row1) of all streams' rows laid end to end, times blocks [block0, block1).

@@ -125,11 +125,11 @@ void Step::edges() {
 // their many weights and would wait for memory; the layers before them have time to spare. All weights lie in the order of
 // their use; as many are fetched as a convolution's tiles have slots for, and not too long before they are needed.
 void Step::plan_ahead() {
-    const int64_t most = kept_in_cache(layers_.weights.bytes()) ? 0 : kAheadOfMemory;
+    if (kept_in_cache(layers_.weights.bytes())) return;
     const char *next = nullptr;
     for (Stage &stage : stages_) {
         const Matrix &m = layers_.convs[stage.first].matrix, &last = layers_.convs[stage.last].matrix;
-        const char *const after = last.data + last.bytes, *const limit = std::min(after + most, layers_.weights_end());
+        const char *const after = last.data + last.bytes, *const limit = std::min(after + kAheadOfMemory, layers_.weights_end());
         next = std::max(next, after);
         // Four channels of a tile, of every tile of a block but the first.
         const int64_t together = std::min(stage.strip, stage.rows / stage.row_parts), free = std::max<int64_t>(0, together - k_.tile);
