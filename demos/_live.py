@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 import streamrvq
-from streamrvq.compare import compare
+from streamrvq.checking.near_ties import compare
 
 LINE = 28  # frames a line
 

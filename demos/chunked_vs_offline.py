@@ -11,7 +11,7 @@ import sys
 from _audio import clip
 
 import streamrvq
-from streamrvq.checking import check_chunkings
+from streamrvq.checking.table import check_chunkings
 
 name = sys.argv[1] if len(sys.argv) > 1 else streamrvq.DEFAULT_CODEC
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 2.0

@@ -13,7 +13,7 @@ from _live import listen, same, untrained
 from rich.console import Console
 
 import streamrvq
-from streamrvq.live.budget import latency_budget
+from streamrvq.live.latency import latency_budget
 
 
 class Kept:

@@ -22,16 +22,16 @@ from .errors import (
     TokensError,
     WeightsError,
 )
-from .live.client import connect
-from .live.file import File
+from .live.client.connect import connect
+from .live.client.stream import RemoteStream
 from .live.items import END, Frames, Gap
-from .live.microphone import Microphone
-from .live.remote import RemoteStream
+from .live.sources.file import File
+from .live.sources.microphone import Microphone
 from .live.stats import MicrophoneStats, TokenStats
 from .live.tokens import Tokens, tokenize
-from .pool import StreamPool
-from .snapshot import Snapshot
-from .stream import DecoderStream, EncoderStream
+from .streaming.pool import StreamPool
+from .streaming.snapshot import Snapshot
+from .streaming.stream import DecoderStream, EncoderStream
 
 __version__ = "0.1.0"
 

@@ -20,10 +20,10 @@ from .engine import Engine, make_engine
 from .engine.base import Codes, Floats
 from .engine.native import NativeEngine
 from .errors import WeightsError
-from .lockstep import Lockstep
-from .snapshot import Snapshot
-from .stream import DecoderStream, EncoderStream, check_codes, check_levels
-from .timeline import check_tail
+from .streaming.lockstep import Lockstep
+from .streaming.snapshot import Snapshot
+from .streaming.stream import DecoderStream, EncoderStream, check_codes, check_levels
+from .streaming.timeline import check_tail
 from .weights import Weights, load_weights, save_weights
 from .weights.load import Layout
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from streamrvq.codec import Codec
-from tests.command import codec, run, wav, weights
-from tests.contract import codec_of, minute, tiny
+from tests.support.command import codec, run, wav, weights
+from tests.support.contract import codec_of, minute, tiny
+from tests.support.paths import AUDIO
 
 __all__ = ["codec", "run", "wav", "weights"]  # fixtures
 
@@ -31,11 +31,10 @@ settings.register_profile("dev", deadline=None, suppress_health_check=_SLOW, max
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-AUDIO = Path(__file__).parent / "audio"
 
 
 class RealAudio:
-    """The clips in tests/audio that are mono at 44.1 kHz, read once."""
+    """The clips in tests/data/audio that are mono at 44.1 kHz, read once."""
 
     def __init__(self) -> None:
         paths = sorted(AUDIO.glob("*.ogg"))

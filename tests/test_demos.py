@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.command import process
-from tests.contract import noise
-from tests.javascript import node
-from tests.virtual_sound import Fifo, Voice
-
-DEMOS = Path(__file__).parent.parent / "demos"
+from tests.support.command import process
+from tests.support.contract import noise
+from tests.support.javascript import node
+from tests.support.paths import DEMOS
+from tests.support.virtual_sound import Fifo, Voice
 
 #: Each demo with its arguments and something that only a good run prints.
 RUNS = {

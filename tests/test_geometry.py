@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.errors import ConfigError
 from streamrvq.geometry import decoder_plan, encoder_plan, lookahead_samples, plan, tensor_shapes
-from streamrvq.timeline import Timeline
-from tests.contract import codec_of, minute, noise, plain_of, tiny
+from streamrvq.streaming.timeline import Timeline
+from tests.support.contract import codec_of, minute, noise, plain_of, tiny
 
 DAC = {"44khz": (2, 4, 8, 8), "24khz": (2, 4, 5, 8)}
 
@@ -187,7 +187,7 @@ def test_presets_have_the_published_size(preset: str) -> None:
 
 
 def test_tensor_names_and_shapes_are_dacs() -> None:
-    """Spelt out by hand for one block each; tests/test_official.py compares all with the package's own state dict."""
+    """Spelt out by hand for one block each; tests/weights/test_official.py compares all with the package's own."""
     config = CodecConfig(encoder_dim=4, encoder_rates=(3,), decoder_dim=10, decoder_rates=(3,), latent_dim=6,
                          n_codebooks=1, codebook_size=16, codebook_dim=2)  # fmt: skip
     unit = [".block.0.alpha", ".block.1.weight", ".block.1.bias", ".block.2.alpha", ".block.3.weight", ".block.3.bias"]

@@ -1,4 +1,4 @@
-"""``streamrvq check``: the chunked-against-whole table of checking.py, for a codec and a file. Exit code 1: chunking
+"""``streamrvq check``: the chunked-against-whole table (checking/table.py) of a codec and a file. Exit code 1: chunking
 shows.
 """
 
@@ -15,9 +15,9 @@ from rich.table import Table
 from ..audio.files import open_audio
 from ..audio.pcm import Pcm
 from ..audio.rates import Resampler
-from ..checking import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
+from ..checking.near_ties import NEAR_TIE
+from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
 from ..codec import Codec, load
-from ..compare import NEAR_TIE
 from ..errors import InputError
 from .common import EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
 

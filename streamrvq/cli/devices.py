@@ -7,7 +7,7 @@ import dataclasses
 
 from rich.table import Table
 
-from ..live.portaudio import input_devices
+from ..live.sources.portaudio import input_devices
 from .common import JsonOption, out, print_json
 
 

@@ -21,17 +21,7 @@ from ..config import DEFAULT_CODEC
 from ..corpus.encode import encoded
 from ..errors import InputError, StreamRVQError, TokensError
 from ..tokens import TokenFile, read_tokens, write_tokens
-from .common import (
-    CodecOption,
-    EngineOption,
-    JsonOption,
-    ThreadsOption,
-    complain,
-    identity,
-    out,
-    print_json,
-    title,
-)
+from .common import CodecOption, EngineOption, JsonOption, ThreadsOption, complain, identity, out, print_json, title
 from .encode_shards import channel_policy, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress

@@ -21,13 +21,13 @@ from ..audio.pcm import Pcm
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError, SourceError
-from ..journal import recover
-from ..live.budget import latency_budget
 from ..live.items import Frames, Gap
-from ..live.microphone import Microphone
+from ..live.latency import latency_budget
+from ..live.sources.microphone import Microphone
 from ..live.tokens import Tokens, tokenize
 from ..live.worker import Worker
 from ..tokens import TokenFile
+from ..tokens.journal import recover
 from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
 from .mic_view import MicView, latency_table
 from .pipes import LineWriter

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..engine.base import Codes
-from ..live.budget import LatencyBudget
+from ..live.latency import LatencyBudget
 from .common import out
 
 #: Pictures a second, and on a pipe lines.

@@ -12,10 +12,10 @@ import dataclasses
 from pathlib import Path
 
 from ..errors import TokensError
-from ..journal import TokenJournal, journal_of
 from ..live.items import Frames, Gap
 from ..live.segments import FILL_SECONDS
 from ..tokens import TokenFile
+from ..tokens.journal import TokenJournal, journal_of
 
 
 class Recording:

@@ -1,6 +1,6 @@
 """``streamrvq send``: a file, a token file or a microphone to a server, and what comes back.
 
-Knows: what is sent and where the answer goes. Does not know: the protocol (live/client.py).
+Knows: what is sent and where the answer goes. Does not know: the protocol (live/client/).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import typer
 
 from ..audio.files import open_audio, write_wav
 from ..errors import InputError, TokensError
-from ..live.client import connect
-from ..live.file import File, Pace
+from ..live.client.connect import connect
+from ..live.client.stream import RemoteStream
 from ..live.items import Frames, Gap
-from ..live.remote import RemoteStream
+from ..live.sources.file import File, Pace
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import JsonOption, note, out, print_json
 from .pipes import sample_format

@@ -64,8 +64,8 @@ def serve(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON line when listening.")] = False,
 ) -> None:
     """Serve live streams over a websocket: PCM to codes, and codes to PCM (PROTOCOL.md)."""
-    from ..live.logs import JsonLines
-    from ..live.settings import ServerSettings
+    from ..live.server.logs import JsonLines
+    from ..live.server.settings import ServerSettings
 
     if log_level not in _LEVELS:
         raise InputError(f"--log-level is {log_level!r}; wanted {', '.join(_LEVELS)}")
@@ -103,8 +103,8 @@ def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(codec: Codec, settings: object, json: bool) -> None:
-    from ..live.server import Server
-    from ..live.settings import ServerSettings
+    from ..live.server.server import Server
+    from ..live.server.settings import ServerSettings
 
     assert isinstance(settings, ServerSettings)
     ended = asyncio.Event()

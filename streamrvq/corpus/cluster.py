@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import CorpusError, StreamRVQError
-from ..extras import need
+from ..system.optional import need
 from .local import Work, loaded
 from .plan import Shard
 from .shard import ShardSummary, Told, write_shard

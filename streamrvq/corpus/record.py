@@ -20,8 +20,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import PART, replacing
 from ..errors import CorpusError
+from ..system.atomic_file import PART, replacing
 from .lock import Lock
 from .plan import Shard, divide
 from .settings import Settings

@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 from ..codec import Codec, load
 from ..config import PRESETS
 from ..errors import CorpusError, InputError
-from ..stream import check_levels
-from ..timeline import check_tail
+from ..streaming.stream import check_levels
+from ..streaming.timeline import check_tail
 
 #: ``one``: a file of several channels is refused; ``mean``: it is taken as their mean; ``each``: a signal a channel.
 Channels = Literal["one", "mean", "each"]

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import replacing
 from ..codec import Codec
 from ..errors import AudioFileError, CorpusError, InputError
+from ..system.atomic_file import replacing
 from ..tokens import schema
 from .encode import Row, columns, rows_of
 from .plan import Shard

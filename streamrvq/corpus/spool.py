@@ -39,7 +39,7 @@ class Spool:
         self._kept: list[_Kept] = []
 
     def add(self, row: Row) -> None:
-        """Keep a row. Raises `OSError`: the disk is full."""
+        """ResendBuffer a row. Raises `OSError`: the disk is full."""
         self._file.write(row.codes.astype("<u2").tobytes())
         none = np.zeros((0, 0), np.uint16)  # of its own: a view would keep all of the codes
         self._kept.append(_Kept(dataclasses.replace(row, codes=none), *row.codes.shape))

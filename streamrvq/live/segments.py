@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FILL_SECONDS = 1.0
 
 
-class Course:
+class SourcePosition:
     """Where a source stands: integers only, nobody computes.
 
     Args:
@@ -101,7 +101,7 @@ class Segments:
     """
 
     def __init__(self, codec: Codec, sample_rate: int, n_quantizers: int | None = None, tail: str = "pad") -> None:
-        self._course = Course(codec, sample_rate)
+        self._source = SourcePosition(codec, sample_rate)
         self._codec, self._settings = codec, (self.sample_rate, n_quantizers, tail)
         self._hop = codec.hop_length / codec.sample_rate
         self.frames = 0
@@ -115,25 +115,25 @@ class Segments:
     @property
     def sample_rate(self) -> int:
         """Of the source, Hz."""
-        return self._course.sample_rate
+        return self._source.sample_rate
 
     @property
     def position(self) -> int:
         """Samples of the source so far, lost ones counted."""
-        return self._course.position
+        return self._source.position
 
     def check(self, block: Any) -> Pcm:
-        """See `Course.check`."""
-        return self._course.check(block)
+        """See `SourcePosition.check`."""
+        return self._source.check(block)
 
     def fills(self, gap: Gap) -> bool:
-        """See `Course.fills`. True: push so many zeros. False: call `skip`."""
-        return self._course.fills(gap)
+        """See `SourcePosition.fills`. True: push so many zeros. False: call `skip`."""
+        return self._source.fills(gap)
 
     def push(self, pcm: Pcm) -> Frames | None:
         """Take checked samples (`check`); give the frames that they complete, if any."""
         codes = self._stream.push(pcm)
-        self._course.position += len(pcm)
+        self._source.position += len(pcm)
         return self._frames(codes)
 
     def finish(self) -> Frames | None:
@@ -143,7 +143,7 @@ class Segments:
     def skip(self, gap: Gap) -> Frames | None:
         """End the stream before a long gap and begin another behind it; give the frames that the first one owed."""
         rest = self.finish()
-        self._course.leap(gap)
+        self._source.leap(gap)
         self._begin()
         return rest
 
@@ -152,4 +152,4 @@ class Segments:
         if not count:
             return None
         index, self.frames = self.frames, self.frames + count
-        return Frames(index, self._course.start / self.sample_rate + (index - self._first) * self._hop, codes)
+        return Frames(index, self._source.start / self.sample_rate + (index - self._first) * self._hop, codes)

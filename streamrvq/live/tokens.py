@@ -22,7 +22,7 @@ from ..errors import InputError, SourceError, StreamClosedError
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
-from .worker import Worker, outlast
+from .worker import Worker, wait_through_cancellation
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -127,7 +127,7 @@ class Tokens:
         assert self._task is not None
         self._leaving = True
         self._task.cancel()
-        await outlast(self._task, pass_on=True)
+        await wait_through_cancellation(self._task, pass_on=True)
         if error is None:
             self._raise_once()
         elif self._error is not None and isinstance(error, Exception):

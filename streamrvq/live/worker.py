@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def outlast(future: asyncio.Future[Any], pass_on: bool = False) -> None:
+async def wait_through_cancellation(future: asyncio.Future[Any], pass_on: bool = False) -> None:
     """Wait until a future is done even when cancelled meanwhile; then raise that cancellation. Leaves the result alone.
 
     ``pass_on``: hand the cancellation to the future (a task, which may itself be waiting). Otherwise it is only waited
@@ -58,7 +58,7 @@ class Worker:
         if self._last is None:
             self._last = asyncio.get_running_loop().run_in_executor(self._pool, last)
         try:
-            await outlast(self._last)
+            await wait_through_cancellation(self._last)
             self._last.result()
         finally:
             self._pool.shutdown()  # the thread is idle: this takes microseconds

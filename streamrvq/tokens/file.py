@@ -15,10 +15,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ..atomic import replacing
 from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import TokensError
+from ..system.atomic_file import replacing
 
 #: What the metadata's ``format`` says, and the newest version of the layout that this file writes and reads.
 FORMAT, VERSION = "streamrvq.tokens", 1

@@ -28,7 +28,7 @@ import json
 from typing import Any
 
 from ..errors import TokensError
-from ..extras import need
+from ..system.optional import need
 
 FORMAT, VERSION = "streamrvq.shard", 1
 #: The keys of a shard's metadata.

@@ -1,0 +1,1 @@
+"""Is a stream what offline is? The table that says so, and what a near-tie is."""

@@ -1,0 +1,173 @@
+"""Does chunking show? The same signal encoded whole and in chunks of many sizes, difference by difference.
+
+Knows: how to cut a signal, run it, and count what differs; a float64 run judges whether a differing code was a
+near-tie. Does not know: files, tables or exit codes (cli/check.py), nor the official models. Runs go through
+`Lockstep`, which `Codec.encode` and a live stream are made of, because it can give latents too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..audio.pcm import Pcm, as_pcm
+from ..codec import Codec
+from ..engine.base import Codes, Floats
+from ..errors import InputError
+from ..geometry import Direction
+from ..streaming.lockstep import Lockstep
+from ..streaming.stream import check_codes
+from .near_ties import Comparison, compare
+
+#: Blocks as sound cards and files give them, those around a hop of 512, a long one, and any size.
+SIZES: tuple[int | str, ...] = (441, 480, 511, 512, 513, 960, 4096, "random")
+#: The same for decoding, in frames.
+FRAME_SIZES: tuple[int | str, ...] = (1, 2, 3, 7, "random")
+
+Chunk = int | str  #: inputs a chunk, or "random": log-uniform
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One chunking against the whole signal.
+
+    Attributes:
+        chunks: inputs a chunk, or ``"random"``.
+        pushes: how many chunks it was.
+        comparison: of the codes; `Comparison.largest_gap` is the widest gap that any difference would have to explain.
+        latent_difference: largest absolute difference of the quantisers' inputs over the frames whose codes agree.
+            Where codes differ, the later levels quantise something else.
+        smallest_margin: float64 gap between the best two entries, the smallest over the first differing level of each
+            differing frame; None where nothing differs.
+    """
+
+    chunks: Chunk
+    pushes: int
+    comparison: Comparison
+    latent_difference: float
+    smallest_margin: float | None
+
+    @property
+    def passed(self) -> bool:
+        """No difference but near-ties."""
+        return self.comparison.equal_but_for_near_ties
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeRow:
+    """One chunking of codes against decoding them whole: the largest absolute difference of two samples."""
+
+    chunks: Chunk
+    pushes: int
+    samples: int
+    difference: float
+
+
+def check_chunkings(
+    codec: Codec,
+    pcm: Any,
+    sizes: Sequence[Chunk] = SIZES,
+    *,
+    seed: int = 0,
+    tail: str = "pad",
+    progress: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """Encode a signal whole and in chunks, and compare.
+
+    Args:
+        pcm: ``[samples]`` at the codec's rate.
+        sizes: samples a chunk, or ``"random"`` for log-uniform sizes from 1 to 20 000.
+        seed: of the random sizes.
+        progress: called with what is about to run.
+
+    Returns:
+        One row for each of ``sizes``. The float64 run, the judge of near-ties, is made only if something differs.
+
+    Raises:
+        InputError: bad samples or sizes.
+    """
+    signal = as_pcm(pcm)
+    sizes = [_checked(size) for size in sizes]
+    tell = progress or (lambda what: None)
+    tell("whole signal")
+    codes, latents, _ = _encode(codec, signal, None, seed, tail)
+    judge: Floats | None = None
+    rows = []
+    for size in sizes:
+        tell(f"chunks of {size}")
+        chunked, inner, pushes = _encode(codec, signal, size, seed, tail)
+        if judge is None and not np.array_equal(codes, chunked):
+            tell("float64, to judge a difference")
+            exact = Codec(codec.weights, engine="torch", dtype="float64")
+            judge = exact.encode(signal, tail=tail, return_latents=True)[1]
+        # Without a difference nothing is asked of the judge, and its latents may be anybody's.
+        found = compare(codes, chunked, latents if judge is None else judge, codec.codebooks)
+        agree = (codes == chunked).all(axis=0)
+        largest = float(np.max(np.abs(latents - inner)[:, agree], initial=0.0))
+        margin = None if judge is None else _smallest_margin(codec, codes, chunked, judge)
+        rows.append(Row(size, pushes, found, largest, margin))
+    return rows
+
+
+def check_decoding(codec: Codec, codes: Any, sizes: Sequence[Chunk] = FRAME_SIZES, *, seed: int = 0) -> list[DecodeRow]:
+    """Decode codes ``[K, T]`` whole and in chunks of ``sizes`` frames, and compare sample by sample.
+
+    Raises:
+        InputError: bad codes or sizes.
+    """
+    sizes = [_checked(size) for size in sizes]
+    full = check_codes(codes, codec._engine, 2)
+    rows = []
+    whole = codec.decode(codes)
+    for size in sizes:
+        run = Lockstep(codec._engine, "decode", 1, codec.n_codebooks)
+        parts = [run.push(block[None])[0] for block in _cut(full, size, seed, 40)]
+        pcm = np.concatenate([*parts, run.finish()[0]], axis=-1)[0]
+        if pcm.shape != whole.shape:
+            raise AssertionError(f"chunks of {size} decoded to {pcm.size} samples, the whole to {whole.size}")
+        rows.append(DecodeRow(size, len(parts), pcm.size, float(np.max(np.abs(pcm - whole), initial=0.0))))
+    return rows
+
+
+def _checked(size: Chunk) -> Chunk:
+    if size == "random" or (isinstance(size, int) and not isinstance(size, bool) and size >= 1):
+        return size
+    raise InputError(f"a chunk size is {size!r}; wanted a whole number of at least 1, or 'random'")
+
+
+def _cut(inputs: npt.NDArray[Any], size: Chunk | None, seed: int, most: int) -> Iterator[npt.NDArray[Any]]:
+    """``[..., n]`` in blocks of ``size``; "random": log-uniform from 1 to ``most``; None: whole."""
+    random, position, end = np.random.default_rng(seed), 0, inputs.shape[-1]
+    while position < end:
+        count = int(np.exp(random.uniform(0, np.log(most)))) if isinstance(size, str) else size or end
+        yield inputs[..., position : position + count]
+        position += count
+
+
+def _encode(codec: Codec, signal: Pcm, size: Chunk | None, seed: int, tail: str) -> tuple[Codes, Floats, int]:
+    direction: Direction = "encode"
+    run = Lockstep(codec._engine, direction, 1, codec.n_codebooks, "valid" if tail == "valid" else "pad", latents=True)
+    parts = [run.push(block[None]) for block in _cut(signal, size, seed, 20_000)]
+    pushes = len(parts)
+    parts.append(run.finish())
+    codes = np.concatenate([codes[0] for codes, _ in parts], axis=-1)
+    latents = np.concatenate([inner[0] for _, inner in parts if inner is not None], axis=-1)
+    return codes, latents, pushes
+
+
+def _smallest_margin(codec: Codec, a: Codes, b: Codes, latents: Floats) -> float | None:
+    differs = a != b
+    margins = []
+    for frame in np.flatnonzero(differs.any(axis=0)):
+        level = int(np.argmax(differs[:, frame]))
+        book = codec.codebooks[level].astype(np.float64)
+        inner = latents[level * book.shape[1] : (level + 1) * book.shape[1], frame]
+        cosines = (book @ inner) / np.maximum(np.linalg.norm(book, axis=1) * np.linalg.norm(inner), 1e-12)
+        if len(cosines) > 1:
+            second, best = np.partition(cosines, -2)[-2:]
+            margins.append(float(best - second))
+    return min(margins, default=None)

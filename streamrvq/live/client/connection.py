@@ -1,0 +1,102 @@
+"""A websocket to a server, with its failures in our own words.
+
+Knows: websockets, deadlines, how a server says no. Does not know: streams, samples, codes, tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ...errors import ServiceError
+from ..protocol.constants import SUBPROTOCOL, Close
+from ..protocol.text import Error, Message, parse
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+
+class Connection:
+    """An open connection; made by `open_connection`.
+
+    Args:
+        url: where to, for the messages of errors.
+        socket: the websocket.
+        timeout: seconds to wait for the server.
+    """
+
+    def __init__(self, url: str, socket: ClientConnection, timeout: float) -> None:
+        self._url, self._socket, self._timeout = url, socket, timeout
+        self._cut: ServiceError | None = None
+
+    async def send(self, data: str | bytes) -> None:
+        """Send a message. Raises `ServiceError` if the server does not take it, or has gone."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._socket.send(data)
+        except TimeoutError:
+            self._cut = ServiceError(f"{self._url} took no message for {self._timeout:g} s; it is cut off", Close.LOST)
+            self._socket.transport.abort()
+            raise self._cut from None
+        except ConnectionClosed:
+            raise self._failure() from None
+
+    async def receive(self) -> Message | bytes:
+        """The next message.
+
+        Raises:
+            ServiceError: the server refused, closed or broke off.
+            ProtocolError: the message is not of the protocol.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            data = await self._socket.recv()
+        except ConnectionClosed:
+            raise self._failure() from None
+        if isinstance(data, bytes):
+            return data
+        message = parse(data, "server")
+        if isinstance(message, Error):
+            raise ServiceError(message.message, message.code)
+        return message
+
+    def _failure(self) -> ServiceError:
+        code = self._socket.close_code or Close.LOST
+        why = self._socket.close_reason or ("it broke" if code == Close.LOST else "no reason given")
+        ended = f"the connection to {self._url} ended before the stream did (code {code}: {why})"
+        return self._cut or ServiceError(ended, code)
+
+    async def close(self, seconds: float) -> None:
+        """Close, and cut the connection if the server does not answer in so many seconds."""
+        try:
+            async with asyncio.timeout(min(seconds, self._timeout)):
+                await self._socket.close()
+        except TimeoutError:
+            self._socket.transport.abort()
+            await self._socket.wait_closed()
+
+
+async def open_connection(url: str, token: str | None, timeout: float) -> Connection:
+    """Connect. Raises `ServiceError` where there is nobody, or the handshake is refused."""
+    from websockets.asyncio.client import connect  # here, for it takes long to import
+    from websockets.exceptions import InvalidStatus, WebSocketException
+    from websockets.typing import Subprotocol
+
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    try:
+        socket = await connect(
+            url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, additional_headers=headers,
+            open_timeout=timeout, close_timeout=timeout,
+            ping_interval=None,  # a ping waits behind the audio before it, so that a late answer would say nothing
+        )  # fmt: skip
+    except InvalidStatus as error:
+        status = error.response.status_code
+        words = (error.response.body or b"").decode("ascii", "replace").strip()[:200]
+        raise ServiceError(f"{url} refused the connection (HTTP {status}: {words})", status) from None
+    except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
+        why = str(error) or type(error).__name__
+        raise ServiceError(f"cannot connect to {url} ({why}); is a server listening there?") from None
+    return Connection(url, socket, timeout)

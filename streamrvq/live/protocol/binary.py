@@ -1,0 +1,201 @@
+"""Binary messages: a 16-byte header and samples or codes. Order, positions and sizes are kept here, both ways.
+
+The header, little-endian: kind u8 (1 PCM, 2 CODES), flags u8 (1 = final), codebooks u16 (0 for PCM), seq u32, pos u64.
+
+Knows: bytes, arrays, what must follow what. Whatever bytes come, `Incoming` gives an array or raises
+`ProtocolError`, and nothing else. Does not know: codecs, sockets, asyncio.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...audio.pcm import FORMATS, as_array, as_pcm, to_int16
+from ...errors import InputError, ProtocolError
+
+HEADER = struct.Struct("<BBHIQ")
+FINAL = 1
+
+
+class Kind(enum.IntEnum):
+    """What a binary message carries."""
+
+    PCM = 1
+    CODES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Packet:
+    """A binary message."""
+
+    kind: Kind
+    final: bool  #: the last one of its direction
+    codebooks: int  #: 0 for PCM
+    seq: int  #: counts a direction's binary messages, modulo 2³²
+    pos: int  #: of the first sample at the client's rate, or of the first frame
+    payload: bytes
+
+    def to_bytes(self) -> bytes:
+        """The message as it is sent."""
+        return HEADER.pack(self.kind, FINAL * self.final, self.codebooks, self.seq, self.pos) + self.payload
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Packet:
+        """The inverse of `to_bytes`. Raises `ProtocolError` for anything that it could not have given."""
+        if len(data) < HEADER.size:
+            raise ProtocolError(f"a binary message of {len(data)} bytes; its header alone has {HEADER.size}")
+        kind, flags, codebooks, seq, pos = HEADER.unpack_from(data)
+        if kind not in (Kind.PCM, Kind.CODES):
+            raise ProtocolError(f"a binary message of kind {kind}; wanted 1 (PCM) or 2 (CODES)")
+        if flags not in (0, FINAL):
+            raise ProtocolError(f"flags are {flags}; wanted 0, or 1 for the final message")
+        if (codebooks == 0) != (kind == Kind.PCM):
+            raise ProtocolError(f"codebooks is {codebooks} in a {Kind(kind).name} message; wanted 0 in PCM, else ≥ 1")
+        return cls(Kind(kind), flags == FINAL, codebooks, seq, pos, bytes(data[HEADER.size :]))
+
+
+@dataclasses.dataclass(frozen=True)
+class PayloadFormat:
+    """What a stream's messages may hold."""
+
+    format: str = "s16le"  #: of PCM: "s16le" or "f32le"
+    size: int = 65536  #: entries of a codebook
+    codebooks: range = range(1, 65536)  #: how many a CODES message may have
+
+
+class Incoming:
+    """One direction's binary messages as they must come: of one kind, none missing, none after the final one.
+
+    Args:
+        kind: what they carry.
+        payload_format: and within which bounds.
+
+    Attributes:
+        pos: where the next message must begin.
+        final: the final one has come.
+    """
+
+    def __init__(self, kind: Kind, payload_format: PayloadFormat) -> None:
+        self.kind, self.pos, self.final = kind, 0, False
+        self._dtype = FORMATS[payload_format.format]
+        self._size, self._codebooks = payload_format.size, payload_format.codebooks
+        self._seq = 0
+
+    def take(self, data: bytes) -> npt.NDArray[Any]:
+        """The next message's samples ``[n]``, int16 or float32, or codes int64 ``[K, n]``; n ≥ 0.
+
+        Raises:
+            ProtocolError: the message breaks the rules; nothing has changed then.
+        """
+        packet = Packet.from_bytes(data)
+        if packet.kind != self.kind:
+            raise ProtocolError(f"a {packet.kind.name} message; this direction carries {self.kind.name}")
+        if self.final:
+            raise ProtocolError("a binary message after the final one; nothing may follow it")
+        if packet.seq != self._seq:
+            raise ProtocolError(f"seq is {packet.seq}; wanted {self._seq}: messages are missing or mixed up")
+        if packet.pos != self.pos:
+            raise ProtocolError(
+                f"pos is {packet.pos}; wanted {self.pos}: every sample or frame counts, lost ones are told by gap"
+            )
+        array = self._samples(packet) if self.kind == Kind.PCM else self._codes(packet)
+        self._seq = (self._seq + 1) % 2**32
+        self.pos += array.shape[-1]
+        self.final = packet.final
+        return array
+
+    def skip(self, count: int) -> None:
+        """So many samples were lost before they were sent."""
+        self.pos += count
+
+    def renumber(self) -> None:
+        """Another connection goes on with this stream: messages are counted from 0 again, positions go on."""
+        self._seq = 0
+
+    def _samples(self, packet: Packet) -> npt.NDArray[Any]:
+        width = self._dtype.itemsize
+        if len(packet.payload) % width:
+            raise ProtocolError(f"{len(packet.payload)} bytes of PCM; wanted whole samples of {width} bytes")
+        return np.frombuffer(packet.payload, self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
+
+    def _codes(self, packet: Packet) -> npt.NDArray[np.int64]:
+        levels = packet.codebooks
+        if levels not in self._codebooks:
+            first, last = self._codebooks[0], self._codebooks[-1]
+            raise ProtocolError(f"codebooks is {levels}; wanted {first if first == last else f'{first} to {last}'}")
+        if len(packet.payload) % (2 * levels):
+            raise ProtocolError(f"{len(packet.payload)} bytes of codes; wanted whole frames of {levels} × 2 bytes")
+        codes = np.frombuffer(packet.payload, "<u2").reshape(-1, levels).T.astype(np.int64)
+        if codes.size and codes.max() >= self._size:
+            level, frame = (int(i) for i in np.argwhere(codes >= self._size)[0])
+            raise ProtocolError(
+                f"code {codes[level, frame]} at codebook {level}, frame {packet.pos + frame}; wanted 0 to "
+                f"{self._size - 1}"
+            )
+        return codes
+
+
+class Outgoing:
+    """One direction's binary messages, numbered, none larger than the other side takes.
+
+    Args:
+        kind: what they carry.
+        max_message: bytes of a message, header included.
+        payload_format: within which bounds.
+
+    Attributes:
+        pos: where the next message will begin.
+    """
+
+    def __init__(self, kind: Kind, max_message: int, payload_format: PayloadFormat) -> None:
+        self.kind, self.pos = kind, 0
+        self._room, self._seq = max_message - HEADER.size, 0
+        self._format, self._size, self._codebooks = payload_format.format, payload_format.size, payload_format.codebooks
+
+    def check(self, block: Any) -> npt.NDArray[Any]:
+        """What a user gives to be sent: samples ``[n]``, int16 or float32, or codes ``[K, n]``, any integers.
+
+        Raises:
+            InputError: something else.
+        """
+        if self.kind == Kind.PCM:
+            array = as_array(block, "samples")
+            return array if array.dtype == np.int16 and array.ndim == 1 else as_pcm(array, position=self.pos)
+        array, most = as_array(block, "codes"), self._codebooks[-1]
+        if array.ndim != 2 or array.dtype.kind not in "iu" or array.shape[0] not in self._codebooks:
+            raise InputError(
+                f"codes are {array.dtype} {list(array.shape)}; wanted integers [K, n], K from 1 to {most} codebooks"
+            )
+        if array.size and not (array.min() >= 0 and array.max() < self._size):
+            raise InputError(f"codes reach from {array.min()} to {array.max()}; wanted 0 to {self._size - 1}")
+        return array
+
+    def pack(self, array: npt.NDArray[Any], final: bool = False) -> list[bytes]:
+        """Samples ``[n]`` (float or int16) or codes ``[K, n]`` as messages: none for n = 0, unless ``final``."""
+        codes = self.kind == Kind.CODES
+        raw = array.T.astype("<u2") if codes else self._pcm(array)
+        levels = array.shape[0] if codes else 0
+        count = array.shape[-1]
+        step = max(1, self._room // ((levels or 1) * raw.dtype.itemsize))
+        messages = []
+        for start in range(0, max(count, int(final)), step):
+            part = raw[start : start + step]
+            last = final and start + step >= count
+            messages.append(Packet(self.kind, last, levels, self._seq, self.pos, part.tobytes()).to_bytes())
+            self._seq, self.pos = (self._seq + 1) % 2**32, self.pos + len(part)
+        return messages
+
+    def skip(self, count: int) -> None:
+        """So many samples were lost, and will not be sent."""
+        self.pos += count
+
+    def _pcm(self, pcm: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self._format == "s16le":
+            return (pcm if pcm.dtype == np.int16 else to_int16(pcm)).astype("<i2")
+        return (pcm / np.float32(32768) if pcm.dtype == np.int16 else pcm).astype("<f4")

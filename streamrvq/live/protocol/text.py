@@ -1,0 +1,252 @@
+"""Text messages: JSON objects with a ``type``, to and from frozen values.
+
+Knows: which fields each message has and which values they may take. Whatever text comes, `parse` gives a message or
+raises `ProtocolError` with the close code, and nothing else. Does not know: which message may come when, codecs,
+sockets, asyncio.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from ...audio.pcm import FORMATS
+from ...errors import ProtocolError
+from .constants import HIGHEST_RATE, LOWEST_RATE, MAX_TEXT, VERSION, Close
+
+_Check = Callable[[Any], str | None]  #: what was wanted, in words; None: the value is good
+
+
+def _whole(low: int, high: int = 2**63 - 1) -> _Check:
+    def check(value: Any) -> str | None:
+        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return None if good else f"a whole number from {low}{f' to {high}' if high < 2**63 - 1 else ''}"
+
+    return check
+
+
+def _text(longest: int) -> _Check:
+    return lambda value: (
+        None if isinstance(value, str) and len(value) <= longest else f"a string of at most {longest} characters"
+    )
+
+
+def _one_of(*choices: str) -> _Check:
+    return lambda value: None if isinstance(value, str) and value in choices else " or ".join(choices)
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def _identifier(value: Any) -> str | None:
+    if _whole(-(2**53), 2**53)(value) is None or _text(64)(value) is None:
+        return None
+    return "a whole number of at most 53 bits or a string of at most 64 characters"
+
+
+def _field(check: _Check, default: Any = dataclasses.MISSING, code: Close = Close.BAD_MESSAGE) -> Any:
+    return dataclasses.field(default=default, metadata={"check": check, "code": code})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Message:
+    """What all text messages are. A field that is None is left out of the JSON."""
+
+    type: ClassVar[str]
+
+    def to_json(self) -> str:
+        """The message as text, in ASCII."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return json.dumps(
+            {"type": self.type} | {name: value for name, value in fields.items() if value is not None},
+            separators=(",", ":"),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start(Message):
+    """Client: open a stream."""
+
+    type: ClassVar[str] = "start"
+    version: int = _field(_whole(0), VERSION)
+    mode: str = _field(_one_of("encode", "decode"), code=Close.FORMAT)
+    #: of the PCM, whoever sends it, Hz; None: the codec's
+    sample_rate: int | None = _field(_whole(LOWEST_RATE, HIGHEST_RATE), None, Close.FORMAT)
+    format: str = _field(_one_of(*FORMATS), "s16le", Close.FORMAT)
+    channels: int = _field(_whole(1, 1), 1, Close.FORMAT)
+    n_quantizers: int | None = _field(_whole(1, 65535), None, Close.FORMAT)
+    token: str | None = _field(_text(1024), None, Close.UNAUTHORIZED)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resume(Message):
+    """Client, instead of `Start`: take up a parked session."""
+
+    type: ClassVar[str] = "resume"
+    version: int = _field(_whole(0), VERSION)
+    session: str = _field(_text(64))
+    next_frame: int = _field(_whole(0))
+    token: str | None = _field(_text(1024), None, Close.UNAUTHORIZED)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stop(Message):
+    """Client: that was all; flush."""
+
+    type: ClassVar[str] = "stop"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Marker(Message):
+    """Client: tell me when everything before this has come out. Server: it has."""
+
+    type: ClassVar[str] = "marker"
+    id: int | str = _field(_identifier)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SetLevels(Message):
+    """Client: so many levels from the next frame on."""
+
+    type: ClassVar[str] = "set"
+    n_quantizers: int = _field(_whole(1, 65535), code=Close.FORMAT)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GapMark(Message):
+    """Client: samples lost. Server, among the frames: what was done about it (``filled``, ``next_frame``)."""
+
+    type: ClassVar[str] = "gap"
+    pos: int = _field(_whole(0, 2**53))
+    samples: int = _field(_whole(1, 2**53))
+    filled: bool | None = _field(_flag, None)
+    next_frame: int | None = _field(_whole(0), None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ready(Message):
+    """Server: the stream is open."""
+
+    type: ClassVar[str] = "ready"
+    version: int = _field(_whole(0), VERSION)
+    session: str = _field(_text(64))
+    codec: str = _field(_text(1024))
+    codec_hash: str = _field(_text(128))
+    trained: bool = _field(_flag)
+    sample_rate: int = _field(_whole(1))
+    hop: int = _field(_whole(1))
+    codebooks: int = _field(_whole(1, 65535))
+    codebook_size: int = _field(_whole(1, 65536))
+    delay_frames: int = _field(_whole(0))
+    decoder_delay_samples: int = _field(_whole(0))
+    max_message: int = _field(_whole(1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resumed(Message):
+    """Server: the session goes on."""
+
+    type: ClassVar[str] = "resumed"
+    pos: int = _field(_whole(0))
+    next_frame: int = _field(_whole(0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drain(Message):
+    """Server: it is going down; what is sent within so many seconds and ended by `Stop` will still be computed."""
+
+    type: ClassVar[str] = "drain"
+    seconds: int = _field(_whole(0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Done(Message):
+    """Server: everything has come out."""
+
+    type: ClassVar[str] = "done"
+    frames: int = _field(_whole(0))
+    samples: int = _field(_whole(0))
+    lost: int = _field(_whole(0), 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Error(Message):
+    """Server: why the connection is about to be closed."""
+
+    type: ClassVar[str] = "error"
+    code: int = _field(_whole(1000, 4999))
+    message: str = _field(_text(2048))
+
+
+Sender = Literal["client", "server"]
+_SENT: dict[Sender, dict[str, type[Message]]] = {
+    "client": {kind.type: kind for kind in (Start, Resume, Stop, Marker, SetLevels, GapMark)},
+    "server": {kind.type: kind for kind in (Ready, Resumed, Drain, Done, Error, Marker, GapMark)},
+}
+
+
+def parse(text: str, sender: Sender) -> Message:
+    """A text message as a value.
+
+    Args:
+        text: what came.
+        sender: who sent it. A client's unknown fields are refused, for they are mistakes; a server's are passed over,
+            for a newer server may say more.
+
+    Raises:
+        ProtocolError: with the close code.
+    """
+    if len(text) > MAX_TEXT:
+        raise ProtocolError(f"a text message of {len(text)} characters; at most {MAX_TEXT}", Close.TOO_BIG)
+    try:
+        values = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"a text message that is not JSON ({type(error).__name__}); wanted an object") from None
+    if not isinstance(values, dict):
+        raise ProtocolError(
+            f"a JSON {type(values).__name__}; wanted an object with a type, such as " + '{"type":"stop"}'
+        )
+    name, known = values.pop("type", None), _SENT[sender]
+    kind = known.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ProtocolError(f"a message of type {_shown(name)}; wanted {', '.join(known)}")
+    version = values.get("version")
+    if "version" in kind.__dataclass_fields__ and (version != VERSION or isinstance(version, (bool, float))):
+        # before anything else of the message is judged: another version may have other fields
+        raise ProtocolError(f"{name}.version is {_shown(version)}; this side speaks {VERSION}", Close.VERSION)
+    return _build(kind, values, strict=sender == "client")
+
+
+def _build(kind: type[Message], values: dict[str, Any], strict: bool) -> Message:
+    taken: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        value = values.pop(field.name, None)  # null is as good as nothing
+        if value is None:
+            if field.default is dataclasses.MISSING:
+                raise ProtocolError(f"{kind.type}.{field.name} is missing", field.metadata["code"])
+            continue
+        wanted = field.metadata["check"](value)
+        if wanted is not None:
+            code = field.metadata["code"]
+            came = "something else" if field.name in ("token", "session") else _shown(value)  # secrets stay unsaid
+            raise ProtocolError(f"{kind.type}.{field.name} is {came}; wanted {wanted}", code)
+        taken[field.name] = value
+    if strict and values:
+        raise ProtocolError(f"{kind.type} has no field {_shown(next(iter(values)))}; see PROTOCOL.md for those it has")
+    return kind(**taken)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _shown(value: Any) -> str:
+    """A value for an error message: short, on one line, printable anywhere."""
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):  # an integer of more digits than Python prints
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."

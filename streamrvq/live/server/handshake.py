@@ -1,0 +1,62 @@
+"""The first messages of a connection: who comes, with which token, and what the server says.
+
+Knows: the rules of `start`, `resume` and `ready`. Does not know: sockets, asyncio, streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...errors import ProtocolError
+from ..protocol.constants import Close
+from ..protocol.text import Ready, Resume, Start, parse
+from .access import bearer, identity_of, token_matches
+
+if TYPE_CHECKING:
+    from ...codec import Codec
+
+
+def header_token(headers: Sequence[str], tokens: Sequence[str]) -> str | None:
+    """The token of the ``Authorization`` headers; None without one.
+
+    Raises:
+        ProtocolError: it is not one of ``tokens``.
+    """
+    token = bearer(" ".join(headers) if headers else None)  # two of them are no token
+    if token is not None and not token_matches(token, tokens):
+        raise ProtocolError("the token of the Authorization header is not one of this server's", Close.UNAUTHORIZED)
+    return token
+
+
+def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) -> tuple[Start | Resume, str]:
+    """A connection's first message, and the identity that a session of it is bound to.
+
+    Args:
+        data: what came.
+        header: the token of the headers, checked; where there is one, only it counts.
+        tokens: this server's; none: everybody may come.
+
+    Raises:
+        ProtocolError: not `start` or `resume`, or no right token.
+    """
+    if not isinstance(data, str):
+        raise ProtocolError("a binary message before start; send start first and wait for ready")
+    message = parse(data, "client")
+    if not isinstance(message, (Start, Resume)):
+        raise ProtocolError(f"{message.type} before start; send start first and wait for ready")
+    token = message.token if header is None else header
+    if header is None and not token_matches(token, tokens):
+        came = "no token came" if token is None else "the token is not one of this server's"
+        raise ProtocolError(f"{came}; give it in start.token or as Authorization: Bearer", Close.UNAUTHORIZED)
+    return message, identity_of(token if tokens else None)
+
+
+def ready(codec: Codec, session: str, max_message: int) -> Ready:
+    """What a client must know of the codec and its stream."""
+    return Ready(
+        session=session, codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
+        sample_rate=codec.sample_rate, hop=codec.hop_length, codebooks=codec.n_codebooks,
+        codebook_size=codec.config.codebook_size, delay_frames=codec.delay_frames,
+        decoder_delay_samples=codec.decoder_delay_samples, max_message=max_message,
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""How a server listens, whom it lets in, and for how long it waits.
+
+Knows: values and their ranges. Does not know: what they are used for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+from pathlib import Path
+
+from ...errors import InputError
+from ..protocol.constants import MAX_MESSAGE, SMALLEST_MAX_MESSAGE
+from .access import check_origin
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerSettings:
+    """Times in seconds.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000  #: 0: any free one
+    tokens: tuple[str, ...] = ()  #: bearer tokens; none: everybody may come
+    origins: tuple[str, ...] = ()  #: of pages that may connect besides the server's own; "*": of all
+    tls_certificate: Path | None = None  #: a PEM file with the chain, and the key if `tls_key` names no other
+    tls_key: Path | None = None
+    max_streams: int | None = None  #: with a connection, at once; None: as many as are found to be live (warmup.py)
+    max_parked: int = 16  #: streams whose connection was lost, kept to be resumed; 0: none
+    max_connections: int = 256  #: open at once, those without a stream included
+    max_connections_of_one: int = 256  #: of these, from one address
+    max_message: int = MAX_MESSAGE  #: bytes
+    gather: float = 0.002  #: that a step waits for more streams to have a hop
+    max_batch: int = 64  #: streams × hops of a step at most; never more than compute within a hop
+    start_timeout: float = 10.0  #: from the connection to its start message; the handshake has as long
+    idle_timeout: float = 60.0  #: without a message
+    send_timeout: float = 10.0  #: for a client to take a message
+    park_timeout: float = 30.0  #: for a client whose connection was lost to come back
+    close_timeout: float = 2.0  #: for a client to answer a close
+    drain_timeout: float = 3.0  #: for clients to stop, when the server stops
+    stop_timeout: float = 8.0  #: for all that, computing and sending included
+
+    def __post_init__(self) -> None:
+        lowest = {"port": 0, "max_streams": 1, "max_parked": 0, "max_connections": 1, "max_connections_of_one": 1,
+                  "max_message": SMALLEST_MAX_MESSAGE, "max_batch": 1}  # fmt: skip
+        for name, low in lowest.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InputError(f"{name} is {value}; wanted a whole number of at least {low}")
+        if self.port > 65535:
+            raise InputError(f"port is {self.port}; wanted 0 to 65535")
+        for name in ("start_timeout", "idle_timeout", "send_timeout", "park_timeout", "close_timeout", "drain_timeout",
+                     "stop_timeout"):  # fmt: skip
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}; wanted seconds, more than 0")
+        if not 0 <= self.gather < 1:
+            raise InputError(f"gather is {self.gather}; wanted seconds, 0 or more and less than 1")
+        if any(not token for token in self.tokens):
+            raise InputError("a token is empty; wanted at least one character, better 32 random ones")
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise InputError("tls_key came without tls_certificate; give both, or the certificate with its key inside")
+        object.__setattr__(self, "origins", tuple(check_origin(origin) for origin in self.origins))
+
+    @property
+    def drain_seconds(self) -> float:
+        """`drain_timeout`, but never so long that nothing of `stop_timeout` is left to compute and send."""
+        return min(self.drain_timeout, self.stop_timeout / 2)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The certificate, loaded; None where there is none.
+
+        Raises:
+            InputError: it cannot be.
+        """
+        if self.tls_certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.tls_certificate, self.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise InputError(
+                f"cannot use {self.tls_certificate} as a certificate ({error.strerror or error}); wanted a PEM file "
+                "with the chain and its key, or the key in a file of its own"
+            ) from None
+        return context

@@ -1,0 +1,79 @@
+"""The browser page's files as HTTP answers: a fixed table, so that no path can lead anywhere else.
+
+Knows: names, content types, headers. Does not know: sockets, websockets, what the page does (page/).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from http import HTTPStatus
+from importlib import resources
+
+#: Every file that is served, and as what. `page/package.json` is for Node and is not.
+CONTENT_TYPES = {
+    "index.html": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    **dict.fromkeys(
+        (
+            "streamrvq.js", "stream.js", "link.js", "wire.js", "kept.js", "reckoning.js",
+            "page.js", "session.js", "microphone.js", "listening.js", "take.js", "takes.js", "heatmap.js", "words.js",
+            "capture.js", "playback.js",
+        ),
+        "text/javascript; charset=utf-8",
+    ),
+}  # fmt: skip
+
+#: Nothing from elsewhere, nothing inline, in nobody's frame; the microphone for the page itself.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    ("Content-Security-Policy", _POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Permissions-Policy", "microphone=(self), camera=(), geolocation=()"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "no-cache"),  # keep it, and ask by its ETag whether it is still the one: page and server fit
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: HTTPStatus
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def respond(path: str, known: str | None = None) -> Answer | None:
+    """The answer to GET ``path``.
+
+    Args:
+        path: as requested; ``/`` is the page. A query, an escape or a dot is part of a name, and no file has it.
+        known: the request's ``If-None-Match``, if it has one.
+
+    Returns:
+        The file, or 304 where the client has it already; None for a path that is not the page's.
+    """
+    name = "index.html" if path == "/" else path.removeprefix("/")
+    if not path.startswith("/") or name not in CONTENT_TYPES:
+        return None
+    body, tag = _file(name)
+    headers = (*_HEADERS, ("ETag", tag))
+    if known is not None and tag in [one.strip().removeprefix("W/") for one in known.split(",")]:
+        return Answer(HTTPStatus.NOT_MODIFIED, headers, b"")
+    typed = (("Content-Type", CONTENT_TYPES[name]), ("Content-Length", str(len(body))))
+    return Answer(HTTPStatus.OK, (*headers, *typed), body)
+
+
+@functools.cache
+def _file(name: str) -> tuple[bytes, str]:
+    """A file's bytes and its ETag."""
+    body = resources.files("streamrvq.live").joinpath("page", name).read_bytes()
+    return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'

@@ -1,0 +1,1 @@
+"""Where live audio comes from: a microphone, a file at real-time pace."""

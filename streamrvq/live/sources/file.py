@@ -1,0 +1,129 @@
+"""An audio file as a live source: its samples at the pace at which a microphone would give them, or at full speed.
+
+Knows: files and the clock. Does not know: codecs, tokens, queues, rate conversion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import TracebackType
+
+from ...audio.files import AudioReader, open_audio
+from ...audio.pcm import Pcm
+from ...errors import InputError
+from ..worker import Worker
+
+
+class Pace:
+    """When a sample is due: ``start + n / rate``. Every due time is counted from the start, so no drift builds up."""
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.rate, self._clock, self._sleep = rate, clock, sleep
+        self.start = clock()  #: when sample 0 began
+
+    async def until(self, position: int) -> None:
+        """Wait until ``position`` samples have passed since the start; when that is past, not at all."""
+        # A sleep may end a little early by the clock's grain.
+        while (wait := self.start + position / self.rate - self._clock()) > 0:
+            await self._sleep(wait)
+
+
+class _Reading:
+    """One pass through the file: an open reader and the thread that it belongs to."""
+
+    def __init__(self, path: str, downmix: bool) -> None:
+        self._path, self._downmix = path, downmix
+        self._worker = Worker("streamrvq-file")
+        self._reader: AudioReader | None = None
+
+    def _read(self, samples: int) -> Pcm:
+        if self._reader is None:
+            self._reader = open_audio(self._path, self._downmix)
+        return self._reader.read(samples)
+
+    async def read(self, samples: int) -> Pcm:
+        return await self._worker.run(self._read, samples)
+
+    async def close(self) -> None:
+        await self._worker.close(lambda: self._reader.close() if self._reader is not None else None)
+
+
+class File:
+    """A file as an async iterable of mono float32 blocks ``[n]``; the last one is shorter.
+
+        async for block in streamrvq.File("talk.flac"): ...
+
+    In real time a block is handed out when its last sample would have been captured, counted on the monotonic clock
+    from the first request. Unlike a microphone a file waits: who comes late gets the blocks that are due at once, and
+    loses none. Reading happens in a thread of its own, which ends with the pass: at the end of the file, on an error or
+    a cancellation while it reads or waits, soon after ``break``, and at the latest on `aclose` or at the end of
+    ``async with``. Each ``async for`` is a pass of its own from the start.
+
+    Args:
+        path: the file (`streamrvq.audio.files.open_audio`).
+        realtime: False: as fast as blocks are asked for.
+        block: samples a block; None: 10 ms in real time, 200 ms at full speed.
+        downmix: take the mean of several channels, which is an error otherwise.
+
+    Attributes:
+        sample_rate: of the file, Hz.
+        frames: samples that the file says it has.
+        start_time: in real time, `time.monotonic` when sample 0 of the latest pass began; None before that, and always
+            None at full speed, where no such time exists.
+
+    Raises:
+        AudioFileError: no such file, not audio or cut off; from the iteration where only decoding shows it.
+        InputError: several channels without ``downmix``, or a bad ``block``.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], realtime: bool = True, block: int | None = None, downmix: bool = False
+    ) -> None:
+        with open_audio(path, downmix) as reader:
+            self.path, self.sample_rate, self.frames = reader.path, reader.sample_rate, reader.frames
+        if block is not None and block < 1:
+            raise InputError(f"block is {block}; wanted a whole number of samples, at least 1")
+        self.realtime, self.downmix = realtime, downmix
+        self.block = block or max(1, self.sample_rate // (100 if realtime else 5))
+        self.start_time: float | None = None
+        self._open: set[_Reading] = set()
+
+    async def __aiter__(self) -> AsyncGenerator[Pcm, None]:
+        reading = _Reading(self.path, self.downmix)
+        self._open.add(reading)
+        try:
+            position, pace = 0, None
+            if self.realtime:
+                pace = Pace(self.sample_rate)
+                self.start_time = pace.start
+            while len(block := await reading.read(self.block)):
+                position += len(block)
+                if pace is not None:
+                    await pace.until(position)
+                yield block
+        finally:
+            await reading.close()
+            self._open.discard(reading)
+
+    async def aclose(self) -> None:
+        """End every pass that is open: no thread and no file is left. A pass that is asked again raises."""
+        while self._open:
+            reading = next(iter(self._open))
+            await reading.close()
+            self._open.discard(reading)
+
+    async def __aenter__(self) -> File:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

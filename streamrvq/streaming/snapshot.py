@@ -1,0 +1,124 @@
+"""A live stream as bytes: park it, move it, take it up again, to the very next code.
+
+Knows: the fields of a snapshot and how to tell a good one from a damaged one. The bytes are a safetensors file, so that
+reading one runs no code. Does not know: engines (they export and import the tails) or how streams use it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from ..errors import SnapshotError
+from ..geometry import Direction
+from .timeline import Tail
+
+VERSION = 1
+
+_HEADER: dict[str, type] = {
+    "version": int, "codec_hash": str, "direction": str, "dtype": str,
+    "clock": int, "length": int, "n_quantizers": int, "tail": str,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The state of one open stream, a frozen value.
+
+    Attributes:
+        version: of this layout.
+        codec_hash: `Codec.codec_hash` of the codec whose stream it is.
+        direction: ``"encode"`` or ``"decode"``.
+        dtype: of the tails, ``"float32"`` or ``"float64"``.
+        clock: hops computed since the start.
+        length: inputs in all; −1, for only open streams are parked.
+        n_quantizers: levels of an encoder; of a decoder, the codec's.
+        tail: what `flush` does with the last hop, ``"pad"`` or ``"valid"``.
+        remainder: float32 ``[n]``, samples of the hop that is not yet whole; int64 ``[K, 0]`` for a decoder.
+        tails: float ``[rows, channels]`` each, the canonical state of geometry.Plan.tails, oldest row first.
+    """
+
+    version: int
+    codec_hash: str
+    direction: Direction
+    dtype: str
+    clock: int
+    length: int
+    n_quantizers: int
+    tail: Tail
+    remainder: npt.NDArray[Any]
+    tails: tuple[npt.NDArray[Any], ...]
+
+    def to_bytes(self) -> bytes:
+        """The whole snapshot; `from_bytes` is the inverse."""
+        header = json.dumps({name: getattr(self, name) for name in _HEADER}).encode()
+        arrays = {f"tail.{i}": np.ascontiguousarray(t) for i, t in enumerate(self.tails)}
+        arrays["remainder"] = np.ascontiguousarray(self.remainder)
+        arrays["header"] = np.frombuffer(header, np.uint8)
+        return save_tensors(arrays)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Snapshot:
+        """Read what `to_bytes` wrote. Whether it fits a codec is checked when a stream is made of it.
+
+        Raises:
+            SnapshotError: bytes that are not a snapshot, are damaged, or of another version.
+        """
+        try:
+            arrays = load_tensors(bytes(memoryview(data)))  # memoryview: bytes(5) would be five zeros
+            header = json.loads(arrays.pop("header").tobytes())
+            remainder = arrays.pop("remainder")
+            tails = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
+            values = {name: header[name] for name in _HEADER}
+        except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+            raise SnapshotError(
+                f"the {type(data).__name__} given is no snapshot ({type(error).__name__}: {error}); "
+                "wanted the bytes that Snapshot.to_bytes gave"
+            ) from None
+        for name, kind in _HEADER.items():
+            if type(values[name]) is not kind:
+                raise SnapshotError(f"{name} is {values[name]!r}; wanted {kind.__name__}: the snapshot is damaged")
+        if values["version"] != VERSION:
+            raise SnapshotError(f"the snapshot has version {values['version']}; this release reads {VERSION}")
+        return cls(**values, remainder=remainder, tails=tails)
+
+    def check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
+        """Refuse a snapshot that is not an open stream of this codec; the tails are checked by the engine.
+
+        Raises:
+            SnapshotError: another codec, direction or dtype, or numbers that no stream could have.
+        """
+        pairs = (
+            ("codec_hash", self.codec_hash, codec_hash),
+            ("direction", self.direction, direction),
+            ("dtype", self.dtype, dtype),
+            ("version", self.version, VERSION),
+            ("length", self.length, -1),
+        )
+        for name, came, wanted in pairs:
+            if came != wanted:
+                raise SnapshotError(
+                    f"the snapshot's {name} is {came!r}; wanted {wanted!r}: restore it where it was taken"
+                )
+        if self.tail not in ("pad", "valid"):
+            raise SnapshotError(f"the snapshot's tail is {self.tail!r}; wanted 'pad' or 'valid'")
+        if not 0 <= self.clock < 2**53:
+            raise SnapshotError(f"the snapshot's clock is {self.clock}; wanted hops since the start, so at least 0")
+        if not 1 <= self.n_quantizers <= n_codebooks:
+            raise SnapshotError(f"the snapshot has {self.n_quantizers} levels; wanted 1 to {n_codebooks}")
+        rest = self.remainder
+        fits = (
+            rest.dtype == np.float32 and rest.ndim == 1 and rest.size < hop if direction == "encode" else rest.size == 0
+        )
+        if not fits or not np.isfinite(rest).all():
+            raise SnapshotError(
+                f"the snapshot's remainder is {rest.dtype} {list(rest.shape)}; "
+                f"wanted fewer than {hop} finite float32 samples"
+            )

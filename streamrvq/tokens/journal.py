@@ -1,0 +1,177 @@
+"""A recording of tokens that survives what ends it: a journal that only grows, beside the token file that it becomes.
+
+While it is recorded, ``NAME.safetensors.journal`` holds a line of JSON (what the codec is) and records: frames as they
+come, gaps, and at last the end. Each is written at once, so that a killed process loses nothing that it had recorded,
+and forced to the disk every second, so that a power cut loses a second at most. `recover` makes the token file of it;
+a recording that ends as it should goes the same way. A record that is torn or damaged ends the journal there.
+
+    kind u8 (1 frames, 2 gap, 3 end) · length u32 · payload · CRC-32 of all before u32       (little-endian)
+    1: codes u16, frame by frame      2: position u64, samples u64      3: samples of the signal u64
+
+Knows: the journal. Does not know: token files' layout (tokens.py), where codes come from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..engine.base import Codes
+from ..errors import TokensError
+from . import TokenFile, write_tokens
+
+FORMAT, VERSION = "streamrvq.journal", 1
+_FRAMES, _GAP, _END = 1, 2, 3
+_HEAD, _CRC = struct.Struct("<BI"), struct.Struct("<I")
+_SYNC_SECONDS = 1.0
+_SAID_LATER = ("codes", "num_samples", "gaps", "version")
+
+
+def journal_of(path: str | os.PathLike[str]) -> Path:
+    """Where the journal of a token file lies; a journal's own path is taken too."""
+    path = Path(path)
+    return path if path.name.endswith(".journal") else path.with_name(path.name + ".journal")
+
+
+class TokenJournal:
+    """A recording under way. From one thread at a time.
+
+    Args:
+        path: of the token file that it will be.
+        empty: that file, but for the frames, the gaps and the number of samples.
+
+    Raises:
+        TokensError: the file or a journal of it is there already, or the place cannot be written to.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], empty: TokenFile) -> None:
+        self.path, self._levels, self._synced = Path(path), empty.codes.shape[0], time.monotonic()
+        journal = journal_of(path)
+        if self.path.exists():
+            raise TokensError(f"{path} is there already; move it away, or choose another name")
+        head = {name.name: getattr(empty, name.name) for name in dataclasses.fields(empty)}
+        head = {name: value for name, value in head.items() if name not in _SAID_LATER}
+        head |= {"format": FORMAT, "version": VERSION, "n_quantizers": self._levels}
+        try:
+            self._file = open(journal, "xb", buffering=0)  # noqa: SIM115
+            self._write(json.dumps(head).encode() + b"\n")
+        except FileExistsError:
+            raise TokensError(
+                f"{journal} is left of a recording that was cut off; make a token file of it with "
+                f"`streamrvq mic --recover {path}`, or move it away"
+            ) from None
+        except OSError as error:
+            raise TokensError(
+                f"cannot write to {journal} ({error.strerror}); give a folder that may be written to"
+            ) from None
+
+    def frames(self, codes: Codes) -> None:
+        """The next frames, ``[K, n]``."""
+        assert codes.shape[0] == self._levels
+        self._record(_FRAMES, np.ascontiguousarray(codes.T, "<u2").tobytes())
+
+    def gap(self, position: int, samples: int) -> None:
+        """A gap that was filled with zeros, from the signal's start."""
+        self._record(_GAP, struct.pack("<QQ", position, samples))
+
+    def finish(self, num_samples: int | None) -> TokenFile:
+        """End it: write the token file, take the journal away.
+
+        Args:
+            num_samples: of the signal; None: not all of its frames came, so those that did say how many.
+        """
+        if num_samples is not None:
+            self._record(_END, struct.pack("<Q", num_samples))
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return recover(self.path)
+
+    def discard(self) -> None:
+        """Take the journal away, and leave no file."""
+        self._file.close()
+        journal_of(self.path).unlink()
+
+    def close(self) -> None:
+        """Leave the journal as it is, for `recover`."""
+        self._file.close()
+
+    def _record(self, kind: int, payload: bytes) -> None:
+        data = _HEAD.pack(kind, len(payload)) + payload
+        self._write(data + _CRC.pack(zlib.crc32(data)))
+        now = time.monotonic()
+        if now - self._synced > _SYNC_SECONDS:
+            os.fsync(self._file.fileno())
+            self._synced = now
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+
+
+def recover(path: str | os.PathLike[str]) -> TokenFile:
+    """Make the token file of a journal, of all that is whole in it, and take the journal away.
+
+    Args:
+        path: of the token file, or of the journal.
+
+    Raises:
+        TokensError: no journal, none of ours, or a place that cannot be written to: the journal stays.
+    """
+    journal = journal_of(path)
+    target = journal.with_name(journal.name.removesuffix(".journal"))
+    try:
+        data = journal.read_bytes()
+    except OSError as error:
+        raise TokensError(
+            f"cannot read {journal} ({error.strerror}); only a recording that was cut off has a journal"
+        ) from None
+    if target.exists():
+        raise TokensError(f"{target} is there already; move it away, and recover {journal} again")
+    tokens = _parse(journal, data)
+    write_tokens(target, tokens)
+    journal.unlink()
+    return tokens
+
+
+def _parse(journal: Path, data: bytes) -> TokenFile:
+    line, _, rest = data.partition(b"\n")
+    try:
+        head: dict[str, Any] = json.loads(line)
+        levels = head.pop("n_quantizers")
+        if (head.pop("format"), head.pop("version")) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        empty = TokenFile(codes=np.zeros((levels, 0), np.int64), num_samples=0, **head)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TokensError(
+            f"{journal} is no journal of tokens ({error}); wanted one that `streamrvq mic` left"
+        ) from None
+    frames: list[Codes] = []
+    gaps: list[tuple[int, int]] = []
+    num_samples: int | None = None
+    at = 0
+    while num_samples is None and at + _HEAD.size <= len(rest):
+        kind, length = _HEAD.unpack_from(rest, at)
+        end = at + _HEAD.size + length
+        if end + _CRC.size > len(rest) or _CRC.unpack_from(rest, end)[0] != zlib.crc32(rest[at:end]):
+            break
+        payload = rest[at + _HEAD.size : end]
+        if kind == _FRAMES:
+            frames.append(np.frombuffer(payload, "<u2").reshape(-1, levels).T)
+        elif kind == _GAP:
+            gaps.append(struct.unpack("<QQ", payload))
+        elif kind == _END:
+            (num_samples,) = struct.unpack("<Q", payload)
+        at = end + _CRC.size
+    codes = np.concatenate([empty.codes, *frames], axis=1)
+    if num_samples is None:  # as many as the frames hold
+        num_samples = codes.shape[1] * empty.hop_length * empty.source_rate // empty.sample_rate
+    return dataclasses.replace(empty, codes=codes, num_samples=num_samples, gaps=tuple(gaps))

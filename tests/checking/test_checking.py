@@ -1,0 +1,107 @@
+"""check_chunkings tells what is so: nothing where nothing differs, and every kind of difference that is put there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.checking import table
+from streamrvq.checking.table import check_chunkings, check_decoding
+from streamrvq.codec import Codec
+from streamrvq.errors import InputError
+from tests.support.contract import codec_of, minute, noise
+
+
+def test_float64_never_differs(minute_codec: Codec) -> None:
+    rows = check_chunkings(minute_codec, noise(2000), [1, 7, 8, 9, "random"])
+    assert [row.chunks for row in rows] == [1, 7, 8, 9, "random"]
+    assert rows[0].pushes == 2000 and rows[2].pushes == 250
+    for row in rows:
+        assert row.passed and row.comparison.equal and row.smallest_margin is None
+        assert row.comparison.frames == 250
+        assert row.latent_difference < 1e-12
+
+
+def test_float32_differs_by_rounding_at_most(causal: bool) -> None:
+    for row in check_chunkings(
+        codec_of(minute(causal=causal), "float32"), noise(3000), [5, 64, "random"], tail="valid"
+    ):
+        assert row.passed
+        assert row.latent_difference < 1e-4
+
+
+def test_decoding(minute_codec: Codec) -> None:
+    codes = minute_codec.encode(noise(1000))
+    rows = check_decoding(minute_codec, codes, [1, 3, "random"])
+    assert [row.pushes for row in rows][:2] == [125, 42]
+    for row in rows:
+        assert row.samples == len(minute_codec.decode(codes))
+        assert row.difference < 1e-12
+
+
+def test_progress_is_told() -> None:
+    told: list[str] = []
+    check_chunkings(codec_of(minute()), noise(100), [9], progress=told.append)
+    assert told == ["whole signal", "chunks of 9"]
+
+
+def differing(monkeypatch: pytest.MonkeyPatch, second_best: bool) -> table.Row:
+    """A run whose chunks give another code at one place: the second best entry, or any."""
+    codec = codec_of(minute())
+    honest = table._encode
+
+    def encode(codec: Codec, signal: Any, size: Any, seed: int, tail: str) -> Any:
+        codes, latents, pushes = honest(codec, signal, size, seed, tail)
+        if size is not None:
+            book, inner = codec.codebooks[0].astype(np.float64), latents[:3, 20]
+            order = np.argsort(book @ inner / np.linalg.norm(book, axis=1))
+            codes = codes.copy()
+            codes[0, 20] = order[-2 if second_best else 0]
+            codes[1:, 20] += 1  # later levels of the frame do not count
+        return codes, latents, pushes
+
+    monkeypatch.setattr(table, "_encode", encode)
+    (row,) = check_chunkings(codec, noise(400), [10])
+    return row
+
+
+def test_a_difference_is_found_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    near = differing(monkeypatch, second_best=True)
+    assert not near.passed
+    assert near.comparison.differing_codes == 3 and near.comparison.differing_frames == 1
+    # The margin is the gap between the best two entries, and those two are what differs.
+    assert near.smallest_margin == pytest.approx(near.comparison.largest_gap)
+    # Of the other frames: torch's sums in float64, which on some processors depend on how much is computed together.
+    assert near.latent_difference < 1e-12
+
+
+def test_a_wide_difference_is_no_near_tie(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = differing(monkeypatch, second_best=False)
+    assert not wide.passed and wide.comparison.near_ties == 0
+    assert wide.smallest_margin is not None and wide.comparison.largest_gap > wide.smallest_margin
+
+
+def test_a_near_tie_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamrvq.checking.near_ties.NEAR_TIE", 10.0)
+    row = differing(monkeypatch, second_best=True)
+    assert row.passed and not row.comparison.equal
+
+
+@pytest.mark.parametrize("size", [0, -3, True, 2.5, "any"])
+def test_bad_sizes(size: Any) -> None:
+    with pytest.raises(InputError, match="chunk size"):
+        check_chunkings(codec_of(minute()), noise(100), [size])
+
+
+def test_bad_samples() -> None:
+    with pytest.raises(InputError):
+        check_chunkings(codec_of(minute()), np.zeros(100), [8])
+
+
+def test_rows_are_values() -> None:
+    (row,) = check_chunkings(codec_of(minute()), noise(100), [8])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        row.pushes = 3  # type: ignore[misc]

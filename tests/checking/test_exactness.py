@@ -1,0 +1,135 @@
+"""Promise 1 on real audio: 200 chunkings of more than five minutes, causal and symmetric, encoded and decoded.
+
+Knows: a codec of width 8 with spread weights, the reference, and what a near-tie is (checking/near_ties.py). float64
+must not differ at all, neither from the offline run nor from the reference; float32 in near-ties only, which the float64 run
+judges.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.checking.near_ties import compare
+from streamrvq.codec import Codec
+from streamrvq.config import PRESETS
+from tests.conftest import RealAudio
+from tests.support.contract import CLOSE, codec_of, cut, log_uniform, plain_of, streamed, tiny, weights_of
+
+GROUPS = 10  # of 20 chunkings each, so that workers share them
+PER_GROUP = 20
+FIXED = (1, 441, 480, 511, 512, 513, 960)
+SECONDS = {1: 0.4}  # of the chunkings of one sample a push; the others last 1.6
+
+
+@dataclasses.dataclass
+class Chunking:
+    """One excerpt and one way to cut it."""
+
+    number: int
+    pcm: Any
+    sizes: Iterator[int]
+    frames: Iterator[int]  #: the way to cut its codes
+    name: str
+
+
+def chunkings(audio: RealAudio, group: int) -> Iterator[Chunking]:
+    """20 of the 200: seven of fixed sizes and thirteen log-uniform, each on another excerpt."""
+    names = sorted(audio.clips)
+    rng = np.random.default_rng(group)
+    for i in range(PER_GROUP):
+        number = group * PER_GROUP + i
+        size = FIXED[i] if i < len(FIXED) else 0
+        clip = audio.clips[names[number % len(names)]]
+        count = round(SECONDS.get(size, 1.6) * 44100) + int(rng.integers(0, 512))  # no whole number of hops
+        start = int(rng.integers(0, len(clip) - count))
+        sizes = itertools.repeat(size) if size else log_uniform(np.random.default_rng(number), 1, 20_000)
+        frames = itertools.repeat(1 + i) if size else log_uniform(np.random.default_rng(number), 1, 40)
+        yield Chunking(
+            number, clip[start : start + count], sizes, frames, f"chunking {number}: {names[number % len(names)]}"
+        )
+
+
+def test_the_chunkings_are_200_over_five_minutes_and_reach_both_ends(real_audio: RealAudio) -> None:
+    every = [c for group in range(GROUPS) for c in chunkings(real_audio, group)]
+    assert len(every) == 200
+    assert sum(len(c.pcm) for c in every) / 44100 >= 300
+    assert real_audio.seconds >= 300 and len(real_audio.clips) == 12
+    sizes = [size for c in every for size, _ in zip(c.sizes, range(20), strict=False)]
+    assert min(sizes) == 1 and max(sizes) > 19_000 and set(FIXED) <= set(sizes)
+
+
+@pytest.mark.parametrize("kind", ["causal", "symmetric"])
+def test_every_codebook_is_used_widely(real_audio: RealAudio, kind: str) -> None:
+    """Codes that hardly vary would be equal for no good reason."""
+    codec = codec_of(tiny(causal=kind == "causal"), "float32")
+    pcm = np.concatenate([clip[44100 : 44100 * 3] for clip in real_audio.clips.values()])
+    codes = codec.encode(pcm)
+    used = [len(np.unique(level)) for level in codes]
+    assert min(used) >= 100, used
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("kind", ["causal", "symmetric"])
+def test_chunking_never_shows(real_audio: RealAudio, kind: str, group: int) -> None:
+    config = tiny(causal=kind == "causal")
+    exact, single, plain = codec_of(config, "float64"), codec_of(config, "float32"), plain_of(config)
+    for chunking in chunkings(real_audio, group):
+        pcm, why = chunking.pcm, chunking.name
+        judge = plain.encode(pcm, pad=True)
+        codes, latents = exact.encode(pcm, return_latents=True)
+        pieces = [piece.shape[-1] for piece in cut(pcm, chunking.sizes)]
+        np.testing.assert_array_equal(codes, judge.codes[0].numpy(), err_msg=f"{why}, offline")
+        np.testing.assert_array_equal(streamed(exact.stream(), pcm, pieces), codes, err_msg=why)
+        np.testing.assert_allclose(latents, judge.latents[0].numpy(), rtol=0, atol=CLOSE, err_msg=why)
+        check_near_ties(single, streamed(single.stream(), pcm, pieces), codes, latents, why)
+        if chunking.number % 4 == 0:  # offline is one more chunking, the same for all
+            check_near_ties(single, single.encode(pcm), codes, latents, f"{why}, offline")
+        check_decoding(exact, single, codes, [part.shape[-1] for part in cut(codes, chunking.frames)], why, plain)
+
+
+def check_near_ties(codec: Codec, codes: Any, wanted: Any, latents: Any, why: str) -> None:
+    found = compare(codes, wanted, latents, codec.codebooks)
+    assert found.equal_but_for_near_ties, f"{why}: {found}"
+    # ≤ 1e-4 of frames × levels, but one frame of a short excerpt may be a tie.
+    assert found.differing_frames <= max(1, 1e-4 * codes.size), f"{why}: {found}"
+
+
+def check_decoding(exact: Codec, single: Codec, codes: Any, pieces: list[int], why: str, plain: Any) -> None:
+    wanted = plain.decode(codes)[0].numpy()
+    whole, chunked = exact.decode(codes), streamed(exact.decoder_stream(), codes, pieces)
+    assert whole.shape == chunked.shape == wanted.shape == (codes.shape[1] * 512,)
+    np.testing.assert_allclose(chunked, whole, rtol=0, atol=1e-12, err_msg=why)
+    np.testing.assert_allclose(chunked, wanted, rtol=0, atol=1e-12, err_msg=why)
+    # As 16-bit samples they do not differ at all.
+    np.testing.assert_array_equal(np.rint(chunked * 2**15), np.rint(whole * 2**15), err_msg=why)
+    np.testing.assert_array_equal(np.rint(chunked * 2**15), np.rint(wanted * 2**15), err_msg=why)
+    chunked = streamed(single.decoder_stream(), codes, pieces)
+    np.testing.assert_allclose(chunked, wanted, rtol=0, atol=1e-4, err_msg=why)
+
+
+@lru_cache(maxsize=1)
+def full_width_offline(audio: RealAudio) -> Any:
+    return codec_of(PRESETS["dac-44khz"], "float32").encode(audio.excerpt(10))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("sizes", [(512,), (441,), (20_000,), (1, 5000, 37)], ids=str)
+def test_full_width_differs_in_near_ties_only(real_audio: RealAudio, sizes: tuple[int, ...]) -> None:
+    """dac-44khz as it is, 10 s in float32: a stream against the offline run; float64 judges where they differ."""
+    pcm = real_audio.excerpt(10)
+    config = PRESETS["dac-44khz"]
+    codec = codec_of(config, "float32")
+    offline = full_width_offline(real_audio)
+    codes = streamed(codec.stream(), pcm, itertools.cycle(sizes))
+    assert codes.shape == offline.shape == (9, 862)
+    if (codes != offline).any():
+        latents = Codec(weights_of(config), dtype="float64").encode(pcm, return_latents=True)[1]
+        found = compare(codes, offline, latents, codec.codebooks)
+        assert found.equal_but_for_near_ties and found.differing_frames <= 1e-4 * codes.size, found

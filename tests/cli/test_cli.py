@@ -1,0 +1,96 @@
+"""The commands about codecs, `info`, `check`, `convert` and `bench`: what they print and write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamrvq import __version__, load
+from streamrvq.bench import machine
+from streamrvq.codec import Codec
+from streamrvq.weights import save_weights
+from tests.support.command import Done, Run
+from tests.support.contract import codec_of, minute, weights_of
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version") == Done(0, f"streamrvq {__version__}\n", "")
+    help_text = run("--help").out
+    assert all(name in help_text for name in ("encode", "decode", "info", "check", "convert", "bench"))
+    assert run().code == 2
+
+
+def test_info(run: Run, weights: Path) -> None:
+    done = run("info", weights)
+    assert done.code == 0 and "untrained" in done.out and done.err == ""
+    facts = run("info", "rvq-breakdown", "--json").document
+    assert (facts["delay_frames"], facts["lookahead_samples"], facts["decoder_delay_samples"]) == (8, 3733, 4757)
+    assert facts["receptive_field"] == [-3733, 4244] and facts["frame_rate"] == pytest.approx(86.1328)
+    assert facts["bitrate"] == pytest.approx(7751.95, abs=0.01) and facts["status"] == "untrained"
+    shapes = weights_of(minute()).tensors.values()
+    facts = run("info", weights, "--json").document
+    total = sum(facts[f"{part}_parameters"] for part in ("encoder", "quantizer", "decoder"))
+    assert total == sum(t.size for t in shapes)
+
+
+def test_check(run: Run, wav: Path, weights: Path) -> None:
+    done = run("check", weights, wav, "--chunks", "7,8,random", "--decode")
+    assert done.code == 0 and "untrained" in done.out and "random" in done.out and "decoding" in done.out
+    document = run("check", weights, wav, "--chunks", "7,8,random", "--json", "--seconds", "0.05").document
+    assert document["passed"] and [row["chunks"] for row in document["rows"]] == [7, 8, "random"]
+    assert document["seconds"] == pytest.approx(0.05, abs=1e-4) and document["status"] == "untrained"
+
+
+def test_check_says_when_chunking_shows(run: Run, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamrvq.checking import table
+
+    honest = table._encode
+
+    def encode(codec: Codec, signal: Any, size: Any, seed: int, tail: str) -> Any:
+        codes, latents, pushes = honest(codec, signal, size, seed, tail)
+        return (codes if size is None else (codes + 1) % 64), latents, pushes
+
+    monkeypatch.setattr(table, "_encode", encode)
+    done = run("check", weights, wav, "--chunks", "7")
+    assert done.code == 1 and "DIFFERENT" in done.out
+    done = run("check", weights, wav, "--chunks", "7", "--json")
+    assert done.code == 1 and done.document["passed"] is False
+
+
+@pytest.mark.parametrize("target", ["x.safetensors", "x.pth", "folder"])
+def test_convert(run: Run, tmp_path: Path, weights: Path, codec: Codec, target: str) -> None:
+    done = run("convert", weights, tmp_path / target)
+    assert done.code == 0 and "untrained" in done.out
+    document = run("convert", tmp_path / target, tmp_path / "again.safetensors", "--json").document
+    assert document["status"] == "untrained" and document["codec_hash"] == document["source_codec_hash"]
+    if target != "x.pth":  # weight norm may round
+        assert document["codec_hash"] == codec.codec_hash
+
+
+def test_convert_half(run: Run, tmp_path: Path, weights: Path, codec: Codec) -> None:
+    assert run("convert", weights, tmp_path / "half.safetensors", "--half").code == 0
+    assert (tmp_path / "half.safetensors").stat().st_size < weights.stat().st_size
+    assert load(tmp_path / "half.safetensors").codec_hash == codec.codec_hash
+    assert "half" in run("convert", weights, tmp_path / "x.pth", "--half").sentence
+
+
+def test_bench(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "SIDES", (32,))
+    monkeypatch.setattr(machine, "READ_BYTES", 1 << 16)
+    quick = ("--hops", "1,2", "--batch", "1", "--seconds", "0.002", "--rounds", "1", "--no-official")
+    done = run("bench", weights, *quick, "--decode")
+    assert done.code == 0 and "untrained" in done.out and "skipped" in done.out and "GFLOP/s" in done.out
+    document = run("bench", weights, *quick, "--json").document
+    assert [row["hops"] for row in document["encode"]] == [1, 2] and document["decode"] == []
+    assert document["encode"][0]["official_ratio"] is None and document["status"] == "untrained"
+
+
+def test_json_says_trained_of_trained_weights(run: Run, tmp_path: Path) -> None:
+    import dataclasses
+
+    path = tmp_path / "t.safetensors"
+    save_weights(dataclasses.replace(codec_of(minute()).weights, trained=True), path)
+    assert run("info", path, "--json").document["status"] == "trained"
+    assert "untrained" not in run("info", path).out

@@ -1,0 +1,119 @@
+"""`encode -` and `decode -`: lines as they come, bad lines, half samples, readers and users that go away."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.audio.rates import Resampler
+from streamrvq.codec import Codec
+from tests.support.command import Run, process
+from tests.support.contract import noise
+
+
+def test_a_pipe_gives_lines_as_they_come(weights: Path, codec: Codec) -> None:
+    pcm = (noise(4000) * 32767).astype("<i2")
+    pipe = process("encode", "-", "--codec", weights)
+    assert pipe.stdin is not None and pipe.stdout is not None and pipe.stderr is not None
+    pipe.stdin.write(pcm[:2000].tobytes())
+    pipe.stdin.flush()
+    first = json.loads(pipe.stdout.readline())  # before the end of the input: this would wait for ever otherwise
+    rest, err = pipe.communicate(pcm[2000:].tobytes())
+    assert pipe.returncode == 0 and b"untrained" in err
+    lines = [first, *map(json.loads, rest.splitlines())]
+    assert first["codec_hash"] == codec.codec_hash and all(line["status"] == "untrained" for line in lines)
+    codes = np.concatenate([np.array(line["codes"]) for line in lines], axis=1)
+    assert [line["index"] for line in lines][:1] == [0]
+    assert lines[-1]["time"] == pytest.approx(lines[-1]["index"] * 8 / 44100)
+    whole = codec.encode(pcm)
+    assert codes.shape == whole.shape and (codes != whole).mean() < 1e-3
+
+
+def test_there_and_back_through_pipes(weights: Path, codec: Codec) -> None:
+    pcm = noise(3000)
+    there = process("encode", "-", "--codec", weights, "--format", "f32le", "--rate", 22050)
+    lines, _ = there.communicate(pcm.astype("<f4").tobytes())
+    back = process("decode", "-", "--codec", weights, "--format", "f32le")
+    raw, _ = back.communicate(lines)
+    resampler = Resampler(22050, 44100)
+    moved = np.concatenate([resampler.push(pcm), resampler.flush()])
+    assert (there.returncode, back.returncode) == (0, 0)
+    assert len(raw) == 4 * len(codec.decode(codec.encode(moved)))
+    # The first line names the codec: another refuses it.
+    other = process("decode", "-", "--codec", "causal-44khz")
+    out, err = other.communicate(lines)
+    assert other.returncode == 2 and out == b"" and b"--force" in err
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"not json\n", "line 1 on stdin"),
+        (b"[" * 100_000 + b"\n", "line 1 on stdin"),
+        (b'{"index": 0}\n', "line 1 on stdin"),
+        (b'{"index": 0, "codes": [1, 2]}\n', "wanted whole numbers"),
+        (b'{"index": 0, "codes": [[0.5]]}\n', "wanted whole numbers"),
+        (b'{"index": 3, "codes": [[1]]}\n', "begins at frame 3; wanted 0"),
+        (b'{"index": 0, "codes": [[64]]}\n', "code 64 at codebook 0"),
+        (b'{"index": 0, "codes": [[1],[1],[1],[1]]}\n', "K from 1 to 3"),
+    ],
+)
+def test_bad_lines(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path, data: bytes, words: str) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin_of(data))
+    done = run("decode", "-", "--codec", weights)
+    note, line = done.err.splitlines()
+    assert done.code == 2 and "untrained" in note and words in line and done.out == ""
+
+
+def stdin_of(data: bytes) -> Any:
+    import io
+
+    return io.TextIOWrapper(io.BufferedReader(io.BytesIO(data)))  # type: ignore[arg-type]
+
+
+def test_half_a_sample_is_an_error_at_the_end(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin_of(bytes(2 * 80) + b"x"))
+    done = run("encode", "-", "--codec", weights)
+    assert done.code == 2 and "1 bytes of a sample of 2, after 80 whole samples" in done.err
+    assert sum(len(json.loads(line)["codes"][0]) for line in done.out.splitlines()) == 10  # what was whole is there
+
+
+def test_nan_in_a_pipe(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    pcm = np.zeros(100, "<f4")
+    pcm[40] = np.inf
+    monkeypatch.setattr(sys, "stdin", stdin_of(pcm.tobytes()))
+    done = run("encode", "-", "--codec", weights, "--format", "f32le")
+    assert done.code == 2 and "sample 40 is inf" in done.err
+
+
+def test_a_reader_that_goes_away_is_no_traceback(weights: Path) -> None:
+    pipe = process("encode", "-", "--codec", weights)
+    assert pipe.stdin is not None and pipe.stdout is not None and pipe.stderr is not None
+    pipe.stdin.write(bytes(20_000))
+    pipe.stdin.flush()
+    pipe.stdout.readline()
+    pipe.stdout.close()
+    pipe.stdin.write(bytes(20_000))
+    pipe.stdin.close()
+    assert pipe.wait() == 141
+    assert b"Traceback" not in pipe.stderr.read()
+    pipe.stderr.close()
+
+
+def test_an_interrupt_is_quiet(weights: Path) -> None:
+    pipe = process("encode", "-", "--codec", weights)
+    assert pipe.stdin is not None and pipe.stdout is not None and pipe.stderr is not None
+    pipe.stdin.write(bytes(20_000))
+    pipe.stdin.flush()
+    pipe.stdout.readline()  # it is at work
+    pipe.send_signal(signal.SIGINT)
+    assert pipe.wait() == 130
+    assert b"Traceback" not in pipe.stderr.read()
+    for end in (pipe.stdin, pipe.stdout, pipe.stderr):
+        end.close()

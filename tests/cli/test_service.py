@@ -1,0 +1,207 @@
+"""`serve` and `send` as they are typed: a server in its own process, files, token files, a microphone, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import streamrvq
+from streamrvq import Gap, load
+from streamrvq.codec import Codec
+from streamrvq.tokens import read_tokens
+from streamrvq.weights import save_weights
+from tests.support.command import Run, process
+from tests.support.contract import noise, weights_of
+from tests.support.service import CAUSAL, HOP, RATE, RawClient
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A codec that costs little: hop 64, 16 kHz, causal."""
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(weights_of(CAUSAL.config), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def codec(weights: Path) -> Codec:
+    return load(weights)
+
+
+def served(*arguments: object, **settings: Any) -> tuple[Any, str]:
+    server = process("serve", *arguments, "--port", 0, "--json", **settings)
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    assert line, server.communicate()
+    return server, json.loads(line)["url"]
+
+
+def ended(server: Any, number: int = signal.SIGTERM) -> str:
+    """Send a signal; what it wrote on stderr."""
+    server.send_signal(number)
+    out, err = server.communicate(timeout=60)
+    assert server.returncode == 0 and out == b"", err
+    assert b"Traceback" not in err
+    return err.decode()
+
+
+@pytest.fixture(scope="module")
+def url(weights: Path) -> Iterator[str]:
+    server, url = served(weights)
+    yield url
+    log = ended(server)
+    assert "listening url=ws://127.0.0.1:" in log and "closed conn=1 code=1000" in log and "stopped" in log
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, noise(RATE), RATE, subtype="FLOAT")
+    return path
+
+
+def near(codes: Any, whole: Any) -> bool:
+    """Equal but for float32's near-ties between steps of other sizes."""
+    return codes.shape == whole.shape and bool((codes != whole).mean() < 1e-2)
+
+
+def test_there_and_back(run: Run, url: str, wav: Path, codec: Codec, tmp_path: Path) -> None:
+    tokens, back = tmp_path / "t.safetensors", tmp_path / "back.wav"
+    document = run("send", wav, url, "-o", tokens, "--json").document
+    assert (document["frames"], document["samples"], document["lost"]) == (250, RATE, 0)
+    assert document["status"] == "untrained" and document["codec_hash"] == codec.codec_hash
+    file = read_tokens(tokens)
+    assert near(file.codes, codec.encode(noise(RATE))) and file.codec_hash == codec.codec_hash
+    assert (file.sample_rate, file.hop_length, file.source_rate, file.num_samples) == (RATE, HOP, RATE, RATE)
+    assert file.trained is False
+    document = run("send", tokens, url, "-o", back, "--rate", 48_000, "--json").document
+    pcm, rate = soundfile.read(back)
+    assert (document["samples"], len(pcm), rate) == (48_000, 48_000, 48_000)
+    done = run("send", tokens, url, "-o", back, "--realtime", "--format", "s16le")
+    assert done.code == 0 and "1.00 s decoded" in done.out
+    pcm, rate = soundfile.read(back, dtype="float32")
+    assert rate == RATE and np.allclose(pcm, np.clip(codec.decode(file.codes), -1, 1)[:RATE], atol=1e-4)
+
+
+def test_at_the_pace_of_a_microphone(run: Run, url: str, wav: Path) -> None:
+    done = run("send", wav, url, "--realtime", "--format", "s16le", "--n-quantizers", 2)
+    assert done.code == 0 and "250 frames" in done.out and "untrained" in done.err
+    assert "last sample sent to its codes received: p50" in done.out
+    done = run("send", wav, url, "-o", "-")
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert sum(len(line["codes"][0]) for line in lines) == 250 and lines[0]["index"] == 0
+
+
+def test_a_microphone_is_sent_with_its_gaps(
+    run: Run, url: str, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until Ctrl-C. The microphone itself is tested elsewhere."""
+    a, b = noise(1000), noise(2000, 1)
+
+    class Microphone:
+        def __init__(self, rate: int = 48_000) -> None:
+            self.sample_rate = rate
+
+        async def __aenter__(self) -> Microphone:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def __aiter__(self) -> Any:
+            yield a
+            yield Gap(1000, 280, "overflow")
+            yield b
+            os.kill(os.getpid(), signal.SIGINT)
+            import asyncio
+
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(streamrvq, "Microphone", Microphone, raising=False)
+    path = tmp_path / "mic.safetensors"
+    done = run("send", "--mic", url, "--rate", RATE, "-o", path)
+    assert done.code == 0 and "280 samples were lost at sample 1000" in done.err, done
+    whole = codec.encode(np.concatenate([a, np.zeros(280, np.float32), b]))
+    file = read_tokens(path)
+    assert near(file.codes, whole) and file.num_samples == 3280
+
+
+def test_tokens_from_everywhere(
+    run: Run, weights: Path, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("one\ntwo\n")
+    server, url = served(weights, "--token-file", secret, "--max-streams", 2, "--log-level", "warning")
+    assert run("send", wav, url, "--token", "two").code == 0
+    assert run("send", wav, url, "--token-file", secret).code == 0
+    assert "no token came" in run("send", wav, url).sentence
+    assert "not one of this server's" in run("send", wav, url, "--token", "three").sentence
+    monkeypatch.setenv("STREAMRVQ_TOKEN", "one")
+    assert run("send", wav, url).code == 0
+    log = ended(server, signal.SIGINT)
+    assert "one" not in log.replace("none", "") and "two" not in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_server_with_clients(weights: Path, number: int) -> None:
+    server, url = served(weights)
+    port = int(url.rsplit(":", 1)[1])
+    client = socket.create_connection(("127.0.0.1", port))
+    stuck = RawClient(port, receive_buffer=4096)
+    assert "stopped" in ended(server, number)
+    client.close()
+    stuck.close()
+
+
+def test_serve_prints_where_it_listens(weights: Path) -> None:
+    server = process("serve", weights, "--port", 0, "--host", "0.0.0.0")
+    assert server.stdout is not None
+    where = re.compile(rb"listening on ws://0\.0\.0\.0:(\d+), for \d+ streams; the page is at http://0\.0\.0\.0:\1\n")
+    assert where.fullmatch(server.stdout.readline())
+    assert "no token is set" in ended(server)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("serve", "--port", 70_000), "port is 70000"),
+        (("serve", "--origin", "good.example"), "origin is 'good.example'"),
+        (("serve", "--token", "a", "--token-file", "b"), "came together"),
+        (("serve", "--token-file", "/nowhere"), "cannot read tokens"),
+        (("serve", "--token", ""), "token is empty"),
+        (("serve", "--log-level", "loud"), "--log-level"),
+        (("serve", "--max-streams", 0), "max_streams is 0"),
+        (("serve", "no-such-codec"), "no-such-codec"),
+        (("send", "ws://127.0.0.1:1"), "wanted FILE and URL"),
+        (("send", "--mic", "a", "ws://127.0.0.1:1"), "wanted FILE and URL"),
+        (("send", "{wav}", "http://127.0.0.1:1"), "wanted ws://"),
+        (("send", "{wav}", "ws://127.0.0.1:1"), "cannot connect"),
+        (("send", "{wav}", "ws://127.0.0.1:1", "--format", "mp3"), "format is 'mp3'"),
+        (("send", "{wav}", "ws://127.0.0.1:1", "--rate", "8000"), "--rate goes with"),
+        (("send", "{wav}", "ws://127.0.0.1:1", "-o", "-", "--json"), "choose one"),
+        (("send", "x.safetensors", "ws://127.0.0.1:1"), "cannot read tokens"),
+        (("send", "nothing.wav", "ws://127.0.0.1:1"), "nothing.wav"),
+    ],
+)
+def test_what_cannot_be_served_or_sent(run: Run, wav: Path, arguments: tuple[object, ...], words: str) -> None:
+    filled = [str(argument).format(wav=wav) for argument in arguments]
+    assert words in run(*filled).sentence
+
+
+def test_tokens_of_another_codec(run: Run, url: str, tmp_path: Path) -> None:
+    from streamrvq.tokens import TokenFile, write_tokens
+
+    path = tmp_path / "other.safetensors"
+    write_tokens(path, TokenFile(np.zeros((2, 5), int), "other", "0" * 64, False, RATE, HOP, RATE, 5 * HOP))
+    assert "--force" in run("send", path, url, "-o", tmp_path / "o.wav").sentence
+    assert run("send", path, url, "-o", tmp_path / "o.wav", "--force").code == 0

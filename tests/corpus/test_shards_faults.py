@@ -1,0 +1,197 @@
+"""A run that is cut off, by a kill or a full disk, loses nothing and doubles nothing; a bad file is left out aloud."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamrvq import CorpusError
+from streamrvq.corpus import Watcher, encode_corpus
+from streamrvq.corpus.shard import Failed
+from streamrvq.weights import save_weights
+from tests.support.command import process
+from tests.support.contract import minute, needs_native, noise, tiny, weights_of
+from tests.support.corpora import failed_in, rows_in, same_bytes, signals_in
+from tests.support.paths import ROOT
+
+#: Processes that are killed.
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    save_weights(weights_of(tiny(causal=True)), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 files of up to a second, one of them bad."""
+    folder = tmp_path_factory.mktemp("many")
+    for i in range(40):
+        soundfile.write(folder / f"{i:02d}.wav", noise(1200 * (i + 1), i), 44100)
+    (folder / "30.wav").write_bytes((folder / "30.wav").read_bytes()[:5000])
+    return folder
+
+
+@needs_native
+def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
+    """Kills of one worker's process, then of the whole command and its two workers, on the same folder."""
+    bytes_each = 100_000
+    encode_corpus([many], tmp_path / "whole", tiny_weights, workers=1, shard_bytes=bytes_each)
+    arguments = [many, tiny_weights, tmp_path / "out", bytes_each, KILLS, 7]
+    script = [sys.executable, ROOT / "tests/support/killed_runs.py", *arguments]
+    tried = subprocess.run([str(a) for a in script], capture_output=True, timeout=300, check=True)
+    assert json.loads(tried.stdout)["kills"] == KILLS and json.loads(tried.stdout)["halfway"] >= 5
+    assert same_bytes(tmp_path / "out", tmp_path / "whole")
+
+
+@needs_native
+def test_a_killed_command_takes_its_workers_along(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
+    command = ["encode", many, "--codec", tiny_weights, "--shards", tmp_path / "out", "--shard-mib", 0.1, "--json",
+               "--workers", 2]  # fmt: skip
+    first = process(*command)
+    assert first.stderr is not None and b"30.wav" in first.stderr.readline()  # its shard is there, others are not
+    first.kill()
+    first.communicate()  # to the end of its pipes, which its workers hold too
+    out, err = (last := process(*command)).communicate()
+    assert last.returncode == 2, err
+    assert json.loads(out)["rows"] == 39
+    assert list(failed_in(tmp_path / "out")) == [str(many / "30.wav")]
+    paths = [row["path"] for row in rows_in(tmp_path / "out")]
+    assert len(paths) == len(set(paths)) == 39
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_an_interrupt_leaves_whole_shards_and_no_part(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
+    command = [
+        "encode",
+        many,
+        "--codec",
+        tiny_weights,
+        "--shards",
+        tmp_path / "out",
+        "--shard-mib",
+        0.1,
+        "--workers",
+        2,
+    ]
+    started = process(*command, start_new_session=True)
+    assert started.stderr is not None and b"30.wav" in started.stderr.readline()
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal sends it: to the workers too
+    out, err = started.communicate()
+    assert (started.returncode, out, err) in [(130, b"", b""), (2, out, b"")]  # the latter: it was done already
+    assert not list((tmp_path / "out").glob(".*"))
+    assert list(failed_in(tmp_path / "out")) == [str(many / "30.wav")]
+
+
+def test_a_worker_that_dies_ends_the_run_with_a_remedy(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
+    class Killer(Watcher):
+        def failed(self, failure: Failed) -> None:
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+
+    with pytest.raises(CorpusError, match=r"a worker process died .*: it goes on where it stopped"):
+        encode_corpus([many], tmp_path / "out", tiny_weights, workers=2, shard_bytes=100_000, watcher=Killer())
+    done = encode_corpus([many], tmp_path / "out", tiny_weights, workers=1, shard_bytes=100_000)
+    assert 0 < done.written < done.shards and done.rows == 39
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk(tmp_path: Path, many: Path, tiny_weights: Path, workers: int) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("00.wav", "01.wav", "38.wav", "39.wav"):
+        shutil.copy(many / name, folder)
+    soundfile.write(folder / "long.wav", noise(600_000), 44100)
+    command = ["encode", folder, "--codec", tiny_weights, "--shards", out, "--shard-mib", 0.1, "--workers", workers]
+    limit = 12_000  # bytes a file: all shards but that of the long file fit
+    full = process(*command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    _, err = full.communicate()
+    (line,) = err.decode().splitlines()
+    assert full.returncode == 2 and "cannot write" in line and "too large" in line and "goes on where" in line
+    sizes = [path.stat().st_size for path in out.glob("*.parquet")]
+    assert not list(out.glob(".*")) and all(size <= limit for size in sizes) and (sizes or workers > 1)
+    done = encode_corpus([folder], out, tiny_weights, workers=1, shard_bytes=int(0.1 * 2**20))
+    assert done.written == done.shards - len(sizes) > 0 and done.rows == 5
+
+
+def test_bad_files_are_listed_with_their_reasons(tmp_path: Path, wav: Path, tiny_weights: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "zero.wav").write_bytes(b"")
+    (folder / "text.wav").write_text("no audio")
+    (folder / "cut.wav").write_bytes(wav.read_bytes()[:5000])
+    soundfile.write(folder / "whole.flac", noise(60000), 44100)
+    whole = (folder / "whole.flac").read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])  # found out at its end, after rows of it
+    pcm = noise(1000)
+    pcm[777] = np.nan
+    soundfile.write(folder / "nan.wav", pcm, 44100, subtype="FLOAT")
+    soundfile.write(folder / "none.wav", pcm[:0], 44100)
+    shutil.copy(wav, folder / "good.wav")
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "locked.wav").symlink_to(folder / "nowhere")
+    sources = [folder, folder / "locked.wav", folder / "gone.wav"]
+    done = encode_corpus(sources, tmp_path / "out", tiny_weights, workers=1, segment_seconds=0.05)
+    failed = {Path(path).name: error for path, error in failed_in(tmp_path / "out").items()}
+    words = {"zero.wav": "empty", "text.wav": "no audio file", "cut.wav": "cut off", "cut.flac": "damaged after sample",
+             "nan.wav": "sample 777 is nan", "gone.wav": "No such file", "locked.wav": "No such file"}  # fmt: skip
+    assert failed.keys() == words.keys() and all(words[name] in failed[name] for name in words), failed
+    assert {Path(path).name for path, _ in signals_in(tmp_path / "out")} == {"whole.flac", "none.wav", "good.wav"}
+    assert tuple(Failed(*item) for item in failed_in(tmp_path / "out").items()) == done.failed
+    (none,) = [row for row in rows_in(tmp_path / "out") if row["path"].endswith("none.wav")]
+    assert (none["frames"], none["num_samples"], none["codes"].shape) == (0, 0, (9, 0))
+    shutil.copy(folder / "whole.flac", folder / "cut.flac")
+    done = encode_corpus(sources, tmp_path / "out", tiny_weights, workers=1, segment_seconds=0.05)
+    assert done.written == 0 and "cut.flac" in {Path(item.path).name for item in done.failed}
+    done = encode_corpus(sources, tmp_path / "out", tiny_weights, workers=1, segment_seconds=0.05, retry_failed=True)
+    assert done.written == done.shards and "cut.flac" not in {Path(item.path).name for item in done.failed}
+
+
+def test_two_runs_at_once(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
+    class Second(Watcher):
+        def planned(self, shards: int, done: int, size: int, left: int) -> None:
+            with pytest.raises(CorpusError, match=r"another run holds .*out"):
+                encode_corpus([many], tmp_path / "out", tiny_weights, workers=1)
+
+    assert encode_corpus([many], tmp_path / "out", tiny_weights, workers=1, watcher=Second()).rows == 39
+
+
+@needs_native
+def test_memory_does_not_grow_with_a_files_length(tmp_path: Path) -> None:
+    """A process that encodes 6 hours, 24 MB of codes, has the peak of one that encodes 1 (buffers made small)."""
+    rate, config = 1000, minute((4, 4), causal=True, sample_rate=1000, n_codebooks=9)
+    save_weights(weights_of(config), tmp_path / "w.safetensors")
+    peaks = {}
+    for seconds in (3600, 6 * 3600):
+        size = 2 * seconds * rate
+        head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16,
+                           b"data", size)  # fmt: skip
+        with open(tmp_path / f"{seconds}.wav", "wb") as file:
+            file.write(head)
+            file.truncate(len(head) + size)  # silence that takes no place
+        code = (
+            "import sys; from streamrvq.corpus import Watcher, encode_corpus, shard, spool;"
+            "shard.ROW_GROUP, spool.IN_MEMORY = 1 << 18, 1 << 18;"
+            "done = encode_corpus([sys.argv[1]], sys.argv[2], sys.argv[3], workers=1); assert not done.failed, done;"
+            "(peak,) = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')];"
+            "print(done.frames, peak)"
+        )
+        arguments = [tmp_path / f"{seconds}.wav", tmp_path / str(seconds), tmp_path / "w.safetensors"]
+        ran = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, check=True)
+        frames, peaks[seconds] = map(int, ran.stdout.split())  # peaks in kB
+        assert frames == seconds * rate // 16
+    assert peaks[6 * 3600] < peaks[3600] + 8_000, peaks

@@ -1,0 +1,134 @@
+"""The same job on a Ray cluster of two nodes: the same bytes, though a worker is killed in the middle of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from streamrvq import CorpusError, ExtraError
+from streamrvq.corpus import encode_corpus
+from streamrvq.corpus.shard import Failed
+from tests.support.command import Run
+from tests.support.contract import needs_native, noise
+from tests.support.corpora import failed_in, same_bytes
+
+#: What the processes of this test's cluster find in their environment.
+MARK = ("STREAMRVQ_TEST_CLUSTER", str(os.getpid()))
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 files and a bad one, which comes early."""
+    folder = tmp_path_factory.mktemp("audio")
+    for i in range(24):
+        soundfile.write(folder / f"{i:02d}.wav", noise(40_000 - 100 * i, i), 44100)
+    (folder / "00.wav").write_bytes((folder / "00.wav").read_bytes()[:70_000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of two nodes of one core each."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*MARK)
+        warnings.simplefilter("ignore")  # Ray's own
+        from ray.cluster_utils import Cluster
+
+        small = {"num_cpus": 1, "object_store_memory": 80_000_000}
+        nodes = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+        nodes.add_node(**small)
+        try:
+            yield nodes.address
+        finally:
+            nodes.shutdown()
+
+
+class Killer:
+    """A watcher that kills a worker of this cluster (`MARK` tells which), once, when it hears of the first shards."""
+
+    def __init__(self) -> None:
+        self.killed = 0
+
+    def planned(self, shards: int, done: int, size: int, left: int) -> None:
+        assert shards >= 6
+
+    def advanced(self, size: float, seconds: float) -> None:
+        if self.killed:
+            return
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                name, ours = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+            except OSError:  # it has ended
+                continue
+            if name.startswith(b"ray::MapWorker(MapBatches(Worker))") and "=".join(MARK).encode() in ours:
+                self.killed = int(entry.name)
+        assert self.killed, "no worker was found"
+        os.kill(self.killed, signal.SIGKILL)
+
+    def failed(self, failure: Failed) -> None:
+        pass
+
+
+class Remover(Killer):
+    """A watcher that takes a file away when the run has been planned."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def planned(self, shards: int, done: int, size: int, left: int) -> None:
+        self.path.unlink()
+
+
+@needs_native
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weights: Path, cluster: str) -> None:
+    settings = {"shard_bytes": 250_000, "workers": 2}
+    here = encode_corpus([audio], tmp_path / "here", weights, shard_bytes=250_000, workers=1)
+    killer = Killer()
+    there = encode_corpus([audio], tmp_path / "there", weights, ray=cluster, watcher=killer, **settings)  # type: ignore[arg-type]
+    assert killer.killed and there.written == there.shards == here.shards >= 6
+    assert (there.rows, there.frames, there.seconds, there.failed) == (
+        here.rows,
+        here.frames,
+        here.seconds,
+        here.failed,
+    )
+    assert same_bytes(tmp_path / "here", tmp_path / "there") and list(failed_in(tmp_path / "there"))
+    assert not list((tmp_path / "there").glob(".*"))
+    missing = sorted((tmp_path / "there").glob("*.parquet"))[2]
+    missing.unlink()
+    with pytest.raises(CorpusError, match="neither a preset nor a file"):  # in the worker, as an error of ours
+        shutil.copy(weights, tmp_path / "gone.safetensors")
+        watcher = Remover(tmp_path / "gone.safetensors")
+        encode_corpus([audio], tmp_path / "there", watcher.path, ray=cluster, watcher=watcher, **settings)  # type: ignore[arg-type]
+    again = encode_corpus([audio], tmp_path / "there", weights, ray=cluster, **settings)  # type: ignore[arg-type]
+    assert again.written == 1 and same_bytes(tmp_path / "here", tmp_path / "there")
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_no_cluster(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        command = ["encode", wav, "--codec", weights, "--shards", tmp_path / "out", "--ray", address]
+        assert f"no Ray cluster can be reached at {address}" in run(*command).sentence
+
+
+def test_without_ray(run: Run, tmp_path: Path, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ExtraError, match=r"streamrvq\[ray\]"):
+        encode_corpus([wav], tmp_path / "out", weights, ray="auto")
+    assert (
+        "streamrvq[ray]" in run("encode", wav, "--codec", weights, "--shards", tmp_path / "o", "--ray", "auto").sentence
+    )
+    assert "go with --shards" in run("encode", wav, "--codec", weights, "--ray", "auto").sentence

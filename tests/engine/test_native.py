@@ -1,0 +1,223 @@
+"""The native engine beside its bits: sine and tanh within their bounds, refusals, memory, fork, no torch.
+
+That it gives the same bits however audio is cut is in test_native_bits.py; STREAMRVQ_FULL=1 makes the long run a
+million hops.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamrvq.codec import Codec, load
+from streamrvq.config import CodecConfig
+from streamrvq.engine import make_engine
+from streamrvq.engine.native import NativeEngine, available_cores
+from streamrvq.errors import EngineError, SnapshotError, WeightsError
+from tests.conftest import RealAudio
+from tests.support.contract import minute, needs_native, noise, weights_of
+from tests.support.native import FULL, ISAS, codec_on, same_bits
+from tests.support.paths import ROOT
+
+pytestmark = needs_native
+
+
+def test_snake_is_right_within_its_bound() -> None:
+    """|error| ≤ 7 · 2⁻²⁴ of the height of the sine part and half a unit in the last place of the sum, at any phase.
+
+    The sine itself is within 2.5 · 2⁻²⁴; squared that counts twice; two more roundings and the reciprocal's come on.
+    """
+    core = codec_on(minute(), ISAS[0], 1)._engine._core  # type: ignore[attr-defined]
+    for alpha in (0.03, 0.5, 1.0, 1.7, 25.0):
+        x = np.concatenate([
+            np.linspace(-40, 40, 400_001), np.linspace(-2e4, 2e4, 200_001), np.geomspace(1e-30, 1e6, 50_001),
+        ]).astype(np.float32)  # fmt: skip
+        y = np.empty_like(x)
+        core.check(core._lib.srvq_snake(core._handle, x.ctypes.data, y.ctypes.data, x.size, alpha))
+        exact, a = x.astype(np.float64), float(np.float32(alpha))
+        wanted = exact + np.sin(a * exact) ** 2 / (a + 1e-9)
+        bound = 7 * 2.0**-24 / a + 0.51 * np.spacing(np.maximum(np.abs(wanted), np.abs(exact)).astype(np.float32))
+        assert (np.abs(y - wanted) <= bound).all(), (alpha, np.max(np.abs(y - wanted) / bound))
+
+
+def test_tanh_is_right_within_its_bound() -> None:
+    """|relative error| ≤ 2.5 · 2⁻²⁴, odd, within ±1, and 0, ±∞ and not-a-number are kept."""
+    core = codec_on(minute(), ISAS[0], 1)._engine._core  # type: ignore[attr-defined]
+    x = np.concatenate([np.linspace(-12, 12, 1_000_001), np.geomspace(1e-38, 1, 100_001)]).astype(np.float32)
+    special = np.array([0, -0.0, np.inf, -np.inf, np.nan, 100, -100], np.float32)
+    for values in (x, special):
+        y = np.empty_like(values)
+        core.check(core._lib.srvq_tanh(core._handle, values.ctypes.data, y.ctypes.data, values.size))
+        wanted = np.tanh(values.astype(np.float64))
+        if values is x:
+            error = np.abs(y - wanted) / np.maximum(np.abs(wanted), 1e-45)
+            assert error.max() <= 2.5 * 2.0**-24, error.max() * 2**24
+            assert (np.abs(y) <= 1).all()
+        else:
+            np.testing.assert_array_equal(y, wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize("width", [8, 32, pytest.param(64, marks=pytest.mark.heavy)])
+def test_latents_are_right(real_audio: RealAudio, width: int, causal: bool) -> None:
+    """Within 2e-5 of float64, relative to the largest: the first level's, which no choice of code has touched."""
+    config = CodecConfig(encoder_dim=width, decoder_dim=32, causal=causal)
+    native, exact = (
+        Codec(weights_of(config), engine=e, dtype=d) for e, d in (("native", "float32"), ("torch", "float64"))
+    )
+    pcm = real_audio.excerpt(1.0)
+    came, wanted = (codec.encode(pcm, n_quantizers=1, return_latents=True)[1] for codec in (native, exact))
+    assert np.abs(came - wanted).max() <= 2e-5 * np.abs(wanted).max()
+
+
+# ------------------------------------------------------------ behaviour
+
+
+def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = weights_of(minute())
+    codec = Codec(weights, threads=3)
+    assert codec.engine == f"native {ISAS[0]}, float32, 3 threads" and codec._engine.threads == 3
+    assert Codec(weights)._engine.threads == available_cores()
+    assert Codec(weights, dtype="float64").engine.startswith("torch")
+    with pytest.raises(EngineError, match="float32"):
+        Codec(weights, engine="native", dtype="float64")
+    with pytest.raises(EngineError, match="wanted 'auto', 'native' or 'torch'"):
+        make_engine(weights.config, weights.tensors, engine="gpu")
+    monkeypatch.setenv("STREAMRVQ_ISA", "mmx")
+    with pytest.raises(EngineError, match=r"'mmx'; this build and machine have .*portable"):
+        Codec(weights, engine="native")
+
+
+def test_a_code_out_of_range_leaves_the_state_as_it_was() -> None:
+    engine = NativeEngine(minute(), weights_of(minute()).tensors, threads=1)
+    states, one = engine.new_states(1, "decode"), np.zeros(1, np.int64)
+    codes = np.ones((1, 3, 2), np.int64)
+    engine.decode_step(codes, states, one, one, one - 1)
+    before = states.data.copy()
+    codes[0, 1, 1] = 64
+    with pytest.raises(EngineError, match="out of range"):
+        engine.decode_step(codes, states, one, one + 2, one - 1)
+    np.testing.assert_array_equal(states.data, before)
+
+
+def test_a_neighbour_that_is_not_a_number_does_not_leak(causal: bool) -> None:
+    config = minute(causal=causal)
+    engine = NativeEngine(config, weights_of(config).tensors, threads=2)
+    pcm = noise(3 * 40 * 8).reshape(3, -1)
+    slots, zero = np.arange(3), np.zeros(3, np.int64)
+    alone = engine.encode_step(pcm, engine.new_states(3, "encode"), slots, zero, zero - 1, 3, True)
+    pcm[1] = np.nan
+    beside = engine.encode_step(pcm, engine.new_states(3, "encode"), slots, zero, zero - 1, 3, True)
+    for a, b in zip(alone, beside, strict=True):
+        assert a is not None and b is not None
+        same_bits(b[[0, 2]], a[[0, 2]])
+
+
+def test_a_stream_moves_between_engines(causal: bool) -> None:
+    config = minute(causal=causal)
+    native, other = (Codec(weights_of(config), engine=name) for name in ("native", "torch"))
+    pcm = noise(8 * 60 + 3)
+    for first, second in ((native, other), (other, native)):
+        stream = first.stream()
+        codes = [stream.push(pcm[:250])]
+        stream = second.stream(snapshot=type(stream.snapshot()).from_bytes(stream.snapshot().to_bytes()))
+        codes += [stream.push(pcm[250:]), stream.flush()]
+        np.testing.assert_array_equal(np.concatenate(codes, axis=1), native.encode(pcm))
+    bad = [tail[:, :-1] for tail in native._engine.export_state(native._engine.new_states(1, "encode"), 0)]
+    with pytest.raises(SnapshotError):
+        native._engine.import_state(native._engine.new_states(1, "encode"), 0, bad)
+
+
+def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:
+    """A loaded codec has packed them; it reads them again for whoever asks, and notices if they are others."""
+    path = tmp_path / "w.safetensors"
+    Codec(weights_of(minute())).save(path)
+    codec = load(path, engine="native")
+    assert codec._weights is None and codec.codec_hash == weights_of(minute()).codec_hash
+    for name, tensor in weights_of(minute()).tensors.items():
+        same_bits(codec.weights.tensors[name], tensor)
+    codec.save(tmp_path / "copy.safetensors")
+    assert load(tmp_path / "copy.safetensors").codec_hash == codec.codec_hash
+    Codec(weights_of(minute(), 1)).save(path)
+    with pytest.raises(WeightsError, match="has changed since it was loaded"):
+        codec.weights  # noqa: B018
+
+
+@pytest.mark.heavy
+def test_memory_is_the_packed_weights() -> None:
+    """Resident after loading dac-44khz and a second of audio: at most the packed weights and 120 MB."""
+    out = python(
+        "import numpy as np, streamrvq\n"
+        "from streamrvq.engine.native import DECODE, ENCODE\n"
+        "codec = streamrvq.load('dac-44khz', engine='native')\n"
+        "codec.decode(codec.encode(np.zeros(44100, np.float32)))\n"
+        "sizes = [codec._engine.core.weight_bytes(what, i) for what in (ENCODE, DECODE) for i in range(99)]\n"
+        "packed = sum(size for size in sizes if size > 0)\n"
+        "pages = int(open('/proc/self/statm').read().split()[1])\n"
+        "print(pages * 4096 - packed)"
+    )
+    assert int(out) <= 120e6, f"{int(out) / 1e6:.0f} MB beside the weights"
+
+
+def python(code: str, **environment: str) -> str:
+    root = str(ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], check=True, timeout=300, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": root} | environment,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_tokenising_loads_no_torch() -> None:
+    python(
+        "import sys, numpy as np, streamrvq\n"
+        "codec = streamrvq.load('causal-44khz', engine='native', threads=1)\n"
+        "pcm = np.zeros(5000, np.float32)\n"
+        "codes = codec.encode(pcm)\n"
+        "codec.decode(codes)\n"
+        "stream = codec.stream()\n"
+        "stream.push(pcm), stream.flush()\n"
+        "assert 'torch' not in sys.modules, 'torch was loaded'"
+    )
+
+
+def test_a_forked_child_computes_on() -> None:
+    """A child has none of its parent's threads; it gets its own, and the parent keeps computing too."""
+    out = python(
+        "import os, sys, warnings, numpy as np\n"
+        "from streamrvq import Codec, CodecConfig\n"
+        "from streamrvq.weights import seeded\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"  # of forking with threads, from Python 3.12 on
+        "config = CodecConfig(encoder_dim=8, decoder_dim=32, latent_dim=32)\n"
+        "codec = Codec(seeded(config), engine='native', threads=3)\n"
+        "pcm = np.sin(np.arange(44100) * 0.05).astype(np.float32)\n"
+        "wanted = codec.encode(pcm)\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(0 if (codec.encode(pcm) == wanted).all() else 1)\n"
+        "assert (codec.encode(pcm) == wanted).all()\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "print('ok')"
+    )
+    assert out == "ok"
+
+
+def test_many_hops_keep_memory_flat() -> None:
+    """100 000 hops of a tiny codec (a million with STREAMRVQ_FULL=1), with streams coming and going."""
+    codec = Codec(weights_of(minute()), engine="native", threads=1)
+    block, hops = noise(8 * 500), (1_000_000 if FULL else 100_000)
+
+    def some(count: int) -> int:
+        for _ in range(count // 2500):
+            stream = codec.stream()
+            for _ in range(5):
+                stream.push(block)
+            stream.flush()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    start = some(10_000)
+    assert some(hops) - start <= 4096  # KiB, of the whole test process

@@ -1,0 +1,264 @@
+"""The native engine's promise: the same bits however audio is cut, on any number of threads and any instruction set.
+
+Knows: the public API, pools with neighbours of other ages, and for single layers the library itself. Its arithmetic is
+held against exact fractions here and against plain C++ loops in test_native_build.py; being right to rounding is the
+contract's affair (test_contract.py).
+
+The covering array is 500 tuples over 10 minutes of real audio; STREAMRVQ_FULL=1 makes it an hour, and the full-width
+tuples 30 s each.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.codec import Codec
+from streamrvq.config import PRESETS, CodecConfig
+from streamrvq.geometry import Plan, _Builder
+from streamrvq.streaming.pool import StreamPool
+from tests.conftest import RealAudio
+from tests.support.contract import (
+    NativeLayers,
+    cut,
+    log_uniform,
+    minute,
+    needs_native,
+    noise,
+    streamed,
+    streamed_latents,
+    tiny,
+)
+from tests.support.native import FAST, FULL, ISAS, codec_on, same_bits
+
+pytestmark = needs_native
+
+# ------------------------------------------------------------------ (a) layers
+
+KINDS = [
+    *(("conv", 7, 1, dilation) for dilation in (1, 3, 9)),
+    ("conv", 1, 1, 1),
+    *(("conv", 2 * stride, stride, 1) for stride in (1, 2, 3, 8)),
+    *(("tconv", 2 * stride, stride, 1) for stride in (1, 2, 5, 8)),
+    ("unit", 7, 1, 3),
+]
+
+
+def one_layer(kind: str, kernel: int, stride: int, dilation: int, width: int, causal: bool) -> Plan:
+    build = _Builder(minute(causal=causal), width, stride if kind == "conv" else 1)
+    if kind == "unit":
+        build.residual_unit("l", dilation)
+    elif kind == "tconv":
+        build.tconv("l", width + 3, stride, snake="s")
+    else:
+        build.conv("l", width + 3, kernel, stride=stride, dilation=dilation, snake="s")
+    return Plan("encode", tuple(build.layers), build.layers[0].rate_in, build.rate)
+
+
+def tensors_of(plan: Plan, halves: bool) -> dict[str, Any]:
+    rng, tensors = np.random.default_rng(5), {}
+    for layer in plan.layers:
+        if layer.snake:
+            tensors[f"{layer.snake}.alpha"] = rng.uniform(0.2, 3, (1, layer.cin, 1)).astype(np.float32)
+        if layer.weights:
+            ends = (layer.cin, layer.cout) if layer.kind == "tconv" else (layer.cout, layer.cin)
+            weight = rng.standard_normal((*ends, layer.kernel)).astype(np.float16 if halves else np.float32)
+            tensors[f"{layer.name}.weight"] = weight.astype(np.float32)
+            tensors[f"{layer.name}.bias"] = rng.standard_normal(layer.cout).astype(np.float32)
+    return tensors
+
+
+@pytest.mark.parametrize(("kind", "kernel", "stride", "dilation"), KINDS)
+def test_a_layer_has_the_same_bits_at_every_row_count(
+    kind: str, kernel: int, stride: int, dilation: int, causal: bool
+) -> None:
+    """1 … 2 · tile + 1 rows (a tile has up to 8) × widths × instruction sets × threads; and row by row."""
+    for width, halves in itertools.product((1, 5, 16, 37), (False, True)):
+        plan = one_layer(kind, kernel, stride, dilation, width, causal)
+        tensors = tensors_of(plan, halves)
+        x = noise(17 * plan.unit_in * width, seed=width).reshape(width, -1)
+        runners = [
+            NativeLayers(minute(causal=causal), plan, tensors, "float32", isa=isa, threads=threads)
+            for isa, threads in [*itertools.product(FAST, (1, 2)), ("portable", 1)]
+        ]
+        wanted = None
+        for runner in runners:
+            single = [runner.step(x[:, i * plan.unit_in : (i + 1) * plan.unit_in], i, -1) for i in range(17)]
+            whole = np.concatenate(single, axis=1)
+            wanted = whole if wanted is None else wanted
+            same_bits(whole, wanted, f"{kind} {width}")
+            for rows in range(1, 18):
+                runner._states.data[:] = 0
+                same_bits(
+                    runner.step(x[:, : rows * plan.unit_in], 0, -1), wanted[:, : rows * plan.unit_out], f"{rows} rows"
+                )
+            runner._states.data[:] = 0
+
+
+def test_a_chain_is_that_of_the_design() -> None:
+    """bias, then tap by tap and channel by channel one fused multiply-add: in exact fractions, rounded once each."""
+
+    def fma(x: np.float32, w: np.float32, total: np.float32) -> np.float32:
+        return rounded(Fraction(float(x)) * Fraction(float(w)) + Fraction(float(total)))
+
+    build = _Builder(minute(causal=True), 6, 1)
+    build.conv("l", 3, 7, dilation=3)
+    plan = Plan("encode", tuple(build.layers), 1, 1)
+    tensors = tensors_of(plan, False)
+    x = noise(6 * 30).reshape(6, 30)
+    came = NativeLayers(minute(causal=True), plan, tensors, "float32").step(x, 0, -1)
+    weight, bias = tensors["l.weight"], tensors["l.bias"]
+    for out, t in itertools.product(range(3), (18, 24, 29)):
+        total = bias[out]
+        for tap, channel in itertools.product(range(7), range(6)):
+            total = fma(x[channel, t - 18 + 3 * tap], weight[out, channel, tap], total)
+        assert came[out, t] == total
+
+
+def rounded(exact: Fraction) -> np.float32:
+    """To the nearest float32, ties to even."""
+    guess = np.float32(float(exact))  # may have been rounded twice: its neighbours decide
+    near = [np.nextafter(guess, np.float32(-np.inf)), guess, np.nextafter(guess, np.float32(np.inf))]
+    return min(near, key=lambda f: (abs(Fraction(float(f)) - exact), int(f.view(np.uint32)) & 1))
+
+
+# ------------------------------------------------- (b) the covering array
+
+SIZES = [1, 7, 100, 441, 511, 512, 513, 1000, 1024, 1536, 2048, 4096, 5000, 8191, 8192, 8193, 20_000]
+CHUNKINGS: list[int] = SIZES + [0] * (25 - len(SIZES))  # 0: random sizes
+EXCERPTS = 20
+THREADS, BATCHES, DIRECTIONS = [1, 2, 3], [1, 2, 3, 5], ["encode", "decode"]
+SECONDS = 7.2 if FULL else 1.2
+
+
+def covering_array() -> Iterator[tuple[int, int, int, int, str, bool, str]]:
+    """500 tuples in which every two values of any two factors meet (checked below)."""
+    draws = np.random.default_rng(0).random((len(CHUNKINGS) * EXCERPTS, 5))
+    for (c, e), draw in zip(itertools.product(range(len(CHUNKINGS)), range(EXCERPTS)), draws, strict=True):
+        others = (THREADS, BATCHES, FAST, [False, True], DIRECTIONS)
+        threads, batch, isa, is_causal, direction = (x[int(u * len(x))] for x, u in zip(others, draw, strict=True))
+        yield c, e, threads, batch, isa, is_causal, direction  # type: ignore[misc]
+
+
+def test_the_array_covers_every_pair() -> None:
+    tuples = list(covering_array())
+    assert len(tuples) == 500
+    for a, b in itertools.combinations(range(7), 2):
+        met = {(t[a], t[b]) for t in tuples}
+        assert len(met) == len({t[a] for t in tuples}) * len({t[b] for t in tuples}), (a, b)
+
+
+def excerpt(audio: RealAudio, number: int, seconds: float) -> Any:
+    clips = list(audio.clips.values())
+    clip = clips[number % len(clips)]
+    start = (number * 44100 * 3) % (len(clip) - 44100 * 8)
+    return clip[start : start + round(seconds * 44100)]
+
+
+@lru_cache(maxsize=128)
+def offline(audio: RealAudio, config: CodecConfig, number: int, seconds: float) -> tuple[Any, Any, Any]:
+    """Codes, latents and samples: one stream, one thread, the best instruction set, the largest steps."""
+    codec = codec_on(config, ISAS[0], 1)
+    codes, latents = codec.encode(excerpt(audio, number, seconds), return_latents=True)
+    return codes, latents, codec.decode(codes)
+
+
+def sizes_of(chunking: int, most: int) -> Iterator[int]:
+    size = CHUNKINGS[chunking]
+    if not size:
+        return log_uniform(np.random.default_rng(chunking), 1, most)
+    return itertools.repeat(size if most > 1000 else 1 + size % most)
+
+
+def in_company(codec: Codec, direction: Any, signal: Any, sizes: Iterator[int], batch: int) -> Any:
+    """What a stream gives in a pool of ``batch`` streams, whose others came before it with signals of their own."""
+    pool = StreamPool(codec, slots=batch, direction=direction)
+    others = [pool.open() for _ in range(batch - 1)]
+    unit = codec.hop_length if direction == "encode" else 1
+
+    def feed(stream: Any, number: int, units: int) -> None:
+        if direction == "encode":
+            pool.feed(stream, noise(units * unit, seed=number))
+        else:
+            pool.feed(stream, np.random.default_rng(number).integers(0, 1024, (9, units)))
+
+    parts, mine = [], None
+
+    def run() -> None:
+        while batch_ := pool.next_batch():
+            batch_.run()
+            parts.extend(out.data for out in pool.complete(batch_) if out.stream == mine)
+
+    for i, other in enumerate(others):  # of different ages
+        feed(other, i, 2 * i + 1)
+        run()
+    mine = pool.open()
+    for number, piece in enumerate(cut(signal, sizes)):
+        pool.feed(mine, piece)
+        if number < 40:
+            for i, other in enumerate(others):
+                feed(other, number * 9 + i, 1 + (number + i) % 3)
+        run()
+    pool.close(mine)
+    run()
+    return np.concatenate(parts, axis=-1)
+
+
+@pytest.mark.parametrize("group", range(10))
+def test_chunking_never_shows(real_audio: RealAudio, group: int) -> None:
+    for number, (c, e, threads, batch, isa, is_causal, direction) in enumerate(covering_array()):
+        if number % 10 != group:
+            continue
+        config = tiny(causal=is_causal)
+        check_tuple(real_audio, codec_on(config, isa, threads), c, e, batch, direction, SECONDS)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_the_portable_path_has_the_same_bits(real_audio: RealAudio, is_causal: bool) -> None:
+    codec = codec_on(tiny(causal=is_causal), "portable", 2)
+    for c, batch, direction in ((3, 1, "encode"), (24, 2, "encode"), (5, 1, "decode"), (23, 3, "decode")):
+        check_tuple(real_audio, codec, c, c, batch, direction, 0.4)
+
+
+def check_tuple(audio: RealAudio, codec: Codec, c: int, e: int, batch: int, direction: str, seconds: float) -> None:
+    codes, latents, samples = offline(audio, codec.config, e, seconds)
+    kind = "causal" if codec.config.causal else "symmetric"
+    why = f"{codec.engine}, {kind}, chunking {c}, excerpt {e}, {batch} streams"
+    pcm = excerpt(audio, e, seconds)
+    if direction == "encode":
+        if batch == 1:
+            same_bits(streamed(codec.stream(), pcm, sizes_of(c, 20_000)), codes, why)
+            same_bits(streamed_latents(codec, pcm, sizes_of(c, 20_000), "pad"), latents, why)
+        else:
+            same_bits(in_company(codec, "encode", pcm, sizes_of(c, 20_000), batch), codes, why)
+    elif batch == 1:
+        same_bits(streamed(codec.decoder_stream(), codes, sizes_of(c, 40)), samples, why)
+    else:
+        same_bits(in_company(codec, "decode", codes, sizes_of(c, 40), batch), samples, why)
+
+
+# ------------------------------------------------------- (c) full width
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("preset", ["dac-44khz", "causal-44khz"])
+def test_full_width_has_the_same_bits(real_audio: RealAudio, preset: str) -> None:
+    """12 tuples of 30 s (2 s, unless STREAMRVQ_FULL=1)."""
+    config, seconds = PRESETS[preset], 30.0 if FULL else 2.0
+    choices = zip(
+        itertools.cycle([1, 2]), itertools.cycle(FAST), [1, 1, 2, 1, 3, 1, 2, 1, 1, 2, 1, 1],
+        [0, 3, 5, 6, 9, 12, 13, 16, 17, 20, 23, 24], ["encode", "decode", "encode"] * 4, strict=False,
+    )  # fmt: skip
+    for threads, isa, batch, chunking, direction in choices:
+        if CHUNKINGS[chunking] == 1:
+            chunking = 2  # a push a sample is tested on the tiny codec
+        check_tuple(real_audio, codec_on(config, isa, threads), chunking, 6, batch, direction, seconds)
+
+
+# ------------------------------------------------------------- functions

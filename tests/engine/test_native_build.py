@@ -1,0 +1,90 @@
+"""The native engine as it is built: its own checks under sanitizers and on another processor, its wheel, and what
+happens without a compiler.
+
+Knows: tools/native-checks and the build hook. Does not know: Python's side of the engine (test_native*.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from streamrvq import engine
+from streamrvq.engine import library, make_engine
+from streamrvq.errors import EngineError
+from streamrvq.live.server.static import CONTENT_TYPES
+from tests.support.contract import minute, weights_of
+from tests.support.paths import ROOT
+
+COMPILER = any(map(shutil.which, ("c++", "g++", "clang++"))) and shutil.which("cmake")
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not COMPILER, reason="there is no C++ compiler, or no CMake")
+@pytest.mark.parametrize("kind", ["plain", "address", "thread", "arm"])
+def test_the_checks_in_cpp(tmp_path: Path, kind: str) -> None:
+    done = subprocess.run(
+        [ROOT / "tools" / "native-checks", "quick", kind], env=os.environ | {"STREAMRVQ_CHECKS_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=1800,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "skipped" in done.stdout:
+        pytest.skip(done.stdout.strip())
+    assert " 0 differ" in done.stdout, done.stdout
+
+
+def test_the_sources_hash_is_the_librarys() -> None:
+    """A library of other sources than those beside it is refused, so that nobody tests what he did not write."""
+    try:
+        assert library.library().srvq_sources().decode() == library.sources_hash()
+    except EngineError as error:
+        assert "was not built" in str(error)
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """`auto` computes with torch and says so once; `native` is refused, with the remedy."""
+    monkeypatch.setattr(library, "HERE", tmp_path)
+    library.library.cache_clear()
+    engine._native_is_there.cache_clear()
+    try:
+        weights = weights_of(minute())
+        with caplog.at_level(logging.WARNING, logger="streamrvq"):
+            for _ in range(2):
+                assert make_engine(weights.config, weights.tensors).name == "torch"
+        assert [record.getMessage().count("the native engine was not built") for record in caplog.records] == [1]
+        with pytest.raises(EngineError, match="was not built"):
+            make_engine(weights.config, weights.tensors, engine="native")
+    finally:
+        monkeypatch.undo()
+        library.library.cache_clear()
+        engine._native_is_there.cache_clear()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("compiler", ["there", "missing"])
+def test_the_wheel(tmp_path: Path, compiler: str) -> None:
+    """With a compiler the wheel has the library and a platform; without one it is made all the same, for any."""
+    if compiler == "there" and not COMPILER:
+        pytest.skip("there is no C++ compiler, or no CMake")
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.so", "tests", "__pycache__"))
+    environment = os.environ | ({"CXX": "no-such-compiler"} if compiler == "missing" else {"STREAMRVQ_NATIVE": "1"})
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"], cwd=tree, env=environment,
+        capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    if compiler == "missing":
+        assert wheel.name.endswith("-py3-none-any.whl") and "without its native engine" in done.stdout + done.stderr
+    assert ("streamrvq/engine/native/_native.so" in names) == (compiler == "there")
+    assert {f"streamrvq/live/page/{name}" for name in CONTENT_TYPES} < set(names)
+    assert "streamrvq/engine/native/api.hpp" in names  # the sources travel along: their hash is checked

@@ -1,0 +1,233 @@
+"""The JavaScript client in Node: it gives what the Python client gives, and goes on where a connection broke."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import streamrvq
+from tests.live.server.test_service import offline
+from tests.support.contract import cut, noise
+from tests.support.javascript import ROOT, codes_of, node, played, samples_of, sending
+from tests.support.parking import CODEBOOKS, RATE, Parking
+from tests.support.parking import HOP as PARKED_HOP
+from tests.support.service import CAUSAL, DELAYED, int16, serving
+
+pytestmark = pytest.mark.asyncio
+
+#: mode, rate, format, what is sent
+STREAMS = [
+    ("encode", 8_000, "s16le", np.int16), ("encode", 16_000, "s16le", np.float32),
+    ("encode", 44_100, "f32le", np.int16), ("encode", 48_000, "f32le", np.float32),
+    ("decode", None, "f32le", None), ("decode", 48_000, "s16le", None),
+]  # fmt: skip
+
+
+def plan(url: str, *steps: list[Any], stop: bool = True, **options: Any) -> dict[str, Any]:
+    return {"url": url, "options": options, "steps": [*steps, *([["stop"]] if stop else [])]}
+
+
+async def test_codes_and_samples_are_offlines() -> None:
+    plans, wanted = [], []
+    async with serving(DELAYED) as server:
+        for number, (mode, rate, format, dtype) in enumerate(STREAMS):
+            rng = np.random.default_rng(number)
+            data = rng.integers(0, 64, (3 - number % 2, 300)) if mode == "decode" else noise(rate // 2, number)
+            if dtype == np.int16:
+                data = int16(data)
+            elif mode == "encode" and format == "s16le":  # what is rounded on the way
+                data = int16(data).astype(np.float32) / 32768
+            pieces = cut(data, [0, 1, 20_000, *rng.integers(1, 700, 40).tolist()])
+            options = {"mode": mode, "sampleRate": rate, "format": format}
+            plans.append(plan(server.url, *map(sending, pieces), **options))
+            wanted.append(offline(DELAYED, mode, rate or DELAYED.sample_rate, format, data))
+        ends = await played(*plans)
+    for (mode, *_), events, whole in zip(STREAMS, ends, wanted, strict=True):
+        assert not [event for event in events if event["type"] == "error"]
+        assert np.array_equal(codes_of(events) if mode == "encode" else samples_of(events), whole)
+        done = events[-1]["done"]
+        assert done["frames" if mode == "encode" else "samples"] == whole.shape[-1]
+
+
+async def test_markers_gaps_and_levels_are_the_python_clients() -> None:
+    pcm = int16(noise(12_000))
+    async with serving() as server:
+        async with streamrvq.connect(server.url, format="s16le") as stream:
+            await stream.send(pcm[:5000])
+            await stream.marker("a")
+            await stream.gap(700)
+            await stream.send(pcm[5000:9000])
+            await stream.gap(40_000)
+            await stream.set(2)
+            await stream.marker(7)
+            await stream.send(pcm[9000:])
+            await stream.stop()
+            items = [item async for item in stream]
+        (events,) = await played(
+            plan(
+                server.url, sending(pcm[:5000]), ["marker", "a"], ["gap", 700], sending(pcm[5000:9000]),
+                ["gap", 40_000], ["set", 2], ["marker", 7], sending(pcm[9000:]),
+            )
+        )  # fmt: skip
+    assert [e["id"] for e in events if e["type"] == "marker"] == ["a", 7]
+    assert [(e["position"], e["samples"], e["filled"]) for e in events if e["type"] == "gap"] == [
+        (item.position, item.samples, "zeros" in item.reason) for item in items if isinstance(item, streamrvq.Gap)
+    ]
+
+    def frames(level: int) -> list[int]:
+        """Every code of a level, wherever it is sent."""
+        return [code for e in events if e["type"] == "frames" for code in e["codes"][level :: e["codebooks"]]
+                if level < e["codebooks"]]  # fmt: skip
+
+    wanted = [item for item in items if isinstance(item, streamrvq.Frames)]
+    for level in range(3):
+        assert frames(level) == [int(c) for item in wanted if level < len(item.codes) for c in item.codes[level]]
+    # which frames come in one message is the scheduler's affair: compared frame by frame, within a message a hop apart
+    hop = CAUSAL.hop_length / CAUSAL.sample_rate
+    frames_of = [(e["time"], len(e["codes"]) // e["codebooks"]) for e in events if e["type"] == "frames"]
+    times = [time + hop * i for time, count in frames_of for i in range(count)]
+    assert times == pytest.approx([item.time + hop * i for item in wanted for i in range(item.codes.shape[1])])
+    stats = events[-1]["stats"]
+    assert (stats["gaps"], stats["lost"], stats["frames"]) == (2, 40_700, events[-1]["done"]["frames"])
+    assert 0 < stats["latencyP50"] <= stats["latencyP99"]
+
+
+async def test_refusals_have_the_servers_code() -> None:
+    block = sending(noise(100))
+    async with serving(tokens=("right",)) as server:
+        url = server.url
+        ends = await played(
+            plan(url),
+            plan(url, token="wrong"),
+            plan(url, token="right", mode="wrong"),
+            plan(url, token="right", sampleRate=7),
+            plan(url, token="right", nQuantizers=9),
+            plan(url, block, token="right"),
+            plan("ws://127.0.0.1:1/"),
+        )
+    assert [[e["code"] for e in events if e["type"] == "error"] for events in ends] == [
+        [4401], [4401], [4415], [4415], [4415], [], [1006],
+    ]  # fmt: skip
+    assert all(e["name"] == "ServiceError" for events in ends for e in events if e["type"] == "error")
+    async with serving(max_streams=1) as server, streamrvq.connect(server.url):
+        (events,) = await played(plan(server.url))
+    assert [(e["doing"], e["code"]) for e in events] == [("connect", 1013)]
+
+
+async def test_bad_input_is_refused_and_leaves_the_stream_as_it_was() -> None:
+    pcm = noise(1000)
+    bad = [
+        sending(np.array([0, np.nan], np.float32)), sending(np.array([200], np.float32)),
+        ["send", "float64", base64.b64encode(bytes(8)).decode()], ["gap", 0], ["gap", 0.5], ["marker", 0.5],
+        ["marker", "x" * 65], ["set", 0], ["set", 4],
+    ]  # fmt: skip
+    codes = CAUSAL.encode(pcm)
+    high = [sending(np.full((3, 1), 64)), sending(np.zeros((4, 1), int)), ["send", "codes2", "AAAAAAAA"]]
+    async with serving() as server:
+        encoded, decoded, after = await played(
+            plan(server.url, sending(pcm[:500]), *bad, sending(pcm[500:]), format="f32le"),
+            plan(server.url, sending(codes[:, :9]), *high, sending(codes[:, 9:]), mode="decode", format="f32le"),
+            plan(server.url, ["stop"], sending(pcm), ["gap", 1]),
+        )
+    assert [e["name"] for e in encoded if e["type"] == "error"] == ["InputError"] * len(bad)
+    assert np.array_equal(codes_of(encoded), codes)
+    assert [e["name"] for e in decoded if e["type"] == "error"] == ["InputError"] * len(high)
+    assert np.array_equal(samples_of(decoded), CAUSAL.decode(codes).astype(np.float32))
+    assert [e["name"] for e in after if e["type"] == "error"] == ["StreamClosedError"] * 2
+
+
+async def test_what_the_server_says_last_is_raised_behind_what_came() -> None:
+    pcm = noise(1000)
+    async with serving(idle_timeout=0.2) as server:
+        (events,) = await played(plan(server.url, sending(pcm), stop=False, format="f32le"))
+    assert [(e["doing"], e["code"]) for e in events if e["type"] == "error"] == [("read", 4408)]
+    assert np.array_equal(codes_of(events), CAUSAL.encode(pcm)[:, : 1000 // 64])
+
+
+async def test_worklets() -> None:
+    """Capturing and playing, as an audio thread runs them: see worklets.mjs."""
+    program = [*node(), str(ROOT / "tests" / "support" / "worklets.mjs")]
+    running = await asyncio.create_subprocess_exec(*program, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(60):
+        _, err = await running.communicate()
+    assert (running.returncode, err) == (0, b""), err.decode()
+
+
+# ------------------------------------------------------------- resuming
+
+
+def journey(seed: int) -> tuple[list[list[Any]], np.ndarray[Any, Any], list[int], list[int], list[int]]:
+    """Steps at random, what they must come to (samples, gaps, markers), and where connections break."""
+    rng = np.random.default_rng(seed)
+    steps: list[list[Any]] = []
+    heard: list[np.ndarray[Any, Any]] = []
+    markers: list[int] = []
+    gaps: list[int] = []
+    for number in range(40):
+        block = rng.integers(-32768, 32768, int(rng.integers(1, 90))).astype(np.int16)
+        steps.append(sending(block))
+        heard.append(block)
+        kind = rng.integers(0, 6)
+        if kind == 0:
+            steps.append(["marker", number])
+            markers.append(number)
+        elif kind == 1:
+            lost = int(rng.integers(1, 60))
+            steps.append(["gap", lost])
+            gaps.append(lost)
+            heard.append(np.zeros(lost, np.int16))
+    breaks = rng.integers(1, 25, rng.integers(1, 4)).tolist() if seed % 4 else [len(steps) + 1]  # the latter: at `stop`
+    return steps, np.concatenate(heard), gaps, markers, breaks
+
+
+@pytest.mark.parametrize("first", [0, 8])
+async def test_every_sample_is_encoded_once_however_often_the_connection_breaks(first: int) -> None:
+    journeys = [journey(seed) for seed in range(first, first + 8)]
+    servers = [Parking(breaks) for _, _, _, _, breaks in journeys]
+    async with contextlib.AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(server.url()) for server in servers]
+        ends = await played(*(plan(url, *steps) for url, (steps, *_) in zip(urls, journeys, strict=True)))
+    assert sum(server.broken for server in servers) >= 8
+    for server, events, (_, heard, gaps, markers, _) in zip(servers, ends, journeys, strict=True):
+        assert not [event for event in events if event["type"] == "error"]
+        assert np.array_equal(np.array(server.taken, np.int16), heard), "every sample once, in order"
+        padded = np.zeros((-(-len(heard) // PARKED_HOP) * PARKED_HOP), np.int16)
+        padded[: len(heard)] = heard
+        wanted = padded.view(np.uint16).reshape(-1, PARKED_HOP)[:, :CODEBOOKS].T
+        assert np.array_equal(codes_of(events), wanted), "every frame once, in order"
+        assert [e["id"] for e in events if e["type"] == "marker"] == markers
+        assert [e["samples"] for e in events if e["type"] == "gap"] == gaps
+        assert [e["type"] for e in events if e["type"] in ("lost", "resumed")] == ["lost", "resumed"] * server.broken
+        assert events[-1]["done"]["samples"] == len(heard) and len(server.resumptions) == server.broken
+
+
+async def test_levels_hold_across_a_break() -> None:
+    pcm = np.arange(1, 10 * PARKED_HOP + 1, dtype=np.int16)
+    pieces = [sending(piece) for piece in cut(pcm, [PARKED_HOP] * 10)]
+    steps = [*pieces[:3], ["set", 2], *pieces[3:6], ["set", 3], *pieces[6:]]
+    for break_at in (3, 4, 5):
+        server = Parking([break_at])
+        async with server.url() as url:
+            (events,) = await played(plan(url, *steps))
+        levels = [e["codebooks"] for e in events if e["type"] == "frames" for _ in range(e["count"])]
+        assert levels == [4] * 3 + [2] * 3 + [3] * 4, break_at
+
+
+@pytest.mark.parametrize("case", ["gone", "too old", "off"])
+async def test_what_cannot_be_resumed_is_an_error(case: str) -> None:
+    pieces = [sending(np.ones(RATE, np.int16)) for _ in range(16)]  # of a second, in four messages
+    refuse, wants = (4404, "no such session") if case == "gone" else None, 0 if case == "too old" else None
+    server = Parking([100], refuse=refuse, wants=wants)
+    async with server.url() as url:
+        (events,) = await played(plan(url, *pieces, *pieces, resume=case != "off"))
+    errors = [e for e in events if e["type"] == "error" and e["doing"] == "read"]
+    assert [(e["name"], e["code"]) for e in errors] == [("ServiceError", 1006 if case == "off" else 4404)]
+    assert ("kept no more" in errors[0]["message"]) == (case == "too old")
+    assert [e["type"] for e in events if e["type"] in ("lost", "resumed")] == ([] if case == "off" else ["lost"])
+    codes = codes_of(events)
+    assert codes.shape[1] > 0 and bool((codes == 1).all()), "what came before is there"

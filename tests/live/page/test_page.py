@@ -1,0 +1,158 @@
+"""The page in a real browser, with a microphone that plays a file: what it shows and gives away is the codec's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.async_api import Browser
+
+import streamrvq
+from streamrvq.audio.rates import Resampler, output_length
+from tests.support.browser import SMALL, Tab, browser, frames_of, samples_of, tab
+from tests.support.command import Run
+from tests.support.service import int16, serving
+
+__all__ = ["browser"]  # a fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def same(frames: list[list[int]], codes: np.ndarray[Any, Any]) -> bool:
+    """Whether frames, of any number of codes each, are the first of offline's."""
+    return all(frame == codes[: len(frame), t].tolist() for t, frame in enumerate(frames))
+
+
+# ------------------------------------------------------------- encoding
+
+
+@pytest.mark.parametrize("name", ["small", "default"])
+async def test_codes_are_offlines_and_the_slider_acts_at_once(
+    browser: Browser, run: Run, tmp_path: Path, name: str
+) -> None:
+    codec = SMALL if name == "small" else streamrvq.load(threads=1)
+    async with serving(codec) as server, tab(browser, server.url) as page:
+        await page.start()
+        await page.encoded(0.5)
+        await page.page.focus("#levels")
+        for _ in range(5):
+            await page.page.keyboard.press("ArrowLeft")
+        assert await page.page.inner_text("#levels-text") == "4 of 9"
+        await page.page.wait_for_function("() => document.querySelector('#newest li:nth-child(5)').textContent === '·'")
+        await page.encoded(2.5)
+        assert await page.page.inner_text("#p50") != "–" and await page.page.inner_text("#p99") != "–"
+        assert abs(float(await page.page.inner_text("#fps")) - codec.frame_rate) < codec.frame_rate
+        assert await page.page.get_attribute("#level", "aria-valuetext") != "off"
+        await page.stop()
+        tokens = await page.download()
+        if name == "default":
+            wav = tmp_path / "decoded.wav"
+            assert run("decode", page.file, "-o", wav).code == 0
+    (wire,) = page.wires
+    pcm, rate = wire.pcm, wire.first["sample_rate"]
+    assert np.std(pcm) > 300, "the microphone was heard"
+    codes = codec.encode(pcm, sample_rate=rate)
+    levels = [len(frame) for frame in wire.frames]
+    assert len(levels) == codes.shape[1] and same(wire.frames, codes)
+    assert levels[0] == 9 and levels[-1] == 4 and levels == sorted(levels, reverse=True)
+    # the file: as many codebooks as every frame has
+    assert np.array_equal(tokens.codes, codes[:4])
+    assert (tokens.num_samples, tokens.source_rate, tokens.gaps, tokens.start) == (len(pcm), rate, (), 0)
+    assert (tokens.codec, tokens.codec_hash, tokens.trained) == (codec.name, codec.codec_hash, codec.trained)
+    assert (tokens.sample_rate, tokens.hop_length) == (codec.sample_rate, codec.hop_length)
+    if name == "default":
+        assert soundfile.info(wav).frames == output_length(len(pcm), rate, codec.sample_rate)
+
+
+async def test_listening_plays_what_the_decoder_gives(browser: Browser) -> None:
+    record = """
+      window.played = [];
+      const post = MessagePort.prototype.postMessage;
+      MessagePort.prototype.postMessage = function (data, ...rest) {
+        if (data instanceof Float32Array) played.push(...data);
+        else if (data === "end") window.over = true;
+        return post.call(this, data, ...rest);
+      };"""
+    async with serving(SMALL) as server, tab(browser, server.url, record) as page:
+        await page.page.check("#listen")
+        await page.start()
+        await page.encoded(1.5)
+        await page.stop()
+        await page.page.wait_for_function("() => window.over")
+        played = np.array(await page.page.evaluate("played"), np.float32)
+    encoding, decoding = page.wires
+    assert (encoding.first["mode"], decoding.first["mode"]) == ("encode", "decode")
+    codes = np.array(frames_of(decoding.sent)).T
+    assert codes.shape[1] > 60 and same(
+        codes.T.tolist(), SMALL.encode(encoding.pcm, sample_rate=_rate(page))[:, -codes.shape[1] :]
+    )
+    resampler = Resampler(SMALL.sample_rate, decoding.first["sample_rate"])
+    pcm = np.concatenate([resampler.push(SMALL.decode(codes).astype(np.float32)), resampler.flush()])
+    assert np.array_equal(samples_of(decoding.received), int16(pcm)), "the server gives the decoder's samples"
+    assert np.array_equal(played, int16(pcm).astype(np.float32) / 32768), "and all of them are played"
+    assert np.abs(played).max() > 1e-3
+
+
+def _rate(page: Tab) -> int:
+    return int(page.wires[0].first["sample_rate"])
+
+
+async def test_every_sample_arrives_and_both_channels_count(browser: Browser) -> None:
+    """In place of the device, which a busy machine starves: two channels whose mean counts to 20 010, and again."""
+    counting = """
+      AudioContext.prototype.createMediaStreamSource = function () {
+        const buffer = this.createBuffer(2, 20011, this.sampleRate);
+        for (const [channel, more] of [[0, 100], [1, -100]]) {
+          buffer.copyToChannel(Float32Array.from({ length: 20011 }, (_, i) => (i + more) / 32768), channel);
+        }
+        const source = new AudioBufferSourceNode(this, { buffer, loop: true });
+        source.start();
+        return source;
+      };"""
+    async with serving(SMALL) as server, tab(browser, server.url, counting) as page:
+        await page.start()
+        await page.encoded(1)
+        await page.stop()
+    pcm = page.wires[0].pcm.astype(int)
+    assert len(pcm) > 44_000 and np.array_equal(pcm, (pcm[0] + np.arange(len(pcm))) % 20_011)
+
+
+async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
+    """Blocks that never come from the audio thread: a tenth of a second of them, and later more than a second. The one
+    is in the file, the other parts two takes."""
+    lossy = """
+      const { set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage");
+      let n = 0;
+      const lost = ({ data }) => data.samples && ((n += 1) > 80) && (n <= 100 || (n > 180 && n <= 480));
+      Object.defineProperty(MessagePort.prototype, "onmessage", {
+        set(take) { set.call(this, (event) => lost(event) || take(event)); },
+      });"""
+    async with serving(SMALL) as server, tab(browser, server.url, lossy) as page:
+        await page.start()
+        await page.encoded(0.3, take=2)
+        await page.stop()
+        files = [await page.download(take) for take in (1, 2)]
+    (wire,) = page.wires
+    gaps = [json.loads(text) for text in wire.sent if isinstance(text, str) and '"gap"' in text]
+    (small, large), rate = gaps, wire.first["sample_rate"]
+    assert (small["samples"], large["samples"]) == (20 * 256, 300 * 256) and large["samples"] > rate
+    pcm = np.insert(wire.pcm, [small["pos"]] * small["samples"], 0)
+    ends = large["pos"]
+    assert files[0].gaps == ((small["pos"], small["samples"]),) and files[0].num_samples == ends
+    assert (files[1].start, files[1].gaps) == (ends + large["samples"], ())
+    assert np.array_equal(files[0].codes, SMALL.encode(pcm[:ends], sample_rate=rate))
+    assert np.array_equal(files[1].codes, SMALL.encode(pcm[ends:], sample_rate=rate))
+
+
+async def test_a_second_start_is_a_second_take(browser: Browser) -> None:
+    async with serving(SMALL) as server, tab(browser, server.url) as page:
+        for take in (1, 2):
+            await page.start()
+            await page.encoded(0.3, take)
+            await page.stop()
+        files = [await page.download(take) for take in (1, 2)]
+    for wire, tokens in zip(page.wires, files, strict=True):
+        assert np.array_equal(tokens.codes, SMALL.encode(wire.pcm, sample_rate=tokens.source_rate))

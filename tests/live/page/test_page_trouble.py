@@ -1,0 +1,202 @@
+"""The page in a real browser when something is refused or breaks; and that everybody can use it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser
+
+import streamrvq
+from tests.support.browser import SMALL, Relay, Tab, browser, samples_of, tab
+from tests.support.parking import Parking
+from tests.support.service import serving
+
+__all__ = ["browser"]  # a fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# ------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [("refused", "was refused"), ("none", "no microphone"), ("insecure", "https"), ("gone", "has gone")],
+)
+async def test_trouble_with_the_microphone_is_told(browser: Browser, case: str, words: str) -> None:
+    script = {
+        "none": "MediaDevices.prototype.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); };",
+        "insecure": "Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined });",
+        "gone": "const get = MediaDevices.prototype.getUserMedia; MediaDevices.prototype.getUserMedia ="
+        " async function (wanted) { return (window.media = await get.call(this, wanted)); };",
+    }
+    async with serving(SMALL) as server, tab(browser, server.url, script.get(case, ""), case != "refused") as page:
+        if case == "gone":
+            await page.start()
+            await page.encoded(0.3)
+            await page.page.evaluate("media.getAudioTracks()[0].dispatchEvent(new Event('ended'))")
+        else:
+            await page.page.click("#go")
+        await page.says(words)
+        await page.state("idle")
+        assert await page.page.inner_text("#go") == "Start"
+        if case == "gone":  # what came until then is there, to the last frame
+            tokens = await page.download()
+            assert np.array_equal(tokens.codes, SMALL.encode(page.wires[0].pcm, sample_rate=tokens.source_rate))
+        else:
+            assert page.wires == []
+
+
+async def test_a_full_server_is_told(browser: Browser) -> None:
+    async with serving(SMALL, max_streams=1) as server, tab(browser, server.url) as page:
+        async with streamrvq.connect(server.url):
+            await page.page.click("#go")
+            await page.says("is full")
+            await page.state("idle")
+        # listening wants a place of its own
+        await page.start()
+        await page.page.click("#listen")
+        await page.says("Listening ended")
+        assert not await page.page.is_checked("#listen")
+        await page.encoded(0.3)
+        await page.stop()
+
+
+async def test_a_token_is_asked_for_and_never_in_the_url(browser: Browser) -> None:
+    async with serving(SMALL, tokens=("sécret",)) as server, tab(browser, server.url) as page:
+        for given in ("", "wrong"):
+            assert await page.page.is_visible("#token-form") is bool(given)
+            if given:
+                await page.page.keyboard.type(given)
+                await page.page.keyboard.press("Enter")
+            else:
+                await page.page.click("#go")
+            await page.says("wants a token")
+            await page.state("idle")
+            await page.page.wait_for_function("() => document.activeElement.id === 'token'")
+        assert await faults(page) == []
+        await page.page.fill("#token", "sécret")
+        await page.page.keyboard.press("Enter")
+        await page.state("live")
+        assert not await page.page.is_visible("#token-form")
+        await page.stop()
+        assert not [url for url in page.requests if "cret" in url] and "cret" not in page.page.url
+    assert [wire.first.get("token") for wire in page.wires] == [None, "wrong", "sécret"]
+
+
+# ------------------------------------------------------------- broken connections
+
+
+async def test_a_broken_connection_is_resumed(browser: Browser) -> None:
+    parking = Parking([150, 40], hop=512)
+    async with parking.url() as url, tab(browser, url) as page:
+        await page.start()
+        await page.says("nothing was lost")
+        await page.encoded(3)
+        await page.stop()
+        tokens = await page.download()
+    assert [wire.first["type"] for wire in page.wires] == ["start", "resume", "resume"]
+    heard = np.zeros(parking.frames * 512, np.int16)
+    heard[: len(parking.taken)] = parking.taken
+    assert np.array_equal(tokens.codes, heard.view(np.uint16).reshape(-1, 512)[:, :4].T)
+    assert tokens.num_samples == len(parking.taken) and np.std(heard) > 300
+    pieces = {pos: data for wire in page.wires for pos, data in _positions(wire.sent)}
+    assert all(np.array_equal(heard[pos : pos + len(data)], data) for pos, data in pieces.items())
+
+
+def _positions(messages: list[str | bytes]) -> list[tuple[int, np.ndarray[Any, Any]]]:
+    return [(int.from_bytes(data[8:16], "little"), np.frombuffer(data, "<i2", offset=16))
+            for data in messages if isinstance(data, bytes)]  # fmt: skip
+
+
+async def test_the_server_resumes_a_broken_connection(browser: Browser) -> None:
+    async with serving(SMALL) as server, Relay(server.port) as relay, tab(browser, relay.url) as page:
+        await page.start()
+        await page.encoded(0.5)
+        relay.cut()
+        await page.says("nothing was lost")
+        await page.encoded(1.5)
+        await page.stop()
+        tokens = await page.download()
+    pieces = dict(piece for wire in page.wires for piece in _positions(wire.sent))
+    pcm = np.zeros(max(pos + len(data) for pos, data in pieces.items()), np.int16)
+    for pos, data in pieces.items():
+        pcm[pos : pos + len(data)] = data
+    assert np.array_equal(tokens.codes, SMALL.encode(pcm, sample_rate=tokens.source_rate))
+
+
+@pytest.mark.parametrize("case", ["another server", "restart"])
+async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case: str) -> None:
+    async with (
+        serving(SMALL) as first, serving(SMALL) as second, Relay(first.port) as relay, tab(browser, relay.url) as page
+    ):  # fmt: skip
+        await page.page.check("#listen")
+        await page.start()
+        await page.encoded(0.5)
+        if case == "restart":
+            relay.target = 1  # nobody
+            await first.stop()
+            await page.says("The server is restarting. What came so far is kept")
+            relay.target = second.port
+        else:
+            relay.target = second.port
+            relay.cut()
+        await page.says("in a new stream")
+        await page.encoded(0.8, take=2)
+        assert await page.page.is_checked("#listen")
+        await page.stop()
+        files = [await page.download(take) for take in (1, 2)]
+    streams, heard = (
+        [wire for wire in page.wires if wire.sent and wire.first.get("mode") == mode] for mode in ("encode", "decode")
+    )
+    assert len(streams) == 2
+    assert len(heard) == 2 and samples_of(heard[1].received).size > 0, "listening goes on, too"
+    for wire, tokens in zip(streams, files, strict=True):
+        codes = SMALL.encode(wire.pcm, sample_rate=tokens.source_rate)
+        assert tokens.codes.shape[1] > 20
+        ended = tokens is files[1]
+        assert np.array_equal(tokens.codes[:, :-1], codes[:, : tokens.codes.shape[1] - 1])
+        assert not ended or np.array_equal(tokens.codes, codes)
+    assert files[0].start == 0 and files[1].start >= files[0].num_samples
+
+
+# ------------------------------------------------------------- for everybody
+
+
+async def faults(page: Tab) -> list[str]:
+    """What axe finds, in light and dark, on a phone and a desk; and what does not fit."""
+    found = []
+    for scheme in ("light", "dark"):
+        await page.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for width in (360, 1200):
+            await page.page.set_viewport_size({"width": width, "height": 800})
+            results = await Axe().run(page.page)
+            for fault in results.response["violations"]:
+                if fault["impact"] in ("serious", "critical"):
+                    found.append(
+                        f"{scheme} {width}: {fault['id']} {json.dumps([node['html'] for node in fault['nodes']])}"
+                    )
+            if await page.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                found.append(f"{scheme} {width}: wider than the window")
+    return found
+
+
+async def test_everybody_can_use_it(browser: Browser) -> None:
+    async with serving(SMALL) as server, tab(browser, server.url) as page:
+        assert await faults(page) == []
+        await page.page.keyboard.press("Tab")
+        await page.page.keyboard.press("Enter")
+        await page.state("live")
+        await page.encoded(0.5)
+        assert await faults(page) == []
+        order = []
+        for _ in range(4):
+            order.append(await page.page.evaluate("document.activeElement.id || document.activeElement.ariaLabel"))
+            await page.page.keyboard.press("Tab")
+        assert order == ["go", "levels", "listen", "Download take 1"]
+        await page.page.focus("#go")
+        await page.page.keyboard.press("Space")
+        await page.state("idle")
+        assert await page.page.evaluate("document.activeElement.id") == "go"

@@ -1,0 +1,245 @@
+"""The scheduler by itself: whose turn it is, what fits into a step, and that a failure stays with those it concerns."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamrvq.errors import InputError
+from streamrvq.live.server.lane import CLAIM_SECONDS, Lane
+from streamrvq.live.server.scheduler import Scheduler
+from streamrvq.live.server.warmup import MOST_ROW_HOPS, warm
+from streamrvq.live.worker import Worker
+from streamrvq.streaming.batches import Output, StreamId
+from streamrvq.streaming.pool import StreamPool
+from tests.support.contract import noise
+from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
+
+HOPS = {"encode": 8, "decode": 8}
+
+
+@asynccontextmanager
+async def scheduling(codec=CAUSAL, slots=16, row_hops=None, **options):
+    worker = Worker("test-step")
+    scheduler = Scheduler(codec, worker, slots, row_hops or HOPS, **options)
+    running = asyncio.create_task(scheduler.run())
+    try:
+        yield scheduler
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await worker.close()
+
+
+class Sink:
+    """What came of a lane."""
+
+    def __init__(self, scheduler, direction="encode", rate=RATE):
+        self.parts, self.error, self.ended = [], None, asyncio.Event()
+        self.lane = scheduler.open(direction, rate, self.take, self.fail)
+
+    def take(self, data, last):
+        assert not self.ended.is_set()
+        self.parts.append(data)
+        if last:
+            self.ended.set()
+
+    def fail(self, error):
+        self.error = error
+        self.ended.set()
+
+    @property
+    def all(self):
+        return np.concatenate(self.parts, axis=-1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_any_lanes_fed_in_any_way(data):
+    """More lanes than slots are never open at once; each gets what it would get alone."""
+    codec = data.draw(st.sampled_from([CAUSAL, DELAYED]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    limit = data.draw(st.integers(1, 9))
+    slots = data.draw(st.integers(2, 5))
+
+    async def one(scheduler, turn):
+        async with turn:
+            rate = int(rng.choice([8000, RATE, 48_000]))
+            if rng.random() < 0.3:
+                codes = rng.integers(0, 64, (3, int(rng.integers(0, 40))))
+                sink = Sink(scheduler, "decode", RATE)
+                for start in range(0, codes.shape[1], 7):
+                    scheduler.feed(sink.lane, codes[:, start : start + 7])
+                    await asyncio.sleep(0)
+                wanted = codec.decode(codes).astype(np.float32)
+            else:
+                pcm, at = noise(int(rng.integers(0, 40 * HOP))), 0
+                cut = int(rng.integers(0, len(pcm) + 1)) if rng.random() < 0.3 else None
+                sink = Sink(scheduler, "encode", rate)
+                while at < len(pcm):
+                    size = min(int(rng.integers(1, 5 * HOP)), cut - at if cut is not None and at < cut else 10**9)
+                    scheduler.feed(sink.lane, pcm[at : at + size])
+                    at += size
+                    if at == cut:
+                        scheduler.segment(sink.lane)
+                    if rng.random() < 0.5:
+                        await asyncio.sleep(0)
+                pieces = [pcm] if cut in (None, 0) else [pcm[:cut], pcm[cut:]]
+                wanted = np.concatenate([codec.encode(piece, sample_rate=rate) for piece in pieces], axis=1)
+            if rng.random() < 0.2:
+                scheduler.drop(sink.lane)
+                scheduler.drop(sink.lane)
+                return
+            scheduler.close(sink.lane)
+            await asyncio.wait_for(sink.ended.wait(), 30)
+            assert sink.error is None and np.array_equal(sink.all, wanted)
+
+    async def run():
+        async with scheduling(codec, slots, {"encode": limit, "decode": limit}, gather=0.0005) as scheduler:
+            turn = asyncio.Semaphore(slots)
+            await asyncio.gather(*(one(scheduler, turn) for _ in range(12)))
+            while any(pool.open_streams for pool in scheduler._pools.values()):
+                await asyncio.sleep(0.001)
+            assert not any(scheduler._owners.values()) and not scheduler._lanes and not scheduler._waiting
+
+    asyncio.run(run())
+
+
+@pytest.mark.asyncio
+async def test_a_step_that_fails_ends_its_streams_and_no_others(monkeypatch):
+    honest = CAUSAL._engine.encode_step
+
+    def step(pcm, *rest):
+        if np.any(pcm == 0.125):
+            raise MemoryError("inner workings")
+        return honest(pcm, *rest)
+
+    monkeypatch.setattr(CAUSAL._engine, "encode_step", step)
+    async with scheduling() as scheduler:
+        good, bad = Sink(scheduler), Sink(scheduler)
+        pcm = noise(10 * HOP)
+        scheduler.feed(good.lane, pcm[:HOP])
+        while not good.parts:
+            await asyncio.sleep(0.001)
+        scheduler.feed(bad.lane, np.full(HOP, 0.125, np.float32))
+        await asyncio.wait_for(bad.ended.wait(), 20)
+        scheduler.feed(good.lane, pcm[HOP:])
+        scheduler.close(good.lane)
+        await asyncio.wait_for(good.ended.wait(), 20)
+        assert isinstance(bad.error, MemoryError) and not bad.parts
+        assert good.error is None and np.array_equal(good.all, CAUSAL.encode(pcm))
+        scheduler.feed(bad.lane, pcm)  # nothing comes of it
+        assert scheduler._pools["encode"].open_streams == 0
+
+
+@pytest.mark.asyncio
+async def test_a_sink_that_fails_is_told_and_the_others_go_on(caplog):
+    async with scheduling() as scheduler:
+        good, bad = Sink(scheduler), Sink(scheduler)
+        bad.lane.sink = lambda data, last: 1 / 0
+        pcm = noise(10 * HOP)
+        for sink in (bad, good):
+            scheduler.feed(sink.lane, pcm)
+            scheduler.close(sink.lane)
+        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
+        assert isinstance(bad.error, ZeroDivisionError) and np.array_equal(good.all, CAUSAL.encode(pcm))
+    assert "handing out failed" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_file_does_not_hold_up_live_streams():
+    """Three streams send ten seconds at once, four are live: as long as a file has hops left, a live stream's hop is in
+    the next step but one at the latest, and no step is larger than fits into a hop."""
+    steps = []
+    async with scheduling(row_hops={"encode": 4, "decode": 4}, observe=steps.append, gather=0) as scheduler:
+        files, lives = [Sink(scheduler) for _ in range(3)], [Sink(scheduler) for _ in range(4)]
+        long, short = noise(10 * RATE), noise(50 * HOP)
+        for file in files:
+            scheduler.feed(file.lane, long)
+            scheduler.close(file.lane)
+        waits = []
+        for hop in range(50):
+            for live in lives:
+                scheduler.feed(live.lane, short[hop * HOP : (hop + 1) * HOP])
+            before = len(steps)
+            while any(len(live.parts) <= hop for live in lives):
+                await asyncio.sleep(0)
+            waits.append(len(steps) - before)
+        assert not any(file.ended.is_set() for file in files)
+        assert max(waits) <= 3 and all(step.rows * step.hops <= 4 for step in steps)
+        for live in lives:
+            scheduler.close(live.lane)
+        await asyncio.wait_for(asyncio.gather(*(sink.ended.wait() for sink in (*files, *lives))), 60)
+        assert all(np.array_equal(live.all, CAUSAL.encode(short)) for live in lives)
+        assert all(np.array_equal(file.all, CAUSAL.encode(long)) for file in files)
+        # what one file gets the others get
+        assert max(len(file.parts) for file in files) < 1.5 * min(len(file.parts) for file in files)
+
+
+def test_the_lead_is_a_token_bucket():
+    lane = Lane("encode", StreamPool(CAUSAL, 1), (RATE, RATE), 0.5, lambda data, last: None, lambda error: None)
+    output = Output(StreamId(0, 0), 0, np.zeros((3, 0), np.int64), False)
+    lane.take(output, 4, now=100.0)  # two seconds of audio; it could not have been behind by more than its claim
+    assert lane.lead(100.0) == 2.0 - CLAIM_SECONDS
+    assert lane.lead(100.5) == 1.5 - CLAIM_SECONDS
+    assert lane.lead(1000.0) == -CLAIM_SECONDS
+    lane.take(output, 4, now=1000.0)
+    assert lane.lead(1000.0) == 2.0 - CLAIM_SECONDS
+
+
+def test_the_lowest_rank_comes_first():
+    pool = StreamPool(CAUSAL, 6)
+    streams = [pool.open() for _ in range(6)]
+    for stream in streams:
+        pool.feed(stream, noise(9 * HOP))
+    batch = pool.next_batch(2, rank=lambda stream: -stream.slot)
+    assert {stream.slot for stream in batch.streams} == {4, 5} and batch.hops == 9
+    pool.abort(batch)
+    batch = pool.next_batch(3, max_row_hops=10, rank=lambda stream: 0.0)
+    assert len(batch.streams) == 3 and batch.hops == 3
+    pool.abort(batch)
+    batch = pool.next_batch(4, max_row_hops=1)
+    assert len(batch.streams) == 4 and batch.hops == 1
+    pool.abort(batch)
+    with pytest.raises(InputError):
+        pool.next_batch(max_row_hops=0)
+
+
+def test_warming_measures():
+    capacity = warm(CAUSAL)
+    assert set(capacity.row_hops) == {"encode", "decode"} and capacity.streams >= 2
+    assert all(1 <= most <= MOST_ROW_HOPS for most in capacity.row_hops.values())
+
+
+def test_no_negative_window():
+    with pytest.raises(InputError, match="gather"):
+        Scheduler(CAUSAL, None, 1, HOPS, gather=-1)
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_cannot_be_taken_ends_its_stream_only(monkeypatch):
+    async with scheduling() as scheduler:
+        good, bad = Sink(scheduler), Sink(scheduler)
+        monkeypatch.setattr(bad.lane, "take", lambda output, hops, now: 1 / 0)
+        pcm = noise(10 * HOP)
+        for sink in (bad, good):
+            scheduler.feed(sink.lane, pcm)
+        scheduler.close(good.lane)
+        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
+        assert isinstance(bad.error, ZeroDivisionError) and np.array_equal(good.all, CAUSAL.encode(pcm))
+        scheduler.feed(good.lane, pcm)  # another tick
+        while scheduler._pools["encode"].open_streams:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.asyncio
+async def test_a_server_without_a_scheduler_stops(monkeypatch, caplog):
+    async with serving(stop_timeout=1) as server:
+        monkeypatch.setattr(server.scheduler, "_tick", lambda fresh: 1 / 0)
+        code, _ = await end_of(server.url, [start(), packet(payload=bytes(1000))])
+        assert code == 1011
+        await server.stop()
+    assert "the scheduler failed" in caplog.text

@@ -1,0 +1,220 @@
+"""The microphone on virtual sound devices: every sample is known, so every lost one can be missed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq import DeviceError, Frames, Gap, InputError, Microphone, StreamClosedError, tokenize
+from streamrvq.live.sources import portaudio
+from streamrvq.live.sources.devices import InputDevice, find
+from tests.conftest import RealAudio
+from tests.support.contract import codec_of, minute, noise
+from tests.support.listening import BLOCK, CODEC, HEARD, PLENTY, RATE, Heard, fifo, listen_once, microphone, runs
+from tests.support.shell import codes_of, nothing_left
+from tests.support.virtual_sound import Fifo, Voice
+
+
+@pytest.mark.asyncio
+async def test_thirty_seconds_of_real_audio_at_both_rates(real_audio: RealAudio) -> None:
+    clips = np.concatenate(list(real_audio.clips.values()))
+    voices = {44_100: Voice(clips[: 32 * 44_100], 44_100, 441), 48_000: Voice(clips[-32 * 48_000 :], 48_000, 256)}
+    with Fifo(voices[44_100], studio=voices[48_000]):
+
+        async def listen(rate: int, device: str, codec: Any) -> None:
+            async with Microphone(rate, device, block=voices[rate].block, buffer=PLENTY) as mic:
+                heard = Heard(mic, 30)
+                async with tokenize(heard, codec) as tokens:
+                    items = [item async for item in tokens]
+                stats = mic.stats()
+            assert mic.name == device
+            # As it should be: the device had 30 s and more, all of it came, and its codes are the offline ones.
+            received = stats.samples + stats.lost
+            assert 30 * rate <= received < 32 * rate
+            assert heard.misplaced(voices[rate].pcm) == 0
+            assert [item for item in items if isinstance(item, Gap)] == heard.gaps
+            assert sum(gap.samples for gap in heard.gaps) == stats.lost and len(heard.gaps) == stats.gaps
+            offline = [codec.encode(signal, sample_rate=rate) for signal in heard.signals()]
+            live = codes_of(items)
+            assert live.shape[1] > 2500 and np.array_equal(live, np.concatenate(offline, axis=1))
+            assert stats.drift_ppm is not None and abs(stats.drift_ppm) < 5000
+
+        causal, symmetric = (codec_of(minute((2, 4, 8, 8), causal=causal)) for causal in (True, False))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listen(44_100, "default", causal))
+            group.create_task(listen(48_000, "studio", symmetric))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("lost", [0.2, 0.7])
+async def test_a_device_that_loses_samples_and_says_nothing(lost: float) -> None:
+    blocks = round(lost * 100)
+    with fifo(lose=(100 * BLOCK, blocks * BLOCK)):
+        async with microphone(buffer=PLENTY) as mic:
+            heard = Heard(mic, 2 + lost)
+            async with tokenize(heard, CODEC) as tokens:
+                items = [item async for item in tokens]
+    gap = max(heard.gaps, key=lambda gap: gap.samples)
+    assert abs(gap.position - 100 * BLOCK) <= BLOCK and "lost on the way" in gap.reason
+    assert gap.samples == pytest.approx(lost * RATE, abs=0.1 * RATE)
+    # What came after the gap is what the device had after it.
+    before, after = (np.concatenate(run) for run in runs(heard.items))
+    first = int(np.flatnonzero(after[0] == HEARD)[0])
+    assert first == (100 + blocks) * BLOCK and np.array_equal(HEARD[first : first + len(after)], after)
+    assert np.array_equal(HEARD[100 * BLOCK - len(before) : 100 * BLOCK], before)
+    whole = np.concatenate([CODEC.encode(signal) for signal in heard.signals()], axis=1)
+    assert np.array_equal(codes_of(items), whole)
+    last = [item for item in items if isinstance(item, Frames)][-1]  # the clock stayed true
+    end = last.time + last.codes.shape[1] * CODEC.hop_length / RATE
+    behind = end - (mic.stats().samples + mic.stats().lost) / RATE  # the last hop is filled up
+    assert -1e-9 < behind < CODEC.hop_length / RATE
+
+
+def test_devices_are_found_by_index_and_by_name() -> None:
+    def device(index: int, name: str, default: bool = False) -> InputDevice:
+        return InputDevice(index, name, "ALSA", 1, 48_000, 0.01, 0.04, default)
+
+    devices = [device(0, "USB Mic"), device(3, "USB Mic 2"), device(4, "Built-in", True)]
+    assert find(devices, None).index == 4
+    assert find(devices[:2], None).index == 0
+    assert find(devices, 3).index == 3
+    assert find(devices, "built").index == 4
+    assert find(devices, "usb mic").index == 0  # the whole name goes before a part of one
+    assert find(devices, "USB Mic 2, ALSA").index == 3
+    with pytest.raises(DeviceError, match="2 devices match input device 'usb'; there are: 0 USB Mic, ALSA; 3 "):
+        find(devices, "usb")
+    for wanted in (1, "Line"):
+        with pytest.raises(DeviceError, match="there is no input device"):
+            find(devices, wanted)
+
+
+def test_settings_that_make_no_sense() -> None:
+    for settings, words in [
+        ({"rate": 0}, "rate is 0"), ({"block": 0}, "block is 0"), ({"channel": -1}, "channel is -1"),
+        ({"channel": 1, "downmix": True}, "with downmix"), ({"buffer": 0}, "buffer is 0"),
+    ]:  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            Microphone(**settings)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("settings", [{"channel": 1}, {"downmix": True}])
+async def test_a_channel_or_the_mean_of_two_when_asked_for(settings: dict[str, Any]) -> None:
+    stereo = np.stack([HEARD[: 4 * RATE], noise(4 * RATE, 1)], axis=1)
+    mono = stereo[:, 1] if "channel" in settings else stereo.astype(np.float64).mean(axis=1).astype(np.float32)
+    with Fifo(Voice(stereo, RATE, BLOCK)):
+        async with microphone(**settings) as mic:
+            heard = Heard(mic, 0.3)
+            async for _ in heard:
+                pass
+    assert heard.misplaced(mono) == 0
+
+
+@pytest.mark.asyncio
+async def test_every_way_to_leave_leaves_nothing() -> None:
+    with fifo():
+        await listen_once(microphone())
+        with nothing_left():
+            async with microphone():  # opened, never listened to
+                pass
+        with nothing_left():
+            async with microphone() as mic:
+                async for _ in mic:
+                    break
+            with pytest.raises(StreamClosedError, match="entered before"):
+                await mic.__aenter__()
+            with pytest.raises(StreamClosedError, match="captured once"):
+                await anext(aiter(mic))
+            assert mic.stats().samples > 0
+            gc.collect()
+            await asyncio.sleep(0)
+            await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        with nothing_left(), pytest.raises(ZeroDivisionError):
+            async with microphone() as mic, tokenize(mic, CODEC) as tokens:
+                async for _ in tokens:
+                    raise ZeroDivisionError
+        with nothing_left():
+            async with microphone() as mic:
+                items = aiter(mic)
+                await anext(items)
+                await mic.aclose()
+                with pytest.raises(StreamClosedError, match="was closed after"):
+                    while True:
+                        await anext(items)
+            await items.aclose()
+        with nothing_left():
+            async with microphone() as mic:
+                mic.stop()
+                assert [item async for item in mic] == []
+
+        async def read() -> None:
+            async with microphone() as mic:
+                reached.set()
+                async for _ in mic:
+                    pass
+
+        for late in (0.0, 0.05):
+            with nothing_left():
+                reached = asyncio.Event()
+                task = asyncio.create_task(read())
+                if late:
+                    await reached.wait()
+                await asyncio.sleep(late)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                del task
+    mic = microphone()
+    assert mic.start_time is None and mic.sample_rate == RATE
+    with pytest.raises(StreamClosedError, match="async with"):
+        mic.stats()
+    with pytest.raises(StreamClosedError, match="async with"):
+        await anext(aiter(mic))
+
+
+def test_a_loop_that_is_closed_over_its_head_ends_the_callbacks() -> None:
+    async def begin() -> None:
+        await mic.__aenter__()
+        items.append(aiter(mic))
+        await anext(items[0])
+
+    with fifo():
+        mic, items = microphone(), []
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin())
+        stream = mic._stream
+        loop.close()  # without a word to anybody
+        assert stream is not None
+        while stream.active:
+            time.sleep(0.01)
+        stream.close_now()
+        del items[0]
+        assert not portaudio._streams
+
+
+@pytest.mark.asyncio
+async def test_the_figures_of_a_capture() -> None:
+    with fifo():
+        async with microphone() as mic:
+            began = time.monotonic()
+            heard = Heard(mic, 1)
+            heard_mic: Any = heard
+            async with tokenize(mic, CODEC) as tokens:
+                async for item in tokens:
+                    if isinstance(item, Frames) and item.time > 0.5:
+                        mic.stop()
+                figures = tokens.stats()
+            ended = time.monotonic()
+        assert heard_mic.items == []
+    stats = mic.stats()
+    assert stats.samples == figures.samples == stats.blocks * BLOCK and stats.samples >= RATE // 2
+    assert (stats.lost, stats.gaps, stats.overruns, stats.overflows, stats.waiting) == (0, 0, 0, 0, 0)
+    assert 0 < stats.device_latency < 1 and stats.drift_ppm is None
+    assert mic.start_time is not None and began - 0.1 < mic.start_time < ended
+    # A sample cannot be on the queue before it was captured.
+    assert figures.capture_latency_p50 is not None and figures.capture_latency_p50 > 0

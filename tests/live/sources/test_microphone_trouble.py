@@ -1,0 +1,192 @@
+"""The microphone when something is wrong: a blocked loop, a stalled reader, a device that goes, freezes or refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq import DeviceError, Gap, Microphone, tokenize
+from streamrvq.live.sources import portaudio
+from tests.support.listening import BLOCK, CODEC, HEARD, PLENTY, RATE, Heard, fifo, listen_once, microphone
+from tests.support.shell import codes_of, nothing_left
+from tests.support.virtual_sound import Device, Pulse
+
+
+@pytest.mark.asyncio
+async def test_an_event_loop_that_is_blocked_for_a_second_loses_nothing() -> None:
+    with fifo():
+        async with microphone() as mic:  # two seconds are kept
+            heard = Heard(mic, 2.5)
+            async with tokenize(heard, CODEC) as tokens:
+                items = [await anext(tokens)]
+                await asyncio.sleep(0.3)
+                time.sleep(1)
+                items += [item async for item in tokens]
+        stats = mic.stats()
+    assert (stats.overruns, stats.lost, heard.gaps) == (0, 0, [])
+    assert heard.misplaced(HEARD) == 0
+    assert max(len(item) for item in heard.items) > 0.9 * RATE  # taken up at once
+    assert np.array_equal(codes_of(items), CODEC.encode(np.concatenate(heard.items)))
+
+
+@pytest.mark.asyncio
+async def test_a_reader_that_stalls_for_five_seconds_finds_a_gap_where_samples_were_lost() -> None:
+    with fifo():
+        async with microphone(buffer=0.5) as mic:
+            heard = Heard(mic, 7)
+            async with tokenize(heard, CODEC, queue_size=4) as tokens:
+                items = [await anext(tokens)]
+                await asyncio.sleep(5)
+                items += [item async for item in tokens]
+        stats = mic.stats()
+    assert stats.overruns >= 1 and stats.gaps == len(heard.gaps)
+    assert stats.lost > 3 * RATE and sum(gap.samples for gap in heard.gaps) == stats.lost
+    assert all("overrun" in gap.reason for gap in heard.gaps)
+    assert heard.misplaced(HEARD) == 0  # to the sample: what is missing is known
+    assert [item for item in items if isinstance(item, Gap)] == heard.gaps
+    whole = np.concatenate([CODEC.encode(signal) for signal in heard.signals()], axis=1)
+    assert np.array_equal(codes_of(items), whole)
+
+
+@pytest.mark.asyncio
+async def test_a_device_that_holds_its_breath_loses_nothing() -> None:
+    with fifo() as device:
+        async with microphone(buffer=PLENTY) as mic:
+            heard = Heard(mic, 2)
+            async with tokenize(heard, CODEC) as tokens:
+                await anext(tokens)
+                device.freeze()
+                await asyncio.sleep(0.4)
+                device.thaw()
+                assert [item async for item in tokens]
+    assert heard.gaps == [] and heard.misplaced(HEARD) == 0
+
+
+@pytest.mark.asyncio
+async def test_a_device_that_vanishes_says_so_after_its_last_sample_and_can_be_opened_again() -> None:
+    with Pulse() as server:
+        await listen_once(Microphone(RATE))
+        with nothing_left():
+            async with Microphone(48_000) as mic:
+                heard, items = Heard(mic), []
+                async with tokenize(heard, CODEC) as tokens:
+                    with pytest.raises(DeviceError, match="vanished after sample") as caught:
+                        async for item in tokens:
+                            items.append(item)
+                            server.kill()
+            signal = np.concatenate(heard.items)
+            assert f"after sample {len(signal)} " in str(caught.value)
+            assert np.array_equal(codes_of(items), CODEC.encode(signal, sample_rate=48_000))
+            with pytest.raises(DeviceError):
+                async with Microphone():
+                    pass
+        server.again()
+        with nothing_left():
+            async with Microphone() as mic, contextlib.aclosing(aiter(mic)) as blocks:
+                assert len(await anext(blocks)) and mic.sample_rate == 44_100
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("make", [Pulse, fifo], ids=["server", "device"])
+async def test_a_device_that_freezes_is_given_up_after_a_second(make: Any) -> None:
+    with make() as device:
+        before = threading.active_count()
+        heard = None
+        async with asyncio.timeout(60), Microphone(RATE, block=BLOCK) as mic:
+            heard = Heard(mic)
+            with pytest.raises(DeviceError, match=r"gave nothing for 1 s after sample \d+"):
+                async with tokenize(heard, CODEC) as tokens:
+                    async for _ in tokens:
+                        device.freeze()
+        assert sum(len(item) for item in heard.items) == mic.stats().samples > 0
+        # Another one is told that PortAudio hangs, and does not hang with it.
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceError, match="did not come to an end"):
+            patch.setattr(portaudio, "OPEN_SECONDS", 0.2)
+            async with asyncio.timeout(60), microphone():
+                pass
+        device.thaw()
+        for thread in threading.enumerate():  # the calls that hung come back, and undo what nobody wants any more
+            if thread.name.startswith("streamrvq"):
+                thread.join(60)
+        await asyncio.sleep(0)
+        for thread in threading.enumerate():
+            if thread.name.startswith("streamrvq"):
+                thread.join(60)
+        assert threading.active_count() <= before and not portaudio._streams
+
+
+@pytest.mark.asyncio
+async def test_a_cancellation_is_not_kept_waiting_by_a_frozen_device() -> None:
+    with Pulse() as server:
+
+        async def read() -> None:
+            async with Microphone() as mic, tokenize(mic, CODEC) as tokens:
+                async for _ in tokens:
+                    reached.set()
+
+        reached = asyncio.Event()
+        task = asyncio.create_task(read())
+        async with asyncio.timeout(60):
+            await reached.wait()
+            server.freeze()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        server.thaw()
+        while portaudio._streams:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_a_rate_that_the_device_refuses() -> None:
+    with Pulse(), pytest.raises(DeviceError, match="refuses 700000 Hz; leave the rate out for its own, 44100 Hz"):
+        async with Microphone(700_000):
+            pass
+
+
+@pytest.mark.asyncio
+async def test_channels_that_the_device_does_not_have() -> None:
+    with Pulse(), pytest.raises(DeviceError, match="refuses 100 channels; it has 32"):
+        async with Microphone(channel=99):
+            pass
+
+
+@pytest.mark.asyncio
+async def test_no_device() -> None:
+    with Device(), nothing_left():
+        with pytest.raises(DeviceError, match="no sound device to listen to; plug one in"):
+            async with Microphone():
+                pass
+        with pytest.raises(DeviceError, match="no sound device"):
+            await portaudio.input_devices()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        ("sys.modules['sounddevice'] = None", "pip install sounddevice"),
+        ("import ctypes.util; ctypes.util.find_library = lambda name: None", "apt-get install libportaudio2"),
+    ],
+)
+def test_no_sounddevice_and_no_portaudio(break_it: str, words: str) -> None:
+    code = f"""
+import asyncio, sys
+{break_it}
+import streamrvq
+async def main():
+    try:
+        async with streamrvq.Microphone(): pass
+    except streamrvq.DeviceError as error:
+        print(error)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and words in done.stdout, done

@@ -1,0 +1,110 @@
+"""Edges: every length from 1 sample to three hops and three samples, first and last frame included, nothing cropped.
+
+Knows: the default strides (hop 512) and odd ones, both tails, both kinds of weights, float64. The reference pads the
+whole signal; the stream knows only tails and masks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.codec import Codec
+from tests.support.contract import CLOSE, codec_of, minute, noise, plain_of, streamed
+
+HOP_512 = (2, 4, 8, 8)
+ROWS = 16  # as many as one step takes
+SIGNAL = noise(4 * 512, seed=1)
+
+
+def frames_by_length(codec: Codec, lengths: list[int], tail: str) -> dict[int, Any]:
+    """Codes of the first ``n`` samples of `SIGNAL` for each ``n``: pushed in unequal pieces, or offline."""
+    found = {}
+    for length in lengths:
+        sizes = [1 + length % 7, 1 + length * 31 % 611] if length % 2 else []
+        found[length] = streamed(codec.stream(tail=tail), SIGNAL[:length], sizes)
+    return found
+
+
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("rates", [HOP_512, (3, 5, 7)], ids=str)
+def test_every_short_length_encodes_exactly_unpadded(causal: bool, rates: tuple[int, ...], part: int) -> None:
+    config = minute(rates, causal=causal, n_codebooks=9)
+    codec, plain, hop = codec_of(config), plain_of(config), config.hop_length
+    lengths = list(range(1 + part, 3 * hop + 4, 4))
+    for length, codes in frames_by_length(codec, lengths, "valid").items():
+        wanted = plain.encode(SIGNAL[:length])
+        assert codes.shape == wanted.codes.shape[1:]
+        np.testing.assert_array_equal(codes, wanted.codes[0].numpy(), err_msg=f"{length} samples")
+
+
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("rates", [HOP_512, (3, 5, 7)], ids=str)
+def test_every_short_length_encodes_exactly_padded(causal: bool, rates: tuple[int, ...], part: int) -> None:
+    config = minute(rates, causal=causal, n_codebooks=9)
+    codec, plain, hop = codec_of(config), plain_of(config), config.hop_length
+    lengths = range(1 + part, 3 * hop + 4, 4)
+    for hops in range(1, 5):  # one batch for all lengths that pad to the same number of hops
+        same = [n for n in lengths if -(-n // hop) == hops]
+        if not same:
+            continue
+        batch = np.zeros((len(same), hops * hop), np.float32)
+        for row, length in zip(batch, same, strict=True):
+            row[:length] = SIGNAL[:length]
+        wanted = plain.encode(batch).codes.numpy()
+        assert wanted.shape[2] >= hops - 1
+        for row, (length, codes) in zip(wanted, frames_by_length(codec, same, "pad").items(), strict=True):
+            np.testing.assert_array_equal(codes, row, err_msg=f"{length} samples")
+
+
+@pytest.mark.parametrize("output_padding", [False, True])
+@pytest.mark.parametrize("rates", [HOP_512, (3, 5, 7), (2, 4, 5, 8)], ids=str)
+def test_every_short_number_of_frames_decodes_exactly(
+    causal: bool, rates: tuple[int, ...], output_padding: bool
+) -> None:
+    config = minute(rates, causal=causal, output_padding=output_padding)
+    codec, plain = codec_of(config), plain_of(config)
+    codes = np.random.default_rng(2).integers(0, config.codebook_size, (config.n_codebooks, 40))
+    for frames in range(1, 41):
+        wanted = plain.decode(codes[:, :frames])[0].numpy()
+        for pcm in (
+            codec.decode(codes[:, :frames]),
+            streamed(codec.decoder_stream(), codes[:, :frames], [1] * (frames % 9) + [frames % 5]),
+        ):
+            assert pcm.shape == wanted.shape
+            # The first and last samples have no special place: the bound is one for all.
+            np.testing.assert_allclose(pcm, wanted, rtol=0, atol=CLOSE, err_msg=f"{frames} frames")
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_the_edge_frames_depend_on_the_edge_samples(causal: bool, where: str) -> None:
+    """The comparison above sees the edges: a change of one sample there changes the frame that it compares."""
+    config = minute(HOP_512, causal=causal, n_codebooks=9)
+    codec = codec_of(config)
+    pcm = SIGNAL[: 3 * 512 + 3].copy()
+    before = codec.encode(pcm)
+    pcm[0 if where == "first" else -1] += 5
+    after = codec.encode(pcm)
+    assert before.shape == after.shape == (9, 4)
+    frame = 0 if where == "first" else -1
+    assert (before[:, frame] != after[:, frame]).any()
+
+
+@pytest.mark.parametrize("tail", ["pad", "valid"])
+def test_no_samples_give_no_frames(causal: bool, tail: str) -> None:
+    codec = codec_of(minute(HOP_512, causal=causal))
+    assert codec.encode(np.zeros(0, np.float32), tail=tail).shape == (3, 0)
+    assert codec.stream(tail=tail).flush().shape == (3, 0)
+    assert codec.decode(np.zeros((3, 0), np.int64)).shape == (0,)
+    assert codec.decoder_stream().flush().shape == (0,)
+
+
+def test_a_batch_equals_its_rows_at_the_edges(causal: bool) -> None:
+    codec = codec_of(minute(HOP_512, causal=causal))
+    for length in (1, 511, 512, 513, 1539):
+        rows = np.stack([noise(length, seed=row) for row in range(ROWS)])
+        both = codec.encode(rows)
+        for row, codes in zip(rows, both, strict=True):
+            np.testing.assert_array_equal(codec.encode(row), codes)

@@ -1,0 +1,221 @@
+"""A real Chromium with a fake microphone, tabs in it that are listened in on, and a relay that can break off.
+
+Knows: how to start and watch them. Does not know: what is asserted of the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import shutil
+import struct
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import soundfile
+from playwright.async_api import Browser, Page, WebSocket, async_playwright
+
+from streamrvq.tokens import TokenFile, read_tokens
+from tests.support.contract import ENGINES, EXACT, codec_of, tiny
+from tests.support.paths import DEMOS
+
+#: Nine codebooks, little work, and the same codes however the audio is cut.
+SMALL = codec_of(tiny((4, 8, 16), causal=True), EXACT[ENGINES[-1]], ENGINES[-1])
+SPEECH = DEMOS / "audio" / "speech_hu.flac"
+
+_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--disable-quic",
+]  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def chromium(wav: Path) -> AsyncIterator[Browser]:
+    """A browser whose microphone hears a file, over and over. Skips where there is no Chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium (Debian: chromium)")
+    async with async_playwright() as playwright:
+        flags = [*_FLAGS, f"--use-file-for-fake-audio-capture={wav}"]
+        browser = await playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    wav = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    pcm, rate = soundfile.read(SPEECH, dtype="int16")
+    soundfile.write(wav, pcm, rate, subtype="PCM_16")
+    async with chromium(wav) as opened:
+        yield opened
+
+
+class Wire:
+    """One websocket of a page, as the browser's own record has it."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self.sent: list[str | bytes] = []
+        self.received: list[str | bytes] = []
+        socket.on("framesent", lambda data: self.sent.append(data))
+        socket.on("framereceived", lambda data: self.received.append(data))
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The page's first message."""
+        assert isinstance(self.sent[0], str)
+        message: dict[str, Any] = json.loads(self.sent[0])
+        return message
+
+    @property
+    def pcm(self) -> np.ndarray[Any, Any]:
+        """Samples that the page sent, in one piece from 0, int16 ``[n]``."""
+        return np.concatenate([_payload(data, "<i2") for data in self.sent if isinstance(data, bytes)])
+
+    @property
+    def frames(self) -> list[list[int]]:
+        """The codes of each frame that came."""
+        return frames_of(self.received)
+
+
+def frames_of(messages: Sequence[str | bytes]) -> list[list[int]]:
+    """The codes of each frame in CODES messages."""
+    frames: list[list[int]] = []
+    for data in messages:
+        if isinstance(data, bytes) and data[0] == 2:
+            _, _, codebooks, _, pos = struct.unpack_from("<BBHIQ", data)
+            assert pos == len(frames)
+            frames.extend(_payload(data, "<u2").reshape(-1, codebooks).tolist())
+    return frames
+
+
+def samples_of(messages: Sequence[str | bytes]) -> np.ndarray[Any, Any]:
+    """The samples in PCM messages, int16 ``[n]``."""
+    return np.concatenate([_payload(data, "<i2") for data in messages if isinstance(data, bytes) and data[0] == 1])
+
+
+def _payload(data: bytes, dtype: str) -> np.ndarray[Any, Any]:
+    return np.frombuffer(data, dtype, offset=16)
+
+
+@dataclasses.dataclass
+class Tab:
+    """An open page.
+
+    Attributes:
+        wires: its websockets, in the order of opening.
+        faults: errors that it raised or that the console showed, broken connections left out.
+        requests: every URL that was asked for.
+    """
+
+    page: Page
+    wires: list[Wire] = dataclasses.field(default_factory=list)
+    faults: list[str] = dataclasses.field(default_factory=list)
+    requests: list[str] = dataclasses.field(default_factory=list)
+
+    async def start(self) -> None:
+        await self.page.click("#go")
+        await self.state("live")
+
+    async def state(self, *states: str) -> None:
+        """Until the page is in one of these states."""
+        await self.page.wait_for_selector(", ".join(f'body[data-state="{state}"]' for state in states))
+
+    async def says(self, text: str) -> None:
+        """Until the status holds these words."""
+        await self.page.wait_for_function(
+            "text => document.getElementById('status').textContent.includes(text)", arg=text
+        )
+
+    async def encoded(self, seconds: float, take: int = 1) -> None:
+        """Until a take is so long."""
+        await self.page.wait_for_function(
+            "([take, seconds]) => [...document.querySelectorAll('#takes li')].some(row =>"
+            " row.textContent.startsWith(`Take ${take}:`) && parseFloat(row.textContent.split(':')[1]) >= seconds)",
+            arg=[take, seconds],
+        )
+
+    async def stop(self) -> None:
+        await self.page.click("#go")
+        await self.state("idle")
+
+    async def download(self, take: int = 1) -> TokenFile:
+        """A take's file, read."""
+        async with self.page.expect_download() as waiting:
+            await self.page.get_by_role("button", name=f"Download take {take}", exact=True).click()
+        self.file = Path(await (await waiting.value).path())
+        return read_tokens(self.file)
+
+
+@contextlib.asynccontextmanager
+async def tab(browser: Browser, url: str, script: str = "", microphone: bool = True) -> AsyncIterator[Tab]:
+    """A page from a server at ``ws://…``, in a profile of its own. ``script`` runs before the page's own. Nothing may
+    go wrong in it, and nothing may come from elsewhere. Without ``microphone`` the browser refuses it."""
+    small = {"width": 400, "height": 700}  # what is drawn costs more than all else, without a graphics card
+    context = await browser.new_context(permissions=["microphone"] if microphone else [], viewport=small)
+    context.set_default_timeout(90_000)
+    page = await context.new_page()
+    opened, origin = Tab(page), url.replace("ws", "http", 1)
+    page.on("websocket", lambda socket: opened.wires.append(Wire(socket)))
+    page.on("pageerror", lambda error: opened.faults.append(str(error)))
+    page.on(
+        "console", lambda message: opened.faults.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("request", lambda request: opened.requests.append(request.url))
+    if script:
+        await page.add_init_script(script)
+    try:
+        await page.goto(origin)
+        yield opened
+    finally:
+        await context.close()
+    faults = [text for text in opened.faults if not text.startswith("WebSocket connection to")]
+    assert not faults, faults
+    assert all(request.startswith((origin, "blob:" + origin)) for request in opened.requests)
+
+
+class Relay:
+    """Between a page and a server: it can break off, and lead to another server."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> Relay:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        """Break every connection, without a goodbye."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._open |= {writer, back}
+        await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
+        self._open -= {writer, back}
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 14):
+                writer.write(data)
+                await writer.drain()
+        writer.close()

@@ -1,0 +1,46 @@
+// Plays plans, which come on stdin as JSON, with the JavaScript client; prints what happens as JSON lines.
+
+import { readFileSync } from "node:fs";
+import { connect } from "../../streamrvq/live/page/streamrvq.js";
+
+const plain = (name, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
+
+function block(kind, text) {
+  const bytes = Uint8Array.from(Buffer.from(text, "base64"));
+  if (kind === "float32") return new Float32Array(bytes.buffer);
+  if (kind === "int16") return new Int16Array(bytes.buffer);
+  if (kind === "float64") return new Float64Array(bytes.buffer);
+  return { codes: new Uint16Array(bytes.buffer), codebooks: Number(kind.slice("codes".length)) };
+}
+
+async function play({ url, options, steps }, plan) {
+  const tell = (event) => console.log(JSON.stringify({ plan, ...event }, plain));
+  const failed = ({ name, code, message }, doing) => tell({ type: "error", doing, name, code, message });
+  let stream;
+  try {
+    stream = await connect(url, { ...options, onconnection: (state) => tell({ type: state }) });
+  } catch (error) {
+    return failed(error, "connect");
+  }
+  tell(stream.ready);
+  const write = async () => {
+    for (const [name, ...values] of steps) {
+      try {
+        if (name === "send") await stream.send(block(...values));
+        else await stream[name](...values);
+      } catch (error) {
+        failed(error, name);
+      }
+    }
+  };
+  const writing = write();
+  try {
+    for await (const item of stream) tell(item);
+  } catch (error) {
+    failed(error, "read");
+  }
+  await writing;
+  tell({ type: "end", done: stream.done, stats: stream.stats() });
+}
+
+await Promise.all(JSON.parse(readFileSync(0, "utf8")).map(play));

@@ -1,0 +1,169 @@
+"""What the tests of the core share: the engines under contract, small codecs, and how to cut a signal.
+
+Knows: the public API, the plain reference, and for single layers one adapter an engine. Does not know: what is
+asserted. A new engine joins every contract test by its name in `ENGINES` and an adapter in `LAYER_RUNNERS`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from streamrvq.codec import Codec
+from streamrvq.config import CodecConfig
+from streamrvq.engine.library import library
+from streamrvq.engine.native import LAYERS, Core, NativeStates, chosen_isa
+from streamrvq.engine.torch import TorchEngine
+from streamrvq.errors import EngineError
+from streamrvq.geometry import Plan
+from streamrvq.streaming.lockstep import Lockstep
+from streamrvq.weights import Weights, seeded
+from tests.reference.plain_dac import PlainDAC
+
+
+def _native_is_there() -> bool:
+    try:
+        library()
+    except EngineError:
+        return False
+    return True
+
+
+#: The engines that are built here, and what each computes in. STREAMRVQ_REQUIRE_NATIVE makes a missing one an error.
+NATIVE = _native_is_there()
+if os.environ.get("STREAMRVQ_REQUIRE_NATIVE") and not NATIVE:
+    library()
+ENGINES = ["torch", "native"] if NATIVE else ["torch"]
+ENGINE_DTYPES = [("torch", "float64"), ("torch", "float32"), *([("native", "float32")] if NATIVE else [])]
+#: In what an engine gives the same codes however audio is cut.
+EXACT = {"torch": "float64", "native": "float32"}
+needs_native = pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
+#: Largest difference of float64 latents and samples from another order of the same sums.
+CLOSE = 1e-11
+
+
+def tiny(rates: Sequence[int] = (2, 4, 8, 8), *, causal: bool = False, **others: Any) -> CodecConfig:
+    """The codec of the exactness promise: width 8, latent 32, 9 × 1024 × 8."""
+    values: dict[str, Any] = {"encoder_dim": 8, "decoder_dim": 2 ** max(5, len(rates)), "latent_dim": 32} | others
+    return CodecConfig(encoder_rates=tuple(rates), decoder_rates=tuple(rates)[::-1], causal=causal, **values)
+
+
+def minute(rates: Sequence[int] = (2, 4), *, causal: bool = False, **others: Any) -> CodecConfig:
+    """A codec whose steps cost next to nothing, for tests that need many of them."""
+    small: dict[str, Any] = {
+        "encoder_dim": 2,
+        "decoder_dim": 2 ** max(2, len(rates)),
+        "latent_dim": 6,
+        "n_codebooks": 3,
+    }
+    return tiny(rates, causal=causal, **(small | {"codebook_size": 64, "codebook_dim": 3} | others))
+
+
+@lru_cache(maxsize=64)
+def weights_of(config: CodecConfig, seed: int = 0) -> Weights:
+    """Spread random weights."""
+    return seeded(config, seed)
+
+
+@lru_cache(maxsize=64)
+def codec_of(config: CodecConfig, dtype: str = "float64", engine: str = "torch", seed: int = 0) -> Codec:
+    """A codec of `weights_of`; shared, for it cannot change."""
+    return Codec(weights_of(config, seed), engine=engine, dtype=dtype)
+
+
+@lru_cache(maxsize=64)
+def plain_of(config: CodecConfig, seed: int = 0) -> PlainDAC:
+    """The float64 reference with the same weights."""
+    return PlainDAC(weights_of(config, seed).tensors, config, torch.float64)
+
+
+def noise(samples: int, seed: int = 0, scale: float = 0.3) -> np.ndarray[Any, Any]:
+    """float32 pink-ish noise: all frequencies, no two hops alike."""
+    white = np.random.default_rng(seed).standard_normal(samples + 8)
+    return (scale * np.convolve(white, np.ones(9) / 3, "valid")).astype(np.float32)
+
+
+def cut(signal: np.ndarray[Any, Any], sizes: Iterable[int]) -> Iterator[np.ndarray[Any, Any]]:
+    """``signal`` in pieces along its last axis: of ``sizes`` as long as they last, then the rest."""
+    start, end = 0, signal.shape[-1]
+    for size in sizes:
+        if start >= end:
+            return
+        yield signal[..., start : start + size]
+        start += size
+    if start < end:
+        yield signal[..., start:]
+
+
+def streamed(stream: Any, signal: np.ndarray[Any, Any], sizes: Iterable[int]) -> np.ndarray[Any, Any]:
+    """All that a stream gives for the pieces of ``signal`` and its flush."""
+    parts = [stream.push(piece) for piece in cut(signal, sizes)]
+    return np.concatenate([*parts, stream.flush()], axis=-1)
+
+
+def streamed_latents(codec: Codec, pcm: np.ndarray[Any, Any], sizes: Iterable[int], tail: Any) -> np.ndarray[Any, Any]:
+    """The latents ``[K · dim, T]`` of a stream (which itself gives codes only)."""
+    run = Lockstep(codec._engine, "encode", 1, codec.n_codebooks, tail, latents=True)
+    parts = [run.push(piece[None]) for piece in cut(pcm, sizes)]
+    return np.concatenate([part[1] for part in [*parts, run.finish()] if part[1] is not None], axis=-1)[0]
+
+
+def log_uniform(rng: np.random.Generator, low: int, high: int) -> Iterator[int]:
+    """Endless whole sizes ``low … high``, as many around 10 as around 1000."""
+    while True:
+        yield round(math.exp(rng.uniform(math.log(low), math.log(high))))
+
+
+class TorchLayers:
+    """Any Plan on the torch engine, one stream: single layers, to which the engine contract has no door."""
+
+    def __init__(self, config: CodecConfig, plan: Plan, tensors: Mapping[str, Any], dtype: str) -> None:
+        every = dict(weights_of(config).tensors) | dict(tensors)
+        with mock.patch("streamrvq.engine.torch.encoder_plan", lambda _: plan):
+            self._engine = TorchEngine(config, every, threads=None, dtype=dtype)
+        with mock.patch("streamrvq.engine.torch.plan", lambda *_: plan):
+            self._states = self._engine.new_states(1, "encode")
+        self._plan = plan
+
+    def step(self, x: np.ndarray[Any, Any], clock: int, length: int) -> np.ndarray[Any, Any]:
+        """``[C, k · unit_in]`` → ``[C', k · unit_out]``."""
+        rows = torch.from_numpy(np.array(x.T[None], self._engine.dtype))
+        one = np.zeros(1, np.int64)
+        with torch.inference_mode():
+            y, fresh = self._engine._run(self._plan, rows, self._states, one, one + clock, one + length)
+            self._engine._keep(self._states, one, fresh)
+        return y[0].numpy().T
+
+
+class NativeLayers:
+    """Any Plan on the native engine, one stream; weights in half precision wherever that is exact."""
+
+    def __init__(
+        self, config: CodecConfig, plan: Plan, tensors: Mapping[str, Any], dtype: str, *, isa: str | None = None,
+        threads: int = 2,
+    ) -> None:  # fmt: skip
+        assert dtype == "float32"
+        self._core = Core(isa or chosen_isa(), threads)
+        self._core.set_layers(LAYERS, plan, tensors, masked=not config.causal, half_from=0)
+        self._states = NativeStates(plan, 1, np.zeros((1, plan.state_size), np.float32))
+        self._plan = plan
+
+    def step(self, x: np.ndarray[Any, Any], clock: int, length: int) -> np.ndarray[Any, Any]:
+        """``[C, k · unit_in]`` → ``[C', k · unit_out]``."""
+        hops = x.shape[1] // self._plan.unit_in
+        given = np.ascontiguousarray(x.T, np.float32)
+        out = np.empty((hops * self._plan.unit_out, self._plan.layers[-1].cout), np.float32)
+        one = np.zeros(1, np.int64)
+        self._core.step(LAYERS, hops, self._states, one, one + clock, one + length, given=given, out=out)
+        return out.T
+
+
+LAYER_RUNNERS = {"torch": TorchLayers, "native": NativeLayers}

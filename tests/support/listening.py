@@ -1,0 +1,92 @@
+"""What the tests of the microphone share: a virtual device whose samples are known, and what was heard of it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from streamrvq import Gap, Microphone
+from tests.support.contract import codec_of, minute, noise
+from tests.support.virtual_sound import Fifo, Voice
+
+RATE, BLOCK = 44_100, 441
+HEARD = noise(20 * RATE)
+CODEC = codec_of(minute((2, 4, 8, 8), causal=True))  # costs next to nothing, and float64: equality is exact
+#: Seconds; where nothing is to be lost, however busy this machine is.
+PLENTY = 30
+
+
+def fifo(**settings: Any) -> Fifo:
+    return Fifo(Voice(HEARD, RATE, BLOCK, **settings))
+
+
+def microphone(**settings: Any) -> Microphone:
+    return Microphone(RATE, block=BLOCK, **settings)
+
+
+async def listen_once(mic: Microphone) -> None:
+    """So that whatever PortAudio opens once and keeps is open."""
+    async with mic, contextlib.aclosing(aiter(mic)) as blocks:
+        await anext(blocks)
+
+
+class Heard:
+    """What a microphone gives, kept on its way to the tokens."""
+
+    def __init__(self, mic: Microphone, seconds: float = np.inf) -> None:
+        assert mic.sample_rate is not None
+        self.mic, self.sample_rate, self._wanted = mic, mic.sample_rate, seconds * mic.sample_rate
+        self.items: list[Any] = []
+
+    async def __aiter__(self) -> Any:
+        position = 0
+        async with contextlib.aclosing(aiter(self.mic)) as items:
+            async for item in items:
+                assert not isinstance(item, Gap) or item.position == position
+                position += item.samples if isinstance(item, Gap) else len(item)
+                self.items.append(item)
+                yield item
+                if position >= self._wanted:
+                    self.mic.stop()
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [item for item in self.items if isinstance(item, Gap)]
+
+    def signals(self) -> list[np.ndarray]:
+        """What streams of the codec should have got: zeros for gaps of up to a second, a new signal after longer."""
+        found: list[list[np.ndarray]] = [[]]
+        for item in self.items:
+            if not isinstance(item, Gap):
+                found[-1].append(item)
+            elif item.samples <= self.sample_rate:
+                found[-1].append(np.zeros(item.samples, np.float32))
+            else:
+                found.append([])
+        return [np.concatenate([np.zeros(0, np.float32), *parts]) for parts in found]
+
+    def misplaced(self, pcm: np.ndarray, exact: bool = True) -> int:
+        """Samples that are not where the device had them, blocks before the device's first sample left out."""
+        blocks, position = [], 0
+        for item in self.items:
+            if isinstance(item, Gap):
+                position += item.samples
+            else:
+                blocks.append((position, item))
+                position += len(item)
+        first = blocks[0][1]
+        (offset,) = np.flatnonzero(np.isclose(pcm, first[0], atol=0, rtol=0))[:1]
+        return sum(int((pcm[offset + at : offset + at + len(block)] != block).sum()) for at, block in blocks)
+
+
+def runs(items: list[Any]) -> list[list[np.ndarray]]:
+    """The blocks between gaps of more than 0.1 s; a shorter one could be this machine's own."""
+    found: list[list[np.ndarray]] = [[]]
+    for item in items:
+        if not isinstance(item, Gap):
+            found[-1].append(item)
+        elif item.samples > RATE // 10:
+            found.append([])
+    return found

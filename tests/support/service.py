@@ -1,0 +1,122 @@
+"""What the tests of the websocket service share: a codec that costs little, a server on loopback, raw messages."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import struct
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import connect as connect_raw
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from streamrvq.codec import Codec
+from streamrvq.live.protocol.constants import SUBPROTOCOL
+from streamrvq.live.server.server import Server
+from streamrvq.live.server.settings import ServerSettings
+from tests.support.contract import codec_of, minute
+
+RATE, HOP = 16_000, 64
+CAUSAL = codec_of(minute((8, 8), causal=True, sample_rate=RATE))  # 250 frames/s, 3 codebooks of 64, float64: exact
+DELAYED = codec_of(minute((8, 8), sample_rate=RATE))
+
+
+def serving(codec: Codec = CAUSAL, **settings: Any) -> Server:
+    """A server on a free port of loopback."""
+    return Server(codec, ServerSettings(**{"port": 0, "max_streams": 64, **settings}))
+
+
+def start(**fields: Any) -> str:
+    """A start message; a field that is ... is left out."""
+    values = {"type": "start", "version": 1, "mode": "encode", "sample_rate": RATE, "format": "s16le"} | fields
+    return json.dumps({name: value for name, value in values.items() if value is not ...})
+
+
+def packet(
+    seq: int = 0, pos: int = 0, payload: bytes = b"", kind: int = 1, flags: int = 0, codebooks: int = 0
+) -> bytes:
+    """A binary message, right or wrong, written without the package's own code."""
+    return struct.pack("<BBHIQ", kind, flags, codebooks, seq, pos) + payload
+
+
+async def end_of(url: str, messages: list[Any], **options: Any) -> tuple[int, list[Any]]:
+    """Send messages, whatever comes back; the close code, and the texts that came before it."""
+    settings: dict[str, Any] = {"subprotocols": [SUBPROTOCOL], "compression": None, "max_size": None} | options
+    texts: list[Any] = []
+    async with asyncio.timeout(30), connect_raw(url, **settings) as ws:
+
+        async def speak() -> None:
+            with suppress(ConnectionClosed):
+                for message in messages:
+                    await ws.send(message)
+
+        speaking = asyncio.create_task(speak())
+        try:
+            while True:
+                data = await ws.recv()
+                if isinstance(data, str):
+                    texts.append(json.loads(data))
+        except ConnectionClosed:
+            pass
+        speaking.cancel()
+        await asyncio.wait([speaking])
+    assert ws.close_code is not None
+    return ws.close_code, texts
+
+
+class RawClient:
+    """A client below websockets: it can stop anywhere, and never read. Use in a thread or with small messages."""
+
+    def __init__(self, port: int, receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.setblocking(False)
+
+    async def handshake(self, read: bool = True) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        await self.send(
+            f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n".encode()
+        )
+        answer = b""
+        while read and not answer.endswith(b"\r\n\r\n"):
+            answer += await asyncio.get_running_loop().sock_recv(self.socket, 1)
+
+    async def message(self, data: str | bytes, keep: int | None = None) -> None:
+        """A message, or its first ``keep`` bytes on the wire."""
+        raw = data.encode() if isinstance(data, str) else data
+        frame = Frame(Opcode.TEXT if isinstance(data, str) else Opcode.BINARY, raw).serialize(mask=True, extensions=[])
+        await self.send(frame[:keep])
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    def close(self, reset: bool = False) -> None:
+        if reset:  # no goodbye: RST
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+async def until(condition: Any, seconds: float = 20) -> None:
+    """Until a condition holds that nothing announces."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def int16(pcm: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(pcm * 32768), -32768, 32767).astype(np.int16)
+
+
+def joined(items, mode):
+    """All codes, or samples, of what came."""
+    return np.concatenate([item.codes if mode == "encode" else item for item in items], axis=-1)

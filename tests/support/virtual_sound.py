@@ -1,0 +1,164 @@
+"""Sound devices without hardware, for tests: real ALSA, PortAudio and PulseAudio under a microphone that is a file.
+
+    python tests/support/virtual_sound.py AUDIO COMMAND…   run a command with AUDIO (mono) as what the microphone hears
+
+`Fifo`: ALSA's ``file`` plugin reads a FIFO that fifo_feeder.py fills: every sample is known, and none is lost.
+`Pulse`: a sound server of one's own, silent, that can be stopped or killed as a real one would be.
+
+Knows: how to make them, and that PortAudio has to be started anew to see them. Does not know: what is tested.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from unittest import mock
+
+import numpy as np
+
+FEEDER = Path(__file__).parent / "fifo_feeder.py"
+NEEDED = "apt-get install libportaudio2 libasound2-plugins pulseaudio (tools/setup.sh does, as root)"
+
+
+def restart_portaudio() -> None:
+    """Let PortAudio of this process look for devices again."""
+    import sounddevice
+
+    sounddevice._terminate()
+    sounddevice._initialize()
+
+
+class Device:
+    """Virtual devices and the processes behind them; a context manager within which it is the default microphone.
+
+    Attributes:
+        env: what another process needs to see it.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="virtual-sound-"))
+        self._config = self._folder / "asoundrc"
+        self.env = {"ALSA_CONFIG_PATH": str(self._config)}
+        self._exit = contextlib.ExitStack()
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def _make(self) -> list[subprocess.Popen[bytes]]:
+        """Write the configuration and start the processes."""
+        self._config.write_text("pcm.!default { type hw card 77 }\n")  # no devices: of an empty file PortAudio dies
+        return []
+
+    def __enter__(self) -> Device:
+        self._exit.callback(shutil.rmtree, self._folder)
+        self._processes = self._make()
+        self._exit.callback(self.kill)
+        self._exit.enter_context(mock.patch.dict(os.environ, self.env))
+        restart_portaudio()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def freeze(self) -> None:
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            process.send_signal(number)
+
+
+@dataclasses.dataclass(frozen=True)
+class Voice:
+    """What one microphone hears from the moment at which it is opened."""
+
+    pcm: np.ndarray  #: float32 ``[n]`` or ``[n, channels]``
+    rate: int
+    block: int  #: which the reader has to ask for
+    lose: tuple[int, int] | None = None  #: where, and how many samples, in silence
+
+
+class Fifo(Device):
+    """Microphones that hear known samples: ``default``, and others by name."""
+
+    def __init__(self, default: Voice, **others: Voice) -> None:
+        super().__init__()
+        self._voices = {"default": default, **others}
+
+    def _make(self) -> list[subprocess.Popen[bytes]]:
+        text, feeders = "", []
+        for name, voice in self._voices.items():
+            fifo, samples = self._folder / name, self._folder / f"{name}.f32"
+            os.mkfifo(fifo)
+            voice.pcm.astype("<f4").tofile(samples)
+            text += (
+                f'pcm.!{name} {{ type file slave.pcm {{ type null }} file "/dev/null" infile "{fifo}" format "raw" }}\n'
+            )
+            numbers = [voice.rate, voice.block, 1 if voice.pcm.ndim == 1 else voice.pcm.shape[1], *(voice.lose or ())]
+            feeders.append(subprocess.Popen([sys.executable, "-S", str(FEEDER), fifo, samples, *map(str, numbers)]))
+        self._config.write_text(text)
+        return feeders
+
+
+class Pulse(Device):
+    """A sound server of our own with one silent source."""
+
+    def _make(self) -> list[subprocess.Popen[bytes]]:
+        socket = self._folder / "native"
+        script = self._folder / "script.pa"
+        script.write_text(
+            f"load-module module-native-protocol-unix auth-anonymous=1 socket={socket}\n"
+            "load-module module-null-sink sink_name=virtual format=float32le rate=44100 channels=1 norewinds=1\n"
+        )
+        self._config.write_text(f'pcm.!default {{ type pulse server "unix:{socket}" device "virtual.monitor" }}\n')
+        folder = str(self._folder)
+        self.env |= {
+            "XDG_RUNTIME_DIR": folder, "PULSE_RUNTIME_PATH": folder, "PULSE_STATE_PATH": folder,
+            "PULSE_SERVER": f"unix:{socket}", "PULSE_COOKIE": f"{folder}/cookie",
+        }  # fmt: skip
+        server = shutil.which("pulseaudio")
+        assert server is not None, f"pulseaudio is missing: {NEEDED}"
+        options = ["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"]
+        options += ["--high-priority=no", "--realtime=no"]
+        process = subprocess.Popen(
+            [server, *options, "--log-level=error", "-F", str(script)], env=os.environ | self.env, cwd=folder
+        )
+        deadline = time.monotonic() + 60
+        while not socket.exists():
+            assert process.poll() is None and time.monotonic() < deadline, "pulseaudio does not start"
+            time.sleep(0.01)
+        return [process]
+
+    def again(self) -> None:
+        """After `kill`: the server comes back. (Nobody tells PortAudio.)"""
+        (self._folder / "native").unlink(missing_ok=True)
+        self._processes = self._make()
+
+
+def _main() -> int:
+    import soundfile
+
+    pcm, rate = soundfile.read(sys.argv[1], dtype="float32")
+    with Fifo(Voice(pcm, rate, rate // 100)):
+        return subprocess.call(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main())

@@ -1,0 +1,79 @@
+"""tools/train_release on a tiny codec: a run is cut to the minutes, and only what is judged better is landed.
+
+The judge is a stand-in here; what it is stands in test_quality_better.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamrvq.weights import load_weights
+from tests.support.contract import minute, noise
+from tools.training import release
+
+CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that is done."""
+    for split in ("train", "validation"):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        soundfile.write(tmp_path / "set" / split / f"{split}.wav", 0.3 * noise(44100).astype(np.float32), 44100)
+    config = tmp_path / "tiny.json"
+    config.write_text(json.dumps({
+        "codec": CODEC.to_dict(), "name": "causal-44khz", "batch": 2, "frames": 32, "codebook_frames": 128,
+        "precision": "float32", "checkpoint_every": 1000, "validate_every": 1000, "validation_clips": 1,
+        "validation_seconds": 0.1,
+    }))  # fmt: skip
+    monkeypatch.setattr(release, "CONFIG", config)
+    monkeypatch.setattr(release, "_PROBE_MINUTES", 0.03)
+    monkeypatch.setattr(release, "DATA", tmp_path / "data")
+    arguments = argparse.Namespace(out=tmp_path / "run", minutes=0.06, batch=None, lr=1e-3, device="cpu", cache=None)
+    release.train(arguments, tmp_path / "set")
+    return tmp_path / "run"
+
+
+def judge(folder: Path, code: int) -> None:
+    """In the place of tools/quality: says ``code``, and writes down what it was asked."""
+    (folder / "tools").mkdir(exist_ok=True)
+    script = folder / "tools" / "quality"
+    script.write_text(f'#!/bin/sh\necho "$@" >"{folder}/asked"\nexit {code}\n')
+    script.chmod(0o755)
+
+
+def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run.parent
+    monkeypatch.setattr(release, "ROOT", folder)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    planned = json.loads((run / "config.json").read_text())
+    assert planned["steps"] == max(row["step"] for row in log) and planned["lr"] == 1e-3
+    assert [row["event"] for row in log][-2:] == ["validation", "export"]
+
+    judge(folder, 1)
+    assert release.land(run, None) == 1 and not (folder / "data").exists()
+    assert "--against" not in (folder / "asked").read_text()  # nothing is shipped yet
+
+    judge(folder, 0)
+    assert release.land(run, folder / "set") == 0
+    shipped = folder / "data" / "causal-44khz.safetensors"
+    record = json.loads((folder / "data" / "causal-44khz.json").read_text())
+    (entry,) = record["runs"]
+    assert entry["codec_hash"] == load_weights(shipped).codec_hash and entry["steps"] == planned["steps"]
+    assert entry["audio_seconds"] > 0 and entry["validation"]
+
+    judge(folder, 1)
+    before = shipped.read_bytes()
+    assert release.land(run, None) == 1 and shipped.read_bytes() == before
+    assert f"--against {shipped}" in (folder / "asked").read_text()
+
+
+def test_a_run_that_has_not_ended_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert release.land(tmp_path, None) == 2
+    assert "come to its end" in capsys.readouterr().err

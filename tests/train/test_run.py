@@ -1,0 +1,229 @@
+"""Whole runs of a tiny codec: they learn, they resume to the bit, what they export is what streams.
+
+Knows: the loop, its folder and the command line. Does not know: how good a real codec gets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import streamrvq
+from streamrvq.cli import main
+from streamrvq.errors import ConfigError, WeightsError
+from streamrvq.nn import CodecModel
+from streamrvq.train import TrainConfig, checkpoint
+from streamrvq.train.config import LossWeights
+from streamrvq.train.run import Run
+from streamrvq.weights import load_weights
+from tests.support.contract import minute, streamed
+
+CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16, quantizer_dropout=0.5)
+
+
+class Silent:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+        self.validations: list[dict[str, Any]] = []
+
+    def decoded(self, name: str, seconds: float) -> None: ...
+
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
+        assert speed > 0 and audio_seconds > 0
+        self.steps.append(figures)
+
+    def validated(self, step: int, figures: dict[str, Any]) -> None:
+        self.validations.append(figures)
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones that come and go, for training and for validation."""
+    root = tmp_path_factory.mktemp("audio")
+    rng = np.random.default_rng(0)
+    t = np.arange(22050) / 44100
+    for split, count in (("train", 4), ("validation", 2)):
+        (root / split).mkdir()
+        for i in range(count):
+            pcm = sum(np.sin(2 * np.pi * rng.uniform(100, 2000) * t) * np.exp(-t * rng.uniform(1, 9)) for _ in range(3))
+            soundfile.write(root / split / f"{i}.wav", 0.2 * pcm, 44100)
+    return root
+
+
+def config_of(audio: Path, **changes: Any) -> TrainConfig:
+    values: dict[str, Any] = {
+        "codec": CODEC, "name": "tiny", "train": (str(audio / "train"),), "validation": (str(audio / "validation"),),
+        "steps": 8, "batch": 2, "frames": 32, "plain_steps": 2, "codebook_frames": 256, "precision": "float32",
+        "validate_every": 4, "log_every": 2, "checkpoint_every": 3, "validation_clips": 2, "validation_seconds": 0.2,
+        "warmup": 2, "expire": 0.4, "codebook_decay": 0.8,
+    }  # fmt: skip
+    return TrainConfig(**(values | changes))
+
+
+def tensors(value: Any) -> list[torch.Tensor]:
+    """Every tensor in a state, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [tensor for key in value for tensor in tensors(value[key])]
+    return [tensor for item in value for tensor in tensors(item)] if isinstance(value, (list, tuple)) else []
+
+
+def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
+    ours, theirs = tensors(a), tensors(b)
+    assert len(ours) == len(theirs) > 50
+    assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("half", [1, 4], ids=["before the codebooks", "after them"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"codebooks_again": (0.5,)}, {"codebooks": "gradient"}, {"adversarial_from": 3, "discriminator_width": 2}],
+    ids=str,
+)
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
+    audio: Path, tmp_path: Path, changes: dict[str, Any], half: int
+) -> None:
+    config = config_of(audio, **changes)
+    whole = Run(config, tmp_path / "whole", Silent(), cache=tmp_path / "cache")
+    assert whole.go()
+    count = 0
+
+    def enough() -> bool:
+        nonlocal count
+        count += 1
+        return count > half
+
+    first = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
+    assert not first.go(until=enough) and first.trainer.step == half
+    second = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
+    assert second.trainer.step == half
+    assert second.go() and second.trainer.step == config.steps
+    assert_same(whole.trainer.state(), second.trainer.state())
+    assert whole.audio_seconds == second.audio_seconds
+    assert_same(checkpoint.read(whole.checkpoint_path), checkpoint.read(second.checkpoint_path))
+
+
+def test_a_run_learns_logs_and_exports_what_streams(audio: Path, tmp_path: Path) -> None:
+    # The mel loss alone: a codec this small cannot have the waveform too.
+    config = config_of(audio, steps=120, plain_steps=10, validate_every=20, lr=0.02, small_lr=5e-3,
+                       ema=0.9, loss=LossWeights(compressed=0.0))  # fmt: skip
+    watcher = Silent()
+    run = Run(config, tmp_path, watcher)
+    assert run.go()
+    mel = [figures["mel"] for figures in watcher.validations]
+    assert len(mel) == 6 and mel[-1] < 0.9 * mel[0], mel
+    assert len(watcher.validations[-1]["used"]) == 3
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["event"] == "train"] == list(range(2, 121, 2))
+    assert [row["mel"] for row in rows if row["event"] == "validation"] == mel
+    assert all(row["speed"] > 0 and row["lr"] > 0 for row in rows if row["event"] == "train")
+
+    figures = run.export()
+    codec = streamrvq.load(tmp_path / "tiny.safetensors", dtype="float64")
+    assert codec.trained and codec.codec_hash == figures["codec_hash"]
+    assert all(np.array_equal(v, v.astype(np.float16)) for v in codec.weights.tensors.values())
+    assert abs(figures["rounded"]["mel"] - figures["exact"]["mel"]) < 0.1
+    pcm = run.clips[0][0].numpy()
+    codes = codec.encode(pcm)
+    np.testing.assert_array_equal(streamed(codec.stream(), pcm, [1, 70, 300]), codes)
+    module = CodecModel.from_weights(codec.weights).double()
+    with torch.no_grad():  # one network, two engines
+        theirs = module.encode(torch.from_numpy(pcm)[None, None].double())[1][0].numpy()
+    np.testing.assert_array_equal(theirs, codes)
+
+
+def test_bfloat16_and_the_adversarial_phase_run(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, precision="bf16", adversarial_from=1, discriminator_width=2, steps=4)
+    watcher = Silent()
+    Run(config, tmp_path, watcher).go()
+    assert {"adversarial", "feature", "mel", "stft", "wave"} <= set(watcher.steps[-1])
+    assert all(np.isfinite(value) for figures in watcher.steps for value in figures.values())
+
+
+def test_what_cannot_be_is_refused(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, steps=1)
+    run = Run(config, tmp_path, Silent())
+    with pytest.raises(ConfigError, match="no codebooks yet"):
+        run.export()
+    run.go()
+    with pytest.raises(ConfigError, match="seed 0, and this one has 1"):
+        Run(dataclasses.replace(config, seed=1), tmp_path, Silent())
+    with pytest.raises(ConfigError, match="in train and in validation"):
+        Run(dataclasses.replace(config, validation=config.train), tmp_path / "new", Silent())
+    run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:-999])
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt cannot be read"):
+        Run(config, tmp_path, Silent())
+
+
+def test_the_command_trains_goes_on_and_exports(
+    audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.toml"
+    codec = "\n".join(f"{k} = {json.dumps(v)}" for k, v in CODEC.to_dict().items())
+    path.write_text(
+        'name = "tiny"\nbatch = 2\nplain_steps = 1\ncodebook_frames = 128\nvalidation_clips = 1\n'
+        f"validation_seconds = 0.1\n[codec]\n{codec}\n"
+    )
+    data = ["--data", str(audio / "train"), "--validation", str(audio / "validation")]
+    documents = []
+    for steps in ("2", "3"):
+        with pytest.raises(SystemExit) as end:
+            main(["train", str(path), "--out", str(tmp_path / "out"), *data, "--steps", steps, "--json"])
+        assert end.value.code == 0
+        documents.append(json.loads(capsys.readouterr().out))
+    assert [document["step"] for document in documents] == [2, 3] and documents[1]["export"]["bytes"] > 0
+    assert streamrvq.load(tmp_path / "out" / "tiny.safetensors").trained
+    for bad, message in ((["--device", "tpu"], "cpu or cuda"), (["--data", "nowhere"], "nowhere is not there")):
+        with pytest.raises(SystemExit) as end:
+            main(["train", str(path), "--out", str(tmp_path / "new"), *data, *bad])
+        assert end.value.code == 2 and message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_begins_with_weights_and_goes_on_without_them(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, steps=30, validate_every=30, small_lr=5e-3, ema=0.5)
+    first = Run(config, tmp_path / "a", Silent(), cache=tmp_path / "c")
+    assert first.go()
+    first.export()
+    weights = load_weights(tmp_path / "a" / "tiny.safetensors")
+
+    config = config_of(audio, steps=6, lr=1e-5, small_lr=1e-5, warmup=1)
+    run = Run(config, tmp_path / "b", Silent(), cache=tmp_path / "c", weights=weights)
+    assert run.trainer.quantised and run.trainer.step == 0
+    codes = [level.codebook.weight.clone() for level in run.trainer.model.quantizer.quantizers]
+    np.testing.assert_array_equal(codes[0].numpy(), weights.tensors["quantizer.quantizers.0.codebook.weight"])
+    before = run.trainer.model.to_weights("a", True)
+    for name, tensor in weights.tensors.items():  # as before, but for the rounding of norms
+        np.testing.assert_allclose(before.tensors[name], tensor, rtol=1e-5, atol=1e-6)
+    shares = run.trainer.followers.share
+    assert shares.sum(1).numpy() == pytest.approx(1, abs=0.6) and bool((shares > 0).all())
+    assert not run.go(until=lambda: run.trainer.step == 4)
+    again = Run(config, tmp_path / "b", Silent(), cache=tmp_path / "c", weights=weights)
+    assert again.trainer.step == 4 and again.go()
+
+    other = dataclasses.replace(config, codec=dataclasses.replace(config.codec, latent_dim=24))
+    with pytest.raises(WeightsError, match="of another codec"):
+        Run(other, tmp_path / "d", Silent(), cache=tmp_path / "c", weights=weights)
+
+
+def test_codebooks_are_made_again_for_what_the_encoder_has_become(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, steps=8, codebooks_again=(0.5,), small_lr=5e-3, ema=0.5)
+    trainer = Run(config, tmp_path, Silent()).trainer
+    axes, filters = trainer.model.quantizer.quantizers[0].in_proj.weight, trainer.average.encoder.block[0].weight
+    turned, drifted = [], []
+    for batch in trainer.crops.batches(0, config.steps):
+        before = axes.detach().clone(), filters.clone()
+        trainer.train_step(batch)
+        turned.append(float((axes.detach() - before[0]).abs().max()))
+        drifted.append(float((filters - before[1]).abs().max()))
+    assert turned[4] > 10 * max(turned[3], turned[5]), turned
+    assert drifted[4] < 0.1, "the average of the rest goes on"

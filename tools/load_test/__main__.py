@@ -1,0 +1,117 @@
+"""``tools/load`` and ``tools/soak``: the command lines. Knows: arguments, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from streamrvq import DEFAULT_CODEC, StreamRVQError
+
+from .errors import LoadError
+from .servers.tiny import write_tiny
+from .settings import Settings
+from .work import Work
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; gives the exit code: 0, 1 where a bar was not passed, 2 for an error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    soak = given[:1] == ["--soak"]
+    name = "tools/soak" if soak else "tools/load"
+    try:
+        return _run(_parser(name, soak).parse_args(given[1:] if soak else given), soak)
+    except (LoadError, StreamRVQError) as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
+    about = (
+        "A server under faults for long: memory, file descriptors and every code."
+        if soak
+        else "A server under load: every code, latency, memory, CPU."
+    )
+    parser = argparse.ArgumentParser(
+        prog=name, description=f"{about} Exit code 1 where a bar was not passed.", allow_abbrev=False
+    )
+    codecs = parser.add_mutually_exclusive_group()
+    codecs.add_argument("--codec", default=DEFAULT_CODEC, help="a preset or weights (default: %(default)s)")
+    codecs.add_argument("--tiny", action="store_true", help="serve a real codec that costs little")
+    codecs.add_argument("--null", action="store_true", help="serve a codec that costs nothing: the service alone")
+    parser.add_argument("--streams", type=int, default=8, help="clients at once (default: %(default)s)")
+    if soak:
+        parser.add_argument("--minutes", type=float, default=30.0, help="how long (default: %(default)s)")
+        parser.add_argument("--flat", type=float, default=10.0, metavar="MIB",
+                            help="an hour that memory may grow by (default: %(default)s)")  # fmt: skip
+    else:
+        parser.add_argument("--seconds", type=float, default=30.0, help="how long (default: %(default)s)")
+        parser.add_argument("--bound", action="store_true", help="latency p99 must be within step + gather + 5 ms")
+        ways = parser.add_mutually_exclusive_group()
+        ways.add_argument("--throughput", action="store_true",
+                          help="clients send as fast as they are read; beside the bare engine")  # fmt: skip
+        ways.add_argument("--drain", action="store_true", help="SIGTERM at the end, with clients that never read")
+    parser.add_argument("--faults", type=float, default=0.05 if soak else 0.0, metavar="SHARE",
+                        help="of the clients, hit in each period (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--period", type=float, default=60.0, help="seconds (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults (default: %(default)s)")
+    parser.add_argument("--rate", default="native", help="of the clients' audio, Hz (default: the codec's)")
+    parser.add_argument("--block", type=int, help="samples of a message (default: a hop; with --throughput 16)")
+    parser.add_argument("--pin", action="store_true", help="server on one core, load on another")
+    parser.add_argument("--uvloop", action="store_true", help="on both sides")
+    parser.add_argument("--engine", default="auto", help="auto, native or torch")
+    parser.add_argument("--threads", type=int, default=1, help="of the server's engine (default: %(default)s)")
+    parser.add_argument("--send-timeout", type=float, default=10.0, help="of the server (default: %(default)s)")
+    parser.add_argument("--server", metavar="COMMAND", help="that takes what streamrvq takes, in its place")
+    parser.add_argument("--options", default="", help="more for streamrvq serve, as '--gather 0.001 --max-batch 8'")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def _run(a: argparse.Namespace, soak: bool) -> int:
+    with tempfile.TemporaryDirectory(prefix="streamrvq-load-") as folder:
+        return _run_with(a, soak, str(write_tiny(Path(folder))) if a.tiny else a.codec)
+
+
+def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
+    if a.rate != "native" and not a.rate.isdecimal():
+        raise LoadError(f"--rate is {a.rate!r}; wanted native or Hz")
+    settings = Settings(
+        codec=codec, streams=a.streams, seconds=60 * a.minutes if soak else a.seconds,
+        rate=None if a.rate == "native" else int(a.rate), block=a.block, faults=a.faults, period=a.period, seed=a.seed,
+        pin=a.pin, uvloop=a.uvloop, null=a.null, engine=a.engine, threads=a.threads, send_timeout=a.send_timeout,
+        server=tuple(shlex.split(a.server or "")), options=tuple(shlex.split(a.options)),
+    )  # fmt: skip
+    work = Work(settings, Console(stderr=True, quiet=not sys.stderr.isatty()))
+    if soak:
+        from .modes.soak import soak_report
+
+        report = soak_report(work, a.flat)
+    elif a.throughput:
+        from .modes.throughput import throughput_report
+
+        report = throughput_report(work)
+    elif a.drain:
+        from .modes.drain import drain_report
+
+        report = drain_report(work)
+    else:
+        report = work.report(work.live(), a.bound)
+    if a.json:
+        print(report.to_json())
+    else:
+        report.show(Console(width=None if sys.stdout.isatty() else 120))
+    return 0 if report.good else 1
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server goes, too
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The kinds of run: live, throughput, drain, soak."""

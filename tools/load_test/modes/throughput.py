@@ -1,0 +1,145 @@
+"""How much of the bare engine's speed is left through the service: both by turns, on the same core, in one run.
+
+Knows: clients that send as fast as they are read; the batches that they make. Does not know: pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from ..clients.client import Client
+from ..errors import LoadError
+from ..record import Record
+from ..report import Check, Report
+from ..servers.host import ROOT, Host
+from ..usage import usage
+from ..verify import is_exact
+from ..work import Work
+
+#: Share of the bare engine's speed that the service must keep, hops of a message, turns of each.
+LEAST, _HOPS, _TURNS = 0.85, 16, 4
+_ENDING = 60.0  # seconds
+
+
+@dataclasses.dataclass
+class _Turn:
+    """Audio seconds in a second; and of the service's turn the mean batch, and what was computed for it."""
+
+    service: float
+    rows: float
+    hops: float
+    engine_share: float
+    bare: float = 0.0
+
+
+def throughput_report(work: Work) -> Report:
+    """Measured and verified."""
+    if work.rate != work.codec.sample_rate:
+        raise LoadError(f"--rate {work.rate} with --throughput; wanted the codec's own: bare steps know no resampler")
+    work.block = work.settings.block or _HOPS * work.codec.hop_length
+    if 2 * work.block > 32_000 or work.block > work.lap.longest:
+        raise LoadError(f"a block of {work.block} samples; wanted at most 16000, for a message has 32768 bytes")
+    turns, records, own = work.within(lambda host: _measure(work, host))
+    found = work.verified(records)
+    service, bare = (float(np.mean([getattr(turn, name) for turn in turns])) for name in ("service", "bare"))
+    share, drops = service / bare, [record for record in records if record.dropped]
+    figures: dict[str, Any] = {
+        **work.where,
+        "clients": work.settings.streams,
+        "codes": {"checked": found.codes, "wrong": found.wrong, "missing_frames": found.missing},
+        "service_audio_per_second": round(service, 2),
+        "bare_audio_per_second": round(bare, 2),
+        "share": round(share, 3),
+        "turns": [{"service": round(turn.service, 2), "bare": round(turn.bare, 2), "streams": round(turn.rows, 2),
+                   "hops": round(turn.hops, 2), "engine_share": round(turn.engine_share, 3)} for turn in turns],
+        "load_cores": round(own, 3),
+    }  # fmt: skip
+    least = f"{100 * share:.1f} %, wanted {100 * LEAST:g} %"
+    checks = [
+        Check("every code equals offline", found.codes > 0 and found.good(is_exact(work.codec)),
+              f"{found.codes} codes, {found.wrong} wrong, {found.missing} frames missing. {found.first}"),
+        Check("no drop", not drops, "; ".join(f"stream {r.number} {r.end} {r.why}" for r in drops[:5]) or "none"),
+    ]  # fmt: skip
+    if not work.settings.null:  # of nothing, no share can be kept: then the figure says what the service alone can do
+        checks.append(Check("service keeps the bare engine's speed", share >= LEAST, least))
+    return Report(f"{work.settings.streams} clients as fast as they are read", figures, checks)
+
+
+async def _measure(work: Work, host: Host) -> tuple[list[_Turn], list[Record], float]:
+    settings, turns, records = work.settings, list[_Turn](), list[Record]()
+    seconds = settings.seconds / (2 * _TURNS)
+    before = usage(os.getpid())
+    with _bare(work) as bare:
+        assert bare.stdin is not None and bare.stdout is not None
+        for _ in range(_TURNS):
+            turn = await _service(work, host, seconds, records)
+            bare.stdin.write(f"{max(1, round(turn.rows))} {max(1, round(turn.hops))} {seconds}\n".encode())
+            bare.stdin.flush()
+            turn.bare = float(await asyncio.to_thread(bare.stdout.readline))
+            turns.append(turn)
+        bare.stdin.close()
+    after = usage(os.getpid())
+    return turns, records, (after.cpu - before.cpu) / (seconds * _TURNS)
+
+
+def _bare(work: Work) -> subprocess.Popen[bytes]:
+    settings = work.settings
+    source = "--null" if settings.null else settings.codec
+    command = [sys.executable, "-m", "tools.load_test.servers.bare", source, settings.engine, str(settings.threads)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(settings.threads)}
+    with work.place.of_server():
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    if process.stdout.readline() != b"ready\n":
+        raise LoadError("the bare engine did not start; what it said is above")
+    return process
+
+
+async def _service(work: Work, host: Host, seconds: float, records: list[Record]) -> _Turn:
+    """A turn: all clients come, send for a while as fast as they are read, stop and get the rest."""
+    ending = asyncio.Event()
+
+    def greedy(client: Client) -> None:
+        while client.writable and not client.stopped:
+            if ending.is_set():
+                client.stop()
+            else:
+                client.send(time.perf_counter())
+
+    clients = []
+    for _ in range(work.settings.streams):
+        number = len(records)
+        records.append(Record(number, work.lap.offset(number), work.rate, work.block))
+        clients.append(Client(records[-1], work.lap, greedy))
+        await clients[-1].open(host.url)
+    for client in clients:
+        greedy(client)
+    await asyncio.sleep(seconds / 10)
+    before, began = await host.reading(), time.perf_counter()
+    await asyncio.sleep(seconds)
+    figures, passed = (await host.reading()).since(before), time.perf_counter() - began
+    ending.set()
+    for client in clients:
+        greedy(client)
+    try:
+        async with asyncio.timeout(_ENDING):
+            for client in clients:
+                await client.closed.wait()
+    except TimeoutError:
+        why = f"clients had not ended {_ENDING:g} s after they stopped; the server's log: {host.log}"
+        raise LoadError(why) from None
+    audio = figures.get("audio_seconds_total", direction="encode")
+    steps = figures.get("step_streams_count", direction="encode")
+    rows = figures.get("step_streams_sum", direction="encode")
+    if not rows:
+        raise LoadError(f"nothing was computed within {seconds:g} s; wanted longer turns: more --seconds")
+    computing = figures.get("step_seconds_sum", direction="encode")
+    return _Turn(audio / passed, rows / steps, audio / work.shape.hop_seconds / rows, computing / passed)

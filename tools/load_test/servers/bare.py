@@ -1,0 +1,49 @@
+"""The engine without a service: a pool of streams that always have enough, stepped as fast as it goes.
+
+A process of its own, so that it can run on the server's core. It reads lines ``ROWS HOPS SECONDS`` and answers each
+with the seconds of audio that it encoded in a second. Knows: a pool and a clock. Does not know: who asks.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from streamrvq import Codec, StreamPool, load
+
+from ..clients.material import Lap
+from .null import null_codec
+
+
+def audio_per_second(codec: Codec, lap: Lap, rows: int, hops: int, seconds: float) -> float:
+    """Seconds of audio in a second, in steps of so many streams and hops."""
+    pool = StreamPool(codec, rows, max_hops=hops)
+    streams = [pool.open() for _ in range(rows)]
+    count, steps = hops * codec.hop_length, 0
+    blocks = [np.asarray(lap.samples(lap.offset(row), count) / np.float32(32768)) for row in range(rows)]
+    began = time.perf_counter()
+    while (passed := time.perf_counter() - began) < seconds or not steps:
+        for stream, block in zip(streams, blocks, strict=True):
+            pool.feed_checked(stream, block)
+        batch = pool.next_batch()
+        assert batch is not None
+        batch.run()
+        pool.complete(batch)
+        steps += 1
+    return steps * rows * count / codec.sample_rate / passed
+
+
+def main(source: str, engine: str, threads: int) -> None:
+    """Answer lines until there are no more."""
+    codec = null_codec() if source == "--null" else load(source, engine, threads)
+    lap = Lap(codec.sample_rate)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        rows, hops, seconds = line.split()
+        print(audio_per_second(codec, lap, int(rows), int(hops), float(seconds)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

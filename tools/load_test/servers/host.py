@@ -1,0 +1,136 @@
+"""The server under load: a process of its own, as users run it.
+
+Knows: how to start one, ask it for its figures and end it. Does not know: clients, what the figures should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..errors import LoadError
+from ..place import Place
+from ..settings import Settings
+from ..usage import Usage, usage
+from .scrape import Reading
+
+ROOT = Path(__file__).parents[3]
+_STARTING, _ENDING = 120.0, 30.0  # seconds
+
+
+class Host:
+    """A server process; an async context manager. It is gone when that is left, whatever happened.
+
+    Attributes:
+        url, port: where it listens.
+        log: the file that it writes its log to; kept where something went wrong.
+    """
+
+    url: str
+    port: int
+
+    def __init__(self, settings: Settings, place: Place) -> None:
+        self._settings, self._place = settings, place
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = Path(tempfile.mkdtemp(prefix="streamrvq-load-")) / "server.log"
+
+    def _command(self) -> list[str]:
+        settings = self._settings
+        if settings.server:
+            command = [*settings.server, "serve", settings.codec]
+        elif settings.null:
+            command = [sys.executable, "-m", "tools.load_test.servers.null"]
+        else:
+            command = [sys.executable, "-c", "from streamrvq.cli import main; main()", "serve", settings.codec]
+        # Streams that were killed keep their places for a while; so do those that are not read.
+        room = settings.streams + 4 * settings.hits + 4
+        command += ["--port", "0", "--json", "--max-streams", str(room), "--max-parked", str(room), "--log-format",
+                    "json", "--send-timeout", str(settings.send_timeout), "--threads", str(settings.threads),
+                    "--engine", settings.engine]  # fmt: skip
+        return [*command, *(["--uvloop"] if settings.uvloop else []), *settings.options]
+
+    async def __aenter__(self) -> Host:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
+        environment |= {name: str(self._settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        with self._place.of_server(), self.log.open("wb") as log:
+            self._process = subprocess.Popen(self._command(), stdout=subprocess.PIPE, stderr=log, env=environment)
+        assert self._process.stdout is not None
+        try:
+            async with asyncio.timeout(_STARTING):
+                line = await asyncio.to_thread(self._process.stdout.readline)
+            where: dict[str, Any] = json.loads(line)
+            self.url, self.port = where["url"], where["port"]
+        except BaseException as error:  # an interrupt, too
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            if not isinstance(error, (TimeoutError, ValueError)):
+                raise
+            last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise LoadError(f"the server did not start: {last[0]}") from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                await asyncio.to_thread(self._process.wait, _ENDING)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if error is None:
+            self.log.unlink()
+            self.log.parent.rmdir()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def usage(self) -> Usage:
+        """What it uses now."""
+        return usage(self.pid)
+
+    async def terminate(self) -> float:
+        """SIGTERM; seconds until it is gone. Raises `LoadError` if it is not, or its exit code is not 0."""
+        assert self._process is not None
+        began = time.perf_counter()
+        self._process.terminate()
+        try:
+            code = await asyncio.to_thread(self._process.wait, _ENDING)
+        except subprocess.TimeoutExpired:
+            raise LoadError(f"the server was still there {_ENDING:g} s after SIGTERM; its log: {self.log}") from None
+        if code:
+            raise LoadError(f"the server's exit code was {code}; wanted 0. Its log: {self.log}")
+        return time.perf_counter() - began
+
+    async def reading(self) -> Reading:
+        """Its /metrics, now."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if b" 200 " not in head.split(b"\r\n")[0]:
+            raise LoadError(f"/metrics answered {head[:80]!r}; wanted 200")
+        return Reading.parse(body.decode())
+
+    def errors(self) -> list[str]:
+        """Lines of its log that tell of a failure of its own."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [line for line in lines if '"level": "error"' in line or "Traceback" in line]

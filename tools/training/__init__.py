@@ -1,0 +1,1 @@
+"""Runs of the trainer for a purpose: what a choice is worth, better weights to ship."""

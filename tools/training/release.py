@@ -1,0 +1,157 @@
+"""``tools/train_release``: the shipped weights trained further, judged, and replaced if the new ones are better.
+
+A run here is one rise and one long fall of the learning rate, made to fit the minutes: a first minute measures how fast
+this machine trains. Better is what ``tools/quality --against`` says. What was trained, for how long and on what, is
+added to the record beside the weights.
+
+Knows: the order of things. Does not know: training (``streamrvq train``), quality (``tools/quality``), the corpus
+(``tools/corpus``); it starts them as commands. Where nothing can be installed, run
+``python -m tools.training.release`` with any Python that has the package's dependencies, and --train-only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from streamrvq.config import DEFAULT_CODEC
+from streamrvq.train import TrainConfig
+from streamrvq.weights import load_weights
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "streamrvq/weights/data"
+CONFIG = ROOT / f"streamrvq/train/configs/{DEFAULT_CODEC}.toml"
+_PROBE_MINUTES = 1.0
+_CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")  #: what the record keeps of it
+_FALL_FROM = 0.3  #: share of a run after which the rate falls
+
+
+def main() -> int:
+    """Run the command line; gives the exit code: 0 for weights that landed (or were only trained), 1 for not better."""
+    parser = argparse.ArgumentParser(prog="tools/train_release", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--minutes", type=float, help="to train for")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/release"), help="the run's folder (default: %(default)s)"
+    )
+    parser.add_argument("--data", type=Path, help="a set of tools/corpus (default: CACHE/corpus/set, made if need be)")
+    parser.add_argument("--cache", type=Path, help="for decoded audio (default: OUT/cache)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--batch", type=int, help="clips a step, instead of the configuration's")
+    parser.add_argument("--lr", type=float, help="highest rate, instead of the configuration's")
+    parser.add_argument("--train-only", action="store_true", help="do not judge and land")
+    parser.add_argument("--land", type=Path, metavar="RUN", help="only judge what RUN has exported, and land it")
+    arguments = parser.parse_args()
+    if (arguments.land is None) == (arguments.minutes is None):
+        parser.error("wanted --minutes N to train, or --land RUN to judge a run that is done")
+    if arguments.land is not None:
+        return land(arguments.land, arguments.data)
+    data = _corpus(arguments.data)
+    train(arguments, data)
+    return 0 if arguments.train_only else land(arguments.out, data)
+
+
+def train(arguments: argparse.Namespace, data: Path) -> None:
+    """Train ``--minutes``; interrupted and called again it goes on to the steps that were planned at first."""
+    out: Path = arguments.out
+    plan = out / "config.json"
+    if not plan.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        asked = {"batch": arguments.batch, "lr": arguments.lr}
+        config = dataclasses.replace(
+            TrainConfig.read(CONFIG), train=(str((data / "train").resolve()),), log_every=10, decay_from=_FALL_FROM,
+            validation=(str((data / "validation").resolve()),), steps=1 << 40,
+            **{name: value for name, value in asked.items() if value is not None},
+        )  # fmt: skip
+        _write(plan, config.to_dict())
+        _streamrvq(arguments, "--minutes", str(min(_PROBE_MINUTES, arguments.minutes)))
+        row = [row for row in _log(out) if row["event"] == "train"][-1]
+        left = 60 * max(0.0, arguments.minutes - _PROBE_MINUTES) * row["speed"] / config.step_seconds
+        steps = row["step"] + round(left)
+        print(f"{row['speed']} s of audio a second here: {steps} steps in {arguments.minutes:g} minutes", flush=True)
+        _write(plan, dataclasses.replace(config, steps=steps, log_every=50).to_dict())
+    _streamrvq(arguments)
+
+
+def _streamrvq(arguments: argparse.Namespace, *more: str) -> None:
+    command = [sys.executable, "-c", "from streamrvq.cli import main; main()", "train", arguments.out / "config.json",
+               "--out", arguments.out, "--device", arguments.device, *more]  # fmt: skip
+    if arguments.cache is not None:
+        command += ["--cache", arguments.cache]
+    if (DATA / f"{DEFAULT_CODEC}.safetensors").is_file():
+        command += ["--from", DEFAULT_CODEC]
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def land(run: Path, data: Path | None) -> int:
+    """Judge ``run``'s export; if it is better, or nothing trained is shipped yet, put it and its record in place."""
+    new, shipped = run / f"{DEFAULT_CODEC}.safetensors", DATA / f"{DEFAULT_CODEC}.safetensors"
+    if not new.is_file():
+        print(
+            f"{run} has no {new.name}; wanted a run that has come to its end (streamrvq train --export)",
+            file=sys.stderr,
+        )
+        return 2
+    found = run / "quality"
+    command = [ROOT / "tools/quality", new, "--out", found, *(["--data", data] if data is not None else [])]
+    if shipped.is_file():
+        command += ["--against", shipped]
+    judged = subprocess.run([str(part) for part in command]).returncode
+    if judged:
+        print(f"{new} was not landed", file=sys.stderr)
+        return judged
+    record = _record()
+    record["runs"].append(_summary(run, new))
+    DATA.mkdir(exist_ok=True)
+    shutil.copyfile(new, shipped)
+    _write(DATA / f"{DEFAULT_CODEC}.json", record)
+    print(f"landed: {shipped}, and what it was trained on in {shipped.with_suffix('.json')}")
+    return 0
+
+
+def _record() -> dict[str, Any]:
+    """Every run that led to the shipped weights, oldest first."""
+    path = DATA / f"{DEFAULT_CODEC}.json"
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"runs": []}
+    return record
+
+
+def _summary(run: Path, weights: Path) -> dict[str, Any]:
+    rows = _log(run)
+    last = max(rows, key=lambda row: int(row["step"]))
+    curve = [row for row in rows if row["event"] == "validation"]
+    return {
+        "codec_hash": load_weights(weights).codec_hash,
+        "steps": last["step"], "hours": round(last["train_seconds"] / 3600, 3), "audio_seconds": last["audio_seconds"],
+        "validation": [{key: row[key] for key in _CURVE} for row in curve],
+    }  # fmt: skip
+
+
+def _log(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _corpus(data: Path | None) -> Path:
+    """The set's folder; the default one is made where it is not there."""
+    from ..corpus_build.debian import default_cache
+
+    if data is None:
+        data = default_cache() / "set"
+        if not (data / "train").is_dir():
+            subprocess.run([str(ROOT / "tools/corpus")], check=True)
+    return data
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
