@@ -1,8 +1,8 @@
 """Promise 1 on real audio: 200 chunkings of more than five minutes, causal and symmetric, encoded and decoded.
 
-Knows: a codec of width 8 with spread weights, the reference, and what a near-tie is (checking/near_ties.py). float64
-must not differ at all, neither from the offline run nor from the reference; float32 in near-ties only, which the float64 run
-judges.
+Knows: a codec of width 8 with spread weights, the reference, and what a near-tie is (checking/near_ties.py).
+float64 must not differ at all, neither from the offline run nor from the reference. float32 may differ in near-ties
+only, which the float64 run judges.
 """
 
 from __future__ import annotations
