@@ -19,7 +19,7 @@ pcm, _ = clip("guitar_and_drums.flac", seconds)  # 44.1 kHz, as the codec's
 failed = False
 for dtype in ("float32", "float64"):
     codec = streamrvq.load(name, dtype=dtype)
-    print(f"{codec.name}{'' if codec.trained else ' (untrained)'}, {codec.engine}: {seconds:g} s")
+    print(f"{codec.name}{'' if codec.trained else ' (untrained)'}, {codec.engine.description}: {seconds:g} s")
     heads = ("samples a push", "pushes", "codes", "differing", "near-ties", "latents differ by")
     print("".join(f"{head:>{len(head) + 3}}" for head in heads))
     for row in check_chunkings(codec, pcm, (441, 480, 511, 512, 513, 960, "random")):

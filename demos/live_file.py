@@ -32,7 +32,7 @@ def run() -> int:
     codec = streamrvq.load(arguments.codec, threads=1)
     console.print(
         f"[bold]{codec.name}[/]{untrained(codec)}\n"
-        f"{codec.engine}; delay {codec.delay_frames} frames, hop {codec.hop_length}"
+        f"{codec.engine.description}; delay {codec.delay_frames} frames, hop {codec.hop_length}"
     )
 
     source = streamrvq.File(arguments.audio, realtime=True)  # at the pace of a microphone

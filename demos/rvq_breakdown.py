@@ -12,7 +12,7 @@ import torch
 from _audio import clip
 
 import streamrvq
-from streamrvq.geometry import encoder_plan
+from streamrvq.families import encoder_plan
 from streamrvq.nn import CodecModel
 
 SECONDS = 1

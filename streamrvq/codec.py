@@ -12,15 +12,17 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from . import geometry
 from .audio.pcm import Pcm, as_array, as_pcm
 from .audio.rates import Resampler
 from .config import DEFAULT_CODEC
 from .engine import Engine, make_engine
 from .engine.base import Codes, Floats
 from .engine.native import NativeEngine
-from .errors import WeightsError
+from .errors import EngineError, WeightsError
+from .families import decoder_plan, encoder_plan
+from .geometry import Direction
 from .streaming.lockstep import Lockstep
+from .streaming.pool import StreamPool
 from .streaming.snapshot import Snapshot
 from .streaming.stream import DecoderStream, EncoderStream, check_codes, check_levels
 from .streaming.timeline import check_tail
@@ -30,7 +32,7 @@ from .weights.load import Layout
 
 def load(
     source: str | os.PathLike[str] = DEFAULT_CODEC,
-    engine: str = "auto",
+    engine: str | Engine = "auto",
     threads: int | None = None,
     dtype: str = "float32",
 ) -> Codec:
@@ -39,7 +41,8 @@ def load(
     Args:
         source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
             or a folder in Hugging Face's DAC layout.
-        engine: ``"auto"`` (native where it was built and ``dtype`` is float32, else torch), ``"native"``, ``"torch"``.
+        engine: ``"auto"`` (native where it was built and ``dtype`` is float32, else torch), ``"native"``, ``"torch"``,
+            or an `Engine` that was made for this codec.
         threads: cores to compute on; None: the engine's choice. A codec on the native engine has its own; the
             torch engine sets the number for the whole process.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
@@ -49,36 +52,54 @@ def load(
         EngineError: an engine or dtype that cannot be had.
     """
     codec = Codec(load_weights(source), engine=engine, threads=threads, dtype=dtype)
-    if isinstance(codec._engine, NativeEngine):
+    if isinstance(codec.engine, NativeEngine):
         codec._forget(source)
-        codec._engine.core.trim()
+        codec.engine.core.trim()
     return codec
 
 
 class Codec:
     """Weights on an engine. Immutable; any number of streams may be open at once.
 
+    Args:
+        weights: what to compute with.
+        engine, threads, dtype: as for `load`. An `Engine` object has its own threads and dtype.
+
     Attributes:
         config: what the codec is.
         name: what it was loaded as.
         trained: False for seeded weights: their tokens are exact, but mean nothing.
+        engine: what computes; ``engine.description`` says it in one line.
+
+    Raises:
+        EngineError: an engine or dtype that cannot be had, or an `Engine` of another codec, or one with ``threads``.
     """
 
     def __init__(
-        self, weights: Weights, *, engine: str = "auto", threads: int | None = None, dtype: str = "float32"
+        self, weights: Weights, *, engine: str | Engine = "auto", threads: int | None = None, dtype: str = "float32"
     ) -> None:
         self.config, self.name, self.trained = weights.config, weights.name, weights.trained
         self._weights: Weights | None = weights
         self._source: str | os.PathLike[str] | None = None
-        self._engine: Engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)
+        if isinstance(engine, str):
+            engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)
+        elif engine.config != weights.config:
+            raise EngineError(f"the engine was made for another codec than {weights.name}; make it from these weights")
+        elif threads is not None or dtype not in ("float32", str(engine.dtype)):
+            raise EngineError(
+                f"threads {threads} and dtype {dtype} came with an engine, which has its own; give the engine alone"
+            )
+        self.engine: Engine = engine
 
     def __repr__(self) -> str:
         trained = "" if self.trained else ", untrained"
-        return f"<Codec {self.name}: {self.sample_rate} Hz, {self.n_codebooks} codebooks, {self.engine}{trained}>"
+        facts = f"{self.sample_rate} Hz, {self.n_codebooks} codebooks, {self.engine.description}{trained}"
+        return f"<Codec {self.name}: {facts}>"
 
     def _forget(self, source: str | os.PathLike[str]) -> None:
         """Let the weights go that the engine has packed for itself; `weights` reads them from ``source`` again."""
-        assert self.codec_hash and self.codebooks  # while they are here
+        # What a codec is asked for often is computed here, while the weights are at hand, and cached.
+        _ = self.codec_hash, self.codebooks
         self._source, self._weights = source, None
 
     @property
@@ -126,35 +147,30 @@ class Codec:
         return float(self.frame_rate * self.n_codebooks * np.log2(self.config.codebook_size))
 
     @property
-    def engine(self) -> str:
-        """What computes, in one line."""
-        return self._engine.description
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         """Of the arithmetic, the latents and the decoded samples."""
-        return self._engine.dtype
+        return self.engine.dtype
 
     @property
     def delay_frames(self) -> int:
         """Frame t leaves with hop ``t + delay_frames``: 0 for causal weights, 8 for symmetric DAC."""
-        return geometry.encoder_plan(self.config).delay
+        return encoder_plan(self.config).delay
 
     @property
     def lookahead_samples(self) -> int:
-        """Samples that a frame needs beyond the end of its own hop (`geometry.lookahead_samples`)."""
-        return geometry.lookahead_samples(self.config)
+        """Samples that a frame needs beyond the end of its own hop (`Plan.lookahead`)."""
+        return encoder_plan(self.config).lookahead
 
     @property
     def decoder_delay_samples(self) -> int:
         """Samples that a decoder stream holds back."""
-        return geometry.decoder_plan(self.config).delay
+        return decoder_plan(self.config).delay
 
     @cached_property
     def codebooks(self) -> list[Floats]:
         """The entries of each level, float32 ``[codebook_size, codebook_dim]``."""
         tensors = self.weights.tensors
-        return [tensors[f"quantizer.quantizers.{i}.codebook.weight"].copy() for i in range(self.n_codebooks)]
+        return [tensors[level.codebook].copy() for level in encoder_plan(self.config).quantizer.levels]
 
     # -------------------------------------------------------------- offline
 
@@ -198,7 +214,7 @@ class Codec:
         rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
         levels = check_levels(n_quantizers, self.n_codebooks)
         rows = self._to_model_rate(rows, sample_rate)
-        run = Lockstep(self._engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
+        run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
         parts = run.push(rows), run.finish()
         codes = np.concatenate([part[0] for part in parts], axis=-1)
         if not return_latents:
@@ -229,9 +245,9 @@ class Codec:
             InputError: codes of a wrong shape, type or range.
         """
         single = as_array(codes, "codes").ndim != 3
-        full = check_codes(codes, self._engine, 2 if single else 3)
+        full = check_codes(codes, self.engine, 2 if single else 3)
         full = full[None] if single else full
-        run = Lockstep(self._engine, "decode", full.shape[0], self.n_codebooks)
+        run = Lockstep(self.engine, "decode", full.shape[0], self.n_codebooks)
         pcm = np.concatenate([run.push(full)[0], run.finish()[0]], axis=-1)
         return pcm[0] if single else pcm
 
@@ -250,7 +266,7 @@ class Codec:
             InputError, SnapshotError: bad settings, or a snapshot that is not of this codec.
         """
         return EncoderStream(
-            self._engine,
+            self.engine,
             self.codec_hash,
             sample_rate=sample_rate,
             n_quantizers=n_quantizers,
@@ -260,7 +276,20 @@ class Codec:
 
     def decoder_stream(self, snapshot: Snapshot | None = None) -> DecoderStream:
         """Open a live stream back to samples, or take up a parked one."""
-        return DecoderStream(self._engine, self.codec_hash, snapshot=snapshot)
+        return DecoderStream(self.engine, self.codec_hash, snapshot=snapshot)
+
+    def pool(self, slots: int, direction: Direction = "encode", max_hops: int = 16) -> StreamPool:
+        """A pool for up to ``slots`` live streams that are stepped together; see `StreamPool`.
+
+        Args:
+            slots: streams that may be open at once; their state is allocated here.
+            direction: ``"encode"`` (samples at the codec's rate → codes) or ``"decode"`` (codes → samples).
+            max_hops: hops of a stream in one step at most.
+
+        Raises:
+            InputError: ``slots`` or ``max_hops`` below 1, or another direction.
+        """
+        return StreamPool(self.engine, slots, direction, max_hops)
 
     def save(self, path: str | os.PathLike[str], layout: Layout | None = None) -> None:
         """Write the weights: ``.safetensors`` (ours), ``.pth`` (descript's) or a folder (Hugging Face's); see

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.errors import ConfigError
-from streamrvq.geometry import decoder_plan, encoder_plan, lookahead_samples, plan, tensor_shapes
+from streamrvq.families import decoder_plan, encoder_plan, plan, tensor_shapes
+from streamrvq.geometry import LayerKind
 from streamrvq.streaming.timeline import Timeline
 from tests.support.contract import codec_of, minute, noise, plain_of, tiny
 
@@ -53,7 +54,7 @@ def test_the_44khz_encoder_sees_512t_minus_3733_to_512t_plus_4244() -> None:
     config = tiny(DAC["44khz"])
     assert encoder_sees(config, frame=9, samples=512 * 20) == (-3733, 4244)
     assert codec_of(config).delay_frames == 8
-    assert codec_of(config).lookahead_samples == lookahead_samples(config) == 4244 - 511
+    assert codec_of(config).lookahead_samples == encoder_plan(config).lookahead == 4244 - 511
 
 
 @pytest.mark.parametrize("rates", [(2, 4, 5, 8), (3, 5, 7), (2, 2), (8, 8), (5,)], ids=str)
@@ -63,7 +64,7 @@ def test_declared_receptive_fields_are_the_measured_ones(causal: bool, rates: tu
     frame = -low // config.hop_length + 2
     encoder_sees(config, frame, (frame + 2) * config.hop_length + max(high, 0) + 8)
     if causal:
-        assert high == config.hop_length - 1 and lookahead_samples(config) == 0
+        assert high == config.hop_length - 1 and encoder_plan(config).lookahead == 0
 
 
 @pytest.mark.parametrize("rates", [(2, 4, 8, 8), (2, 4, 5, 8), (3, 5, 7), (2, 3), (1, 4)], ids=str)
@@ -169,8 +170,8 @@ def test_state_sizes_of_full_width() -> None:
     # What the symmetric encoder keeps beyond the causal one: skips as late as their branch, and alignment before
     # strides.
     layers = encoder_plan(symmetric).layers
-    skips = sum(layer.tail * layer.cin for layer in layers if layer.kind == "join") * 4 / 1024
-    aligned = sum((layer.tail - layer.stride) * layer.cin for layer in layers if layer.stride > 1) * 4 / 1024
+    skips = sum(layer.history * layer.cin for layer in layers if layer.kind == LayerKind.JOIN) * 4 / 1024
+    aligned = sum((layer.history - layer.stride) * layer.cin for layer in layers if layer.stride > 1) * 4 / 1024
     assert skips == 146.25 and kib["symmetric encoder"] - kib["causal encoder"] == skips + aligned
 
 

@@ -84,7 +84,7 @@ def run_bench(
     if rounds < 1 or seconds <= 0 or official_seconds <= 0:
         raise InputError(f"{rounds} rounds of {seconds:g} s; wanted at least one round and some time")
     tell = progress or (lambda what: None)
-    engine = codec._engine
+    engine = codec.engine
     tell("machine")
     machine = measure_for(engine)
     directions: tuple[Direction, ...] = ("encode", "decode") if decode else ("encode",)

@@ -91,7 +91,7 @@ def _bare(codec: str, workers: int, seconds: float, shape: tuple[int, int]) -> f
 def _steps(codec: str, seconds: float, shape: tuple[int, int], start: Any, results: Any) -> None:
     """One process: its engine's steps for ``seconds`` from when all are ready."""
     opened = load(codec, threads=1)
-    cell = Cell(opened._engine, "encode", *shape)
+    cell = Cell(opened.engine, "encode", *shape)
     start.wait()
     begun = time.perf_counter()
     cell.run(seconds)

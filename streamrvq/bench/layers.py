@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from ..engine.base import Engine
 from ..engine.native import DECODE, ENCODE, NativeEngine
-from ..geometry import Direction, plan
+from ..families import plan
+from ..geometry import Direction
 from .steps import Cell
 
 
@@ -48,7 +49,7 @@ def layer_times(engine: Engine, cells: Sequence[Cell], seconds: float = 0.5) -> 
 
 def _of(engine: NativeEngine, cell: Cell, seconds: float) -> Iterator[LayerTime]:
     what = ENCODE if cell.direction == "encode" else DECODE
-    layers = [layer for layer in plan(engine.config, cell.direction).layers if layer.weights]
+    layers = [layer for layer in plan(engine.config, cell.direction).layers if layer.tensors is not None]
     engine.core.profile(what, len(layers) + 2)  # from here on
     timed = len(cell.times)
     cell.run(seconds)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from ..config import CodecConfig
 from ..engine.base import Engine
 from ..engine.native import DECODE, ENCODE, NativeEngine
-from ..geometry import Direction, plan, quantizer_macs
+from ..families import plan
+from ..geometry import Direction, Layer
 from .machine import Machine
 
 
@@ -97,20 +98,23 @@ class Cell:
 
 def gflop_per_hop(config: CodecConfig, direction: Direction) -> float:
     """10⁹ operations a hop: the convolutions, and in encoding the quantiser."""
-    macs = plan(config, direction).macs + (quantizer_macs(config) if direction == "encode" else 0)
-    return 2 * macs / 1e9
+    layers = plan(config, direction)
+    return 2 * (layers.macs + (layers.quantizer.macs() if direction == "encode" else 0)) / 1e9
 
 
 def gbytes_per_step(engine: Engine, direction: Direction) -> float:
     """10⁹ bytes of weights that a step needs, whatever its hops and rows; in encoding the quantiser's too."""
-    config = engine.config
-    quantiser = config.n_codebooks * config.codebook_dim * (2 * config.latent_channels + config.codebook_size)
-    numbers = quantiser if direction == "encode" else 0
+    steps = plan(engine.config, direction)
+    numbers = steps.quantizer.macs() if direction == "encode" else 0  # a level multiplies by each of its weights once
     if isinstance(engine, NativeEngine):  # some in half precision
-        what, layers = (ENCODE if direction == "encode" else DECODE), plan(config, direction).layers
-        packed = sum(engine.core.weight_bytes(what, i) for i in range(sum(layer.weights > 0 for layer in layers)))
+        what, convolutions = (ENCODE if direction == "encode" else DECODE), sum(map(_has_weights, steps.layers))
+        packed = sum(engine.core.weight_bytes(what, i) for i in range(convolutions))
         return (packed + numbers * engine.dtype.itemsize) / 1e9
-    return (plan(config, direction).weights + numbers) * engine.dtype.itemsize / 1e9
+    return (steps.weight_count + numbers) * engine.dtype.itemsize / 1e9
+
+
+def _has_weights(layer: Layer) -> bool:
+    return layer.tensors is not None
 
 
 def summarise(cell: Cell, machine: Machine) -> Timed:

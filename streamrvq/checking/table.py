@@ -120,11 +120,11 @@ def check_decoding(codec: Codec, codes: Any, sizes: Sequence[Chunk] = FRAME_SIZE
         InputError: bad codes or sizes.
     """
     sizes = [_checked(size) for size in sizes]
-    full = check_codes(codes, codec._engine, 2)
+    full = check_codes(codes, codec.engine, 2)
     rows = []
     whole = codec.decode(codes)
     for size in sizes:
-        run = Lockstep(codec._engine, "decode", 1, codec.n_codebooks)
+        run = Lockstep(codec.engine, "decode", 1, codec.n_codebooks)
         parts = [run.push(block[None])[0] for block in _cut(full, size, seed, 40)]
         pcm = np.concatenate([*parts, run.finish()[0]], axis=-1)[0]
         if pcm.shape != whole.shape:
@@ -150,7 +150,7 @@ def _cut(inputs: npt.NDArray[Any], size: Chunk | None, seed: int, most: int) -> 
 
 def _encode(codec: Codec, signal: Pcm, size: Chunk | None, seed: int, tail: str) -> tuple[Codes, Floats, int]:
     direction: Direction = "encode"
-    run = Lockstep(codec._engine, direction, 1, codec.n_codebooks, "valid" if tail == "valid" else "pad", latents=True)
+    run = Lockstep(codec.engine, direction, 1, codec.n_codebooks, "valid" if tail == "valid" else "pad", latents=True)
     parts = [run.push(block[None]) for block in _cut(signal, size, seed, 20_000)]
     pushes = len(parts)
     parts.append(run.finish())

@@ -87,7 +87,7 @@ def _plain(row: Row) -> dict[str, Any]:
 
 def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded: Sequence[DecodeRow]) -> None:
     console = out()
-    console.print(f"{title(codec)} · {codec.engine} · {file}, {seconds:.2f} s", markup=False, style="bold")
+    console.print(f"{title(codec)} · {codec.engine.description} · {file}, {seconds:.2f} s", markup=False, style="bold")
     table = Table("chunk", "pushes", "frames", "differing codes", "frames with one", "near-ties", "latent difference",
                   "smallest margin", "widest gap", "")  # fmt: skip
     for column in table.columns[1:-1]:

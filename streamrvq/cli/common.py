@@ -78,7 +78,7 @@ def identity(codec: Codec) -> dict[str, Any]:
         "status": "trained" if codec.trained else "untrained",
         "sample_rate": codec.sample_rate,
         "hop_length": codec.hop_length,
-        "engine": codec.engine,
+        "engine": codec.engine.description,
     }
 
 

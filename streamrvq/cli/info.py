@@ -11,7 +11,7 @@ from rich.table import Table
 from ..bench.steps import gflop_per_hop
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
-from ..geometry import decoder_plan, encoder_plan, tensor_shapes
+from ..families import decoder_plan, encoder_plan, tensor_shapes
 from .common import EngineOption, JsonOption, ThreadsOption, identity, out, print_json, title
 
 

@@ -54,7 +54,7 @@ class Settings:
             raise InputError(f"segments of {segment_seconds:g} s were asked for; wanted at least a frame of the codec")
         return cls(
             codec=source if isinstance(source, str) and source in PRESETS else os.path.abspath(source),
-            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=codec.engine.partition(" ")[0],
+            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=codec.engine.name,
             sample_rate=codec.sample_rate, hop_length=codec.hop_length, n_codebooks=codec.n_codebooks,
             codebook_size=codec.config.codebook_size, n_quantizers=check_levels(n_quantizers, codec.n_codebooks),
             tail=check_tail(tail), channels=channels, segment_frames=frames,

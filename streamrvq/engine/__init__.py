@@ -27,7 +27,7 @@ def make_engine(
     built, and torch otherwise; that it was not is said once, as a warning of the logger "streamrvq".
 
     Args:
-        tensors: the folded weights, under the names and in the shapes of `geometry.tensor_shapes`.
+        tensors: the folded weights, under the names and in the shapes of `families.tensor_shapes`.
         threads: cores to compute on; None leaves it to the engine.
         dtype: ``"float32"`` or ``"float64"``.
 

@@ -28,7 +28,7 @@ Floats = npt.NDArray[Any]  #: float32 or float64, as the engine's dtype says
 
 
 class States(Protocol):
-    """The tails of ``slots`` streams of one direction, kept where and how the engine likes."""
+    """The histories of ``slots`` streams of one direction, kept where and how the engine likes."""
 
     @property
     def slots(self) -> int: ...
@@ -75,10 +75,10 @@ class Engine(Protocol):
         """Make the named slots fresh."""
 
     def export_state(self, states: Any, slot: int) -> list[Floats]:
-        """The canonical state: a ``[rows, channels]`` array for each of `Plan.tails`, oldest row first."""
+        """The canonical state: a ``[rows, channels]`` array for each of `Plan.histories`, oldest row first."""
 
-    def import_state(self, states: Any, slot: int, tails: Sequence[Floats]) -> None:
-        """The inverse of `export_state`; every array is checked before the slot is touched (`check_tails`)."""
+    def import_state(self, states: Any, slot: int, histories: Sequence[Floats]) -> None:
+        """The inverse of `export_state`; every array is checked before the slot is touched (`check_histories`)."""
 
 
 def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints, length: Ints) -> int:
@@ -107,21 +107,24 @@ def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints,
     return inputs // unit
 
 
-def check_tails(plan: Plan, tails: Sequence[Floats], dtype: np.dtype[Any]) -> None:
-    """Refuse tails that are not a state of this plan and dtype.
+def check_histories(plan: Plan, histories: Sequence[Floats], dtype: np.dtype[Any]) -> None:
+    """Refuse histories that are not a state of this plan and dtype.
 
     Raises:
-        SnapshotError: another number of tails, a wrong shape or dtype, or a number that is not finite.
+        SnapshotError: another number of histories, a wrong shape or dtype, or a number that is not finite.
     """
-    if len(tails) != len(plan.tails):
-        raise SnapshotError(f"the state has {len(tails)} tails; this codec's {plan.direction}r keeps {len(plan.tails)}")
-    for i, (tail, wanted) in enumerate(zip(tails, plan.tails, strict=True)):
-        if tail.shape != wanted or tail.dtype != dtype:
+    wanted_count = len(plan.histories)
+    if len(histories) != wanted_count:
+        raise SnapshotError(
+            f"the state has {len(histories)} histories; this codec's {plan.direction}r keeps {wanted_count}"
+        )
+    for i, (history, wanted) in enumerate(zip(histories, plan.histories, strict=True)):
+        if history.shape != wanted or history.dtype != dtype:
             raise SnapshotError(
-                f"tail {i} is {tail.dtype} {list(tail.shape)}; "
+                f"history {i} is {history.dtype} {list(history.shape)}; "
                 f"this codec's {plan.direction}r keeps {dtype} {list(wanted)}"
             )
-        if not np.isfinite(tail).all():
+        if not np.isfinite(history).all():
             raise SnapshotError(
-                f"tail {i} holds numbers that are not finite; the snapshot is damaged: start a new stream"
+                f"history {i} holds numbers that are not finite; the snapshot is damaged: start a new stream"
             )

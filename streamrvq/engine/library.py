@@ -20,9 +20,10 @@ VERSION = 3  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
 LAYER_FIELDS = (
-    "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "tail", "rate_in", "rate_out",
+    "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "history", "rate_in", "rate_out",
 )  # fmt: skip
-LEVEL_FIELDS = ("in_weight", "in_bias", "book", "out_weight", "out_bias")
+#: Of a `geometry.Level`, by their names there.
+LEVEL_FIELDS = ("in_weight", "in_bias", "codebook", "out_weight", "out_bias")
 
 
 class LayerSpec(ctypes.Structure):

@@ -1,7 +1,7 @@
 """The native engine: the contract of base.py on our own C++ (native/), the same bits however audio is cut.
 
-Knows: how a `Plan` and its tensors are handed to the library, and that a stream's state is one row of floats, its tails
-end to end. Does not know: the arithmetic, tiles, instruction sets and threads; native/ does.
+Knows: how a `Plan` and its tensors are handed to the library, and that a stream's state is one row of floats, its
+histories end to end. Does not know: the arithmetic, tiles, instruction sets and threads; native/ does.
 
 Every output value is one chain of fused multiply-adds in a fixed order, so that codes, latents and samples do not
 depend on chunking, batch, neighbours, threads or instruction set. No torch on this path.
@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..errors import EngineError
-from ..geometry import Direction, Plan, decoder_plan, encoder_plan, plan
-from .base import Codes, Floats, Ints, check_step, check_tails
+from ..families import plan
+from ..geometry import Direction, Plan, Quantizer
+from .base import Codes, Floats, Ints, check_histories, check_step
 from .library import LAYER_FIELDS, LEVEL_FIELDS, LayerSpec, LevelSpec, isas, last_error, library
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 
-_KINDS = {"conv": 0, "tconv": 1, "hold": 2, "join": 3}
 LAYERS, ENCODE, DECODE = 0, 1, 2  #: what `Core.step` runs: bare layers, or a direction with its quantiser
 #: Weights of this many numbers and more are kept in half precision where that is exact and a hop has few rows for them.
 HALF_FROM = 1 << 16
@@ -62,7 +62,10 @@ def _address(array: npt.NDArray[Any] | None) -> int | None:
 
 
 class Core:
-    """A library engine: packed weights and threads. Arrays given to `step` must be C-contiguous and of its types."""
+    """A library engine: packed weights and threads.
+
+    Arrays given to `step` must be C-contiguous and of its types.
+    """
 
     def __init__(self, isa: str, threads: int) -> None:
         self._lib = library()
@@ -73,38 +76,36 @@ class Core:
         # Not at exit: a thread may still be in a step then, and the process takes all with it anyway.
         weakref.finalize(self, self._lib.srvq_engine_free, self._handle).atexit = False
 
-    def set_layers(
-        self, what: int, layers: Plan, tensors: Tensors, *, masked: bool, half_from: int = HALF_FROM
-    ) -> None:
-        """Pack a plan's weights; ``masked`` says that values outside the signal are zeroed at every layer."""
-        specs = (LayerSpec * len(layers.layers))()
+    def set_layers(self, what: int, plan: Plan, tensors: Tensors, *, half_from: int = HALF_FROM) -> None:
+        """Pack the weights of a plan's layers. Unless it is causal, every layer zeroes values outside the signal."""
+        specs = (LayerSpec * len(plan.layers))()
         keep: list[npt.NDArray[np.float32]] = []  # until the library has packed them
 
         def at(name: str) -> int:
             keep.append(np.ascontiguousarray(tensors[name], np.float32))
             return keep[-1].ctypes.data
 
-        for spec, layer in zip(specs, layers.layers, strict=True):
-            spec.kind = _KINDS[layer.kind]
+        for spec, layer in zip(specs, plan.layers, strict=True):
+            spec.kind = layer.kind
             for name in LAYER_FIELDS:
                 setattr(spec, name, getattr(layer, name))
-            if layer.weights:
-                spec.weight, spec.bias = at(f"{layer.name}.weight"), at(f"{layer.name}.bias")
-            if layer.snake:
-                spec.alpha = at(f"{layer.snake}.alpha")
-        self.check(self._lib.srvq_set_layers(self._handle, what, specs, len(specs), masked, half_from))
+            if layer.tensors is not None:
+                spec.weight, spec.bias = at(layer.tensors.weight), at(layer.tensors.bias)
+                if layer.tensors.activation is not None:
+                    spec.alpha = at(layer.tensors.activation)
+        self.check(self._lib.srvq_set_layers(self._handle, what, specs, len(specs), not plan.causal, half_from))
 
-    def set_quantizer(self, config: CodecConfig, tensors: Tensors) -> None:
+    def set_quantizer(self, quantizer: Quantizer, tensors: Tensors) -> None:
         """Pack the quantiser's weights."""
-        specs = (LevelSpec * config.n_codebooks)()
-        names = ("in_proj.weight", "in_proj.bias", "codebook.weight", "out_proj.weight", "out_proj.bias")
+        specs = (LevelSpec * len(quantizer.levels))()
         keep = []
-        for i, spec in enumerate(specs):
-            for field, name in zip(LEVEL_FIELDS, names, strict=True):
-                keep.append(np.ascontiguousarray(tensors[f"quantizer.quantizers.{i}.{name}"], np.float32))
-                setattr(spec, field, keep[-1].ctypes.data)
+        for spec, level in zip(specs, quantizer.levels, strict=True):
+            for name in LEVEL_FIELDS:
+                keep.append(np.ascontiguousarray(tensors[getattr(level, name)], np.float32))
+                setattr(spec, name, keep[-1].ctypes.data)
         self.check(self._lib.srvq_set_quantizer(
-            self._handle, specs, len(specs), config.codebook_size, config.codebook_dim, config.latent_channels
+            self._handle, specs, len(specs), quantizer.codebook_size, quantizer.codebook_dim,
+            quantizer.latent_channels,
         ))  # fmt: skip
 
     def step(
@@ -152,7 +153,10 @@ class Core:
 
 @dataclasses.dataclass(frozen=True)
 class NativeStates:
-    """Each slot's tails end to end, in the order of `Plan.tails`: float32 ``[slots, state_size]``, written in place."""
+    """Each slot's histories end to end, in the order of `Plan.histories`.
+
+    ``data`` is float32 ``[slots, state_size]``, written in place.
+    """
 
     plan: Plan
     slots: int
@@ -165,11 +169,13 @@ class NativeStates:
 
 
 class NativeEngine:
-    """See `base.Engine`. float32; bit-identical whatever the chunk size, batch, threads and instruction set.
+    """The engine on our own C++; see `base.Engine`. float32.
+
+    Bit-identical whatever the chunk size, batch, threads and instruction set.
 
     Args:
         config: the codec.
-        tensors: folded weights under DAC's names; they are packed, and not kept.
+        tensors: folded weights under the names that the plans give; they are packed, and not kept.
         threads: cores to compute on; None: all that the process may use.
 
     Raises:
@@ -182,9 +188,10 @@ class NativeEngine:
     def __init__(self, config: CodecConfig, tensors: Tensors, *, threads: int | None) -> None:
         self.config = config
         self._core = Core(chosen_isa(), threads or available_cores())
-        self._core.set_quantizer(config, tensors)
-        for what, layers in ((ENCODE, encoder_plan(config)), (DECODE, decoder_plan(config))):
-            self._core.set_layers(what, layers, tensors, masked=not config.causal)
+        encoder, decoder = plan(config, "encode"), plan(config, "decode")
+        self._core.set_quantizer(encoder.quantizer, tensors)
+        self._core.set_layers(ENCODE, encoder, tensors)
+        self._core.set_layers(DECODE, decoder, tensors)
 
     @property
     def threads(self) -> int:
@@ -209,14 +216,14 @@ class NativeEngine:
         states.data[np.asarray(slots, np.int64)] = 0
 
     def export_state(self, states: NativeStates, slot: int) -> list[Floats]:
-        ends = np.cumsum([rows * channels for rows, channels in states.plan.tails])
+        ends = np.cumsum([rows * channels for rows, channels in states.plan.histories])
         parts = np.split(states.data[slot], ends[:-1]) if len(ends) else []
-        return [part.reshape(shape).copy() for part, shape in zip(parts, states.plan.tails, strict=True)]
+        return [part.reshape(shape).copy() for part, shape in zip(parts, states.plan.histories, strict=True)]
 
-    def import_state(self, states: NativeStates, slot: int, tails: Sequence[Floats]) -> None:
-        check_tails(states.plan, tails, self.dtype)
-        if tails:
-            states.data[slot] = np.concatenate([np.ravel(tail) for tail in tails])
+    def import_state(self, states: NativeStates, slot: int, histories: Sequence[Floats]) -> None:
+        check_histories(states.plan, histories, self.dtype)
+        if histories:
+            states.data[slot] = np.concatenate([np.ravel(history) for history in histories])
 
     # ------------------------------------------------------------------ steps
 
@@ -227,7 +234,7 @@ class NativeEngine:
         hops, rows = check_step(states, pcm, slots, clock, length), pcm.shape[0]
         given = np.ascontiguousarray(pcm, np.float32)
         codes = np.empty((rows, levels, hops), np.int64)
-        inner = np.empty((rows, levels * self.config.codebook_dim, hops), np.float32) if latents else None
+        inner = np.empty((rows, levels * states.plan.quantizer.codebook_dim, hops), np.float32) if latents else None
         self._core.step(ENCODE, hops, states, slots, clock, length, given=given, levels=levels, codes=codes,
                         latents=inner)  # fmt: skip
         return codes, inner
@@ -235,6 +242,6 @@ class NativeEngine:
     def decode_step(self, codes: Codes, states: NativeStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
         hops, (rows, levels, _) = check_step(states, codes, slots, clock, length), codes.shape
         given = np.ascontiguousarray(codes, np.int64)
-        pcm = np.empty((rows, hops * self.config.hop_length), np.float32)
+        pcm = np.empty((rows, hops * states.plan.unit_out), np.float32)
         self._core.step(DECODE, hops, states, slots, clock, length, out=pcm, levels=levels, codes=given)
         return pcm

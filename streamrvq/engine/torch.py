@@ -3,9 +3,9 @@ runs on.
 
 Knows: how to run a `Plan` one step further. Activations are time-major, ``[B, T, C]``, so that the window of an
 output lies in memory as it is multiplied, and a convolution is one product ``[B·n, kernel·C] × [kernel·C, C_out]``:
-torch's own ``conv1d`` takes a slow path channel by channel for signals as short as one hop. Does
-not know: padding at the ends as such; it zeroes what lies outside the signal
-(`_mask`), which is what the offline network's zero padding amounts to at every layer.
+torch's own ``conv1d`` takes a slow path channel by channel for signals as short as one hop. Does not know: padding at
+the ends as such; it zeroes what lies outside the signal (`_mask`), which is what the offline network's zero padding
+amounts to at every layer.
 """
 
 from __future__ import annotations
@@ -20,27 +20,30 @@ import torch
 import torch.nn.functional as F
 
 from ..config import CodecConfig
-from ..geometry import Direction, Layer, Plan, decoder_plan, encoder_plan, plan
-from .base import Codes, Floats, Ints, check_step, check_tails
+from ..families import plan
+from ..geometry import Activation, Direction, Layer, LayerKind, Level, Plan, Quantizer
+from .base import Codes, Floats, Ints, check_histories, check_step
 
 _Edges = tuple[Ints, list[list[int]]]  # clock [B]; lengths [layers + 1][B], −1 where open
 
 
 @dataclasses.dataclass
 class TorchStates:
-    """One ``[slots, rows, C]`` tensor for each of `Plan.tails`."""
+    """One ``[slots, rows, C]`` tensor for each of `Plan.histories`."""
 
     plan: Plan
     slots: int
-    tails: list[torch.Tensor]
+    histories: list[torch.Tensor]
 
 
 class TorchEngine:
-    """See `base.Engine`. float64 gives the same codes however audio is cut; float32 the same but for near-ties.
+    """The engine on torch; see `base.Engine`.
+
+    float64 gives the same codes however audio is cut; float32 the same but for near-ties.
 
     Args:
         config: the codec.
-        tensors: folded weights under DAC's names.
+        tensors: folded weights under the names that the plans give.
         threads: passed to ``torch.set_num_threads``, which holds for the whole process; None leaves torch's setting.
         dtype: ``"float32"`` or ``"float64"``.
     """
@@ -55,29 +58,40 @@ class TorchEngine:
         self.config = config
         self.dtype = np.dtype(dtype)
         self._torch_dtype = torch.float64 if dtype == "float64" else torch.float32
+        #: By the tensors' own names; weights as matrices.
         self._weights: dict[str, torch.Tensor] = {}
+        self._inverses: dict[str, torch.Tensor] = {}  # 1/(α + 1e-9), by the name of α
+        self._units: dict[str, torch.Tensor] = {}  # codebooks of entries of length 1, by the name of the codebook
+        encoder, decoder = plan(config, "encode"), plan(config, "decode")
+        for layer in (*encoder.layers, *decoder.layers):
+            self._put_layer(layer, tensors)
+        for level in encoder.quantizer.levels:
+            self._put_level(level, tensors)
 
-        def put(name: str, array: npt.NDArray[Any]) -> None:
-            # A copy: weights may be read-only views of a mapped file, which torch must not alias.
-            self._weights[name] = torch.tensor(np.ascontiguousarray(array, self.dtype))
+    def _own(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        # A copy: weights may be read-only views of a mapped file, which torch must not alias.
+        return torch.tensor(np.ascontiguousarray(array, self.dtype))
 
-        for layer in (*encoder_plan(config).layers, *decoder_plan(config).layers):
-            if layer.weights:
-                weight, bias = tensors[f"{layer.name}.weight"], tensors[f"{layer.name}.bias"]
-                put(f"{layer.name}.matrix", _matrix(weight, layer))
-                put(f"{layer.name}.bias", np.tile(bias, layer.stride) if layer.kind == "tconv" else bias)
-            if layer.snake:
-                # Snake (Ziyin et al. 2020, as in dac.nn.layers): x + sin²(αx)/(α + 1e-9)
-                alpha = tensors[f"{layer.snake}.alpha"].reshape(-1)
-                put(f"{layer.snake}.alpha", alpha)
-                put(f"{layer.snake}.inverse", 1 / (alpha.astype(self.dtype) + self.dtype.type(1e-9)))
-        for i in range(config.n_codebooks):
-            q = f"quantizer.quantizers.{i}"
-            put(f"{q}.codebook", tensors[f"{q}.codebook.weight"])
-            self._weights[f"{q}.unit"] = F.normalize(self._weights[f"{q}.codebook"])
-            for side in ("in_proj", "out_proj"):  # kernel 1: a matrix
-                put(f"{q}.{side}.weight", tensors[f"{q}.{side}.weight"][:, :, 0])
-                put(f"{q}.{side}.bias", tensors[f"{q}.{side}.bias"])
+    def _put_layer(self, layer: Layer, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        names = layer.tensors
+        if names is None:
+            return
+        bias = tensors[names.bias]
+        self._weights[names.weight] = self._own(_matrix(tensors[names.weight], layer))
+        transposed = layer.kind == LayerKind.TRANSPOSED_CONV
+        self._weights[names.bias] = self._own(np.tile(bias, layer.stride) if transposed else bias)
+        if names.activation is not None:
+            # Snake (Ziyin et al. 2020): x + sin²(αx)/(α + 1e-9)
+            alpha = tensors[names.activation].reshape(-1)
+            self._weights[names.activation] = self._own(alpha)
+            self._inverses[names.activation] = self._own(1 / (alpha.astype(self.dtype) + self.dtype.type(1e-9)))
+
+    def _put_level(self, level: Level, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        for name in (level.codebook, level.in_bias, level.out_bias):
+            self._weights[name] = self._own(tensors[name])
+        for name in (level.in_weight, level.out_weight):  # kernel 1: a matrix
+            self._weights[name] = self._own(tensors[name][:, :, 0])
+        self._units[level.codebook] = F.normalize(self._weights[level.codebook])
 
     @property
     def threads(self) -> int:
@@ -91,20 +105,20 @@ class TorchEngine:
 
     def new_states(self, slots: int, direction: Direction) -> TorchStates:
         layers = plan(self.config, direction)
-        tails = [torch.zeros(slots, rows, channels, dtype=self._torch_dtype) for rows, channels in layers.tails]
-        return TorchStates(layers, slots, tails)
+        histories = [torch.zeros(slots, rows, channels, dtype=self._torch_dtype) for rows, channels in layers.histories]
+        return TorchStates(layers, slots, histories)
 
     def reset(self, states: TorchStates, slots: Ints) -> None:
         where = torch.as_tensor(np.asarray(slots, np.int64))
-        for tail in states.tails:
-            tail[where] = 0
+        for history in states.histories:
+            history[where] = 0
 
     def export_state(self, states: TorchStates, slot: int) -> list[Floats]:
-        return [tail[slot].numpy().copy() for tail in states.tails]
+        return [history[slot].numpy().copy() for history in states.histories]
 
-    def import_state(self, states: TorchStates, slot: int, tails: Sequence[Floats]) -> None:
-        check_tails(states.plan, tails, self.dtype)
-        for mine, given in zip(states.tails, tails, strict=True):
+    def import_state(self, states: TorchStates, slot: int, histories: Sequence[Floats]) -> None:
+        check_histories(states.plan, histories, self.dtype)
+        for mine, given in zip(states.histories, histories, strict=True):
             mine[slot] = torch.tensor(given)
 
     # ------------------------------------------------------------------ steps
@@ -122,74 +136,78 @@ class TorchEngine:
         check_step(states, pcm, slots, clock, length)
         with torch.inference_mode():
             x = torch.from_numpy(np.array(pcm, self.dtype)).unsqueeze(2)
-            z, fresh = self._run(encoder_plan(self.config), x, states, slots, clock, length)
-            codes, inner = self._quantize(z, levels, latents)
+            z, fresh = self._run(x, states, slots, clock, length)
+            codes, inner = self._quantize(z, states.plan.quantizer, levels, latents)
             self._keep(states, slots, fresh)
             return codes.numpy(), None if inner is None else inner.numpy()
 
     def decode_step(self, codes: Codes, states: TorchStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
         check_step(states, codes, slots, clock, length)
         with torch.inference_mode():
-            z = self._embed(torch.from_numpy(np.array(codes, np.int64)))
-            pcm, fresh = self._run(decoder_plan(self.config), z, states, slots, clock, length)
+            z = self._embed(torch.from_numpy(np.array(codes, np.int64)), states.plan.quantizer)
+            pcm, fresh = self._run(z, states, slots, clock, length)
             out: Floats = torch.tanh(pcm)[:, :, 0].numpy()
             self._keep(states, slots, fresh)
             return out
 
     def _run(
-        self, layers: Plan, x: torch.Tensor, states: TorchStates, slots: Ints, clock: Ints, length: Ints
+        self, x: torch.Tensor, states: TorchStates, slots: Ints, clock: Ints, length: Ints
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The last layer's values, and the tails to keep: `_keep` comes when nothing can raise any more."""
+        """The last layer's values, and the histories to keep: `_keep` comes when nothing can raise any more."""
         # In a new thread torch takes no notice of set_num_threads until somebody there asks for the number; till then
         # OpenMP spins on every core, which beside a busy process makes a small step many times as long.
         torch.get_num_threads()
+        plan = states.plan
         where = torch.as_tensor(np.asarray(slots, np.int64))
-        per_row = [[int(n), *layers.lengths(int(n))] for n in length]
+        per_row = [[int(n), *plan.lengths(int(n))] for n in length]
         edges = clock, [list(column) for column in zip(*per_row, strict=True)]
-        x = self._mask(x, edges, 0, layers.unit_in, 0)
-        held, tails, fresh = x, iter(states.tails), []
-        for number, layer in enumerate(layers.layers, 1):
-            if layer.kind == "hold":
+        x = self._mask(x, edges, 0, plan.unit_in, 0)
+        held, histories, fresh = x, iter(states.histories), []
+        for number, layer in enumerate(plan.layers, 1):
+            if layer.kind == LayerKind.HOLD:
                 held = x
                 continue
-            new = held if layer.kind == "join" else self._snake(x, layer)
-            if layer.tail:
-                new = torch.cat([next(tails)[where], new], dim=1)
-                fresh.append(new[:, new.shape[1] - layer.tail :].clone())
-            if layer.kind == "join":
+            new = held if layer.kind == LayerKind.JOIN else self._activate(x, layer)
+            if layer.history:
+                new = torch.cat([next(histories)[where], new], dim=1)
+                fresh.append(new[:, new.shape[1] - layer.history :].clone())
+            if layer.kind == LayerKind.JOIN:
                 x = x + new[:, : x.shape[1]]
-            else:
-                x = self._mask(self._convolve(new, layer), edges, number, layer.rate_out, layer.delay_out)
+                continue
+            x = self._convolve(new, layer)
+            if not plan.causal:  # else zero histories are the padding, and nothing kept sees what is past the end
+                x = self._mask(x, edges, number, layer.rate_out, layer.delay_out)
         return x, fresh
 
     def _keep(self, states: TorchStates, slots: Ints, fresh: list[torch.Tensor]) -> None:
         where = torch.as_tensor(np.asarray(slots, np.int64))
-        for tail, value in zip(states.tails, fresh, strict=True):
-            tail[where] = value
+        for history, value in zip(states.histories, fresh, strict=True):
+            history[where] = value
 
-    def _snake(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
-        if layer.snake is None:
+    def _activate(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
+        if layer.activation == Activation.NONE or layer.tensors is None or layer.tensors.activation is None:
             return x
-        sine = torch.sin(x * self._weights[f"{layer.snake}.alpha"])
-        return torch.addcmul(x, sine * self._weights[f"{layer.snake}.inverse"], sine)
+        alpha = layer.tensors.activation
+        sine = torch.sin(x * self._weights[alpha])
+        return torch.addcmul(x, sine * self._inverses[alpha], sine)
 
     def _convolve(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
-        """x ``[B, tail + n, C]`` → ``[B, n', C_out]``: the windows of all outputs times the weights."""
+        """x ``[B, history + n, C]`` → ``[B, n', C_out]``: the windows of all outputs times the weights."""
         rows, length, channels = x.shape
         # A transposed convolution's window is the kept input and its successor, for s outputs at once.
-        kernel, stride, dilation = (2, 1, 1) if layer.kind == "tconv" else (layer.kernel, layer.stride, layer.dilation)
+        transposed = layer.kind == LayerKind.TRANSPOSED_CONV
+        kernel, stride, dilation = (2, 1, 1) if transposed else (layer.kernel, layer.stride, layer.dilation)
         count = (length - (kernel - 1) * dilation - 1) // stride + 1
         strides = (length * channels, stride * channels, dilation * channels, 1)
         windows = x.contiguous().as_strided((rows, count, kernel, channels), strides)
         flat = windows.reshape(rows * count, kernel * channels)
-        y = torch.addmm(self._weights[f"{layer.name}.bias"], flat, self._weights[f"{layer.name}.matrix"])
+        assert layer.tensors is not None  # as every convolution's are
+        y = torch.addmm(self._weights[layer.tensors.bias], flat, self._weights[layer.tensors.weight])
         return y.view(rows, -1, layer.cout)
 
     def _mask(self, x: torch.Tensor, edges: _Edges, number: int, rate: int, delay: int) -> torch.Tensor:
         """Zero, in place, the values whose true time ``clock · rate + j − delay`` lies outside ``[0, length of the
         layer)``."""
-        if self.config.causal and number:
-            return x  # Zero tails are the padding, and what lies past the end reaches nothing that is kept.
         clock, lengths = edges
         for row, length in enumerate(lengths[number]):
             first = int(clock[row]) * rate - delay
@@ -201,34 +219,38 @@ class TorchEngine:
 
     # -------------------------------------------------------------- quantiser
 
-    def _quantize(self, z: torch.Tensor, levels: int, latents: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """z ``[B, k, D]`` → codes ``[B, levels, k]``. The nearest entry by cosine, as dac.nn.quantize finds it by the
-        Euclidean distance of unit vectors: ``|e − c|² = 2 − 2 e·c``. argmax gives the lowest index on ties."""
+    def _quantize(
+        self, z: torch.Tensor, quantizer: Quantizer, levels: int, latents: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """z ``[B, k, D]`` → codes ``[B, levels, k]``, and latents if asked for.
+
+        The nearest entry is that of greatest cosine. The official package takes the least Euclidean distance of unit
+        vectors, which is the same: ``|e − c|² = 2 − 2 e·c``. argmax gives the lowest index on ties.
+        """
         rows, frames, _ = z.shape
         residual = z.reshape(rows * frames, -1)
         codes, inner = [], []
-        for i in range(levels):
-            q = f"quantizer.quantizers.{i}"
-            e = F.linear(residual, self._weights[f"{q}.in_proj.weight"], self._weights[f"{q}.in_proj.bias"])
-            index = torch.argmax(F.normalize(e) @ self._weights[f"{q}.unit"].T, dim=1)
-            if i + 1 < levels:
-                residual = residual - self._project(q, index)
+        for i, level in enumerate(quantizer.levels[:levels], 1):
+            e = F.linear(residual, self._weights[level.in_weight], self._weights[level.in_bias])
+            index = torch.argmax(F.normalize(e) @ self._units[level.codebook].T, dim=1)
+            if i < levels:
+                residual = residual - self._project(level, index)
             codes.append(index.view(rows, frames))
             if latents:
                 inner.append(e.view(rows, frames, -1).transpose(1, 2))
         return torch.stack(codes, dim=1), torch.cat(inner, dim=1).contiguous() if latents else None
 
-    def _project(self, q: str, index: torch.Tensor) -> torch.Tensor:
-        entry = self._weights[f"{q}.codebook"][index]
-        return F.linear(entry, self._weights[f"{q}.out_proj.weight"], self._weights[f"{q}.out_proj.bias"])
+    def _project(self, level: Level, index: torch.Tensor) -> torch.Tensor:
+        entry = self._weights[level.codebook][index]
+        return F.linear(entry, self._weights[level.out_weight], self._weights[level.out_bias])
 
-    def _embed(self, codes: torch.Tensor) -> torch.Tensor:
+    def _embed(self, codes: torch.Tensor, quantizer: Quantizer) -> torch.Tensor:
         """codes ``[B, K, k]`` → z ``[B, k, D]``, level by level in order; a missing level (−1) adds nothing."""
         rows, levels, frames = codes.shape
-        z = torch.zeros(rows * frames, self.config.latent_channels, dtype=self._torch_dtype)
-        for i in range(levels):
+        z = torch.zeros(rows * frames, quantizer.latent_channels, dtype=self._torch_dtype)
+        for i, level in enumerate(quantizer.levels[:levels]):
             index = codes[:, i].reshape(-1)
-            entry = self._project(f"quantizer.quantizers.{i}", index.clamp(min=0))
+            entry = self._project(level, index.clamp(min=0))
             z = z + entry.masked_fill((index < 0)[:, None], 0)
         return z.view(rows, frames, -1)
 
@@ -236,7 +258,7 @@ class TorchEngine:
 def _matrix(weight: npt.NDArray[Any], layer: Layer) -> npt.NDArray[Any]:
     """A folded weight as the right factor of `TorchEngine._convolve`, rows in the order of a window: tap, then
     channel."""
-    if layer.kind == "conv":  # [C_out, C, kernel]
+    if layer.kind == LayerKind.CONV:  # [C_out, C, kernel]
         return weight.transpose(2, 1, 0).reshape(-1, layer.cout)
     # [C, C_out, 2s]: output r of input τ is x[τ − 1]·w[r + s] + x[τ]·w[r], and the window is (x[τ − 1], x[τ]).
     taps = weight.reshape(layer.cin, layer.cout, 2, layer.stride).transpose(2, 0, 3, 1)  # [2, C, s, C_out]

@@ -1,27 +1,31 @@
 """The decoder: quantised latents to samples, hop_length samples a frame.
 
-Knows: the order of DAC's decoder modules. Does not know: padding (geometry), codes, streaming.
+Knows: the nesting of DAC's decoder modules, which gives the state dict its keys. Each module takes its convolutions
+from the decoder's plan, in order. Does not know: padding (geometry), codes, streaming.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from ..config import CodecConfig
-from ..geometry import Layer, decoder_plan
+from ..families.dac import DILATIONS, decoder_plan
+from ..geometry import Layer, LayerKind
 from .layers import ResidualUnit, Snake1d, WNConv1d, WNConvTranspose1d
 
 
 class DecoderBlock(nn.Module):
     """Snake, transposed conv, three residual units. Shape: ``[B, C, T]`` → ``[B, C/2, stride·T]``."""
 
-    def __init__(self, name: str, layers: dict[str, Layer], weight_norm: bool) -> None:
+    def __init__(self, convs: Iterator[Layer], weight_norm: bool) -> None:
         super().__init__()
-        up = layers[f"{name}.block.1"]
+        up = next(convs)
         self.block = nn.Sequential(
             Snake1d(up.cin),
             WNConvTranspose1d(up, weight_norm),
-            *[ResidualUnit(f"{name}.block.{j}", layers, weight_norm) for j in range(2, 5)],
+            *[ResidualUnit(next(convs), next(convs), weight_norm) for _ in DILATIONS],
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,14 +44,15 @@ class Decoder(nn.Module):
 
     def __init__(self, config: CodecConfig, weight_norm: bool = True) -> None:
         super().__init__()
-        layers = {layer.name: layer for layer in decoder_plan(config).layers if layer.weights}
-        depth = len(config.decoder_rates)
-        last = layers[f"decoder.model.{depth + 2}"]
+        convs = (layer for layer in decoder_plan(config).layers if layer.tensors is not None)
+        first = WNConv1d(next(convs), weight_norm)
+        blocks = [DecoderBlock(convs, weight_norm) for _ in config.decoder_rates]
+        last = next(convs)
         self.model = nn.Sequential(
-            WNConv1d(layers["decoder.model.0"], weight_norm),
-            *[DecoderBlock(f"decoder.model.{i}", layers, weight_norm) for i in range(1, depth + 1)],
+            first,
+            *blocks,
             Snake1d(last.cin),
-            (WNConv1d if last.kind == "conv" else WNConvTranspose1d)(last, weight_norm),
+            (WNConv1d if last.kind == LayerKind.CONV else WNConvTranspose1d)(last, weight_norm),
             nn.Tanh(),
         )
 

@@ -135,14 +135,13 @@ class ResidualUnit(nn.Module):
     """Snake, dilated conv 7, Snake, conv 1, added to the input. Shape: ``[B, C, T]`` → the same.
 
     Args:
-        name: prefix of the unit in the state dict, by which ``layers`` is asked.
-        layers: the convolutions of the plan, by name.
+        wide: its convolution of 7 taps, from the plan.
+        narrow: its convolution of 1 tap.
         weight_norm: see `CodecModel`.
     """
 
-    def __init__(self, name: str, layers: dict[str, Layer], weight_norm: bool = True) -> None:
+    def __init__(self, wide: Layer, narrow: Layer, weight_norm: bool = True) -> None:
         super().__init__()
-        wide, narrow = layers[f"{name}.block.1"], layers[f"{name}.block.3"]
         self.block = nn.Sequential(
             Snake1d(wide.cin), WNConv1d(wide, weight_norm), Snake1d(narrow.cin), WNConv1d(narrow, weight_norm)
         )

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..geometry import Layer
+from ..geometry import Activation, Layer, LayerKind, Tensors
 from .layers import WNConv1d
 
 
 def _pointwise(cin: int, cout: int, weight_norm: bool) -> WNConv1d:
-    layer = Layer(kind="conv", name="", snake=None, cin=cin, cout=cout, kernel=1, stride=1, dilation=1, padding=0,
-                  right=0, delay_in=0, delay_out=0, tail=0, rate_in=1, rate_out=1)  # fmt: skip
+    layer = Layer(
+        kind=LayerKind.CONV, name="", tensors=Tensors("weight", "bias"), activation=Activation.NONE, cin=cin, cout=cout,
+        kernel=1, stride=1, dilation=1, padding=0, right=0, delay_in=0, delay_out=0, history=0, rate_in=1, rate_out=1,
+    )  # fmt: skip
     return WNConv1d(layer, weight_norm)
 
 

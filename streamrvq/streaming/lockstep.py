@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.base import Engine
-from ..geometry import Direction, plan
+from ..families import plan
+from ..geometry import Direction
 from .hop_buffer import HopBuffer
 from .timeline import Tail, Timeline
 
@@ -38,7 +39,7 @@ class Lockstep:
         self.timeline = Timeline(plan(engine.config, direction), tail)
         self.states = engine.new_states(rows, direction)
         if direction == "encode":
-            self.buffer = HopBuffer(engine.config.hop_length, np.zeros((rows, 0), np.float32))
+            self.buffer = HopBuffer(self.timeline.plan.unit_in, np.zeros((rows, 0), np.float32))
         else:
             self.buffer = HopBuffer(1, np.zeros((rows, levels, 0), np.int64), fill=-1)
         # A step's rows: which slots, their clock and length. Written in place, for making arrays is not cheap in a core
@@ -97,7 +98,7 @@ class Lockstep:
     def _nothing(self) -> Outputs:
         if self.timeline.plan.direction == "decode":
             return np.zeros((self.rows, 0), self.engine.dtype), None
-        inner = self.levels * self.engine.config.codebook_dim
+        inner = self.levels * self.timeline.plan.quantizer.codebook_dim
         return (
             np.zeros((self.rows, self.levels, 0), np.int64),
             np.zeros((self.rows, inner, 0), self.engine.dtype) if self.latents else None,

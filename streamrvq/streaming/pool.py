@@ -15,7 +15,7 @@ nor a late output can reach it; a slot whose step is under way is not given out 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,21 +23,19 @@ import numpy.typing as npt
 from ..audio.pcm import as_pcm
 from ..engine.base import Engine, Ints
 from ..errors import InputError, PoolError, StreamClosedError
-from ..geometry import Direction, plan
+from ..families import plan
+from ..geometry import Direction
 from .batches import Batch, Output, Row, StreamId
 from .hop_buffer import HopBuffer
 from .stream import check_codes, check_levels
 from .timeline import Timeline, check_tail
 
-if TYPE_CHECKING:
-    from ..codec import Codec
-
 
 class StreamPool:
-    """Up to ``slots`` streams of one direction of one codec.
+    """Up to ``slots`` streams of one direction of one codec. ``Codec.pool`` makes one.
 
     Args:
-        codec: whose engine computes.
+        engine: what computes.
         slots: streams that may be open at once; their state is allocated here.
         direction: ``"encode"`` (samples at the codec's rate → codes) or ``"decode"`` (codes → samples).
         max_hops: hops of a stream in one step at most.
@@ -46,11 +44,11 @@ class StreamPool:
         InputError: ``slots`` or ``max_hops`` below 1, or another direction.
     """
 
-    def __init__(self, codec: Codec, slots: int, direction: Direction = "encode", max_hops: int = 16) -> None:
+    def __init__(self, engine: Engine, slots: int, direction: Direction = "encode", max_hops: int = 16) -> None:
         _need_count("slots", slots)
         _need_count("max_hops", max_hops)
-        self._engine: Engine = codec._engine
-        self._plan = plan(codec.config, direction)
+        self._engine = engine
+        self._plan = plan(engine.config, direction)
         self._states = self._engine.new_states(slots, direction)
         self._rows: list[Row | None] = [None] * slots
         self._taken: set[int] = set()  # the slots with a row, so that a large pool with few streams costs little
@@ -88,7 +86,7 @@ class StreamPool:
             raise PoolError(f"all {self.slots} slots are taken; close a stream first or make a larger pool")
         self._engine.reset(self._states, np.array([slot]))
         if self._plan.direction == "encode":
-            buffer = HopBuffer(config.hop_length, np.zeros(0, np.float32))
+            buffer = HopBuffer(self._plan.unit_in, np.zeros(0, np.float32))
         else:
             buffer = HopBuffer(1, np.zeros((config.n_codebooks, 0), np.int64), fill=-1)
         self._rows[slot] = Row(Timeline(self._plan, checked), buffer, levels)

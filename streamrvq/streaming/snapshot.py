@@ -1,7 +1,8 @@
 """A live stream as bytes: park it, move it, take it up again, to the very next code.
 
 Knows: the fields of a snapshot and how to tell a good one from a damaged one. The bytes are a safetensors file, so that
-reading one runs no code. Does not know: engines (they export and import the tails) or how streams use it.
+reading one runs no code; the key ``tail.{i}`` holds history i. Does not know: engines, which export and import the
+histories, or how streams use it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ class Snapshot:
         version: of this layout.
         codec_hash: `Codec.codec_hash` of the codec whose stream it is.
         direction: ``"encode"`` or ``"decode"``.
-        dtype: of the tails, ``"float32"`` or ``"float64"``.
+        dtype: of the histories, ``"float32"`` or ``"float64"``.
         clock: hops computed since the start.
         length: inputs in all; −1, for only open streams are parked.
         n_quantizers: levels of an encoder; of a decoder, the codec's.
         tail: what `flush` does with the last hop, ``"pad"`` or ``"valid"``.
         remainder: float32 ``[n]``, samples of the hop that is not yet whole; int64 ``[K, 0]`` for a decoder.
-        tails: float ``[rows, channels]`` each, the canonical state of geometry.Plan.tails, oldest row first.
+        histories: the canonical state: float ``[rows, channels]`` for each of `Plan.histories`, oldest row first.
     """
 
     version: int
@@ -54,12 +55,12 @@ class Snapshot:
     n_quantizers: int
     tail: Tail
     remainder: npt.NDArray[Any]
-    tails: tuple[npt.NDArray[Any], ...]
+    histories: tuple[npt.NDArray[Any], ...]
 
     def to_bytes(self) -> bytes:
         """The whole snapshot; `from_bytes` is the inverse."""
         header = json.dumps({name: getattr(self, name) for name in _HEADER}).encode()
-        arrays = {f"tail.{i}": np.ascontiguousarray(t) for i, t in enumerate(self.tails)}
+        arrays = {f"tail.{i}": np.ascontiguousarray(history) for i, history in enumerate(self.histories)}
         arrays["remainder"] = np.ascontiguousarray(self.remainder)
         arrays["header"] = np.frombuffer(header, np.uint8)
         return save_tensors(arrays)
@@ -75,7 +76,7 @@ class Snapshot:
             arrays = load_tensors(bytes(memoryview(data)))  # memoryview: bytes(5) would be five zeros
             header = json.loads(arrays.pop("header").tobytes())
             remainder = arrays.pop("remainder")
-            tails = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
+            histories = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
             values = {name: header[name] for name in _HEADER}
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
             raise SnapshotError(
@@ -87,10 +88,10 @@ class Snapshot:
                 raise SnapshotError(f"{name} is {values[name]!r}; wanted {kind.__name__}: the snapshot is damaged")
         if values["version"] != VERSION:
             raise SnapshotError(f"the snapshot has version {values['version']}; this release reads {VERSION}")
-        return cls(**values, remainder=remainder, tails=tails)
+        return cls(**values, remainder=remainder, histories=histories)
 
     def check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
-        """Refuse a snapshot that is not an open stream of this codec; the tails are checked by the engine.
+        """Refuse a snapshot that is not an open stream of this codec; the histories are checked by the engine.
 
         Raises:
             SnapshotError: another codec, direction or dtype, or numbers that no stream could have.

@@ -103,14 +103,14 @@ class _Stream:
             n_quantizers=self._run.levels,
             tail=timeline.tail,
             remainder=self._run.buffer.remainder()[0].copy(),
-            tails=tuple(self._engine.export_state(self._run.states, 0)),
+            histories=tuple(self._engine.export_state(self._run.states, 0)),
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
         config, run = self._engine.config, self._run
         dtype = str(self._engine.dtype)
         snapshot.check(self._codec_hash, self._direction, dtype, config.hop_length, config.n_codebooks)
-        self._engine.import_state(run.states, 0, snapshot.tails)
+        self._engine.import_state(run.states, 0, snapshot.histories)
         run.timeline.clock = snapshot.clock
         run.timeline.given = snapshot.clock * run.timeline.plan.unit_in
         if snapshot.remainder.size:

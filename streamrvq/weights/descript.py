@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..errors import ConfigError, WeightsError
+from ..families.dac import normalised
 from .fold import pair_names, split
 from .tensorfile import replace, unreadable
 from .value import Weights
@@ -117,9 +118,9 @@ def save(weights: Weights, path: Path) -> None:
             f"{weights.name} is causal, and dac.DAC would load it as symmetric; wanted a symmetric codec for a .pth: "
             "save as .safetensors"
         )
-    state = {}
+    state, pairs = {}, normalised(weights.config)
     for name, value in weights.tensors.items():
-        if name.endswith(".weight") and not name.endswith("codebook.weight"):
+        if name in pairs:
             (g_name, v_name), _ = pair_names(name)
             g, v = split(value)
             state[g_name], state[v_name] = torch.tensor(g), torch.tensor(v)

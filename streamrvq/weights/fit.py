@@ -1,6 +1,6 @@
 """Does a set of tensors fit a codec? Names, shapes, types and finite values, checked before anything is built.
 
-Knows: what `geometry.tensor_shapes` wants. Does not know: files, weight norm (fold.py comes first).
+Knows: what `families.tensor_shapes` wants. Does not know: files, weight norm (fold.py comes first).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..errors import WeightsError
-from ..geometry import tensor_shapes
+from ..families import tensor_shapes
 
 #: bfloat16 is widened to float32 by whoever reads it, for numpy does not know it.
 _TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))

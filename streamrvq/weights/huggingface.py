@@ -7,7 +7,7 @@ torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..errors import ConfigError, WeightsError
+from ..families.dac import decoder_plan, encoder_plan
 from .tensorfile import read_bytes, read_tensors, replace, write_tensors
 from .value import Weights
 
@@ -33,32 +34,43 @@ _FIELDS = {
 }
 
 
+def _theirs(config: CodecConfig) -> Iterator[tuple[str | None, str]]:
+    """Hugging Face's module names in the order of the plans: each convolution's, behind that of the Snake in front."""
+
+    def unit(name: str) -> Iterator[tuple[str | None, str]]:
+        yield f"{name}.snake1", f"{name}.conv1"
+        yield f"{name}.snake2", f"{name}.conv2"
+
+    yield None, "encoder.conv1"
+    for i in range(len(config.encoder_rates)):
+        block = f"encoder.block.{i}"
+        for j in (1, 2, 3):
+            yield from unit(f"{block}.res_unit{j}")
+        yield f"{block}.snake1", f"{block}.conv1"
+    yield "encoder.snake1", "encoder.conv2"
+    yield None, "decoder.conv1"
+    for i in range(len(config.decoder_rates)):
+        block = f"decoder.block.{i}"
+        yield f"{block}.snake1", f"{block}.conv_t1"
+        for j in (1, 2, 3):
+            yield from unit(f"{block}.res_unit{j}")
+    yield "decoder.snake1", "decoder.conv2"
+
+
 def _prefixes(config: CodecConfig) -> dict[str, str]:
     """DAC's module names → Hugging Face's, for every module that holds tensors and is named otherwise there."""
+    layers = (*encoder_plan(config).layers, *decoder_plan(config).layers)
+    tensors = [layer.tensors for layer in layers if layer.tensors is not None]
     names: dict[str, str] = {}
-
-    def unit(ours: str, theirs: str) -> None:
-        for i, part in enumerate(("snake1", "conv1", "snake2", "conv2")):
-            names[f"{ours}.block.{i}"] = f"{theirs}.{part}"
-
-    depth = len(config.encoder_rates)
-    names["encoder.block.0"] = "encoder.conv1"
-    for i in range(depth):
-        ours, theirs = f"encoder.block.{i + 1}.block", f"encoder.block.{i}"
-        for j in range(3):
-            unit(f"{ours}.{j}", f"{theirs}.res_unit{j + 1}")
-        names[f"{ours}.3"], names[f"{ours}.4"] = f"{theirs}.snake1", f"{theirs}.conv1"
-    names[f"encoder.block.{depth + 1}"], names[f"encoder.block.{depth + 2}"] = "encoder.snake1", "encoder.conv2"
-
-    depth = len(config.decoder_rates)
-    names["decoder.model.0"] = "decoder.conv1"
-    for i in range(depth):
-        ours, theirs = f"decoder.model.{i + 1}.block", f"decoder.block.{i}"
-        names[f"{ours}.0"], names[f"{ours}.1"] = f"{theirs}.snake1", f"{theirs}.conv_t1"
-        for j in range(3):
-            unit(f"{ours}.{j + 2}", f"{theirs}.res_unit{j + 1}")
-    names[f"decoder.model.{depth + 1}"], names[f"decoder.model.{depth + 2}"] = "decoder.snake1", "decoder.conv2"
+    for ours, (snake, conv) in zip(tensors, _theirs(config), strict=True):
+        names[_module(ours.weight)] = conv
+        if ours.activation is not None and snake is not None:
+            names[_module(ours.activation)] = snake
     return names
+
+
+def _module(tensor: str) -> str:
+    return tensor.rpartition(".")[0]
 
 
 def _renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str]) -> dict[str, npt.NDArray[Any]]:
@@ -115,7 +127,7 @@ def save(weights: Weights, folder: Path) -> None:
     """Writes a folder that ``DacModel.from_pretrained`` takes, with the weights folded: reading it back loses nothing.
 
     Raises:
-            WeightsError: it cannot be written (the folder is made, its parents are not); or the codec is one that
+        WeightsError: it cannot be written (the folder is made, its parents are not); or the codec is one that
             DacModel cannot be: with a stem, causal, with decoder rates that are not its encoder rates reversed, or
             with a codebook_size that is not a power of 2.
     """

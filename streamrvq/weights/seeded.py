@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import CodecConfig
-from ..geometry import Layer, decoder_plan, encoder_plan, tensor_shapes
+from ..families import decoder_plan, encoder_plan, tensor_shapes
+from ..geometry import Layer, LayerKind
 from .value import Weights
 
 #: Audio is about 0.1 (−20 dBFS) strong and everything inside about 1, so that the first layer amplifies tenfold.
@@ -38,45 +39,53 @@ def seeded(config: CodecConfig, seed: int = 0, name: str = "seeded") -> Weights:
         seed: any non-negative whole number; equal seeds give equal bits, everywhere.
         name: the name of the result.
     """
-    gains = _gains(config)
-    tensors = {}
+    gains, alphas, tensors = _gains(config), _alphas(config), {}
     for tensor, shape in tensor_shapes(config).items():
         value = np.empty(math.prod(shape), np.float16)
         for start, spread in _normal(tensor, value.size, seed):
-            if tensor.endswith(".alpha"):
+            if tensor in alphas:
                 spread = np.clip(1 + spread / (2 * math.sqrt(3)), 0.5, 1.5)
             else:
-                spread *= _BIAS if tensor.endswith(".bias") else gains.get(tensor, 1.0)
+                spread *= gains[tensor]
             value[start : start + spread.size] = spread
         tensors[tensor] = value.reshape(shape)
     return Weights.from_tensors(config, tensors, name=name, trained=False)
 
 
 def _gains(config: CodecConfig) -> dict[str, float]:
-    """The standard deviation of every weight: gain / √fan_in, codebooks 1."""
+    """The standard deviation of every weight, bias and codebook. A weight's is gain / √fan_in."""
     gains = {}
-    encoder, decoder = encoder_plan(config).layers, decoder_plan(config).layers
-    for layer in (*encoder, *decoder):
-        if layer.weights:
-            gains[f"{layer.name}.weight"] = _gain(layer, encoder[0], decoder[-1]) / math.sqrt(_fan_in(layer))
-    for i in range(config.n_codebooks):
-        level = f"quantizer.quantizers.{i}"
-        gains[f"{level}.in_proj.weight"] = 1 / math.sqrt(config.latent_channels)
-        gains[f"{level}.out_proj.weight"] = _STEP / math.sqrt(config.codebook_dim)
+    encoder, decoder = encoder_plan(config), decoder_plan(config)
+    layers = (*encoder.layers, *decoder.layers)
+    for layer, after in zip(layers, (*layers[1:], None), strict=True):
+        if layer.tensors is None:
+            continue
+        ends_branch = after is not None and after.kind == LayerKind.JOIN
+        gain = _BRANCH_GAIN if ends_branch else 1.0
+        if layer is encoder.layers[0]:
+            gain = _FIRST_GAIN
+        elif layer is decoder.layers[-1]:
+            gain = _LAST_GAIN
+        gains[layer.tensors.weight] = gain / math.sqrt(_fan_in(layer))
+        gains[layer.tensors.bias] = _BIAS
+    quantizer = encoder.quantizer
+    for level in quantizer.levels:
+        gains[level.in_weight] = 1 / math.sqrt(quantizer.latent_channels)
+        gains[level.out_weight] = _STEP / math.sqrt(quantizer.codebook_dim)
+        gains[level.in_bias] = gains[level.out_bias] = _BIAS
+        gains[level.codebook] = 1.0
     return gains
 
 
-def _gain(layer: Layer, first: Layer, last: Layer) -> float:
-    if layer == first:
-        return _FIRST_GAIN
-    if layer == last:
-        return _LAST_GAIN
-    return _BRANCH_GAIN if layer.name.endswith(".block.3") and layer.kernel == 1 else 1.0
+def _alphas(config: CodecConfig) -> set[str]:
+    """The parameters of activations."""
+    layers = (*encoder_plan(config).layers, *decoder_plan(config).layers)
+    return {layer.tensors.activation for layer in layers if layer.tensors and layer.tensors.activation}
 
 
 def _fan_in(layer: Layer) -> int:
     """Inputs that one output sums: a transposed convolution of stride s has two taps a phase."""
-    return layer.cin * (2 if layer.kind == "tconv" else layer.kernel)
+    return layer.cin * (2 if layer.kind == LayerKind.TRANSPOSED_CONV else layer.kernel)
 
 
 def _normal(tensor: str, count: int, seed: int) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:

@@ -26,7 +26,7 @@ class Weights:
 
     Attributes:
         config: the codec.
-        tensors: folded, float32, C-contiguous, read-only; as ``geometry.tensor_shapes(config)`` has them.
+        tensors: folded, float32, C-contiguous, read-only; as ``families.tensor_shapes(config)`` has them.
         trained: False for seeded weights, whose codes carry no meaning.
         name: a short name for people, such as "causal-44khz".
     """

@@ -17,7 +17,7 @@ from streamrvq.bench.stand_in import stand_in
 from streamrvq.bench.steps import Cell, gbytes_per_step, gflop_per_hop, summarise
 from streamrvq.config import PRESETS
 from streamrvq.errors import InputError
-from streamrvq.geometry import plan, tensor_shapes
+from streamrvq.families import plan, tensor_shapes
 from streamrvq.streaming.lockstep import MAX_ROW_HOPS
 from tests.support.command import Run
 from tests.support.contract import codec_of, minute, needs_native, weights_of
@@ -54,7 +54,7 @@ def test_report(causal: bool) -> None:
 
 def test_paced_steps_begin_no_sooner_than_their_audio_is_there(causal: bool) -> None:
     codec = codec_of(minute(causal=causal), "float32")
-    cell = Cell(codec._engine, "encode", hops=20, rows=1, paced=True)
+    cell = Cell(codec.engine, "encode", hops=20, rows=1, paced=True)
     begun = time.perf_counter()
     cell.run(0.001)
     assert time.perf_counter() - begun >= len(cell.times) * 20 * codec.hop_length / codec.sample_rate
@@ -74,7 +74,7 @@ def test_bulk_beside_the_bare_engine(run: Run, wav: Path, weights: Path) -> None
 
 @needs_native
 def test_the_least_part_of_a_step_is_what_its_layers_were_timed_with() -> None:
-    core = codec_of(minute(), "float32", "native")._engine.core  # type: ignore[attr-defined]
+    core = codec_of(minute(), "float32", "native").engine.core  # type: ignore[attr-defined]
     parts = {(1, 1): 1, (3, 2): 6, (1, MAX_ROW_HOPS): MAX_ROW_HOPS, (1, 33): 16, (34, 1): 17, (8, 16): 32, (5, 7): 15}
     assert {step: core.least_part(*step) for step in parts} == parts
 
@@ -118,14 +118,14 @@ def test_every_weight_is_read_once() -> None:
     shapes = tensor_shapes(config)
     numbers = sum(int(np.prod(s)) for name, s in shapes.items()
                   if name.endswith(".weight") and name.startswith(("encoder.", "quantizer.")))  # fmt: skip
-    assert gbytes_per_step(codec_of(config, "float32")._engine, "encode") * 1e9 == pytest.approx(4 * numbers)
+    assert gbytes_per_step(codec_of(config, "float32").engine, "encode") * 1e9 == pytest.approx(4 * numbers)
 
 
 def test_steps_are_steady_and_their_own(causal: bool) -> None:
     """Clocks stand beyond every delay and go on, so that each step is like the one before."""
     codec = codec_of(minute(causal=causal), "float32")
     for direction in ("encode", "decode"):
-        cell = Cell(codec._engine, direction, 2, 3)  # type: ignore[arg-type]
+        cell = Cell(codec.engine, direction, 2, 3)  # type: ignore[arg-type]
         cell.run(1e-9)
         assert len(cell.times) == 2
         assert (cell._clock == cell._clock[0]).all() and cell._clock[0] >= 7

@@ -17,7 +17,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from streamrvq.config import CodecConfig
-from streamrvq.geometry import Plan, _Builder
+from streamrvq.families import dac
+from streamrvq.geometry import Plan
 from streamrvq.streaming.hop_buffer import HopBuffer
 from streamrvq.streaming.timeline import Timeline
 from tests.reference.plain_dac import PlainDAC
@@ -27,6 +28,8 @@ from tests.support.contract import (
     ENGINES,
     EXACT,
     LAYER_RUNNERS,
+    NO_QUANTIZER,
+    builder,
     codec_of,
     minute,
     noise,
@@ -53,35 +56,33 @@ def base(causal: bool, output_padding: bool = False) -> CodecConfig:
 
 
 def build(config: CodecConfig, specs: list[Spec]) -> Plan:
-    """The specs as a plan, with the delays and tails that the geometry gives them."""
+    """The specs as a plan, with the delays and histories that the geometry gives them."""
     rate = int(np.prod([size for kind, size, _ in specs if kind == "down"], initial=1))
-    made = _Builder(config, CHANNELS, rate)
+    made = builder(config, CHANNELS, rate)
     for i, (kind, size, dilation) in enumerate(specs):
         if kind == "conv":
-            made.conv(f"l{i}", CHANNELS, size, dilation=dilation, snake=f"s{i}")
+            dac.conv(made, f"l{i}", CHANNELS, size, dilation=dilation, snake=f"s{i}")
         elif kind == "down":
-            made.conv(f"l{i}", CHANNELS, 2 * size, stride=size, snake=f"s{i}")
+            dac.conv(made, f"l{i}", CHANNELS, 2 * size, stride=size, snake=f"s{i}")
         elif kind == "up":
-            made.tconv(f"l{i}", CHANNELS, size, snake=f"s{i}")
+            dac.transposed_conv(made, f"l{i}", CHANNELS, size, snake=f"s{i}")
         else:
-            made.residual_unit(f"l{i}", dilation)
-    return Plan("encode", tuple(made.layers), rate, made.rate)
+            dac.residual_unit(made, f"l{i}", dilation)
+    return made.plan("encode", NO_QUANTIZER)
 
 
 def random_tensors(plan: Plan, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     tensors: dict[str, Any] = {}
     for layer in plan.layers:
-        if layer.snake:
-            tensors[f"{layer.snake}.alpha"] = rng.uniform(0.5, 1.5, (1, layer.cin, 1)).astype(np.float32)
-        if layer.weights:
-            shape = (layer.cout, layer.cin, layer.kernel)
-            tensors[f"{layer.name}.weight"] = (rng.standard_normal(shape) / np.sqrt(layer.cin * layer.kernel)).astype(
-                np.float32
-            )
-            tensors[f"{layer.name}.bias"] = rng.uniform(0.2, 0.5, layer.cout).astype(
-                np.float32
-            )  # an edge off by one shows
+        names = layer.tensors
+        if names is None:
+            continue
+        if names.activation is not None:
+            tensors[names.activation] = rng.uniform(0.5, 1.5, (1, layer.cin, 1)).astype(np.float32)
+        weight = rng.standard_normal((layer.cout, layer.cin, layer.kernel)) / np.sqrt(layer.cin * layer.kernel)
+        tensors[names.weight] = weight.astype(np.float32)
+        tensors[names.bias] = rng.uniform(0.2, 0.5, layer.cout).astype(np.float32)  # an edge off by one shows
     return tensors
 
 
@@ -160,7 +161,7 @@ def test_the_contract_notices_a_wrong_delay(causal_weights: bool) -> None:
     right = in_hops(LAYER_RUNNERS["torch"](config, plan, tensors, "float64"), plan, x, [5, 9], 2)
     np.testing.assert_allclose(right, whole(config, specs, tensors, x), rtol=0, atol=CLOSE)
     late = dataclasses.replace(plan.layers[-1], delay_out=plan.delay + 1)
-    broken = Plan("encode", (plan.layers[0], late), plan.unit_in, plan.unit_out)
+    broken = dataclasses.replace(plan, layers=(plan.layers[0], late))
     wrong = in_hops(LAYER_RUNNERS["torch"](config, broken, tensors, "float64"), broken, x, [5, 9], 2)
     assert wrong.shape == right.shape and np.abs(wrong - right).max() > 1e-3
 
@@ -239,7 +240,7 @@ def test_weights_are_the_same_for_all_engines_under_contract() -> None:
 def test_what_lies_past_the_length_does_not_matter(causal: bool, engine: str) -> None:
     """The engine itself ends a signal at its length, whatever fills the rest of its last hops."""
     codec = codec_of(minute(causal=causal), EXACT[engine], engine)
-    inner, row = codec._engine, np.zeros(1, np.int64)
+    inner, row = codec.engine, np.zeros(1, np.int64)
     for direction, length in (("encode", 29), ("decode", 4)):
         plan = inner.new_states(1, direction).plan
         total = plan.outputs(length)

@@ -33,7 +33,7 @@ def test_snake_is_right_within_its_bound() -> None:
 
     The sine itself is within 2.5 · 2⁻²⁴; squared that counts twice; two more roundings and the reciprocal's come on.
     """
-    core = codec_on(minute(), ISAS[0], 1)._engine._core  # type: ignore[attr-defined]
+    core = codec_on(minute(), ISAS[0], 1).engine._core  # type: ignore[attr-defined]
     for alpha in (0.03, 0.5, 1.0, 1.7, 25.0):
         x = np.concatenate([
             np.linspace(-40, 40, 400_001), np.linspace(-2e4, 2e4, 200_001), np.geomspace(1e-30, 1e6, 50_001),
@@ -48,7 +48,7 @@ def test_snake_is_right_within_its_bound() -> None:
 
 def test_tanh_is_right_within_its_bound() -> None:
     """|relative error| ≤ 2.5 · 2⁻²⁴, odd, within ±1, and 0, ±∞ and not-a-number are kept."""
-    core = codec_on(minute(), ISAS[0], 1)._engine._core  # type: ignore[attr-defined]
+    core = codec_on(minute(), ISAS[0], 1).engine._core  # type: ignore[attr-defined]
     x = np.concatenate([np.linspace(-12, 12, 1_000_001), np.geomspace(1e-38, 1, 100_001)]).astype(np.float32)
     special = np.array([0, -0.0, np.inf, -np.inf, np.nan, 100, -100], np.float32)
     for values in (x, special):
@@ -81,9 +81,9 @@ def test_latents_are_right(real_audio: RealAudio, width: int, causal: bool) -> N
 def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = weights_of(minute())
     codec = Codec(weights, threads=3)
-    assert codec.engine == f"native {ISAS[0]}, float32, 3 threads" and codec._engine.threads == 3
-    assert Codec(weights)._engine.threads == available_cores()
-    assert Codec(weights, dtype="float64").engine.startswith("torch")
+    assert codec.engine.description == f"native {ISAS[0]}, float32, 3 threads" and codec.engine.threads == 3
+    assert Codec(weights).engine.threads == available_cores()
+    assert Codec(weights, dtype="float64").engine.name == "torch"
     with pytest.raises(EngineError, match="float32"):
         Codec(weights, engine="native", dtype="float64")
     with pytest.raises(EngineError, match="wanted 'auto', 'native' or 'torch'"):
@@ -128,9 +128,9 @@ def test_a_stream_moves_between_engines(causal: bool) -> None:
         stream = second.stream(snapshot=type(stream.snapshot()).from_bytes(stream.snapshot().to_bytes()))
         codes += [stream.push(pcm[250:]), stream.flush()]
         np.testing.assert_array_equal(np.concatenate(codes, axis=1), native.encode(pcm))
-    bad = [tail[:, :-1] for tail in native._engine.export_state(native._engine.new_states(1, "encode"), 0)]
+    bad = [history[:, :-1] for history in native.engine.export_state(native.engine.new_states(1, "encode"), 0)]
     with pytest.raises(SnapshotError):
-        native._engine.import_state(native._engine.new_states(1, "encode"), 0, bad)
+        native.engine.import_state(native.engine.new_states(1, "encode"), 0, bad)
 
 
 def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_memory_is_the_packed_weights() -> None:
         "from streamrvq.engine.native import DECODE, ENCODE\n"
         "codec = streamrvq.load('dac-44khz', engine='native')\n"
         "codec.decode(codec.encode(np.zeros(44100, np.float32)))\n"
-        "sizes = [codec._engine.core.weight_bytes(what, i) for what in (ENCODE, DECODE) for i in range(99)]\n"
+        "sizes = [codec.engine.core.weight_bytes(what, i) for what in (ENCODE, DECODE) for i in range(99)]\n"
         "packed = sum(size for size in sizes if size > 0)\n"
         "pages = int(open('/proc/self/statm').read().split()[1])\n"
         "print(pages * 4096 - packed)"

@@ -21,11 +21,13 @@ import pytest
 
 from streamrvq.codec import Codec
 from streamrvq.config import PRESETS, CodecConfig
-from streamrvq.geometry import Plan, _Builder
-from streamrvq.streaming.pool import StreamPool
+from streamrvq.families import dac
+from streamrvq.geometry import LayerKind, Plan
 from tests.conftest import RealAudio
 from tests.support.contract import (
+    NO_QUANTIZER,
     NativeLayers,
+    builder,
     cut,
     log_uniform,
     minute,
@@ -51,26 +53,29 @@ KINDS = [
 
 
 def one_layer(kind: str, kernel: int, stride: int, dilation: int, width: int, causal: bool) -> Plan:
-    build = _Builder(minute(causal=causal), width, stride if kind == "conv" else 1)
+    build = builder(minute(causal=causal), width, stride if kind == "conv" else 1)
     if kind == "unit":
-        build.residual_unit("l", dilation)
+        dac.residual_unit(build, "l", dilation)
     elif kind == "tconv":
-        build.tconv("l", width + 3, stride, snake="s")
+        dac.transposed_conv(build, "l", width + 3, stride, snake="s")
     else:
-        build.conv("l", width + 3, kernel, stride=stride, dilation=dilation, snake="s")
-    return Plan("encode", tuple(build.layers), build.layers[0].rate_in, build.rate)
+        dac.conv(build, "l", width + 3, kernel, stride=stride, dilation=dilation, snake="s")
+    return build.plan("encode", NO_QUANTIZER)
 
 
 def tensors_of(plan: Plan, halves: bool) -> dict[str, Any]:
     rng, tensors = np.random.default_rng(5), {}
     for layer in plan.layers:
-        if layer.snake:
-            tensors[f"{layer.snake}.alpha"] = rng.uniform(0.2, 3, (1, layer.cin, 1)).astype(np.float32)
-        if layer.weights:
-            ends = (layer.cin, layer.cout) if layer.kind == "tconv" else (layer.cout, layer.cin)
-            weight = rng.standard_normal((*ends, layer.kernel)).astype(np.float16 if halves else np.float32)
-            tensors[f"{layer.name}.weight"] = weight.astype(np.float32)
-            tensors[f"{layer.name}.bias"] = rng.standard_normal(layer.cout).astype(np.float32)
+        names = layer.tensors
+        if names is None:
+            continue
+        if names.activation is not None:
+            tensors[names.activation] = rng.uniform(0.2, 3, (1, layer.cin, 1)).astype(np.float32)
+        transposed = layer.kind == LayerKind.TRANSPOSED_CONV
+        ends = (layer.cin, layer.cout) if transposed else (layer.cout, layer.cin)
+        weight = rng.standard_normal((*ends, layer.kernel)).astype(np.float16 if halves else np.float32)
+        tensors[names.weight] = weight.astype(np.float32)
+        tensors[names.bias] = rng.standard_normal(layer.cout).astype(np.float32)
     return tensors
 
 
@@ -107,9 +112,9 @@ def test_a_chain_is_that_of_the_design() -> None:
     def fma(x: np.float32, w: np.float32, total: np.float32) -> np.float32:
         return rounded(Fraction(float(x)) * Fraction(float(w)) + Fraction(float(total)))
 
-    build = _Builder(minute(causal=True), 6, 1)
-    build.conv("l", 3, 7, dilation=3)
-    plan = Plan("encode", tuple(build.layers), 1, 1)
+    build = builder(minute(causal=True), 6, 1)
+    dac.conv(build, "l", 3, 7, dilation=3)
+    plan = build.plan("encode", NO_QUANTIZER)
     tensors = tensors_of(plan, False)
     x = noise(6 * 30).reshape(6, 30)
     came = NativeLayers(minute(causal=True), plan, tensors, "float32").step(x, 0, -1)
@@ -178,7 +183,7 @@ def sizes_of(chunking: int, most: int) -> Iterator[int]:
 
 def in_company(codec: Codec, direction: Any, signal: Any, sizes: Iterator[int], batch: int) -> Any:
     """What a stream gives in a pool of ``batch`` streams, whose others came before it with signals of their own."""
-    pool = StreamPool(codec, slots=batch, direction=direction)
+    pool = codec.pool(slots=batch, direction=direction)
     others = [pool.open() for _ in range(batch - 1)]
     unit = codec.hop_length if direction == "encode" else 1
 
@@ -229,7 +234,7 @@ def test_the_portable_path_has_the_same_bits(real_audio: RealAudio, is_causal: b
 def check_tuple(audio: RealAudio, codec: Codec, c: int, e: int, batch: int, direction: str, seconds: float) -> None:
     codes, latents, samples = offline(audio, codec.config, e, seconds)
     kind = "causal" if codec.config.causal else "symmetric"
-    why = f"{codec.engine}, {kind}, chunking {c}, excerpt {e}, {batch} streams"
+    why = f"{codec.engine.description}, {kind}, chunking {c}, excerpt {e}, {batch} streams"
     pcm = excerpt(audio, e, seconds)
     if direction == "encode":
         if batch == 1:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamrvq.config import CodecConfig
 from streamrvq.errors import InputError
-from streamrvq.geometry import decoder_plan, encoder_plan, tensor_shapes
+from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.nn import CodecModel, ResidualVectorQuantize
 from streamrvq.weights import seeded
 from tests.reference.official import official_dac, official_rvq

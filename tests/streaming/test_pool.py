@@ -27,7 +27,7 @@ def drain(pool: StreamPool) -> list[Output]:
 @pytest.mark.parametrize("causal", [False, True])
 def test_sixteen_streams_of_random_ages_are_sixteen_single_runs(causal: bool, real_audio: RealAudio) -> None:
     codec = codec_of(tiny(causal=causal))
-    pool = StreamPool(codec, 8)
+    pool = codec.pool(8)
     rng = np.random.default_rng(1)
     names = sorted(real_audio.clips)
     signals = [
@@ -69,15 +69,15 @@ def test_sixteen_streams_of_random_ages_are_sixteen_single_runs(causal: bool, re
 
 
 def test_nan_in_one_rows_state_stays_there(minute_codec: Codec) -> None:
-    pool = StreamPool(minute_codec, 4)
+    pool = minute_codec.pool(4)
     streams = [pool.open() for _ in range(3)]
     signals = [noise(200, seed) for seed in range(3)]
     for stream, pcm in zip(streams, signals, strict=True):
         pool.feed(stream, pcm[:80])
     first = drain(pool)
-    for tail in pool._states.tails:
-        tail[streams[1].slot] = np.nan
-    idle = [tail.copy() for tail in pool._engine.export_state(pool._states, 3)]
+    for history in pool._states.histories:
+        history[streams[1].slot] = np.nan
+    idle = [history.copy() for history in minute_codec.engine.export_state(pool._states, 3)]
     for stream, pcm in zip(streams, signals, strict=True):
         pool.feed(stream, pcm[80:])
         pool.close(stream)
@@ -85,7 +85,7 @@ def test_nan_in_one_rows_state_stays_there(minute_codec: Codec) -> None:
     for i in (0, 2):
         mine = [output.data for output in outputs if output.stream == streams[i]]
         np.testing.assert_array_equal(np.concatenate(mine, axis=1), minute_codec.encode(signals[i]))
-    for before, after in zip(idle, pool._engine.export_state(pool._states, 3), strict=True):
+    for before, after in zip(idle, minute_codec.engine.export_state(pool._states, 3), strict=True):
         np.testing.assert_array_equal(before, after)
     # The damaged slot is clean for its next user.
     stream = pool.open()
@@ -98,7 +98,7 @@ def test_nan_in_one_rows_state_stays_there(minute_codec: Codec) -> None:
 
 
 def test_a_late_output_never_reaches_the_next_user(minute_codec: Codec) -> None:
-    pool = StreamPool(minute_codec, 1)
+    pool = minute_codec.pool(1)
     old = pool.open()
     pool.feed(old, noise(400))
     batch = pool.next_batch()
@@ -122,14 +122,14 @@ def test_a_late_output_never_reaches_the_next_user(minute_codec: Codec) -> None:
 
 
 def test_a_step_that_raises_leaves_all_as_it_was(minute_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = StreamPool(minute_codec, 2)
+    pool = minute_codec.pool(2)
     stream = pool.open()
     pool.feed(stream, noise(64))
     pool.close(stream)
     batch = pool.next_batch()
     assert batch is not None
     with monkeypatch.context() as patch:
-        patch.setattr(pool._engine, "_quantize", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+        patch.setattr(minute_codec.engine, "_quantize", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
         with pytest.raises(MemoryError):
             batch.run()
     pool.abort(batch)
@@ -140,7 +140,7 @@ def test_a_step_that_raises_leaves_all_as_it_was(minute_codec: Codec, monkeypatc
 
 
 def test_every_waiting_stream_is_served_in_rotation(minute_codec: Codec) -> None:
-    pool = StreamPool(minute_codec, 5, max_hops=1)
+    pool = minute_codec.pool(5, max_hops=1)
     streams = [pool.open() for _ in range(5)]
     for stream in streams:
         pool.feed(stream, noise(8 * 4))
@@ -155,7 +155,7 @@ def test_every_waiting_stream_is_served_in_rotation(minute_codec: Codec) -> None
 
 
 def test_bad_inputs_leave_a_stream_as_it_was(minute_codec: Codec) -> None:
-    pool = StreamPool(minute_codec, 1)
+    pool = minute_codec.pool(1)
     stream = pool.open()
     pool.feed(stream, noise(20))
     bad = noise(30)
@@ -164,4 +164,4 @@ def test_bad_inputs_leave_a_stream_as_it_was(minute_codec: Codec) -> None:
         pool.feed(stream, bad)
     assert pool.waiting(stream) == 20
     with pytest.raises(InputError, match="n_quantizers"):
-        StreamPool(minute_codec, 1).open(n_quantizers=4)
+        minute_codec.pool(1).open(n_quantizers=4)

@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from streamrvq.codec import Codec
 from streamrvq.errors import PoolError, StreamClosedError
-from streamrvq.streaming.pool import Batch, Output, StreamId, StreamPool
+from streamrvq.streaming.pool import Batch, Output, StreamId
 from tests.support.contract import codec_of, minute, noise
 
 SLOTS = 3
@@ -55,7 +55,7 @@ class PoolMachine(RuleBasedStateMachine):
     def start(self, causal: bool, direction: Any, hops: int) -> None:
         self.codec = codec_of(minute(causal=causal))
         self.direction = direction
-        self.pool = StreamPool(self.codec, SLOTS, direction, max_hops=hops)
+        self.pool = self.codec.pool(SLOTS, direction, max_hops=hops)
         self.fed: dict[StreamId, Fed] = {}
         self.batch: Batch | None = None
         self.seed = 0

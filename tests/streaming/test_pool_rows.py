@@ -30,7 +30,7 @@ def drive(pool: StreamPool, came: dict[StreamId, list[Any]]) -> int:
 def test_a_float32_batch_gives_each_row_its_own_latents(causal: bool) -> None:
     """Neighbours of other ages do not move a row by more than rounding."""
     codec = codec_of(minute(causal=causal), "float32")
-    engine, rows, hop = codec._engine, 6, codec.hop_length
+    engine, rows, hop = codec.engine, 6, codec.hop_length
     pcm = np.stack([noise(hop * 40, seed=row) for row in range(rows)])
     together = engine.new_states(rows, "encode")
     for row in range(rows):  # the rows differ in age by 3 hops each
@@ -52,15 +52,15 @@ def test_a_float32_batch_gives_each_row_its_own_latents(causal: bool) -> None:
 
 def test_nan_in_one_rows_decoder_state_stays_there(causal: bool) -> None:
     codec = codec_of(minute(causal=causal))
-    pool, streams = StreamPool(codec, 4, "decode"), []
+    pool, streams = codec.pool(4, "decode"), []
     codes = [np.random.default_rng(i).integers(0, 64, (3, 30)) for i in range(4)]
     came: dict[StreamId, list[Any]] = {}
     for given in codes:
         streams.append(pool.open())
         pool.feed(streams[-1], given[:, :12])
     drive(pool, came)
-    for tail in pool._states.tails:
-        tail[2] = np.nan
+    for history in pool._states.histories:
+        history[2] = np.nan
     for stream, given in zip(streams, codes, strict=True):
         pool.feed(stream, given[:, 12:])
         pool.close(stream)
@@ -73,7 +73,7 @@ def test_nan_in_one_rows_decoder_state_stays_there(causal: bool) -> None:
 
 
 def test_feeding_and_closing_while_a_step_is_under_way(minute_codec: Codec) -> None:
-    pool, pcm = StreamPool(minute_codec, 2), noise(333, seed=6)
+    pool, pcm = minute_codec.pool(2), noise(333, seed=6)
     stream = pool.open(tail="valid")
     pool.feed(stream, pcm[:100])
     batch = pool.next_batch()
@@ -88,7 +88,7 @@ def test_feeding_and_closing_while_a_step_is_under_way(minute_codec: Codec) -> N
 
 def test_decoding_streams_of_mixed_ages_and_levels(causal: bool) -> None:
     codec, rng = codec_of(minute((2, 3), causal=causal)), np.random.default_rng(8)
-    pool = StreamPool(codec, 4, "decode")
+    pool = codec.pool(4, "decode")
     came: dict[StreamId, list[Any]] = {}
     codes: dict[StreamId, Any] = {}
     for i in range(9):
@@ -108,7 +108,7 @@ def test_decoding_streams_of_mixed_ages_and_levels(causal: bool) -> None:
 
 
 def test_a_closed_stream_that_is_owed_nothing_ends_without_a_step(minute_codec: Codec) -> None:
-    pool = StreamPool(minute_codec, 2)
+    pool = minute_codec.pool(2)
     stream = pool.open(n_quantizers=2)
     assert pool.next_batch() is None
     pool.close(stream)
@@ -121,7 +121,7 @@ def test_a_closed_stream_that_is_owed_nothing_ends_without_a_step(minute_codec: 
 
 def test_a_batch_runs_once_and_is_ended_once(minute_codec: Codec) -> None:
     """Run twice it would move its streams on twice; aborted after a run, they would stand before their own state."""
-    pool, pcm = StreamPool(minute_codec, 1), noise(64)
+    pool, pcm = minute_codec.pool(1), noise(64)
     stream = pool.open()
     pool.feed(stream, pcm)
     pool.close(stream)
@@ -154,15 +154,15 @@ def test_a_batch_runs_once_and_is_ended_once(minute_codec: Codec) -> None:
 )
 def test_a_pool_that_could_not_run_is_refused(minute_codec: Codec, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        StreamPool(minute_codec, **({"slots": 1} | settings))
+        minute_codec.pool(**({"slots": 1} | settings))
 
 
 def test_a_batch_of_no_rows_is_refused(minute_codec: Codec) -> None:
-    pool = StreamPool(minute_codec, 1)
+    pool = minute_codec.pool(1)
     pool.feed(pool.open(), noise(8))
     with pytest.raises(InputError, match="max_rows is 0"):
         pool.next_batch(0)
     none = np.zeros(0, np.int64)
     with pytest.raises(InputError, match="a step got no rows"):
-        pool._engine.encode_step(np.zeros((0, 8), np.float32), pool._states, none, none, none, 3)
+        minute_codec.engine.encode_step(np.zeros((0, 8), np.float32), pool._states, none, none, none, 3)
     assert pool.next_batch() is not None  # still there

@@ -63,8 +63,8 @@ class UnderwayMachine(RuleBasedStateMachine):
     @initialize(causal=st.booleans(), max_hops=st.integers(1, 5))
     def make(self, causal: bool, max_hops: int) -> None:
         self.codec = codec_of(minute(causal=causal))
-        self.pool = StreamPool(self.codec, SLOTS, max_hops=max_hops)
-        self.engine = self.pool._engine = Breaking(self.pool._engine)
+        self.engine = Breaking(self.codec.engine)
+        self.pool = StreamPool(self.engine, SLOTS, max_hops=max_hops)
         self.models: dict[StreamId, Model] = {}
         self.dropped_in_flight: set[StreamId] = set()
         self.batch: Batch | None = None
@@ -176,7 +176,7 @@ class UnderwayMachine(RuleBasedStateMachine):
 
     def exported(self) -> list[list[bytes]]:
         states = self.pool._states
-        return [[tail.tobytes() for tail in self.pool._engine.export_state(states, slot)] for slot in range(SLOTS)]
+        return [[history.tobytes() for history in self.engine.export_state(states, slot)] for slot in range(SLOTS)]
 
     @precondition(lambda self: self.batch is not None and self.has_run)
     @rule()

@@ -102,10 +102,10 @@ def taken(codec: Codec) -> Snapshot:
 
 def damaged(snapshot: Snapshot) -> dict[str, tuple[Snapshot, str]]:
     """Each with one thing wrong, and what the refusal says."""
-    nan_tail = [tail.copy() for tail in snapshot.tails]
-    nan_tail[2][0, 0] = np.nan
-    wide = (np.zeros((snapshot.tails[0].shape[0], 9)), *snapshot.tails[1:])
-    other = tuple(tail.astype(np.float32) for tail in snapshot.tails)
+    nan_history = [history.copy() for history in snapshot.histories]
+    nan_history[2][0, 0] = np.nan
+    wide = (np.zeros((snapshot.histories[0].shape[0], 9)), *snapshot.histories[1:])
+    other = tuple(history.astype(np.float32) for history in snapshot.histories)
     loud = snapshot.remainder.copy()
     loud[0] = np.inf
     new = dataclasses.replace
@@ -124,10 +124,10 @@ def damaged(snapshot: Snapshot) -> dict[str, tuple[Snapshot, str]]:
         "remainder type": (new(snapshot, remainder=snapshot.remainder.astype(np.float64)), "remainder"),
         "remainder shape": (new(snapshot, remainder=snapshot.remainder[None]), "remainder"),
         "remainder inf": (new(snapshot, remainder=loud), "remainder"),
-        "tail missing": (new(snapshot, tails=snapshot.tails[:-1]), "tails"),
-        "tail shape": (new(snapshot, tails=wide), "tail 0"),
-        "tail dtype": (new(snapshot, tails=other), "tail 0"),
-        "tail nan": (new(snapshot, tails=tuple(nan_tail)), "tail 2 holds numbers that are not finite"),
+        "history missing": (new(snapshot, histories=snapshot.histories[:-1]), "histories"),
+        "history shape": (new(snapshot, histories=wide), "history 0"),
+        "history dtype": (new(snapshot, histories=other), "history 0"),
+        "history nan": (new(snapshot, histories=tuple(nan_history)), "history 2 holds numbers that are not finite"),
     }
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.errors import ConfigError, WeightsError
-from streamrvq.geometry import decoder_plan, encoder_plan, lookahead_samples, tensor_shapes
+from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.nn import CodecModel
 from streamrvq.weights import load_weights, save_weights, seeded
 from tests.support.contract import CLOSE, ENGINE_DTYPES, codec_of, minute, noise, plain_of, streamed, streamed_latents
@@ -92,7 +92,7 @@ def test_the_modules_and_the_lengths_are_the_references(
 def test_the_declared_field_is_the_measured_one(causal: bool) -> None:
     config = minute((4, 2), causal=causal, stem=8)
     hop, (low, high) = config.hop_length, encoder_plan(config).receptive_field
-    assert hop == 64 and (not causal or (high == hop - 1 and lookahead_samples(config) == 0))
+    assert hop == 64 and (not causal or (high == hop - 1 and encoder_plan(config).lookahead == 0))
     frame = -low // hop + 2
     pcm = noise((frame + 2) * hop + high + 8, seed=3)
     z = plain_of(config).encode(pcm).z

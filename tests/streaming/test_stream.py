@@ -163,7 +163,7 @@ class Gate:
 
 @pytest.mark.parametrize("direction", ["encode", "decode"])
 def test_two_calls_at_once_are_an_error_and_harm_nothing(minute_codec: Codec, direction: str) -> None:
-    gate = Gate(minute_codec._engine)
+    gate = Gate(minute_codec.engine)
     stream: Any
     if direction == "encode":
         stream, block = EncoderStream(gate, minute_codec.codec_hash), PCM[:100]
@@ -204,7 +204,7 @@ class Failing:
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_an_engine_error_loses_no_codes(minute_codec: Codec, step: int) -> None:
     """The samples are kept and the finished steps' codes too: the next push goes on from there."""
-    engine = Failing(minute_codec._engine)
+    engine = Failing(minute_codec.engine)
     stream = EncoderStream(engine, minute_codec.codec_hash)
     rest = 5 * MAX_ROW_HOPS // 2 * minute_codec.hop_length  # three steps
     pcm = np.resize(PCM, 50 + rest)
@@ -221,7 +221,7 @@ def test_an_engine_error_loses_no_codes(minute_codec: Codec, step: int) -> None:
 
 def test_an_engine_error_in_flush_may_be_tried_again_but_not_pushed_after(causal: bool) -> None:
     codec = codec_of(minute(causal=causal))
-    engine = Failing(codec._engine)
+    engine = Failing(codec.engine)
     stream = EncoderStream(engine, codec.codec_hash)
     parts = [stream.push(PCM[:53])]
     engine.countdown = 1

@@ -23,7 +23,8 @@ from streamrvq.engine.library import library
 from streamrvq.engine.native import LAYERS, Core, NativeStates, chosen_isa
 from streamrvq.engine.torch import TorchEngine
 from streamrvq.errors import EngineError
-from streamrvq.geometry import Plan
+from streamrvq.families import plan as plan_of
+from streamrvq.geometry import Direction, Plan, PlanBuilder, Quantizer
 from streamrvq.streaming.lockstep import Lockstep
 from streamrvq.weights import Weights, seeded
 from tests.reference.plain_dac import PlainDAC
@@ -48,6 +49,8 @@ EXACT = {"torch": "float64", "native": "float32"}
 needs_native = pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
 #: Largest difference of float64 latents and samples from another order of the same sums.
 CLOSE = 1e-11
+#: Of bare layers.
+NO_QUANTIZER = Quantizer(levels=(), codebook_size=0, codebook_dim=0, latent_channels=0)
 
 
 def tiny(rates: Sequence[int] = (2, 4, 8, 8), *, causal: bool = False, **others: Any) -> CodecConfig:
@@ -65,6 +68,11 @@ def minute(rates: Sequence[int] = (2, 4), *, causal: bool = False, **others: Any
         "n_codebooks": 3,
     }
     return tiny(rates, causal=causal, **(small | {"codebook_size": 64, "codebook_dim": 3} | others))
+
+
+def builder(config: CodecConfig, channels: int, rate: int) -> PlanBuilder:
+    """For a plan of a few layers that pad as ``config`` does."""
+    return PlanBuilder(channels, rate, causal=config.causal, output_padding=config.output_padding)
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +119,7 @@ def streamed(stream: Any, signal: np.ndarray[Any, Any], sizes: Iterable[int]) ->
 
 def streamed_latents(codec: Codec, pcm: np.ndarray[Any, Any], sizes: Iterable[int], tail: Any) -> np.ndarray[Any, Any]:
     """The latents ``[K · dim, T]`` of a stream (which itself gives codes only)."""
-    run = Lockstep(codec._engine, "encode", 1, codec.n_codebooks, tail, latents=True)
+    run = Lockstep(codec.engine, "encode", 1, codec.n_codebooks, tail, latents=True)
     parts = [run.push(piece[None]) for piece in cut(pcm, sizes)]
     return np.concatenate([part[1] for part in [*parts, run.finish()] if part[1] is not None], axis=-1)[0]
 
@@ -127,18 +135,20 @@ class TorchLayers:
 
     def __init__(self, config: CodecConfig, plan: Plan, tensors: Mapping[str, Any], dtype: str) -> None:
         every = dict(weights_of(config).tensors) | dict(tensors)
-        with mock.patch("streamrvq.engine.torch.encoder_plan", lambda _: plan):
+
+        def planned(config: CodecConfig, direction: Direction) -> Plan:
+            return plan if direction == "encode" else plan_of(config, direction)
+
+        with mock.patch("streamrvq.engine.torch.plan", planned):
             self._engine = TorchEngine(config, every, threads=None, dtype=dtype)
-        with mock.patch("streamrvq.engine.torch.plan", lambda *_: plan):
             self._states = self._engine.new_states(1, "encode")
-        self._plan = plan
 
     def step(self, x: np.ndarray[Any, Any], clock: int, length: int) -> np.ndarray[Any, Any]:
         """``[C, k · unit_in]`` → ``[C', k · unit_out]``."""
         rows = torch.from_numpy(np.array(x.T[None], self._engine.dtype))
         one = np.zeros(1, np.int64)
         with torch.inference_mode():
-            y, fresh = self._engine._run(self._plan, rows, self._states, one, one + clock, one + length)
+            y, fresh = self._engine._run(rows, self._states, one, one + clock, one + length)
             self._engine._keep(self._states, one, fresh)
         return y[0].numpy().T
 
@@ -152,7 +162,7 @@ class NativeLayers:
     ) -> None:  # fmt: skip
         assert dtype == "float32"
         self._core = Core(isa or chosen_isa(), threads)
-        self._core.set_layers(LAYERS, plan, tensors, masked=not config.causal, half_from=0)
+        self._core.set_layers(LAYERS, plan, tensors, half_from=0)
         self._states = NativeStates(plan, 1, np.zeros((1, plan.state_size), np.float32))
         self._plan = plan
 

@@ -123,7 +123,7 @@ def test_a_configuration_is_read_checked_and_written(tmp_path: Path) -> None:
 
 
 def test_the_packaged_configuration_keeps_the_budget() -> None:
-    from streamrvq.geometry import decoder_plan, encoder_plan, tensor_shapes
+    from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 
     path = ROOT / "streamrvq/train/configs/causal-44khz.toml"
     codec: CodecConfig = TrainConfig.read(path).codec

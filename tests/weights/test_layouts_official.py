@@ -12,7 +12,7 @@ import torch
 
 from streamrvq.config import CodecConfig
 from streamrvq.errors import WeightsError
-from streamrvq.geometry import tensor_shapes
+from streamrvq.families import tensor_shapes
 from streamrvq.nn import CodecModel
 from streamrvq.weights import Weights, load_weights, save_weights, seeded
 from tests.reference.official import hf_dac, load_official_dac, official_dac, save_official_dac

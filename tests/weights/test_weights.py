@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as npst
 
 from streamrvq.config import CodecConfig
 from streamrvq.errors import WeightsError
-from streamrvq.geometry import tensor_shapes
+from streamrvq.families import tensor_shapes
 from streamrvq.weights import Weights, fold, seeded
 from streamrvq.weights.fold import fold_pair, pair_names, split
 

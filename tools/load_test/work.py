@@ -49,7 +49,7 @@ class Work:
         """What was run, for the report."""
         return {
             "codec": self.codec.name, "codec_hash": self.codec.codec_hash[:12],
-            "engine": self.codec.engine.partition(",")[0], "threads": self.settings.threads,
+            "engine": self.codec.engine.description.partition(",")[0], "threads": self.settings.threads,
             "place": self.place.words, "loop": "uvloop" if self.settings.uvloop else "asyncio",
             "rate": self.rate, "block": self.block,
         }  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from streamrvq.geometry import decoder_plan, encoder_plan, tensor_shapes
+from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.train import TrainConfig
 from streamrvq.train.run import Run
 

@@ -30,7 +30,6 @@ import numpy.typing as npt
 from ...errors import InputError
 from ...geometry import Direction
 from ...streaming.batches import StreamId
-from ...streaming.pool import StreamPool
 from ..worker import Worker
 from .lane import Lane
 
@@ -73,7 +72,7 @@ class Scheduler:
             raise InputError(f"gather is {gather}; wanted seconds, 0 or more")
         self._codec, self._worker, self._gather, self._observe = codec, worker, gather, observe
         self._row_hops, self._observe_latency = row_hops, observe_latency
-        self._pools = {direction: StreamPool(codec, slots, direction, most) for direction, most in row_hops.items()}
+        self._pools = {direction: codec.pool(slots, direction, most) for direction, most in row_hops.items()}
         self._hop_seconds = codec.hop_length / codec.sample_rate
         # ---- the event loop's side
         self._lanes: set[Lane] = set()

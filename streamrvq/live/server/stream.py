@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...audio.rates import output_length
 from ...errors import InputError, ProtocolError, SourceError
-from ...geometry import decoder_plan
+from ...families import decoder_plan
 from ..items import Gap
 from ..protocol.binary import Incoming, Kind, PayloadFormat
 from ..protocol.constants import Close

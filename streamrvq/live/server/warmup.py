@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...geometry import Direction
-from ...streaming.pool import StreamPool
 
 if TYPE_CHECKING:
     from ...codec import Codec
@@ -53,7 +52,7 @@ def _within(hop: float, seconds: float) -> int:
 
 def _run(codec: Codec, direction: Direction, rows: int, hops: int) -> float:
     """Seconds of one step of fresh streams."""
-    pool = StreamPool(codec, rows, direction, hops)
+    pool = codec.pool(rows, direction, hops)
     for _ in range(rows):
         stream = pool.open()
         if direction == "encode":

@@ -14,7 +14,6 @@ from streamrvq.live.server.scheduler import Scheduler
 from streamrvq.live.server.warmup import MOST_ROW_HOPS, warm
 from streamrvq.live.worker import Worker
 from streamrvq.streaming.batches import Output, StreamId
-from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import noise
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
 
@@ -110,14 +109,14 @@ def test_any_lanes_fed_in_any_way(data):
 
 @pytest.mark.asyncio
 async def test_a_step_that_fails_ends_its_streams_and_no_others(monkeypatch):
-    honest = CAUSAL._engine.encode_step
+    honest = CAUSAL.engine.encode_step
 
     def step(pcm, *rest):
         if np.any(pcm == 0.125):
             raise MemoryError("inner workings")
         return honest(pcm, *rest)
 
-    monkeypatch.setattr(CAUSAL._engine, "encode_step", step)
+    monkeypatch.setattr(CAUSAL.engine, "encode_step", step)
     async with scheduling() as scheduler:
         good, bad = Sink(scheduler), Sink(scheduler)
         pcm = noise(10 * HOP)
@@ -180,7 +179,7 @@ async def test_a_file_does_not_hold_up_live_streams():
 
 
 def test_the_lead_is_a_token_bucket():
-    lane = Lane("encode", StreamPool(CAUSAL, 1), (RATE, RATE), 0.5, lambda data, last: None, lambda error: None)
+    lane = Lane("encode", CAUSAL.pool(1), (RATE, RATE), 0.5, lambda data, last: None, lambda error: None)
     output = Output(StreamId(0, 0), 0, np.zeros((3, 0), np.int64), False)
     lane.take(output, 4, now=100.0)  # two seconds of audio; it could not have been behind by more than its claim
     assert lane.lead(100.0) == 2.0 - CLAIM_SECONDS
@@ -191,7 +190,7 @@ def test_the_lead_is_a_token_bucket():
 
 
 def test_the_lowest_rank_comes_first():
-    pool = StreamPool(CAUSAL, 6)
+    pool = CAUSAL.pool(6)
     streams = [pool.open() for _ in range(6)]
     for stream in streams:
         pool.feed(stream, noise(9 * HOP))

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from streamrvq import Codec, StreamPool, load
+from streamrvq import Codec, load
 
 from ..clients.material import Lap
 from .null import null_codec
@@ -19,7 +19,7 @@ from .null import null_codec
 
 def audio_per_second(codec: Codec, lap: Lap, rows: int, hops: int, seconds: float) -> float:
     """Seconds of audio in a second, in steps of so many streams and hops."""
-    pool = StreamPool(codec, rows, max_hops=hops)
+    pool = codec.pool(rows, max_hops=hops)
     streams = [pool.open() for _ in range(rows)]
     count, steps = hops * codec.hop_length, 0
     blocks = [np.asarray(lap.samples(lap.offset(row), count) / np.float32(32768)) for row in range(rows)]

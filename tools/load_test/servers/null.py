@@ -16,8 +16,9 @@ import numpy as np
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
-from streamrvq.engine.base import Codes, Engine, Floats, Ints
-from streamrvq.geometry import Direction, Plan, plan
+from streamrvq.engine.base import Codes, Floats, Ints
+from streamrvq.families import plan
+from streamrvq.geometry import Direction, Plan
 from streamrvq.weights import seeded
 
 from .tiny import CONFIG
@@ -62,16 +63,13 @@ class NullEngine:
         """There is none."""
         return []
 
-    def import_state(self, states: Any, slot: int, tails: Sequence[Floats]) -> None:
+    def import_state(self, states: Any, slot: int, histories: Sequence[Floats]) -> None:
         """Nothing to do."""
 
 
 def null_codec() -> Codec:
     """Everything of a codec but its cost."""
-    codec = Codec(seeded(CONFIG, name="null"))
-    engine: Engine = NullEngine(CONFIG)
-    codec._engine = engine
-    return codec
+    return Codec(seeded(CONFIG, name="null"), engine=NullEngine(CONFIG))
 
 
 def main(arguments: Sequence[str]) -> None:

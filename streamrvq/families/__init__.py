@@ -1,0 +1,44 @@
+"""Codec families: from a configuration to layers, quantiser and tensor names.
+
+Knows: which family a configuration is of. Does not know: what a family is made of (dac.py). The rest of the package
+asks the functions here and names no family.
+"""
+
+from __future__ import annotations
+
+from ..config import CodecConfig
+from ..errors import InputError
+from ..geometry import Direction, Plan
+from .base import Family, Shapes
+from .dac import DAC
+
+__all__ = ["Family", "decoder_plan", "encoder_plan", "family_of", "plan", "tensor_shapes"]
+
+
+def family_of(config: CodecConfig) -> Family:
+    """The family that ``config`` is of."""
+    return DAC  # every configuration is of this one so far
+
+
+def encoder_plan(config: CodecConfig) -> Plan:
+    """The encoder of ``config``."""
+    return family_of(config).encoder_plan(config)
+
+
+def decoder_plan(config: CodecConfig) -> Plan:
+    """The decoder of ``config``."""
+    return family_of(config).decoder_plan(config)
+
+
+def plan(config: CodecConfig, direction: Direction) -> Plan:
+    """`encoder_plan` or `decoder_plan`. Raises `InputError` for any other direction."""
+    if direction == "encode":
+        return encoder_plan(config)
+    if direction == "decode":
+        return decoder_plan(config)
+    raise InputError(f"direction is {direction!r}; wanted 'encode' or 'decode'")
+
+
+def tensor_shapes(config: CodecConfig) -> Shapes:
+    """Every folded tensor of the codec with its shape, under the names of its family's state dict."""
+    return family_of(config).tensor_shapes(config)

@@ -1,0 +1,133 @@
+"""The Descript Audio Codec's family: the order of its layers, and the names and shapes of its tensors.
+
+Knows: what ``dac.DAC`` is made of, and the stem that ours may have in front. This is the one place where DAC's own
+names are spelled; other layouts of weights are mapped to them in weights/. Does not know: how a layer streams
+(geometry.py), tensors' values, engines.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ..config import CodecConfig
+from ..geometry import Activation, LayerKind, Level, Plan, PlanBuilder, Quantizer, Tensors
+from .base import Family, Shapes
+
+#: Dilations of the three residual units of a block.
+DILATIONS = (1, 3, 9)
+
+
+def conv(build: PlanBuilder, name: str, cout: int, kernel: int, *, stride: int = 1, dilation: int = 1,
+         snake: str | None = None) -> None:  # fmt: skip
+    """Add the convolution ``name``, with the Snake called ``snake`` in front of it if there is one."""
+    build.conv(name, _tensors(name, snake), cout, kernel, stride=stride, dilation=dilation,
+               activation=_activation(snake))  # fmt: skip
+
+
+def transposed_conv(build: PlanBuilder, name: str, cout: int, stride: int, *, snake: str | None = None) -> None:
+    """Add the transposed convolution ``name`` of ``2 · stride`` taps, with a Snake as in `conv`."""
+    build.transposed_conv(name, _tensors(name, snake), cout, stride, activation=_activation(snake))
+
+
+def residual_unit(build: PlanBuilder, name: str, dilation: int) -> None:
+    """Add Snake, dilated conv 7, Snake, conv 1, and the sum with the unit's input."""
+    build.hold(name)
+    conv(build, f"{name}.block.1", build.channels, 7, dilation=dilation, snake=f"{name}.block.0")
+    conv(build, f"{name}.block.3", build.channels, 1, snake=f"{name}.block.2")
+    build.join(name)
+
+
+def _tensors(name: str, snake: str | None) -> Tensors:
+    return Tensors(f"{name}.weight", f"{name}.bias", None if snake is None else f"{snake}.alpha")
+
+
+def _activation(snake: str | None) -> Activation:
+    return Activation.NONE if snake is None else Activation.SNAKE
+
+
+def quantizer(config: CodecConfig) -> Quantizer:
+    """The residual vector quantiser, which both directions share."""
+    names = [f"quantizer.quantizers.{i}" for i in range(config.n_codebooks)]
+    levels = tuple(
+        Level(
+            in_weight=f"{name}.in_proj.weight",
+            in_bias=f"{name}.in_proj.bias",
+            codebook=f"{name}.codebook.weight",
+            out_weight=f"{name}.out_proj.weight",
+            out_bias=f"{name}.out_proj.bias",
+        )
+        for name in names
+    )
+    return Quantizer(levels, config.codebook_size, config.codebook_dim, config.latent_channels)
+
+
+def _builder(config: CodecConfig, channels: int, rate: int) -> PlanBuilder:
+    return PlanBuilder(channels, rate, causal=config.causal, output_padding=config.output_padding)
+
+
+@lru_cache(maxsize=64)
+def encoder_plan(config: CodecConfig) -> Plan:
+    """The encoder: conv 7 or stem, one block a stride (three residual units, Snake, strided conv), Snake, conv 3."""
+    build = _builder(config, 1, config.hop_length)
+    conv(build, "encoder.block.0", config.encoder_dim, 7 if config.stem == 1 else 2 * config.stem, stride=config.stem)
+    for i, stride in enumerate(config.encoder_rates, 1):
+        block = f"encoder.block.{i}.block"
+        for j, dilation in enumerate(DILATIONS):
+            residual_unit(build, f"{block}.{j}", dilation)
+        conv(build, f"{block}.4", 2 * build.channels, 2 * stride, stride=stride, snake=f"{block}.3")
+    last = len(config.encoder_rates) + 1
+    conv(build, f"encoder.block.{last + 1}", config.latent_channels, 3, snake=f"encoder.block.{last}")
+    return build.plan("encode", quantizer(config))
+
+
+@lru_cache(maxsize=64)
+def decoder_plan(config: CodecConfig) -> Plan:
+    """The decoder: conv 7, one block a stride (Snake, transposed conv, three residual units), Snake, conv 7 or the
+    stem's mirror, tanh."""
+    build = _builder(config, config.latent_channels, 1)
+    conv(build, "decoder.model.0", config.decoder_dim, 7)
+    for i, stride in enumerate(config.decoder_rates, 1):
+        block = f"decoder.model.{i}.block"
+        transposed_conv(build, f"{block}.1", build.channels // 2, stride, snake=f"{block}.0")
+        for j, dilation in enumerate(DILATIONS, 2):
+            residual_unit(build, f"{block}.{j}", dilation)
+    last = len(config.decoder_rates) + 1
+    if config.stem == 1:
+        conv(build, f"decoder.model.{last + 1}", 1, 7, snake=f"decoder.model.{last}")
+    else:
+        transposed_conv(build, f"decoder.model.{last + 1}", 1, config.stem, snake=f"decoder.model.{last}")
+    return build.plan("decode", quantizer(config))
+
+
+def tensor_shapes(config: CodecConfig) -> Shapes:
+    """Every folded tensor of the codec with its shape, under the names and in the layout of DAC's state dict."""
+    shapes: Shapes = {}
+    encoder = encoder_plan(config)
+    for layer in (*encoder.layers, *decoder_plan(config).layers):
+        if layer.tensors is None:
+            continue
+        if layer.tensors.activation is not None:
+            shapes[layer.tensors.activation] = (1, layer.cin, 1)
+        transposed = layer.kind == LayerKind.TRANSPOSED_CONV
+        ends = (layer.cin, layer.cout) if transposed else (layer.cout, layer.cin)
+        shapes[layer.tensors.weight] = (*ends, layer.kernel)
+        shapes[layer.tensors.bias] = (layer.cout,)
+    size, dim, latent = config.codebook_size, config.codebook_dim, config.latent_channels
+    for level in encoder.quantizer.levels:
+        shapes[level.in_weight], shapes[level.in_bias] = (dim, latent, 1), (dim,)
+        shapes[level.codebook] = (size, dim)
+        shapes[level.out_weight], shapes[level.out_bias] = (latent, dim, 1), (latent,)
+    return shapes
+
+
+def normalised(config: CodecConfig) -> set[str]:
+    """The tensors that carry weight norm in DAC: the weight of every convolution, the quantiser's projections too."""
+    encoder = encoder_plan(config)
+    layers = (*encoder.layers, *decoder_plan(config).layers)
+    names = {layer.tensors.weight for layer in layers if layer.tensors is not None}
+    for level in encoder.quantizer.levels:
+        names |= {level.in_weight, level.out_weight}
+    return names
+
+
+DAC = Family("dac", encoder_plan, decoder_plan, tensor_shapes)
