@@ -40,7 +40,8 @@ def main(out: Path) -> None:
     words = Vocabulary(n_codebooks=9, codebook_size=1024, offset=32_000)  # after a text vocabulary of 32 000
     for pattern in (Flat(words), Parallel(words), Delay(words), CoarseFirst(words)):
         ids = pattern.interleave(signal.read())
-        assert np.array_equal(pattern.deinterleave(ids), signal.read())
+        if not np.array_equal(pattern.deinterleave(ids), signal.read()):
+            raise SystemExit(f"{type(pattern).__name__} does not give the codes back")
         print(f"{type(pattern).__name__:12} {list(ids.shape)}")
 
     # live: frames go into the pattern as they come out of the stream

@@ -74,8 +74,9 @@ class TokenJournal:
             ) from None
 
     def frames(self, codes: Codes) -> None:
-        """The next frames, ``[K, n]``."""
-        assert codes.shape[0] == self._levels
+        """The next frames, ``[K, n]``. Raises `TokensError` for another K than the recording's."""
+        if codes.shape[0] != self._levels:
+            raise TokensError(f"frames have {codes.shape[0]} levels; wanted {self._levels}, as the recording began")
         self._record(_FRAMES, np.ascontiguousarray(codes.T, "<u2").tobytes())
 
     def gap(self, position: int, samples: int) -> None:

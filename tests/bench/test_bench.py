@@ -88,7 +88,7 @@ def test_the_native_engines_layers(causal: bool) -> None:
     for direction, timed in (("encode", report.encode), ("decode", report.decode)):
         lines = [line for line in report.layers if line.direction == direction]
         assert lines[0].name == "input" and lines[-1].name == "end"
-        convolutions = [layer.name for layer in plan(codec.config, direction).layers if layer.weights]  # type: ignore[arg-type]
+        convolutions = [layer.name for layer in plan(codec.config, direction).layers if layer.tensors is not None]  # type: ignore[arg-type]
         assert [line.name for line in lines[1:-1]] == [name for name in convolutions if name in {x.name for x in lines}]
         assert sum(line.shape.count("→") for line in lines) == len(convolutions)
         assert all(0 < line.microseconds < 1e6 for line in lines)

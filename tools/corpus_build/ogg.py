@@ -5,6 +5,8 @@ Knows: the page header and its checksum (RFC 3533). Does not know: what the page
 
 from __future__ import annotations
 
+from .errors import CorpusError
+
 _SERIAL, _CHECKSUM, _SEGMENTS, _HEADER = slice(14, 18), slice(22, 26), 26, 27
 
 
@@ -22,13 +24,18 @@ _TABLE = _table()
 
 
 def with_serial(data: bytes, serial: int = 1) -> bytes:
-    """The same file of one stream, its pages numbered anew and checked."""
+    """The same file of one stream, with ``serial`` in its pages and their checksums made anew.
+
+    Raises:
+        CorpusError: data that is not whole Ogg pages.
+    """
     pages, start = [], 0
     while start < len(data):
         page_body = start + _HEADER + data[start + _SEGMENTS]
         end = page_body + sum(data[start + _HEADER : page_body])
         page = bytearray(data[start:end])
-        assert page[:4] == b"OggS" and len(page) == end - start
+        if page[:4] != b"OggS" or len(page) != end - start:
+            raise CorpusError(f"byte {start} of an Ogg file begins no whole page; encode the clip anew")
         page[_SERIAL] = serial.to_bytes(4, "little")
         page[_CHECKSUM] = bytes(4)
         page[_CHECKSUM] = _checksum(page).to_bytes(4, "little")
