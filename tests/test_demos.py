@@ -64,7 +64,8 @@ def url(weights: Path) -> Iterator[str]:
     yield json.loads(server.stdout.readline())["url"]
     server.terminate()
     out, err = server.communicate(timeout=60)
-    assert (server.returncode, out) == (0, b"") and b"Traceback" not in err, err
+    assert (server.returncode, out) == (0, b""), err
+    assert b"Traceback" not in err, err
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -81,7 +81,8 @@ def test_latents_are_right(real_audio: RealAudio, width: int, causal: bool) -> N
 def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = weights_of(minute())
     codec = Codec(weights, threads=3)
-    assert codec.engine == f"native {ISAS[0]}, float32, 3 threads" and codec._engine.threads == 3
+    assert codec.engine == f"native {ISAS[0]}, float32, 3 threads"
+    assert codec._engine.threads == 3
     assert Codec(weights)._engine.threads == available_cores()
     assert Codec(weights, dtype="float64").engine.startswith("torch")
     with pytest.raises(EngineError, match="float32"):
@@ -114,7 +115,8 @@ def test_a_neighbour_that_is_not_a_number_does_not_leak(causal: bool) -> None:
     pcm[1] = np.nan
     beside = engine.encode_step(pcm, engine.new_states(3, "encode"), slots, zero, zero - 1, 3, True)
     for a, b in zip(alone, beside, strict=True):
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         same_bits(b[[0, 2]], a[[0, 2]])
 
 
@@ -138,7 +140,8 @@ def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     Codec(weights_of(minute())).save(path)
     codec = load(path, engine="native")
-    assert codec._weights is None and codec.codec_hash == weights_of(minute()).codec_hash
+    assert codec._weights is None
+    assert codec.codec_hash == weights_of(minute()).codec_hash
     for name, tensor in weights_of(minute()).tensors.items():
         same_bits(codec.weights.tensors[name], tensor)
     codec.save(tmp_path / "copy.safetensors")

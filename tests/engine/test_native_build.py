@@ -84,7 +84,8 @@ def test_the_wheel(tmp_path: Path, compiler: str) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     if compiler == "missing":
-        assert wheel.name.endswith("-py3-none-any.whl") and "without its native engine" in done.stdout + done.stderr
+        assert wheel.name.endswith("-py3-none-any.whl")
+        assert "without its native engine" in done.stdout + done.stderr
     assert ("streamrvq/engine/native/_native.so" in names) == (compiler == "there")
     assert {f"streamrvq/live/page/{name}" for name in CONTENT_TYPES} < set(names)
     assert "streamrvq/engine/native/api.hpp" in names  # the sources travel along: their hash is checked

@@ -63,7 +63,8 @@ def test_sixteen_streams_of_random_ages_are_sixteen_single_runs(causal: bool, re
             if output.final:
                 del active[output.stream]
                 finals += 1
-    assert finals == 16 and resets == 4
+    assert finals == 16
+    assert resets == 4
     for i, pcm in enumerate(signals):
         np.testing.assert_array_equal(np.concatenate(got[i], axis=1), codec.encode(pcm))
 
@@ -109,7 +110,8 @@ def test_a_late_output_never_reaches_the_next_user(minute_codec: Codec) -> None:
     batch.run()
     assert pool.complete(batch) == []
     new = pool.open()
-    assert new.slot == old.slot and new.generation != old.generation
+    assert new.slot == old.slot
+    assert new.generation != old.generation
     with pytest.raises(PoolError, match="has ended"):
         pool.feed(old, noise(8))
     pool.feed(new, noise(80, 5))

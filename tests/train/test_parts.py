@@ -70,7 +70,9 @@ def test_snake_and_its_gradients(dtype: torch.dtype, compiled: bool, monkeypatch
     alpha = torch.rand(1, 5, 1).add_(0.5).requires_grad_()
     g = torch.randn(2, 78, 5).to(dtype)
     y = snake(x, alpha, 3)
-    assert y.dtype == dtype and y.shape == g.shape and not y[:, :3].any()
+    assert y.dtype == dtype
+    assert y.shape == g.shape
+    assert not y[:, :3].any()
     y.backward(g)
     wide, a = x.detach().double().requires_grad_(), alpha.detach().double().requires_grad_()
     flat = a.reshape(-1)
@@ -78,14 +80,16 @@ def test_snake_and_its_gradients(dtype: torch.dtype, compiled: bool, monkeypatch
     wanted.backward(g[:, 3:].double())
     tolerance = 1e-5 if dtype == torch.float32 else 2e-2
     for ours, theirs in ((y[:, 3:].detach(), wanted.detach()), (x.grad, wide.grad), (alpha.grad, a.grad)):
-        assert ours is not None and theirs is not None
+        assert ours is not None
+        assert theirs is not None
         error = (ours.double() - theirs).abs().max() / theirs.abs().max()
         assert float(error) < tolerance
 
 
 def test_mel_bands_are_slaneys() -> None:
     bands = mel_bands(44100, 2048, 320)
-    assert bands.shape == (1025, 320) and (bands >= 0).all()
+    assert bands.shape == (1025, 320)
+    assert (bands >= 0).all()
     # Triangles of equal area, whose edges are linear in frequency below 1 kHz and logarithmic above.
     wide = mel_bands(44100, 1 << 16, 20)
     np.testing.assert_allclose(wide.sum(0) * 44100 / (1 << 16), 1, rtol=1e-3)
@@ -144,7 +148,8 @@ def test_the_first_values_pass_the_waveform_on() -> None:
         begin(model, x[:8])
         with torch.no_grad():
             held_out = si_sdr(x[8:], model.decoder(model.encoder(x[8:, None]))[:, 0]).mean()
-        assert float(before) < -5 and float(held_out) > 5, (stem, before, held_out)
+        assert float(before) < -5, (stem, before, held_out)
+        assert float(held_out) > 5, (stem, before, held_out)
 
 
 def test_codebooks_made_from_data_take_off_some_of_it_level_by_level() -> None:
@@ -157,7 +162,8 @@ def test_codebooks_made_from_data_take_off_some_of_it_level_by_level() -> None:
     with torch.no_grad():
         left = [float((model.quantizer(z.T[None], n)[0][0].T - z).square().mean()) for n in (1, 2, 3)]
         codes = model.quantizer(z.T[None])[1]
-    assert left[0] < 0.25 * float(z.var(0).mean()) and left == sorted(left, reverse=True)
+    assert left[0] < 0.25 * float(z.var(0).mean())
+    assert left == sorted(left, reverse=True)
     assert min(len(codes[0, i].unique()) for i in range(3)) > 0.8 * 64
 
 
@@ -171,7 +177,8 @@ def test_a_constant_coordinate_lets_a_search_by_cosine_hear_loudness() -> None:
         with torch.no_grad():
             left = (model.quantizer(z[4000:].T[None])[0][0].T - z[4000:]).square().sum(1)
         snr[pole] = float(10 * torch.log10(z[4000:].square().sum(1) / left).mean())
-    assert snr[0.0] < 3 and snr[0.25] > snr[0.0] + 3, snr
+    assert snr[0.0] < 3, snr
+    assert snr[0.25] > snr[0.0] + 3, snr
 
 
 def test_entries_follow_and_dead_ones_are_replaced() -> None:
@@ -205,8 +212,10 @@ def test_discriminators_learn_to_tell_and_give_gradients() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         first = first or float(loss.detach())
-    assert y.grad is None and float(loss.detach()) < first
+    assert y.grad is None
+    assert float(loss.detach()) < first
     losses = fool(judges, x, y)
     assert {name: value.shape for name, value in losses.items()} == {"adversarial": (1,), "feature": (1,)}
     gradient = balanced(losses, {"adversarial": 1.0, "feature": 2.0}, y)
-    assert bool(torch.isfinite(gradient).all()) and float(gradient.norm()) > 0.1
+    assert bool(torch.isfinite(gradient).all())
+    assert float(gradient.norm()) > 0.1

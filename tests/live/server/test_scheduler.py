@@ -95,7 +95,8 @@ def test_any_lanes_fed_in_any_way(data):
                 return
             scheduler.close(sink.lane)
             await asyncio.wait_for(sink.ended.wait(), 30)
-            assert sink.error is None and np.array_equal(sink.all, wanted)
+            assert sink.error is None
+            assert np.array_equal(sink.all, wanted)
 
     async def run():
         async with scheduling(codec, slots, {"encode": limit, "decode": limit}, gather=0.0005) as scheduler:
@@ -103,7 +104,9 @@ def test_any_lanes_fed_in_any_way(data):
             await asyncio.gather(*(one(scheduler, turn) for _ in range(12)))
             while any(pool.open_streams for pool in scheduler._pools.values()):
                 await asyncio.sleep(0.001)
-            assert not any(scheduler._owners.values()) and not scheduler._lanes and not scheduler._waiting
+            assert not any(scheduler._owners.values())
+            assert not scheduler._lanes
+            assert not scheduler._waiting
 
     asyncio.run(run())
 
@@ -129,8 +132,10 @@ async def test_a_step_that_fails_ends_its_streams_and_no_others(monkeypatch):
         scheduler.feed(good.lane, pcm[HOP:])
         scheduler.close(good.lane)
         await asyncio.wait_for(good.ended.wait(), 20)
-        assert isinstance(bad.error, MemoryError) and not bad.parts
-        assert good.error is None and np.array_equal(good.all, CAUSAL.encode(pcm))
+        assert isinstance(bad.error, MemoryError)
+        assert not bad.parts
+        assert good.error is None
+        assert np.array_equal(good.all, CAUSAL.encode(pcm))
         scheduler.feed(bad.lane, pcm)  # nothing comes of it
         assert scheduler._pools["encode"].open_streams == 0
 
@@ -145,7 +150,8 @@ async def test_a_sink_that_fails_is_told_and_the_others_go_on(caplog):
             scheduler.feed(sink.lane, pcm)
             scheduler.close(sink.lane)
         await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
-        assert isinstance(bad.error, ZeroDivisionError) and np.array_equal(good.all, CAUSAL.encode(pcm))
+        assert isinstance(bad.error, ZeroDivisionError)
+        assert np.array_equal(good.all, CAUSAL.encode(pcm))
     assert "handing out failed" in caplog.text
 
 
@@ -169,7 +175,8 @@ async def test_a_file_does_not_hold_up_live_streams():
                 await asyncio.sleep(0)
             waits.append(len(steps) - before)
         assert not any(file.ended.is_set() for file in files)
-        assert max(waits) <= 3 and all(step.rows * step.hops <= 4 for step in steps)
+        assert max(waits) <= 3
+        assert all(step.rows * step.hops <= 4 for step in steps)
         for live in lives:
             scheduler.close(live.lane)
         await asyncio.wait_for(asyncio.gather(*(sink.ended.wait() for sink in (*files, *lives))), 60)
@@ -196,13 +203,16 @@ def test_the_lowest_rank_comes_first():
     for stream in streams:
         pool.feed(stream, noise(9 * HOP))
     batch = pool.next_batch(2, rank=lambda stream: -stream.slot)
-    assert {stream.slot for stream in batch.streams} == {4, 5} and batch.hops == 9
+    assert {stream.slot for stream in batch.streams} == {4, 5}
+    assert batch.hops == 9
     pool.abort(batch)
     batch = pool.next_batch(3, max_row_hops=10, rank=lambda stream: 0.0)
-    assert len(batch.streams) == 3 and batch.hops == 3
+    assert len(batch.streams) == 3
+    assert batch.hops == 3
     pool.abort(batch)
     batch = pool.next_batch(4, max_row_hops=1)
-    assert len(batch.streams) == 4 and batch.hops == 1
+    assert len(batch.streams) == 4
+    assert batch.hops == 1
     pool.abort(batch)
     with pytest.raises(InputError):
         pool.next_batch(max_row_hops=0)
@@ -210,7 +220,8 @@ def test_the_lowest_rank_comes_first():
 
 def test_warming_measures():
     capacity = warm(CAUSAL)
-    assert set(capacity.row_hops) == {"encode", "decode"} and capacity.streams >= 2
+    assert set(capacity.row_hops) == {"encode", "decode"}
+    assert capacity.streams >= 2
     assert all(1 <= most <= MOST_ROW_HOPS for most in capacity.row_hops.values())
 
 
@@ -229,7 +240,8 @@ async def test_an_output_that_cannot_be_taken_ends_its_stream_only(monkeypatch):
             scheduler.feed(sink.lane, pcm)
         scheduler.close(good.lane)
         await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
-        assert isinstance(bad.error, ZeroDivisionError) and np.array_equal(good.all, CAUSAL.encode(pcm))
+        assert isinstance(bad.error, ZeroDivisionError)
+        assert np.array_equal(good.all, CAUSAL.encode(pcm))
         scheduler.feed(good.lane, pcm)  # another tick
         while scheduler._pools["encode"].open_streams:
             await asyncio.sleep(0.001)

@@ -115,7 +115,8 @@ async def test_ready_says_what_the_codec_is():
         assert (ready.sample_rate, ready.hop, ready.codebooks, ready.codebook_size) == (RATE, HOP, 3, 64)
         assert (ready.delay_frames, ready.max_message, ready.trained) == (DELAYED.delay_frames, 5000, False)
         assert ready.decoder_delay_samples == DELAYED.decoder_delay_samples > 0
-        assert len(ready.session) == 32 and stream.sample_rate == RATE
+        assert len(ready.session) == 32
+        assert stream.sample_rate == RATE
 
 
 @pytest.mark.asyncio
@@ -134,7 +135,8 @@ async def test_gaps(rate):
     gaps = [(item.position, item.samples) for item in items if isinstance(item, Gap)]
     assert gaps == [(1001, 700), (long.position, long.samples)]
     first = items[at + 1]
-    assert first.index == before.shape[1] and first.time == pytest.approx((long.position + long.samples) / rate)
+    assert first.index == before.shape[1]
+    assert first.time == pytest.approx((long.position + long.samples) / rate)
     stats = stream.stats()
     assert (stats.gaps, stats.lost, stats.frames) == (2, 701 + rate, before.shape[1] + after.shape[1])
     assert (stream.done.samples, stream.done.lost) == (1001 + 903 + 640, 701 + rate)
@@ -155,7 +157,8 @@ async def test_a_marker_comes_when_everything_before_it_is_out(rate):
             if isinstance(item, Marker):
                 came.append(item.id)
                 due = 20 if item.id == "last" else (item.id + 2) // 2  # a half hop needs its frame, too
-                assert out >= due and (out <= due + 1 + 16 * (rate != RATE) or out == 20)
+                assert out >= due
+                assert out <= due + 1 + 16 * (rate != RATE) or out == 20
             else:
                 out += item.codes.shape[1]
     assert came == [*range(40), "last"]
@@ -210,7 +213,8 @@ async def test_a_final_message_ends_a_stream_like_stop():
             parts.append(np.frombuffer(data[16:], "<u2").reshape(-1, 3))
         assert data == '{"type":"done","frames":16,"samples":1000,"lost":0}'
         await ws.wait_closed()
-    assert np.array_equal(np.concatenate(parts).T, CAUSAL.encode(pcm)) and ws.close_code == 1000
+    assert np.array_equal(np.concatenate(parts).T, CAUSAL.encode(pcm))
+    assert ws.close_code == 1000
 
 
 @pytest.mark.asyncio
@@ -238,7 +242,8 @@ async def test_the_example_of_the_page():
             else:
                 assert came == data if count is None else (came[:16] == data[:16] and len(came) == len(data))
         await ws.wait_closed()
-    assert said == 8 and ws.close_code == 1000
+    assert said == 8
+    assert ws.close_code == 1000
 
 
 @pytest.mark.asyncio

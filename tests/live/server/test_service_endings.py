@@ -60,7 +60,8 @@ async def test_a_client_that_never_reads_is_gone_and_the_others_do_not_notice(ca
         async with serving(send_timeout=0.5) as server:
             async with asyncio.timeout(30):
                 stuck, good = await asyncio.gather(never_read(server.port), paced(server))
-            assert stuck is None and good
+            assert stuck is None
+            assert good
             await until(lambda: server.streams == server.connections == 0)
         gc.collect()
     assert "it took nothing for 0.5 s" in caplog.text
@@ -155,7 +156,8 @@ async def test_what_was_received_is_encoded_before_1012():
                 pass
             await stopping
         codes = np.concatenate([np.frombuffer(data[16:], "<u2").reshape(-1, 3) for data in came]).T
-    assert np.array_equal(codes, CAUSAL.encode(pcm)) and ws.close_code == 1012
+    assert np.array_equal(codes, CAUSAL.encode(pcm))
+    assert ws.close_code == 1012
     kinds = [json.loads(text)["type"] for text in texts]
     assert kinds == ["ready", "drain", "marker", "error"]
 
@@ -174,7 +176,9 @@ async def test_a_failing_codec_is_the_servers_fault_and_nobody_elses(caplog, mon
         (code, texts), good = await asyncio.gather(
             end_of(server.url, [start(), packet(payload=bytes(154))]), paced(server, PCM[:4000])
         )
-        assert good and code == 1011 and "inner" not in texts[-1]["message"]
+        assert good
+        assert code == 1011
+        assert "inner" not in texts[-1]["message"]
         await until(lambda: server.streams == 0)
     assert "inner workings" in caplog.text  # where its keeper finds it
 
@@ -200,7 +204,8 @@ async def test_the_loop_goes_on_while_a_step_computes(monkeypatch):
             await (await stream._connection._link._socket.ping())
         go.set()
         assert (await anext(stream)).index == 0
-    assert len(threads) == 1 and threads.pop().startswith("streamrvq-step")
+    assert len(threads) == 1
+    assert threads.pop().startswith("streamrvq-step")
 
 
 @pytest.mark.asyncio

@@ -106,8 +106,10 @@ def no_traceback(caplog):
     caplog.set_level(logging.DEBUG, "streamrvq")
     yield
     for record in caplog.records:
-        assert record.exc_info is None and record.levelno < logging.ERROR, record
-        assert "Traceback" not in record.getMessage() and record.getMessage().isascii()
+        assert record.exc_info is None, record
+        assert record.levelno < logging.ERROR, record
+        assert "Traceback" not in record.getMessage()
+        assert record.getMessage().isascii()
 
 
 async def still_good(server):
@@ -139,7 +141,8 @@ async def test_every_case_has_its_code():
     for name, (code, texts) in ends.items():
         if code == 1009 and name != "huge json":  # the websocket layer's own refusal
             continue
-        assert texts[-1]["type"] == "error" and texts[-1]["code"] == code, name
+        assert texts[-1]["type"] == "error", name
+        assert texts[-1]["code"] == code, name
         assert len(texts[-1]["message"]) > 20, name
 
 
@@ -148,7 +151,8 @@ async def test_every_case_has_its_code():
 async def test_another_subprotocol(offered):
     async with serving() as server:
         code, texts = await end_of(server.url, [start()], subprotocols=offered)
-        assert (code, texts[0]["code"]) == (4406, 4406) and "streamrvq.v1" in texts[0]["message"]
+        assert (code, texts[0]["code"]) == (4406, 4406)
+        assert "streamrvq.v1" in texts[0]["message"]
         code, _ = await end_of(server.url, [start(), text(type="stop")], subprotocols=["other", "streamrvq.v1"])
         assert code == 1000
 
@@ -246,7 +250,8 @@ async def test_slow_clients_are_told_so():
                 end_of(server.url, [start(), packet(payload=GOOD)]),
             )
             assert [code for code, _ in ends] == [4408] * 3
-            assert "no start" in ends[0][1][-1]["message"] and "nothing was received" in ends[1][1][-1]["message"]
+            assert "no start" in ends[0][1][-1]["message"]
+            assert "nothing was received" in ends[1][1][-1]["message"]
             cut = RawClient(server.port)
             await cut.handshake()
             await cut.message(start())

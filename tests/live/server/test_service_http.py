@@ -54,8 +54,11 @@ async def test_health_and_metrics():
         async with serving(max_streams=5) as server:
             status, headers, body = await get(server, "/health")
             health = json.loads(body)
-            assert status == 200 and headers["content-type"] == "application/json"
-            assert health["status"] == "ok" and health["streams"] == 0 and health["max_streams"] == 5
+            assert status == 200
+            assert headers["content-type"] == "application/json"
+            assert health["status"] == "ok"
+            assert health["streams"] == 0
+            assert health["max_streams"] == 5
             assert health["codec_hash"] == CAUSAL.codec_hash
             async with streamrvq.connect(server.url) as stream:
                 await stream.send(pcm)
@@ -69,11 +72,14 @@ async def test_health_and_metrics():
             figures = samples(body.decode())
         gc.collect()
     encode = ("direction", "encode")
-    assert status == 200 and headers["content-type"].startswith("text/plain; version=")
-    assert frames == 102 and figures["streamrvq_streams",] == 0
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=")
+    assert frames == 102
+    assert figures["streamrvq_streams",] == 0
     assert figures["streamrvq_audio_seconds_total", encode] == pytest.approx(frames * HOP / RATE)
     steps = figures["streamrvq_step_seconds_count", encode]
-    assert 0 < steps <= frames and figures["streamrvq_step_seconds_sum", encode] > 0
+    assert 0 < steps <= frames
+    assert figures["streamrvq_step_seconds_sum", encode] > 0
     assert figures["streamrvq_step_streams_sum", encode] == steps
     assert figures["streamrvq_step_streams_bucket", encode, ("le", "1")] == steps
     assert figures["streamrvq_latency_seconds_count",] > 0
@@ -86,7 +92,8 @@ def test_a_tally():
     tally = Tally((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 7.0):
         tally.add(value)
-    assert tally.buckets() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)] and tally.sum == 10.0
+    assert tally.buckets() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)]
+    assert tally.sum == 10.0
 
 
 @pytest.mark.asyncio
@@ -152,7 +159,8 @@ async def test_one_address_has_its_share():
     async with serving(max_connections_of_one=2) as server, connect_raw(server.url, subprotocols=["streamrvq.v1"]):
         async with streamrvq.connect(server.url):
             code, texts = await end_of(server.url, [start()])
-            assert code == 1013 and "2 connections" in texts[-1]["message"]
+            assert code == 1013
+            assert "2 connections" in texts[-1]["message"]
         await until(lambda: server.connections == 1)
         assert (await end_of(server.url, [start(), '{"type":"stop"}']))[0] == 1000
         assert server.metrics.refused == 1
@@ -206,7 +214,8 @@ async def test_a_drain_gives_every_client_the_codes_of_all_it_sent():
         assert np.array_equal(have[:, : whole.shape[1]], whole[:, : have.shape[1]])
     whole = CAUSAL.encode(np.concatenate(sent[0]))
     have = np.concatenate(got[0], axis=1)
-    assert 20 < have.shape[1] <= whole.shape[1] and np.array_equal(have, whole[:, : have.shape[1]])
+    assert 20 < have.shape[1] <= whole.shape[1]
+    assert np.array_equal(have, whole[:, : have.shape[1]])
 
 
 @pytest.mark.asyncio
@@ -217,7 +226,8 @@ async def test_a_draining_server_says_so():
         stopping = asyncio.create_task(server.stop())
         assert json.loads(await ws.recv()) == {"type": "drain", "seconds": 3}
         health = server._plain(Request("/health", Headers()))
-        assert health.status_code == 503 and json.loads(health.body)["status"] == "draining"
+        assert health.status_code == 503
+        assert json.loads(health.body)["status"] == "draining"
         await ws.send('{"type":"stop"}')
         assert (await ws.recv())[1] == 1  # final
         assert json.loads(await ws.recv())["type"] == "done"
@@ -251,5 +261,7 @@ def test_the_loop_and_the_log_of_the_command(tmp_path):
         server.wait()
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     names = [event["event"] for event in events]
-    assert names[0] == "listening" and names[-1] == "stopped" and {"connected", "started", "closed"} <= set(names)
+    assert names[0] == "listening"
+    assert names[-1] == "stopped"
+    assert {"connected", "started", "closed"} <= set(names)
     assert all({"time", "level", "logger"} <= set(event) for event in events)

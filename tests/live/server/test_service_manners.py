@@ -51,7 +51,8 @@ async def test_a_full_server_says_so_and_has_room_again():
 async def test_too_many_connections():
     async with serving(max_connections=1) as server, connect_raw(server.url, subprotocols=["streamrvq.v1"]):
         code, texts = await end_of(server.url, [])
-        assert (code, texts[0]["code"]) == (1013, 1013) and "connections" in texts[0]["message"]
+        assert (code, texts[0]["code"]) == (1013, 1013)
+        assert "connections" in texts[0]["message"]
 
 
 @pytest.mark.asyncio

@@ -76,7 +76,9 @@ async def test_the_codes_are_those_of_an_unbroken_run(codec, rate):
         for items, _ in lines
     ]
     others = [[item for item in items if not isinstance(item, Frames)] for items, _ in lines]
-    assert frames[0] == frames[1] and others[0] == others[1] and lines[0][1] == lines[1][1]
+    assert frames[0] == frames[1]
+    assert others[0] == others[1]
+    assert lines[0][1] == lines[1][1]
     assert others[0] == [
         Marker(id="before"), Gap(30_000, 700, "filled with zeros"),
         Gap(30_700, 2 * rate, "a new stream begins behind it"), Marker(id="behind"),
@@ -162,7 +164,8 @@ async def test_from_any_frame_on():
             await client.send(rest)
             await client.ws.send('{"type":"stop"}')
             await client.hear()
-            assert client.ws.close_code == 1000 and client.texts[-1]["type"] == "done"
+            assert client.ws.close_code == 1000
+            assert client.texts[-1]["type"] == "done"
         whole = CAUSAL.encode(np.concatenate([pcm, rest]))
         assert np.array_equal(np.concatenate(client.codes)[10:].T, whole[:, 10:])
         assert (await end_of(server.url, [json.dumps(resume(session, 10))]))[0] == 4404  # it has ended
@@ -200,7 +203,8 @@ async def test_the_newest_holder_has_it():
             async with raw(server, resume(old.texts[0]["session"], 10)) as new:
                 new.pos, new.codes = 10 * HOP, [np.zeros((10, 3), np.uint16)]
                 await old.hear()
-                assert old.ws.close_code == 1006 and server.streams == 1
+                assert old.ws.close_code == 1006
+                assert server.streams == 1
                 await new.send(int16(noise(HOP)))
                 await new.hear(11)
         await until(lambda: server.streams == server.connections == 0)
@@ -231,7 +235,8 @@ async def test_frames_that_are_not_there():
     async with serving() as server:
         session, _ = await parked(server)
         code, texts = await end_of(server.url, [json.dumps(resume(session, 11))])
-        assert code == 4400 and "only 10 frames" in texts[-1]["message"]
+        assert code == 4400
+        assert "only 10 frames" in texts[-1]["message"]
         assert server.sessions.parked == 1  # a mistake costs nothing
         async with raw(server, resume(session, 10)) as client:
             assert client.texts[0]["type"] == "resumed"
@@ -274,7 +279,8 @@ async def test_what_is_not_parked():
                     assert client.ws.close_code == 4408
             await until(lambda: server.streams == 0)
             ends[name] = await end_of(server.url, [json.dumps(resume(client.texts[0]["session"], 0))])
-        assert [code for code, _ in ends.values()] == [4404] * 3 and server.sessions.parked == 0
+        assert [code for code, _ in ends.values()] == [4404] * 3
+        assert server.sessions.parked == 0
 
 
 @pytest.mark.asyncio

@@ -47,8 +47,10 @@ async def test_a_reader_that_stalls_for_five_seconds_finds_a_gap_where_samples_w
                 await asyncio.sleep(5)
                 items += [item async for item in tokens]
         stats = mic.stats()
-    assert stats.overruns >= 1 and stats.gaps == len(heard.gaps)
-    assert stats.lost > 3 * RATE and sum(gap.samples for gap in heard.gaps) == stats.lost
+    assert stats.overruns >= 1
+    assert stats.gaps == len(heard.gaps)
+    assert stats.lost > 3 * RATE
+    assert sum(gap.samples for gap in heard.gaps) == stats.lost
     assert all("overrun" in gap.reason for gap in heard.gaps)
     assert heard.misplaced(HEARD) == 0  # to the sample: what is missing is known
     assert [item for item in items if isinstance(item, Gap)] == heard.gaps
@@ -67,7 +69,8 @@ async def test_a_device_that_holds_its_breath_loses_nothing() -> None:
                 await asyncio.sleep(0.4)
                 device.thaw()
                 assert [item async for item in tokens]
-    assert heard.gaps == [] and heard.misplaced(HEARD) == 0
+    assert heard.gaps == []
+    assert heard.misplaced(HEARD) == 0
 
 
 @pytest.mark.asyncio
@@ -91,7 +94,8 @@ async def test_a_device_that_vanishes_says_so_after_its_last_sample_and_can_be_o
         server.again()
         with nothing_left():
             async with Microphone() as mic, contextlib.aclosing(aiter(mic)) as blocks:
-                assert len(await anext(blocks)) and mic.sample_rate == 44_100
+                assert len(await anext(blocks))
+                assert mic.sample_rate == 44_100
 
 
 @pytest.mark.asyncio
@@ -120,7 +124,8 @@ async def test_a_device_that_freezes_is_given_up_after_a_second(make: Any) -> No
         for thread in threading.enumerate():
             if thread.name.startswith("streamrvq"):
                 thread.join(60)
-        assert threading.active_count() <= before and not portaudio._streams
+        assert threading.active_count() <= before
+        assert not portaudio._streams
 
 
 @pytest.mark.asyncio
@@ -189,4 +194,5 @@ async def main():
 asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and words in done.stdout, done
+    assert done.returncode == 0, done
+    assert words in done.stdout, done
