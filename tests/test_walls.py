@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import streamrvq
+from tests.support.patience import PATIENCE
 
 ROOT = Path(streamrvq.__file__).parent
 
@@ -136,12 +137,12 @@ def test_nobody_imports_train() -> None:
 
 def test_importing_the_package_loads_no_torch_and_asks_no_sound_device() -> None:
     code = "import sys, streamrvq, streamrvq.cli.app as a; assert not {'torch', 'sounddevice'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_importing_the_package_loads_no_websockets() -> None:
     code = "import sys, streamrvq; assert 'websockets' not in sys.modules, 'websockets was loaded'"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_loading_weights_loads_no_torch(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_loading_weights_loads_no_torch(tmp_path: Path) -> None:
         f"save_weights(seeded(PRESETS['causal-44khz']), r'{tmp_path / 'w.safetensors'}');"
         f"load_weights(r'{tmp_path / 'w.safetensors'}'); assert 'torch' not in sys.modules, 'torch was loaded'"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_public_names() -> None:

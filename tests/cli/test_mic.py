@@ -22,12 +22,11 @@ from streamrvq.tokens import read_tokens
 from streamrvq.tokens.journal import journal_of
 from tests.support.command import Run, process
 from tests.support.contract import noise
+from tests.support.patience import PATIENCE
 from tests.support.virtual_sound import Device, Fifo, Pulse, Voice
 
 RATE, BLOCK = 44_100, 441
 HEARD = noise(20 * RATE)
-#: Longer than any command below may take: it would hang.
-DEADLINE = 120
 
 
 def fifo() -> Fifo:
@@ -77,7 +76,7 @@ def test_lines_and_a_file_of_a_second(run: Run, weights: Path, codec: Codec, tmp
     assert file.gaps == tuple((gap["position"], gap["samples"]) for gap in gaps)
     if not gaps:  # the codes are those of what the device gave, from its first sample or a block soon after
         tenth = codes[:, : RATE // 80]
-        starts = range(0, 20 * BLOCK, BLOCK)
+        starts = range(0, 200 * BLOCK, BLOCK)
         wrong = [(codec.encode(HEARD[at : at + RATE // 8])[:, : RATE // 80] != tenth).mean() for at in starts]
         at = starts[int(np.argmin(wrong))]
         assert (codec.encode(HEARD[at : at + file.num_samples]) != codes).mean() < 1e-3
@@ -114,7 +113,7 @@ def test_a_picture_on_a_terminal(weights: Path) -> None:
             while part := os.read(ours, 65536):
                 shown += part
         os.close(ours)
-        assert running.wait(DEADLINE) == 0, running.communicate()
+        assert running.wait(PATIENCE) == 0, running.communicate()
         running.communicate()
     text = shown.decode()
     assert "level" in text
@@ -138,7 +137,7 @@ def test_an_interrupt_ends_it_with_nothing_lost(weights: Path, tmp_path: Path) -
     with fifo():
         running, lines = started(*options(weights, "--json", "--out", path))
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=DEADLINE)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0
     assert b"Traceback" not in err
     lines += map(json.loads, out.splitlines())
@@ -154,7 +153,7 @@ def test_a_killed_recording_is_recovered(run: Run, weights: Path, tmp_path: Path
     with fifo():
         running, lines = started(*options(weights, "--json", "--out", path))
         running.kill()
-        out, _ = running.communicate(timeout=DEADLINE)
+        out, _ = running.communicate(timeout=PATIENCE)
         lines += map(json.loads, out.splitlines(keepends=True)[:-1])  # the last may be cut
         assert not path.exists()
         assert journal_of(path).exists()
@@ -181,7 +180,7 @@ def test_a_device_that_goes_away_ends_it_with_what_was_heard(weights: Path, tmp_
     with Pulse() as server:
         running, lines = started("mic", "--codec", weights, "--json", "--out", path)
         getattr(server, end)()
-        out, err = running.communicate(timeout=DEADLINE)  # a process whose sound server hangs ends all the same
+        out, err = running.communicate(timeout=PATIENCE)  # a process whose sound server hangs ends all the same
         if end == "freeze":
             server.thaw()
     assert running.returncode == 2

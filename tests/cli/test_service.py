@@ -22,6 +22,7 @@ from streamrvq.tokens import read_tokens
 from streamrvq.weights import save_weights
 from tests.support.command import Run, process
 from tests.support.contract import noise, weights_of
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, HOP, RATE, RawClient
 
 
@@ -49,7 +50,7 @@ def served(*arguments: object, **settings: Any) -> tuple[Any, str]:
 def ended(server: Any, number: int = signal.SIGTERM) -> str:
     """Send a signal; what it wrote on stderr."""
     server.send_signal(number)
-    out, err = server.communicate(timeout=60)
+    out, err = server.communicate(timeout=PATIENCE)
     assert server.returncode == 0, err
     assert out == b"", err
     assert b"Traceback" not in err

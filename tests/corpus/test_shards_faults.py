@@ -25,6 +25,7 @@ from tests.support.command import process
 from tests.support.contract import minute, needs_native, noise, tiny, weights_of
 from tests.support.corpora import failed_in, rows_in, same_bytes, signals_in
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 #: Processes that are killed.
 KILLS = 20
@@ -54,7 +55,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, many: P
     encode_corpus([many], tmp_path / "whole", tiny_weights, workers=1, shard_bytes=bytes_each)
     arguments = [many, tiny_weights, tmp_path / "out", bytes_each, KILLS, 7]
     script = [sys.executable, ROOT / "tests/support/killed_runs.py", *arguments]
-    tried = subprocess.run([str(a) for a in script], capture_output=True, timeout=300, check=True)
+    tried = subprocess.run([str(a) for a in script], capture_output=True, timeout=5 * PATIENCE, check=True)
     assert json.loads(tried.stdout)["kills"] == KILLS
     assert json.loads(tried.stdout)["halfway"] >= 5
     assert same_bytes(tmp_path / "out", tmp_path / "whole")

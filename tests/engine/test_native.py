@@ -24,6 +24,7 @@ from tests.conftest import RealAudio
 from tests.support.contract import minute, needs_native, noise, weights_of
 from tests.support.native import FULL, ISAS, codec_on, same_bits
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 pytestmark = needs_native
 
@@ -170,7 +171,7 @@ def test_memory_is_the_packed_weights() -> None:
 def python(code: str, **environment: str) -> str:
     root = str(ROOT)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], check=True, timeout=300, capture_output=True, text=True,
+        [sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE, capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": root} | environment,
     )  # fmt: skip
     return done.stdout.strip()

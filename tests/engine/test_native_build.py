@@ -22,6 +22,7 @@ from streamrvq.errors import EngineError
 from streamrvq.live.server.static import CONTENT_TYPES
 from tests.support.contract import minute, weights_of
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 COMPILER = any(map(shutil.which, ("c++", "g++", "clang++"))) and shutil.which("cmake")
 
@@ -32,7 +33,7 @@ COMPILER = any(map(shutil.which, ("c++", "g++", "clang++"))) and shutil.which("c
 def test_the_checks_in_cpp(tmp_path: Path, kind: str) -> None:
     done = subprocess.run(
         [ROOT / "tools" / "native-checks", "quick", kind], env=os.environ | {"STREAMRVQ_CHECKS_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=1800,
+        capture_output=True, text=True, timeout=20 * PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     if "skipped" in done.stdout:
@@ -78,7 +79,7 @@ def test_the_wheel(tmp_path: Path, compiler: str) -> None:
     environment = os.environ | ({"CXX": "no-such-compiler"} if compiler == "missing" else {"STREAMRVQ_NATIVE": "1"})
     done = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"], cwd=tree, env=environment,
-        capture_output=True, text=True, timeout=900,
+        capture_output=True, text=True, timeout=20 * PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = (tmp_path / "dist").glob("*.whl")

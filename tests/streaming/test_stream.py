@@ -19,6 +19,7 @@ from streamrvq.errors import InputError, SnapshotError, StreamBusyError, StreamC
 from streamrvq.streaming.lockstep import MAX_ROW_HOPS
 from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from tests.support.contract import codec_of, minute, noise, streamed
+from tests.support.patience import PATIENCE
 
 PCM = noise(400, seed=7)
 
@@ -148,7 +149,7 @@ class Gate:
     """An engine whose steps wait at a barrier, twice: the test sees a step begun and lets it end."""
 
     def __init__(self, inner: Any) -> None:
-        self.inner, self.barrier = inner, threading.Barrier(2, timeout=60)
+        self.inner, self.barrier = inner, threading.Barrier(2, timeout=PATIENCE)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

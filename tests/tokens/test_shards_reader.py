@@ -25,6 +25,7 @@ from streamrvq.tokens import Signal, open_tokens, read_tokens
 from tests.support.command import Run
 from tests.support.contract import noise
 from tests.support.corpora import KINDS, make_audio, rows_in, signals_in
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ def test_it_goes_to_other_processes(corpus: Path) -> None:
         "import sys; from streamrvq.tokens import open_tokens; tokens = open_tokens(sys.argv[1]);"
         "[signal.read() for signal in tokens]; assert 'torch' not in sys.modules, 'torch was loaded'"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code, str(corpus)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "error", "-c", code, str(corpus)], check=True, timeout=PATIENCE)
 
 
 def test_pyarrow_reads_a_folder_as_it_is(corpus: Path) -> None:

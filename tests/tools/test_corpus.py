@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.synthetic import make_deb, sound, tone, zipped
 from tools.corpus_build import debian_set, debs, english
 from tools.corpus_build.build import Package, build, check_disjoint, read_manifest
@@ -268,7 +269,7 @@ def test_a_folder_with_something_else_is_not_replaced(tmp_path, packages):
 def run(*arguments: object, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tools.corpus_build", *map(str, arguments)],
-        capture_output=True, text=True, cwd=ROOT, timeout=120, env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE, env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr

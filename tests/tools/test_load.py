@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from streamrvq.weights import save_weights
 from tests.support.contract import codec_of, noise, weights_of
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, RATE, int16
 from tools.load_test.clients.faults import KINDS, make_faults
 from tools.load_test.latency import Shape, latencies, reckon
@@ -81,7 +82,7 @@ def load(*arguments: object, soak: bool = False) -> subprocess.Popen[bytes]:
 
 def outcome(process: subprocess.Popen[bytes]) -> tuple[int, Any]:
     """Its exit code and its document."""
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=5 * PATIENCE)
     assert process.returncode in (0, 1), err.decode()
     return process.returncode, json.loads(out)
 

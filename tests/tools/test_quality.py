@@ -21,6 +21,7 @@ from streamrvq.weights import save_weights, seeded
 from tests.support.contract import tiny
 from tests.support.measuring import run
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tools.corpus_build import audio
 from tools.corpus_build.build import Package, build
 from tools.corpus_build.pack import pack, unpack
@@ -125,7 +126,7 @@ def test_a_set_is_found_by_its_manifest_and_one_without_clips_is_refused(sets):
 def test_g722_is_read(tmp_path):
     soundfile.write(tmp_path / "a.wav", sound(2, rate=16000), 16000)
     command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", "g722", "-f", "g722", tmp_path / "a.g722"]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=PATIENCE)
     assert audio.probe(tmp_path / "a.g722") is None
     assert audio.probe(tmp_path / "a.g722", 16000) == audio.Info(2.0, 16000)
     pcm, was = audio.read(tmp_path / "a.g722"), audio.read(tmp_path / "a.wav")
@@ -288,6 +289,6 @@ def test_the_command_line_refuses_in_a_sentence(weights, capsys, monkeypatch, ar
 
 def test_the_command_starts_and_explains_itself():
     done = subprocess.run([sys.executable, "-W", "error", "-m", "tools.quality_measure", "--help"], capture_output=True,
-                          text=True, cwd=ROOT, timeout=120)  # fmt: skip
+                          text=True, cwd=ROOT, timeout=PATIENCE)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "twice the standard error" in " ".join(done.stdout.split()), done.stderr

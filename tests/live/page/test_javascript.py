@@ -16,6 +16,7 @@ from tests.support.contract import cut, noise
 from tests.support.javascript import ROOT, codes_of, node, played, samples_of, sending
 from tests.support.parking import CODEBOOKS, RATE, Parking
 from tests.support.parking import HOP as PARKED_HOP
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, DELAYED, int16, serving
 
 pytestmark = pytest.mark.asyncio
@@ -153,7 +154,7 @@ async def test_worklets() -> None:
     """Capturing and playing, as an audio thread runs them: see worklets.mjs."""
     program = [*node(), str(ROOT / "tests" / "support" / "worklets.mjs")]
     running = await asyncio.create_subprocess_exec(*program, stderr=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         _, err = await running.communicate()
     assert (running.returncode, err) == (0, b""), err.decode()
 

@@ -15,7 +15,7 @@ import streamrvq
 from streamrvq.audio.rates import Resampler, output_length
 from tests.support.browser import SMALL, Tab, browser, frames_of, samples_of, tab
 from tests.support.command import Run
-from tests.support.service import int16, serving
+from tests.support.service import int16, serving, until
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,9 +43,9 @@ async def test_codes_are_offlines_and_the_slider_acts_at_once(
         assert await page.page.inner_text("#levels-text") == "4 of 9"
         await page.page.wait_for_function("() => document.querySelector('#newest li:nth-child(5)').textContent === '·'")
         await page.encoded(2.5)
-        assert await page.page.inner_text("#p50") != "–"
-        assert await page.page.inner_text("#p99") != "–"
-        assert abs(float(await page.page.inner_text("#fps")) - codec.frame_rate) < codec.frame_rate
+        await page.shows("p50", "text => text !== '–'")
+        await page.shows("p99", "text => text !== '–'")
+        await page.shows("fps", f"text => Math.abs(parseFloat(text) - {codec.frame_rate}) < {codec.frame_rate}")
         assert await page.page.get_attribute("#level", "aria-valuetext") != "off"
         await page.stop()
         tokens = await page.download()
@@ -84,6 +84,7 @@ async def test_listening_plays_what_the_decoder_gives(browser: Browser) -> None:
         await page.page.check("#listen")
         await page.start()
         await page.encoded(1.5)
+        await until(lambda: len(page.wires) == 2 and len(frames_of(page.wires[1].sent)) > 60)
         await page.stop()
         await page.page.wait_for_function("() => window.over")
         played = np.array(await page.page.evaluate("played"), np.float32)

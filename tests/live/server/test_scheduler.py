@@ -16,6 +16,7 @@ from streamrvq.live.worker import Worker
 from streamrvq.streaming.batches import Output, StreamId
 from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import noise
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
 
 HOPS = {"encode": 8, "decode": 8}
@@ -94,7 +95,7 @@ def test_any_lanes_fed_in_any_way(data):
                 scheduler.drop(sink.lane)
                 return
             scheduler.close(sink.lane)
-            await asyncio.wait_for(sink.ended.wait(), 30)
+            await asyncio.wait_for(sink.ended.wait(), PATIENCE)
             assert sink.error is None
             assert np.array_equal(sink.all, wanted)
 
@@ -128,10 +129,10 @@ async def test_a_step_that_fails_ends_its_streams_and_no_others(monkeypatch):
         while not good.parts:
             await asyncio.sleep(0.001)
         scheduler.feed(bad.lane, np.full(HOP, 0.125, np.float32))
-        await asyncio.wait_for(bad.ended.wait(), 20)
+        await asyncio.wait_for(bad.ended.wait(), PATIENCE)
         scheduler.feed(good.lane, pcm[HOP:])
         scheduler.close(good.lane)
-        await asyncio.wait_for(good.ended.wait(), 20)
+        await asyncio.wait_for(good.ended.wait(), PATIENCE)
         assert isinstance(bad.error, MemoryError)
         assert not bad.parts
         assert good.error is None
@@ -149,7 +150,7 @@ async def test_a_sink_that_fails_is_told_and_the_others_go_on(caplog):
         for sink in (bad, good):
             scheduler.feed(sink.lane, pcm)
             scheduler.close(sink.lane)
-        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
+        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), PATIENCE)
         assert isinstance(bad.error, ZeroDivisionError)
         assert np.array_equal(good.all, CAUSAL.encode(pcm))
     assert "handing out failed" in caplog.text
@@ -179,7 +180,7 @@ async def test_a_file_does_not_hold_up_live_streams():
         assert all(step.rows * step.hops <= 4 for step in steps)
         for live in lives:
             scheduler.close(live.lane)
-        await asyncio.wait_for(asyncio.gather(*(sink.ended.wait() for sink in (*files, *lives))), 60)
+        await asyncio.wait_for(asyncio.gather(*(sink.ended.wait() for sink in (*files, *lives))), PATIENCE)
         assert all(np.array_equal(live.all, CAUSAL.encode(short)) for live in lives)
         assert all(np.array_equal(file.all, CAUSAL.encode(long)) for file in files)
         # what one file gets the others get
@@ -239,7 +240,7 @@ async def test_an_output_that_cannot_be_taken_ends_its_stream_only(monkeypatch):
         for sink in (bad, good):
             scheduler.feed(sink.lane, pcm)
         scheduler.close(good.lane)
-        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
+        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), PATIENCE)
         assert isinstance(bad.error, ZeroDivisionError)
         assert np.array_equal(good.all, CAUSAL.encode(pcm))
         scheduler.feed(good.lane, pcm)  # another tick

@@ -15,6 +15,7 @@ from streamrvq import Frames, Gap
 from streamrvq.audio.rates import Resampler
 from streamrvq.live.protocol.text import Marker
 from tests.support.contract import codec_of, cut, minute, noise, tiny
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, int16, joined, packet, serving, start
 from tests.support.shell import nothing_left, source
 
@@ -253,7 +254,7 @@ async def test_odd_strides_decode_to_their_end(rate):
     codec = codec_of(minute((2, 5), sample_rate=RATE))
     codes = codec.encode(noise(300))
     async with (
-        asyncio.timeout(30), serving(codec) as server,
+        asyncio.timeout(PATIENCE), serving(codec) as server,
         streamrvq.connect(server.url, "decode", sample_rate=rate) as stream,
     ):  # fmt: skip
         await stream.send(codes)

@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 import streamrvq
 from streamrvq.live.protocol.constants import MAX_MESSAGE, Close
 from tests.support.contract import noise
+from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, RawClient, end_of, packet, serving, start, until
 from tests.support.shell import nothing_left
 
@@ -222,11 +223,11 @@ async def test_two_origins_and_a_token_in_the_url():
 
 @pytest.mark.asyncio
 async def test_no_http_and_no_handshake():
-    async with serving(start_timeout=0.5) as server:
+    async with serving(start_timeout=DEADLINE) as server:
         for garbage in (b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"x" * 100_000):
             client = RawClient(server.port)
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 try:
                     await client.send(garbage)
                     while await loop.sock_recv(client.socket, 4096):
@@ -241,7 +242,7 @@ async def test_no_http_and_no_handshake():
 async def test_slow_clients_are_told_so():
     """No start, nothing after a start, half a message, half a handshake: each has its deadline."""
     with nothing_left():
-        async with serving(start_timeout=0.5, idle_timeout=0.5) as server:
+        async with serving(start_timeout=DEADLINE, idle_timeout=DEADLINE) as server:
             half = RawClient(server.port)
             await half.send(b"GET / HTTP/1.1\r\nHost:")
             ends = await asyncio.gather(
@@ -271,7 +272,7 @@ async def test_bad_text_and_bad_frames():
             await client.message(start())
             await client.send(frame)
             data = b""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while int(code).to_bytes(2, "big") not in data[-100:]:
                     part = await loop.sock_recv(client.socket, 4096)
                     assert part, data

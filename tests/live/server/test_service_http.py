@@ -20,13 +20,14 @@ from streamrvq import InputError, ServiceError
 from streamrvq.live.server.metrics import Tally
 from streamrvq.live.server.settings import ServerSettings
 from tests.support.contract import noise
+from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, HOP, RATE, RawClient, end_of, serving, start, until
 from tests.support.shell import nothing_left
 
 
 async def get(server, path, ssl_context=None):
     """Status, headers and body of a plain request."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=ssl_context)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -194,13 +195,13 @@ async def test_a_drain_gives_every_client_the_codes_of_all_it_sent():
             await asyncio.wait([speaking])
 
     with nothing_left():
-        async with serving(drain_timeout=1.5, stop_timeout=4) as server:
+        async with serving(drain_timeout=1.5 * DEADLINE, stop_timeout=3 * DEADLINE) as server:
             tasks = [asyncio.create_task(live(name, name > 0)) for name in range(4)]
             stuck = RawClient(server.port, receive_buffer=4096)
             await stuck.handshake(read=False)
             await stuck.message(start(mode="decode", sample_rate=192_000))
             await until(lambda: all(len(parts) > 20 for parts in [*got.values(), *([] if len(got) == 4 else [[]])]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await server.stop()
                 await asyncio.gather(*tasks)
             stuck.close()
@@ -255,7 +256,7 @@ def test_the_loop_and_the_log_of_the_command(tmp_path):
 
         assert asyncio.run(one())
         server.send_signal(signal.SIGTERM)
-        _, log = server.communicate(timeout=20)
+        _, log = server.communicate(timeout=PATIENCE)
     finally:
         server.kill()
         server.wait()

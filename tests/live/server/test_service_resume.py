@@ -14,6 +14,7 @@ import streamrvq
 from streamrvq import Frames, Gap, ServiceError
 from streamrvq.live.protocol.text import Marker
 from tests.support.contract import noise
+from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, int16, packet, serving, start, until
 from tests.support.shell import nothing_left
 
@@ -49,7 +50,7 @@ async def journey(codec, rate, pcm, cuts, rng):
             cut_all(server)
 
     async with (
-        serving(codec, idle_timeout=20) as server,
+        serving(codec, idle_timeout=PATIENCE) as server,
         streamrvq.connect(server.url, sample_rate=rate, queue_size=8) as stream,
     ):
         speaking, cutting = asyncio.create_task(speak()), asyncio.create_task(cut())
@@ -124,7 +125,7 @@ class Raw:
 @asynccontextmanager
 async def raw(server, first, **options):
     settings = {"subprotocols": ["streamrvq.v1"], "compression": None, **options}
-    async with asyncio.timeout(20), connect_raw(server.url, **settings) as ws:
+    async with asyncio.timeout(PATIENCE), connect_raw(server.url, **settings) as ws:
         await ws.send(first if isinstance(first, str) else json.dumps(first))
         client = Raw(ws)
         client.texts.append(json.loads(await ws.recv()))
@@ -244,7 +245,7 @@ async def test_frames_that_are_not_there():
 
 @pytest.mark.asyncio
 async def test_parking_is_bounded_in_number_and_time():
-    async with serving(max_parked=2, park_timeout=60) as server:
+    async with serving(max_parked=2, park_timeout=PATIENCE) as server:
         sessions = [(await parked(server))[0] for _ in range(3)]
         assert server.sessions.parked == 2
         for session, code in zip(sessions, (4404, None, None), strict=True):
@@ -268,7 +269,7 @@ async def test_parking_is_bounded_in_number_and_time():
 @pytest.mark.asyncio
 async def test_what_is_not_parked():
     """Decoding streams, streams that the client closed, and those that the server did."""
-    async with serving(idle_timeout=0.4) as server:
+    async with serving(idle_timeout=DEADLINE / 2) as server:
         ends = {}
         for name, first in (("decode", start(mode="decode")), ("closed", start()), ("slow", start())):
             async with raw(server, first) as client:
@@ -286,7 +287,7 @@ async def test_what_is_not_parked():
 @pytest.mark.asyncio
 async def test_a_client_gives_up_in_the_end():
     with nothing_left():
-        async with serving(max_parked=0) as server, asyncio.timeout(20):
+        async with serving(max_parked=0) as server, asyncio.timeout(PATIENCE):
             stream = streamrvq.connect(server.url)
             with pytest.raises(ServiceError, match="no such session") as lost:
                 async with stream:

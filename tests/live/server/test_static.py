@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import streamrvq
 from streamrvq.live.server.static import CONTENT_TYPES, respond
+from tests.support.patience import PATIENCE
 from tests.support.service import serving
 
 PAGE = Path(streamrvq.__file__).parent / "live" / "page"
@@ -98,7 +99,7 @@ async def test_the_server_gives_the_page_beside_the_websocket() -> None:
     async with serving() as server:
 
         def get(path: str, headers: Mapping[str, str] = MappingProxyType({})) -> tuple[int, dict[str, str], bytes]:
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
             try:
                 connection.request(
                     "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}

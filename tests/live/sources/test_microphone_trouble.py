@@ -16,6 +16,7 @@ import pytest
 from streamrvq import DeviceError, Gap, Microphone, tokenize
 from streamrvq.live.sources import portaudio
 from tests.support.listening import BLOCK, CODEC, HEARD, PLENTY, RATE, Heard, fifo, listen_once, microphone
+from tests.support.patience import PATIENCE
 from tests.support.shell import codes_of, nothing_left
 from tests.support.virtual_sound import Device, Pulse
 
@@ -104,7 +105,7 @@ async def test_a_device_that_freezes_is_given_up_after_a_second(make: Any) -> No
     with make() as device:
         before = threading.active_count()
         heard = None
-        async with asyncio.timeout(60), Microphone(RATE, block=BLOCK) as mic:
+        async with asyncio.timeout(PATIENCE), Microphone(RATE, block=BLOCK) as mic:
             heard = Heard(mic)
             with pytest.raises(DeviceError, match=r"gave nothing for 1 s after sample \d+"):
                 async with tokenize(heard, CODEC) as tokens:
@@ -114,16 +115,16 @@ async def test_a_device_that_freezes_is_given_up_after_a_second(make: Any) -> No
         # Another one is told that PortAudio hangs, and does not hang with it.
         with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceError, match="did not come to an end"):
             patch.setattr(portaudio, "OPEN_SECONDS", 0.2)
-            async with asyncio.timeout(60), microphone():
+            async with asyncio.timeout(PATIENCE), microphone():
                 pass
         device.thaw()
         for thread in threading.enumerate():  # the calls that hung come back, and undo what nobody wants any more
             if thread.name.startswith("streamrvq"):
-                thread.join(60)
+                thread.join(PATIENCE)
         await asyncio.sleep(0)
         for thread in threading.enumerate():
             if thread.name.startswith("streamrvq"):
-                thread.join(60)
+                thread.join(PATIENCE)
         assert threading.active_count() <= before
         assert not portaudio._streams
 
@@ -139,7 +140,7 @@ async def test_a_cancellation_is_not_kept_waiting_by_a_frozen_device() -> None:
 
         reached = asyncio.Event()
         task = asyncio.create_task(read())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await reached.wait()
             server.freeze()
             task.cancel()
@@ -193,6 +194,6 @@ async def main():
         print(error)
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done
     assert words in done.stdout, done
