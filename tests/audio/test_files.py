@@ -6,6 +6,8 @@ import struct
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamrvq.audio.files import open_audio, write_wav
 from streamrvq.audio.headers import Extent, sample_extent
@@ -107,12 +109,13 @@ def test_chunks_behind_and_before_the_samples_are_stepped_over(tmp_path):
         assert np.array_equal(reader.read(1000) * 32768, np.arange(100))
 
 
-def test_any_bytes_behind_a_known_beginning_are_taken_calmly(tmp_path):
-    path, rng = tmp_path / "a.wav", np.random.default_rng(3)
-    for magic, size in itertools.product(BEGINNINGS, range(0, 90, 7)):
-        path.write_bytes(magic + rng.bytes(size))
-        with pytest.raises(AudioFileError):
-            open_audio(path)
+@settings(max_examples=100)
+@given(st.sampled_from(BEGINNINGS), st.binary(max_size=90))
+def test_any_bytes_behind_a_known_beginning_are_taken_calmly(tmp_path, magic, rest):
+    path = tmp_path / "a.wav"
+    path.write_bytes(magic + rest)
+    with pytest.raises(AudioFileError):
+        open_audio(path)
 
 
 def test_several_channels_need_asking(tmp_path):

@@ -1,6 +1,8 @@
 """The scheduler by itself: whose turn it is, what fits into a step, and that a failure stays with those it concerns."""
 
 import asyncio
+import dataclasses
+import itertools
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -15,7 +17,7 @@ from streamrvq.live.server.warmup import MOST_ROW_HOPS, warm
 from streamrvq.live.worker import Worker
 from streamrvq.streaming.batches import Output, StreamId
 from streamrvq.streaming.pool import StreamPool
-from tests.support.contract import noise
+from tests.support.contract import cut, noise
 from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
 
@@ -57,43 +59,67 @@ class Sink:
         return np.concatenate(self.parts, axis=-1)
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.data())
-def test_any_lanes_fed_in_any_way(data):
-    """More lanes than slots are never open at once; each gets what it would get alone."""
-    codec = data.draw(st.sampled_from([CAUSAL, DELAYED]))
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    limit = data.draw(st.integers(1, 9))
-    slots = data.draw(st.integers(2, 5))
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """What one lane gets, and in what pieces."""
 
-    async def one(scheduler, turn):
+    direction: str
+    rate: int
+    length: int  #: samples or frames
+    sizes: list[int]  #: of the first pieces; then the rest comes at once
+    turns: list[bool]  #: over and over: whether others have their turn behind a piece
+    segment: int | None = None  #: where another one begins, if it does
+    dropped: bool = False
+
+    def whole(self):
+        """All of it: samples, or codes ``[3, n]``."""
+        if self.direction == "encode":
+            return noise(self.length)
+        return np.random.default_rng(self.length).integers(0, 64, (3, self.length))
+
+
+TURNS, DROPPED = st.lists(st.booleans(), min_size=1, max_size=8), st.sampled_from([False] * 4 + [True])
+ENCODED = st.builds(
+    Signal, st.just("encode"), st.sampled_from([8000, RATE, 48_000]), st.integers(0, 40 * HOP),
+    st.lists(st.integers(1, 5 * HOP), max_size=16), TURNS, st.none() | st.none() | st.integers(0, 40 * HOP), DROPPED,
+)  # fmt: skip
+DECODED = st.builds(
+    Signal, st.just("decode"), st.just(RATE), st.integers(0, 40),
+    st.lists(st.integers(1, 7), max_size=8), TURNS, st.none(), DROPPED,
+)  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from([CAUSAL, DELAYED]),
+    st.integers(1, 9),
+    st.integers(2, 5),
+    st.lists(st.one_of(ENCODED, ENCODED, DECODED), min_size=6, max_size=12),
+)
+def test_any_lanes_fed_in_any_way(codec, limit, slots, signals):
+    """More lanes than slots are never open at once; each gets what it would get alone."""
+
+    async def one(scheduler, turn, signal):
         async with turn:
-            rate = int(rng.choice([8000, RATE, 48_000]))
-            if rng.random() < 0.3:
-                codes = rng.integers(0, 64, (3, int(rng.integers(0, 40))))
-                sink = Sink(scheduler, "decode", RATE)
-                for start in range(0, codes.shape[1], 7):
-                    scheduler.feed(sink.lane, codes[:, start : start + 7])
-                    await asyncio.sleep(0)
-                wanted = codec.decode(codes).astype(np.float32)
-            else:
-                pcm, at = noise(int(rng.integers(0, 40 * HOP))), 0
-                cut = int(rng.integers(0, len(pcm) + 1)) if rng.random() < 0.3 else None
-                sink = Sink(scheduler, "encode", rate)
-                while at < len(pcm):
-                    size = min(int(rng.integers(1, 5 * HOP)), cut - at if cut is not None and at < cut else 10**9)
-                    scheduler.feed(sink.lane, pcm[at : at + size])
-                    at += size
-                    if at == cut:
-                        scheduler.segment(sink.lane)
-                    if rng.random() < 0.5:
+            whole, rate = signal.whole(), signal.rate
+            at = min(signal.segment or 0, signal.length)
+            pieces = [whole[:at], whole[at:]] if at else [whole]
+            sink, turns = Sink(scheduler, signal.direction, rate), itertools.cycle(signal.turns)
+            for number, piece in enumerate(pieces):
+                if number:
+                    scheduler.segment(sink.lane)
+                for part in cut(piece, signal.sizes):
+                    scheduler.feed(sink.lane, part)
+                    if next(turns):
                         await asyncio.sleep(0)
-                pieces = [pcm] if cut in (None, 0) else [pcm[:cut], pcm[cut:]]
-                wanted = np.concatenate([codec.encode(piece, sample_rate=rate) for piece in pieces], axis=1)
-            if rng.random() < 0.2:
+            if signal.dropped:
                 scheduler.drop(sink.lane)
                 scheduler.drop(sink.lane)
                 return
+            if signal.direction == "encode":
+                wanted = np.concatenate([codec.encode(piece, sample_rate=rate) for piece in pieces], axis=1)
+            else:
+                wanted = codec.decode(whole).astype(np.float32)
             scheduler.close(sink.lane)
             await asyncio.wait_for(sink.ended.wait(), PATIENCE)
             assert sink.error is None
@@ -102,7 +128,7 @@ def test_any_lanes_fed_in_any_way(data):
     async def run():
         async with scheduling(codec, slots, {"encode": limit, "decode": limit}, gather=0.0005) as scheduler:
             turn = asyncio.Semaphore(slots)
-            await asyncio.gather(*(one(scheduler, turn) for _ in range(12)))
+            await asyncio.gather(*(one(scheduler, turn, signal) for signal in signals))
             while any(pool.open_streams for pool in scheduler._pools.values()):
                 await asyncio.sleep(0.001)
             assert not any(scheduler._owners.values())
