@@ -47,7 +47,7 @@ def encoder_sees(config: CodecConfig, frame: int, samples: int) -> tuple[int, in
     assert answers(first)
     assert answers(last)
     beyond = [*range(first - 4, first), *range(last + 1, last + 5), 0, samples - 1]
-    assert not any(answers(sample) for sample in beyond)
+    assert [sample for sample in beyond if answers(sample)] == []
     return low, high
 
 

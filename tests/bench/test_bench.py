@@ -100,8 +100,8 @@ def test_the_native_engines_layers(causal: bool) -> None:
         convolutions = [layer.name for layer in plan(codec.config, direction).layers if layer.weights]  # type: ignore[arg-type]
         assert [line.name for line in lines[1:-1]] == [name for name in convolutions if name in {x.name for x in lines}]
         assert sum(line.shape.count("→") for line in lines) == len(convolutions)
-        assert all(0 < line.microseconds < 1e6 for line in lines)
-        assert all(line.gflops > 0 and line.gbytes > 0 for line in lines[1:-1])
+        assert [line for line in lines if not 0 < line.microseconds < 1e6] == []
+        assert [line for line in lines[1:-1] if line.gflops <= 0 or line.gbytes <= 0] == []
         share = max(timed[0].peak_share, timed[0].bandwidth_share)
         assert timed[0].roofline_share == pytest.approx(share)
 
@@ -137,7 +137,7 @@ def test_steps_are_steady_and_their_own(causal: bool) -> None:
         cell = Cell(codec._engine, direction, 2, 3)  # type: ignore[arg-type]
         cell.run(1e-9)
         assert len(cell.times) == 2
-        assert (cell._clock == cell._clock[0]).all()
+        assert set(cell._clock.ravel()) == {cell._clock.flat[0]}
         assert cell._clock[0] >= 7
         assert summarise(cell, machine.Machine(1, 1.0, 1.0)).steps == 2
 

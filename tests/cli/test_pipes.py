@@ -31,7 +31,7 @@ def test_a_pipe_gives_lines_as_they_come(weights: Path, codec: Codec) -> None:
     assert b"untrained" in err
     lines = [first, *map(json.loads, rest.splitlines())]
     assert first["codec_hash"] == codec.codec_hash
-    assert all(line["status"] == "untrained" for line in lines)
+    assert {line["status"] for line in lines} == {"untrained"}
     codes = np.concatenate([np.array(line["codes"]) for line in lines], axis=1)
     assert [line["index"] for line in lines][:1] == [0]
     assert lines[-1]["time"] == pytest.approx(lines[-1]["index"] * 8 / 44100)

@@ -59,7 +59,7 @@ def test_tanh_is_right_within_its_bound() -> None:
         if values is x:
             error = np.abs(y - wanted) / np.maximum(np.abs(wanted), 1e-45)
             assert error.max() <= 2.5 * 2.0**-24, error.max() * 2**24
-            assert (np.abs(y) <= 1).all()
+            assert np.abs(y).max() <= 1
         else:
             np.testing.assert_array_equal(y, wanted.astype(np.float32))
 

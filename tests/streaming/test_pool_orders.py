@@ -162,7 +162,7 @@ class PoolMachine(RuleBasedStateMachine):
         while batch := self.pool.next_batch():
             batch.run()
             self.take(self.pool.complete(batch))
-        assert all(fed.ended for fed in self.fed.values())
+        assert [stream for stream, fed in self.fed.items() if not fed.ended] == []
         assert self.pool.open_streams == 0
 
 

@@ -171,7 +171,7 @@ class UnderwayMachine(RuleBasedStateMachine):
         self.batch.run()
         self.has_run = True
         after = self.exported()
-        assert all(before[slot] == after[slot] for slot in idle)
+        assert [slot for slot in idle if before[slot] != after[slot]] == []
         with pytest.raises(PoolError, match="runs once"):
             self.batch.run()
 

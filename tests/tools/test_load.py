@@ -254,8 +254,8 @@ def test_faults_are_dealt_from_a_seed() -> None:
     faults = make_faults(settings).list
     assert len(faults) == 30
     assert faults == make_faults(settings).list
-    assert all(sum(fault.kind == kind for fault in faults) == 6 for kind in KINDS)
-    assert all(sum(60 * i <= fault.at < 60 * (i + 1) for fault in faults) == 3 for i in range(10))
+    assert [sum(fault.kind == kind for fault in faults) for kind in KINDS] == [6] * len(KINDS)
+    assert [sum(60 * i <= fault.at < 60 * (i + 1) for fault in faults) for i in range(10)] == [3] * 10
     assert make_faults(Settings(seed=1, streams=64, seconds=600, faults=0.05)).list != faults
     assert not make_faults(Settings()).list
 

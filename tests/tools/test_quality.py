@@ -96,12 +96,13 @@ def test_the_same_clips_are_chosen_on_every_run(sets):
     some = validation_clips(sets[0], 3, 2.0)
     assert some == validation_clips(sets[0], 3, 2.0)
     assert sorted({clip.kind for clip in some}) == ["music", "speech"]
-    assert all(clip.seconds == 2.0 and len(clip.read()) == clip.samples for clip in some)
+    assert [clip.seconds for clip in some] == [2.0] * len(some)
+    assert [len(clip.read()) for clip in some] == [clip.samples for clip in some]
     everything = validation_clips(sets[0])
     assert len(everything) == 6
     assert {clip.name for clip in some} < {clip.name for clip in everything}
     short = {clip.name: clip.sha256 for clip in some}
-    assert all(short[clip.name] != clip.sha256 for clip in everything if clip.name in short)
+    assert [clip.name for clip in everything if short.get(clip.name) == clip.sha256] == []
 
 
 @given(st.integers(1, 12), st.permutations(range(9)))

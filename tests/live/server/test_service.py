@@ -195,7 +195,7 @@ async def test_levels_change_from_the_next_frame_on():
     expected = [2] * 5 + [1] * 5 + [3] * 5
     frames = [(item.codes[:, i], item.index + i) for item in items for i in range(item.codes.shape[1])]
     assert [len(codes) for codes, _ in frames] == expected
-    assert all(np.array_equal(codes, whole[: len(codes), index]) for codes, index in frames)
+    assert [index for codes, index in frames if not np.array_equal(codes, whole[: len(codes), index])] == []
 
 
 @pytest.mark.asyncio

@@ -88,7 +88,7 @@ async def test_the_codes_are_those_of_an_unbroken_run(codec, rate):
     second = codec.encode(pcm[30_000:], sample_rate=rate)
     expected = [tuple(codes) for codes in np.concatenate([first, second], axis=1).T]
     assert len(frames[0]) == len(expected)
-    assert all(have == whole[: len(have)] for have, whole in zip(frames[0], expected, strict=True))
+    assert frames[0] == [whole[: len(have)] for have, whole in zip(frames[0], expected, strict=True)]
     assert {len(have) for have in frames[0]} == {2, 3}
 
 

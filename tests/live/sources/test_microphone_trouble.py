@@ -52,7 +52,7 @@ async def test_a_reader_that_stalls_for_five_seconds_finds_a_gap_where_samples_w
     assert stats.gaps == len(heard.gaps)
     assert stats.lost > 3 * RATE
     assert sum(gap.samples for gap in heard.gaps) == stats.lost
-    assert all("overrun" in gap.reason for gap in heard.gaps)
+    assert [gap for gap in heard.gaps if "overrun" not in gap.reason] == []
     assert heard.misplaced(HEARD) == 0  # to the sample: what is missing is known
     assert [item for item in items if isinstance(item, Gap)] == heard.gaps
     whole = np.concatenate([CODEC.encode(signal) for signal in heard.signals()], axis=1)
