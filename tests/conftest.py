@@ -32,7 +32,6 @@ settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-
 class RealAudio:
     """The clips in tests/data/audio that are mono at 44.1 kHz, read once."""
 
@@ -41,7 +40,8 @@ class RealAudio:
         self.clips: dict[str, np.ndarray[Any, Any]] = {}
         for path in paths:
             pcm, rate = soundfile.read(path, dtype="float32")
-            assert rate == 44100 and pcm.ndim == 1, path
+            assert rate == 44100, path
+            assert pcm.ndim == 1, path
             self.clips[path.stem] = pcm
 
     @property

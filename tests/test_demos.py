@@ -16,6 +16,7 @@ from tests.support.command import process
 from tests.support.contract import noise
 from tests.support.javascript import node
 from tests.support.paths import DEMOS
+from tests.support.patience import PATIENCE
 from tests.support.virtual_sound import Fifo, Voice
 
 #: Each demo with its arguments and something that only a good run prints.
@@ -63,8 +64,9 @@ def url(weights: Path) -> Iterator[str]:
     assert server.stdout is not None
     yield json.loads(server.stdout.readline())["url"]
     server.terminate()
-    out, err = server.communicate(timeout=60)
-    assert (server.returncode, out) == (0, b"") and b"Traceback" not in err, err
+    out, err = server.communicate(timeout=PATIENCE)
+    assert (server.returncode, out) == (0, b""), err
+    assert b"Traceback" not in err, err
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -95,7 +97,7 @@ def check(name: str, filled: list[str], expected: str, tmp_path: Path) -> None:
         [*command, *filled],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=5 * PATIENCE,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         cwd=tmp_path,
     )

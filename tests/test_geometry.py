@@ -43,10 +43,12 @@ def encoder_sees(config: CodecConfig, frame: int, samples: int) -> tuple[int, in
     hop = config.hop_length
     low, high = encoder_plan(config).receptive_field
     first, last = frame * hop + low, frame * hop + high
-    assert first > 0 and last + 1 < samples, "the signal must reach beyond the field"
-    assert answers(first) and answers(last)
+    assert first > 0, "the signal must reach beyond the field"
+    assert last + 1 < samples, "the signal must reach beyond the field"
+    assert answers(first)
+    assert answers(last)
     beyond = [*range(first - 4, first), *range(last + 1, last + 5), 0, samples - 1]
-    assert not any(answers(sample) for sample in beyond)
+    assert [sample for sample in beyond if answers(sample)] == []
     return low, high
 
 
@@ -64,7 +66,8 @@ def test_declared_receptive_fields_are_the_measured_ones(causal: bool, rates: tu
     frame = -low // config.hop_length + 2
     encoder_sees(config, frame, (frame + 2) * config.hop_length + max(high, 0) + 8)
     if causal:
-        assert high == config.hop_length - 1 and encoder_plan(config).lookahead == 0
+        assert high == config.hop_length - 1
+        assert encoder_plan(config).lookahead == 0
 
 
 @pytest.mark.parametrize("rates", [(2, 4, 8, 8), (2, 4, 5, 8), (3, 5, 7), (2, 3), (1, 4)], ids=str)
@@ -145,16 +148,20 @@ def test_the_seed_walk_through() -> None:
     strided = [n for layer, n in zip(layers, lengths, strict=True) if layer.stride > 1]
     assert strided == [22050, 5512, 689, 86]
     assert [layer.cout for layer in layers if layer.stride > 1] == [128, 256, 512, 1024]
-    assert lengths[-1] == 86 and layers[-1].cout == config.latent_dim == 64
-    assert config.n_codebooks == 9 and config.n_codebooks * config.codebook_dim == 72
+    assert lengths[-1] == 86
+    assert layers[-1].cout == config.latent_dim == 64
+    assert config.n_codebooks == 9
+    assert config.n_codebooks * config.codebook_dim == 72
     padded = Timeline(encoder_plan(config), "pad", given=44100)
     padded.close()
-    assert padded.length == 44544 and padded.total == 87
+    assert padded.length == 44544
+    assert padded.total == 87
     small = CodecConfig(encoder_dim=2, decoder_dim=16, latent_dim=64, codebook_size=64)
     pcm = noise(44100)
     for tail, frames in (("valid", 86), ("pad", 87)):
         codes, latents = codec_of(small, "float32").encode(pcm, tail=tail, return_latents=True)
-        assert codes.shape == (9, frames) and latents.shape == (72, frames)
+        assert codes.shape == (9, frames)
+        assert latents.shape == (72, frames)
 
 
 def test_state_sizes_of_full_width() -> None:
@@ -172,7 +179,8 @@ def test_state_sizes_of_full_width() -> None:
     layers = encoder_plan(symmetric).layers
     skips = sum(layer.history * layer.cin for layer in layers if layer.kind == LayerKind.JOIN) * 4 / 1024
     aligned = sum((layer.history - layer.stride) * layer.cin for layer in layers if layer.stride > 1) * 4 / 1024
-    assert skips == 146.25 and kib["symmetric encoder"] - kib["causal encoder"] == skips + aligned
+    assert skips == 146.25
+    assert kib["symmetric encoder"] - kib["causal encoder"] == skips + aligned
 
 
 @pytest.mark.parametrize("preset", ["dac-44khz", "dac-24khz", "dac-16khz"])
@@ -180,7 +188,8 @@ def test_presets_have_the_published_size(preset: str) -> None:
     config = PRESETS[preset]
     sizes = {name: math.prod(shape) for name, shape in tensor_shapes(config).items()}
     encoder = sum(size for name, size in sizes.items() if name.startswith("encoder."))
-    assert round(encoder / 1e6) in (21, 22) and config.latent_dim == 1024
+    assert round(encoder / 1e6) in (21, 22)
+    assert config.latent_dim == 1024
     gflop = 2 * encoder_plan(config).macs * config.sample_rate / config.hop_length / 1e9
     if preset == "dac-44khz":
         assert 61.2 <= gflop < 61.3
@@ -206,8 +215,10 @@ def test_tensor_names_and_shapes_are_dacs() -> None:
     assert set(shapes) == names
     assert shapes["encoder.block.1.block.4.weight"] == (8, 4, 6)
     assert shapes["decoder.model.1.block.1.weight"] == (10, 5, 6)  # transposed: in, out
-    assert shapes["decoder.model.0.weight"] == (10, 6, 7) and shapes["decoder.model.3.weight"] == (1, 5, 7)
-    assert shapes["encoder.block.2.alpha"] == (1, 8, 1) and shapes["encoder.block.3.weight"] == (6, 8, 3)
+    assert shapes["decoder.model.0.weight"] == (10, 6, 7)
+    assert shapes["decoder.model.3.weight"] == (1, 5, 7)
+    assert shapes["encoder.block.2.alpha"] == (1, 8, 1)
+    assert shapes["encoder.block.3.weight"] == (6, 8, 3)
     assert shapes["quantizer.quantizers.0.codebook.weight"] == (16, 2)
 
 
@@ -231,10 +242,12 @@ def test_nothing_given_out_while_open_lies_past_the_end(
     while hops := min(3, timeline.ready):
         own = timeline.advance(hops)
         given_open += own.stop - own.start
-    assert timeline.emitted == given_open and timeline.clock == inputs // timeline.plan.unit_in
+    assert timeline.emitted == given_open
+    assert timeline.clock == inputs // timeline.plan.unit_in
     timeline.close()
     assert given_open <= timeline.total
     while hops := min(2, timeline.ready):
         own = timeline.advance(hops)
         given_open += own.stop - own.start
-    assert given_open == timeline.emitted == timeline.total and timeline.ready <= 0
+    assert given_open == timeline.emitted == timeline.total
+    assert timeline.ready <= 0

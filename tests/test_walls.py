@@ -17,6 +17,7 @@ import pytest
 import streamrvq
 from tests.support.imports import arrows, circles, imports, modules
 from tests.support.paths import ROOT as CHECKOUT
+from tests.support.patience import PATIENCE
 
 ROOT = Path(streamrvq.__file__).parent
 
@@ -157,13 +158,13 @@ def test_nobody_imports_train() -> None:
 @pytest.mark.parametrize("library", ["torch", "sounddevice", "websockets"])
 def test_importing_the_package_loads_no(library: str) -> None:
     code = f"import sys, streamrvq; sys.exit({library!r} in sys.modules)"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=600)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("library", ["torch", "sounddevice"])
 def test_importing_the_command_line_loads_no(library: str) -> None:
     code = f"import sys, streamrvq.cli.app; sys.exit({library!r} in sys.modules)"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=600)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_loading_weights_loads_no_torch(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_loading_weights_loads_no_torch(tmp_path: Path) -> None:
         f"save_weights(seeded(PRESETS['causal-44khz']), r'{tmp_path / 'w.safetensors'}');"
         f"load_weights(r'{tmp_path / 'w.safetensors'}'); sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=600)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_public_names() -> None:

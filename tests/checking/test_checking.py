@@ -18,9 +18,12 @@ from tests.support.contract import codec_of, minute, noise
 def test_float64_never_differs(minute_codec: Codec) -> None:
     rows = check_chunkings(minute_codec, noise(2000), [1, 7, 8, 9, "random"])
     assert [row.chunks for row in rows] == [1, 7, 8, 9, "random"]
-    assert rows[0].pushes == 2000 and rows[2].pushes == 250
+    assert rows[0].pushes == 2000
+    assert rows[2].pushes == 250
     for row in rows:
-        assert row.passed and row.comparison.equal and row.smallest_margin is None
+        assert row.passed
+        assert row.comparison.equal
+        assert row.smallest_margin is None
         assert row.comparison.frames == 250
         assert row.latent_difference < 1e-12
 
@@ -71,7 +74,8 @@ def differing(monkeypatch: pytest.MonkeyPatch, second_best: bool) -> table.Row:
 def test_a_difference_is_found_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     near = differing(monkeypatch, second_best=True)
     assert not near.passed
-    assert near.comparison.differing_codes == 3 and near.comparison.differing_frames == 1
+    assert near.comparison.differing_codes == 3
+    assert near.comparison.differing_frames == 1
     # The margin is the gap between the best two entries, and those two are what differs.
     assert near.smallest_margin == pytest.approx(near.comparison.largest_gap)
     # Of the other frames: torch's sums in float64, which on some processors depend on how much is computed together.
@@ -80,14 +84,17 @@ def test_a_difference_is_found_and_measured(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_wide_difference_is_no_near_tie(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = differing(monkeypatch, second_best=False)
-    assert not wide.passed and wide.comparison.near_ties == 0
-    assert wide.smallest_margin is not None and wide.comparison.largest_gap > wide.smallest_margin
+    assert not wide.passed
+    assert wide.comparison.near_ties == 0
+    assert wide.smallest_margin is not None
+    assert wide.comparison.largest_gap > wide.smallest_margin
 
 
 def test_a_near_tie_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamrvq.checking.near_ties.NEAR_TIE", 10.0)
     row = differing(monkeypatch, second_best=True)
-    assert row.passed and not row.comparison.equal
+    assert row.passed
+    assert not row.comparison.equal
 
 
 @pytest.mark.parametrize("size", [0, -3, True, 2.5, "any"])

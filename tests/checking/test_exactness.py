@@ -60,9 +60,12 @@ def test_the_chunkings_are_200_over_five_minutes_and_reach_both_ends(real_audio:
     every = [c for group in range(GROUPS) for c in chunkings(real_audio, group)]
     assert len(every) == 200
     assert sum(len(c.pcm) for c in every) / 44100 >= 300
-    assert real_audio.seconds >= 300 and len(real_audio.clips) == 12
+    assert real_audio.seconds >= 300
+    assert len(real_audio.clips) == 12
     sizes = [size for c in every for size, _ in zip(c.sizes, range(20), strict=False)]
-    assert min(sizes) == 1 and max(sizes) > 19_000 and set(FIXED) <= set(sizes)
+    assert min(sizes) == 1
+    assert max(sizes) > 19_000
+    assert set(FIXED) <= set(sizes)
 
 
 @pytest.mark.parametrize("kind", ["causal", "symmetric"])
@@ -132,4 +135,5 @@ def test_full_width_differs_in_near_ties_only(real_audio: RealAudio, sizes: tupl
     if (codes != offline).any():
         latents = Codec(weights_of(config), dtype="float64").encode(pcm, return_latents=True)[1]
         found = compare(codes, offline, latents, codec.codebooks)
-        assert found.equal_but_for_near_ties and found.differing_frames <= 1e-4 * codes.size, found
+        assert found.equal_but_for_near_ties, found
+        assert found.differing_frames <= 1e-4 * codes.size, found

@@ -18,17 +18,21 @@ from tests.support.contract import codec_of, minute, weights_of
 def test_version_and_help(run: Run) -> None:
     assert run("--version") == Done(0, f"streamrvq {__version__}\n", "")
     help_text = run("--help").out
-    assert all(name in help_text for name in ("encode", "decode", "info", "check", "convert", "bench"))
+    assert {"encode", "decode", "info", "check", "convert", "bench"} <= set(help_text.split())
     assert run().code == 2
 
 
 def test_info(run: Run, weights: Path) -> None:
     done = run("info", weights)
-    assert done.code == 0 and "untrained" in done.out and done.err == ""
+    assert done.code == 0
+    assert "untrained" in done.out
+    assert done.err == ""
     facts = run("info", "rvq-breakdown", "--json").document
     assert (facts["delay_frames"], facts["lookahead_samples"], facts["decoder_delay_samples"]) == (8, 3733, 4757)
-    assert facts["receptive_field"] == [-3733, 4244] and facts["frame_rate"] == pytest.approx(86.1328)
-    assert facts["bitrate"] == pytest.approx(7751.95, abs=0.01) and facts["status"] == "untrained"
+    assert facts["receptive_field"] == [-3733, 4244]
+    assert facts["frame_rate"] == pytest.approx(86.1328)
+    assert facts["bitrate"] == pytest.approx(7751.95, abs=0.01)
+    assert facts["status"] == "untrained"
     shapes = weights_of(minute()).tensors.values()
     facts = run("info", weights, "--json").document
     total = sum(facts[f"{part}_parameters"] for part in ("encoder", "quantizer", "decoder"))
@@ -37,10 +41,15 @@ def test_info(run: Run, weights: Path) -> None:
 
 def test_check(run: Run, wav: Path, weights: Path) -> None:
     done = run("check", weights, wav, "--chunks", "7,8,random", "--decode")
-    assert done.code == 0 and "untrained" in done.out and "random" in done.out and "decoding" in done.out
+    assert done.code == 0
+    assert "untrained" in done.out
+    assert "random" in done.out
+    assert "decoding" in done.out
     document = run("check", weights, wav, "--chunks", "7,8,random", "--json", "--seconds", "0.05").document
-    assert document["passed"] and [row["chunks"] for row in document["rows"]] == [7, 8, "random"]
-    assert document["seconds"] == pytest.approx(0.05, abs=1e-4) and document["status"] == "untrained"
+    assert document["passed"]
+    assert [row["chunks"] for row in document["rows"]] == [7, 8, "random"]
+    assert document["seconds"] == pytest.approx(0.05, abs=1e-4)
+    assert document["status"] == "untrained"
 
 
 def test_check_says_when_chunking_shows(run: Run, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,17 +63,21 @@ def test_check_says_when_chunking_shows(run: Run, wav: Path, weights: Path, monk
 
     monkeypatch.setattr(table, "_encode", encode)
     done = run("check", weights, wav, "--chunks", "7")
-    assert done.code == 1 and "DIFFERENT" in done.out
+    assert done.code == 1
+    assert "DIFFERENT" in done.out
     done = run("check", weights, wav, "--chunks", "7", "--json")
-    assert done.code == 1 and done.document["passed"] is False
+    assert done.code == 1
+    assert done.document["passed"] is False
 
 
 @pytest.mark.parametrize("target", ["x.safetensors", "x.pth", "folder"])
 def test_convert(run: Run, tmp_path: Path, weights: Path, codec: Codec, target: str) -> None:
     done = run("convert", weights, tmp_path / target)
-    assert done.code == 0 and "untrained" in done.out
+    assert done.code == 0
+    assert "untrained" in done.out
     document = run("convert", tmp_path / target, tmp_path / "again.safetensors", "--json").document
-    assert document["status"] == "untrained" and document["codec_hash"] == document["source_codec_hash"]
+    assert document["status"] == "untrained"
+    assert document["codec_hash"] == document["source_codec_hash"]
     if target != "x.pth":  # weight norm may round
         assert document["codec_hash"] == codec.codec_hash
 
@@ -81,10 +94,15 @@ def test_bench(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(machine, "READ_BYTES", 1 << 16)
     quick = ("--hops", "1,2", "--batch", "1", "--seconds", "0.002", "--rounds", "1", "--no-official")
     done = run("bench", weights, *quick, "--decode")
-    assert done.code == 0 and "untrained" in done.out and "skipped" in done.out and "GFLOP/s" in done.out
+    assert done.code == 0
+    assert "untrained" in done.out
+    assert "skipped" in done.out
+    assert "GFLOP/s" in done.out
     document = run("bench", weights, *quick, "--json").document
-    assert [row["hops"] for row in document["encode"]] == [1, 2] and document["decode"] == []
-    assert document["encode"][0]["official_ratio"] is None and document["status"] == "untrained"
+    assert [row["hops"] for row in document["encode"]] == [1, 2]
+    assert document["decode"] == []
+    assert document["encode"][0]["official_ratio"] is None
+    assert document["status"] == "untrained"
 
 
 def test_json_says_trained_of_trained_weights(run: Run, tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ from tests.support.paths import AUDIO
 
 def test_encode_writes_beside_the_audio(run: Run, wav: Path, weights: Path, codec: Codec) -> None:
     done = run("encode", wav, "--codec", weights)
-    assert done.code == 0 and done.err == "" and "1 encoded" in done.out and "untrained" in done.out
+    assert done.code == 0
+    assert done.err == ""
+    assert "1 encoded" in done.out
+    assert "untrained" in done.out
     tokens = read_tokens(wav.with_suffix(".safetensors"))
     np.testing.assert_array_equal(tokens.codes, codec.encode(noise(4410)))
     assert (tokens.codec_hash, tokens.trained) == (codec.codec_hash, False)
@@ -36,10 +39,14 @@ def test_encode_a_folder_goes_on_after_bad_files(run: Run, tmp_path: Path, wav: 
     (folder / "text.wav").write_text("no audio")
     (folder / "notes.txt").write_text("not looked at")
     done = run("encode", folder, "-o", tmp_path / "out", "--codec", weights)
-    assert done.code == 2 and "2 encoded, 3 failed" in done.out
+    assert done.code == 2
+    assert "2 encoded, 3 failed" in done.out
     errors = done.err.splitlines()
-    assert len(errors) == 3 and all(line.startswith("streamrvq: error: ") for line in errors)
-    assert "cut off" in done.err and "--downmix" in done.err and "text.wav" in done.err
+    assert len(errors) == 3
+    assert [line for line in errors if not line.startswith("streamrvq: error: ")] == []
+    assert "cut off" in done.err
+    assert "--downmix" in done.err
+    assert "text.wav" in done.err
     out = tmp_path / "out"
     found = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
     assert found == ["a.safetensors", "sub/b.safetensors"]
@@ -51,11 +58,15 @@ def test_encode_json(run: Run, tmp_path: Path, wav: Path, weights: Path, codec: 
     done = run("encode", wav, tmp_path / "bad.wav", "--codec", weights, "--json", "--n-quantizers", 2)
     assert done.code == 2
     document = done.document
-    assert document["status"] == "untrained" and document["codec_hash"] == codec.codec_hash
+    assert document["status"] == "untrained"
+    assert document["codec_hash"] == codec.codec_hash
     (file,) = document["files"]
-    assert file["frames"] == 552 and file["n_quantizers"] == 2 and file["seconds"] == pytest.approx(0.1)
+    assert file["frames"] == 552
+    assert file["n_quantizers"] == 2
+    assert file["seconds"] == pytest.approx(0.1)
     (failed,) = document["failed"]
-    assert failed["source"].endswith("bad.wav") and "empty" in failed["error"]
+    assert failed["source"].endswith("bad.wav")
+    assert "empty" in failed["error"]
 
 
 def test_encode_resamples_and_downmixes(run: Run, tmp_path: Path, weights: Path, codec: Codec) -> None:
@@ -63,18 +74,21 @@ def test_encode_resamples_and_downmixes(run: Run, tmp_path: Path, weights: Path,
                "--tail", "valid")  # fmt: skip
     assert done.code == 0
     tokens = read_tokens(tmp_path / "x.safetensors")
-    assert tokens.source_rate == 48000 and tokens.tail == "valid"
+    assert tokens.source_rate == 48000
+    assert tokens.tail == "valid"
     stereo, _ = soundfile.read(AUDIO / "stereo_48khz.flac", dtype="float32")
     mono = stereo.astype(np.float64).mean(axis=1).astype(np.float32)
     whole = codec.encode(mono, sample_rate=48000, tail="valid")
-    assert tokens.codes.shape == whole.shape and tokens.num_samples == len(mono)
+    assert tokens.codes.shape == whole.shape
+    assert tokens.num_samples == len(mono)
     assert (tokens.codes != whole).mean() < 1e-3  # float32: near-ties
 
 
 def test_two_files_with_one_target(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
     soundfile.write(tmp_path / "noise.flac", noise(100), 44100)
     done = run("encode", wav, tmp_path / "noise.flac", "--codec", weights)
-    assert done.code == 2 and "both be written" in done.err
+    assert done.code == 2
+    assert "both be written" in done.err
     assert read_tokens(tmp_path / "noise.safetensors").num_samples == 4410
 
 
@@ -154,9 +168,12 @@ def test_there_and_back(run: Run, tmp_path: Path, wav: Path, weights: Path, code
     done = run(
         "decode", tmp_path / "noise.safetensors", "--codec", weights, "-o", tmp_path / "back.wav", "--format", "f32le"
     )
-    assert done.code == 0 and "untrained" in done.out and done.err == ""
+    assert done.code == 0
+    assert "untrained" in done.out
+    assert done.err == ""
     pcm, rate = soundfile.read(tmp_path / "back.wav", dtype="float32")
-    assert rate == 44100 and len(pcm) == 4410  # not the 4416 of whole hops
+    assert rate == 44100
+    assert len(pcm) == 4410  # not the 4416 of whole hops
     np.testing.assert_allclose(pcm, codec.decode(codec.encode(noise(4410)))[:4410], atol=1e-5)
 
 

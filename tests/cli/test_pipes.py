@@ -20,19 +20,24 @@ from tests.support.contract import noise
 def test_a_pipe_gives_lines_as_they_come(weights: Path, codec: Codec) -> None:
     pcm = (noise(4000) * 32767).astype("<i2")
     pipe = process("encode", "-", "--codec", weights)
-    assert pipe.stdin is not None and pipe.stdout is not None and pipe.stderr is not None
+    assert pipe.stdin is not None
+    assert pipe.stdout is not None
+    assert pipe.stderr is not None
     pipe.stdin.write(pcm[:2000].tobytes())
     pipe.stdin.flush()
     first = json.loads(pipe.stdout.readline())  # before the end of the input: this would wait for ever otherwise
     rest, err = pipe.communicate(pcm[2000:].tobytes())
-    assert pipe.returncode == 0 and b"untrained" in err
+    assert pipe.returncode == 0
+    assert b"untrained" in err
     lines = [first, *map(json.loads, rest.splitlines())]
-    assert first["codec_hash"] == codec.codec_hash and all(line["status"] == "untrained" for line in lines)
+    assert first["codec_hash"] == codec.codec_hash
+    assert {line["status"] for line in lines} == {"untrained"}
     codes = np.concatenate([np.array(line["codes"]) for line in lines], axis=1)
     assert [line["index"] for line in lines][:1] == [0]
     assert lines[-1]["time"] == pytest.approx(lines[-1]["index"] * 8 / 44100)
     whole = codec.encode(pcm)
-    assert codes.shape == whole.shape and (codes != whole).mean() < 1e-3
+    assert codes.shape == whole.shape
+    assert (codes != whole).mean() < 1e-3
 
 
 def test_there_and_back_through_pipes(weights: Path, codec: Codec) -> None:
@@ -48,7 +53,9 @@ def test_there_and_back_through_pipes(weights: Path, codec: Codec) -> None:
     # The first line names the codec: another refuses it.
     other = process("decode", "-", "--codec", "causal-44khz")
     out, err = other.communicate(lines)
-    assert other.returncode == 2 and out == b"" and b"--force" in err
+    assert other.returncode == 2
+    assert out == b""
+    assert b"--force" in err
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,10 @@ def test_bad_lines(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path, dat
     monkeypatch.setattr(sys, "stdin", stdin_of(data))
     done = run("decode", "-", "--codec", weights)
     note, line = done.err.splitlines()
-    assert done.code == 2 and "untrained" in note and words in line and done.out == ""
+    assert done.code == 2
+    assert "untrained" in note
+    assert words in line
+    assert done.out == ""
 
 
 def stdin_of(data: bytes) -> Any:
@@ -80,7 +90,8 @@ def stdin_of(data: bytes) -> Any:
 def test_half_a_sample_is_an_error_at_the_end(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
     monkeypatch.setattr(sys, "stdin", stdin_of(bytes(2 * 80) + b"x"))
     done = run("encode", "-", "--codec", weights)
-    assert done.code == 2 and "1 bytes of a sample of 2, after 80 whole samples" in done.err
+    assert done.code == 2
+    assert "1 bytes of a sample of 2, after 80 whole samples" in done.err
     assert sum(len(json.loads(line)["codes"][0]) for line in done.out.splitlines()) == 10  # what was whole is there
 
 
@@ -89,12 +100,15 @@ def test_nan_in_a_pipe(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path)
     pcm[40] = np.inf
     monkeypatch.setattr(sys, "stdin", stdin_of(pcm.tobytes()))
     done = run("encode", "-", "--codec", weights, "--format", "f32le")
-    assert done.code == 2 and "sample 40 is inf" in done.err
+    assert done.code == 2
+    assert "sample 40 is inf" in done.err
 
 
 def test_a_reader_that_goes_away_is_no_traceback(weights: Path) -> None:
     pipe = process("encode", "-", "--codec", weights)
-    assert pipe.stdin is not None and pipe.stdout is not None and pipe.stderr is not None
+    assert pipe.stdin is not None
+    assert pipe.stdout is not None
+    assert pipe.stderr is not None
     pipe.stdin.write(bytes(20_000))
     pipe.stdin.flush()
     pipe.stdout.readline()
@@ -108,7 +122,9 @@ def test_a_reader_that_goes_away_is_no_traceback(weights: Path) -> None:
 
 def test_an_interrupt_is_quiet(weights: Path) -> None:
     pipe = process("encode", "-", "--codec", weights)
-    assert pipe.stdin is not None and pipe.stdout is not None and pipe.stderr is not None
+    assert pipe.stdin is not None
+    assert pipe.stdout is not None
+    assert pipe.stderr is not None
     pipe.stdin.write(bytes(20_000))
     pipe.stdin.flush()
     pipe.stdout.readline()  # it is at work

@@ -22,6 +22,7 @@ from streamrvq.tokens import read_tokens
 from streamrvq.weights import save_weights
 from tests.support.command import Run, process
 from tests.support.contract import noise, weights_of
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, HOP, RATE, RawClient
 
 
@@ -49,8 +50,9 @@ def served(*arguments: object, **settings: Any) -> tuple[Any, str]:
 def ended(server: Any, number: int = signal.SIGTERM) -> str:
     """Send a signal; what it wrote on stderr."""
     server.send_signal(number)
-    out, err = server.communicate(timeout=60)
-    assert server.returncode == 0 and out == b"", err
+    out, err = server.communicate(timeout=PATIENCE)
+    assert server.returncode == 0, err
+    assert out == b"", err
     assert b"Traceback" not in err
     return err.decode()
 
@@ -60,7 +62,9 @@ def url(weights: Path) -> Iterator[str]:
     server, url = served(weights)
     yield url
     log = ended(server)
-    assert "listening url=ws://127.0.0.1:" in log and "closed conn=1 code=1000" in log and "stopped" in log
+    assert "listening url=ws://127.0.0.1:" in log
+    assert "closed conn=1 code=1000" in log
+    assert "stopped" in log
 
 
 @pytest.fixture
@@ -79,27 +83,34 @@ def test_there_and_back(run: Run, url: str, wav: Path, codec: Codec, tmp_path: P
     tokens, back = tmp_path / "t.safetensors", tmp_path / "back.wav"
     document = run("send", wav, url, "-o", tokens, "--json").document
     assert (document["frames"], document["samples"], document["lost"]) == (250, RATE, 0)
-    assert document["status"] == "untrained" and document["codec_hash"] == codec.codec_hash
+    assert document["status"] == "untrained"
+    assert document["codec_hash"] == codec.codec_hash
     file = read_tokens(tokens)
-    assert near(file.codes, codec.encode(noise(RATE))) and file.codec_hash == codec.codec_hash
+    assert near(file.codes, codec.encode(noise(RATE)))
+    assert file.codec_hash == codec.codec_hash
     assert (file.sample_rate, file.hop_length, file.source_rate, file.num_samples) == (RATE, HOP, RATE, RATE)
     assert file.trained is False
     document = run("send", tokens, url, "-o", back, "--rate", 48_000, "--json").document
     pcm, rate = soundfile.read(back)
     assert (document["samples"], len(pcm), rate) == (48_000, 48_000, 48_000)
     done = run("send", tokens, url, "-o", back, "--realtime", "--format", "s16le")
-    assert done.code == 0 and "1.00 s decoded" in done.out
+    assert done.code == 0
+    assert "1.00 s decoded" in done.out
     pcm, rate = soundfile.read(back, dtype="float32")
-    assert rate == RATE and np.allclose(pcm, np.clip(codec.decode(file.codes), -1, 1)[:RATE], atol=1e-4)
+    assert rate == RATE
+    assert np.allclose(pcm, np.clip(codec.decode(file.codes), -1, 1)[:RATE], atol=1e-4)
 
 
 def test_at_the_pace_of_a_microphone(run: Run, url: str, wav: Path) -> None:
     done = run("send", wav, url, "--realtime", "--format", "s16le", "--n-quantizers", 2)
-    assert done.code == 0 and "250 frames" in done.out and "untrained" in done.err
+    assert done.code == 0
+    assert "250 frames" in done.out
+    assert "untrained" in done.err
     assert "last sample sent to its codes received: p50" in done.out
     done = run("send", wav, url, "-o", "-")
     lines = [json.loads(line) for line in done.out.splitlines()]
-    assert sum(len(line["codes"][0]) for line in lines) == 250 and lines[0]["index"] == 0
+    assert sum(len(line["codes"][0]) for line in lines) == 250
+    assert lines[0]["index"] == 0
 
 
 def test_a_microphone_is_sent_with_its_gaps(
@@ -130,10 +141,12 @@ def test_a_microphone_is_sent_with_its_gaps(
     monkeypatch.setattr(streamrvq, "Microphone", Microphone, raising=False)
     path = tmp_path / "mic.safetensors"
     done = run("send", "--mic", url, "--rate", RATE, "-o", path)
-    assert done.code == 0 and "280 samples were lost at sample 1000" in done.err, done
+    assert done.code == 0, done
+    assert "280 samples were lost at sample 1000" in done.err, done
     whole = codec.encode(np.concatenate([a, np.zeros(280, np.float32), b]))
     file = read_tokens(path)
-    assert near(file.codes, whole) and file.num_samples == 3280
+    assert near(file.codes, whole)
+    assert file.num_samples == 3280
 
 
 def test_tokens_from_everywhere(
@@ -149,7 +162,8 @@ def test_tokens_from_everywhere(
     monkeypatch.setenv("STREAMRVQ_TOKEN", "one")
     assert run("send", wav, url).code == 0
     log = ended(server, signal.SIGINT)
-    assert "one" not in log.replace("none", "") and "two" not in log
+    assert "one" not in log.replace("none", "")
+    assert "two" not in log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

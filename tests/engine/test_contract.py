@@ -163,7 +163,8 @@ def test_the_contract_notices_a_wrong_delay(causal_weights: bool) -> None:
     late = dataclasses.replace(plan.layers[-1], delay_out=plan.delay + 1)
     broken = dataclasses.replace(plan, layers=(plan.layers[0], late))
     wrong = in_hops(LAYER_RUNNERS["torch"](config, broken, tensors, "float64"), broken, x, [5, 9], 2)
-    assert wrong.shape == right.shape and np.abs(wrong - right).max() > 1e-3
+    assert wrong.shape == right.shape
+    assert np.abs(wrong - right).max() > 1e-3
 
 
 RATES = [(2, 4), (3, 5), (2, 3, 2), (1, 4), (7,)]
@@ -213,7 +214,8 @@ def test_any_partition_decodes_as_the_reference(
     wanted = plain_of(config).decode(codes)[0].numpy()
     atol = CLOSE if dtype == "float64" else 1e-4
     for pcm in (codec.decode(codes), streamed(codec.decoder_stream(), codes, sizes)):
-        assert pcm.shape == wanted.shape and pcm.dtype == codec.dtype
+        assert pcm.shape == wanted.shape
+        assert pcm.dtype == codec.dtype
         np.testing.assert_allclose(pcm, wanted, rtol=0, atol=atol)
 
 

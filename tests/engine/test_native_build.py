@@ -22,6 +22,7 @@ from streamrvq.errors import EngineError
 from streamrvq.live.server.static import CONTENT_TYPES
 from tests.support.contract import minute, weights_of
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 COMPILER = any(map(shutil.which, ("c++", "g++", "clang++"))) and shutil.which("cmake")
 
@@ -32,7 +33,7 @@ COMPILER = any(map(shutil.which, ("c++", "g++", "clang++"))) and shutil.which("c
 def test_the_checks_in_cpp(tmp_path: Path, kind: str) -> None:
     done = subprocess.run(
         [ROOT / "tools" / "native-checks", "quick", kind], env=os.environ | {"STREAMRVQ_CHECKS_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=1800,
+        capture_output=True, text=True, timeout=20 * PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     if "skipped" in done.stdout:
@@ -78,13 +79,14 @@ def test_the_wheel(tmp_path: Path, compiler: str) -> None:
     environment = os.environ | ({"CXX": "no-such-compiler"} if compiler == "missing" else {"STREAMRVQ_NATIVE": "1"})
     done = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"], cwd=tree, env=environment,
-        capture_output=True, text=True, timeout=900,
+        capture_output=True, text=True, timeout=20 * PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     if compiler == "missing":
-        assert wheel.name.endswith("-py3-none-any.whl") and "without its native engine" in done.stdout + done.stderr
+        assert wheel.name.endswith("-py3-none-any.whl")
+        assert "without its native engine" in done.stdout + done.stderr
     assert ("streamrvq/engine/native/_native.so" in names) == (compiler == "there")
     assert {f"streamrvq/live/page/{name}" for name in CONTENT_TYPES} < set(names)
     assert "streamrvq/engine/native/api.hpp" in names  # the sources travel along: their hash is checked

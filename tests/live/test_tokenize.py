@@ -34,7 +34,8 @@ def test_any_blocks_give_the_codes_of_the_whole(rate, samples, sizes, delayed, t
     assert np.array_equal(np.concatenate([whole[:, :0], *(item.codes for item in items)], axis=-1), whole)
     index = 0
     for item in items:
-        assert item.codes.dtype == np.int64 and item.codes.shape[-1] >= 1
+        assert item.codes.dtype == np.int64
+        assert item.codes.shape[-1] >= 1
         assert (item.index, item.time) == (index, pytest.approx(index * HOP / 44100))
         index += item.codes.shape[-1]
 
@@ -129,13 +130,15 @@ async def test_a_gap_that_does_not_fit_is_an_error(gap):
 async def test_the_queue_is_a_plain_one_and_ends_with_END():
     pcm = noise(1000)
     async with tokenize(source(*cut(pcm, [100] * 10)), CODEC, queue_size=2) as tokens:
-        assert type(tokens.queue) is asyncio.Queue and tokens.queue.maxsize == 2
+        assert type(tokens.queue) is asyncio.Queue
+        assert tokens.queue.maxsize == 2
         items = []
         while (item := await tokens.queue.get()) is not END:
             items.append(item)
         assert [item async for item in tokens] == []  # END was taken: nothing hangs
     assert np.array_equal(codes_of(items), CODEC.encode(pcm))
-    assert repr(END) == "streamrvq.END" and "index=0" in repr(items[0])
+    assert repr(END) == "streamrvq.END"
+    assert "index=0" in repr(items[0])
 
 
 @pytest.mark.asyncio
@@ -193,7 +196,8 @@ async def test_latencies_are_counted_from_receipt_and_from_capture(monkeypatch, 
                 yield noise(block)
 
     async with tokenize(Source(), codec) as tokens:
-        assert tokens.stats().latency_p50 is None and tokens.stats().rtf == 0
+        assert tokens.stats().latency_p50 is None
+        assert tokens.stats().rtf == 0
         items = [item async for item in tokens]
         stats = tokens.stats()
     hop = HOP / 44100
@@ -212,5 +216,8 @@ async def test_a_source_without_a_start_time_has_no_capture_latency():
     async with tokenize(source(noise(800)), CODEC) as tokens:
         assert [item async for item in tokens]
         stats = tokens.stats()
-    assert stats.capture_latency_p50 is None and stats.latency_p50 is not None
-    assert stats.busy_seconds > 0 and stats.rtf > 0 and stats.audio_seconds == 800 / 44100
+    assert stats.capture_latency_p50 is None
+    assert stats.latency_p50 is not None
+    assert stats.busy_seconds > 0
+    assert stats.rtf > 0
+    assert stats.audio_seconds == 800 / 44100

@@ -71,7 +71,8 @@ def test_bad_samples_are_named_and_leave_the_stream_as_it_was(minute_codec: Code
     before = state(stream)
     with pytest.raises(InputError, match=message):
         stream.push(block)
-    assert state(stream) == before and stream.samples_received == 77
+    assert state(stream) == before
+    assert stream.samples_received == 77
     codes = np.concatenate([head, stream.push(PCM[77:]), stream.flush()], axis=1)
     np.testing.assert_array_equal(codes, minute_codec.encode(PCM))
 

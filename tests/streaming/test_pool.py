@@ -6,12 +6,19 @@ Knows: the pool's public calls and, for a neighbour's damage, the engine's state
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamrvq.codec import Codec
 from streamrvq.errors import InputError, PoolError
-from streamrvq.streaming.pool import Output, StreamPool
+from streamrvq.streaming.batches import Output, StreamId
+from streamrvq.streaming.pool import StreamPool
 from tests.conftest import RealAudio
 from tests.support.contract import codec_of, noise, tiny
 
@@ -24,37 +31,76 @@ def drain(pool: StreamPool) -> list[Output]:
     return outputs
 
 
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """A stream's signal, and how it comes."""
+
+    clip: int
+    start: float  #: seconds
+    seconds: float
+    sizes: list[int]  #: of its blocks, over and over
+    hangs_up: float  #: at this share of its signal, if it is one of those that begin again
+
+    def signal(self, audio: RealAudio) -> np.ndarray[Any, Any]:
+        names = sorted(audio.clips)
+        return audio.excerpt(self.seconds, start=self.start, clip=names[self.clip % len(names)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """What happens before a step, and how many rows that has at most."""
+
+    opens: bool
+    asleep: set[int]  #: streams, modulo the slots, that give nothing
+    rows: int
+
+
+LIVES = st.builds(
+    Life, st.integers(0, 11), st.floats(1, 15), st.floats(0.02, 0.1),
+    st.lists(st.integers(1, 2000), min_size=1, max_size=8), st.floats(0, 0.9),
+)  # fmt: skip
+ROUNDS = st.builds(Round, st.booleans(), st.sets(st.integers(0, 7), max_size=5), st.integers(1, 8))
+
+
 @pytest.mark.parametrize("causal", [False, True])
-def test_sixteen_streams_of_random_ages_are_sixteen_single_runs(causal: bool, real_audio: RealAudio) -> None:
+@settings(max_examples=3)
+@given(
+    st.lists(LIVES, min_size=16, max_size=16),
+    st.lists(ROUNDS, min_size=1, max_size=40),
+    st.sets(st.integers(0, 15), min_size=4, max_size=4),
+)
+def test_sixteen_streams_of_random_ages_are_sixteen_single_runs(
+    causal: bool, real_audio: RealAudio, lives: list[Life], rounds: list[Round], again: set[int]
+) -> None:
     codec = codec_of(tiny(causal=causal))
     pool = codec.pool(8)
-    rng = np.random.default_rng(1)
-    names = sorted(real_audio.clips)
-    signals = [
-        real_audio.excerpt(float(rng.uniform(0.05, 0.4)), start=float(rng.uniform(1, 15)), clip=names[i % len(names)])
-        for i in range(16)
-    ]
-    waiting, active, got = list(range(16)), {}, {i: [] for i in range(16)}  # type: ignore[var-annotated]
-    cursor, finals, resets = dict.fromkeys(range(16), 0), 0, 0
-    while waiting or active:
-        if waiting and pool.open_streams < pool.slots and rng.random() < 0.5:
+    signals = [life.signal(real_audio) for life in lives]
+    blocks = [itertools.cycle(life.sizes) for life in lives]
+    waiting, active, got = list(range(16)), dict[StreamId, int](), {i: list[Any]() for i in range(16)}
+    cursor, finals, resets, idle = dict.fromkeys(range(16), 0), 0, 0, False
+    for turn in itertools.cycle(rounds):
+        if not (waiting or active):
+            break
+        if waiting and pool.open_streams < pool.slots and (turn.opens or idle):
             active[pool.open()] = waiting.pop(0)
         for stream, i in list(active.items()):
-            if cursor[i] >= len(signals[i]) or rng.random() < 0.3:
+            if cursor[i] >= len(signals[i]) or (i % pool.slots in turn.asleep and not idle):
                 continue
-            if resets < 4 and rng.random() < 0.05:  # hang up, and begin again later
+            size = next(blocks[i])
+            if i in again and cursor[i] + size > lives[i].hangs_up * len(signals[i]):  # hang up, and begin again later
+                again = again - {i}
                 pool.drop(stream)
                 del active[stream]
                 cursor[i], resets = 0, resets + 1
                 got[i].clear()
                 waiting.append(i)
                 continue
-            size = int(rng.integers(1, 2000))
             pool.feed(stream, signals[i][cursor[i] : cursor[i] + size])
             cursor[i] += size
             if cursor[i] >= len(signals[i]):
                 pool.close(stream)
-        batch = pool.next_batch(int(rng.integers(1, 9)))
+        batch = pool.next_batch(turn.rows)
+        idle = batch is None  # then everybody does something in the next round
         if batch is None:
             continue
         batch.run()
@@ -63,7 +109,8 @@ def test_sixteen_streams_of_random_ages_are_sixteen_single_runs(causal: bool, re
             if output.final:
                 del active[output.stream]
                 finals += 1
-    assert finals == 16 and resets == 4
+    assert finals == 16
+    assert resets == 4
     for i, pcm in enumerate(signals):
         np.testing.assert_array_equal(np.concatenate(got[i], axis=1), codec.encode(pcm))
 
@@ -109,7 +156,8 @@ def test_a_late_output_never_reaches_the_next_user(minute_codec: Codec) -> None:
     batch.run()
     assert pool.complete(batch) == []
     new = pool.open()
-    assert new.slot == old.slot and new.generation != old.generation
+    assert new.slot == old.slot
+    assert new.generation != old.generation
     with pytest.raises(PoolError, match="has ended"):
         pool.feed(old, noise(8))
     pool.feed(new, noise(80, 5))

@@ -162,7 +162,8 @@ class PoolMachine(RuleBasedStateMachine):
         while batch := self.pool.next_batch():
             batch.run()
             self.take(self.pool.complete(batch))
-        assert all(fed.ended for fed in self.fed.values()) and self.pool.open_streams == 0
+        assert [stream for stream, fed in self.fed.items() if not fed.ended] == []
+        assert self.pool.open_streams == 0
 
 
 PoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

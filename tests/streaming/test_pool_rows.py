@@ -113,10 +113,15 @@ def test_a_closed_stream_that_is_owed_nothing_ends_without_a_step(minute_codec: 
     assert pool.next_batch() is None
     pool.close(stream)
     batch = pool.next_batch()
-    assert batch is not None and batch.hops == 0 and batch.streams == (stream,)
+    assert batch is not None
+    assert batch.hops == 0
+    assert batch.streams == (stream,)
     batch.run()
     [item] = pool.complete(batch)
-    assert item.final and item.data.shape == (2, 0) and item.stream == stream and pool.open_streams == 0
+    assert item.final
+    assert item.data.shape == (2, 0)
+    assert item.stream == stream
+    assert pool.open_streams == 0
 
 
 def test_a_batch_runs_once_and_is_ended_once(minute_codec: Codec) -> None:

@@ -80,7 +80,8 @@ class UnderwayMachine(RuleBasedStateMachine):
                 self.pool.open(levels, tail)
             return StreamId(0, -1)
         stream = self.pool.open(levels, tail)
-        assert stream not in self.models and stream not in self.dropped_in_flight
+        assert stream not in self.models
+        assert stream not in self.dropped_in_flight
         self.models[stream] = Model(stream, levels, tail)
         self.feed(stream, samples)
         return stream
@@ -170,7 +171,7 @@ class UnderwayMachine(RuleBasedStateMachine):
         self.batch.run()
         self.has_run = True
         after = self.exported()
-        assert all(before[slot] == after[slot] for slot in idle)
+        assert [slot for slot in idle if before[slot] != after[slot]] == []
         with pytest.raises(PoolError, match="runs once"):
             self.batch.run()
 
@@ -185,7 +186,8 @@ class UnderwayMachine(RuleBasedStateMachine):
         assert batch is not None
         for item in self.pool.complete(batch):
             model = self.models[item.stream]  # a KeyError: an output for a stream that was dropped or never was
-            assert item.index == model.frames and item.data.shape[0] == model.levels
+            assert item.index == model.frames
+            assert item.data.shape[0] == model.levels
             model.came.append(item.data)
             if item.final:
                 assert model.closed
@@ -231,7 +233,8 @@ class UnderwayMachine(RuleBasedStateMachine):
             self.batch, self.has_run = batch, True
             batch.run()
             self.complete()
-        assert not self.models and self.pool.open_streams == 0
+        assert not self.models
+        assert self.pool.open_streams == 0
 
     def signal(self, model: Model) -> Any:
         return np.concatenate([np.zeros(0, np.float32), *model.fed])

@@ -42,7 +42,8 @@ def test_an_encoder_parked_at_any_points_goes_on_exactly(
             snapshot = stream.snapshot()
             parked = codec.stream(snapshot=through_bytes(snapshot) if as_bytes else snapshot)
             assert parked.samples_received == stream.samples_received == start
-            assert parked.frames_given == stream.frames_given and parked.n_quantizers == levels
+            assert parked.frames_given == stream.frames_given
+            assert parked.n_quantizers == levels
             stream.push(PCM[:40])  # the value does not change with the stream that it was taken of
             stream = parked
         block = PCM[start : start + size]
@@ -166,7 +167,8 @@ def test_a_resampled_stream_says_that_it_cannot_be_parked(minute_codec: Codec) -
     stream.push(PCM)
     with pytest.raises(SnapshotError, match="keep the stream itself"):
         stream.snapshot()
-    assert not stream.closed and stream.flush().shape[1] > 0
+    assert not stream.closed
+    assert stream.flush().shape[1] > 0
 
 
 @given(data=st.data())

@@ -19,6 +19,7 @@ from streamrvq.errors import InputError, SnapshotError, StreamBusyError, StreamC
 from streamrvq.streaming.lockstep import MAX_ROW_HOPS
 from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from tests.support.contract import codec_of, minute, noise, streamed
+from tests.support.patience import PATIENCE
 
 PCM = noise(400, seed=7)
 
@@ -38,8 +39,11 @@ def codes_for(codec: Codec, frames: int, seed: int = 0) -> Any:
 def test_pushes_and_flush_are_encode(minute_codec: Codec) -> None:
     stream, delay = minute_codec.stream(), minute_codec.delay_frames
     first = stream.push(PCM[:100])
-    assert first.dtype == np.int64 and first.shape == (3, max(0, 12 - delay))
-    assert stream.frames_given == first.shape[1] and stream.samples_received == 100 and not stream.closed
+    assert first.dtype == np.int64
+    assert first.shape == (3, max(0, 12 - delay))
+    assert stream.frames_given == first.shape[1]
+    assert stream.samples_received == 100
+    assert not stream.closed
     rest = [stream.push(PCM[100:]), stream.flush()]
     assert stream.closed
     codes = np.concatenate([first, *rest], axis=1)
@@ -145,7 +149,7 @@ class Gate:
     """An engine whose steps wait at a barrier, twice: the test sees a step begun and lets it end."""
 
     def __init__(self, inner: Any) -> None:
-        self.inner, self.barrier = inner, threading.Barrier(2, timeout=60)
+        self.inner, self.barrier = inner, threading.Barrier(2, timeout=PATIENCE)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -182,7 +186,8 @@ def test_two_calls_at_once_are_an_error_and_harm_nothing(minute_codec: Codec, di
     worker.join(60)
     assert not worker.is_alive()
     np.testing.assert_array_equal(came[0], wanted)
-    assert not stream.closed and stream.snapshot().clock == 12
+    assert not stream.closed
+    assert stream.snapshot().clock == 12
 
 
 class Failing:
@@ -212,7 +217,8 @@ def test_an_engine_error_loses_no_codes(minute_codec: Codec, step: int) -> None:
     engine.countdown = step
     with pytest.raises(MemoryError):
         stream.push(pcm[50:])
-    assert stream.frames_given == parts[0].shape[1] and stream.samples_received == len(pcm)
+    assert stream.frames_given == parts[0].shape[1]
+    assert stream.samples_received == len(pcm)
     with pytest.raises(SnapshotError, match="push again"):
         stream.snapshot()
     parts += [stream.push(pcm[:0]), stream.flush()]
@@ -248,7 +254,8 @@ def test_a_long_run_keeps_exactness_and_the_size_of_its_state(causal: bool, seed
         parts.append(stream.push(pcm[start : start + 16]))
         if start % 16_000 == 0:
             snapshot = stream.snapshot()
-            assert abs(len(snapshot.to_bytes()) - size) < 64 and snapshot.remainder.size == 0
+            assert abs(len(snapshot.to_bytes()) - size) < 64
+            assert snapshot.remainder.size == 0
     parts.append(stream.flush())
     codes = np.concatenate(parts, axis=1)
     assert codes.shape[1] == 20_000

@@ -24,6 +24,7 @@ from playwright.async_api import Browser, Page, WebSocket, async_playwright
 from streamrvq.tokens import TokenFile, read_tokens
 from tests.support.contract import ENGINES, EXACT, codec_of, tiny
 from tests.support.paths import DEMOS
+from tests.support.patience import PATIENCE
 
 #: Nine codebooks, little work, and the same codes however the audio is cut.
 SMALL = codec_of(tiny((4, 8, 16), causal=True), EXACT[ENGINES[-1]], ENGINES[-1])
@@ -134,6 +135,10 @@ class Tab:
             "text => document.getElementById('status').textContent.includes(text)", arg=text
         )
 
+    async def shows(self, name: str, condition: str) -> None:
+        """Until a figure's text, named by its id, satisfies a condition in JavaScript."""
+        await self.page.wait_for_function(f"name => ({condition})(document.getElementById(name).textContent)", arg=name)
+
     async def encoded(self, seconds: float, take: int = 1) -> None:
         """Until a take is so long."""
         await self.page.wait_for_function(
@@ -160,7 +165,7 @@ async def tab(browser: Browser, url: str, script: str = "", microphone: bool = T
     go wrong in it, and nothing may come from elsewhere. Without ``microphone`` the browser refuses it."""
     small = {"width": 400, "height": 700}  # what is drawn costs more than all else, without a graphics card
     context = await browser.new_context(permissions=["microphone"] if microphone else [], viewport=small)
-    context.set_default_timeout(90_000)
+    context.set_default_timeout(1000 * PATIENCE)
     page = await context.new_page()
     opened, origin = Tab(page), url.replace("ws", "http", 1)
     page.on("websocket", lambda socket: opened.wires.append(Wire(socket)))
@@ -178,7 +183,7 @@ async def tab(browser: Browser, url: str, script: str = "", microphone: bool = T
         await context.close()
     faults = [text for text in opened.faults if not text.startswith("WebSocket connection to")]
     assert not faults, faults
-    assert all(request.startswith((origin, "blob:" + origin)) for request in opened.requests)
+    assert [request for request in opened.requests if not request.startswith((origin, "blob:" + origin))] == []
 
 
 class Relay:

@@ -35,7 +35,8 @@ class Done(NamedTuple):
         """The one line that an error is."""
         assert self.code == 2, self
         (line,) = self.err.splitlines()
-        assert line.startswith("streamrvq: error: ") and "Traceback" not in line
+        assert line.startswith("streamrvq: error: ")
+        assert "Traceback" not in line
         return line
 
     @property

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 #: Debian's package node-ws, for a Node that has no WebSocket of its own.
 _WS = Path("/usr/share/nodejs/ws/wrapper.mjs")
@@ -32,7 +33,7 @@ def node() -> tuple[str, ...]:
     given = f'import {{ WebSocket }} from "{_WS.as_uri()}"; globalThis.WebSocket = WebSocket;'
     for options in ([], ["--experimental-websocket", "--no-warnings"], ["--import", f"data:text/javascript,{given}"]):
         test = [program, *options, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
-        if subprocess.run(test, capture_output=True, timeout=60).returncode == 0:
+        if subprocess.run(test, capture_output=True, timeout=PATIENCE).returncode == 0:
             return (program, *options)
     pytest.skip("Node has no WebSocket (wanted: Node 20.10 or newer, or Debian's node-ws)")
 
@@ -43,7 +44,7 @@ async def played(*plans: dict[str, Any]) -> list[list[dict[str, Any]]]:
         *node(), str(ROOT / "tests" / "support" / "client.mjs"),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(PATIENCE):
         out, err = await client.communicate(json.dumps(plans).encode())
     assert (client.returncode, err) == (0, b""), err.decode()
     events: list[list[dict[str, Any]]] = [[] for _ in plans]

@@ -30,7 +30,8 @@ def codec_on(config: CodecConfig, isa: str, threads: int) -> Codec:
 
 
 def same_bits(came: Any, wanted: Any, why: str = "") -> None:
-    assert came.shape == wanted.shape and came.dtype == wanted.dtype, why
+    assert came.shape == wanted.shape, why
+    assert came.dtype == wanted.dtype, why
     if came.dtype == np.float32:
         came, wanted = came.view(np.uint32), wanted.view(np.uint32)
     np.testing.assert_array_equal(came, wanted, err_msg=why)

@@ -81,7 +81,8 @@ class Parking:
                 await socket.close(code)
             else:
                 self.resumptions.append(first)
-                assert first["session"] == SESSION and first["version"] == 1
+                assert first["session"] == SESSION
+                assert first["version"] == 1
                 await self._resume(socket, left, first["next_frame"])
         except ConnectionClosed:
             pass

@@ -21,6 +21,7 @@ from streamrvq.live.protocol.constants import SUBPROTOCOL
 from streamrvq.live.server.server import Server
 from streamrvq.live.server.settings import ServerSettings
 from tests.support.contract import codec_of, minute
+from tests.support.patience import PATIENCE
 
 RATE, HOP = 16_000, 64
 CAUSAL = codec_of(minute((8, 8), causal=True, sample_rate=RATE))  # 250 frames/s, 3 codebooks of 64, float64: exact
@@ -49,7 +50,7 @@ async def end_of(url: str, messages: list[Any], **options: Any) -> tuple[int, li
     """Send messages, whatever comes back; the close code, and the texts that came before it."""
     settings: dict[str, Any] = {"subprotocols": [SUBPROTOCOL], "compression": None, "max_size": None} | options
     texts: list[Any] = []
-    async with asyncio.timeout(30), connect_raw(url, **settings) as ws:
+    async with asyncio.timeout(PATIENCE), connect_raw(url, **settings) as ws:
 
         async def speak() -> None:
             with suppress(ConnectionClosed):
@@ -106,7 +107,7 @@ class RawClient:
         self.socket.close()
 
 
-async def until(condition: Any, seconds: float = 20) -> None:
+async def until(condition: Any, seconds: float = PATIENCE) -> None:
     """Until a condition holds that nothing announces."""
     async with asyncio.timeout(seconds):
         while not condition():

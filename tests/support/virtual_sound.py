@@ -142,7 +142,8 @@ class Pulse(Device):
         )
         deadline = time.monotonic() + 60
         while not socket.exists():
-            assert process.poll() is None and time.monotonic() < deadline, "pulseaudio does not start"
+            assert process.poll() is None, "pulseaudio does not start"
+            assert time.monotonic() < deadline, "pulseaudio does not start"
             time.sleep(0.01)
         return [process]
 

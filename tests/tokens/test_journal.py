@@ -39,7 +39,8 @@ def test_a_recording_becomes_a_token_file(tmp_path: Path) -> None:
     journal.frames(codes(5))
     journal.gap(20, 7)
     journal.frames(codes(1, 1))
-    assert journal_of(path).exists() and not path.exists()
+    assert journal_of(path).exists()
+    assert not path.exists()
     made = journal.finish(51)
     wanted = np.concatenate([codes(5), codes(1, 1)], axis=1)
     assert same(made, dataclasses.replace(EMPTY, codes=wanted, num_samples=51, gaps=((20, 7),)))
@@ -67,7 +68,8 @@ def test_a_journal_cut_anywhere_or_damaged_anywhere_keeps_what_came_before(tmp_p
     whole = sum(end <= at for end in ends) - 1
     made = recover(path)
     wanted = np.concatenate([EMPTY.codes, *(codes(size, seed) for seed, size in enumerate(sizes[:whole]))], axis=1)
-    assert np.array_equal(made.codes, wanted) and same(made, read_tokens(path))
+    assert np.array_equal(made.codes, wanted)
+    assert same(made, read_tokens(path))
     # As many samples as the frames are of, so that decoding gives whole frames.
     assert (wanted.shape[1] - 1) * 8 < made.pcm_length <= wanted.shape[1] * 8 or not wanted.size
     assert not journal_of(path).exists()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from streamrvq.weights import save_weights
 from tests.support.contract import codec_of, noise, weights_of
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, RATE, int16
 from tools.load_test.clients.faults import KINDS, make_faults
 from tools.load_test.latency import Shape, latencies, reckon
@@ -81,7 +82,7 @@ def load(*arguments: object, soak: bool = False) -> subprocess.Popen[bytes]:
 
 def outcome(process: subprocess.Popen[bytes]) -> tuple[int, Any]:
     """Its exit code and its document."""
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=5 * PATIENCE)
     assert process.returncode in (0, 1), err.decode()
     return process.returncode, json.loads(out)
 
@@ -106,14 +107,23 @@ def test_good_servers(weights: Path) -> None:
     ]
     (_, soak), (_, null), (drain_code, drain), (_, throughput) = map(outcome, runs)
     assert all(good(soak).values()), soak
-    assert set(soak["faults"]) == set(KINDS) and soak["resumed"] >= 1 and soak["drops"] == 0
-    assert soak["codes"]["checked"] > 5000 and soak["trend"]["samples"] >= 3
+    assert set(soak["faults"]) == set(KINDS)
+    assert soak["resumed"] >= 1
+    assert soak["drops"] == 0
+    assert soak["codes"]["checked"] > 5000
+    assert soak["trend"]["samples"] >= 3
     assert null["codes"]["wrong"] == null["codes"]["missing_frames"] == null["drops"] == 0
-    assert null["codec"] == "null" and null["codes"]["checked"] > 6 * 9 * 100 and null["rtf"] is not None
+    assert null["codec"] == "null"
+    assert null["codes"]["checked"] > 6 * 9 * 100
+    assert null["rtf"] is not None
     assert "latency within step + gather + 5 ms" in good(null)
-    assert drain["good"] and drain_code == 0 and drain["codec"] == "tiny", drain
+    assert drain["good"], drain
+    assert drain_code == 0, drain
+    assert drain["codec"] == "tiny", drain
     assert drain["streams"] == {"answering": 4, "silent": 1, "deaf": 1}
-    assert throughput["codes"]["wrong"] == 0 and throughput["codes"]["checked"] > 1000 and throughput["share"] > 0
+    assert throughput["codes"]["wrong"] == 0
+    assert throughput["codes"]["checked"] > 1000
+    assert throughput["share"] > 0
 
 
 @pytest.mark.parametrize("fault", ["wrong", "shifted", "silent"])
@@ -125,12 +135,16 @@ def test_bad_servers_are_found(weights: Path, tmp_path: Path, fault: str) -> Non
     assert code == 1, document
     checks = good(document)
     if fault == "wrong":
-        assert document["codes"]["wrong"] == 2 and checks["no drop"]
+        assert document["codes"]["wrong"] == 2
+        assert checks["no drop"]
         assert "frame 100, level 1" in document["checks"][0]["words"]
     elif fault == "shifted":
-        assert document["codes"]["wrong"] > 300 and document["codes"]["missing_frames"] == 0 and checks["no drop"]
+        assert document["codes"]["wrong"] > 300
+        assert document["codes"]["missing_frames"] == 0
+        assert checks["no drop"]
     else:
-        assert not checks["no drop"] and "broken  message" in document["checks"][1]["words"]
+        assert not checks["no drop"]
+        assert "broken  message" in document["checks"][1]["words"]
     assert not document["good"]
 
 
@@ -188,7 +202,8 @@ def test_verify_finds_every_kind_of_difference() -> None:
         bad = whole.copy()
         bad[level, frame] ^= 1
         found = verify(recorded(samples, bad, **done), CAUSAL, lap)
-        assert (found.wrong, found.wrong_frames) == (1, 1) and f"frame {frame}, level {level}" in found.first
+        assert (found.wrong, found.wrong_frames) == (1, 1)
+        assert f"frame {frame}, level {level}" in found.first
 
 
 @given(st.integers(1, 5), st.integers(0, 3), st.sampled_from([8_000, 16_000, 44_100, 48_000]), st.integers(1, 700))
@@ -225,19 +240,22 @@ def test_what_faults_do_to_others_is_seen() -> None:
     shape = Shape(16_000, 160, 0)
     stalled = steady(9, (0.0, 20.0), hit=("stall", 5.0))
     calm = reckon([steady(0), steady(1), stalled], shape, [5.0], 3.0, 0.0, 20.0, 10.0)
-    assert calm.all.frames == 4000 and calm.move == pytest.approx(0, abs=1e-9)
+    assert calm.all.frames == 4000
+    assert calm.move == pytest.approx(0, abs=1e-9)
     assert [spread.frames for spread in calm.periods] == [2000, 2000]
     moved = reckon([steady(0), steady(1, (5.0, 7.0))], shape, [5.0], 3.0, 0.0, 20.0, 10.0)
-    assert moved.worst_move == pytest.approx(0.03) and moved.move == pytest.approx(0.03)
+    assert moved.worst_move == pytest.approx(0.03)
+    assert moved.move == pytest.approx(0.03)
     assert moved.away.p99 == pytest.approx(0.001)
 
 
 def test_faults_are_dealt_from_a_seed() -> None:
     settings = Settings(streams=64, seconds=600, faults=0.05)
     faults = make_faults(settings).list
-    assert len(faults) == 30 and faults == make_faults(settings).list
-    assert all(sum(fault.kind == kind for fault in faults) == 6 for kind in KINDS)
-    assert all(sum(60 * i <= fault.at < 60 * (i + 1) for fault in faults) == 3 for i in range(10))
+    assert len(faults) == 30
+    assert faults == make_faults(settings).list
+    assert [sum(fault.kind == kind for fault in faults) for kind in KINDS] == [6] * len(KINDS)
+    assert [sum(60 * i <= fault.at < 60 * (i + 1) for fault in faults) for i in range(10)] == [3] * 10
     assert make_faults(Settings(seed=1, streams=64, seconds=600, faults=0.05)).list != faults
     assert not make_faults(Settings()).list
 
@@ -245,11 +263,13 @@ def test_faults_are_dealt_from_a_seed() -> None:
 def test_growth_is_seen() -> None:
     flat = [Usage(float(t), 0.0, (100 << 20) + (t % 7 << 10), 20 + t % 2) for t in range(0, 1800, 5)]
     found = trend(flat)
-    assert abs(found.rss_mib_per_hour) < 0.1 and found.fds[1] - found.fds[0] < 1
+    assert abs(found.rss_mib_per_hour) < 0.1
+    assert found.fds[1] - found.fds[0] < 1
     warm = [Usage(u.time, 0.0, u.rss + (min(int(u.time), 250) << 16), u.fds) for u in flat]
     assert abs(trend(warm).rss_mib_per_hour) < 0.1
     growing = [Usage(u.time, 0.0, u.rss + int(u.time * 1e4), u.fds + int(u.time / 100)) for u in flat]
-    assert trend(growing).rss_mib_per_hour > 30 and trend(growing).fds[1] - trend(growing).fds[0] > 5
+    assert trend(growing).rss_mib_per_hour > 30
+    assert trend(growing).fds[1] - trend(growing).fds[0] > 5
 
 
 def test_figures_of_a_server() -> None:
@@ -263,7 +283,8 @@ streamrvq_closed_total{code="1000"} %d
 """
     before, after = Reading.parse(text % (5, 5, 5, 5, 1)), Reading.parse(text % (55, 105, 105, 105, 3))
     figures = after.since(before)
-    assert figures.get("step_seconds_count", direction="encode") == 100 and figures.closes() == {"1000": 2}
+    assert figures.get("step_seconds_count", direction="encode") == 100
+    assert figures.closes() == {"1000": 2}
     assert figures.percentile("step_seconds", 0.5, direction="encode") == pytest.approx(0.001)
     assert figures.percentile("step_seconds", 0.75, direction="encode") == pytest.approx(0.0015)
     assert figures.percentile("step_seconds", 0.5, direction="decode") is None
@@ -272,7 +293,8 @@ streamrvq_closed_total{code="1000"} %d
 def test_the_codec_that_costs_nothing_shows_what_is_mixed_up() -> None:
     codec, pcm = null_codec(), int16(noise(512 * 8))
     codes = codec.encode(pcm)
-    assert codes.shape == (9, 8) and np.array_equal(codes.T, pcm.reshape(8, 512)[:, :9].astype(int) & 1023)
+    assert codes.shape == (9, 8)
+    assert np.array_equal(codes.T, pcm.reshape(8, 512)[:, :9].astype(int) & 1023)
     stream = codec.stream()
     assert np.array_equal(np.concatenate([stream.push(pcm[:700]), stream.push(pcm[700:]), stream.flush()], 1), codes)
     assert codec.codec_hash == null_codec().codec_hash != codec_of(CAUSAL.config).codec_hash

@@ -46,7 +46,8 @@ def test_a_corpus_is_decoded_once(tmp_path: Path) -> None:
     assert told == ["a.flac", "bb.wav"]
     for corpus in corpora:
         assert [clip.kind for clip in corpus.clips] == ["speech", ""]
-        assert corpus.samples.dtype == np.int16 and isinstance(corpus.samples, np.memmap)
+        assert corpus.samples.dtype == np.int16
+        assert isinstance(corpus.samples, np.memmap)
         np.testing.assert_allclose(corpus.seconds, 0.75, atol=0.01)
     pcm, _ = soundfile.read(audio / "a.flac", dtype="float32")
     clip = corpora[0].clips[0]
@@ -69,7 +70,9 @@ def test_batches_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
     in_order = list(crops().batches(5, 9))
     assert len(in_order) == 4
     for i, batch in enumerate(in_order):
-        assert batch.shape == (4, 2048) and batch.dtype == np.float32 and np.abs(batch).max() <= 1
+        assert batch.shape == (4, 2048)
+        assert batch.dtype == np.float32
+        assert np.abs(batch).max() <= 1
         np.testing.assert_array_equal(batch, crops().batch(5 + i))
     assert not np.array_equal(crops(4).batch(5), in_order[0])
     loud = Augment(gain_db=(60, 60), tilt=0, mix=0)
@@ -97,18 +100,23 @@ def test_validation_takes_the_same_excerpts_of_every_kind(tmp_path: Path) -> Non
     (tmp_path / "manifest.csv").write_text("file,kind\n" + rows)
     corpus = load([str(tmp_path)], 44100, tmp_path / "cache")
     clips = excerpts(corpus, 4, 0.05, 32)
-    assert len(clips) == 3 and all(clip.shape[1] == 2205 // 32 * 32 for clip in clips)  # two of a, the only b
-    assert all(torch.equal(a, b) for a, b in zip(clips, excerpts(corpus, 4, 0.05, 32), strict=True))
+    assert len(clips) == 3  # two of a, the only b
+    assert [clip.shape[1] for clip in clips] == [2205 // 32 * 32] * 3
+    assert [torch.equal(a, b) for a, b in zip(clips, excerpts(corpus, 4, 0.05, 32), strict=True)] == [True] * 3
     figures = validate(model_of(causal=True), clips, Losses(44100, (2048,)))
-    assert len(figures["used"]) == len(figures["entropy"]) == 3 and all(0 < used <= 1 for used in figures["used"])
-    assert figures["mel"] > 0 and json.dumps(figures)
+    assert len(figures["used"]) == len(figures["entropy"]) == 3
+    assert [used for used in figures["used"] if not 0 < used <= 1] == []
+    assert figures["mel"] > 0
+    assert json.dumps(figures)
 
 
 def test_a_configuration_is_read_checked_and_written(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text('train = ["audio"]\nbatch = 2\n[codec]\nstem = 2\ncausal = true\n[loss]\nmel = 3.0\n')
     config = TrainConfig.read(path)
-    assert config.train == (str(tmp_path / "audio"),) and config.loss.mel == 3 and config.codec.stem == 2
+    assert config.train == (str(tmp_path / "audio"),)
+    assert config.loss.mel == 3
+    assert config.codec.stem == 2
     assert TrainConfig.from_dict(config.to_dict()) == config
     for text, message in (
         ("batch = 2", "no codec"), ("[codec]\nx = 1", "'x'"), ("bach = 2\n[codec]", "'bach'"), ("a =", "parsed"),
@@ -132,4 +140,6 @@ def test_the_packaged_configuration_keeps_the_budget() -> None:
     assert (codec.n_codebooks, codec.codebook_size, codec.codebook_dim) == (9, 1024, 8)
     gflop = [2 * plan(codec).macs * 44100 / 512 / 1e9 for plan in (encoder_plan, decoder_plan)]
     parameters = sum(math.prod(shape) for shape in tensor_shapes(codec).values())
-    assert gflop[0] <= 16 and gflop[1] <= 20 and parameters <= 12e6, (gflop, parameters)
+    assert gflop[0] <= 16, (gflop, parameters)
+    assert gflop[1] <= 20, (gflop, parameters)
+    assert parameters <= 12e6, (gflop, parameters)

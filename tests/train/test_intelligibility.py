@@ -35,7 +35,9 @@ def test_a_copy_is_1_noise_is_0_and_loudness_says_nothing() -> None:
     assert float(estoi(x, 0.03 * x, RATE)) == pytest.approx(1, abs=1e-4)
     assert abs(float(estoi(x, noise, RATE))) < 0.1
     falling = [float(estoi(x, x + 10 ** (db / 20) * noise, RATE)) for db in (-30, -10, 10, 20)]
-    assert falling == sorted(falling, reverse=True) and falling[0] > 0.95 and falling[-1] < 0.5
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] > 0.95
+    assert falling[-1] < 0.5
 
 
 def test_it_is_the_published_measure() -> None:

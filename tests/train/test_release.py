@@ -53,11 +53,13 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(release, "ROOT", folder)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     planned = json.loads((run / "config.json").read_text())
-    assert planned["steps"] == max(row["step"] for row in log) and planned["lr"] == 1e-3
+    assert planned["steps"] == max(row["step"] for row in log)
+    assert planned["lr"] == 1e-3
     assert [row["event"] for row in log][-2:] == ["validation", "export"]
 
     judge(folder, 1)
-    assert release.land(run, None) == 1 and not (folder / "data").exists()
+    assert release.land(run, None) == 1
+    assert not (folder / "data").exists()
     assert "--against" not in (folder / "asked").read_text()  # nothing is shipped yet
 
     judge(folder, 0)
@@ -65,12 +67,15 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     shipped = folder / "data" / "causal-44khz.safetensors"
     record = json.loads((folder / "data" / "causal-44khz.json").read_text())
     (entry,) = record["runs"]
-    assert entry["codec_hash"] == load_weights(shipped).codec_hash and entry["steps"] == planned["steps"]
-    assert entry["audio_seconds"] > 0 and entry["validation"]
+    assert entry["codec_hash"] == load_weights(shipped).codec_hash
+    assert entry["steps"] == planned["steps"]
+    assert entry["audio_seconds"] > 0
+    assert entry["validation"]
 
     judge(folder, 1)
     before = shipped.read_bytes()
-    assert release.land(run, None) == 1 and shipped.read_bytes() == before
+    assert release.land(run, None) == 1
+    assert shipped.read_bytes() == before
     assert f"--against {shipped}" in (folder / "asked").read_text()
 
 

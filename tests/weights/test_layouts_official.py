@@ -48,7 +48,8 @@ def test_pth_round_trip(tmp_path: Path, weights: Weights) -> None:
     for original in (weights, trained):
         save_weights(original, path)
         back = load_weights(path)
-        assert back.config == original.config and (back.name, back.trained) == ("small", original.trained)
+        assert back.config == original.config
+        assert (back.name, back.trained) == ("small", original.trained)
         for name, value in original.tensors.items():
             assert ulps(back.tensors[name], value) <= 1, name
 
@@ -59,7 +60,9 @@ def test_pth_of_the_official_model_is_read(tmp_path: Path) -> None:
     model = official_dac(**SMALL, quantizer_dropout=0.5)
     save_official_dac(model, tmp_path / "dac.pth")
     weights = load_weights(tmp_path / "dac.pth")
-    assert weights.trained and weights.name == "dac" and weights.config.latent_channels == 16
+    assert weights.trained
+    assert weights.name == "dac"
+    assert weights.config.latent_channels == 16
     assert {name: value.shape for name, value in weights.tensors.items()} == tensor_shapes(weights.config)
     check_equal(model, CodecModel.from_weights(weights))
 
@@ -131,7 +134,8 @@ def test_folder_round_trip(tmp_path: Path) -> None:
     weights = seeded(config, 5, "small")
     save_weights(weights, tmp_path / "model")
     back = load_weights(tmp_path / "model")
-    assert same(back, weights) and back.codec_hash == weights.codec_hash  # folded on disk: nothing is lost
+    assert same(back, weights)  # folded on disk: nothing is lost
+    assert back.codec_hash == weights.codec_hash
     assert (back.name, back.trained) == ("small", False)
     assert sorted(os.listdir(tmp_path / "model")) == ["config.json", "model.safetensors", "preprocessor_config.json"]
 
@@ -148,7 +152,9 @@ def test_folder_of_transformers_is_read(tmp_path: Path, weight_norm: bool) -> No
         model.apply_weight_norm()
     model.save_pretrained(tmp_path)
     weights = load_weights(tmp_path)
-    assert weights.trained and weights.config.sample_rate == 24000 and weights.config.latent_channels == 16
+    assert weights.trained
+    assert weights.config.sample_rate == 24000
+    assert weights.config.latent_channels == 16
     hf_equal(model, weights)
 
 
@@ -160,7 +166,8 @@ def test_folder_that_we_write_is_read_by_transformers(tmp_path: Path, latent_dim
     weights = seeded(CodecConfig(**SMALL, latent_dim=latent_dim, sample_rate=24000))
     save_weights(weights, tmp_path, layout="huggingface")
     model, report = DacModel.from_pretrained(tmp_path, output_loading_info=True)
-    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
     hf_equal(model.eval(), weights)
     extractor = AutoFeatureExtractor.from_pretrained(tmp_path)
     assert (extractor.sampling_rate, extractor.hop_length) == (24000, 10)
@@ -172,7 +179,8 @@ def hf_equal(model: Any, weights: Weights) -> None:
     with torch.no_grad():
         theirs = model.double().eval().encode(x)
         z, codes, latents, _, _ = ours.encode(x)
-        assert torch.equal(theirs.audio_codes, codes) and len(codes.unique()) > 8
+        assert torch.equal(theirs.audio_codes, codes)
+        assert len(codes.unique()) > 8
         torch.testing.assert_close(theirs.projected_latents, latents, rtol=1e-4, atol=1e-4)
         audio = model.decode(audio_codes=codes).audio_values
         torch.testing.assert_close(audio, ours.decode(z)[:, 0], rtol=1e-4, atol=1e-4)

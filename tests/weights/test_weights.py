@@ -49,7 +49,9 @@ def ulps(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
 def test_fold_is_weight_norm_rounded_once(v: np.ndarray[Any, Any], scale: float) -> None:
     g = np.full((v.shape[0], 1, 1), scale, np.float32)
     w = fold_pair("x.weight", g, v)
-    assert w.dtype == np.float32 and w.shape == v.shape and w.flags.c_contiguous
+    assert w.dtype == np.float32
+    assert w.shape == v.shape
+    assert w.flags.c_contiguous
     exact = g.astype(np.longdouble) * v / np.sqrt((v.astype(np.longdouble) ** 2).sum((1, 2), keepdims=True))
     assert ulps(w, exact) <= 0.5 + 1e-6  # float64 is all but exact
     again = fold_pair("x.weight", *split(w))
@@ -62,7 +64,8 @@ def test_fold_takes_every_style_and_leaves_the_rest() -> None:
     (g_old, v_old), (g_new, v_new) = pair_names("a.weight")
     assert (g_old, v_new) == ("a.weight_g", "a.parametrizations.weight.original1")
     old, new = fold({g_old: g, v_old: v, "a.bias": b}), fold({g_new: g, v_new: v, "a.bias": b})
-    assert set(old) == set(new) == {"a.weight", "a.bias"} and old["a.bias"] is b
+    assert set(old) == set(new) == {"a.weight", "a.bias"}
+    assert old["a.bias"] is b
     assert np.array_equal(old["a.weight"], new["a.weight"])
     assert fold(old)["a.weight"] is old["a.weight"]
     parametrized = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(2, 3, 5))
@@ -121,14 +124,17 @@ def test_float_types_are_taken_and_copied(weights: Weights, dtype: Any) -> None:
     assert same(taken, weights)
     assert {name: value.shape for name, value in taken.tensors.items()} == tensor_shapes(CONFIG)
     for value in taken.tensors.values():
-        assert value.dtype == np.float32 and value.flags.c_contiguous and not value.flags.writeable
+        assert value.dtype == np.float32
+        assert value.flags.c_contiguous
+        assert not value.flags.writeable
 
 
 # --- the hash
 
 
 def test_the_hash_is_of_what_decides_the_tokens(weights: Weights) -> None:
-    assert len(weights.codec_hash) == 64 and int(weights.codec_hash, 16)
+    assert len(weights.codec_hash) == 64
+    assert int(weights.codec_hash, 16)
     assert dataclasses.replace(weights, name="y", trained=True).codec_hash == weights.codec_hash
     dropout = dataclasses.replace(CONFIG, quantizer_dropout=0.5)
     assert dataclasses.replace(weights, config=dropout).codec_hash == weights.codec_hash
@@ -162,9 +168,12 @@ def test_seeded_weights_are_spread() -> None:
     w = seeded(CodecConfig(encoder_dim=16, decoder_dim=64, latent_dim=32)).tensors
     for name, value in w.items():
         if name.endswith(".alpha"):
-            assert value.min() >= 0.5 and value.max() <= 1.5 and (value.size < 8 or value.std() > 0.1), name
+            assert value.min() >= 0.5, name
+            assert value.max() <= 1.5, name
+            assert value.size < 8 or value.std() > 0.1, name
         elif name.endswith(".bias"):
-            assert value.all() and np.abs(value).max() < 0.3, name
+            assert value.all(), name
+            assert np.abs(value).max() < 0.3, name
     first = w["encoder.block.0.weight"]
     np.testing.assert_allclose(first.std(), 10 / 7**0.5, rtol=0.25)
     for i in range(9):

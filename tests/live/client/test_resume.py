@@ -9,6 +9,7 @@ import streamrvq
 from streamrvq import ServiceError
 from streamrvq.live.client import resume
 from tests.support.contract import noise
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, RATE, int16, joined, serving
 
 
@@ -58,8 +59,8 @@ async def test_a_server_that_hangs_does_not_hold_a_client_beyond_its_patience(mo
         return links[0]
 
     monkeypatch.setattr(resume, "open_connection", open_connection)
-    async with asyncio.timeout(10), serving() as server:
-        stream = streamrvq.connect(server.url, timeout=30, resume=0.5)
+    async with asyncio.timeout(PATIENCE), serving() as server:
+        stream = streamrvq.connect(server.url, timeout=10 * PATIENCE, resume=0.5)
         with pytest.raises(ServiceError, match=r"could not be resumed: .* did not answer within") as lost:
             async with stream:
                 links[0]._socket.transport.abort()

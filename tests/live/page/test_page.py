@@ -15,7 +15,7 @@ import streamrvq
 from streamrvq.audio.rates import Resampler, output_length
 from tests.support.browser import SMALL, Tab, browser, frames_of, samples_of, tab
 from tests.support.command import Run
-from tests.support.service import int16, serving
+from tests.support.service import int16, serving, until
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,8 +43,9 @@ async def test_codes_are_offlines_and_the_slider_acts_at_once(
         assert await page.page.inner_text("#levels-text") == "4 of 9"
         await page.page.wait_for_function("() => document.querySelector('#newest li:nth-child(5)').textContent === '·'")
         await page.encoded(2.5)
-        assert await page.page.inner_text("#p50") != "–" and await page.page.inner_text("#p99") != "–"
-        assert abs(float(await page.page.inner_text("#fps")) - codec.frame_rate) < codec.frame_rate
+        await page.shows("p50", "text => text !== '–'")
+        await page.shows("p99", "text => text !== '–'")
+        await page.shows("fps", f"text => Math.abs(parseFloat(text) - {codec.frame_rate}) < {codec.frame_rate}")
         assert await page.page.get_attribute("#level", "aria-valuetext") != "off"
         await page.stop()
         tokens = await page.download()
@@ -56,8 +57,11 @@ async def test_codes_are_offlines_and_the_slider_acts_at_once(
     assert np.std(pcm) > 300, "the microphone was heard"
     codes = codec.encode(pcm, sample_rate=rate)
     levels = [len(frame) for frame in wire.frames]
-    assert len(levels) == codes.shape[1] and same(wire.frames, codes)
-    assert levels[0] == 9 and levels[-1] == 4 and levels == sorted(levels, reverse=True)
+    assert len(levels) == codes.shape[1]
+    assert same(wire.frames, codes)
+    assert levels[0] == 9
+    assert levels[-1] == 4
+    assert levels == sorted(levels, reverse=True)
     # the file: as many codebooks as every frame has
     assert np.array_equal(tokens.codes, codes[:4])
     assert (tokens.num_samples, tokens.source_rate, tokens.gaps, tokens.start) == (len(pcm), rate, (), 0)
@@ -80,15 +84,15 @@ async def test_listening_plays_what_the_decoder_gives(browser: Browser) -> None:
         await page.page.check("#listen")
         await page.start()
         await page.encoded(1.5)
+        await until(lambda: len(page.wires) == 2 and len(frames_of(page.wires[1].sent)) > 60)
         await page.stop()
         await page.page.wait_for_function("() => window.over")
         played = np.array(await page.page.evaluate("played"), np.float32)
     encoding, decoding = page.wires
     assert (encoding.first["mode"], decoding.first["mode"]) == ("encode", "decode")
     codes = np.array(frames_of(decoding.sent)).T
-    assert codes.shape[1] > 60 and same(
-        codes.T.tolist(), SMALL.encode(encoding.pcm, sample_rate=_rate(page))[:, -codes.shape[1] :]
-    )
+    assert codes.shape[1] > 60
+    assert same(codes.T.tolist(), SMALL.encode(encoding.pcm, sample_rate=_rate(page))[:, -codes.shape[1] :])
     resampler = Resampler(SMALL.sample_rate, decoding.first["sample_rate"])
     pcm = np.concatenate([resampler.push(SMALL.decode(codes).astype(np.float32)), resampler.flush()])
     assert np.array_equal(samples_of(decoding.received), int16(pcm)), "the server gives the decoder's samples"
@@ -117,7 +121,8 @@ async def test_every_sample_arrives_and_both_channels_count(browser: Browser) ->
         await page.encoded(1)
         await page.stop()
     pcm = page.wires[0].pcm.astype(int)
-    assert len(pcm) > 44_000 and np.array_equal(pcm, (pcm[0] + np.arange(len(pcm))) % 20_011)
+    assert len(pcm) > 44_000
+    assert np.array_equal(pcm, (pcm[0] + np.arange(len(pcm))) % 20_011)
 
 
 async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
@@ -138,10 +143,12 @@ async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
     (wire,) = page.wires
     gaps = [json.loads(text) for text in wire.sent if isinstance(text, str) and '"gap"' in text]
     (small, large), rate = gaps, wire.first["sample_rate"]
-    assert (small["samples"], large["samples"]) == (20 * 256, 300 * 256) and large["samples"] > rate
+    assert (small["samples"], large["samples"]) == (20 * 256, 300 * 256)
+    assert large["samples"] > rate
     pcm = np.insert(wire.pcm, [small["pos"]] * small["samples"], 0)
     ends = large["pos"]
-    assert files[0].gaps == ((small["pos"], small["samples"]),) and files[0].num_samples == ends
+    assert files[0].gaps == ((small["pos"], small["samples"]),)
+    assert files[0].num_samples == ends
     assert (files[1].start, files[1].gaps) == (ends + large["samples"], ())
     assert np.array_equal(files[0].codes, SMALL.encode(pcm[:ends], sample_rate=rate))
     assert np.array_equal(files[1].codes, SMALL.encode(pcm[ends:], sample_rate=rate))

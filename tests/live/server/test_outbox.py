@@ -129,7 +129,8 @@ def test_what_cannot_be_sent_again():
     with pytest.raises(ProtocolError, match="only 60 frames") as refusal:
         box.rewind(61)
     assert refusal.value.code == 4400
-    assert box.waiting == 40 and unpacked(box.next())[4] == 20  # as it was
+    assert box.waiting == 40
+    assert unpacked(box.next())[4] == 20  # as it was
     with pytest.raises(RuntimeError, match="must stop before"):
         box.put(np.zeros((LEVELS, KEPT + 1), int))
 
@@ -162,7 +163,8 @@ def test_samples_and_texts(sizes, places):
             texts.append(int(out))
         else:
             seen += unpacked(out)[5].tolist()
-    assert seen == pcm.tolist() and texts == sorted(place for place in places if place <= len(pcm))
+    assert seen == pcm.tolist()
+    assert texts == sorted(place for place in places if place <= len(pcm))
 
 
 @given(

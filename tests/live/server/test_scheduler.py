@@ -1,6 +1,8 @@
 """The scheduler by itself: whose turn it is, what fits into a step, and that a failure stays with those it concerns."""
 
 import asyncio
+import dataclasses
+import itertools
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -14,7 +16,8 @@ from streamrvq.live.server.scheduler import Scheduler
 from streamrvq.live.server.warmup import MOST_ROW_HOPS, warm
 from streamrvq.live.worker import Worker
 from streamrvq.streaming.batches import Output, StreamId
-from tests.support.contract import noise
+from tests.support.contract import cut, noise
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
 
 HOPS = {"encode": 8, "decode": 8}
@@ -55,54 +58,81 @@ class Sink:
         return np.concatenate(self.parts, axis=-1)
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.data())
-def test_any_lanes_fed_in_any_way(data):
-    """More lanes than slots are never open at once; each gets what it would get alone."""
-    codec = data.draw(st.sampled_from([CAUSAL, DELAYED]))
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    limit = data.draw(st.integers(1, 9))
-    slots = data.draw(st.integers(2, 5))
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """What one lane gets, and in what pieces."""
 
-    async def one(scheduler, turn):
+    direction: str
+    rate: int
+    length: int  #: samples or frames
+    sizes: list[int]  #: of the first pieces; then the rest comes at once
+    turns: list[bool]  #: over and over: whether others have their turn behind a piece
+    segment: int | None = None  #: where another one begins, if it does
+    dropped: bool = False
+
+    def whole(self):
+        """All of it: samples, or codes ``[3, n]``."""
+        if self.direction == "encode":
+            return noise(self.length)
+        return np.random.default_rng(self.length).integers(0, 64, (3, self.length))
+
+
+TURNS, DROPPED = st.lists(st.booleans(), min_size=1, max_size=8), st.sampled_from([False] * 4 + [True])
+ENCODED = st.builds(
+    Signal, st.just("encode"), st.sampled_from([8000, RATE, 48_000]), st.integers(0, 40 * HOP),
+    st.lists(st.integers(1, 5 * HOP), max_size=16), TURNS, st.none() | st.none() | st.integers(0, 40 * HOP), DROPPED,
+)  # fmt: skip
+DECODED = st.builds(
+    Signal, st.just("decode"), st.just(RATE), st.integers(0, 40),
+    st.lists(st.integers(1, 7), max_size=8), TURNS, st.none(), DROPPED,
+)  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from([CAUSAL, DELAYED]),
+    st.integers(1, 9),
+    st.integers(2, 5),
+    st.lists(st.one_of(ENCODED, ENCODED, DECODED), min_size=6, max_size=12),
+)
+def test_any_lanes_fed_in_any_way(codec, limit, slots, signals):
+    """More lanes than slots are never open at once; each gets what it would get alone."""
+
+    async def one(scheduler, turn, signal):
         async with turn:
-            rate = int(rng.choice([8000, RATE, 48_000]))
-            if rng.random() < 0.3:
-                codes = rng.integers(0, 64, (3, int(rng.integers(0, 40))))
-                sink = Sink(scheduler, "decode", RATE)
-                for start in range(0, codes.shape[1], 7):
-                    scheduler.feed(sink.lane, codes[:, start : start + 7])
-                    await asyncio.sleep(0)
-                wanted = codec.decode(codes).astype(np.float32)
-            else:
-                pcm, at = noise(int(rng.integers(0, 40 * HOP))), 0
-                cut = int(rng.integers(0, len(pcm) + 1)) if rng.random() < 0.3 else None
-                sink = Sink(scheduler, "encode", rate)
-                while at < len(pcm):
-                    size = min(int(rng.integers(1, 5 * HOP)), cut - at if cut is not None and at < cut else 10**9)
-                    scheduler.feed(sink.lane, pcm[at : at + size])
-                    at += size
-                    if at == cut:
-                        scheduler.segment(sink.lane)
-                    if rng.random() < 0.5:
+            whole, rate = signal.whole(), signal.rate
+            at = min(signal.segment or 0, signal.length)
+            pieces = [whole[:at], whole[at:]] if at else [whole]
+            sink, turns = Sink(scheduler, signal.direction, rate), itertools.cycle(signal.turns)
+            for number, piece in enumerate(pieces):
+                if number:
+                    scheduler.segment(sink.lane)
+                for part in cut(piece, signal.sizes):
+                    scheduler.feed(sink.lane, part)
+                    if next(turns):
                         await asyncio.sleep(0)
-                pieces = [pcm] if cut in (None, 0) else [pcm[:cut], pcm[cut:]]
-                wanted = np.concatenate([codec.encode(piece, sample_rate=rate) for piece in pieces], axis=1)
-            if rng.random() < 0.2:
+            if signal.dropped:
                 scheduler.drop(sink.lane)
                 scheduler.drop(sink.lane)
                 return
+            if signal.direction == "encode":
+                wanted = np.concatenate([codec.encode(piece, sample_rate=rate) for piece in pieces], axis=1)
+            else:
+                wanted = codec.decode(whole).astype(np.float32)
             scheduler.close(sink.lane)
-            await asyncio.wait_for(sink.ended.wait(), 30)
-            assert sink.error is None and np.array_equal(sink.all, wanted)
+            await asyncio.wait_for(sink.ended.wait(), PATIENCE)
+            assert sink.error is None
+            assert np.array_equal(sink.all, wanted)
 
     async def run():
         async with scheduling(codec, slots, {"encode": limit, "decode": limit}, gather=0.0005) as scheduler:
             turn = asyncio.Semaphore(slots)
-            await asyncio.gather(*(one(scheduler, turn) for _ in range(12)))
+            await asyncio.gather(*(one(scheduler, turn, signal) for signal in signals))
             while any(pool.open_streams for pool in scheduler._pools.values()):
                 await asyncio.sleep(0.001)
-            assert not any(scheduler._owners.values()) and not scheduler._lanes and not scheduler._waiting
+            assert {direction for direction, owners in scheduler._owners.items() if owners} == set()
+            assert not scheduler._lanes
+            assert not scheduler._waiting
 
     asyncio.run(run())
 
@@ -124,12 +154,14 @@ async def test_a_step_that_fails_ends_its_streams_and_no_others(monkeypatch):
         while not good.parts:
             await asyncio.sleep(0.001)
         scheduler.feed(bad.lane, np.full(HOP, 0.125, np.float32))
-        await asyncio.wait_for(bad.ended.wait(), 20)
+        await asyncio.wait_for(bad.ended.wait(), PATIENCE)
         scheduler.feed(good.lane, pcm[HOP:])
         scheduler.close(good.lane)
-        await asyncio.wait_for(good.ended.wait(), 20)
-        assert isinstance(bad.error, MemoryError) and not bad.parts
-        assert good.error is None and np.array_equal(good.all, CAUSAL.encode(pcm))
+        await asyncio.wait_for(good.ended.wait(), PATIENCE)
+        assert isinstance(bad.error, MemoryError)
+        assert not bad.parts
+        assert good.error is None
+        assert np.array_equal(good.all, CAUSAL.encode(pcm))
         scheduler.feed(bad.lane, pcm)  # nothing comes of it
         assert scheduler._pools["encode"].open_streams == 0
 
@@ -143,8 +175,9 @@ async def test_a_sink_that_fails_is_told_and_the_others_go_on(caplog):
         for sink in (bad, good):
             scheduler.feed(sink.lane, pcm)
             scheduler.close(sink.lane)
-        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
-        assert isinstance(bad.error, ZeroDivisionError) and np.array_equal(good.all, CAUSAL.encode(pcm))
+        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), PATIENCE)
+        assert isinstance(bad.error, ZeroDivisionError)
+        assert np.array_equal(good.all, CAUSAL.encode(pcm))
     assert "handing out failed" in caplog.text
 
 
@@ -167,13 +200,14 @@ async def test_a_file_does_not_hold_up_live_streams():
             while any(len(live.parts) <= hop for live in lives):
                 await asyncio.sleep(0)
             waits.append(len(steps) - before)
-        assert not any(file.ended.is_set() for file in files)
-        assert max(waits) <= 3 and all(step.rows * step.hops <= 4 for step in steps)
+        assert [file.ended.is_set() for file in files] == [False] * 3
+        assert max(waits) <= 3
+        assert max(step.rows * step.hops for step in steps) <= 4
         for live in lives:
             scheduler.close(live.lane)
-        await asyncio.wait_for(asyncio.gather(*(sink.ended.wait() for sink in (*files, *lives))), 60)
-        assert all(np.array_equal(live.all, CAUSAL.encode(short)) for live in lives)
-        assert all(np.array_equal(file.all, CAUSAL.encode(long)) for file in files)
+        await asyncio.wait_for(asyncio.gather(*(sink.ended.wait() for sink in (*files, *lives))), PATIENCE)
+        assert [np.array_equal(live.all, CAUSAL.encode(short)) for live in lives] == [True] * 4
+        assert [np.array_equal(file.all, CAUSAL.encode(long)) for file in files] == [True] * 3
         # what one file gets the others get
         assert max(len(file.parts) for file in files) < 1.5 * min(len(file.parts) for file in files)
 
@@ -195,13 +229,16 @@ def test_the_lowest_rank_comes_first():
     for stream in streams:
         pool.feed(stream, noise(9 * HOP))
     batch = pool.next_batch(2, rank=lambda stream: -stream.slot)
-    assert {stream.slot for stream in batch.streams} == {4, 5} and batch.hops == 9
+    assert {stream.slot for stream in batch.streams} == {4, 5}
+    assert batch.hops == 9
     pool.abort(batch)
     batch = pool.next_batch(3, max_row_hops=10, rank=lambda stream: 0.0)
-    assert len(batch.streams) == 3 and batch.hops == 3
+    assert len(batch.streams) == 3
+    assert batch.hops == 3
     pool.abort(batch)
     batch = pool.next_batch(4, max_row_hops=1)
-    assert len(batch.streams) == 4 and batch.hops == 1
+    assert len(batch.streams) == 4
+    assert batch.hops == 1
     pool.abort(batch)
     with pytest.raises(InputError):
         pool.next_batch(max_row_hops=0)
@@ -209,8 +246,9 @@ def test_the_lowest_rank_comes_first():
 
 def test_warming_measures():
     capacity = warm(CAUSAL)
-    assert set(capacity.row_hops) == {"encode", "decode"} and capacity.streams >= 2
-    assert all(1 <= most <= MOST_ROW_HOPS for most in capacity.row_hops.values())
+    assert set(capacity.row_hops) == {"encode", "decode"}
+    assert capacity.streams >= 2
+    assert 1 <= min(capacity.row_hops.values()) <= max(capacity.row_hops.values()) <= MOST_ROW_HOPS
 
 
 def test_no_negative_window():
@@ -227,8 +265,9 @@ async def test_an_output_that_cannot_be_taken_ends_its_stream_only(monkeypatch):
         for sink in (bad, good):
             scheduler.feed(sink.lane, pcm)
         scheduler.close(good.lane)
-        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), 20)
-        assert isinstance(bad.error, ZeroDivisionError) and np.array_equal(good.all, CAUSAL.encode(pcm))
+        await asyncio.wait_for(asyncio.gather(good.ended.wait(), bad.ended.wait()), PATIENCE)
+        assert isinstance(bad.error, ZeroDivisionError)
+        assert np.array_equal(good.all, CAUSAL.encode(pcm))
         scheduler.feed(good.lane, pcm)  # another tick
         while scheduler._pools["encode"].open_streams:
             await asyncio.sleep(0.001)

@@ -17,6 +17,7 @@ from streamrvq import ServiceError
 from streamrvq.live.server import transport
 from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import noise
+from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, RATE, RawClient, end_of, int16, packet, serving, start, until
 from tests.support.shell import nothing_left
 
@@ -58,9 +59,10 @@ async def test_a_client_that_never_reads_is_gone_and_the_others_do_not_notice(ca
     caplog.set_level(logging.INFO, "streamrvq.server")
     with nothing_left():
         async with serving(send_timeout=0.5) as server:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 stuck, good = await asyncio.gather(never_read(server.port), paced(server))
-            assert stuck is None and good
+            assert stuck is None
+            assert good
             await until(lambda: server.streams == server.connections == 0)
         gc.collect()
     assert "it took nothing for 0.5 s" in caplog.text
@@ -72,11 +74,11 @@ async def ping(server, times, read):
     await client.handshake(read=False)
     await until(lambda: server.connections)
     with contextlib.suppress(OSError):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await client.send((bytes([0x89, 0xFD]) + bytes(4) + bytes(125)) * times)
             while read and await loop.sock_recv(client.socket, 1 << 16):
                 pass
-            await until(lambda: not server.connections, 30)
+            await until(lambda: not server.connections)
     client.close()
 
 
@@ -102,7 +104,7 @@ async def test_pings_whose_answers_are_not_read_are_cut(caplog, monkeypatch):
 @pytest.mark.asyncio
 async def test_stop_flushes_says_1012_and_cuts_who_does_not_read():
     with nothing_left():
-        async with serving(send_timeout=60, stop_timeout=2) as server:
+        async with serving(send_timeout=10 * PATIENCE, stop_timeout=2 * DEADLINE) as server:
             stuck = asyncio.create_task(never_read(server.port))
             half = RawClient(server.port)  # in its handshake
             await half.send(b"GET / HTTP")
@@ -120,13 +122,13 @@ async def test_stop_flushes_says_1012_and_cuts_who_does_not_read():
                     await until(
                         lambda: any(socket.transport.get_write_buffer_size() > 30_000 for socket in server._connections)
                     )
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(PATIENCE):
                         await server.stop()
                     async for item in stream:
                         items.append(item)
             assert np.array_equal(np.concatenate([item.codes for item in items], axis=1), CAUSAL.encode(PCM[:1001]))
             assert refusal.value.code == 1012
-            assert await asyncio.wait_for(stuck, 10) is None
+            assert await asyncio.wait_for(stuck, PATIENCE) is None
             for client in (half, silent):
                 client.close()
             assert server.streams == server.connections == 0
@@ -155,7 +157,8 @@ async def test_what_was_received_is_encoded_before_1012():
                 pass
             await stopping
         codes = np.concatenate([np.frombuffer(data[16:], "<u2").reshape(-1, 3) for data in came]).T
-    assert np.array_equal(codes, CAUSAL.encode(pcm)) and ws.close_code == 1012
+    assert np.array_equal(codes, CAUSAL.encode(pcm))
+    assert ws.close_code == 1012
     kinds = [json.loads(text)["type"] for text in texts]
     assert kinds == ["ready", "drain", "marker", "error"]
 
@@ -174,7 +177,9 @@ async def test_a_failing_codec_is_the_servers_fault_and_nobody_elses(caplog, mon
         (code, texts), good = await asyncio.gather(
             end_of(server.url, [start(), packet(payload=bytes(154))]), paced(server, PCM[:4000])
         )
-        assert good and code == 1011 and "inner" not in texts[-1]["message"]
+        assert good
+        assert code == 1011
+        assert "inner" not in texts[-1]["message"]
         await until(lambda: server.streams == 0)
     assert "inner workings" in caplog.text  # where its keeper finds it
 
@@ -188,19 +193,20 @@ async def test_the_loop_goes_on_while_a_step_computes(monkeypatch):
     def feed(self, stream, pcm):
         threads.add(threading.current_thread().name)
         reached.set()
-        assert go.wait(30)
+        assert go.wait(PATIENCE)
         honest(self, stream, pcm)
 
     monkeypatch.setattr(StreamPool, "feed_checked", feed)
     async with serving(tokens=("t",)) as server, streamrvq.connect(server.url, token="t") as stream:
         await stream.send(PCM[:640])
         await until(reached.is_set)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert (await end_of(server.url, [start()]))[0] == 4401
-            await (await stream._connection._link._socket.ping())
+            await (await stream._connection._current._socket.ping())
         go.set()
         assert (await anext(stream)).index == 0
-    assert len(threads) == 1 and threads.pop().startswith("streamrvq-step")
+    assert len(threads) == 1
+    assert threads.pop().startswith("streamrvq-step")
 
 
 @pytest.mark.asyncio

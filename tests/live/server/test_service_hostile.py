@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 import streamrvq
 from streamrvq.live.protocol.constants import MAX_MESSAGE, Close
 from tests.support.contract import noise
+from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, RawClient, end_of, packet, serving, start, until
 from tests.support.shell import nothing_left
 
@@ -106,8 +107,10 @@ def no_traceback(caplog):
     caplog.set_level(logging.DEBUG, "streamrvq")
     yield
     for record in caplog.records:
-        assert record.exc_info is None and record.levelno < logging.ERROR, record
-        assert "Traceback" not in record.getMessage() and record.getMessage().isascii()
+        assert record.exc_info is None, record
+        assert record.levelno < logging.ERROR, record
+        assert "Traceback" not in record.getMessage()
+        assert record.getMessage().isascii()
 
 
 async def still_good(server):
@@ -139,7 +142,8 @@ async def test_every_case_has_its_code():
     for name, (code, texts) in ends.items():
         if code == 1009 and name != "huge json":  # the websocket layer's own refusal
             continue
-        assert texts[-1]["type"] == "error" and texts[-1]["code"] == code, name
+        assert texts[-1]["type"] == "error", name
+        assert texts[-1]["code"] == code, name
         assert len(texts[-1]["message"]) > 20, name
 
 
@@ -148,7 +152,8 @@ async def test_every_case_has_its_code():
 async def test_another_subprotocol(offered):
     async with serving() as server:
         code, texts = await end_of(server.url, [start()], subprotocols=offered)
-        assert (code, texts[0]["code"]) == (4406, 4406) and "streamrvq.v1" in texts[0]["message"]
+        assert (code, texts[0]["code"]) == (4406, 4406)
+        assert "streamrvq.v1" in texts[0]["message"]
         code, _ = await end_of(server.url, [start(), text(type="stop")], subprotocols=["other", "streamrvq.v1"])
         assert code == 1000
 
@@ -218,11 +223,11 @@ async def test_two_origins_and_a_token_in_the_url():
 
 @pytest.mark.asyncio
 async def test_no_http_and_no_handshake():
-    async with serving(start_timeout=0.5) as server:
+    async with serving(start_timeout=DEADLINE) as server:
         for garbage in (b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"x" * 100_000):
             client = RawClient(server.port)
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 try:
                     await client.send(garbage)
                     while await loop.sock_recv(client.socket, 4096):
@@ -237,7 +242,7 @@ async def test_no_http_and_no_handshake():
 async def test_slow_clients_are_told_so():
     """No start, nothing after a start, half a message, half a handshake: each has its deadline."""
     with nothing_left():
-        async with serving(start_timeout=0.5, idle_timeout=0.5) as server:
+        async with serving(start_timeout=DEADLINE, idle_timeout=DEADLINE) as server:
             half = RawClient(server.port)
             await half.send(b"GET / HTTP/1.1\r\nHost:")
             ends = await asyncio.gather(
@@ -246,7 +251,8 @@ async def test_slow_clients_are_told_so():
                 end_of(server.url, [start(), packet(payload=GOOD)]),
             )
             assert [code for code, _ in ends] == [4408] * 3
-            assert "no start" in ends[0][1][-1]["message"] and "nothing was received" in ends[1][1][-1]["message"]
+            assert "no start" in ends[0][1][-1]["message"]
+            assert "nothing was received" in ends[1][1][-1]["message"]
             cut = RawClient(server.port)
             await cut.handshake()
             await cut.message(start())
@@ -266,7 +272,7 @@ async def test_bad_text_and_bad_frames():
             await client.message(start())
             await client.send(frame)
             data = b""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while int(code).to_bytes(2, "big") not in data[-100:]:
                     part = await loop.sock_recv(client.socket, 4096)
                     assert part, data

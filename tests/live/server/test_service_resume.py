@@ -14,6 +14,7 @@ import streamrvq
 from streamrvq import Frames, Gap, ServiceError
 from streamrvq.live.protocol.text import Marker
 from tests.support.contract import noise
+from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, int16, packet, serving, start, until
 from tests.support.shell import nothing_left
 
@@ -49,7 +50,7 @@ async def journey(codec, rate, pcm, cuts, rng):
             cut_all(server)
 
     async with (
-        serving(codec, idle_timeout=20) as server,
+        serving(codec, idle_timeout=PATIENCE) as server,
         streamrvq.connect(server.url, sample_rate=rate, queue_size=8) as stream,
     ):
         speaking, cutting = asyncio.create_task(speak()), asyncio.create_task(cut())
@@ -76,7 +77,9 @@ async def test_the_codes_are_those_of_an_unbroken_run(codec, rate):
         for items, _ in lines
     ]
     others = [[item for item in items if not isinstance(item, Frames)] for items, _ in lines]
-    assert frames[0] == frames[1] and others[0] == others[1] and lines[0][1] == lines[1][1]
+    assert frames[0] == frames[1]
+    assert others[0] == others[1]
+    assert lines[0][1] == lines[1][1]
     assert others[0] == [
         Marker(id="before"), Gap(30_000, 700, "filled with zeros"),
         Gap(30_700, 2 * rate, "a new stream begins behind it"), Marker(id="behind"),
@@ -85,7 +88,7 @@ async def test_the_codes_are_those_of_an_unbroken_run(codec, rate):
     second = codec.encode(pcm[30_000:], sample_rate=rate)
     expected = [tuple(codes) for codes in np.concatenate([first, second], axis=1).T]
     assert len(frames[0]) == len(expected)
-    assert all(have == whole[: len(have)] for have, whole in zip(frames[0], expected, strict=True))
+    assert frames[0] == [whole[: len(have)] for have, whole in zip(frames[0], expected, strict=True)]
     assert {len(have) for have in frames[0]} == {2, 3}
 
 
@@ -122,7 +125,7 @@ class Raw:
 @asynccontextmanager
 async def raw(server, first, **options):
     settings = {"subprotocols": ["streamrvq.v1"], "compression": None, **options}
-    async with asyncio.timeout(20), connect_raw(server.url, **settings) as ws:
+    async with asyncio.timeout(PATIENCE), connect_raw(server.url, **settings) as ws:
         await ws.send(first if isinstance(first, str) else json.dumps(first))
         client = Raw(ws)
         client.texts.append(json.loads(await ws.recv()))
@@ -162,7 +165,8 @@ async def test_from_any_frame_on():
             await client.send(rest)
             await client.ws.send('{"type":"stop"}')
             await client.hear()
-            assert client.ws.close_code == 1000 and client.texts[-1]["type"] == "done"
+            assert client.ws.close_code == 1000
+            assert client.texts[-1]["type"] == "done"
         whole = CAUSAL.encode(np.concatenate([pcm, rest]))
         assert np.array_equal(np.concatenate(client.codes)[10:].T, whole[:, 10:])
         assert (await end_of(server.url, [json.dumps(resume(session, 10))]))[0] == 4404  # it has ended
@@ -200,7 +204,8 @@ async def test_the_newest_holder_has_it():
             async with raw(server, resume(old.texts[0]["session"], 10)) as new:
                 new.pos, new.codes = 10 * HOP, [np.zeros((10, 3), np.uint16)]
                 await old.hear()
-                assert old.ws.close_code == 1006 and server.streams == 1
+                assert old.ws.close_code == 1006
+                assert server.streams == 1
                 await new.send(int16(noise(HOP)))
                 await new.hear(11)
         await until(lambda: server.streams == server.connections == 0)
@@ -231,7 +236,8 @@ async def test_frames_that_are_not_there():
     async with serving() as server:
         session, _ = await parked(server)
         code, texts = await end_of(server.url, [json.dumps(resume(session, 11))])
-        assert code == 4400 and "only 10 frames" in texts[-1]["message"]
+        assert code == 4400
+        assert "only 10 frames" in texts[-1]["message"]
         assert server.sessions.parked == 1  # a mistake costs nothing
         async with raw(server, resume(session, 10)) as client:
             assert client.texts[0]["type"] == "resumed"
@@ -239,7 +245,7 @@ async def test_frames_that_are_not_there():
 
 @pytest.mark.asyncio
 async def test_parking_is_bounded_in_number_and_time():
-    async with serving(max_parked=2, park_timeout=60) as server:
+    async with serving(max_parked=2, park_timeout=PATIENCE) as server:
         sessions = [(await parked(server))[0] for _ in range(3)]
         assert server.sessions.parked == 2
         for session, code in zip(sessions, (4404, None, None), strict=True):
@@ -263,7 +269,7 @@ async def test_parking_is_bounded_in_number_and_time():
 @pytest.mark.asyncio
 async def test_what_is_not_parked():
     """Decoding streams, streams that the client closed, and those that the server did."""
-    async with serving(idle_timeout=0.4) as server:
+    async with serving(idle_timeout=DEADLINE / 2) as server:
         ends = {}
         for name, first in (("decode", start(mode="decode")), ("closed", start()), ("slow", start())):
             async with raw(server, first) as client:
@@ -274,13 +280,14 @@ async def test_what_is_not_parked():
                     assert client.ws.close_code == 4408
             await until(lambda: server.streams == 0)
             ends[name] = await end_of(server.url, [json.dumps(resume(client.texts[0]["session"], 0))])
-        assert [code for code, _ in ends.values()] == [4404] * 3 and server.sessions.parked == 0
+        assert [code for code, _ in ends.values()] == [4404] * 3
+        assert server.sessions.parked == 0
 
 
 @pytest.mark.asyncio
 async def test_a_client_gives_up_in_the_end():
     with nothing_left():
-        async with serving(max_parked=0) as server, asyncio.timeout(20):
+        async with serving(max_parked=0) as server, asyncio.timeout(PATIENCE):
             stream = streamrvq.connect(server.url)
             with pytest.raises(ServiceError, match="no such session") as lost:
                 async with stream:

@@ -23,26 +23,31 @@ from tests.support.virtual_sound import Fifo, Voice
 @pytest.mark.asyncio
 async def test_thirty_seconds_of_real_audio_at_both_rates(real_audio: RealAudio) -> None:
     clips = np.concatenate(list(real_audio.clips.values()))
-    voices = {44_100: Voice(clips[: 32 * 44_100], 44_100, 441), 48_000: Voice(clips[-32 * 48_000 :], 48_000, 256)}
+    most = 30 + PLENTY + 2  # seconds that can come: whoever is late stops late
+    voices = {44_100: Voice(clips[: most * 44_100], 44_100, 441), 48_000: Voice(clips[-most * 48_000 :], 48_000, 256)}
     with Fifo(voices[44_100], studio=voices[48_000]):
 
         async def listen(rate: int, device: str, codec: Any) -> None:
+            began = time.monotonic()
             async with Microphone(rate, device, block=voices[rate].block, buffer=PLENTY) as mic:
                 heard = Heard(mic, 30)
                 async with tokenize(heard, codec) as tokens:
                     items = [item async for item in tokens]
-                stats = mic.stats()
+                stats, ended = mic.stats(), time.monotonic()
             assert mic.name == device
             # As it should be: the device had 30 s and more, all of it came, and its codes are the offline ones.
             received = stats.samples + stats.lost
-            assert 30 * rate <= received < 32 * rate
+            assert 30 * rate <= received < (ended - began + 2) * rate
             assert heard.misplaced(voices[rate].pcm) == 0
             assert [item for item in items if isinstance(item, Gap)] == heard.gaps
-            assert sum(gap.samples for gap in heard.gaps) == stats.lost and len(heard.gaps) == stats.gaps
+            assert sum(gap.samples for gap in heard.gaps) == stats.lost
+            assert len(heard.gaps) == stats.gaps
             offline = [codec.encode(signal, sample_rate=rate) for signal in heard.signals()]
             live = codes_of(items)
-            assert live.shape[1] > 2500 and np.array_equal(live, np.concatenate(offline, axis=1))
-            assert stats.drift_ppm is not None and abs(stats.drift_ppm) < 5000
+            assert live.shape[1] > 2500
+            assert np.array_equal(live, np.concatenate(offline, axis=1))
+            assert stats.drift_ppm is not None
+            assert abs(stats.drift_ppm) < 5000
 
         causal, symmetric = (codec_of(minute((2, 4, 8, 8), causal=causal)) for causal in (True, False))
         async with asyncio.TaskGroup() as group:
@@ -60,12 +65,14 @@ async def test_a_device_that_loses_samples_and_says_nothing(lost: float) -> None
             async with tokenize(heard, CODEC) as tokens:
                 items = [item async for item in tokens]
     gap = max(heard.gaps, key=lambda gap: gap.samples)
-    assert abs(gap.position - 100 * BLOCK) <= BLOCK and "lost on the way" in gap.reason
+    assert abs(gap.position - 100 * BLOCK) <= BLOCK
+    assert "lost on the way" in gap.reason
     assert gap.samples == pytest.approx(lost * RATE, abs=0.1 * RATE)
     # What came after the gap is what the device had after it.
     before, after = (np.concatenate(run) for run in runs(heard.items))
     first = int(np.flatnonzero(after[0] == HEARD)[0])
-    assert first == (100 + blocks) * BLOCK and np.array_equal(HEARD[first : first + len(after)], after)
+    assert first == (100 + blocks) * BLOCK
+    assert np.array_equal(HEARD[first : first + len(after)], after)
     assert np.array_equal(HEARD[100 * BLOCK - len(before) : 100 * BLOCK], before)
     whole = np.concatenate([CODEC.encode(signal) for signal in heard.signals()], axis=1)
     assert np.array_equal(codes_of(items), whole)
@@ -170,7 +177,8 @@ async def test_every_way_to_leave_leaves_nothing() -> None:
                     await task
                 del task
     mic = microphone()
-    assert mic.start_time is None and mic.sample_rate == RATE
+    assert mic.start_time is None
+    assert mic.sample_rate == RATE
     with pytest.raises(StreamClosedError, match="async with"):
         mic.stats()
     with pytest.raises(StreamClosedError, match="async with"):
@@ -200,8 +208,8 @@ def test_a_loop_that_is_closed_over_its_head_ends_the_callbacks() -> None:
 @pytest.mark.asyncio
 async def test_the_figures_of_a_capture() -> None:
     with fifo():
+        began = time.monotonic()
         async with microphone() as mic:
-            began = time.monotonic()
             heard = Heard(mic, 1)
             heard_mic: Any = heard
             async with tokenize(mic, CODEC) as tokens:
@@ -212,9 +220,13 @@ async def test_the_figures_of_a_capture() -> None:
             ended = time.monotonic()
         assert heard_mic.items == []
     stats = mic.stats()
-    assert stats.samples == figures.samples == stats.blocks * BLOCK and stats.samples >= RATE // 2
+    assert stats.samples == figures.samples == stats.blocks * BLOCK
+    assert stats.samples >= RATE // 2
     assert (stats.lost, stats.gaps, stats.overruns, stats.overflows, stats.waiting) == (0, 0, 0, 0, 0)
-    assert 0 < stats.device_latency < 1 and stats.drift_ppm is None
-    assert mic.start_time is not None and began - 0.1 < mic.start_time < ended
+    assert 0 < stats.device_latency < 1
+    assert stats.drift_ppm is None
+    assert mic.start_time is not None
+    assert began - 0.1 < mic.start_time < ended
     # A sample cannot be on the queue before it was captured.
-    assert figures.capture_latency_p50 is not None and figures.capture_latency_p50 > 0
+    assert figures.capture_latency_p50 is not None
+    assert figures.capture_latency_p50 > 0

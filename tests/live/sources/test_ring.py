@@ -27,7 +27,8 @@ def test_every_sample_comes_out_in_order_or_is_counted_where_it_was(room, blocks
             assert (block is None) == (not kept)
             if block is not None:
                 pcm, time, flagged, lost = kept.pop(0)
-                assert np.array_equal(block.pcm, pcm) and block.pcm.dtype == np.float32
+                assert np.array_equal(block.pcm, pcm)
+                assert block.pcm.dtype == np.float32
                 assert (block.time, block.flagged, block.lost) == (time, flagged, lost)
         else:
             count, flagged = step
@@ -51,7 +52,8 @@ def test_what_was_read_is_the_readers_own():
     ring.write(np.ones(4), 0.0)
     first = ring.read()
     ring.write(np.zeros(4), 0.0)
-    assert first is not None and first.pcm.tolist() == [1, 1, 1, 1]
+    assert first is not None
+    assert first.pcm.tolist() == [1, 1, 1, 1]
 
 
 def test_two_threads_miss_no_wake_up_and_no_sample():
@@ -80,9 +82,11 @@ def test_two_threads_miss_no_wake_up_and_no_sample():
         while (block := ring.read()) is not None:
             position += block.lost
             lost += block.lost
-            assert block.time == position == block.pcm[0] and block.pcm[-1] == position + len(block.pcm) - 1
+            assert block.time == position == block.pcm[0]
+            assert block.pcm[-1] == position + len(block.pcm) - 1
             position += len(block.pcm)
         if done.is_set():
             woken.set()
     writer.join()
-    assert position + ring.missing == end[0] and lost + ring.missing == ring.dropped
+    assert position + ring.missing == end[0]
+    assert lost + ring.missing == ring.dropped

@@ -49,11 +49,13 @@ def frame(head: int, size: int) -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """Args:
-    record: where everything goes.
-    lap: what is sent.
-    greedy: called when more can be sent; for clients that send as fast as they are read.
-    on_drain: what it does when the server says that it goes: ``"stop"`` as the protocol asks, or ``"silence"``.
+    """One stream over one connection, with everything that came and went kept in a record.
+
+    Args:
+        record: where everything goes.
+        lap: what is sent.
+        greedy: called when more can be sent; for clients that send as fast as the server reads.
+        on_drain: what it does when the server says that it goes: ``"stop"`` as the protocol asks, or ``"silence"``.
     """
 
     def __init__(

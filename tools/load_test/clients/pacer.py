@@ -17,8 +17,10 @@ Step = Callable[[float], bool]
 
 
 class Pacer:
-    """Attributes:
-    late: seconds that each message left after its time.
+    """The timer of all clients: calls each one's step when its next message is due.
+
+    Attributes:
+        late: seconds that each message left after its time.
     """
 
     def __init__(self) -> None:

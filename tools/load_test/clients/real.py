@@ -17,9 +17,11 @@ from .relay import Relay
 
 
 class RealClient:
-    """Args:
-    record, lap: as for `client.Client`.
-    relay: what it connects through.
+    """One stream of `streamrvq.connect` in real time, which comes back whenever the relay cuts its connection.
+
+    Args:
+        record, lap: as for `client.Client`.
+        relay: what it connects through.
     """
 
     def __init__(self, record: Record, lap: Lap, relay: Relay) -> None:

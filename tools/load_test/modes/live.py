@@ -52,7 +52,15 @@ class Run:
 
 
 class Live:
-    """Args: settings; the server; the audio; samples of a message; how often the server's usage is looked at."""
+    """A run of many live streams: its clients, their records, and the server's usage meanwhile.
+
+    Args:
+        settings: what is asked of the run.
+        host: the server.
+        lap: the audio.
+        block: samples of a message.
+        sample_every: seconds between two looks at the server's usage.
+    """
 
     def __init__(self, settings: Settings, host: Host, lap: Lap, block: int, sample_every: float = 5.0) -> None:
         self._settings, self._host, self._lap, self._block = settings, host, lap, block
