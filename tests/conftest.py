@@ -32,7 +32,6 @@ settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-
 class RealAudio:
     """The clips in tests/data/audio that are mono at 44.1 kHz, read once."""
 

@@ -80,7 +80,7 @@ class SourcePosition:
             )
         return gap.samples <= FILL_SECONDS * self.sample_rate
 
-    def leap(self, gap: Gap) -> None:
+    def skip(self, gap: Gap) -> None:
         """The segment ends before a long gap, its last hop filled up; another begins behind it."""
         self.first = self.due
         self.position += gap.samples
@@ -143,7 +143,7 @@ class Segments:
     def skip(self, gap: Gap) -> Frames | None:
         """End the stream before a long gap and begin another behind it; give the frames that the first one owed."""
         rest = self.finish()
-        self._source.leap(gap)
+        self._source.skip(gap)
         self._begin()
         return rest
 

@@ -23,7 +23,7 @@ HEADER = struct.Struct("<BBHIQ")
 FINAL = 1
 
 
-class Kind(enum.IntEnum):
+class PayloadKind(enum.IntEnum):
     """What a binary message carries."""
 
     PCM = 1
@@ -34,7 +34,7 @@ class Kind(enum.IntEnum):
 class Packet:
     """A binary message."""
 
-    kind: Kind
+    kind: PayloadKind
     final: bool  #: the last one of its direction
     codebooks: int  #: 0 for PCM
     seq: int  #: counts a direction's binary messages, modulo 2³²
@@ -51,13 +51,15 @@ class Packet:
         if len(data) < HEADER.size:
             raise ProtocolError(f"a binary message of {len(data)} bytes; its header alone has {HEADER.size}")
         kind, flags, codebooks, seq, pos = HEADER.unpack_from(data)
-        if kind not in (Kind.PCM, Kind.CODES):
+        if kind not in (PayloadKind.PCM, PayloadKind.CODES):
             raise ProtocolError(f"a binary message of kind {kind}; wanted 1 (PCM) or 2 (CODES)")
         if flags not in (0, FINAL):
             raise ProtocolError(f"flags are {flags}; wanted 0, or 1 for the final message")
-        if (codebooks == 0) != (kind == Kind.PCM):
-            raise ProtocolError(f"codebooks is {codebooks} in a {Kind(kind).name} message; wanted 0 in PCM, else ≥ 1")
-        return cls(Kind(kind), flags == FINAL, codebooks, seq, pos, bytes(data[HEADER.size :]))
+        if (codebooks == 0) != (kind == PayloadKind.PCM):
+            raise ProtocolError(
+                f"codebooks is {codebooks} in a {PayloadKind(kind).name} message; wanted 0 in PCM, else ≥ 1"
+            )
+        return cls(PayloadKind(kind), flags == FINAL, codebooks, seq, pos, bytes(data[HEADER.size :]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Incoming:
         final: the final one has come.
     """
 
-    def __init__(self, kind: Kind, payload_format: PayloadFormat) -> None:
+    def __init__(self, kind: PayloadKind, payload_format: PayloadFormat) -> None:
         self.kind, self.pos, self.final = kind, 0, False
         self._dtype = FORMATS[payload_format.format]
         self._size, self._codebooks = payload_format.size, payload_format.codebooks
@@ -104,7 +106,7 @@ class Incoming:
             raise ProtocolError(
                 f"pos is {packet.pos}; wanted {self.pos}: every sample or frame counts, lost ones are told by gap"
             )
-        array = self._samples(packet) if self.kind == Kind.PCM else self._codes(packet)
+        array = self._samples(packet) if self.kind == PayloadKind.PCM else self._codes(packet)
         self._seq = (self._seq + 1) % 2**32
         self.pos += array.shape[-1]
         self.final = packet.final
@@ -153,7 +155,7 @@ class Outgoing:
         pos: where the next message will begin.
     """
 
-    def __init__(self, kind: Kind, max_message: int, payload_format: PayloadFormat) -> None:
+    def __init__(self, kind: PayloadKind, max_message: int, payload_format: PayloadFormat) -> None:
         self.kind, self.pos = kind, 0
         self._room, self._seq = max_message - HEADER.size, 0
         self._format, self._size, self._codebooks = payload_format.format, payload_format.size, payload_format.codebooks
@@ -164,7 +166,7 @@ class Outgoing:
         Raises:
             InputError: something else.
         """
-        if self.kind == Kind.PCM:
+        if self.kind == PayloadKind.PCM:
             array = as_array(block, "samples")
             return array if array.dtype == np.int16 and array.ndim == 1 else as_pcm(array, position=self.pos)
         array, most = as_array(block, "codes"), self._codebooks[-1]
@@ -178,7 +180,7 @@ class Outgoing:
 
     def pack(self, array: npt.NDArray[Any], final: bool = False) -> list[bytes]:
         """Samples ``[n]`` (float or int16) or codes ``[K, n]`` as messages: none for n = 0, unless ``final``."""
-        codes = self.kind == Kind.CODES
+        codes = self.kind == PayloadKind.CODES
         raw = array.T.astype("<u2") if codes else self._pcm(array)
         levels = array.shape[0] if codes else 0
         count = array.shape[-1]

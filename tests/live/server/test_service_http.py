@@ -17,7 +17,7 @@ from websockets.http11 import Request
 
 import streamrvq
 from streamrvq import InputError, ServiceError
-from streamrvq.live.server.metrics import Tally
+from streamrvq.live.server.metrics import Histogram
 from streamrvq.live.server.settings import ServerSettings
 from tests.support.contract import noise
 from tests.support.service import CAUSAL, HOP, RATE, RawClient, end_of, serving, start, until
@@ -83,10 +83,10 @@ async def test_health_and_metrics():
 
 
 def test_a_tally():
-    tally = Tally((1.0, 2.0))
+    histogram = Histogram((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 7.0):
-        tally.add(value)
-    assert tally.buckets() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)] and tally.sum == 10.0
+        histogram.add(value)
+    assert histogram.buckets() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)] and histogram.sum == 10.0
 
 
 @pytest.mark.asyncio
@@ -216,7 +216,7 @@ async def test_a_draining_server_says_so():
         await ws.recv()
         stopping = asyncio.create_task(server.stop())
         assert json.loads(await ws.recv()) == {"type": "drain", "seconds": 3}
-        health = server._plain(Request("/health", Headers()))
+        health = server._plain_http(Request("/health", Headers()))
         assert health.status_code == 503 and json.loads(health.body)["status"] == "draining"
         await ws.send('{"type":"stop"}')
         assert (await ws.recv())[1] == 1  # final
