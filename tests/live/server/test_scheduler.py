@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.errors import InputError
-from streamrvq.live.server.lane import MAX_SECONDS_BEHIND, Lane
 from streamrvq.live.server.scheduler import Scheduler
 from streamrvq.live.server.warmup import MAX_ROW_HOPS, warm_up
 from streamrvq.live.worker import Worker
-from streamrvq.streaming.batches import Output, StreamId
 from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import noise
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
@@ -177,17 +175,6 @@ async def test_a_file_does_not_hold_up_live_streams():
         assert all(np.array_equal(file.all, CAUSAL.encode(long)) for file in files)
         # what one file gets the others get
         assert max(len(file.parts) for file in files) < 1.5 * min(len(file.parts) for file in files)
-
-
-def test_the_lead_is_a_token_bucket():
-    lane = Lane("encode", StreamPool(CAUSAL, 1), (RATE, RATE), 0.5, lambda data, last: None, lambda error: None)
-    output = Output(StreamId(0, 0), 0, np.zeros((3, 0), np.int64), False)
-    lane.process_output(output, 4, now=100.0)  # two seconds of audio, from the lowest value
-    assert lane.seconds_ahead(100.0) == 2.0 - MAX_SECONDS_BEHIND
-    assert lane.seconds_ahead(100.5) == 1.5 - MAX_SECONDS_BEHIND
-    assert lane.seconds_ahead(1000.0) == -MAX_SECONDS_BEHIND
-    lane.process_output(output, 4, now=1000.0)
-    assert lane.seconds_ahead(1000.0) == 2.0 - MAX_SECONDS_BEHIND
 
 
 def test_the_lowest_rank_comes_first():
