@@ -1,1 +1,1 @@
-"""The asyncio shell: sources of live audio, and the queue of tokens. Computes nothing on the event loop."""
+"""Live audio with asyncio: sources, a queue of tokens, a websocket service. The event loop computes nothing."""

@@ -1,6 +1,6 @@
-"""What comes out of a live source: frames of codes, gaps, the end.
+"""The items that a live source becomes: frames of codes, gaps, the end.
 
-Knows: three values. Does not know: queues, clocks, sources, codecs.
+Knows: these three values. Does not know: queues, clocks, sources, codecs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frames:
-    """Codes of one or more frames, in the order in which they were spoken.
+    """Codes of one or more consecutive frames.
 
-    Not comparable with ``==``, for codes are an array: compare ``index`` and ``codes`` by themselves.
+    ``==`` compares identities, because codes are an array. Compare ``index`` and ``codes`` instead.
     """
 
-    index: int  #: of the first frame; it counts on through gaps, so no index is missing and none comes twice
+    index: int  #: of the first frame; indices go on through gaps, so none is missing and none comes twice
     time: float  #: seconds from the source's first sample to this frame's first sample, on the source's clock
     codes: npt.NDArray[np.int64]  #: ``[K, n]``, n ≥ 1
 
@@ -32,9 +32,9 @@ class Frames:
 
 @dataclasses.dataclass(frozen=True)
 class Gap:
-    """Samples that were lost before they could be encoded. A source yields it, and it comes out among the frames."""
+    """Samples that were lost before they could be encoded. The source yields it, and it comes out among the frames."""
 
-    position: int  #: index of the first lost sample at the source's rate, lost samples counted
+    position: int  #: index of the first lost sample, at the source's rate; earlier lost samples count
     samples: int  #: how many, at the source's rate
     reason: str  #: in words, for people
 
@@ -48,11 +48,11 @@ class End(enum.Enum):
         return "streamrvq.END"
 
 
-#: The last thing on a queue of items. It comes once.
+#: The last item of a queue. It comes once.
 END: Final[Literal[End.END]] = End.END
 
 
 async def each(items: Iterable[Any]) -> AsyncIterator[Any]:
-    """Any iterable as an asynchronous one, for those who take both."""
+    """Iterate any iterable asynchronously, for callers that accept both kinds."""
     for item in items:
         yield item

@@ -1,12 +1,12 @@
-"""Where the time goes between a sound and its token: what each part declares, beside what was measured.
+"""The latency between a sound and its token, part by part, beside the latency measured from end to end.
 
     capture of a hop's last sample → device → handover → resampler → lookahead → compute → its frame on the queue
 
-Device, resampler and lookahead are declared: each part's own word for its worst case, known before running. Handover
-and compute depend on the machine and are measured by themselves, so that the sum can be held against what was measured
+Device, resampler and lookahead are declared: each is the part's own worst case, known before a run. Handover and
+compute depend on the machine, and each is measured alone. So the sum of the parts can be compared with the measurement
 from end to end. A frame's first sample is a hop older than its last.
 
-Knows: seconds. Does not know: who spends them.
+Knows: seconds. Does not know: what causes them.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class LatencyBudget:
-    """All in seconds; what is measured is None before the first frame."""
+    """The parts of the latency, in seconds. Measured values are None before the first frame."""
 
     hop: float  #: from a frame's first sample to its last
-    device: float  #: from the air to our hands, a block of the device's included: PortAudio's word
-    handover_p50: float | None  #: from the device's thread into hand: the event loop, and the step before
+    device: float  #: from the air to the callback, one device block included, as PortAudio states it
+    handover_p50: float | None  #: from the callback until the block is taken: the event loop, and the step before
     handover_p99: float | None
-    resampler: float  #: held back at most between the device's rate and the codec's
-    lookahead: float  #: a frame waits for so many later hops
-    compute_p50: float | None  #: from a block in hand to its frame on the queue: thread, computing, room on the queue
+    resampler: float  #: the most that the resampler holds back
+    lookahead: float  #: the later hops that a frame waits for
+    compute_p50: float | None  #: from taking a block to its frame on the queue: thread, computing, a full queue
     compute_p99: float | None
-    measured_p50: float | None  #: from the capture of a frame's last sample to the frame's being on the queue
+    measured_p50: float | None  #: from the capture of a frame's last sample until the frame is on the queue
     measured_p99: float | None
 
     @property
@@ -43,6 +43,7 @@ class LatencyBudget:
 
     @property
     def sum_p99(self) -> float | None:
+        """The same sum of the 99th percentiles."""
         return self._sum(self.handover_p99, self.compute_p99)
 
     def _sum(self, handover: float | None, compute: float | None) -> float | None:
@@ -52,7 +53,7 @@ class LatencyBudget:
 
 
 def latency_budget(codec: Codec, source_rate: int, mic: MicrophoneStats, tokens: TokenStats) -> LatencyBudget:
-    """The budget of a microphone at ``source_rate`` in front of a codec, from the figures of a run."""
+    """The latency of a microphone at ``source_rate`` Hz in front of a codec, from the statistics of a run."""
     hop = codec.hop_length / codec.sample_rate
     return LatencyBudget(
         hop=hop, device=mic.device_latency, handover_p50=mic.handover_p50, handover_p99=mic.handover_p99,

@@ -1,13 +1,15 @@
-"""The true clock of a live source: one stream after another, frames counted through, every frame's time told.
+"""A live source as segments: one codec stream after another, with the index and the time of every frame.
 
-A gap of up to one second is filled with zeros, so that its stream goes on and frames keep their places. A longer one
-ends the stream (flushed, so the codes before the gap equal ``encode`` of the samples before it) and a new one begins
-behind it. The index counts on without a hole; ``time`` jumps by what was lost. Within a segment that began at source
-position P, frame i of it begins at its model-rate sample ``i · hop`` exactly, and the resampler keeps times, hence
+A gap of up to one second is filled with zeros, so its stream goes on and frames keep their times. A longer gap ends the
+stream. That stream is flushed, so its codes equal ``encode`` of the samples before the gap. A new one begins behind the
+gap. Frame indices go on without a hole, and ``time`` jumps by what was lost.
 
-    time = P / source rate + i · hop / model rate.
+Let a segment begin at source position P. Its frame i begins exactly at sample ``i · hop`` at the codec's rate, and the
+resampler preserves times, so
 
-Knows: codec streams, gaps, positions. Does not know: asyncio, threads, queues, clocks on the wall. Calls in order only.
+    time = P / source rate + i · hop / codec rate.
+
+Knows: codec streams, gaps, positions. Does not know: asyncio, threads, queues, the time of day.
 """
 
 from __future__ import annotations
@@ -25,23 +27,25 @@ from .items import Frames, Gap
 if TYPE_CHECKING:
     from ..codec import Codec
 
-#: Gaps of up to so many seconds are filled with zeros.
+#: The longest gap that is filled with zeros, in seconds.
 FILL_SECONDS = 1.0
 
 
 class SourcePosition:
-    """Where a source stands: integers only, nobody computes.
+    """The position of a source in samples and frames. Only counts; nothing is encoded here.
 
     Args:
-        codec: whose frames they are.
+        codec: whose frames are counted.
         sample_rate: of the source, Hz.
 
     Attributes:
-        position: samples of the source so far, lost ones counted.
-        start, first: of the segment under way: its first sample, and the index of its first frame.
+        sample_rate: as given.
+        position: samples of the source so far, lost ones included.
+        start: position of the present segment's first sample.
+        first: index of the present segment's first frame.
 
     Raises:
-        InputError: a rate that no stream has.
+        InputError: no stream accepts that rate.
     """
 
     def __init__(self, codec: Codec, sample_rate: int) -> None:
@@ -50,17 +54,17 @@ class SourcePosition:
 
     @property
     def due(self) -> int:
-        """Frames that hold the samples so far, in all: the last one perhaps in part. Once so many have come, every
-        sample has been heard in the codes."""
+        """Frames that hold the samples so far, the last one perhaps in part. Once so many frames have come out, every
+        sample is in them."""
         samples = output_length(self.position - self.start, self.sample_rate, self._codec.sample_rate)
         return self.first - (-samples // self._codec.hop_length)
 
     def check(self, block: Any) -> Pcm:
-        """A source's block as float32 ``[n]``. Nothing changes.
+        """Check a block of the source. Returns it as float32 ``[n]``; no position changes.
 
         Raises:
-            SourceError: bytes.
-            InputError: what is no block of samples; a bad sample is named by its position in the source.
+            SourceError: it is bytes.
+            InputError: it is no block of valid samples. A bad sample is named by its position in the source.
         """
         if isinstance(block, (bytes, bytearray, memoryview)):
             came = type(block).__name__
@@ -68,10 +72,10 @@ class SourcePosition:
         return as_pcm(block, position=self.position)
 
     def fills(self, gap: Gap) -> bool:
-        """True where a gap is to be filled with zeros; False where it ends the segment.
+        """Whether a gap is filled with zeros; if not, it ends the segment.
 
         Raises:
-            SourceError: the gap does not begin where the samples stand, or is empty.
+            SourceError: the gap does not begin at ``position``, or is empty.
         """
         if gap.position != self.position or gap.samples < 1:
             raise SourceError(
@@ -80,24 +84,24 @@ class SourcePosition:
             )
         return gap.samples <= FILL_SECONDS * self.sample_rate
 
-    def leap(self, gap: Gap) -> None:
-        """The segment ends before a long gap, its last hop filled up; another begins behind it."""
+    def skip(self, gap: Gap) -> None:
+        """End the segment before a long gap, its last hop padded, and begin another behind the gap."""
         self.first = self.due
         self.position += gap.samples
         self.start = self.position
 
 
 class Segments:
-    """Streams of one codec behind one another.
+    """Encodes a source: a new stream of the codec for each segment. Calls must come in the source's order.
 
     Args:
         codec, sample_rate, n_quantizers, tail: as in ``codec.stream``; ``sample_rate`` is the source's.
 
     Attributes:
-        frames: frames given so far, which is the index of the next.
+        frames: frames returned so far, which is the index of the next one.
 
     Raises:
-        InputError: a setting that the codec refuses.
+        InputError: the codec refuses a setting.
     """
 
     def __init__(self, codec: Codec, sample_rate: int, n_quantizers: int | None = None, tail: str = "pad") -> None:
@@ -109,17 +113,17 @@ class Segments:
 
     def _begin(self) -> None:
         self._stream = self._codec.stream(*self._settings)
-        # Of its own count: with ``tail="valid"`` a segment may have a frame fewer than hold its samples.
+        # Not `SourcePosition.first`: with ``tail="valid"`` a segment may have one frame fewer.
         self._first = self.frames
 
     @property
     def sample_rate(self) -> int:
-        """Of the source, Hz."""
+        """The source's rate, Hz."""
         return self._source.sample_rate
 
     @property
     def position(self) -> int:
-        """Samples of the source so far, lost ones counted."""
+        """Samples of the source so far, lost ones included."""
         return self._source.position
 
     def check(self, block: Any) -> Pcm:
@@ -127,23 +131,23 @@ class Segments:
         return self._source.check(block)
 
     def fills(self, gap: Gap) -> bool:
-        """See `SourcePosition.fills`. True: push so many zeros. False: call `skip`."""
+        """See `SourcePosition.fills`. If true, push as many zeros; if false, call `skip`."""
         return self._source.fills(gap)
 
     def push(self, pcm: Pcm) -> Frames | None:
-        """Take checked samples (`check`); give the frames that they complete, if any."""
+        """Encode samples that passed `check`. Returns the frames that they complete; None if there are none."""
         codes = self._stream.push(pcm)
         self._source.position += len(pcm)
         return self._frames(codes)
 
     def finish(self) -> Frames | None:
-        """End the stream; give the frames still owed, if any."""
+        """End the stream. Returns the frames still owed; None if there are none."""
         return self._frames(self._stream.flush())
 
     def skip(self, gap: Gap) -> Frames | None:
-        """End the stream before a long gap and begin another behind it; give the frames that the first one owed."""
+        """End the stream before a long gap and begin another behind it. Returns the frames that the first one owed."""
         rest = self.finish()
-        self._source.leap(gap)
+        self._source.skip(gap)
         self._begin()
         return rest
 

@@ -1,6 +1,6 @@
-"""What a live tokenisation has done so far, in numbers that a demo or a metrics page can print as they are.
+"""Statistics of a running tokenisation, ready to be printed.
 
-Knows: counters and percentiles. Does not know: who counts.
+Knows: counters and percentiles. Does not know: what is counted where.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from collections.abc import Iterable
 
 import numpy as np
 
-#: Percentiles are over so many of the latest frames (45 s at 86 frames a second).
+#: Percentiles are of this many latest frames (47 s at 86 frames a second).
 WINDOW = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenStats:
-    """A moment's figures. Latencies are in seconds, None before the first frame.
+    """Statistics of a tokenisation so far. Latencies are in seconds, None before the first frame.
 
-    Frames that only the end of a stream sets free (`flush`) count in ``frames`` but not in the latencies: they did not
-    wait for samples.
+    Frames that came out only because the stream ended (`flush`) count in ``frames``, but not in the latencies: they did
+    not wait for samples.
     """
 
     samples: int  #: received from the source, at its rate
     lost: int  #: samples in the source's gaps
     gaps: int
     frames: int  #: put on the queue
-    audio_seconds: float  #: encoded: samples received and zeros put in for gaps
-    pushes: int  #: calls into the codec's stream
+    audio_seconds: float  #: encoded, the zeros that fill gaps included
+    pushes: int  #: calls of the codec's stream
     busy_seconds: float  #: spent in those calls, in the worker thread: resampling and encoding
-    waiting_seconds: float  #: spent waiting for room on a full queue
-    #: From having received the block that completed a frame to the frame's being on the queue: thread, computing, room.
+    waiting_seconds: float  #: spent waiting while the queue was full
+    #: From receiving the block that completed a frame until the frame is on the queue: thread, computing, full queue.
     latency_p50: float | None
     latency_p99: float | None
-    #: From the capture of a frame's own last sample to its being on the queue: the block's gathering, the resampler's
-    #: and the codec's delay and all of the above. None where the source has no ``start_time``.
+    #: From the capture of a frame's last sample until the frame is on the queue: filling the block, the delays of the
+    #: resampler and the codec, and all of the above. None where the source has no ``start_time``.
     capture_latency_p50: float | None
     capture_latency_p99: float | None
 
@@ -47,25 +47,25 @@ class TokenStats:
 
 @dataclasses.dataclass(frozen=True)
 class MicrophoneStats:
-    """A moment's figures of a `Microphone`."""
+    """Statistics of a `Microphone` so far."""
 
     samples: int  #: handed out
     lost: int  #: samples in gaps handed out
     gaps: int
-    overruns: int  #: times that the blocks were not taken in time and no room was left
-    overflows: int  #: times that the device said it lost samples
+    overruns: int  #: times that samples were lost because the ring was full
+    overflows: int  #: times that the device reported lost samples
     waiting: int  #: samples captured and not yet taken
     blocks: int  #: from the device
-    device_latency: float  #: seconds from the air to us, a block's own length included; PortAudio's word for it
-    #: From a block's coming out of the device to its being taken: the event loop, and whoever was busy with the one
+    device_latency: float  #: seconds from the air to the callback, one block included, as PortAudio states it
+    #: Seconds from the device's callback until a block is taken: the event loop, and the reader's work on the block
     #: before. None before the first block.
     handover_p50: float | None
     handover_p99: float | None
-    drift_ppm: float | None  #: by how much the device's clock is faster than ours; None before 10 s without a gap
+    drift_ppm: float | None  #: by how much the device's clock is faster; None before 10 s without a gap
 
 
 class Meter:
-    """The counters behind `TokenStats`. For one thread (the event loop's)."""
+    """The counters behind `TokenStats`, for one thread (the event loop's)."""
 
     def __init__(self) -> None:
         self.samples = self.lost = self.gaps = self.frames = self.pushes = 0
@@ -74,15 +74,15 @@ class Meter:
         self._capture: deque[float] = deque(maxlen=WINDOW)
 
     def latency(self, seconds: float, count: int) -> None:
-        """``count`` frames left together, ``seconds`` after what completed them had come."""
+        """Count ``count`` frames that went to the queue ``seconds`` after their block was received."""
         self._latency.extend([seconds] * min(count, WINDOW))
 
     def capture_latency(self, seconds: Iterable[float]) -> None:
-        """Frames left so long after their last samples were captured."""
+        """Count frames that went to the queue so many seconds after the capture of their last samples."""
         self._capture.extend(seconds)
 
     def stats(self) -> TokenStats:
-        """The figures now."""
+        """The statistics so far."""
         (p50, p99), (c50, c99) = percentiles(self._latency), percentiles(self._capture)
         return TokenStats(
             samples=self.samples, lost=self.lost, gaps=self.gaps, frames=self.frames, audio_seconds=self.audio_seconds,
@@ -92,7 +92,7 @@ class Meter:
 
 
 def percentiles(values: deque[float]) -> tuple[float, float] | tuple[None, None]:
-    """The 50th and the 99th; of nothing, None."""
+    """The 50th and 99th percentiles; None, None of no values."""
     if not values:
         return None, None
     p50, p99 = np.percentile(np.fromiter(values, np.float64, len(values)), (50, 99))

@@ -1,11 +1,13 @@
-"""From a live source to a queue of codes: the asyncio shell around one stream.
+"""From a live source to a queue of codes: one encoder stream under asyncio.
 
     async with streamrvq.tokenize(streamrvq.File("talk.flac"), codec) as tokens:
         async for item in tokens: ...      # Frames or Gap; or await tokens.queue.get() until it is END
 
-One task pulls blocks from the source and puts items on the queue; one worker thread computes, the loop never.
+One task takes blocks from the source and puts items on the queue. One worker thread computes; the event loop never
+does.
 
-Knows: tasks, the queue, who must be closed. Does not know: hops, delays, files, sound devices; gaps are segments.py's.
+Knows: tasks, the queue, what must be closed. Does not know: hops, delays, files, sound devices, the gap policy
+(segments.py).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from .worker import Worker, wait_through_cancellation
 if TYPE_CHECKING:
     from ..codec import Codec
 
-# The most audio that one call into the worker gets, in seconds: a cancellation has to wait for the call in flight.
+# The most audio of one call in the worker, in seconds: a cancellation must wait for the call to end.
 _PIECE_SECONDS = 0.25
 
 
@@ -35,20 +37,20 @@ def tokenize(
     source: AsyncIterable[Any], codec: Codec, queue_size: int = 64, sample_rate: int | None = None,
     n_quantizers: int | None = None, tail: str = "pad",
 ) -> Tokens:  # fmt: skip
-    """Encode a live source. The codes of all `Frames`, one after the other, are ``codec.encode`` of all its samples.
+    """Encode a live source. The codes of all `Frames` together are ``codec.encode`` of all its samples.
 
     Args:
         source: `File`, or any async iterable of blocks (arrays ``[n]`` of any sizes, float32 in [−1, 1] or int16) and
-            `Gap` marks. Up to one second of loss is filled with zeros; a longer one ends the stream and begins another
-            (the index counts on, `Frames.time` tells the truth). The `Gap` comes out too: if filled, as soon as it is
-            known, so perhaps before earlier frames that the codec still owes; if not, between its two streams.
+            `Gap` marks. A loss of up to one second is filled with zeros. A longer one ends the stream and begins
+            another: the index goes on, and `Frames.time` jumps by the loss. The `Gap` comes out too. A filled one comes
+            at once, so perhaps before earlier frames that the codec still owes; another comes between its two streams.
         codec: from `streamrvq.load`.
-        queue_size: items on the queue. While it is full encoding waits, and the source with it; no code is dropped.
+        queue_size: items that fit the queue. While it is full, encoding and the source wait; no code is dropped.
         sample_rate: of the source, Hz; None: the source's ``sample_rate`` attribute, or the codec's own rate.
         n_quantizers, tail: as in ``codec.stream``.
 
     Returns:
-        `Tokens`, an async context manager; errors of the settings are raised on entering it.
+        `Tokens`, an async context manager. It raises errors of the settings when it is entered.
     """
     return Tokens(source, codec, queue_size, sample_rate, n_quantizers, tail)
 
@@ -56,12 +58,12 @@ def tokenize(
 class Tokens:
     """Codes as they come: an async context manager, and within it an async iterator over `Frames` and `Gap`.
 
-    A bad block or an exception in the source ends the tokens: what had been received is encoded to its end first, then
-    `END` comes, and the exception is raised once: by ``async for`` after the items that preceded it, or, for who reads
-    the queue, at the end of ``async with``. An exception in the codec does the same, but for the encoding.
+    A bad block or an exception in the source ends the tokens. What was received before is encoded to its end, then
+    `END` comes. The exception is raised once: by ``async for`` after the items before it, or, for a reader of the
+    queue, at the end of ``async with``. An exception in the codec does the same, but nothing more is encoded.
 
-    Leaving stops the work at once. What is on the queue stays there if there is room for `END` behind it; else it is
-    discarded. No task, thread or file is left; the source's iterator is closed (``aclose``).
+    Leaving stops the work at once. The items on the queue stay if `END` fits behind them; otherwise they are discarded.
+    No task, thread or file is left, and the source's iterator is closed (``aclose``).
 
     Attributes:
         queue: bounded ``asyncio.Queue`` of `Frames` | `Gap`, ended by one `END`.
@@ -72,7 +74,7 @@ class Tokens:
         self, source: AsyncIterable[Any], codec: Codec, queue_size: int, sample_rate: int | None,
         n_quantizers: int | None, tail: str,
     ) -> None:  # fmt: skip
-        if queue_size < 1:  # asyncio would take it for "no bound"
+        if queue_size < 1:  # to asyncio this means "no limit"
             raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
         if not hasattr(source, "__aiter__"):
             came = type(source).__name__
@@ -86,7 +88,7 @@ class Tokens:
         self._leaving = False
 
     def stats(self) -> TokenStats:
-        """The figures so far. From the event loop only."""
+        """The statistics so far. Call it from the event loop."""
         return self._meter.stats()
 
     async def __aenter__(self) -> Tokens:
@@ -139,13 +141,13 @@ class Tokens:
             raise error
 
     async def _pump(self, blocks: AsyncIterator[Any]) -> None:
-        """The task: everything from the source to the queue, then `END`. Errors are kept for the reader."""
+        """The task: move everything from the source to the queue, then `END`. Errors are kept for the reader."""
         try:
             try:
                 await self._encode(blocks)
             finally:
                 await self._close(blocks)
-            if not self._leaving:  # else: of a source that swallowed the cancellation
+            if not self._leaving:  # else the source swallowed the cancellation
                 await self.queue.put(END)
                 return
         except asyncio.CancelledError:
@@ -164,7 +166,7 @@ class Tokens:
             await self._worker.close()
 
     def _end_now(self) -> None:
-        """Put `END` without waiting, at the cost of what nobody took: a reader in another task must not hang."""
+        """Put `END` without waiting, so that a reader in another task does not hang. A full queue is emptied for it."""
         if self.queue.full():
             while not self.queue.empty():
                 self.queue.get_nowait()
@@ -180,14 +182,14 @@ class Tokens:
                     break
             if not self._leaving:
                 await self._emit(self._segments.finish)
-        except Exception as error:  # the codec itself; there is nothing to be flushed
+        except Exception as error:  # of the codec; nothing can be flushed
             self._error = self._error or error
 
     async def _pull(self, blocks: AsyncIterator[Any]) -> Any:
-        """The source's next item, or `END` where it ended, failed or should not have gone on."""
+        """The source's next item; `END` where it ended or failed, or where these tokens are being left."""
         try:
             item = await anext(blocks, END)
-            return END if self._leaving else item  # leaving: it swallowed our cancellation
+            return END if self._leaving else item  # leaving: the source swallowed the cancellation
         except asyncio.CancelledError:
             if _cancelling():
                 raise
@@ -200,7 +202,7 @@ class Tokens:
         received, rate, meter = time.monotonic(), self._segments.sample_rate, self._meter
         if isinstance(item, Gap):
             fills = self._segments.fills(item)
-            if not fills:  # the frames before it come out before it
+            if not fills:  # the frames before the gap come out before it
                 await self._emit(self._segments.skip, item)
             meter.gaps, meter.lost = meter.gaps + 1, meter.lost + item.samples
             await self._put(item)
@@ -215,7 +217,7 @@ class Tokens:
             meter.audio_seconds += len(part) / rate
 
     async def _emit(self, call: Callable[..., Frames | None], *args: Any, received: float | None = None) -> None:
-        """Run one call of the segments in the thread and put what it gives; ``received`` when its samples came."""
+        """Run a call of the segments in the thread and put its frames; ``received``: the time when its samples came."""
         frames, seconds = await self._worker.run(_timed, call, *args)
         self._meter.pushes += 1
         self._meter.busy_seconds += seconds
@@ -246,6 +248,6 @@ def _timed(call: Callable[..., Frames | None], *args: Any) -> tuple[Frames | Non
 
 
 def _cancelling() -> bool:
-    """Whether this task was asked to stop; a source may also raise CancelledError of its own accord."""
+    """Whether this task was cancelled. If not, the source itself raised CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

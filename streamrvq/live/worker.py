@@ -1,4 +1,4 @@
-"""One thread beside the event loop, and calls to it that leave nothing behind when they are cancelled.
+"""One thread beside the event loop. Cancelling a call to it leaves nothing behind.
 
 Knows: asyncio and one thread. Does not know: audio, files, codecs.
 """
@@ -17,10 +17,13 @@ T = TypeVar("T")
 
 
 async def wait_through_cancellation(future: asyncio.Future[Any], pass_on: bool = False) -> None:
-    """Wait until a future is done even when cancelled meanwhile; then raise that cancellation. Leaves the result alone.
+    """Wait until a future is done, even if this is cancelled meanwhile; then raise that cancellation.
 
-    ``pass_on``: hand the cancellation to the future (a task, which may itself be waiting). Otherwise it is only waited
-    for: a thread's call cannot be stopped, and would outlive whoever asked for it.
+    The future's own result or exception is not raised here.
+
+    Args:
+        future: a task, or a call in a thread. A thread's call cannot be stopped, so it must be waited for.
+        pass_on: cancel the future too.
     """
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
@@ -32,19 +35,23 @@ async def wait_through_cancellation(future: asyncio.Future[Any], pass_on: bool =
                 future.cancel()
     if cancelled is not None:
         if not future.cancelled():
-            future.exception()  # seen: nobody else will ask for it
+            future.exception()  # mark it as retrieved: nobody else will
         raise cancelled
 
 
 class Worker:
-    """One thread that runs calls in order. Its thread is gone when `close` returns."""
+    """One thread that runs calls in order. The thread has ended when `close` returns.
+
+    Args:
+        name: of the thread.
+    """
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, name)
         self._last: asyncio.Future[None] | None = None
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in the thread. A call in flight outlives a cancellation of this; `close` waits for it.
+        """Run a call in the thread. If this is cancelled the call still runs to its end; `close` waits for it.
 
         Raises:
             StreamClosedError: after `close`.
@@ -54,7 +61,7 @@ class Worker:
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: call(*args, **kwargs))
 
     async def close(self, last: Callable[[], None] = lambda: None) -> None:
-        """Let the calls before it end, run ``last``, end the thread. Again, or twice at once, waits for the same."""
+        """Let earlier calls end, run ``last``, end the thread. A second call waits for the first."""
         if self._last is None:
             self._last = asyncio.get_running_loop().run_in_executor(self._pool, last)
         try:

@@ -19,7 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from streamrvq.live.server.http import page
+from streamrvq.live.server.http import page_response
 
 HOP, CODEBOOKS, RATE = 32, 4, 8000
 SESSION = "5e" * 16
@@ -61,7 +61,7 @@ class Parking:
         offered = [Subprotocol("streamrvq.v1")]
         async with serve(
             self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None,
-            process_request=lambda _, request: None if "Upgrade" in request.headers else page(request),
+            process_request=lambda _, request: None if "Upgrade" in request.headers else page_response(request),
         ) as server:  # fmt: skip
             yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         if self.failed is not None:

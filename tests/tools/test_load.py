@@ -37,7 +37,7 @@ from streamrvq.cli import main
 from streamrvq.live.server.stream import ServedEncoder
 from streamrvq.live.protocol.binary import Outgoing
 
-sink, pack = ServedEncoder._sink, Outgoing.pack
+sink, pack = ServedEncoder._on_output, Outgoing.pack
 
 def wrong(self, data, last):
     if self.outbox.pos <= 100 < self.outbox.pos + data.shape[1]:
@@ -62,7 +62,7 @@ def silent(self, array, final=False):
 if sys.argv[1] == "silent":
     Outgoing.pack = silent
 else:
-    ServedEncoder._sink = {"wrong": wrong, "shifted": shifted}[sys.argv[1]]
+    ServedEncoder._on_output = {"wrong": wrong, "shifted": shifted}[sys.argv[1]]
 main(sys.argv[2:])
 """
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ServiceError
-from ..protocol.binary import Kind, Outgoing, PayloadFormat
+from ..protocol.binary import Outgoing, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 
 _Entry = npt.NDArray[Any] | tuple[int, str]  # samples or codes [..., n]; or how far a text moves on, and the text
@@ -32,7 +32,7 @@ class ResendBuffer:
         pos: where the next samples will begin, lost ones counted.
     """
 
-    def __init__(self, kind: Kind, max_message: int, payload_format: PayloadFormat, keeping: bool) -> None:
+    def __init__(self, kind: PayloadKind, max_message: int, payload_format: PayloadFormat, keeping: bool) -> None:
         self._wire, self._keeping = (kind, max_message, payload_format), keeping
         self._outgoing = Outgoing(*self._wire)
         self._line: deque[tuple[int, _Entry]] = deque()  # with their positions

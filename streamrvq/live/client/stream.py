@@ -19,7 +19,7 @@ from typing import Any
 from ...audio.pcm import Pcm, as_pcm
 from ...errors import InputError, ProtocolError, ServiceError, StreamClosedError
 from ..items import END, End, Frames, Gap, each
-from ..protocol.binary import Incoming, Kind, PayloadFormat
+from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, parse
 from ..worker import wait_through_cancellation
@@ -87,7 +87,7 @@ class RemoteStream:
         self._entered = True
         self.ready = ready = await self._connection.open()
         self.sample_rate = self._start.sample_rate or ready.sample_rate
-        there, back = (Kind.PCM, Kind.CODES) if self._encoding else (Kind.CODES, Kind.PCM)
+        there, back = (PayloadKind.PCM, PayloadKind.CODES) if self._encoding else (PayloadKind.CODES, PayloadKind.PCM)
         payload_format = PayloadFormat(self._start.format, ready.codebook_size, range(1, ready.codebooks + 1))
         self._resend = ResendBuffer(there, ready.max_message, payload_format, self._connection.resumable)
         self._incoming = Incoming(back, payload_format)

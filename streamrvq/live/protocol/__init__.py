@@ -1,1 +1,1 @@
-"""The websocket protocol as values and bytes, for both sides. PROTOCOL.md is its text. No asyncio."""
+"""The websocket protocol as values and bytes, for client and server. PROTOCOL.md specifies it. No asyncio here."""

@@ -1,9 +1,10 @@
-"""Binary messages: a 16-byte header and samples or codes. Order, positions and sizes are kept here, both ways.
+"""Binary messages: a 16-byte header, then samples or codes. Their order, positions and sizes are checked here.
 
 The header, little-endian: kind u8 (1 PCM, 2 CODES), flags u8 (1 = final), codebooks u16 (0 for PCM), seq u32, pos u64.
 
-Knows: bytes, arrays, what must follow what. Whatever bytes come, `Incoming` gives an array or raises
-`ProtocolError`, and nothing else. Does not know: codecs, sockets, asyncio.
+Whatever bytes come, `Incoming` returns an array or raises `ProtocolError`, and nothing else.
+
+Knows: bytes, arrays, the order of messages. Does not know: codecs, sockets, asyncio.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HEADER = struct.Struct("<BBHIQ")
 FINAL = 1
 
 
-class Kind(enum.IntEnum):
+class PayloadKind(enum.IntEnum):
     """What a binary message carries."""
 
     PCM = 1
@@ -32,13 +33,13 @@ class Kind(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Packet:
-    """A binary message."""
+    """One binary message: the fields of its header, and its payload."""
 
-    kind: Kind
-    final: bool  #: the last one of its direction
+    kind: PayloadKind
+    final: bool  #: whether it is the last one of its direction
     codebooks: int  #: 0 for PCM
-    seq: int  #: counts a direction's binary messages, modulo 2³²
-    pos: int  #: of the first sample at the client's rate, or of the first frame
+    seq: int  #: number of the message in its direction, modulo 2³²
+    pos: int  #: index of its first sample at the client's rate, or of its first frame
     payload: bytes
 
     def to_bytes(self) -> bytes:
@@ -47,51 +48,58 @@ class Packet:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Packet:
-        """The inverse of `to_bytes`. Raises `ProtocolError` for anything that it could not have given."""
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ProtocolError: `to_bytes` never makes such bytes.
+        """
         if len(data) < HEADER.size:
             raise ProtocolError(f"a binary message of {len(data)} bytes; its header alone has {HEADER.size}")
         kind, flags, codebooks, seq, pos = HEADER.unpack_from(data)
-        if kind not in (Kind.PCM, Kind.CODES):
+        if kind not in (PayloadKind.PCM, PayloadKind.CODES):
             raise ProtocolError(f"a binary message of kind {kind}; wanted 1 (PCM) or 2 (CODES)")
         if flags not in (0, FINAL):
             raise ProtocolError(f"flags are {flags}; wanted 0, or 1 for the final message")
-        if (codebooks == 0) != (kind == Kind.PCM):
-            raise ProtocolError(f"codebooks is {codebooks} in a {Kind(kind).name} message; wanted 0 in PCM, else ≥ 1")
-        return cls(Kind(kind), flags == FINAL, codebooks, seq, pos, bytes(data[HEADER.size :]))
+        if (codebooks == 0) != (kind == PayloadKind.PCM):
+            raise ProtocolError(
+                f"codebooks is {codebooks} in a {PayloadKind(kind).name} message; wanted 0 in PCM, else ≥ 1"
+            )
+        return cls(PayloadKind(kind), flags == FINAL, codebooks, seq, pos, bytes(data[HEADER.size :]))
 
 
 @dataclasses.dataclass(frozen=True)
 class PayloadFormat:
-    """What a stream's messages may hold."""
+    """How a stream's messages carry samples and codes, and which codes are valid."""
 
     format: str = "s16le"  #: of PCM: "s16le" or "f32le"
     size: int = 65536  #: entries of a codebook
-    codebooks: range = range(1, 65536)  #: how many a CODES message may have
+    codebooks: range = range(1, 65536)  #: codes per frame that a CODES message may have
 
 
 class Incoming:
-    """One direction's binary messages as they must come: of one kind, none missing, none after the final one.
+    """Checks and unpacks one direction's messages: all of one kind, none missing, none after the final one.
 
     Args:
-        kind: what they carry.
-        payload_format: and within which bounds.
+        kind: what the messages carry.
+        payload_format: how they carry it.
 
     Attributes:
-        pos: where the next message must begin.
-        final: the final one has come.
+        kind: as given.
+        pos: index of the sample or frame that the next message must begin with.
+        final: whether the final message has come.
     """
 
-    def __init__(self, kind: Kind, payload_format: PayloadFormat) -> None:
+    def __init__(self, kind: PayloadKind, payload_format: PayloadFormat) -> None:
         self.kind, self.pos, self.final = kind, 0, False
         self._dtype = FORMATS[payload_format.format]
         self._size, self._codebooks = payload_format.size, payload_format.codebooks
         self._seq = 0
 
     def take(self, data: bytes) -> npt.NDArray[Any]:
-        """The next message's samples ``[n]``, int16 or float32, or codes int64 ``[K, n]``; n ≥ 0.
+        """Unpack the next message: samples ``[n]``, int16 or float32, or codes int64 ``[K, n]``; n ≥ 0.
 
         Raises:
-            ProtocolError: the message breaks the rules; nothing has changed then.
+            ProtocolError: the message breaks the rules. Nothing has changed then.
         """
         packet = Packet.from_bytes(data)
         if packet.kind != self.kind:
@@ -104,18 +112,18 @@ class Incoming:
             raise ProtocolError(
                 f"pos is {packet.pos}; wanted {self.pos}: every sample or frame counts, lost ones are told by gap"
             )
-        array = self._samples(packet) if self.kind == Kind.PCM else self._codes(packet)
+        array = self._samples(packet) if self.kind == PayloadKind.PCM else self._codes(packet)
         self._seq = (self._seq + 1) % 2**32
         self.pos += array.shape[-1]
         self.final = packet.final
         return array
 
     def skip(self, count: int) -> None:
-        """So many samples were lost before they were sent."""
+        """Count samples that were lost before they were sent."""
         self.pos += count
 
     def renumber(self) -> None:
-        """Another connection goes on with this stream: messages are counted from 0 again, positions go on."""
+        """Go on over another connection: messages are numbered from 0 again, positions go on."""
         self._seq = 0
 
     def _samples(self, packet: Packet) -> npt.NDArray[Any]:
@@ -142,29 +150,30 @@ class Incoming:
 
 
 class Outgoing:
-    """One direction's binary messages, numbered, none larger than the other side takes.
+    """Packs one direction's messages: numbered, and none larger than the other side accepts.
 
     Args:
-        kind: what they carry.
-        max_message: bytes of a message, header included.
-        payload_format: within which bounds.
+        kind: what the messages carry.
+        max_message: bytes of a message at most, header included.
+        payload_format: how they carry it.
 
     Attributes:
-        pos: where the next message will begin.
+        kind: as given.
+        pos: index of the sample or frame that the next message will begin with.
     """
 
-    def __init__(self, kind: Kind, max_message: int, payload_format: PayloadFormat) -> None:
+    def __init__(self, kind: PayloadKind, max_message: int, payload_format: PayloadFormat) -> None:
         self.kind, self.pos = kind, 0
-        self._room, self._seq = max_message - HEADER.size, 0
+        self._max_payload, self._seq = max_message - HEADER.size, 0
         self._format, self._size, self._codebooks = payload_format.format, payload_format.size, payload_format.codebooks
 
     def check(self, block: Any) -> npt.NDArray[Any]:
-        """What a user gives to be sent: samples ``[n]``, int16 or float32, or codes ``[K, n]``, any integers.
+        """Check what a user wants to send: samples ``[n]``, int16 or float32, or codes ``[K, n]``, any integers.
 
         Raises:
-            InputError: something else.
+            InputError: it is something else.
         """
-        if self.kind == Kind.PCM:
+        if self.kind == PayloadKind.PCM:
             array = as_array(block, "samples")
             return array if array.dtype == np.int16 and array.ndim == 1 else as_pcm(array, position=self.pos)
         array, most = as_array(block, "codes"), self._codebooks[-1]
@@ -177,12 +186,12 @@ class Outgoing:
         return array
 
     def pack(self, array: npt.NDArray[Any], final: bool = False) -> list[bytes]:
-        """Samples ``[n]`` (float or int16) or codes ``[K, n]`` as messages: none for n = 0, unless ``final``."""
-        codes = self.kind == Kind.CODES
+        """Pack samples ``[n]`` (float or int16) or codes ``[K, n]``; for n = 0 no message, unless ``final``."""
+        codes = self.kind == PayloadKind.CODES
         raw = array.T.astype("<u2") if codes else self._pcm(array)
         levels = array.shape[0] if codes else 0
         count = array.shape[-1]
-        step = max(1, self._room // ((levels or 1) * raw.dtype.itemsize))
+        step = max(1, self._max_payload // ((levels or 1) * raw.dtype.itemsize))
         messages = []
         for start in range(0, max(count, int(final)), step):
             part = raw[start : start + step]
@@ -192,7 +201,7 @@ class Outgoing:
         return messages
 
     def skip(self, count: int) -> None:
-        """So many samples were lost, and will not be sent."""
+        """Count samples that were lost and will not be sent."""
         self.pos += count
 
     def _pcm(self, pcm: npt.NDArray[Any]) -> npt.NDArray[Any]:

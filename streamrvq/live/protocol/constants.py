@@ -1,4 +1,4 @@
-"""The websocket protocol's fixed names: version, sizes, close codes. PROTOCOL.md beside this file is its text.
+"""The websocket protocol's fixed values: version, sizes, close codes. PROTOCOL.md beside this file specifies it.
 
 Knows: numbers and what they mean. Does not know: messages (text.py, binary.py), sockets, asyncio, codecs.
 """
@@ -7,32 +7,35 @@ from __future__ import annotations
 
 import enum
 
-#: What a client offers, and the server accepts, as websocket subprotocol.
+#: The websocket subprotocol that a client offers and the server accepts.
 SUBPROTOCOL = "streamrvq.v1"
-#: The version that a start message names.
+#: The protocol version, as in `start`, `resume` and `ready`.
 VERSION = 1
 #: The largest text message, in characters.
 MAX_TEXT = 4096
-#: The largest message of any kind, in bytes, where the server's `ready` says nothing else.
+#: The default of a server's largest message of any kind, in bytes.
 MAX_MESSAGE = 32_768
-#: The smallest bound that leaves room for a frame of any codec and for a start message.
+#: The smallest value that a server may set for that: a frame of any codec and a start message fit.
 SMALLEST_MAX_MESSAGE = 4096
 #: Sample rates that a client may ask for, Hz.
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 
 
 class Close(enum.IntEnum):
-    """Why a connection ends. Before every close by the server an `error` message says it in words, where one can still
-    be sent: not before 1000, nor where the websocket layer itself fails the connection (1002, 1007, 1009)."""
+    """Why a connection ends.
+
+    Before a close by the server, an `error` message gives the reason in words. There is none before 1000, nor where the
+    websocket layer itself ends the connection (1002, 1007, 1009).
+    """
 
     NORMAL = 1000  #: after `done`; or the client left
     WIRE = 1002  #: broken websocket frames
-    LOST = 1006  #: never sent: the connection broke. So ends a client that does not read, too
+    LOST = 1006  #: never sent: the connection broke, or was cut because the client did not read
     BAD_TEXT = 1007  #: a text message that is not UTF-8
     TOO_BIG = 1009  #: a message larger than `ready.max_message`, or in too many fragments, or a text over MAX_TEXT
     FAILED = 1011  #: the server's own failure
     RESTART = 1012  #: the server is going down; connect again
-    FULL = 1013  #: every place is taken; try later
+    FULL = 1013  #: the server is full; try later
     BAD_MESSAGE = 4400  #: a message that is malformed, out of order, of the wrong kind, or holds bad samples or codes
     UNAUTHORIZED = 4401  #: no token, or a wrong one
     NO_SESSION = 4404  #: resume of a session that is not parked here

@@ -1,8 +1,9 @@
-"""Text messages: JSON objects with a ``type``, to and from frozen values.
+"""Text messages: JSON objects with a ``type``, as frozen values.
 
-Knows: which fields each message has and which values they may take. Whatever text comes, `parse` gives a message or
-raises `ProtocolError` with the close code, and nothing else. Does not know: which message may come when, codecs,
-sockets, asyncio.
+Whatever text comes, `parse` returns a message or raises `ProtocolError` with the close code, and nothing else.
+
+Knows: the fields of each message and their valid values. Does not know: which message may come when, codecs, sockets,
+asyncio.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ...audio.pcm import FORMATS
 from ...errors import ProtocolError
 from .constants import HIGHEST_RATE, LOWEST_RATE, MAX_TEXT, VERSION, Close
 
-_Check = Callable[[Any], str | None]  #: what was wanted, in words; None: the value is good
+_Check = Callable[[Any], str | None]  #: returns what was wanted, in words; None: the value is valid
 
 
 def _whole(low: int, high: int = 2**63 - 1) -> _Check:
@@ -53,7 +54,7 @@ def _field(check: _Check, default: Any = dataclasses.MISSING, code: Close = Clos
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Message:
-    """What all text messages are. A field that is None is left out of the JSON."""
+    """A text message. A field that is None is left out of the JSON."""
 
     type: ClassVar[str]
 
@@ -83,7 +84,7 @@ class Start(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resume(Message):
-    """Client, instead of `Start`: take up a parked session."""
+    """Client, instead of `Start`: go on with a session whose connection was lost."""
 
     type: ClassVar[str] = "resume"
     version: int = _field(_whole(0), VERSION)
@@ -94,14 +95,14 @@ class Resume(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stop(Message):
-    """Client: that was all; flush."""
+    """Client: the signal ends here; send everything still owed."""
 
     type: ClassVar[str] = "stop"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Marker(Message):
-    """Client: tell me when everything before this has come out. Server: it has."""
+    """Client: echo this once everything before it has come out. Server: the echo."""
 
     type: ClassVar[str] = "marker"
     id: int | str = _field(_identifier)
@@ -109,7 +110,7 @@ class Marker(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SetLevels(Message):
-    """Client: so many levels from the next frame on."""
+    """Client: send this many codes per frame from the next frame on."""
 
     type: ClassVar[str] = "set"
     n_quantizers: int = _field(_whole(1, 65535), code=Close.FORMAT)
@@ -117,7 +118,7 @@ class SetLevels(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GapMark(Message):
-    """Client: samples lost. Server, among the frames: what was done about it (``filled``, ``next_frame``)."""
+    """Client: samples were lost. Server, among the frames: how that was handled (``filled``, ``next_frame``)."""
 
     type: ClassVar[str] = "gap"
     pos: int = _field(_whole(0, 2**53))
@@ -156,7 +157,7 @@ class Resumed(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drain(Message):
-    """Server: it is going down; what is sent within so many seconds and ended by `Stop` will still be computed."""
+    """Server: it is going down. What comes within ``seconds``, ended by `Stop`, is still computed."""
 
     type: ClassVar[str] = "drain"
     seconds: int = _field(_whole(0))
@@ -189,12 +190,12 @@ _SENT: dict[Sender, dict[str, type[Message]]] = {
 
 
 def parse(text: str, sender: Sender) -> Message:
-    """A text message as a value.
+    """Parse a text message.
 
     Args:
         text: what came.
-        sender: who sent it. A client's unknown fields are refused, for they are mistakes; a server's are passed over,
-            for a newer server may say more.
+        sender: who sent it. A client's unknown fields are refused as mistakes. A server's are ignored, because a newer
+            server may send more.
 
     Raises:
         ProtocolError: with the close code.
@@ -215,7 +216,7 @@ def parse(text: str, sender: Sender) -> Message:
         raise ProtocolError(f"a message of type {_shown(name)}; wanted {', '.join(known)}")
     version = values.get("version")
     if "version" in kind.__dataclass_fields__ and (version != VERSION or isinstance(version, (bool, float))):
-        # before anything else of the message is judged: another version may have other fields
+        # checked before all other fields, since another version may have other fields
         raise ProtocolError(f"{name}.version is {_shown(version)}; this side speaks {VERSION}", Close.VERSION)
     return _build(kind, values, strict=sender == "client")
 
@@ -223,7 +224,7 @@ def parse(text: str, sender: Sender) -> Message:
 def _build(kind: type[Message], values: dict[str, Any], strict: bool) -> Message:
     taken: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
-        value = values.pop(field.name, None)  # null is as good as nothing
+        value = values.pop(field.name, None)  # null counts as absent
         if value is None:
             if field.default is dataclasses.MISSING:
                 raise ProtocolError(f"{kind.type}.{field.name} is missing", field.metadata["code"])
@@ -231,7 +232,7 @@ def _build(kind: type[Message], values: dict[str, Any], strict: bool) -> Message
         wanted = field.metadata["check"](value)
         if wanted is not None:
             code = field.metadata["code"]
-            came = "something else" if field.name in ("token", "session") else _shown(value)  # secrets stay unsaid
+            came = "something else" if field.name in ("token", "session") else _shown(value)  # secrets are not shown
             raise ProtocolError(f"{kind.type}.{field.name} is {came}; wanted {wanted}", code)
         taken[field.name] = value
     if strict and values:
@@ -247,6 +248,6 @@ def _shown(value: Any) -> str:
     """A value for an error message: short, on one line, printable anywhere."""
     try:
         text = ascii(value)
-    except (ValueError, RecursionError):  # an integer of more digits than Python prints
+    except (ValueError, RecursionError):  # such as an integer with more digits than Python prints
         text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

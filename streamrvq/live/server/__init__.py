@@ -1,1 +1,1 @@
-"""The websocket service."""
+"""The server of the websocket service."""

@@ -1,4 +1,4 @@
-"""Who may connect: origins, tokens, and how many messages a stream may send.
+"""Who may connect, and how much a client may send: origins, tokens, message rates.
 
 Knows: the rules, as values. Does not know: sockets, asyncio, clocks (the time is passed in).
 """
@@ -14,13 +14,17 @@ from urllib.parse import urlsplit
 from ...errors import InputError, ProtocolError
 from ..protocol.constants import Close
 
-#: Messages that may come at once, more by the second, and more by the second of audio: 5 ms blocks and slower are free,
-#: as fast as the server takes them; a flood of empty or one-sample messages is not.
-BURST, BY_SECOND, BY_AUDIO_SECOND = 1000, 200, 1000
+#: Messages that may come at once, that are added per second, and that are added per second of audio. So blocks of 5 ms
+#: or more may come as fast as the server takes them, but a flood of empty or one-sample messages may not.
+BURST, PER_SECOND, PER_AUDIO_SECOND = 1000, 200, 1000
 
 
 def check_origin(origin: str) -> str:
-    """An origin that is to be allowed: ``scheme://host[:port]``, or ``*`` for all. Raises `InputError` for another."""
+    """Check an origin from the settings: ``scheme://host[:port]``, or ``*`` for all. Returns it in lower case.
+
+    Raises:
+        InputError: it is something else.
+    """
     if origin == "*":
         return origin
     try:
@@ -35,13 +39,13 @@ def check_origin(origin: str) -> str:
 def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str]) -> bool:
     """Whether a browser page may connect.
 
-    Programs send no origin, and may. A page may if its origin was named, or if the server itself served it: then origin
-    and ``Host`` are the same. The latter holds only for ``localhost`` and literal addresses, for a foreign page can
-    give a *name* of its own our address after it was loaded (DNS rebinding).
+    Programs send no origin and may connect. A page may connect if its origin is in ``allowed``. It may also connect if
+    the server itself served it: then ``Origin`` and ``Host`` agree. That holds only for ``localhost`` and literal
+    addresses, because a foreign page can point a *name* of its own at this server after it was loaded (DNS rebinding).
 
     Args:
         origin, host: the request's headers.
-        allowed: of `check_origin`.
+        allowed: origins that passed `check_origin`.
     """
     if origin is None or "*" in allowed or origin.lower() in allowed:
         return True
@@ -55,8 +59,8 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
         return False
 
 
-def bearer(authorization: str | None) -> str | None:
-    """The token of an ``Authorization`` header; None without the header, "" for another scheme."""
+def bearer_token(authorization: str | None) -> str | None:
+    """The token of an ``Authorization`` header; None without the header, "" for a scheme other than Bearer."""
     if authorization is None:
         return None
     scheme, _, token = authorization.partition(" ")
@@ -64,8 +68,10 @@ def bearer(authorization: str | None) -> str | None:
 
 
 def token_matches(token: str | None, tokens: Sequence[str]) -> bool:
-    """Whether ``token`` is one of ``tokens``; always, where there are none. It takes as long for a wrong one as for the
-    right one, whichever of its characters are wrong."""
+    """Whether ``token`` is one of ``tokens``; always true where these are empty.
+
+    The time does not depend on which characters of the token are right.
+    """
     if not tokens:
         return True
     came = (token or "").encode("utf-8", "surrogatepass")
@@ -74,27 +80,36 @@ def token_matches(token: str | None, tokens: Sequence[str]) -> bool:
 
 
 def identity_of(token: str | None) -> str:
-    """What a session is bound to: a digest of the token that opened it; "" without one."""
+    """The identity that a session is bound to: a digest of the token that opened it; "" without a token."""
     return "" if token is None else hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class RateLimit:
-    """Messages that a client may still send."""
+    """Counts the messages that a client may still send: a token bucket that time and audio fill.
+
+    Args:
+        now: the time, in seconds.
+    """
 
     def __init__(self, now: float) -> None:
         self._left, self._time, self._audio = float(BURST), now, 0.0
 
     def spend(self, now: float, audio_seconds: float) -> None:
-        """Another message has come; so much audio has come in all before it.
+        """Count one message.
+
+        Args:
+            now: the time, in seconds.
+            audio_seconds: seconds of audio that came before it, in all.
 
         Raises:
-            ProtocolError: it was one too many.
+            ProtocolError: it is one too many.
         """
-        more = (now - self._time) * BY_SECOND + (audio_seconds - self._audio) * BY_AUDIO_SECOND
+        more = (now - self._time) * PER_SECOND + (audio_seconds - self._audio) * PER_AUDIO_SECOND
         self._left = min(float(BURST), self._left + more) - 1
         self._time, self._audio = now, audio_seconds
         if self._left < 0:
             raise ProtocolError(
-                f"more than {BY_SECOND} messages a second and {BY_AUDIO_SECOND} a second of audio; send larger blocks",
+                f"more than {PER_SECOND} messages a second and {PER_AUDIO_SECOND} a second of audio; "
+                "send larger blocks",
                 Close.TOO_FAST,
             )

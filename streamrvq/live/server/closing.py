@@ -1,6 +1,6 @@
-"""The end of a connection: why, in words and as a code, and cut where the client does not answer.
+"""The end of a connection: the reason in words and as a code; an abort where the client does not answer.
 
-Knows: deadlines of a close. Does not know: why it ends.
+Knows: the deadlines of a close. Does not know: why a connection ends.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 async def close_with_reason(
     socket: ServerConnection, code: Close, why: str, send_timeout: float, timeout: float
 ) -> None:
-    """Say why, and close; cut the connection where the client does not take it or does not answer.
+    """Send the reason and close. Abort where the client does not read, or does not answer the close.
+
+    Args:
+        socket: the connection.
+        code: the close code; with `Close.NORMAL` no `error` message is sent.
+        why: the reason, in words.
+        send_timeout: seconds for the client to take the `error` message.
+        timeout: seconds for the client to answer the close.
 
     Raises:
-        ConnectionClosed: the client was faster.
+        ConnectionClosed: the client closed first.
     """
-    # websockets waits without a limit for a client that does not read, and so would its close
+    # websockets, and its close too, would wait for ever for a client that does not read.
     if code != Close.NORMAL:
         try:
             async with asyncio.timeout(send_timeout):
@@ -34,38 +41,38 @@ async def close_with_reason(
         except TimeoutError:
             socket.transport.abort()
             return
-    # What the client still sends is read and passed over: its answer to the close comes behind it.
-    passing = asyncio.create_task(_pass_over(socket))
+    # The client's answer to the close comes behind what it still sends, so that must be read.
+    discarding = asyncio.create_task(_discard_messages(socket))
     try:
         async with asyncio.timeout(timeout):
-            await socket.close(code, _reason(why))
+            await socket.close(code, _close_frame_reason(why))
     except TimeoutError:
         socket.transport.abort()
     finally:
-        passing.cancel()
-        await asyncio.wait([passing])
+        discarding.cancel()
+        await asyncio.wait([discarding])
 
 
-def peer(socket: ServerConnection) -> str:
-    """Who is at the other end, for the log."""
+def peer_name(socket: ServerConnection) -> str:
+    """The client's address, for the log."""
     address = socket.remote_address
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
 
 
 def how_closed(socket: ServerConnection) -> tuple[Close, str]:
-    """How the client, or the websocket layer, ended the connection."""
+    """The code and the reason of a connection that the client, or the websocket layer, ended."""
     code = socket.close_code
     known = Close(code) if code in set(Close) else Close.NORMAL if code == 1001 else Close.LOST
     return known, f"closed from outside with {code}"
 
 
-async def _pass_over(socket: ServerConnection) -> None:
+async def _discard_messages(socket: ServerConnection) -> None:
     with suppress(ConnectionClosed):
         while True:
             await socket.recv()
-            await asyncio.sleep(0)  # what has arrived already is given without a wait
+            await asyncio.sleep(0)  # `recv` does not wait for messages that are here already
 
 
-def _reason(why: str) -> str:
-    """As much of a sentence as a close frame holds: 123 bytes."""
+def _close_frame_reason(why: str) -> str:
+    """As much of a reason as fits a close frame: 123 bytes."""
     return why.encode("ascii", "replace")[:123].decode()

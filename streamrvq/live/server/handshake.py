@@ -1,6 +1,6 @@
-"""The first messages of a connection: who comes, with which token, and what the server says.
+"""The first messages of a connection: the client's `start` or `resume`, its token, and the server's `ready`.
 
-Knows: the rules of `start`, `resume` and `ready`. Does not know: sockets, asyncio, streams.
+Knows: the rules of these messages. Does not know: sockets, asyncio, streams.
 """
 
 from __future__ import annotations
@@ -11,34 +11,38 @@ from typing import TYPE_CHECKING
 from ...errors import ProtocolError
 from ..protocol.constants import Close
 from ..protocol.text import Ready, Resume, Start, parse
-from .access import bearer, identity_of, token_matches
+from .access import bearer_token, identity_of, token_matches
 
 if TYPE_CHECKING:
     from ...codec import Codec
 
 
 def header_token(headers: Sequence[str], tokens: Sequence[str]) -> str | None:
-    """The token of the ``Authorization`` headers; None without one.
+    """The token of the ``Authorization`` headers; None without such a header.
+
+    Args:
+        headers: the values of all these headers.
+        tokens: the server's tokens; empty: every token is accepted.
 
     Raises:
-        ProtocolError: it is not one of ``tokens``.
+        ProtocolError: the token is not one of ``tokens``.
     """
-    token = bearer(" ".join(headers) if headers else None)  # two of them are no token
+    token = bearer_token(" ".join(headers) if headers else None)  # two headers make no valid token
     if token is not None and not token_matches(token, tokens):
         raise ProtocolError("the token of the Authorization header is not one of this server's", Close.UNAUTHORIZED)
     return token
 
 
 def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) -> tuple[Start | Resume, str]:
-    """A connection's first message, and the identity that a session of it is bound to.
+    """Parse a connection's first message. Returns it, and the identity that its session is bound to.
 
     Args:
         data: what came.
-        header: the token of the headers, checked; where there is one, only it counts.
-        tokens: this server's; none: everybody may come.
+        header: the token of `header_token`. Where there is one, the message's own token does not count.
+        tokens: the server's tokens; empty: every client may connect.
 
     Raises:
-        ProtocolError: not `start` or `resume`, or no right token.
+        ProtocolError: the message is not `start` or `resume`, or its token is missing or wrong.
     """
     if not isinstance(data, str):
         raise ProtocolError("a binary message before start; send start first and wait for ready")
@@ -52,8 +56,8 @@ def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) 
     return message, identity_of(token if tokens else None)
 
 
-def ready(codec: Codec, session: str, max_message: int) -> Ready:
-    """What a client must know of the codec and its stream."""
+def ready_message(codec: Codec, session: str, max_message: int) -> Ready:
+    """The message that tells a client about the codec and its session."""
     return Ready(
         session=session, codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
         sample_rate=codec.sample_rate, hop=codec.hop_length, codebooks=codec.n_codebooks,

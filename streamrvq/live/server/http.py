@@ -1,4 +1,4 @@
-"""HTTP requests that want no websocket.
+"""Responses to plain HTTP requests, in websockets' types.
 
 Knows: websockets' requests and responses. Does not know: which files there are (static.py), streams.
 """
@@ -13,21 +13,21 @@ from websockets.http11 import Request, Response
 from .static import respond
 
 
-def page(request: Request) -> Response:
-    """A file of the page, or that there is none of this name."""
+def page_response(request: Request) -> Response:
+    """A file of the browser page, or 404 where it has no such file."""
     file = respond(request.path, ",".join(request.headers.get_all("If-None-Match")) or None)
     if file is None:
-        words = b"There is no such page; the page and the websocket are at /, beside /health and /metrics.\n"
-        return answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", words)
+        text = b"There is no such page; the page and the websocket are at /, beside /health and /metrics.\n"
+        return uncached_response(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", text)
     return _response(file.status, Headers(file.headers), file.body)
 
 
-def answer(status: HTTPStatus, kind: str, body: bytes) -> Response:
-    """An answer of the moment, for nobody to keep."""
-    headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
+def uncached_response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
+    """A response that no cache may keep."""
+    headers = {"Content-Type": content_type, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
     return _response(status, Headers({**headers, "X-Content-Type-Options": "nosniff"}), body)
 
 
 def _response(status: HTTPStatus, headers: Headers, body: bytes) -> Response:
-    headers["Connection"] = "close"  # websockets answers one request
+    headers["Connection"] = "close"  # websockets handles one request a connection
     return Response(status, status.phrase, headers, body)

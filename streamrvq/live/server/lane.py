@@ -1,15 +1,18 @@
-"""One stream's way through the scheduler: what waits to be computed, its resamplers, its place in a pool.
+"""One stream's way through the scheduler: its waiting work, its resampler, its place in a pool.
 
-A lane lives on two sides. The event loop puts work in (`put`), or wants no more (`dropped`), and is given what comes of
-it; the worker thread pours the work into the pool and takes the outputs. Between them stands a deque, whose ends are
-safe to use from one thread each, and two counters, each written by one side only.
+A lane is used from two threads. The event loop adds work (`Lane.put`), drops the lane (`Lane.drop`) and receives the
+outputs. The worker thread moves the work into the pool (`Lane.fill_pool`) and takes the outputs from it. The two sides
+share a deque, whose ends are safe to use from one thread each, and values that only one side writes.
 
-Knows: the order of a stream's work, rates, how far a stream is ahead of real time. Does not know: other streams, when
-a step runs (scheduler.py), messages.
+All of a lane's state is written in this file. Its methods return what they did, and the scheduler records that.
+
+Knows: the order of a stream's work, sample rates, how far a stream is ahead of real time. Does not know: other streams,
+when a step runs (scheduler.py), messages.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
@@ -23,134 +26,173 @@ from ...geometry import Direction
 from ...streaming.batches import Output, StreamId
 from ...streaming.pool import StreamPool
 
-#: Hops that a lane may have in the pool; the rest waits here, where it is cheap to count and to forget.
-POOL_HOPS = 32
-#: How far a stream may fall behind real time and still be owed it: afterwards it has no better claim than others.
-CLAIM_SECONDS = 1.0
+#: Hops that a lane may have in the pool. The rest waits in the lane, where it is cheap to count and to discard.
+MAX_POOL_HOPS = 32
+#: A stream that fell behind real time has priority for at most this much audio. Beyond that it counts like the others.
+MAX_SECONDS_BEHIND = 1.0
 
 _Job = npt.NDArray[Any] | Literal["segment", "close"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """What `Lane.fill_pool` or `Lane.fail` did, and what it left."""
+
+    opened: StreamId | None = None  #: the stream that the lane opened in its pool
+    closed: StreamId | None = None  #: the stream that the lane dropped from its pool
+    waits: bool = False  #: work is left that did not go into the pool
+    blocked: bool = False  #: that work can go on only after a stream of the pool has ended
+
+
 class Lane:
-    """Made by `Scheduler.open`.
+    """One stream's queue of work and its place in a pool; made by `Scheduler.open`.
 
     Args:
         direction: ``"encode"``: samples in, codes out; ``"decode"``: codes in, samples out.
-        pool: of that direction.
-        rates: of the samples outside and of the codec, Hz.
-        hop_seconds: of audio in a hop.
-        sink: called on the event loop with what has come out, and whether that was the last.
-        failed: called on the event loop with what went wrong in a step; nothing comes after it.
+        pool: the pool of that direction.
+        rates: the client's sample rate and the codec's, Hz.
+        hop_seconds: seconds of audio in a hop.
+        on_output: called on the event loop with an output, and whether it is the last one.
+        on_failure: called on the event loop with the error that ended the lane. No output follows it.
+
+    Attributes:
+        direction, on_output, on_failure: as given.
+        fed_at: when the newest input came, as `put` was told.
     """
 
     def __init__(
         self, direction: Direction, pool: StreamPool, rates: tuple[int, int], hop_seconds: float,
-        sink: Callable[[npt.NDArray[Any], bool], None], failed: Callable[[BaseException], None],
+        on_output: Callable[[npt.NDArray[Any], bool], None], on_failure: Callable[[BaseException], None],
     ) -> None:  # fmt: skip
-        self.direction, self.pool, self.sink, self.failed = direction, pool, sink, failed
-        self._rates, self._hop_seconds = rates, hop_seconds
-        # ---- the event loop's side
-        self.fed = 0  #: inputs, at the rate outside
-        self.fed_at = 0.0  #: when the newest of them came
-        self.dropped = False  #: nothing more is wanted
-        # ---- in between
+        self.direction, self.on_output, self.on_failure = direction, on_output, on_failure
+        self._pool, self._rates, self._hop_seconds = pool, rates, hop_seconds
+        # ---- written by the event loop
+        self.fed_at = 0.0
+        self._fed = 0  # inputs put in, at the client's rate
+        self._dropped = False
+        # ---- written by both, at one end each
         self._jobs: deque[_Job] = deque()
-        # ---- the worker's side
-        self.taken = 0  #: inputs poured
-        self.stream: StreamId | None = None  #: in the pool
-        self.broken = False  #: a step failed
-        self.blocked = False  #: the last `fill_pool` found no free slot, or an end under way
-        self._resampler: Resampler | None = None  #: before the pool when encoding, behind it when decoding
+        # ---- written by the worker
+        self._taken = 0  # inputs that went into the pool, at the client's rate
+        self._stream: StreamId | None = None  # in the pool
+        self._failed = False
+        self._resampler: Resampler | None = None  # in front of the pool when encoding, behind it when decoding
         self._ending: Literal["", "segment", "close"] = ""
-        self._lead, self._seen = 0.0, 0.0
+        self._ahead, self._ahead_at = 0.0, 0.0  # seconds ahead of real time, and when that was measured
 
     # ------------------------------------------------------------- the event loop's side
 
     @property
-    def held(self) -> int:
-        """Inputs that wait outside the pool."""
-        return self.fed - self.taken
+    def queued(self) -> int:
+        """Inputs that wait outside the pool: samples at the client's rate, or frames."""
+        return self._fed - self._taken
 
     @property
-    def held_seconds(self) -> float:
+    def queued_seconds(self) -> float:
         """The same in seconds of audio."""
-        return self.held / self._rates[0] if self.direction == "encode" else self.held * self._hop_seconds
+        return self.queued / self._rates[0] if self.direction == "encode" else self.queued * self._hop_seconds
 
     def put(self, job: _Job, now: float) -> None:
-        """Checked inputs (float32 ``[n]`` at the rate outside, or codes ``[K, n]``); the end of a segment, behind which
-        a fresh stream begins; the end of all."""
+        """Add work.
+
+        Args:
+            job: checked inputs (float32 ``[n]`` at the client's rate, or codes ``[K, n]``); or ``"segment"``: the
+                signal ends and a fresh one follows; or ``"close"``: the signal ends for good.
+            now: the time; it counts for inputs only.
+        """
         if isinstance(job, np.ndarray):
-            self.fed += job.shape[-1]
+            self._fed += job.shape[-1]
             self.fed_at = now
         self._jobs.append(job)
 
+    def drop(self) -> None:
+        """Want no more outputs. The next `fill_pool` discards the work and gives the slot back."""
+        self._dropped = True
+
     # ------------------------------------------------------------- the worker's side
 
-    def fill_pool(self) -> None:
-        """Put as much as there is room for into the pool; take a slot if there is none yet, leave it if dropped."""
-        if self.dropped or self.broken:
-            self._jobs.clear()
-            if self.stream is not None:
-                self.pool.drop(self.stream)
-                self.stream = None
-            return
-        self.blocked = False
+    def fill_pool(self) -> Filled:
+        """Move as much work into the pool as fits; open a stream there where none is open.
+
+        A lane that was dropped, or has failed, discards its work and drops its stream instead. After an exception the
+        caller must call `fail`.
+        """
+        if self._dropped or self._failed:
+            return self._leave_pool()
+        opened = None
         while self._jobs:
-            if self._ending:
-                self.blocked = True
-                return
-            if self.stream is None:
+            if self._ending:  # the segment before must come out first
+                return Filled(opened, waits=True, blocked=True)
+            if self._stream is None:
                 try:
-                    self.stream = self.pool.open()
-                except PoolError:  # every slot is taken, perhaps by streams that drain
-                    self.blocked = True
-                    return
-                self._begin()
-            if self.pool.waiting(self.stream) >= POOL_HOPS * self.pool.unit:
-                return
-            self._pour(self.stream, self._jobs.popleft())
+                    opened = self._stream = self._pool.open()
+                except PoolError:  # every slot is taken, perhaps by streams that still drain
+                    return Filled(waits=True, blocked=True)
+                self._make_resampler()
+            if self._pool.waiting(self._stream) >= MAX_POOL_HOPS * self._pool.unit:
+                return Filled(opened, waits=True)
+            self._move(self._jobs.popleft(), self._stream)
+        return Filled(opened)
 
-    def _pour(self, stream: StreamId, job: _Job) -> None:
-        encode = self.direction == "encode"
-        if isinstance(job, str):
-            if encode and self._resampler is not None:
-                self.pool.feed_checked(stream, self._resampler.flush())
-            self.pool.close(stream)
-            self._ending = job
-            return
-        self.taken += job.shape[-1]
-        if not encode:
-            self.pool.feed(stream, job)  # fills up missing levels
-        else:
-            self.pool.feed_checked(stream, job if self._resampler is None else self._resampler.push(job))
+    def fail(self) -> Filled:
+        """Accept that the lane cannot go on: discard its work and drop its stream. Again is harmless."""
+        self._failed = True
+        return self._leave_pool()
 
-    def _begin(self) -> None:
-        outside, inside = self._rates
-        encode = self.direction == "encode"
-        if outside != inside:
-            self._resampler = Resampler(outside, inside) if encode else Resampler(inside, outside)
+    def process_output(self, output: Output, hops: int, now: float) -> tuple[npt.NDArray[Any], bool]:
+        """Turn an output of the pool into what the client gets.
 
-    @property
-    def waits(self) -> bool:
-        """Whether there is work that `fill_pool` could not put into the pool yet."""
-        return bool(self._jobs)
+        Args:
+            output: of this lane's stream.
+            hops: hops in the step that made it.
+            now: the time, in seconds.
 
-    def take(self, output: Output, hops: int, now: float) -> tuple[npt.NDArray[Any], bool]:
-        """An output of the pool as it goes out, and whether it is the lane's last."""
-        self._lead = self.lead(now) + hops * self._hop_seconds
-        self._seen = now
+        Returns:
+            Codes ``[K, n]``, or samples float32 ``[n]`` at the client's rate; and whether that is the lane's last.
+        """
+        self._ahead, self._ahead_at = self.seconds_ahead(now) + hops * self._hop_seconds, now
         data, last = output.data, output.final and self._ending == "close"
+        if output.final:  # before anything below can fail: the pool has forgotten the stream
+            self._stream, self._ending = None, ""
         if self.direction == "decode":
             data = np.asarray(data, np.float32)
             if self._resampler is not None:
                 data = self._resampler.push(data)
                 if last:
                     data = np.concatenate([data, self._resampler.flush()])
-        if output.final:
-            self.stream, self._ending = None, ""
         return data, last
 
-    def lead(self, now: float) -> float:
-        """Seconds of audio computed beyond real time; the lower it is, the sooner a stream's turn comes. A stream that
-        paused has no claim to the pause (`CLAIM_SECONDS`): a token bucket."""
-        return max(-CLAIM_SECONDS, self._lead - (now - self._seen))
+    def seconds_ahead(self, now: float) -> float:
+        """Seconds of audio computed beyond real time. The stream with the lowest value is served first.
+
+        This is a token bucket: it falls with time, and never below −`MAX_SECONDS_BEHIND`. So a stream that paused has
+        no priority for its whole pause.
+        """
+        return max(-MAX_SECONDS_BEHIND, self._ahead - (now - self._ahead_at))
+
+    def _leave_pool(self) -> Filled:
+        self._jobs.clear()
+        closed, self._stream = self._stream, None
+        if closed is not None:
+            self._pool.drop(closed)
+        return Filled(closed=closed)
+
+    def _move(self, job: _Job, stream: StreamId) -> None:
+        encode = self.direction == "encode"
+        if isinstance(job, str):
+            if encode and self._resampler is not None:
+                self._pool.feed_checked(stream, self._resampler.flush())
+            self._pool.close(stream)
+            self._ending = job
+            return
+        self._taken += job.shape[-1]
+        if not encode:
+            self._pool.feed(stream, job)  # adds the levels that are missing
+        else:
+            self._pool.feed_checked(stream, job if self._resampler is None else self._resampler.push(job))
+
+    def _make_resampler(self) -> None:
+        outside, inside = self._rates
+        if outside != inside:
+            encode = self.direction == "encode"
+            self._resampler = Resampler(outside, inside) if encode else Resampler(inside, outside)

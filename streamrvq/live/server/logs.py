@@ -1,6 +1,7 @@
-"""The service's log: lines ``event key=value …`` that people read and programs parse.
+"""The server's log: lines ``event key=value …`` for people and programs.
 
-Knows: how a line looks. Does not know: what happens, where lines go (the application's `logging` configuration).
+Knows: the form of a line. Does not know: which events there are, where lines go (the application's `logging`
+configuration).
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ log = logging.getLogger("streamrvq.server")
 
 
 def log_event(event: str, level: int = logging.INFO, **fields: object) -> None:
-    """A line ``event key=value …`` in ASCII; the event and its fields are attributes of the record, too."""
+    """Log a line ``event key=value …`` in ASCII. Fields that are None or "" are left out.
+
+    The record has the event and its fields as attributes ``event`` and ``fields``.
+    """
     if log.isEnabledFor(level):
-        told = {name: value for name, value in fields.items() if value not in (None, "")}
-        text = " ".join(f"{name}={_plain(value)}" for name, value in told.items())
-        log.log(level, "%s %s", event, text, extra={"event": event, "fields": told})
+        given = {name: value for name, value in fields.items() if value not in (None, "")}
+        text = " ".join(f"{name}={_as_text(value)}" for name, value in given.items())
+        log.log(level, "%s %s", event, text, extra={"event": event, "fields": given})
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, event or message, and the fields."""
+    """Formats a record as one line of JSON: time, level, logger, event or message, and the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -34,11 +38,11 @@ class JsonLines(logging.Formatter):
 
 
 def transport_log() -> logging.Logger:
-    """websockets' own remarks, as ours: what strangers send is no error of ours and needs no traceback."""
+    """The logger for websockets' own messages, without tracebacks: what a client sends is no error of the server."""
     logger = logging.getLogger("streamrvq.server.transport")
     if not logger.filters:
         logger.addFilter(_without_traceback)
-        logger.setLevel(logging.WARNING)  # each coming and going has a line of ours
+        logger.setLevel(logging.WARNING)  # connections are logged already (connection.py)
     return logger
 
 
@@ -50,7 +54,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _plain(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     text = ascii(str(value))

@@ -1,9 +1,9 @@
 """What a server counts, and how Prometheus reads it.
 
-Counting costs a stream's frame less than a microsecond (a bisection and an addition); the text is made when it is asked
-for, by prometheus-client.
+Counting takes less than a microsecond a frame: a bisection and an addition. prometheus-client makes the text when it is
+asked for.
 
-Knows: names and units. Does not know: who asks, what the figures mean for anybody.
+Knows: names and units. Does not know: who reads them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,28 @@ from .stream import ServedStream
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-#: Bounds in seconds, from far below a hop to where nothing is live any more.
+#: Bounds in seconds: from far below a hop to far above what is live.
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 
 
-class Tally:
-    """Counts of values by upper bounds, and their sum."""
+class Histogram:
+    """Counts of values in buckets, and the sum of the values.
+
+    Args:
+        bounds: the buckets' upper bounds, ascending. One more bucket is for all larger values.
+    """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds, self.counts, self.sum = bounds, [0] * (len(bounds) + 1), 0.0
 
     def add(self, value: float) -> None:
-        """Another value."""
+        """Count a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """As Prometheus wants them: values up to each bound, the last one without."""
+        """The buckets as Prometheus wants them: the number of values up to each bound, the last one "+Inf"."""
         total, buckets = 0, []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             total += count
@@ -46,46 +50,52 @@ class Tally:
 
 
 class Metrics:
-    """Args:
-    hop_seconds: of audio in a hop.
-    now: figures that are asked for when they are read: name → (help, value).
+    """The counters of a server, and a collector for prometheus-client.
+
+    Args:
+        hop_seconds: seconds of audio in a hop.
+        gauges: called when the metrics are read, for values of the moment: name → (help, value).
+
+    Attributes:
+        latency: seconds from a stream's newest input to the outputs that it completed.
+        lost_samples, resumed, expired, refused: counters; see their help texts in `collect`.
     """
 
-    def __init__(self, hop_seconds: float, now: Callable[[], dict[str, tuple[str, float]]]) -> None:
-        self._hop_seconds, self._now = hop_seconds, now
-        self._steps = {direction: Tally(_SECONDS) for direction in ("encode", "decode")}
-        self._rows = {direction: Tally(_ROWS) for direction in ("encode", "decode")}
+    def __init__(self, hop_seconds: float, gauges: Callable[[], dict[str, tuple[str, float]]]) -> None:
+        self._hop_seconds, self._gauges = hop_seconds, gauges
+        self._steps = {direction: Histogram(_SECONDS) for direction in ("encode", "decode")}
+        self._rows = {direction: Histogram(_ROWS) for direction in ("encode", "decode")}
         self._audio = dict.fromkeys(("encode", "decode"), 0.0)
         self._closes: Counter[Close] = Counter()
-        self.latency = Tally(_SECONDS)
+        self.latency = Histogram(_SECONDS)
         self.lost_samples = self.resumed = self.expired = self.refused = 0
 
-    def step(self, step: Step) -> None:
-        """A step has been computed."""
+    def step_done(self, step: Step) -> None:
+        """Count a step that was computed."""
         self._steps[step.direction].add(step.seconds)
         self._rows[step.direction].add(step.rows)
         self._audio[step.direction] += step.rows * step.hops * self._hop_seconds
 
-    def ended(self, stream: ServedStream) -> None:
-        """A stream has ended."""
+    def stream_ended(self, stream: ServedStream) -> None:
+        """Count a stream that has ended."""
         self.lost_samples += stream.lost
 
-    def closed(self, code: Close) -> None:
-        """A connection has ended."""
+    def connection_closed(self, code: Close) -> None:
+        """Count a connection that has ended."""
         self._closes[code] += 1
 
     def collect(self) -> Iterator[Metric]:
-        """For prometheus-client: this object is a collector."""
+        """All metrics; prometheus-client calls this."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-        for name, (text, value) in self._now().items():
+        for name, (text, value) in self._gauges().items():
             yield GaugeMetricFamily(f"streamrvq_{name}", text, value=value)
-        for name, text, tallies in (
+        for name, text, histograms in (
             ("step_seconds", "Time of a step", self._steps), ("step_streams", "Streams in a step", self._rows)
         ):  # fmt: skip
             family: Any = HistogramMetricFamily(f"streamrvq_{name}", text, labels=["direction"])
-            for direction, tally in tallies.items():
-                family.add_metric([direction], tally.buckets(), tally.sum)
+            for direction, histogram in histograms.items():
+                family.add_metric([direction], histogram.buckets(), histogram.sum)
             yield family
         audio: Any = CounterMetricFamily(
             "streamrvq_audio_seconds",
@@ -112,7 +122,7 @@ class Metrics:
             yield CounterMetricFamily(f"streamrvq_{name}", text, value=value)
 
     def text(self) -> bytes:
-        """Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()

@@ -1,10 +1,11 @@
-"""What a stream has still to be sent, and what may have to be sent again.
+"""What a stream still has to send, and what it may have to send again.
 
-Texts stand at their places among the outputs. Nothing is packed before it is sent: what waited together goes in one
-message. Codes stay in a ring for 30 seconds, so that a client that comes back gets everything from the frame that it
-names on, in messages numbered anew. Samples (decoding) go once: they are large, and the client has the codes.
+Texts keep their positions among the outputs. Outputs are packed only when they are sent, so that outputs that waited
+together go in one message. Codes stay in a ring for 30 seconds: a client that comes back names a frame, and gets
+everything from there on, in messages numbered from 0. Decoded samples are sent once, for they are large, and the client
+has the codes.
 
-Knows: order and places. Does not know: sockets, asyncio, when there is room.
+Knows: order and positions. Does not know: sockets, asyncio, when the client can take more.
 """
 
 from __future__ import annotations
@@ -18,107 +19,113 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ProtocolError
-from ..protocol.binary import Kind, Outgoing, PayloadFormat
+from ..protocol.binary import Outgoing, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 
-#: Seconds of codes that are kept to be sent again, and texts at most.
+#: Seconds of codes, and the number of texts, that are kept to be sent again.
 REPLAY_SECONDS, REPLAY_TEXTS = 30.0, 256
 
 
 class Outbox(ABC):
-    """Outputs and texts in order.
+    """Outputs and texts in the order in which they are sent.
+
+    Args:
+        kind: what the binary messages carry.
+        max_message: bytes of a message at most, header included.
+        payload_format: how they carry it.
 
     Attributes:
-        pos: outputs that have come: frames, or samples when decoding.
-        finished: the last has come; the last binary message says so.
+        pos: outputs put in so far: frames, or samples when decoding.
+        finished: whether the last output is in. The caller sets it; the last binary message then says so.
     """
 
-    def __init__(self, kind: Kind, max_message: int, payload_format: PayloadFormat) -> None:
+    def __init__(self, kind: PayloadKind, max_message: int, payload_format: PayloadFormat) -> None:
         self.pos, self.finished = 0, False
-        self._wire = (kind, max_message, payload_format)
+        self._message_settings = (kind, max_message, payload_format)
         self._texts: deque[tuple[int, str]] = deque()
-        self._rewind(0)
+        self._restart(0)
 
-    def _rewind(self, pos: int) -> None:
-        self._outgoing = Outgoing(*self._wire)
+    def _restart(self, pos: int) -> None:
+        self._outgoing = Outgoing(*self._message_settings)
         self._outgoing.skip(pos)
-        self._parts: deque[bytes] = deque()
-        self._final = False  # has been packed
-        self._told = sum(place < pos for place, _ in self._texts)  # of the texts, how many have been sent
+        self._packed: deque[bytes] = deque()
+        self._final_packed = False
+        self._texts_sent = sum(position < pos for position, _ in self._texts)  # of those kept
 
     @property
     def waiting(self) -> int:
-        """Outputs that have come and have not been sent."""
+        """Outputs put in and not yet sent."""
         return self.pos - self._outgoing.pos
 
     @property
     def done(self) -> bool:
-        """Everything has been given to be sent, and nothing more will come."""
-        return self._final and not self._parts and not self.texts_waiting
+        """Whether `next` has given everything, and nothing more will come."""
+        return self._final_packed and not self._packed and not self.texts_waiting
 
     @property
     def texts_waiting(self) -> int:
-        """Texts that have not been sent."""
-        return len(self._texts) - self._told
+        """Texts not yet sent."""
+        return len(self._texts) - self._texts_sent
 
-    def text(self, place: int, text: str) -> None:
-        """A text to be sent once outputs up to ``place`` have been; places never fall."""
-        self._texts.append((place, text))
-        if len(self._texts) > REPLAY_TEXTS and self._told:
+    def text(self, position: int, text: str) -> None:
+        """Add a text that is sent right after the first ``position`` outputs. Positions never decrease."""
+        self._texts.append((position, text))
+        if len(self._texts) > REPLAY_TEXTS and self._texts_sent:
             self._texts.popleft()
-            self._told -= 1
+            self._texts_sent -= 1
 
     def next(self) -> bytes | str | None:
-        """What is to be sent now; None: nothing yet."""
-        if self._parts:
-            return self._parts.popleft()
+        """The next message to send; None if there is nothing yet."""
+        if self._packed:
+            return self._packed.popleft()
         sent, upto = self._outgoing.pos, self.pos
-        if self._told < len(self._texts):
-            place, text = self._texts[self._told]
-            if place <= sent and (self._final or not (self.finished and sent == upto)):
-                self._told += 1
+        if self._texts_sent < len(self._texts):
+            position, text = self._texts[self._texts_sent]
+            if position <= sent and (self._final_packed or not (self.finished and sent == upto)):
+                self._texts_sent += 1
                 return text
-            upto = min(upto, max(place, sent))
-        if upto == sent and (self._final or not self.finished or sent != self.pos):
+            upto = min(upto, max(position, sent))
+        if upto == sent and (self._final_packed or not self.finished or sent != self.pos):
             return None
         part = self._take(sent, upto)
-        final = self.finished and not self._final and sent + part.shape[-1] == self.pos
-        self._final |= final
-        self._parts.extend(self._outgoing.pack(part, final))
-        return self._parts.popleft() if self._parts else None
+        final = self.finished and not self._final_packed and sent + part.shape[-1] == self.pos
+        self._final_packed |= final
+        self._packed.extend(self._outgoing.pack(part, final))
+        return self._packed.popleft() if self._packed else None
 
     @abstractmethod
     def put(self, array: npt.NDArray[Any]) -> None:
-        """More outputs: codes ``[K, n]`` or samples ``[n]``."""
+        """Add outputs: codes ``[K, n]`` or samples ``[n]``."""
 
     @abstractmethod
     def _take(self, sent: int, upto: int) -> npt.NDArray[Any]:
-        """Outputs from ``sent`` on, as many as go together, none from ``upto`` on."""
+        """Outputs from ``sent`` on, as many as fit one array, none from ``upto`` on."""
 
 
-class CodeBox(Outbox):
-    """Codes, kept for a while.
+class CodesOutbox(Outbox):
+    """Codes, kept for a while so that they can be sent again.
 
     Args:
-        levels: of each frame at most, and as many are sent until `set` says otherwise.
-        capacity: frames kept.
+        levels: codes of a frame at most. All of them are sent until `set_levels` says otherwise.
+        capacity: frames that are kept.
+        max_message, payload_format: see `Outbox`.
     """
 
     def __init__(self, levels: int, capacity: int, max_message: int, payload_format: PayloadFormat) -> None:
         self._ring = np.zeros((capacity, levels), np.uint16)  # frame by frame, as they are sent
-        self._changes: deque[tuple[int, int]] = deque([(0, levels)])  # from a frame on, so many levels
-        super().__init__(Kind.CODES, max_message, payload_format)
+        self._level_changes: deque[tuple[int, int]] = deque([(0, levels)])  # (from this frame on, so many levels)
+        super().__init__(PayloadKind.CODES, max_message, payload_format)
 
     @property
     def capacity(self) -> int:
-        """Frames kept."""
+        """Frames that are kept."""
         return self._ring.shape[0]
 
-    def set(self, levels: int, place: int) -> None:
-        """So many levels are sent from the frame ``place`` on; places never fall."""
-        if self._changes[-1][0] == place:
-            self._changes.pop()
-        self._changes.append((place, levels))
+    def set_levels(self, levels: int, frame: int) -> None:
+        """Send so many levels from ``frame`` on. Frames never decrease from call to call."""
+        if self._level_changes[-1][0] == frame:
+            self._level_changes.pop()
+        self._level_changes.append((frame, levels))
 
     def put(self, array: npt.NDArray[Any]) -> None:
         count = array.shape[1]
@@ -129,11 +136,11 @@ class CodeBox(Outbox):
         self._ring[at : at + fits] = array.T[:fits]
         self._ring[: count - fits] = array.T[fits:]
         self.pos += count
-        while len(self._changes) > 1 and self._changes[1][0] <= self.pos - self.capacity:
-            self._changes.popleft()
+        while len(self._level_changes) > 1 and self._level_changes[1][0] <= self.pos - self.capacity:
+            self._level_changes.popleft()
 
     def rewind(self, frame: int) -> None:
-        """Send again from ``frame`` on, texts that stand there included, in messages numbered from 0.
+        """Send again from ``frame`` on, the texts there included, in messages numbered from 0.
 
         Raises:
             ProtocolError: that frame has not come yet, or is no longer kept.
@@ -143,25 +150,29 @@ class CodeBox(Outbox):
             raise ProtocolError(f"next_frame is {frame}; only {self.pos} frames have been made")
         if frame < oldest:
             raise ProtocolError(f"next_frame is {frame}; kept are those from {oldest} on: start anew", Close.NO_SESSION)
-        self._rewind(frame)
+        self._restart(frame)
 
     def _take(self, sent: int, upto: int) -> npt.NDArray[Any]:
-        levels = self._changes[0][1]
-        for start, after in itertools.islice(self._changes, 1, None):
-            if start > sent:
-                upto = min(upto, start)
+        levels = self._level_changes[0][1]
+        for frame, changed in itertools.islice(self._level_changes, 1, None):
+            if frame > sent:
+                upto = min(upto, frame)
                 break
-            levels = after
+            levels = changed
         at = sent % self.capacity
         return self._ring[at : min(self.capacity, at + upto - sent), :levels].T
 
 
-class PcmBox(Outbox):
-    """Samples, each sent once. Whoever feeds looks at `waiting`."""
+class PcmOutbox(Outbox):
+    """Samples, each sent once. Whoever feeds must watch `waiting`.
+
+    Args:
+        max_message, payload_format: see `Outbox`.
+    """
 
     def __init__(self, max_message: int, payload_format: PayloadFormat) -> None:
         self._blocks: deque[npt.NDArray[Any]] = deque()
-        super().__init__(Kind.PCM, max_message, payload_format)
+        super().__init__(PayloadKind.PCM, max_message, payload_format)
 
     def put(self, array: npt.NDArray[Any]) -> None:
         if len(array):

@@ -1,19 +1,19 @@
-"""Many streams, one thread: gather who has a hop, compute one batched step, hand out what came of it.
+"""Many streams, one thread: collect the streams that have a hop, compute one batched step, deliver its outputs.
 
-    scheduler = Scheduler(codec, worker, slots=64)
+    scheduler = Scheduler(codec, worker, slots=64, row_hops={"encode": 32, "decode": 32})
     running = asyncio.create_task(scheduler.run())
-    lane = scheduler.open("encode", 48_000, sink, failed)
+    lane = scheduler.open("encode", 48_000, on_output, on_failure)
     scheduler.feed(lane, pcm) …, scheduler.close(lane)
 
-A tick is one call in the worker thread: pour what has come into the pools, one step of each, take the outputs. While it
-runs the next streams gather, so under load steps fill by themselves; where the thread is idle, the first stream to come
-waits a *gather window* for the others, unless nobody else is there.
+A tick is one call in the worker thread. It moves new work into the pools, runs one step of each pool, and takes the
+outputs. Meanwhile more work comes in, so under load the steps fill by themselves. When the thread is idle, the first
+stream waits a *gather window* for the others, unless there are no others.
 
-A step's rows times hops are bounded by time: as many as compute within one hop (warmup.py). So a stream that sends a
-file cannot keep the thread from live ones for longer. Where more streams have a hop than fit, the one furthest behind
-real time goes first (`Lane.lead`).
+The rows times hops of a step are limited to what computes within one hop of audio (warmup.py). So a stream that sends a
+whole file cannot keep the thread from live ones for longer. Where more streams have a hop than fit, the one furthest
+behind real time goes first (`Lane.seconds_ahead`).
 
-Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the lanes are.
+Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the lanes are, what a lane keeps (lane.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy.typing as npt
 
@@ -31,7 +31,7 @@ from ...errors import InputError
 from ...geometry import Direction
 from ...streaming.batches import StreamId
 from ..worker import Worker
-from .lane import Lane
+from .lane import Filled, Lane
 
 if TYPE_CHECKING:
     from ...codec import Codec
@@ -41,7 +41,7 @@ log = logging.getLogger("streamrvq.server")
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What a step was, for whoever keeps figures."""
+    """The size and duration of one step, for metrics."""
 
     direction: Direction
     rows: int
@@ -49,163 +49,183 @@ class Step:
     seconds: float
 
 
-_Outcome = tuple[Lane, npt.NDArray[Any] | None, bool, BaseException | None]
+class _Delivery(NamedTuple):
+    """What a tick has for one lane: an output, or the error that ended it."""
+
+    lane: Lane
+    data: npt.NDArray[Any] | None
+    last: bool
+    error: BaseException | None
 
 
 class Scheduler:
-    """Args:
-    codec: whose engine computes.
-    worker: the thread that it computes in.
-    slots: streams of each direction that may be open at once.
-    row_hops: rows × hops of a step at most, for each direction (`warm`).
-    gather: seconds to wait for others.
-    observe: called on the event loop after each step.
-    observe_latency: called there with seconds from the newest input of a stream to what it completed.
+    """Computes all streams of a codec in batched steps, in one worker thread.
+
+    Args:
+        codec: whose engine computes.
+        worker: the thread that computes.
+        slots: streams of each direction that may be open at once.
+        row_hops: the most rows × hops of a step, for each direction (`warm_up`).
+        gather: seconds to wait for other streams.
+        on_step: called on the event loop after each step.
+        on_latency: called there with the seconds from a stream's newest input to the outputs that it completed.
+
+    Raises:
+        InputError: ``gather`` is negative.
     """
 
     def __init__(
         self, codec: Codec, worker: Worker, slots: int, row_hops: dict[Direction, int], gather: float = 0.002,
-        observe: Callable[[Step], None] = lambda step: None,
-        observe_latency: Callable[[float], None] = lambda seconds: None,
+        on_step: Callable[[Step], None] = lambda step: None,
+        on_latency: Callable[[float], None] = lambda seconds: None,
     ) -> None:  # fmt: skip
         if gather < 0:
             raise InputError(f"gather is {gather}; wanted seconds, 0 or more")
-        self._codec, self._worker, self._gather, self._observe = codec, worker, gather, observe
-        self._row_hops, self._observe_latency = row_hops, observe_latency
+        self._codec, self._worker, self._gather = codec, worker, gather
+        self._row_hops, self._on_step, self._on_latency = row_hops, on_step, on_latency
         self._pools = {direction: codec.pool(slots, direction, most) for direction, most in row_hops.items()}
         self._hop_seconds = codec.hop_length / codec.sample_rate
-        # ---- the event loop's side
-        self._lanes: set[Lane] = set()
-        self._fresh: dict[Lane, None] = {}
+        # ---- used by the event loop
+        self._lanes: set[Lane] = set()  # neither ended nor dropped
+        self._new_work: dict[Lane, None] = {}  # lanes with something to do since the last tick, in order
         self._woken = asyncio.Event()
-        # ---- the worker's side
-        self._waiting: dict[Lane, None] = {}
+        # ---- used by the worker
+        self._waiting: dict[Lane, bool] = {}  # lanes with work outside their pool → whether they are blocked
         self._owners: dict[Direction, dict[StreamId, Lane]] = {"encode": {}, "decode": {}}
 
     # ------------------------------------------------------------- the event loop's side
 
     def open(
-        self, direction: Direction, sample_rate: int, sink: Callable[[npt.NDArray[Any], bool], None],
-        failed: Callable[[BaseException], None],
+        self, direction: Direction, sample_rate: int, on_output: Callable[[npt.NDArray[Any], bool], None],
+        on_failure: Callable[[BaseException], None],
     ) -> Lane:  # fmt: skip
-        """A lane for one stream, whose samples have ``sample_rate``. It ends with its last output, or by `drop`."""
+        """Open a lane for one stream. It ends with its last output, with a failure, or by `drop`.
+
+        Args:
+            direction: ``"encode"`` or ``"decode"``.
+            sample_rate: of the client's samples, Hz.
+            on_output, on_failure: see `Lane`.
+        """
         rates = (sample_rate, self._codec.sample_rate)
-        lane = Lane(direction, self._pools[direction], rates, self._hop_seconds, sink, failed)
+        lane = Lane(direction, self._pools[direction], rates, self._hop_seconds, on_output, on_failure)
         self._lanes.add(lane)
         return lane
 
     @property
-    def queued(self) -> float:
-        """Seconds of audio that wait outside the pools, of all streams together."""
-        return round(sum(lane.held_seconds for lane in self._lanes), 3)
+    def queued_seconds(self) -> float:
+        """Seconds of audio that wait outside the pools, summed over all streams."""
+        return round(sum(lane.queued_seconds for lane in self._lanes), 3)
 
     def feed(self, lane: Lane, data: npt.NDArray[Any]) -> None:
-        """Checked inputs: samples float32 ``[n]`` at the lane's rate, or codes ``[K, n]``."""
+        """Add checked inputs: samples float32 ``[n]`` at the lane's rate, or codes ``[K, n]``."""
         lane.put(data, time.monotonic())
         self._wake(lane)
 
     def segment(self, lane: Lane) -> None:
-        """The signal ends here, and another begins: all that is owed comes, and what is fed next is a fresh stream."""
+        """End the signal and begin another: all frames still owed come out, and later inputs go to a fresh stream."""
         lane.put("segment", 0.0)
         self._wake(lane)
 
     def close(self, lane: Lane) -> None:
-        """The end: all that is owed comes, the last of it marked so."""
+        """End the lane: everything still owed comes out, the last output marked as such."""
         lane.put("close", 0.0)
         self._wake(lane)
 
     def drop(self, lane: Lane) -> None:
-        """Forget a lane at once; nothing more comes of it. Again is harmless."""
-        if not lane.dropped:
-            lane.dropped = True
-            self._lanes.discard(lane)
+        """Forget a lane at once; no more outputs come. Again is harmless."""
+        if lane in self._lanes:
+            self._retire(lane)
             self._wake(lane)
 
+    def _retire(self, lane: Lane) -> None:
+        self._lanes.remove(lane)
+        lane.drop()
+
     def _wake(self, lane: Lane) -> None:
-        self._fresh[lane] = None
+        self._new_work[lane] = None
         self._woken.set()
 
     async def run(self) -> None:
-        """The task: ticks for ever."""
+        """Run ticks for ever; a task of its own."""
         while True:
             await self._woken.wait()
-            if self._gather and len(self._fresh) < len(self._lanes):
+            if self._gather and len(self._new_work) < len(self._lanes):
                 await asyncio.sleep(self._gather)
             more = True
             while more:
-                fresh, self._fresh = self._fresh, {}
+                new_work, self._new_work = self._new_work, {}
                 self._woken.clear()
-                outcomes, steps, more = await self._worker.run(self._tick, fresh)
-                for lane, data, last, error in outcomes:
-                    self._hand_out(lane, data, last, error)
+                deliveries, steps, more = await self._worker.run(self._tick, new_work)
+                for delivery in deliveries:
+                    self._deliver(*delivery)
                 for step in steps:
-                    self._observe(step)
+                    self._on_step(step)
 
-    def _hand_out(self, lane: Lane, data: npt.NDArray[Any] | None, last: bool, error: BaseException | None) -> None:
-        if lane.dropped:
+    def _deliver(self, lane: Lane, data: npt.NDArray[Any] | None, last: bool, error: BaseException | None) -> None:
+        if lane not in self._lanes:
             return
         if last or error is not None:
-            lane.dropped = True
-            self._lanes.discard(lane)
+            self._retire(lane)
         try:
             if error is not None:
-                lane.failed(error)
+                lane.on_failure(error)
             elif data is not None:
-                lane.sink(data, last)
-                if data.shape[-1] and not lane.held:
-                    self._observe_latency(time.monotonic() - lane.fed_at)
+                lane.on_output(data, last)
+                if data.shape[-1] and not lane.queued:
+                    self._on_latency(time.monotonic() - lane.fed_at)
         except Exception as failure:  # of one stream; the others go on
             log.exception("handing out failed")
             self.drop(lane)
-            lane.failed(failure)
+            lane.on_failure(failure)
 
     # ------------------------------------------------------------- the worker's side
 
-    def _tick(self, fresh: dict[Lane, None]) -> tuple[list[_Outcome], list[Step], bool]:
-        outcomes: list[_Outcome] = []
+    def _tick(self, new_work: dict[Lane, None]) -> tuple[list[_Delivery], list[Step], bool]:
+        deliveries: list[_Delivery] = []
         steps: list[Step] = []
-        self._waiting.update(fresh)
+        for lane in new_work:
+            self._waiting.setdefault(lane, False)
         for lane in list(self._waiting):
-            self._pour(lane, outcomes)
-        ended = [self._step(direction, outcomes, steps) for direction in self._pools]
-        # A lane that no pool had room for goes on when a stream has ended.
-        more = any(ended) or not all(lane.blocked for lane in self._waiting)
-        return outcomes, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
+            try:
+                self._record(lane, lane.fill_pool())
+            except Exception as error:
+                self._fail(lane, error, deliveries)
+        ended = [self._step(direction, deliveries, steps) for direction in self._pools]
+        # A blocked lane goes on once a stream has ended.
+        more = any(ended) or not all(self._waiting.values())
+        return deliveries, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
 
-    def _pour(self, lane: Lane, outcomes: list[_Outcome]) -> None:
-        owners, before = self._owners[lane.direction], lane.stream
-        try:
-            lane.fill_pool()
-        except Exception as error:
-            lane.broken = True
-            lane.fill_pool()
-            outcomes.append((lane, None, False, error))
-        if lane.stream is not before:
-            if before is not None:
-                del owners[before]
-            if lane.stream is not None:
-                owners[lane.stream] = lane
-        if not lane.waits:
-            del self._waiting[lane]
+    def _record(self, lane: Lane, filled: Filled) -> None:
+        """Note which stream a lane has in its pool now, and whether it has more to put there."""
+        owners = self._owners[lane.direction]
+        if filled.closed is not None:
+            owners.pop(filled.closed, None)  # one that was opened in a failed call was never noted
+        if filled.opened is not None:
+            owners[filled.opened] = lane
+        if filled.waits:
+            self._waiting[lane] = filled.blocked
+        else:
+            self._waiting.pop(lane, None)
 
-    def _step(self, direction: Direction, outcomes: list[_Outcome], steps: list[Step]) -> bool:
-        """One step of a pool; whether a stream has ended."""
+    def _fail(self, lane: Lane, error: BaseException, deliveries: list[_Delivery]) -> None:
+        """End a lane whose work went wrong: it gives its slot back, and its stream receives the error."""
+        self._record(lane, lane.fail())
+        deliveries.append(_Delivery(lane, None, False, error))
+
+    def _step(self, direction: Direction, deliveries: list[_Delivery], steps: list[Step]) -> bool:
+        """Run one step of a pool. Returns whether a stream has ended."""
         pool, owners, began = self._pools[direction], self._owners[direction], time.monotonic()
         limit = self._row_hops[direction]
-        batch = pool.next_batch(limit, limit, lambda stream: owners[stream].lead(began))
+        batch = pool.next_batch(limit, limit, lambda stream: owners[stream].seconds_ahead(began))
         if batch is None:
             return False
         try:
             batch.run()
         except Exception as error:
-            # Its streams end, for nobody knows which of them it was; the others go on.
+            # Nobody knows which of its streams was the cause, so all of them end. The others go on.
             pool.abort(batch)
             for stream in batch.streams:
-                lane = owners[stream]
-                lane.broken = True
-                self._waiting[lane] = None
-                self._pour(lane, outcomes)
-                outcomes.append((lane, None, False, error))
+                self._fail(owners[stream], error, deliveries)
             return True
         now, ended = time.monotonic(), False
         for output in pool.complete(batch):
@@ -214,11 +234,12 @@ class Scheduler:
                 del owners[output.stream]
                 ended = True
             try:
-                outcomes.append((lane, *lane.take(output, batch.hops, now), None))
+                data, last = lane.process_output(output, batch.hops, now)
             except Exception as error:
-                lane.broken = True
-                self._waiting[lane] = None  # `fill_pool` gives its slot back
-                outcomes.append((lane, None, False, error))
+                self._fail(lane, error, deliveries)
+                ended = True
+            else:
+                deliveries.append(_Delivery(lane, data, last, None))
         if batch.hops:
             steps.append(Step(direction, len(batch.streams), batch.hops, now - began))
         return ended

@@ -1,11 +1,14 @@
-"""Sessions: streams that outlive their connections for a while.
+"""Sessions: streams that survive the loss of their connection for a while.
 
-A session's name is 128 random bits and is bound to the token that opened it: whoever resumes must show both. It has one
-holder at a time; the newest connection that can show them takes it over, for a client whose network went away comes
-back before the server has noticed. Parked sessions are bounded in number, the oldest leaving first, and in time, and
-each of them in bytes (outbox.py).
+A session's name is 128 random bits. The session is bound to the token that opened it, so a client that resumes must
+show both. One connection holds a session at a time. The newest connection that can show name and token takes it over,
+because a client whose network broke may come back before the server has noticed.
 
-Knows: who holds what, since when. Does not know: sockets, messages, what a stream computes.
+Parked sessions, which no connection holds, are limited in number (the oldest ends first), in time, and each of them in
+bytes (outbox.py).
+
+Knows: which connection holds which session, and since when one is parked. Does not know: sockets, messages, what a
+stream computes.
 """
 
 from __future__ import annotations
@@ -21,80 +24,87 @@ from .stream import ServedEncoder, ServedStream
 
 @dataclasses.dataclass(eq=False)
 class Session:
-    """A stream and its holder."""
+    """A stream, and who may have it."""
 
     name: str
     stream: ServedStream
-    identity: str  #: of the token; "" where none is asked for
-    taken_over: Callable[[], None]  #: tells the holder that another has come
-    parked_at: float | None = None
+    identity: str  #: of the token that opened it; "" where the server asks for none
+    on_takeover: Callable[[], None]  #: tells the connection that holds it that another one has taken it over
+    parked_at: float | None = None  #: since when no connection holds it; None: one does
 
 
 class Sessions:
-    """Args:
-    most_open, most_parked: held at once; parked at once, 0 for no parking at all.
-    park_seconds: how long one stays parked.
-    ended: called with the stream of each that has ended.
+    """All sessions of a server.
+
+    Args:
+        max_open: sessions held by a connection at once.
+        max_parked: sessions parked at once; 0 turns parking off.
+        park_seconds: how long a session stays parked.
+        on_end: called with the stream of each session that has ended.
     """
 
     def __init__(
-        self, most_open: int, most_parked: int, park_seconds: float, ended: Callable[[ServedStream], None]
+        self, max_open: int, max_parked: int, park_seconds: float, on_end: Callable[[ServedStream], None]
     ) -> None:
-        self._most_open, self._most_parked, self._park_seconds = most_open, most_parked, park_seconds
-        self._ended = ended
+        self._max_open, self._max_parked, self._park_seconds = max_open, max_parked, park_seconds
+        self._on_end = on_end
         self._all: dict[str, Session] = {}
         self._open = 0
 
     @property
     def open(self) -> int:
-        """Sessions with a holder."""
+        """Sessions that a connection holds."""
         return self._open
 
     @property
     def parked(self) -> int:
-        """Sessions without one."""
+        """Sessions that no connection holds."""
         return len(self._all) - self._open
 
-    def admit(self) -> None:
-        """Raises `ProtocolError` where there is no place for another."""
-        if self._open >= self._most_open:
-            raise ProtocolError(f"all {self._most_open} streams are taken; try later", Close.FULL)
+    def check_capacity(self) -> None:
+        """Check that another session may be held.
 
-    def add(self, stream: ServedStream, identity: str, taken_over: Callable[[], None]) -> Session:
-        """A new session, held by the caller; after `admit`, without a wait in between."""
-        session = Session(secrets.token_hex(16), stream, identity, taken_over)
+        Raises:
+            ProtocolError: as many as allowed are held already.
+        """
+        if self._open >= self._max_open:
+            raise ProtocolError(f"all {self._max_open} streams are taken; try later", Close.FULL)
+
+    def add(self, stream: ServedStream, identity: str, on_takeover: Callable[[], None]) -> Session:
+        """Add a session, held by the caller. Call `check_capacity` before, without an ``await`` in between."""
+        session = Session(secrets.token_hex(16), stream, identity, on_takeover)
         self._all[session.name] = session
         self._open += 1
         return session
 
-    def take(self, name: str, identity: str, next_frame: int, taken_over: Callable[[], None]) -> Session:
-        """The session of that name, held by the caller from now on; its codes come again from ``next_frame`` on.
+    def resume(self, name: str, identity: str, next_frame: int, on_takeover: Callable[[], None]) -> Session:
+        """Give a session to the caller. Its codes are sent again from ``next_frame`` on.
 
         Raises:
-            ProtocolError: there is none that this identity may have, it has no such frame, or there is no place. It is
-                as it was then.
+            ProtocolError: this identity has no session of that name, the session does not have that frame, or as many
+                sessions as allowed are held. The session is then as it was.
         """
         session = self._all.get(name)
         stream = None if session is None else session.stream
         if session is None or session.identity != identity or not isinstance(stream, ServedEncoder):
             raise ProtocolError("no such session is parked here; start a new stream", Close.NO_SESSION)
         if session.parked_at is not None:
-            self.admit()
+            self.check_capacity()
         stream.rewind(next_frame)
         if session.parked_at is None:
-            session.taken_over()
+            session.on_takeover()
         else:
             session.parked_at = None
             self._open += 1
-        session.taken_over = taken_over
+        session.on_takeover = on_takeover
         return session
 
     def park(self, session: Session, now: float) -> bool:
-        """ResendBuffer a session whose holder went away without a word; False where it could not be resumed."""
-        if not isinstance(session.stream, ServedEncoder) or not self._most_parked:
+        """Keep a session whose connection broke. Where it cannot be resumed it ends instead, and this is False."""
+        if not isinstance(session.stream, ServedEncoder) or not self._max_parked:
             self.end(session)
             return False
-        if self.parked >= self._most_parked:
+        if self.parked >= self._max_parked:
             oldest = min((s for s in self._all.values() if s.parked_at is not None), key=lambda s: s.parked_at or 0.0)
             self.end(oldest)
         session.parked_at = now
@@ -106,15 +116,15 @@ class Sessions:
         if self._all.pop(session.name, None) is not None:
             self._open -= session.parked_at is None
             session.stream.drop()
-            self._ended(session.stream)
+            self._on_end(session.stream)
 
     def fail(self, error: BaseException) -> None:
-        """None of them can be computed any more."""
+        """Tell every stream that it cannot be computed any more."""
         for session in list(self._all.values()):
             session.stream.fail(error)
 
     def expire(self, now: float) -> int:
-        """End what has been parked for too long; how many."""
+        """End the sessions that were parked for too long. Returns how many."""
         late = [s for s in self._all.values() if s.parked_at is not None and now - s.parked_at > self._park_seconds]
         for session in late:
             self.end(session)

@@ -1,4 +1,4 @@
-"""How a server listens, whom it lets in, and for how long it waits.
+"""A server's settings: where it listens, who may connect, how long it waits.
 
 Knows: values and their ranges. Does not know: what they are used for.
 """
@@ -16,32 +16,32 @@ from .access import check_origin
 
 @dataclasses.dataclass(frozen=True)
 class ServerSettings:
-    """Times in seconds.
+    """The settings of a `Server`. All times are in seconds.
 
     Raises:
         InputError: a value out of range.
     """
 
     host: str = "127.0.0.1"
-    port: int = 8000  #: 0: any free one
-    tokens: tuple[str, ...] = ()  #: bearer tokens; none: everybody may come
-    origins: tuple[str, ...] = ()  #: of pages that may connect besides the server's own; "*": of all
+    port: int = 8000  #: 0: any free port
+    tokens: tuple[str, ...] = ()  #: bearer tokens; empty: every client may connect
+    origins: tuple[str, ...] = ()  #: of other pages that may connect; "*": of all pages
     tls_certificate: Path | None = None  #: a PEM file with the chain, and the key if `tls_key` names no other
     tls_key: Path | None = None
-    max_streams: int | None = None  #: with a connection, at once; None: as many as are found to be live (warmup.py)
-    max_parked: int = 16  #: streams whose connection was lost, kept to be resumed; 0: none
-    max_connections: int = 256  #: open at once, those without a stream included
-    max_connections_of_one: int = 256  #: of these, from one address
+    max_streams: int | None = None  #: open at once; None: as many as the machine computes in real time (warmup.py)
+    max_parked: int = 16  #: streams kept after their connection was lost, to be resumed; 0: none
+    max_connections: int = 256  #: open at once, with or without a stream
+    max_connections_of_one: int = 256  #: the same from one address
     max_message: int = MAX_MESSAGE  #: bytes
-    gather: float = 0.002  #: that a step waits for more streams to have a hop
-    max_batch: int = 64  #: streams × hops of a step at most; never more than compute within a hop
-    start_timeout: float = 10.0  #: from the connection to its start message; the handshake has as long
+    gather: float = 0.002  #: how long a step waits for other streams to have a hop
+    max_batch: int = 64  #: the most streams × hops of a step; it is lowered to what computes within a hop
+    start_timeout: float = 10.0  #: for the handshake, and then again for the start message
     idle_timeout: float = 60.0  #: without a message
     send_timeout: float = 10.0  #: for a client to take a message
-    park_timeout: float = 30.0  #: for a client whose connection was lost to come back
+    park_timeout: float = 30.0  #: for a client to come back after its connection was lost
     close_timeout: float = 2.0  #: for a client to answer a close
-    drain_timeout: float = 3.0  #: for clients to stop, when the server stops
-    stop_timeout: float = 8.0  #: for all that, computing and sending included
+    drain_timeout: float = 3.0  #: for clients to stop, once the server stops
+    stop_timeout: float = 8.0  #: for the whole stop, computing and sending included
 
     def __post_init__(self) -> None:
         lowest = {"port": 0, "max_streams": 1, "max_parked": 0, "max_connections": 1, "max_connections_of_one": 1,
@@ -66,14 +66,14 @@ class ServerSettings:
 
     @property
     def drain_seconds(self) -> float:
-        """`drain_timeout`, but never so long that nothing of `stop_timeout` is left to compute and send."""
+        """`drain_timeout`, or half of `stop_timeout` if that is shorter, so that time is left to compute and send."""
         return min(self.drain_timeout, self.stop_timeout / 2)
 
     def tls(self) -> ssl.SSLContext | None:
-        """The certificate, loaded; None where there is none.
+        """A TLS context with the certificate loaded; None where there is no certificate.
 
         Raises:
-            InputError: it cannot be.
+            InputError: the certificate or its key cannot be loaded.
         """
         if self.tls_certificate is None:
             return None

@@ -1,4 +1,4 @@
-"""The browser page's files as HTTP answers: a fixed table, so that no path can lead anywhere else.
+"""The browser page's files as HTTP responses. They are a fixed table, so that no path can lead anywhere else.
 
 Knows: names, content types, headers. Does not know: sockets, websockets, what the page does (page/).
 """
@@ -11,7 +11,7 @@ import hashlib
 from http import HTTPStatus
 from importlib import resources
 
-#: Every file that is served, and as what. `page/package.json` is for Node and is not.
+#: Every file that is served, and its content type. `page/package.json` is for Node and is not served.
 CONTENT_TYPES = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
@@ -26,7 +26,7 @@ CONTENT_TYPES = {
     ),
 }  # fmt: skip
 
-#: Nothing from elsewhere, nothing inline, in nobody's frame; the microphone for the page itself.
+#: Nothing from other origins, nothing inline, no framing by other pages. Only the page itself may use the microphone.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,38 +38,38 @@ _HEADERS = (
     ("Permissions-Policy", "microphone=(self), camera=(), geolocation=()"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cache-Control", "no-cache"),  # keep it, and ask by its ETag whether it is still the one: page and server fit
+    ("Cache-Control", "no-cache"),  # a browser asks by ETag each time, so page and server always match
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """An HTTP answer."""
+class StaticResponse:
+    """An HTTP response."""
 
     status: HTTPStatus
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
-def respond(path: str, known: str | None = None) -> Answer | None:
-    """The answer to GET ``path``.
+def respond(path: str, if_none_match: str | None = None) -> StaticResponse | None:
+    """The response to GET ``path``.
 
     Args:
-        path: as requested; ``/`` is the page. A query, an escape or a dot is part of a name, and no file has it.
-        known: the request's ``If-None-Match``, if it has one.
+        path: as requested; ``/`` is the page. A query or an escape counts as part of the name, so no file matches.
+        if_none_match: the request's ``If-None-Match``, if it has one.
 
     Returns:
-        The file, or 304 where the client has it already; None for a path that is not the page's.
+        The file, or 304 where the client has it already; None for a path that the page does not have.
     """
     name = "index.html" if path == "/" else path.removeprefix("/")
     if not path.startswith("/") or name not in CONTENT_TYPES:
         return None
     body, tag = _file(name)
     headers = (*_HEADERS, ("ETag", tag))
-    if known is not None and tag in [one.strip().removeprefix("W/") for one in known.split(",")]:
-        return Answer(HTTPStatus.NOT_MODIFIED, headers, b"")
+    if if_none_match is not None and tag in [one.strip().removeprefix("W/") for one in if_none_match.split(",")]:
+        return StaticResponse(HTTPStatus.NOT_MODIFIED, headers, b"")
     typed = (("Content-Type", CONTENT_TYPES[name]), ("Content-Length", str(len(body))))
-    return Answer(HTTPStatus.OK, (*headers, *typed), body)
+    return StaticResponse(HTTPStatus.OK, (*headers, *typed), body)
 
 
 @functools.cache

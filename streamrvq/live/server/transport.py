@@ -1,6 +1,6 @@
-"""A socket's side of the server: what is held for it, what is read of it at a time, and how many pings it may send.
+"""Limits of a socket: bytes buffered for it, bytes read from it at a time, and pings.
 
-Knows: websockets' connections and transports. Does not know: streams, messages, who may come.
+Knows: websockets' connections and asyncio's transports. Does not know: streams, messages, who may connect.
 """
 
 from __future__ import annotations
@@ -20,27 +20,34 @@ from ..protocol.constants import SUBPROTOCOL
 from .access import RateLimit
 from .logs import log_event
 
-# Of what the kernel holds for one client that does not read, and of what websockets may hold beyond its own limit (it
-# answers pings without regard to it). Of what is read at a time: thousands of frames may be in it, and the loop waits
-# until they have been parsed (asyncio's own 256 KiB of empty frames take it most of a second). In bytes.
-SEND_BUFFER, MOST_UNSENT, READ = 1 << 16, 1 << 20, 1 << 13
+#: What the kernel buffers for one client that does not read.
+SEND_BUFFER_BYTES = 1 << 16
+#: What may wait in a transport. websockets limits what it sends itself, except the answers to pings.
+MAX_UNSENT_BYTES = 1 << 20
+#: What is read at a time. It may hold thousands of frames, and the event loop stops until they are parsed: asyncio's
+#: own 256 KiB of empty frames take most of a second.
+MAX_READ_BYTES = 1 << 13
 
 
-def registered(known: dict[ServerConnection, Any]) -> type[ServerConnection]:
-    """A connection that is in ``known`` from its first byte to its last."""
+def connection_class(known: dict[ServerConnection, Any]) -> type[ServerConnection]:
+    """Make a connection class with these limits, whose connections are in ``known`` from first byte to last.
 
-    class Registered(ServerConnection):
+    Args:
+        known: connection → None at first; the caller may set another value.
+    """
+
+    class LimitedConnection(ServerConnection):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             socket = transport.get_extra_info("socket")
-            socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
+            socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
             if hasattr(transport, "max_size"):  # of asyncio's own loop
-                transport.max_size = READ
+                transport.max_size = MAX_READ_BYTES
             known[self] = None
             self.pings = RateLimit(self.loop.time())
             super().connection_made(transport)
 
         def process_event(self, event: Event) -> None:
-            # websockets answers pings by itself, as many as come
+            # websockets answers every ping by itself
             if isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG):
                 try:
                     self.pings.spend(self.loop.time(), 0.0)
@@ -54,9 +61,9 @@ def registered(known: dict[ServerConnection, Any]) -> type[ServerConnection]:
             known.pop(self, None)
             super().connection_lost(exc)
 
-    return Registered
+    return LimitedConnection
 
 
-def select(socket: ServerConnection, offered: Any) -> Subprotocol | None:
-    """Ours if it was offered; else none, which is answered in words after the handshake."""
+def select_subprotocol(socket: ServerConnection, offered: Any) -> Subprotocol | None:
+    """This server's subprotocol, if it was offered. Otherwise none, and the client is told after the handshake."""
     return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None

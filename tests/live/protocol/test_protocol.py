@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import streamrvq
 from streamrvq import InputError, ProtocolError
 from streamrvq.live.protocol import text
-from streamrvq.live.protocol.binary import Incoming, Kind, Outgoing, Packet, PayloadFormat
+from streamrvq.live.protocol.binary import Incoming, Outgoing, Packet, PayloadFormat, PayloadKind
 from streamrvq.live.protocol.constants import HIGHEST_RATE, LOWEST_RATE, MAX_MESSAGE, MAX_TEXT, Close
 from streamrvq.live.protocol.text import Message, parse
 from streamrvq.live.server import access
-from streamrvq.live.server.stream import MOST_MARKERS
+from streamrvq.live.server.stream import MAX_MARKERS
 from tests.support.contract import cut
 
 BIG = 2**53
@@ -148,7 +148,7 @@ def test_a_client_passes_over_what_a_newer_server_adds():
 @given(
     st.builds(
         lambda pcm, final, levels, seq, pos, payload: Packet(
-            Kind.PCM if pcm else Kind.CODES, final, 0 if pcm else levels, seq, pos, payload
+            PayloadKind.PCM if pcm else PayloadKind.CODES, final, 0 if pcm else levels, seq, pos, payload
         ),
         st.booleans(), st.booleans(), st.integers(1, 65535), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1),
         st.binary(max_size=50),
@@ -160,10 +160,10 @@ def test_packets_there_and_back(packet):
     assert data[:16] == struct.pack("<BBHIQ", packet.kind, int(packet.final), packet.codebooks, packet.seq, packet.pos)
 
 
-@given(st.binary(max_size=80), st.sampled_from(list(Kind)), st.sampled_from(["s16le", "f32le"]))
+@given(st.binary(max_size=80), st.sampled_from(list(PayloadKind)), st.sampled_from(["s16le", "f32le"]))
 def test_any_bytes_are_taken_or_refused(data, kind, format):
     incoming = Incoming(kind, PayloadFormat(format, 64, range(1, 4)))
-    for head in (b"", struct.pack("<BBHIQ", kind, 0, 0 if kind == Kind.PCM else 2, 0, 0)):
+    for head in (b"", struct.pack("<BBHIQ", kind, 0, 0 if kind == PayloadKind.PCM else 2, 0, 0)):
         before = incoming.pos, incoming.final
         if only_protocol_errors(incoming.take, head + data) is None:
             assert (incoming.pos, incoming.final) == before
@@ -174,14 +174,15 @@ def test_any_bytes_are_taken_or_refused(data, kind, format):
     samples=st.integers(0, 300),
     sizes=st.lists(st.integers(0, 90), max_size=8),
     room=st.integers(16 + 12, 200),
-    kind=st.sampled_from(list(Kind)),
+    kind=st.sampled_from(list(PayloadKind)),
     format=st.sampled_from(["s16le", "f32le"]),
     final=st.booleans(),
 )
 def test_arrays_there_and_back(samples, sizes, room, kind, format, final):
     rng = np.random.default_rng(samples)
     payload_format = PayloadFormat(format, 64, range(1, 7))
-    whole = rng.integers(0, 64, (6, samples)) if kind == Kind.CODES else rng.integers(-32768, 32767, samples, np.int16)
+    codes = kind == PayloadKind.CODES
+    whole = rng.integers(0, 64, (6, samples)) if codes else rng.integers(-32768, 32767, samples, np.int16)
     outgoing, incoming = Outgoing(kind, room, payload_format), Incoming(kind, payload_format)
     sent = [message for part in cut(whole, sizes) for message in outgoing.pack(outgoing.check(part))]
     if final:
@@ -189,7 +190,7 @@ def test_arrays_there_and_back(samples, sizes, room, kind, format, final):
     assert max(map(len, sent), default=0) <= room
     parts = [incoming.take(message) for message in sent]
     got = np.concatenate([whole[..., :0], *parts], axis=-1)
-    if kind == Kind.PCM and format == "f32le" and samples:
+    if kind == PayloadKind.PCM and format == "f32le" and samples:
         got = np.concatenate([part * np.float32(32768) for part in parts])
     assert np.array_equal(got, whole)
     assert incoming.pos == outgoing.pos == samples
@@ -197,7 +198,7 @@ def test_arrays_there_and_back(samples, sizes, room, kind, format, final):
 
 
 def test_seq_wraps():
-    outgoing, incoming = Outgoing(Kind.PCM, 1000, PayloadFormat()), Incoming(Kind.PCM, PayloadFormat())
+    outgoing, incoming = Outgoing(PayloadKind.PCM, 1000, PayloadFormat()), Incoming(PayloadKind.PCM, PayloadFormat())
     outgoing._seq = incoming._seq = 2**32 - 1
     for message in [*outgoing.pack(np.zeros(3, np.int16)), *outgoing.pack(np.zeros(3, np.int16))]:
         incoming.take(message)
@@ -207,13 +208,13 @@ def test_seq_wraps():
 @pytest.mark.parametrize("block", [np.zeros((2, 3)), np.zeros(3, np.float64), np.array([np.nan], np.float32), "abc"])
 def test_what_cannot_be_sent(block):
     with pytest.raises(InputError):
-        Outgoing(Kind.PCM, 1000, PayloadFormat()).check(block)
+        Outgoing(PayloadKind.PCM, 1000, PayloadFormat()).check(block)
 
 
 @pytest.mark.parametrize("codes", [np.zeros((4, 3), int), np.zeros((1, 3)), np.full((1, 3), 64), np.full((1, 3), -1)])
 def test_codes_that_cannot_be_sent(codes):
     with pytest.raises(InputError):
-        Outgoing(Kind.CODES, 1000, PayloadFormat(size=64, codebooks=range(1, 4))).check(codes)
+        Outgoing(PayloadKind.CODES, 1000, PayloadFormat(size=64, codebooks=range(1, 4))).check(codes)
 
 
 # ------------------------------------------------------------------ who may connect
@@ -243,7 +244,7 @@ def test_origins(origin, host, allowed, good):
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_origin_is_judged(origin, host):
     access.origin_allowed(origin, host, ("https://good.example",))
-    access.bearer(origin)
+    access.bearer_token(origin)
     assert not access.token_matches(origin, ("x" * 50, host + "\ud800"))
 
 
@@ -254,7 +255,7 @@ def test_tokens():
     assert not access.token_matches(None, ("b",))
     assert not access.token_matches("", ("b",))
     assert not access.token_matches("\ud800", ("b",))
-    assert (access.bearer(None), access.bearer("Bearer  a b"), access.bearer("Basic x")) == (None, "a b", "")
+    assert [access.bearer_token(header) for header in (None, "Bearer  a b", "Basic x")] == [None, "a b", ""]
 
 
 @pytest.mark.parametrize("origin", ["good.example", "http://a/path", "http://", ""])
@@ -294,5 +295,5 @@ def test_the_page_names_everything():
             assert f"`{field.name}`" in page, (kind.type, field.name)
     for code in Close:
         assert f"| {int(code)} | {code.name} |" in page
-    for number in (MAX_TEXT, MAX_MESSAGE, LOWEST_RATE, HIGHEST_RATE, access.BURST, access.BY_SECOND, MOST_MARKERS):
+    for number in (MAX_TEXT, MAX_MESSAGE, LOWEST_RATE, HIGHEST_RATE, access.BURST, access.PER_SECOND, MAX_MARKERS):
         assert str(number) in page, number

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from streamrvq.errors import ProtocolError, ServiceError
 from streamrvq.live.client.resend import ResendBuffer
-from streamrvq.live.protocol.binary import HEADER, Kind, PayloadFormat
-from streamrvq.live.server.outbox import REPLAY_TEXTS, CodeBox, PcmBox
+from streamrvq.live.protocol.binary import HEADER, PayloadFormat, PayloadKind
+from streamrvq.live.server.outbox import REPLAY_TEXTS, CodesOutbox, PcmOutbox
 
 LEVELS, KEPT = 3, 40
 
@@ -65,7 +65,7 @@ ACTIONS = st.lists(
 @given(ACTIONS)
 def test_codes_come_in_order_and_again(actions):
     """Whatever is lost on the way, what a client that names its next frame has in the end is the whole line."""
-    box = CodeBox(LEVELS, KEPT, 60, PayloadFormat())
+    box = CodesOutbox(LEVELS, KEPT, 60, PayloadFormat())
     levels, ahead, model, got = [LEVELS] * 10_000, 0, [], []
     frames = lambda line: sum(isinstance(item, tuple) for item in line)  # noqa: E731
     seq = 0
@@ -81,7 +81,7 @@ def test_codes_come_in_order_and_again(actions):
         elif action == "set":
             ahead = max(ahead, box.pos)
             levels[ahead:] = [amount] * (len(levels) - ahead)
-            box.set(amount, ahead)
+            box.set_levels(amount, ahead)
         elif action == "send":
             sent = drained(box, amount)
             got += rows(sent, frames(got), seq)
@@ -118,7 +118,7 @@ def test_codes_come_in_order_and_again(actions):
 
 
 def test_what_cannot_be_sent_again():
-    box = CodeBox(LEVELS, KEPT, 1000, PayloadFormat())
+    box = CodesOutbox(LEVELS, KEPT, 1000, PayloadFormat())
     for _ in range(6):
         box.put(np.zeros((LEVELS, 10), int))
         drained(box)
@@ -136,7 +136,7 @@ def test_what_cannot_be_sent_again():
 
 
 def test_texts_are_bounded_and_what_was_not_sent_is_not_forgotten():
-    box = CodeBox(LEVELS, KEPT, 1000, PayloadFormat())
+    box = CodesOutbox(LEVELS, KEPT, 1000, PayloadFormat())
     for i in range(3 * REPLAY_TEXTS):
         box.text(0, str(i))
         assert box.next() == str(i)
@@ -146,7 +146,7 @@ def test_texts_are_bounded_and_what_was_not_sent_is_not_forgotten():
 
 @given(st.lists(st.integers(0, 50), max_size=10), st.lists(st.integers(0, 300), max_size=4))
 def test_samples_and_texts(sizes, places):
-    box, pcm = PcmBox(60, PayloadFormat()), np.arange(sum(sizes), dtype=np.int16)
+    box, pcm = PcmOutbox(60, PayloadFormat()), np.arange(sum(sizes), dtype=np.int16)
     for place in sorted(places):
         box.text(place, str(place))
     sent, at = [], 0
@@ -179,7 +179,7 @@ def test_samples_and_texts(sizes, places):
 )  # fmt: skip
 def test_what_a_client_keeps(actions):
     """A server that loses connections at any message has every sample once, and every gap, in order."""
-    keep = ResendBuffer(Kind.PCM, 40, PayloadFormat(), keeping=True)
+    keep = ResendBuffer(PayloadKind.PCM, 40, PayloadFormat(), keeping=True)
     truth, server, seq = [], [], 0  # samples as numbers, gaps as texts
 
     def length(line):
@@ -221,7 +221,7 @@ def test_what_a_client_keeps(actions):
 
 
 def test_a_server_that_wants_what_is_gone():
-    keep = ResendBuffer(Kind.PCM, 400, PayloadFormat(), keeping=True)
+    keep = ResendBuffer(PayloadKind.PCM, 400, PayloadFormat(), keeping=True)
     for _ in range(4):
         keep.block(np.zeros(10, np.int16))
         keep.next()

@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.errors import InputError
-from streamrvq.live.server.lane import CLAIM_SECONDS, Lane
 from streamrvq.live.server.scheduler import Scheduler
-from streamrvq.live.server.warmup import MOST_ROW_HOPS, warm
+from streamrvq.live.server.warmup import MAX_ROW_HOPS, warm_up
 from streamrvq.live.worker import Worker
-from streamrvq.streaming.batches import Output, StreamId
 from tests.support.contract import cut, noise
 from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
@@ -170,7 +168,7 @@ async def test_a_step_that_fails_ends_its_streams_and_no_others(monkeypatch):
 async def test_a_sink_that_fails_is_told_and_the_others_go_on(caplog):
     async with scheduling() as scheduler:
         good, bad = Sink(scheduler), Sink(scheduler)
-        bad.lane.sink = lambda data, last: 1 / 0
+        bad.lane.on_output = lambda data, last: 1 / 0
         pcm = noise(10 * HOP)
         for sink in (bad, good):
             scheduler.feed(sink.lane, pcm)
@@ -186,7 +184,7 @@ async def test_a_file_does_not_hold_up_live_streams():
     """Three streams send ten seconds at once, four are live: as long as a file has hops left, a live stream's hop is in
     the next step but one at the latest, and no step is larger than fits into a hop."""
     steps = []
-    async with scheduling(row_hops={"encode": 4, "decode": 4}, observe=steps.append, gather=0) as scheduler:
+    async with scheduling(row_hops={"encode": 4, "decode": 4}, on_step=steps.append, gather=0) as scheduler:
         files, lives = [Sink(scheduler) for _ in range(3)], [Sink(scheduler) for _ in range(4)]
         long, short = noise(10 * RATE), noise(50 * HOP)
         for file in files:
@@ -212,17 +210,6 @@ async def test_a_file_does_not_hold_up_live_streams():
         assert max(len(file.parts) for file in files) < 1.5 * min(len(file.parts) for file in files)
 
 
-def test_the_lead_is_a_token_bucket():
-    lane = Lane("encode", CAUSAL.pool(1), (RATE, RATE), 0.5, lambda data, last: None, lambda error: None)
-    output = Output(StreamId(0, 0), 0, np.zeros((3, 0), np.int64), False)
-    lane.take(output, 4, now=100.0)  # two seconds of audio; it could not have been behind by more than its claim
-    assert lane.lead(100.0) == 2.0 - CLAIM_SECONDS
-    assert lane.lead(100.5) == 1.5 - CLAIM_SECONDS
-    assert lane.lead(1000.0) == -CLAIM_SECONDS
-    lane.take(output, 4, now=1000.0)
-    assert lane.lead(1000.0) == 2.0 - CLAIM_SECONDS
-
-
 def test_the_lowest_rank_comes_first():
     pool = CAUSAL.pool(6)
     streams = [pool.open() for _ in range(6)]
@@ -245,10 +232,10 @@ def test_the_lowest_rank_comes_first():
 
 
 def test_warming_measures():
-    capacity = warm(CAUSAL)
+    capacity = warm_up(CAUSAL)
     assert set(capacity.row_hops) == {"encode", "decode"}
     assert capacity.streams >= 2
-    assert 1 <= min(capacity.row_hops.values()) <= max(capacity.row_hops.values()) <= MOST_ROW_HOPS
+    assert 1 <= min(capacity.row_hops.values()) <= max(capacity.row_hops.values()) <= MAX_ROW_HOPS
 
 
 def test_no_negative_window():
@@ -260,7 +247,7 @@ def test_no_negative_window():
 async def test_an_output_that_cannot_be_taken_ends_its_stream_only(monkeypatch):
     async with scheduling() as scheduler:
         good, bad = Sink(scheduler), Sink(scheduler)
-        monkeypatch.setattr(bad.lane, "take", lambda output, hops, now: 1 / 0)
+        monkeypatch.setattr(bad.lane, "process_output", lambda output, hops, now: 1 / 0)
         pcm = noise(10 * HOP)
         for sink in (bad, good):
             scheduler.feed(sink.lane, pcm)

@@ -93,8 +93,8 @@ async def test_a_flood_of_pings_is_cut(caplog):
 @pytest.mark.asyncio
 async def test_pings_whose_answers_are_not_read_are_cut(caplog, monkeypatch):
     """websockets answers pings without regard to its own limits."""
-    monkeypatch.setattr("streamrvq.live.server.server.MOST_UNSENT", 10_000)
-    monkeypatch.setattr(transport, "SEND_BUFFER", 4096)
+    monkeypatch.setattr("streamrvq.live.server.server.MAX_UNSENT_BYTES", 10_000)
+    monkeypatch.setattr(transport, "SEND_BUFFER_BYTES", 4096)
     async with serving() as server:
         await ping(server, 900, read=False)
         assert "answers not read" in caplog.text

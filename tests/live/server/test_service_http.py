@@ -17,7 +17,7 @@ from websockets.http11 import Request
 
 import streamrvq
 from streamrvq import InputError, ServiceError
-from streamrvq.live.server.metrics import Tally
+from streamrvq.live.server.metrics import Histogram
 from streamrvq.live.server.settings import ServerSettings
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
@@ -89,12 +89,12 @@ async def test_health_and_metrics():
     assert figures["streamrvq_lost_samples_total",] == 100
 
 
-def test_a_tally():
-    tally = Tally((1.0, 2.0))
+def test_a_histogram():
+    histogram = Histogram((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 7.0):
-        tally.add(value)
-    assert tally.buckets() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)]
-    assert tally.sum == 10.0
+        histogram.add(value)
+    assert histogram.buckets() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)]
+    assert histogram.sum == 10.0
 
 
 @pytest.mark.asyncio
@@ -226,7 +226,7 @@ async def test_a_draining_server_says_so():
         await ws.recv()
         stopping = asyncio.create_task(server.stop())
         assert json.loads(await ws.recv()) == {"type": "drain", "seconds": 3}
-        health = server._plain(Request("/health", Headers()))
+        health = server._plain_http(Request("/health", Headers()))
         assert health.status_code == 503
         assert json.loads(health.body)["status"] == "draining"
         await ws.send('{"type":"stop"}')

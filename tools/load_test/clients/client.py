@@ -23,7 +23,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from streamrvq.live.protocol.binary import FINAL, HEADER, Kind
+from streamrvq.live.protocol.binary import FINAL, HEADER, PayloadKind
 from streamrvq.live.protocol.constants import SUBPROTOCOL, Close
 from streamrvq.live.protocol.text import Drain, Start, Stop
 
@@ -93,7 +93,7 @@ class Client(asyncio.Protocol):
         """The next message."""
         record = self.record
         samples = self._lap.wire(record.offset + record.samples, record.block)
-        header = HEADER.pack(Kind.PCM, 0, 0, self._seq_out & 0xFFFFFFFF, record.samples)
+        header = HEADER.pack(PayloadKind.PCM, 0, 0, self._seq_out & 0xFFFFFFFF, record.samples)
         self._transport.write(b"".join((self._head, header, samples)))
         self._seq_out += 1
         record.samples += record.block
@@ -219,7 +219,7 @@ class Client(asyncio.Protocol):
         record = self.record
         kind, flags, levels, seq, pos = HEADER.unpack_from(data)
         frames, rest = divmod(len(data) - HEADER.size, 2 * levels or 1)
-        if kind != Kind.CODES or rest or (record.levels and levels != record.levels):
+        if kind != PayloadKind.CODES or rest or (record.levels and levels != record.levels):
             self._broken(f"a message of kind {kind} with {levels} levels and {len(data)} bytes")
         elif seq != self._seq_in & 0xFFFFFFFF or pos != record.frames or record.final:
             self._broken(f"message {seq} at frame {pos}; wanted {self._seq_in} at {record.frames}")

@@ -1,0 +1,28 @@
+"""What a connection needs of its server: the parts that all connections share.
+
+Knows: which parts there are. Does not know: who makes them (server.py), who uses them (connection.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from .metrics import Metrics
+from .scheduler import Scheduler
+from .sessions import Sessions
+from .settings import ServerSettings
+
+if TYPE_CHECKING:
+    from ...codec import Codec
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """The parts that all connections of a server share."""
+
+    codec: Codec
+    settings: ServerSettings
+    scheduler: Scheduler
+    sessions: Sessions
+    metrics: Metrics

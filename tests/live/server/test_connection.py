@@ -1,0 +1,110 @@
+"""A connection without a server: what it is given (`Services`) and a socket are enough."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError
+
+from streamrvq.live.protocol.constants import SUBPROTOCOL
+from streamrvq.live.server.connection import Connection
+from streamrvq.live.server.metrics import Metrics
+from streamrvq.live.server.scheduler import Scheduler
+from streamrvq.live.server.services import Services
+from streamrvq.live.server.sessions import Sessions
+from streamrvq.live.server.settings import ServerSettings
+from streamrvq.live.worker import Worker
+from tests.support.contract import noise
+from tests.support.service import CAUSAL, HOP, int16, packet, start
+
+
+class Socket:
+    """An open websocket in memory: messages to be received, and what was sent."""
+
+    def __init__(self, messages):
+        self.subprotocol, self.remote_address = SUBPROTOCOL, ("127.0.0.1", 1)
+        self.request = SimpleNamespace(headers=Headers())
+        self.transport = SimpleNamespace(abort=lambda: None)
+        self.messages, self.sent, self.close_code = list(messages), [], None
+        self.closed = asyncio.Event()
+
+    async def recv(self):
+        if self.messages:
+            message = self.messages.pop(0)
+            if message is ConnectionClosedError:
+                self.close_code = 1006
+                raise ConnectionClosedError(None, None)
+            return message
+        await self.closed.wait()
+        raise ConnectionClosedError(None, None)
+
+    async def send(self, data):
+        self.sent.append(data)
+
+    async def close(self, code, reason):
+        self.close_code = int(code)
+        self.closed.set()
+
+    @property
+    def texts(self):
+        return [json.loads(data) for data in self.sent if isinstance(data, str)]
+
+
+@asynccontextmanager
+async def services_of(codec, **settings):
+    """The parts that connections share, made without a server."""
+    worker = Worker("test-step")
+    metrics = Metrics(codec.hop_length / codec.sample_rate, dict)
+    scheduler = Scheduler(codec, worker, 4, {"encode": 8, "decode": 8})
+    sessions = Sessions(2, 2, 30.0, metrics.stream_ended)
+    running = asyncio.create_task(scheduler.run())
+    try:
+        yield Services(codec, ServerSettings(**settings), scheduler, sessions, metrics)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await worker.close()
+
+
+@pytest.mark.asyncio
+async def test_a_stream_from_start_to_done():
+    pcm = int16(noise(10 * HOP + 7))
+    socket = Socket([start(), packet(payload=pcm.tobytes()), '{"type":"stop"}'])
+    async with asyncio.timeout(20), services_of(CAUSAL) as services:
+        await Connection(services, socket, 1).run()
+        assert services.sessions.open == services.sessions.parked == 0
+        assert b'streamrvq_closed_total{code="1000"} 1.0' in services.metrics.text()
+    assert [text["type"] for text in socket.texts] == ["ready", "done"]
+    assert socket.close_code == 1000
+    frames = [np.frombuffer(data[16:], "<u2").reshape(-1, 3) for data in socket.sent if isinstance(data, bytes)]
+    assert np.array_equal(np.concatenate(frames).T, CAUSAL.encode(pcm))
+
+
+@pytest.mark.asyncio
+async def test_a_lost_connection_parks_its_session_and_another_resumes_it():
+    pcm = int16(noise(10 * HOP))
+    lost = Socket([start(), packet(payload=pcm[: 5 * HOP].tobytes()), ConnectionClosedError])
+    async with asyncio.timeout(20), services_of(CAUSAL) as services:
+        await Connection(services, lost, 1).run()
+        assert (services.sessions.open, services.sessions.parked) == (0, 1)
+        resume = {"type": "resume", "version": 1, "session": lost.texts[0]["session"], "next_frame": 0}
+        rest = packet(pos=5 * HOP, payload=pcm[5 * HOP :].tobytes(), flags=1)
+        again = Socket([json.dumps(resume), rest])
+        await Connection(services, again, 2).run()
+        assert services.metrics.resumed == 1
+    assert [text["type"] for text in again.texts] == ["resumed", "done"]
+    frames = [np.frombuffer(data[16:], "<u2").reshape(-1, 3) for data in again.sent if isinstance(data, bytes)]
+    assert np.array_equal(np.concatenate(frames).T, CAUSAL.encode(pcm))
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_token_ends_with_its_reason():
+    socket = Socket([start(token="wrong")])
+    async with asyncio.timeout(20), services_of(CAUSAL, tokens=("right",)) as services:
+        await Connection(services, socket, 1).run()
+    assert socket.close_code == 4401
+    assert [(text["type"], text["code"]) for text in socket.texts] == [("error", 4401)]
