@@ -197,7 +197,7 @@ async def test_the_loop_goes_on_while_a_step_computes(monkeypatch):
         await until(reached.is_set)
         async with asyncio.timeout(20):
             assert (await end_of(server.url, [start()]))[0] == 4401
-            await (await stream._connection._link._socket.ping())
+            await (await stream._connection._current._socket.ping())
         go.set()
         assert (await anext(stream)).index == 0
     assert len(threads) == 1 and threads.pop().startswith("streamrvq-step")
