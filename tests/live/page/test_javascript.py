@@ -1,4 +1,4 @@
-"""The JavaScript client in Node: it gives what the Python client gives, and goes on where a connection broke."""
+"""The JavaScript client in Node: it gives what the Python client gives, and resumes a stream whose connection broke."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plan(url: str, *steps: list[Any], stop: bool = True, **options: Any) -> dict
     return {"url": url, "options": options, "steps": [*steps, *([["stop"]] if stop else [])]}
 
 
-async def test_codes_and_samples_are_offlines() -> None:
+async def test_codes_and_samples_equal_the_offline_ones() -> None:
     plans, wanted = [], []
     async with serving(DELAYED) as server:
         for number, (mode, rate, format, dtype) in enumerate(STREAMS):
@@ -40,7 +40,7 @@ async def test_codes_and_samples_are_offlines() -> None:
             data = rng.integers(0, 64, (3 - number % 2, 300)) if mode == "decode" else noise(rate // 2, number)
             if dtype == np.int16:
                 data = int16(data)
-            elif mode == "encode" and format == "s16le":  # what is rounded on the way
+            elif mode == "encode" and format == "s16le":  # the client rounds it
                 data = int16(data).astype(np.float32) / 32768
             pieces = cut(data, [0, 1, 20_000, *rng.integers(1, 700, 40).tolist()])
             options = {"mode": mode, "sampleRate": rate, "format": format}
@@ -54,7 +54,7 @@ async def test_codes_and_samples_are_offlines() -> None:
         assert done["frames" if mode == "encode" else "samples"] == whole.shape[-1]
 
 
-async def test_markers_gaps_and_levels_are_the_python_clients() -> None:
+async def test_markers_gaps_and_levels_equal_the_python_clients() -> None:
     pcm = int16(noise(12_000))
     async with serving() as server:
         async with streamrvq.connect(server.url, format="s16le") as stream:
@@ -87,7 +87,7 @@ async def test_markers_gaps_and_levels_are_the_python_clients() -> None:
     wanted = [item for item in items if isinstance(item, streamrvq.Frames)]
     for level in range(3):
         assert frames(level) == [int(c) for item in wanted if level < len(item.codes) for c in item.codes[level]]
-    # which frames come in one message is the scheduler's affair: compared frame by frame, within a message a hop apart
+    # the scheduler decides which frames share a message: compare frame by frame, a hop apart within a message
     hop = CAUSAL.hop_length / CAUSAL.sample_rate
     frames_of = [(e["time"], len(e["codes"]) // e["codebooks"]) for e in events if e["type"] == "frames"]
     times = [time + hop * i for time, count in frames_of for i in range(count)]
@@ -141,7 +141,7 @@ async def test_bad_input_is_refused_and_leaves_the_stream_as_it_was() -> None:
     assert [e["name"] for e in after if e["type"] == "error"] == ["StreamClosedError"] * 2
 
 
-async def test_what_the_server_says_last_is_raised_behind_what_came() -> None:
+async def test_the_servers_last_error_is_raised_after_the_items() -> None:
     pcm = noise(1000)
     async with serving(idle_timeout=0.2) as server:
         (events,) = await played(plan(server.url, sending(pcm), stop=False, format="f32le"))
@@ -161,17 +161,17 @@ async def test_worklets() -> None:
 # ------------------------------------------------------------- resuming
 
 
-def journey(seed: int) -> tuple[list[list[Any]], np.ndarray[Any, Any], list[int], list[int], list[int]]:
-    """Steps at random, what they must come to (samples, gaps, markers), and where connections break."""
+def random_run(seed: int) -> tuple[list[list[Any]], np.ndarray[Any, Any], list[int], list[int], list[int]]:
+    """Random steps, what they must result in (samples, gaps, markers), and where connections break."""
     rng = np.random.default_rng(seed)
     steps: list[list[Any]] = []
-    heard: list[np.ndarray[Any, Any]] = []
+    samples: list[np.ndarray[Any, Any]] = []
     markers: list[int] = []
     gaps: list[int] = []
     for number in range(40):
         block = rng.integers(-32768, 32768, int(rng.integers(1, 90))).astype(np.int16)
         steps.append(sending(block))
-        heard.append(block)
+        samples.append(block)
         kind = rng.integers(0, 6)
         if kind == 0:
             steps.append(["marker", number])
@@ -180,30 +180,30 @@ def journey(seed: int) -> tuple[list[list[Any]], np.ndarray[Any, Any], list[int]
             lost = int(rng.integers(1, 60))
             steps.append(["gap", lost])
             gaps.append(lost)
-            heard.append(np.zeros(lost, np.int16))
-    breaks = rng.integers(1, 25, rng.integers(1, 4)).tolist() if seed % 4 else [len(steps) + 1]  # the latter: at `stop`
-    return steps, np.concatenate(heard), gaps, markers, breaks
+            samples.append(np.zeros(lost, np.int16))
+    breaks = rng.integers(1, 25, rng.integers(1, 4)).tolist() if seed % 4 else [len(steps) + 1]  # else at `stop`
+    return steps, np.concatenate(samples), gaps, markers, breaks
 
 
 @pytest.mark.parametrize("first", [0, 8])
 async def test_every_sample_is_encoded_once_however_often_the_connection_breaks(first: int) -> None:
-    journeys = [journey(seed) for seed in range(first, first + 8)]
-    servers = [Parking(breaks) for _, _, _, _, breaks in journeys]
+    runs = [random_run(seed) for seed in range(first, first + 8)]
+    servers = [Parking(breaks) for _, _, _, _, breaks in runs]
     async with contextlib.AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(server.url()) for server in servers]
-        ends = await played(*(plan(url, *steps) for url, (steps, *_) in zip(urls, journeys, strict=True)))
+        ends = await played(*(plan(url, *steps) for url, (steps, *_) in zip(urls, runs, strict=True)))
     assert sum(server.broken for server in servers) >= 8
-    for server, events, (_, heard, gaps, markers, _) in zip(servers, ends, journeys, strict=True):
+    for server, events, (_, samples, gaps, markers, _) in zip(servers, ends, runs, strict=True):
         assert not [event for event in events if event["type"] == "error"]
-        assert np.array_equal(np.array(server.taken, np.int16), heard), "every sample once, in order"
-        padded = np.zeros((-(-len(heard) // PARKED_HOP) * PARKED_HOP), np.int16)
-        padded[: len(heard)] = heard
+        assert np.array_equal(np.array(server.taken, np.int16), samples), "every sample once, in order"
+        padded = np.zeros((-(-len(samples) // PARKED_HOP) * PARKED_HOP), np.int16)
+        padded[: len(samples)] = samples
         wanted = padded.view(np.uint16).reshape(-1, PARKED_HOP)[:, :CODEBOOKS].T
         assert np.array_equal(codes_of(events), wanted), "every frame once, in order"
         assert [e["id"] for e in events if e["type"] == "marker"] == markers
         assert [e["samples"] for e in events if e["type"] == "gap"] == gaps
         assert [e["type"] for e in events if e["type"] in ("lost", "resumed")] == ["lost", "resumed"] * server.broken
-        assert events[-1]["done"]["samples"] == len(heard) and len(server.resumptions) == server.broken
+        assert events[-1]["done"]["samples"] == len(samples) and len(server.resumptions) == server.broken
 
 
 async def test_levels_hold_across_a_break() -> None:
@@ -227,7 +227,7 @@ async def test_what_cannot_be_resumed_is_an_error(case: str) -> None:
         (events,) = await played(plan(url, *pieces, *pieces, resume=case != "off"))
     errors = [e for e in events if e["type"] == "error" and e["doing"] == "read"]
     assert [(e["name"], e["code"]) for e in errors] == [("ServiceError", 1006 if case == "off" else 4404)]
-    assert ("kept no more" in errors[0]["message"]) == (case == "too old")
+    assert ("no longer kept" in errors[0]["message"]) == (case == "too old")
     assert [e["type"] for e in events if e["type"] in ("lost", "resumed")] == ([] if case == "off" else ["lost"])
     codes = codes_of(events)
-    assert codes.shape[1] > 0 and bool((codes == 1).all()), "what came before is there"
+    assert codes.shape[1] > 0 and bool((codes == 1).all()), "the items before the error are there"
