@@ -1,4 +1,4 @@
-"""The list of commands. Knows: their names. What they do is in the files that they come from."""
+"""The list of commands. Knows: their names. Does not know: what they do; each has a file of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _root(
 
 
 def _quiet(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an interrupt and a reader that went away into their exit codes, before typer has its own idea of them."""
+    """Turn an interrupt and a broken pipe into their exit codes, before typer handles them in its own way."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:

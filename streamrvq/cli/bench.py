@@ -1,4 +1,7 @@
-"""``streamrvq bench``: the figures of streamrvq.bench as a table or as JSON."""
+"""``streamrvq bench``: the figures of streamrvq.bench as a table or as JSON.
+
+Knows: options, tables. Does not know: how anything is measured (bench/).
+"""
 
 from __future__ import annotations
 
@@ -21,27 +24,35 @@ from .common import EngineOption, JsonOption, ThreadsOption, err, identity, numb
 
 def bench(
     codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
-    hops: Annotated[str, typer.Option("--hops", help="Hops a step.")] = ",".join(map(str, HOPS)),
-    batch: Annotated[str, typer.Option("--batch", help="Streams a step.")] = ",".join(map(str, ROWS)),
-    decode: Annotated[bool, typer.Option("--decode/--no-decode", help="The decoder too.")] = False,
+    hops: Annotated[str, typer.Option("--hops", help="Hops per step, with commas between.")] = ",".join(map(str, HOPS)),
+    batch: Annotated[str, typer.Option("--batch", help="Streams per step, with commas between.")] = ",".join(
+        map(str, ROWS)
+    ),
+    decode: Annotated[bool, typer.Option("--decode/--no-decode", help="Measure the decoder too.")] = False,
     official: Annotated[
-        bool, typer.Option("--official/--no-official", help="The official model of this shape, offline, too.")
+        bool,
+        typer.Option(
+            "--official/--no-official", help="Measure the official model of this shape, too; it runs offline."
+        ),
     ] = True,
     seconds: Annotated[
         float, typer.Option("--seconds", help="Wall time for each line of the table; slow steps take longer.")
     ] = 2.0,
     layers: Annotated[
-        bool, typer.Option("--layers", help="The native engine's layers too, in the smallest of these steps.")
+        bool, typer.Option("--layers", help="Also time each layer of the native engine, in the smallest step.")
     ] = False,
     paced: Annotated[
-        bool, typer.Option("--paced", help="Pauses between steps, as a live stream has; else one after the other.")
+        bool,
+        typer.Option("--paced", help="Pause between steps, as a live stream does; otherwise run them back to back."),
     ] = False,
-    rounds: Annotated[int, typer.Option("--rounds", help="Everything is measured so many times, in turn.")] = 3,
+    rounds: Annotated[int, typer.Option("--rounds", help="How many times everything is measured, by turns.")] = 3,
     corpus: Annotated[
         list[str] | None,
-        typer.Option("--corpus", help="Measure `encode --shards` of this instead, beside the bare engine."),
+        typer.Option("--corpus", help="Instead measure `encode --shards` of these sources, beside the bare engine."),
     ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="With --corpus. Default: one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="With --corpus: processes. Default: one per core.")
+    ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
@@ -73,7 +84,7 @@ def _plain(report: Report) -> dict[str, Any]:
 
 
 def _ratio(report: Report, timed: Timed) -> float | None:
-    """How many times as long the official model takes for a second of one stream."""
+    """How many times longer the official model takes for a second of one stream; None without the official model."""
     if report.official is None:
         return None
     rtf = report.official.rtf if timed.direction == "encode" else report.official.decode_rtf

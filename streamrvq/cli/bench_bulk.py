@@ -1,4 +1,4 @@
-"""``streamrvq bench --corpus``: bulk tokenisation beside the bare engine, as a line or as JSON."""
+"""``streamrvq bench --corpus``: the speed of bulk tokenisation beside that of the bare engine, as a line or as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .common import err, out, print_json
 
 
 def bench_bulk(codec: str, sources: list[str], workers: int | None, rounds: int, seconds: float, json: bool) -> None:
-    """Measure and print."""
+    """Measure bulk tokenisation of ``sources`` and print the result."""
     with nullcontext() if json else err().status("") as status:
         report = run_bulk(
             codec, sources, workers=workers or available_cores(), rounds=rounds, seconds=seconds,

@@ -1,5 +1,7 @@
-"""``streamrvq check``: the chunked-against-whole table (checking/table.py) of a codec and a file. Exit code 1: chunking
-shows.
+"""``streamrvq check``: a file's codes in chunks of many sizes, compared with the codes of the whole file.
+
+Exit code 1 means that some chunking changed the codes. Knows: options, tables. Does not know: how codes are compared
+(checking/).
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from .common import EngineOption, JsonOption, ThreadsOption, err, identity, out,
 def check(
     codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")],
     file: Annotated[str, typer.Argument(help="An audio file; several channels are mixed down.")],
-    seconds: Annotated[float, typer.Option("--seconds", help="Of the file, from its start.")] = 10.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="How much of the file to use, from its start.")] = 10.0,
     chunks: Annotated[
-        str, typer.Option("--chunks", help="Samples a chunk, with commas between; 'random' is one of them.")
+        str, typer.Option("--chunks", help="Samples per chunk, with commas between; one of them may be 'random'.")
     ] = ",".join(map(str, SIZES)),
-    decode: Annotated[bool, typer.Option("--decode", help="Decode in chunks too.")] = False,
+    decode: Annotated[bool, typer.Option("--decode", help="Also decode in chunks.")] = False,
     tail: Annotated[str, typer.Option("--tail", help="pad or valid.")] = "pad",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
@@ -40,7 +42,7 @@ def check(
     if not seconds > 0:
         raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
     opened = load(codec, engine, threads)
-    opened.stream(tail=tail)  # refuses a bad tail before anything is computed
+    opened.stream(tail=tail)  # raises for a bad tail before anything is computed
     pcm = read_signal(file, opened.sample_rate, seconds)
     with err().status("") as status:
         rows = check_chunkings(opened, pcm, sizes, tail=tail, progress=status.update)
@@ -62,7 +64,7 @@ def check(
 
 
 def read_signal(file: str, sample_rate: int, seconds: float) -> Pcm:
-    """The first ``seconds`` of a file, mixed down, at ``sample_rate``. Raises `AudioFileError`."""
+    """The first ``seconds`` of a file as mono samples ``[n]`` at ``sample_rate``. Raises `AudioFileError`."""
     with open_audio(file, downmix=True) as audio:
         resampler = Resampler(audio.sample_rate, sample_rate)
         pcm = audio.read(max(1, round(seconds * audio.sample_rate)))

@@ -1,4 +1,4 @@
-"""What the commands share: consoles, the options that every codec takes, and how a codec's name is printed."""
+"""What the commands share: consoles, the options that choose a codec, and how a codec is named in the output."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from ..errors import InputError
 
 CodecOption = Annotated[str, typer.Option("--codec", help="A preset's name, or a file or folder of weights.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", help="Cores to compute on. Default: the engine's choice.")
-]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use. Default: the engine's choice.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 
 
 def out() -> Console:
-    """stdout, made when it is asked for: tests and pipes exchange it. A pipe is given room enough for a table."""
+    """A console on the present stdout, which tests replace. On a pipe it is wide enough for a table."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 
 
 def err() -> Console:
-    """stderr: progress and remarks."""
+    """A console on stderr, for progress and remarks."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def complain(error: object) -> int:
-    """Print an error as one line on stderr; gives the exit code for it."""
+    """Print an error as one line on stderr. Returns the exit code for it."""
     text = " ".join(str(error).split())
     err().print(f"[bold red]streamrvq: error:[/] {escape(text)}")
     return 2
@@ -53,24 +51,24 @@ def print_version(wanted: bool) -> None:
 
 
 def print_json(document: Any) -> None:
-    """One document on stdout."""
+    """Print one JSON document on stdout."""
     json.dump(document, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
 def note_untrained(codec: Codec) -> None:
-    """Say so on stderr, where what goes to stdout is raw or has no room for it."""
+    """Warn on stderr if a codec is untrained, where stdout cannot say so."""
     if not codec.trained:
         note(f"{codec.name} is untrained: its codes are exact, but mean nothing")
 
 
 def title(codec: Codec) -> str:
-    """A codec in a few words, for the head of a table."""
+    """A codec's name for the head of a table."""
     return f"{codec.name}{'' if codec.trained else ' (untrained)'}"
 
 
 def identity(codec: Codec) -> dict[str, Any]:
-    """A codec as every JSON document names it."""
+    """The fields that identify a codec in every JSON document."""
     return {
         "codec": codec.name,
         "codec_hash": codec.codec_hash,
@@ -83,7 +81,7 @@ def identity(codec: Codec) -> dict[str, Any]:
 
 
 def numbers(text: str, option: str) -> list[int]:
-    """``"1,2,4"`` as whole numbers of at least 1. Raises `InputError` naming the option."""
+    """Parse ``"1,2,4"``: whole numbers of at least 1. Raises an `InputError` that names the option."""
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:

@@ -23,7 +23,7 @@ def convert(
         str | None,
         typer.Option("--layout", help="streamrvq, descript or huggingface. Default: as the target's name says."),
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="float16 on disk, where no value changes by it.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store float16 where that changes no value.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Write weights in another layout; the codec hash stays."""
@@ -31,8 +31,8 @@ def convert(
         raise WeightsError(f"layout is {layout!r}; wanted one of {', '.join(_LAYOUTS)}")
     weights = load_weights(source)
     save_weights(weights, target, layout, half)  # type: ignore[arg-type]  # checked above
-    # Read again, so that a conversion is checked when it is made. Weight norm (.pth) may move a weight by one unit in
-    # the last place, and the hash with it: that is said, for tokens of one are not tokens of the other.
+    # Reading the file again checks the conversion. Weight norm (.pth) may change a weight by one unit in the last
+    # place, and with it the codec hash. The user is told, because tokens are valid for one hash only.
     written = load_weights(target)
     same = written.codec_hash == weights.codec_hash
     if json:

@@ -1,6 +1,6 @@
 """``streamrvq decode``: token files to WAV; ``-``: JSON lines on stdin to raw samples on stdout.
 
-Knows: that tokens belong to one codec. Does not know: how audio is written (audio/files.py).
+Knows: that tokens belong to one codec. Does not know: how audio files are written (audio/files.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .common import EngineOption, JsonOption, ThreadsOption, identity, note_untr
 from .pipes import code_lines, sample_format, write_samples
 from .progress import AudioProgress
 
-#: Frames decoded at a time, some 0.7 s: the progress bar moves, and pipes get their samples soon.
+#: Frames decoded at a time, some 0.7 s: short enough for the progress bar, and for pipes.
 FRAMES = 64
 
 
@@ -84,7 +84,7 @@ def decode(
 
 
 def _codec_of(file: TokenFile, path: str, codec: str | None, engine: str, threads: int | None, force: bool) -> Codec:
-    """The codec to decode with: the one named, else the one that the tokens name; it must be the one that made them."""
+    """The codec to decode with: ``codec``, else the one that the tokens name. Its hash must be that of the tokens."""
     try:
         opened = load(codec or file.codec, engine, threads)
     except StreamRVQError as error:
@@ -102,9 +102,9 @@ def _codec_of(file: TokenFile, path: str, codec: str | None, engine: str, thread
 
 
 def _decode(codec: Codec, file: TokenFile) -> Iterator[Floats]:
-    """The samples of a token file part by part, cut at the signal's own end."""
+    """The samples of a token file in parts, cut at the end of the signal."""
     stream = codec.decoder_stream()
-    # Of another codec, forced: its own rate decides how many samples the signal has.
+    # With --force the codec may be another one. Then its own hop decides how many samples the signal has.
     left = file.pcm_length if codec.codec_hash == file.codec_hash else file.codes.shape[1] * codec.hop_length
     for start in range(0, file.codes.shape[1], FRAMES):
         part = stream.push(file.codes[:, start : start + FRAMES])[:left]

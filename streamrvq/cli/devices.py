@@ -1,4 +1,4 @@
-"""``streamrvq devices``: what can be listened to. Knows: a table. Does not know: PortAudio (live/portaudio.py)."""
+"""``streamrvq devices``: the input devices. Knows: a table. Does not know: PortAudio (live/sources/portaudio.py)."""
 
 from __future__ import annotations
 

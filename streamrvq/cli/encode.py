@@ -1,8 +1,10 @@
-"""``streamrvq encode``: audio files and folders to token files; with ``--shards`` to one corpus (encode_shards.py);
-``-``: raw samples on stdin to JSON lines (pipes.py).
+"""``streamrvq encode``: audio files and folders to token files.
 
-Knows: which files there are, where their tokens go, and how to go on after a bad one. Does not know: formats of audio
-or tokens.
+With ``--shards`` it writes one corpus (encode_shards.py). With ``-`` it reads raw samples from stdin and writes JSON
+lines (pipes.py).
+
+Knows: which files there are, where their tokens go, how to continue after a bad file. Does not know: the formats of
+audio and tokens.
 """
 
 from __future__ import annotations
@@ -44,12 +46,12 @@ def encode(
     codec: CodecOption = DEFAULT_CODEC,
     n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
     tail: Annotated[
-        str, typer.Option("--tail", help="pad: fill the last hop with zeros; valid: only what the bare samples give.")
+        str, typer.Option("--tail", help="pad: fill the last hop with zeros; valid: only frames that need no padding.")
     ] = "pad",
     downmix: Annotated[
         bool, typer.Option("--downmix", help="Take the mean of several channels, which are refused otherwise.")
     ] = False,
-    rate: Annotated[int | None, typer.Option("--rate", help="With -: samples a second. Default: the codec's.")] = None,
+    rate: Annotated[int | None, typer.Option("--rate", help="With -: sample rate in Hz. Default: the codec's.")] = None,
     format: Annotated[
         str | None, typer.Option("--format", help="With -: s16le (default) or f32le, one channel.")
     ] = None,
@@ -58,32 +60,34 @@ def encode(
     json: JsonOption = False,
     shards: Annotated[
         Path | None,
-        typer.Option("--shards", help="A folder for Parquet shards of all sources; the same command again goes on."),
+        typer.Option("--shards", help="A folder for Parquet shards of all sources. Repeat the command to continue."),
     ] = None,
     each_channel: Annotated[
-        bool, typer.Option("--each-channel", help="With --shards: each of several channels is a signal of its own.")
+        bool, typer.Option("--each-channel", help="With --shards: encode each channel as a signal of its own.")
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", help="With --shards: processes, of --threads 1 each. Default: one a core."),
+        typer.Option("--workers", help="With --shards: processes, with --threads 1 each. Default: one per core."),
     ] = None,
     segment: Annotated[
-        float | None, typer.Option("--segment", help="With --shards: seconds a row has at most. Default: 600.")
+        float | None, typer.Option("--segment", help="With --shards: at most this many seconds per row. Default: 600.")
     ] = None,
     shard_mib: Annotated[
         float | None,
         typer.Option(
-            "--shard-mib", help="With --shards: MiB of audio files a shard. Default: by their sum, at most 128."
+            "--shard-mib", help="With --shards: MiB of audio files per shard. Default: from their total, at most 128."
         ),
     ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
-            "--ray", metavar="ADDRESS", help="With --shards: on a Ray cluster; auto: this machine's, local: a new one."
+            "--ray",
+            metavar="ADDRESS",
+            help="With --shards: run on a Ray cluster; auto: the one of this machine; local: a new one.",
         ),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="With --shards: try the files again that failed before.")
+        bool, typer.Option("--retry-failed", help="With --shards: retry the files that failed before.")
     ] = False,
 ) -> None:
     """Audio to tokens: files or folders to .safetensors or to shards, or a pipe of raw samples to JSON lines."""
@@ -114,7 +118,7 @@ def encode(
         raise InputError("--rate and --format go with -, raw samples on stdin; a file says its own")
     jobs, failures = _plan(sources, output)
     opened = load(codec, engine, threads)
-    opened.stream(n_quantizers=n_quantizers, tail=tail)  # a bad setting is no fault of each file
+    opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
     for failure in failures:
         complain(failure["error"])
@@ -143,25 +147,27 @@ def encode(
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
+    """A file to encode, and where its tokens go."""
+
     source: Path
     target: Path
 
 
 def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dict[str, str]]]:
-    """What is to be encoded to where, and what cannot be: two files with one target, a target that is not ours."""
+    """The files to encode with their targets, and those that cannot be: two share a target, or it holds no tokens."""
     single = output is not None and output.suffix == ".safetensors"
     if single and (len(sources) > 1 or Path(sources[0]).is_dir()):
         raise InputError(f"-o {output} is one file; wanted a folder for several sources")
     taken: dict[Path, Path] = {}
     jobs, failures = [], []
-    for source, under in _walk(sources):
-        target = source.with_suffix(".safetensors") if output is None else output / under.with_suffix(".safetensors")
+    for source, relative in _audio_files(sources):
+        target = source.with_suffix(".safetensors") if output is None else output / relative.with_suffix(".safetensors")
         if single and output is not None:
             target = output
         other = taken.setdefault(target, source)
         if other is not source:
             error = f"{source} and {other} would both be written to {target}; rename one, or give each a folder with -o"
-        elif target.exists() and not _is_ours(target):
+        elif target.exists() and not _is_token_file(target):
             error = f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
         else:
             jobs.append(_Job(source, target))
@@ -170,7 +176,7 @@ def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dic
     return jobs, failures
 
 
-def _is_ours(path: Path) -> bool:
+def _is_token_file(path: Path) -> bool:
     try:
         read_tokens(path)
     except TokensError:
@@ -178,8 +184,8 @@ def _is_ours(path: Path) -> bool:
     return True
 
 
-def _walk(sources: list[str]) -> list[tuple[Path, Path]]:
-    """Every audio file, with the part of its path that is kept under -o."""
+def _audio_files(sources: list[str]) -> list[tuple[Path, Path]]:
+    """Every audio file, with the relative path that it gets under -o."""
     found: list[tuple[Path, Path]] = []
     for text in sources:
         source = Path(text)

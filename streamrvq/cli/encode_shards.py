@@ -1,6 +1,6 @@
-"""``streamrvq encode --shards``: a corpus to Parquet shards; the bar, the summary, the exit code.
+"""``streamrvq encode --shards``: a corpus to Parquet shards, with a progress bar, a summary and an exit code.
 
-Knows: how a run is shown. Does not know: how it is done (corpus/).
+Knows: how a run is shown. Does not know: how a corpus is encoded (corpus/).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .progress import BytesProgress
 
 
 def channel_policy(downmix: bool, each: bool) -> str:
-    """The two options as `encode_corpus` calls them. Raises `InputError` for both."""
+    """The two options as `encode_corpus` names them. Raises `InputError` if both are given."""
     if downmix and each:
         raise InputError("--downmix and --each-channel are two answers to one question; choose one")
     return "mean" if downmix else "each" if each else "one"
 
 
 def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **settings: Any) -> None:
-    """Run, print, and exit with 2 if any source failed."""
+    """Encode the corpus and print the result. Exits with 2 if any source failed."""
     with BytesProgress(show=not json) as bar:
-        done = encode_corpus(sources, folder, codec, watcher=_Shown(bar), **settings)
+        done = encode_corpus(sources, folder, codec, watcher=_ProgressWatcher(bar), **settings)
     if json:
         plain = dataclasses.asdict(done) | {"folder": str(folder), "speed": done.speed}
         print_json(plain)
@@ -47,8 +47,8 @@ def _sentence(done: RunSummary) -> str:
     )
 
 
-class _Shown(Watcher):
-    """A run on stderr."""
+class _ProgressWatcher(Watcher):
+    """Shows the progress of a run on stderr."""
 
     def __init__(self, bar: BytesProgress) -> None:
         self._bar = bar

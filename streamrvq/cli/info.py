@@ -1,4 +1,7 @@
-"""``streamrvq info``: everything about a codec that follows from its weights and its numbers. Nothing is run."""
+"""``streamrvq info``: everything about a codec that follows from its configuration and weights. Nothing is computed.
+
+Knows: names and units of the figures. Does not know: how they follow from a configuration (geometry.py).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def info(
 
 
 def codec_facts(codec: Codec) -> dict[str, Any]:
-    """A codec's numbers under plain names; the unit is in the name where one is needed."""
+    """A codec's figures under plain names, which include the unit where one is needed."""
     config, encoder, decoder = codec.config, encoder_plan(codec.config), decoder_plan(codec.config)
     kib = codec.dtype.itemsize / 1024
     shapes = tensor_shapes(config)

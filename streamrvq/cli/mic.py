@@ -1,7 +1,7 @@
-"""``streamrvq mic``: tokens as one speaks. To a person a picture that moves, to a program JSON lines, to a file tokens.
+"""``streamrvq mic``: tokens from a microphone as you speak: a moving picture, JSON lines, or a token file.
 
-Knows: what to do with each item, and how it ends: at --seconds, at Ctrl-C, with the device. Does not know: devices,
-gaps, threads of PortAudio (live/), files (recording.py), pictures (mic_view.py).
+Knows: what to do with each item, and what ends a run: --seconds, Ctrl-C, the device. Does not know: devices, gaps,
+PortAudio's threads (live/sources/), files (recording.py), pictures (mic_view.py).
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ def mic(
     device: Annotated[
         str | None, typer.Option("--device", help="An index, or a name or part of one (`streamrvq devices`).")
     ] = None,
-    rate: Annotated[int | None, typer.Option("--rate", help="Samples a second. Default: the device's.")] = None,
+    rate: Annotated[int | None, typer.Option("--rate", help="Sample rate in Hz. Default: the device's.")] = None,
     block: Annotated[
-        int | None, typer.Option("--block", help="Samples a block from the device. Default: what suits it.")
+        int | None, typer.Option("--block", help="Samples per block from the device. Default: what suits it.")
     ] = None,
-    channel: Annotated[int | None, typer.Option("--channel", help="Of several, from 0.")] = None,
+    channel: Annotated[int | None, typer.Option("--channel", help="The channel to take, counted from 0.")] = None,
     downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of the first two channels.")] = False,
-    seconds: Annotated[float | None, typer.Option("--seconds", help="Stop after so long. Default: at Ctrl-C.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Stop after this time. Default: at Ctrl-C.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--out", help="Record to a .safetensors file, crash-safe (see --recover).")
     ] = None,
@@ -53,10 +55,10 @@ def mic(
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: Annotated[
-        bool, typer.Option("--json", help="JSON lines on stdout: frames, gaps, at last a summary.")
+        bool, typer.Option("--json", help="Print JSON lines: frames, gaps, and finally a summary.")
     ] = False,
     recovered: Annotated[
-        Path | None, typer.Option("--recover", help="Make the token file of a recording that was cut off.")
+        Path | None, typer.Option("--recover", help="Make the token file of a recording that was interrupted.")
     ] = None,
 ) -> None:
     """Tokens from a microphone as you speak. Ctrl-C ends it, with nothing lost."""
@@ -69,11 +71,11 @@ def mic(
         raise InputError(f"--seconds is {seconds}; wanted more than 0")
     named = int(device) if device is not None and device.isdecimal() else device
     source = Microphone(rate, named, block=block, channel=channel, downmix=downmix)
-    asyncio.run(_listen(_Watched(source, seconds), load(codec, engine, threads), n_quantizers, output, json))
+    asyncio.run(_run(_MeteredSource(source, seconds), load(codec, engine, threads), n_quantizers, output, json))
 
 
-class _Watched:
-    """The microphone on its way to the tokens: its level, where it stands, its end after so many seconds."""
+class _MeteredSource:
+    """A microphone whose level and position are measured, and which ends after a number of seconds."""
 
     def __init__(self, mic: Microphone, seconds: float | None) -> None:
         self.mic, self.seconds = mic, seconds
@@ -108,33 +110,33 @@ class _Watched:
         return dataclasses.replace(item, samples=count) if isinstance(item, Gap) else item[:count]
 
 
-async def _listen(source: _Watched, codec: Codec, levels: int | None, output: Path | None, json: bool) -> None:
+async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output: Path | None, json: bool) -> None:
     mic, loop = source.mic, asyncio.get_running_loop()
-    beside = Worker("streamrvq-mic")  # disks and terminals may keep us waiting; the tokens' queue waits meanwhile
+    worker = Worker("streamrvq-mic")  # disks and terminals may be slow; meanwhile the queue of tokens fills
     numbers = (signal.SIGINT, signal.SIGTERM)
     try:
         async with mic, tokenize(source, codec, n_quantizers=levels) as tokens:
             recording = None if output is None else Recording(output, _empty_file(codec, levels, tokens.sample_rate))
-            sink: _Lines | _Picture = _Lines(codec, tokens.sample_rate) if json else _Picture(codec, mic)
+            sink: _JsonSink | _PictureSink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
             for number in numbers:
                 loop.add_signal_handler(number, _stop, loop, mic)
-            whole = False
+            complete = False
             try:
                 async for item in tokens:
-                    seen = _Seen(codec, source, tokens) if sink.due else None
-                    await beside.run(_take, recording, sink, item, seen)
-                whole = True
-            except (SourceError, InputError):  # the device's; what it gave before is encoded to its end
-                whole = True
+                    figures = _Figures(codec, source, tokens) if sink.due else None
+                    await worker.run(_write, recording, sink, item, figures)
+                complete = True
+            except (SourceError, InputError):  # of the device; everything before it is encoded
+                complete = True
                 raise
             finally:
                 if recording is not None:
-                    await beside.run(recording.finish, source.position if whole else None)
-                await beside.run(sink.close, _Seen(codec, source, tokens), recording)
+                    await worker.run(recording.finish, source.position if complete else None)
+                await worker.run(sink.close, _Figures(codec, source, tokens), recording)
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-        await beside.close()
+        await worker.close()
 
 
 def _empty_file(codec: Codec, levels: int | None, rate: int) -> TokenFile:
@@ -146,28 +148,30 @@ def _empty_file(codec: Codec, levels: int | None, rate: int) -> TokenFile:
 
 
 def _stop(loop: asyncio.AbstractEventLoop, mic: Microphone) -> None:
-    """The first Ctrl-C ends the capture; a second one, the program."""
+    """The first Ctrl-C ends the capture, a second one the program."""
     loop.remove_signal_handler(signal.SIGINT)
     mic.stop()
 
 
-def _take(recording: Recording | None, sink: _Lines | _Picture, item: Frames | Gap, seen: _Seen | None) -> None:
+def _write(
+    recording: Recording | None, sink: _JsonSink | _PictureSink, item: Frames | Gap, figures: _Figures | None
+) -> None:
     if recording is not None:
-        recording.take(item)  # first: what was shown is safe
-    sink.take(item, seen)
+        recording.add(item)  # first, so that everything shown is on disk
+    sink.write(item, figures)
 
 
-class _Seen:
-    """The figures of a moment, gathered on the event loop."""
+class _Figures:
+    """The figures at one moment, gathered on the event loop."""
 
-    def __init__(self, codec: Codec, source: _Watched, tokens: Tokens) -> None:
+    def __init__(self, codec: Codec, source: _MeteredSource, tokens: Tokens) -> None:
         self.mic, self.tokens = source.mic.stats(), tokens.stats()
         self.budget = latency_budget(codec, tokens.sample_rate, self.mic, self.tokens)
         self.rms, self.peak, self.seconds = source.rms, source.peak, source.position / tokens.sample_rate
 
     @property
     def status(self) -> str:
-        """In a line."""
+        """The figures as one line."""
         mic, tokens = self.mic, self.tokens
         drift = "" if mic.drift_ppm is None else f", drift {mic.drift_ppm:+.0f} ppm"
         lost = f"{tokens.lost} samples lost in {tokens.gaps} gaps" if tokens.gaps else "nothing lost"
@@ -175,7 +179,7 @@ class _Seen:
         return f"{self.seconds:6.2f} s, {tokens.frames} frames, RTF {tokens.rtf:.2f}, {lost}{overruns}{drift}"
 
     def document(self) -> dict[str, Any]:
-        """For programs."""
+        """The figures as a JSON document."""
         budget = self.budget
         sums = {"sum_p50": budget.sum_p50, "sum_p99": budget.sum_p99}
         return {
@@ -184,8 +188,8 @@ class _Seen:
         }  # fmt: skip
 
 
-class _Lines:
-    """To a program."""
+class _JsonSink:
+    """Writes JSON lines, for a program."""
 
     due = False
 
@@ -193,19 +197,19 @@ class _Lines:
         self._codec, self._lines = codec, LineWriter(codec, rate)
         note_untrained(codec)
 
-    def take(self, item: Frames | Gap, seen: _Seen | None) -> None:
+    def write(self, item: Frames | Gap, figures: _Figures | None) -> None:
         if isinstance(item, Frames):
             self._lines.frames(item.index, item.time, item.codes)
         else:
             self._lines.other({"gap": dataclasses.asdict(item)})
 
-    def close(self, seen: _Seen, recording: Recording | None) -> None:
+    def close(self, figures: _Figures, recording: Recording | None) -> None:
         files = [] if recording is None else [str(path) for path in recording.files]
-        self._lines.other({"summary": {**identity(self._codec), **seen.document(), "files": files}})
+        self._lines.other({"summary": {**identity(self._codec), **figures.document(), "files": files}})
 
 
-class _Picture:
-    """To a person."""
+class _PictureSink:
+    """Draws a moving picture, for a person."""
 
     def __init__(self, codec: Codec, mic: Microphone) -> None:
         head = f"{mic.name}, {mic.sample_rate} Hz → {title(codec)}; Ctrl-C ends it"
@@ -215,17 +219,17 @@ class _Picture:
     def due(self) -> bool:
         return self._view.due
 
-    def take(self, item: Frames | Gap, seen: _Seen | None) -> None:
+    def write(self, item: Frames | Gap, figures: _Figures | None) -> None:
         if isinstance(item, Frames):
             self._view.codes(item.codes)
         else:
             self._view.remark(f"gap of {item.samples} samples at {item.position}: {item.reason}")
-        if seen is not None:
-            self._view.show(seen.rms, seen.peak, seen.status, seen.budget)
+        if figures is not None:
+            self._view.show(figures.rms, figures.peak, figures.status, figures.budget)
 
-    def close(self, seen: _Seen, recording: Recording | None) -> None:
+    def close(self, figures: _Figures, recording: Recording | None) -> None:
         self._view.close()
-        out().print(seen.status)
-        out().print(latency_table(seen.budget))
+        out().print(figures.status)
+        out().print(latency_table(figures.budget))
         for path in [] if recording is None else recording.files:
             out().print(f"recorded to {path}")

@@ -1,7 +1,8 @@
-"""What a person sees of `mic`: the level, the codes as a heat strip, where the time goes.
+"""The display of `mic`: the level, the codes as a heat strip, and the latency of each part.
 
-Knows: rich. Does not know: where levels, codes and figures come from. On a terminal it is one picture that moves;
-elsewhere a line a second.
+On a terminal it is one moving picture; elsewhere it is one line a second.
+
+Knows: rich. Does not know: where levels, codes and figures come from.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from ..engine.base import Codes
 from ..live.latency import LatencyBudget
 from .common import out
 
-#: Pictures a second, and on a pipe lines.
+#: Pictures a second on a terminal, and lines a second elsewhere.
 PICTURES, LINES = 10, 1
-_LOWEST = -60.0  # dB: the left end of the level
+_LOWEST = -60.0  # dB, at the left end of the level meter
 
 
 class MicView:
-    """Shown until `close`. From one thread at a time.
+    """The display, which is shown until `close`. For one thread at a time.
 
     Args:
         head: the first line.
@@ -44,25 +45,25 @@ class MicView:
             self._live.start()
 
     def remark(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._live.console.print(text, style="yellow", markup=False)
 
     def close(self) -> None:
-        """The picture goes away."""
+        """Remove the picture."""
         if self._moving:
             self._live.stop()
 
     def codes(self, codes: Codes) -> None:
-        """Newest frames ``[K, n]``."""
+        """Add the newest frames ``[K, n]``."""
         self._columns.extend(codes.T[-(self._columns.maxlen or 1) :])
 
     @property
     def due(self) -> bool:
-        """It is time for `show`."""
+        """Whether it is time for `show`."""
         return time.monotonic() >= self._next
 
     def show(self, rms: float, peak: float, status: str, budget: LatencyBudget) -> None:
-        """A new picture, or line. ``rms`` and ``peak`` of the latest samples, 1 is full scale."""
+        """Draw a new picture or print a line. ``rms`` and ``peak`` are those of the latest samples; 1 is full scale."""
         self._next = time.monotonic() + 1 / (PICTURES if self._moving else LINES)
         if self._moving:
             picture = Group(self._level(rms, peak), self._strip(), Text(status), latency_table(budget))
@@ -75,11 +76,11 @@ class MicView:
         width = max(16, min(60, self._console.width - 30))
         filled = round(width * (1 - max(decibels(rms), _LOWEST) / _LOWEST))
         colour = "red" if peak >= 0.99 else "yellow" if peak > 0.7 else "green"
-        words = f"  {decibels(rms):5.1f} dB, peak {decibels(peak):5.1f} dB{'  clipped' if peak >= 0.999 else ''}"
-        return Text.assemble("level   ", ("█" * filled, colour), ("·" * (width - filled), "dim"), words)
+        text = f"  {decibels(rms):5.1f} dB, peak {decibels(peak):5.1f} dB{'  clipped' if peak >= 0.999 else ''}"
+        return Text.assemble("level   ", ("█" * filled, colour), ("·" * (width - filled), "dim"), text)
 
     def _strip(self) -> Group:
-        """A row a codebook, a column a frame, the newest on the right; a hue for each entry."""
+        """A row for each codebook, a column for each frame with the newest on the right, a hue for each code."""
         rows = []
         for level in range(len(self._columns[-1]) if self._columns else 0):
             row = Text(f"code {level:2d} ")
@@ -90,7 +91,7 @@ class MicView:
 
 
 def latency_table(budget: LatencyBudget) -> Table:
-    """The parts, their sum, and what was measured, in milliseconds."""
+    """The parts of the latency, their sum, and the measured whole, in milliseconds."""
     table = Table(
         "ms", "device", "handover", "resampler", "lookahead", "compute", "= sum", "measured", "(a hop)",
         box=None, header_style="bold",
@@ -105,7 +106,7 @@ def latency_table(budget: LatencyBudget) -> Table:
 
 
 def decibels(amplitude: float) -> float:
-    """Of full scale; silence is −120."""
+    """An amplitude in dB of full scale; at least −120."""
     return float(20 * np.log10(max(amplitude, 1e-6)))
 
 

@@ -1,8 +1,10 @@
 """Pipes: raw samples on stdin to JSON lines on stdout, and back.
 
-Knows: bytes, lines, and when to flush. A line is ``{"index", "time", "codes"}``: the index of its first frame, the
-time of that frame's first sample in seconds, codes ``[K][n]``. The first line also names the codec, so that the way
-back can refuse another one's. Lines of an untrained codec say ``"status": "untrained"``.
+A line is ``{"index", "time", "codes"}``: the index of its first frame, the time of that frame's first sample in
+seconds, and codes ``[K][n]``. The first line also names the codec, so that decoding with another one can be refused.
+Lines of an untrained codec have ``"status": "untrained"``.
+
+Knows: bytes, lines, when to flush. Does not know: audio files, token files.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from ..engine.base import Codes
 from ..errors import InputError, TokensError
 from .common import note_untrained
 
-#: Bytes a read asks for at most; it returns with less as soon as there is any.
-READ = 1 << 16
-#: Bytes a line may have: 10 minutes of frames are less.
-LINE = 16 << 20
+#: Bytes that one read requests; it returns earlier with what there is.
+READ_BYTES = 1 << 16
+#: Bytes that a line may have. Ten minutes of frames take less.
+MAX_LINE_BYTES = 16 << 20
 
 
 def sample_format(name: str) -> np.dtype[Any]:
@@ -35,36 +37,36 @@ def sample_format(name: str) -> np.dtype[Any]:
 
 
 class LineWriter:
-    """Frames as JSON lines on stdout, each at once, for the reader is live too; the first line names the codec."""
+    """Writes frames to stdout as JSON lines, and flushes each line because the reader may be live."""
 
     def __init__(self, codec: Codec, source_rate: int) -> None:
         self._untrained = not codec.trained
-        self._about: dict[str, Any] = {
+        self._codec_fields: dict[str, Any] = {
             "codec": codec.name, "codec_hash": codec.codec_hash, "sample_rate": codec.sample_rate,
             "hop_length": codec.hop_length, "source_rate": source_rate,
         }  # fmt: skip
 
     def frames(self, index: int, time: float, codes: Codes) -> None:
-        """The line of frames ``[K, n]``; none for n = 0."""
+        """Write frames ``[K, n]``; nothing for n = 0."""
         if not codes.shape[1]:
             return
-        line = {"index": index, "time": time, "codes": codes.tolist(), **self._about}
+        line = {"index": index, "time": time, "codes": codes.tolist(), **self._codec_fields}
         if self._untrained:
             line["status"] = "untrained"
-        self._about = {}
+        self._codec_fields = {}
         self.other(line)
 
     def other(self, line: dict[str, Any]) -> None:
-        """A line of another kind: ``{"gap": …}`` or ``{"summary": …}``."""
+        """Write a line of another kind: ``{"gap": …}`` or ``{"summary": …}``."""
         sys.stdout.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
         sys.stdout.flush()
 
 
 def encode_stdin(codec: Codec, rate: int | None, format: str, n_quantizers: int | None, tail: str) -> None:
-    """Encode stdin to its end; each line goes out as soon as its frames are there.
+    """Encode stdin to its end. Each line is written as soon as its frames are complete.
 
     Raises:
-        InputError: bad samples, or bytes left over that are no whole sample; what came before is encoded all the same.
+        InputError: bad samples, or an incomplete sample at the end. Everything before it is still encoded.
     """
     dtype = sample_format(format)
     stream = codec.stream(sample_rate=rate, n_quantizers=n_quantizers, tail=tail)
@@ -76,7 +78,7 @@ def encode_stdin(codec: Codec, rate: int | None, format: str, n_quantizers: int 
         index = stream.frames_given - codes.shape[1]
         lines.frames(index, index * codec.hop_length / codec.sample_rate, codes)
 
-    while data := stdin.read1(READ):
+    while data := stdin.read1(READ_BYTES):
         data = rest + data
         whole = len(data) - len(data) % dtype.itemsize
         rest = data[whole:]
@@ -93,16 +95,16 @@ def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:
     """The codes ``[K, n]`` of each line on stdin.
 
     Raises:
-        TokensError: a line that is not one of ours, frames missing before it, or another codec's (unless ``force``).
+        TokensError: a line is malformed, frames before it are missing, or it is another codec's (unless ``force``).
     """
     expected, number = 0, 0
-    while line := sys.stdin.buffer.readline(LINE):
+    while line := sys.stdin.buffer.readline(MAX_LINE_BYTES):
         number += 1
         if not line.strip():
             continue
         try:
             item = json.loads(line)
-            if "codes" not in item and ("gap" in item or "summary" in item):  # of `streamrvq mic --json`
+            if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
                 continue
             index, listed = item["index"], item["codes"]
             codes = np.array(listed)
@@ -130,7 +132,7 @@ def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:
 
 
 def write_samples(pcm: Any, format: str) -> None:
-    """Samples in [−1, 1] to stdout as raw bytes, at once; s16le is rounded and clipped."""
+    """Write samples in [−1, 1] to stdout as raw bytes and flush; s16le is rounded and clipped."""
     dtype = sample_format(format)
     samples = to_int16(pcm) if dtype.kind == "i" else pcm
     sys.stdout.buffer.write(samples.astype(dtype).tobytes())

@@ -1,4 +1,7 @@
-"""Progress bars that count seconds of audio. Knows: rich. On stderr, and only if a person looks at it."""
+"""Progress bars that count seconds of audio, on stderr, and only if that is a terminal.
+
+Knows: rich. Does not know: what is being done.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,17 @@ from .common import complain
 
 
 class _Speed(TextColumn):
+    """The column with the speed."""
+
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f} s of audio a second" if task.speed else "")
 
 
 class _Bar:
-    """What both bars are: rich's, seconds of audio, a clock.
+    """What both bars share: rich's bar, the seconds of audio so far, the time of the start.
 
     Args:
-        show: False, or a stderr that is no terminal, shows nothing; `speed` is kept all the same.
+        show: False shows nothing, and neither does a stderr that is no terminal. `speed` is counted all the same.
         columns: of the bar.
     """
 
@@ -61,7 +66,7 @@ class AudioProgress(_Bar):
 
     Args:
         files: how many there will be.
-        show: False, or a stderr that is no terminal, shows nothing; `speed` is kept all the same.
+        show: see `_Bar`.
     """
 
     def __init__(self, files: int, show: bool) -> None:
@@ -73,14 +78,14 @@ class AudioProgress(_Bar):
         self._task: TaskID | None = None
 
     def begin(self, name: str, seconds: float) -> None:
-        """The next file, and how long it is."""
+        """Start the next file, of ``seconds`` of audio."""
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._number += 1
         self._task = self._bar.add_task(name, total=seconds, number=self._number, files=self._files)
 
     def advance(self, seconds: float) -> None:
-        """So much more of it is done."""
+        """Count ``seconds`` more of it as done."""
         self._seconds += seconds
         if self._task is not None:
             self._bar.advance(self._task, seconds)
@@ -91,11 +96,13 @@ class AudioProgress(_Bar):
 
 
 class BytesProgress(_Bar):
-    """A bar for many files at once. How long they are is not known before they are read, so it is counted in bytes of
-    them, from which the estimate comes, and the speed in seconds of audio beside it.
+    """A bar for many files at once.
+
+    Their durations are unknown before they are read, so the bar and its estimate count bytes. The speed is shown in
+    seconds of audio.
 
     Args:
-        show: see `AudioProgress`.
+        show: see `_Bar`.
     """
 
     def __init__(self, show: bool) -> None:
@@ -103,11 +110,11 @@ class BytesProgress(_Bar):
         self._task = self._bar.add_task("", total=None)
 
     def begin(self, size: int, done: int) -> None:
-        """How many bytes there are, and how many were done before."""
+        """Start with ``size`` bytes in all, of which ``done`` were done before."""
         self._bar.reset(self._task, total=size, completed=done)
         self._started = time.perf_counter()
 
     def advance(self, size: float, seconds: float) -> None:
-        """So many more bytes, and seconds of audio, are done."""
+        """Count ``size`` more bytes, and ``seconds`` more of audio, as done."""
         self._seconds += seconds
         self._bar.update(self._task, advance=size, description=f"{self.speed:.1f} s of audio a second")

@@ -1,9 +1,9 @@
-"""What `mic` hears, as token files: one, and another behind every gap that was too long to be filled.
+"""The token files of a capture: one, and another behind every gap that was too long to be filled.
 
-Each file is one signal, so that it can be decoded by itself; it says where in the recording it begins, and where zeros
-stand for what was lost. While it is recorded its journal is on disk (journal.py).
+Each file holds one signal and can be decoded by itself. It records where in the capture it begins, and where zeros
+stand for lost samples. While it is being recorded, its journal is on disk (tokens/journal.py).
 
-Knows: frames, gaps, names of files. Does not know: microphones, threads.
+Knows: frames, gaps, file names. Does not know: microphones, threads.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ..tokens.journal import TokenJournal, journal_of
 
 
 class Recording:
-    """Token files of one capture, written as it goes. From one thread at a time.
+    """Writes the token files of one capture as it goes on. For one thread at a time.
 
     Args:
-        path: of the first file; those behind long gaps get ``-2``, ``-3`` … to their names.
-        empty: the first file without frames.
+        path: of the first file. Those behind long gaps get ``-2``, ``-3`` … appended to their names.
+        empty: the first file, without frames.
 
     Attributes:
         files: paths of the files that are finished.
 
     Raises:
-        TokensError: the file or a journal of it is there already, or the place cannot be written to.
+        TokensError: the file or its journal exists already, or cannot be written.
     """
 
     def __init__(self, path: Path, empty: TokenFile) -> None:
@@ -40,8 +40,8 @@ class Recording:
         self._frames = 0  # in this file
         self.files: list[Path] = []
 
-    def take(self, item: Frames | Gap) -> None:
-        """The next item of the tokens."""
+    def add(self, item: Frames | Gap) -> None:
+        """Write the next item of the tokens."""
         assert self._journal is not None
         if isinstance(item, Frames):
             self._journal.frames(item.codes)
@@ -64,7 +64,7 @@ class Recording:
         """End the last file.
 
         Args:
-            position: samples of the capture in all, lost ones counted; None: not all of its frames came.
+            position: samples of the capture in all, lost ones included; None: some of its frames are missing.
         """
         if self._journal is not None:
             self._end(position)

@@ -1,6 +1,6 @@
-"""``streamrvq send``: a file, a token file or a microphone to a server, and what comes back.
+"""``streamrvq send``: send an audio file, a token file or a microphone to a server, and write what it answers.
 
-Knows: what is sent and where the answer goes. Does not know: the protocol (live/client/).
+Knows: what is sent and where the answer is written. Does not know: the protocol (live/client/).
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def send(
     ] = None,
     n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
     rate: Annotated[
-        int | None, typer.Option("--rate", help="Of the microphone, or of decoded samples. Default: the codec's.")
+        int | None,
+        typer.Option(
+            "--rate", help="Sample rate of the microphone, or of decoded samples, in Hz. Default: the codec's."
+        ),
     ] = None,
     format: Annotated[str, typer.Option("--format", help="Samples on the wire: f32le, or s16le (half).")] = "f32le",
     downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of several channels.")] = False,
@@ -86,13 +89,13 @@ async def _send_file(
         connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream,
     ):
         stream.feed(file)
-        await _codes(stream, path, output, json)
+        await _write_codes(stream, path, output, json)
 
 
 async def _send_microphone(
     url: str, rate: int | None, n_quantizers: int | None, output: str | None, json: bool, common: dict[str, Any]
 ) -> None:
-    from .. import Microphone  # here, so that a test may put another in its place
+    from .. import Microphone  # here, so that a test can replace it
 
     async with Microphone(rate=rate) as microphone:
         rate = microphone.sample_rate
@@ -101,11 +104,11 @@ async def _send_microphone(
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
             note("sending the microphone; Ctrl-C ends it")
             stream.feed(_until(microphone, interrupted))
-            await _codes(stream, "microphone", output, json)
+            await _write_codes(stream, "microphone", output, json)
 
 
 async def _until(source: Any, ended: asyncio.Event) -> AsyncIterator[Any]:
-    """The items of a source, until an event."""
+    """The items of a source, until an event is set."""
     end = asyncio.create_task(ended.wait())
     items = aiter(source)
     try:
@@ -123,8 +126,8 @@ async def _until(source: Any, ended: asyncio.Event) -> AsyncIterator[Any]:
         end.cancel()
 
 
-async def _codes(stream: RemoteStream, source: str, output: str | None, json: bool) -> None:
-    """Everything that comes back of an encoding stream, to its place; then the figures."""
+async def _write_codes(stream: RemoteStream, source: str, output: str | None, json: bool) -> None:
+    """Write everything that an encoding stream yields to ``output``; then print the figures."""
     ready, parts, filled = stream.ready, [], 0
     if not ready.trained:
         note(f"{ready.codec} is untrained: its codes are exact, but mean nothing")
@@ -141,7 +144,7 @@ async def _codes(stream: RemoteStream, source: str, output: str | None, json: bo
         else:
             parts.append(item.codes.astype(np.uint16))
     done, stats = stream.done, stream.stats()
-    assert done is not None  # else an error was raised
+    assert done is not None  # otherwise an error was raised
     if output not in (None, "-"):
         write_tokens(output, TokenFile(
             codes=np.concatenate(parts or [np.zeros((ready.codebooks, 0), np.uint16)], axis=1), codec=ready.codec,
@@ -181,8 +184,8 @@ async def _send_tokens(
         pcm = np.concatenate(
             [np.zeros(0, np.float32), *[part async for part in stream if isinstance(part, np.ndarray)]]
         )
-    own = ready.codec_hash == file.codec_hash
-    pcm = pcm[: round(file.seconds * stream.sample_rate)] if own else pcm  # the last hop's padding is not the signal's
+    same_codec = ready.codec_hash == file.codec_hash
+    pcm = pcm[: round(file.seconds * stream.sample_rate)] if same_codec else pcm  # without the padding of the last hop
     write_wav(output, pcm, stream.sample_rate, subtype="FLOAT" if common["format"] == "f32le" else "PCM_16")
     seconds = len(pcm) / stream.sample_rate
     if json:
@@ -196,7 +199,7 @@ async def _send_tokens(
 
 
 async def _paced(file: TokenFile, frame_rate: float | None) -> AsyncIterator[Any]:
-    """The codes of a token file, eight frames at a time; a frame when its sound is due, if a rate is given."""
+    """The codes of a token file, `FRAMES` at a time; if a rate is given, each frame when its sound is due."""
     pace = None if frame_rate is None else Pace(frame_rate)
     for start in range(0, file.codes.shape[1], FRAMES):
         if pace is not None:

@@ -1,6 +1,6 @@
 """``streamrvq serve``: the websocket service, until a signal ends it.
 
-Knows: options, signals, where the log goes. Does not know: what a server does (live/server.py).
+Knows: options, signals, where the log goes. Does not know: what a server does (live/server/).
 """
 
 from __future__ import annotations
@@ -33,35 +33,40 @@ def serve(
     token_file: TokenFileOption = None,
     origin: Annotated[
         list[str] | None,
-        typer.Option("--origin", help="Pages of this origin may connect, too; repeatable; '*' for all."),
+        typer.Option("--origin", help="Also let pages of this origin connect; repeatable; '*' for all."),
     ] = None,
     tls_certificate: Annotated[
-        Path | None, typer.Option("--tls-certificate", help="A PEM file with the chain (and the key): wss and https.")
+        Path | None,
+        typer.Option("--tls-certificate", help="For wss and https: a PEM file with the chain, and perhaps the key."),
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key, where that is a file of its own.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="The key, if it is in a file of its own.")] = None,
     max_streams: Annotated[
         int | None,
-        typer.Option("--max-streams", help="Streams at once. Default: as many as are found to be live."),
+        typer.Option("--max-streams", help="Streams at once. Default: as many as are measured to run in real time."),
     ] = None,
     max_parked: Annotated[
         int, typer.Option("--max-parked", help="Streams kept for clients whose connection was lost.")
     ] = 16,
     max_of_one: Annotated[
-        int | None, typer.Option("--max-of-one", help="Connections from one address. Default: no fewer than all.")
+        int | None, typer.Option("--max-of-one", help="Connections from one address. Default: no limit of its own.")
     ] = None,
-    gather: Annotated[float, typer.Option("--gather", help="Seconds that a step waits for more streams.")] = 0.002,
+    gather: Annotated[float, typer.Option("--gather", help="Seconds that a step waits for further streams.")] = 0.002,
     max_batch: Annotated[
-        int, typer.Option("--max-batch", help="Streams × hops of a step; never more than compute within a hop.")
+        int, typer.Option("--max-batch", help="Streams × hops per step, at most; fewer if they take longer than a hop.")
     ] = 64,
-    idle_timeout: Annotated[float, typer.Option("--idle-timeout", help="Seconds without a message.")] = 60.0,
-    send_timeout: Annotated[float, typer.Option("--send-timeout", help="Seconds to take a message.")] = 10.0,
-    park_timeout: Annotated[float, typer.Option("--park-timeout", help="Seconds to come back.")] = 30.0,
+    idle_timeout: Annotated[float, typer.Option("--idle-timeout", help="Seconds a client may be silent.")] = 60.0,
+    send_timeout: Annotated[
+        float, typer.Option("--send-timeout", help="Seconds a client may take to accept a message.")
+    ] = 10.0,
+    park_timeout: Annotated[
+        float, typer.Option("--park-timeout", help="Seconds for which a lost stream can be resumed.")
+    ] = 30.0,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error; on stderr.")] = "info",
-    log_format: Annotated[str, typer.Option("--log-format", help="text or json: an object a line.")] = "text",
+    log_format: Annotated[str, typer.Option("--log-format", help="text, or json: one object per line.")] = "text",
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop: pip install 'streamrvq[uvloop]'.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON line when listening.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON line once it listens.")] = False,
 ) -> None:
     """Serve live streams over a websocket: PCM to codes, and codes to PCM (PROTOCOL.md)."""
     from ..live.server.logs import JsonLines

@@ -1,6 +1,6 @@
-"""What `serve` and `send` share: where a token comes from.
+"""What `serve` and `send` share: where an access token comes from.
 
-Knows: options, the environment, files of secrets. Does not know: who checks it.
+Knows: options, the environment, files of tokens. Does not know: who checks it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ import typer
 
 from ..errors import InputError
 
-#: The environment variable that a token is taken from where no option names one.
+#: The environment variable with the token, if no option gives one.
 VARIABLE = "STREAMRVQ_TOKEN"
 
 TokenOption = Annotated[
-    str | None, typer.Option("--token", help=f"Visible to every user of this machine: better a file, or {VARIABLE}.")
+    str | None, typer.Option("--token", help=f"Every user of this machine can see it; prefer a file, or {VARIABLE}.")
 ]
-TokenFileOption = Annotated[
-    Path | None, typer.Option("--token-file", help="A file with the token, or several, one a line.")
-]
+TokenFileOption = Annotated[Path | None, typer.Option("--token-file", help="A file with one token per line.")]
 
 
 def tokens(token: str | None, file: Path | None) -> tuple[str, ...]:
-    """The tokens that the options or the environment give; perhaps none.
+    """The access tokens from the options or the environment; there may be none.
 
     Raises:
-        InputError: a file that cannot be read or is empty, or both options at once.
+        InputError: a file cannot be read or is empty, or both options were given.
     """
     if token is not None and file is not None:
         raise InputError("--token and --token-file came together; give one of them")

@@ -1,4 +1,7 @@
-"""``streamrvq train``: train a codec, or go on training it."""
+"""``streamrvq train``: train a codec, or continue its training.
+
+Knows: options, the progress bar, SIGTERM. Does not know: how a codec is trained (train/).
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,26 @@ from .common import JsonOption, note, out, print_json
 
 def train(
     config: Annotated[Path, typer.Argument(help="A .toml or .json, or the name of a packaged one: causal-44khz.")],
-    folder: Annotated[Path, typer.Option("--out", help="The run's folder; a run that is there goes on.")],
-    data: Annotated[list[str] | None, typer.Option("--data", help="Folder, manifest or file to train on.")] = None,
-    validation: Annotated[list[str] | None, typer.Option("--validation", help="The same, held out.")] = None,
+    folder: Annotated[Path, typer.Option("--out", help="The folder of the run; a run in it is continued.")],
+    data: Annotated[list[str] | None, typer.Option("--data", help="A folder, manifest or file to train on.")] = None,
+    validation: Annotated[
+        list[str] | None, typer.Option("--validation", help="The same, held out for validation.")
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps in all, instead of the configuration's.")] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so many; call again to go on.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Stop after this many minutes; run again to continue.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option("--threads", help="Cores for each of the configuration's shards.")] = 1,
-    cache: Annotated[Path | None, typer.Option("--cache", help="For decoded audio. Default: OUT/cache.")] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Cores per shard of the configuration.")] = 1,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder for decoded audio. Default: OUT/cache.")] = None,
     export: Annotated[bool, typer.Option("--export", help="Export weights even if steps are left.")] = False,
     source: Annotated[
-        str | None, typer.Option("--from", help="Weights to begin a new run with: a file, a preset.")
+        str | None, typer.Option("--from", help="Weights to start a new run from: a file or a preset.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a codec on folders of audio."""
-    from ..train.config import TrainConfig  # here: torch takes a while to load
+    from ..train.config import TrainConfig  # here because torch is slow to import
     from ..train.run import Run
 
     settings = TrainConfig.read(_packaged(config))
@@ -45,7 +52,7 @@ def train(
         run = Run(settings, folder, bar, cache=cache, device=device, threads=threads, weights=weights)
         if run.trainer.step:
             note(f"going on from step {run.trainer.step} of {folder}")
-        with _Stop() as stop:
+        with _StopOnSignal() as stop:
             done = run.go(minutes, stop.wanted)
     result: dict[str, Any] = {"step": run.trainer.step, "steps": settings.steps, "audio_seconds": run.audio_seconds}
     if done or export:
@@ -72,23 +79,23 @@ def _line(figures: dict[str, Any]) -> str:
     return text
 
 
-class _Stop:
-    """While it is entered, SIGTERM ends the run after its step, with a checkpoint, as time does."""
+class _StopOnSignal:
+    """While it is entered, SIGTERM ends the run after the current step, with a checkpoint, as ``--minutes`` does."""
 
-    def __enter__(self) -> _Stop:
+    def __enter__(self) -> _StopOnSignal:
         self._set = threading.Event()
-        self._before = signal.signal(signal.SIGTERM, lambda *_: self._set.set())
+        self._previous = signal.signal(signal.SIGTERM, lambda *_: self._set.set())
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+        signal.signal(signal.SIGTERM, self._previous)
 
     def wanted(self) -> bool:
         return self._set.is_set()
 
 
 class _Bar:
-    """A `run.Watcher` on stderr: a bar if a person looks at it, a line for each validation always."""
+    """A `run.Watcher` on stderr: a bar on a terminal, and a line for each validation in any case."""
 
     def __init__(self, steps: int, show: bool) -> None:
         self._console = Console(stderr=True, highlight=False)

@@ -1,4 +1,4 @@
-"""A real Chromium with a fake microphone, tabs in it that are listened in on, and a relay that can break off.
+"""A real Chromium with a fake microphone, tabs whose websockets are recorded, and a relay that can break connections.
 
 Knows: how to start and watch them. Does not know: what is asserted of the page.
 """
@@ -59,8 +59,8 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
         yield opened
 
 
-class Wire:
-    """One websocket of a page, as the browser's own record has it."""
+class RecordedSocket:
+    """One websocket of a page, as the browser itself records it."""
 
     def __init__(self, socket: WebSocket) -> None:
         self.sent: list[str | bytes] = []
@@ -111,13 +111,13 @@ class Tab:
     """An open page.
 
     Attributes:
-        wires: its websockets, in the order of opening.
+        sockets: its websockets, in the order of opening.
         faults: errors that it raised or that the console showed, broken connections left out.
-        requests: every URL that was asked for.
+        requests: every URL that was requested.
     """
 
     page: Page
-    wires: list[Wire] = dataclasses.field(default_factory=list)
+    sockets: list[RecordedSocket] = dataclasses.field(default_factory=list)
     faults: list[str] = dataclasses.field(default_factory=list)
     requests: list[str] = dataclasses.field(default_factory=list)
 
@@ -126,49 +126,53 @@ class Tab:
         await self.state("live")
 
     async def state(self, *states: str) -> None:
-        """Until the page is in one of these states."""
+        """Wait until the page is in one of these states."""
         await self.page.wait_for_selector(", ".join(f'body[data-state="{state}"]' for state in states))
 
     async def says(self, text: str) -> None:
-        """Until the status holds these words."""
+        """Wait until the status contains this text."""
         await self.page.wait_for_function(
             "text => document.getElementById('status').textContent.includes(text)", arg=text
         )
 
     async def shows(self, name: str, condition: str) -> None:
-        """Until a figure's text, named by its id, satisfies a condition in JavaScript."""
+        """Wait until a figure's text, named by its id, satisfies a condition in JavaScript."""
         await self.page.wait_for_function(f"name => ({condition})(document.getElementById(name).textContent)", arg=name)
 
-    async def encoded(self, seconds: float, take: int = 1) -> None:
-        """Until a take is so long."""
+    async def encoded(self, seconds: float, recording: int = 1) -> None:
+        """Wait until a recording is this long."""
         await self.page.wait_for_function(
-            "([take, seconds]) => [...document.querySelectorAll('#takes li')].some(row =>"
-            " row.textContent.startsWith(`Take ${take}:`) && parseFloat(row.textContent.split(':')[1]) >= seconds)",
-            arg=[take, seconds],
+            "([recording, seconds]) => [...document.querySelectorAll('#recordings li')].some(row =>"
+            " row.textContent.startsWith(`Recording ${recording}:`) &&"
+            " parseFloat(row.textContent.split(':')[1]) >= seconds)",
+            arg=[recording, seconds],
         )
 
     async def stop(self) -> None:
         await self.page.click("#go")
         await self.state("idle")
 
-    async def download(self, take: int = 1) -> TokenFile:
-        """A take's file, read."""
+    async def download(self, recording: int = 1) -> TokenFile:
+        """A recording's file, read."""
         async with self.page.expect_download() as waiting:
-            await self.page.get_by_role("button", name=f"Download take {take}", exact=True).click()
+            await self.page.get_by_role("button", name=f"Download recording {recording}", exact=True).click()
         self.file = Path(await (await waiting.value).path())
         return read_tokens(self.file)
 
 
 @contextlib.asynccontextmanager
 async def tab(browser: Browser, url: str, script: str = "", microphone: bool = True) -> AsyncIterator[Tab]:
-    """A page from a server at ``ws://…``, in a profile of its own. ``script`` runs before the page's own. Nothing may
-    go wrong in it, and nothing may come from elsewhere. Without ``microphone`` the browser refuses it."""
-    small = {"width": 400, "height": 700}  # what is drawn costs more than all else, without a graphics card
+    """A page from a server at ``ws://…``, in a profile of its own.
+
+    It must raise no error and request nothing from elsewhere. ``script`` runs before the page's own scripts. Without
+    ``microphone`` the browser refuses it.
+    """
+    small = {"width": 400, "height": 700}  # without a graphics card, drawing costs more than anything else
     context = await browser.new_context(permissions=["microphone"] if microphone else [], viewport=small)
     context.set_default_timeout(1000 * PATIENCE)
     page = await context.new_page()
     opened, origin = Tab(page), url.replace("ws", "http", 1)
-    page.on("websocket", lambda socket: opened.wires.append(Wire(socket)))
+    page.on("websocket", lambda socket: opened.sockets.append(RecordedSocket(socket)))
     page.on("pageerror", lambda error: opened.faults.append(str(error)))
     page.on(
         "console", lambda message: opened.faults.append(message.text) if message.type in ("error", "warning") else None
@@ -187,7 +191,7 @@ async def tab(browser: Browser, url: str, script: str = "", microphone: bool = T
 
 
 class Relay:
-    """Between a page and a server: it can break off, and lead to another server."""
+    """Stands between a page and a server. It can break connections and connect to another server."""
 
     def __init__(self, port: int) -> None:
         self.target = port
@@ -204,19 +208,19 @@ class Relay:
         await self._server.wait_closed()
 
     def cut(self) -> None:
-        """Break every connection, without a goodbye."""
+        """Break every connection without closing it properly."""
         for writer in self._open:
             writer.transport.abort()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.transport.abort()
             return
-        self._open |= {writer, back}
-        await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
-        self._open -= {writer, back}
+        self._open |= {writer, to_server}
+        await asyncio.gather(self._pass_on(reader, to_server), self._pass_on(from_server, writer))
+        self._open -= {writer, to_server}
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

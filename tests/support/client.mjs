@@ -1,4 +1,4 @@
-// Plays plans, which come on stdin as JSON, with the JavaScript client; prints what happens as JSON lines.
+// Runs plans, which come on stdin as JSON, with the JavaScript client. Prints what happens as JSON lines.
 
 import { readFileSync } from "node:fs";
 import { connect } from "../../streamrvq/live/page/streamrvq.js";
@@ -14,15 +14,15 @@ function block(kind, text) {
 }
 
 async function play({ url, options, steps }, plan) {
-  const tell = (event) => console.log(JSON.stringify({ plan, ...event }, plain));
-  const failed = ({ name, code, message }, doing) => tell({ type: "error", doing, name, code, message });
+  const print = (event) => console.log(JSON.stringify({ plan, ...event }, plain));
+  const failed = ({ name, code, message }, doing) => print({ type: "error", doing, name, code, message });
   let stream;
   try {
-    stream = await connect(url, { ...options, onconnection: (state) => tell({ type: state }) });
+    stream = await connect(url, { ...options, onconnection: (state) => print({ type: state }) });
   } catch (error) {
     return failed(error, "connect");
   }
-  tell(stream.ready);
+  print(stream.ready);
   const write = async () => {
     for (const [name, ...values] of steps) {
       try {
@@ -35,12 +35,12 @@ async function play({ url, options, steps }, plan) {
   };
   const writing = write();
   try {
-    for await (const item of stream) tell(item);
+    for await (const item of stream) print(item);
   } catch (error) {
     failed(error, "read");
   }
   await writing;
-  tell({ type: "end", done: stream.done, stats: stream.stats() });
+  print({ type: "end", done: stream.done, stats: stream.stats() });
 }
 
 await Promise.all(JSON.parse(readFileSync(0, "utf8")).map(play));

@@ -10,8 +10,8 @@ Object.assign(globalThis, {
   registerProcessor: (name, kind) => (processors[name] = kind),
   AudioWorkletProcessor: class {
     port = {
-      told: [],
-      postMessage: (message, given) => this.port.told.push(structuredClone(message, { transfer: given })),
+      reports: [],
+      postMessage: (message, given) => this.port.reports.push(structuredClone(message, { transfer: given })),
     };
   },
 });
@@ -27,14 +27,14 @@ for (const quantum of [128, 1, 100, 256, 300, 1000]) {
   for (currentFrame = 512; currentFrame < 9000; currentFrame += quantum) {
     assert.equal(capture.process([[ramp(currentFrame, quantum)]]), true);
   }
-  const blocks = capture.port.told;
+  const blocks = capture.port.reports;
   assert.ok(blocks.length >= 31);
   blocks.forEach(({ first, samples }, i) => {
     assert.equal(first, 512 + 256 * i);
     assert.deepEqual(samples, ramp(first, 256));
   });
   assert.equal(capture.process([[]]), true, "nothing is connected, yet it goes on");
-  assert.equal(capture.port.told.length, blocks.length);
+  assert.equal(capture.port.reports.length, blocks.length);
 }
 
 // ---------------------------------------------------------------- playback: a ring with a pre-roll of 60 samples here
@@ -52,12 +52,12 @@ function player() {
     }
     return going;
   };
-  return { node, heard, run, feed: (data) => node.port.onmessage({ data }), told: () => node.port.told.at(-1) };
+  return { node, heard, run, feed: (data) => node.port.onmessage({ data }), reports: () => node.port.reports.at(-1) };
 }
 
 {
   // it waits for the pre-roll, then plays every sample, in order
-  const { heard, run, feed, told } = player();
+  const { heard, run, feed, reports } = player();
   feed(ramp(1, 59));
   run(3);
   assert.ok(heard.every((value) => value === 0));
@@ -70,12 +70,12 @@ function player() {
   feed("end");
   while (run(1));
   assert.equal(heard[heard.findLastIndex(Boolean)], 9000, "to the last");
-  assert.deepEqual(told(), { played: 9000, underruns: 0, skipped: 0, held: 0, over: true });
+  assert.deepEqual(reports(), { played: 9000, underruns: 0, skipped: 0, held: 0, finished: true });
 }
 
 {
   // when it runs dry it is silent until the pre-roll is there again, and counts it
-  const { heard, run, feed, told } = player();
+  const { heard, run, feed, reports } = player();
   feed(ramp(1, 65));
   run(8);
   assert.deepEqual(heard.slice(60), [...ramp(61, 5), ...new Float32Array(15)]);
@@ -85,21 +85,21 @@ function player() {
   feed(ramp(125, 1));
   run(60);
   assert.deepEqual(heard.slice(90, 150), Array.from(ramp(66, 60)));
-  assert.deepEqual([told().underruns, told().skipped], [2, 0]);
+  assert.deepEqual([reports().underruns, reports().skipped], [2, 0]);
 }
 
 {
   // when far too much has come it goes on with the newest, and counts what it passes over
-  const { heard, run, feed, told } = player();
+  const { heard, run, feed, reports } = player();
   feed(ramp(1, 450));
   run(1);
   feed(ramp(451, 200));
   run(30);
   assert.deepEqual(heard.slice(0, 30), [...ramp(1, 10), ...ramp(591, 20)]);
-  assert.equal(told().skipped, 580);
+  assert.equal(reports().skipped, 580);
   feed(ramp(1000, 6000)); // more than the ring holds
   run(1);
   assert.deepEqual(heard.slice(-10), Array.from(ramp(6940, 10)));
   run(30);
-  assert.equal(told().played + told().held + told().skipped, 6650, "every sample is accounted for");
+  assert.equal(reports().played + reports().held + reports().skipped, 6650, "every sample is accounted for");
 }

@@ -113,7 +113,7 @@ def test_a_long_gap_begins_another_file(tmp_path: Path) -> None:
         Gap(48_100, 48_001, "long"), Gap(96_101, 60_000, "and at once another"),
         Frames(13, 3.3, codes(2, 2)), Gap(156_111, 5, "short"), Frames(15, 3.3, codes(1, 3)),
     ]:  # fmt: skip
-        recording.take(item)
+        recording.add(item)
     recording.finish(156_130)
     assert [path.name for path in recording.files] == ["a.safetensors", "a-3.safetensors"] or [
         path.name for path in recording.files

@@ -19,27 +19,28 @@ def connect(
     n_quantizers: int | None = None, token: str | None = None, queue_size: int = 1024, timeout: float = 30.0,
     resume: float = 20.0,
 ) -> RemoteStream:  # fmt: skip
-    """A stream on a server (``streamrvq serve``).
+    """A stream on a server that ``streamrvq serve`` runs.
 
     Args:
         url: ``ws://host:port`` or ``wss://…``.
-        mode: ``"encode"``: send samples, get codes; ``"decode"``: the other way round.
-        sample_rate: of the samples, whoever sends them, Hz, 8000 to 192 000; None: the server's codec's.
-        format: of the samples on the wire: ``"f32le"``, or ``"s16le"``, half as large, to which float samples are
-            rounded.
-        n_quantizers: levels to encode with; None: all of the codec's. For decoding leave it out.
-        token: where the server wants one.
-        queue_size: items that wait for the reader. While it is full the server is not read, and in the end stops
-            reading itself; a client that never reads is cut off.
-        timeout: seconds to wait for the server: to answer, to take a message, to close.
-        resume: seconds to try to come back to an encoding stream whose connection was lost; 0: not at all. The server
-            keeps such a stream for a while (30 s); sending waits meanwhile.
+        mode: ``"encode"`` sends samples and receives codes; ``"decode"`` sends codes and receives samples.
+        sample_rate: of the samples in either direction, in Hz, 8000 to 192 000. None takes the rate of the server's
+            codec.
+        format: of the samples on the wire: ``"f32le"`` or ``"s16le"``. The latter is half as large; float samples
+            are rounded to it.
+        n_quantizers: codebooks to encode with; None takes all of the codec's. Leave it out when decoding.
+        token: the access token, where the server wants one.
+        queue_size: items that may wait for the reader. While the queue is full, nothing is read from the server. In
+            the end the server stops reading too, and cuts off a client that never reads.
+        timeout: seconds to wait for the server to answer, to take a message, or to close.
+        resume: seconds for which an encoding stream tries to resume after its connection was lost; 0 never tries.
+            The server keeps such a stream for a while (30 s). Sending waits meanwhile.
 
     Returns:
-        `RemoteStream`, an async context manager; it connects on entering.
+        `RemoteStream`, an async context manager. It connects when it is entered.
 
     Raises:
         InputError: a setting that no server takes.
-        ServiceError: on entering: no connection, or the server refused (``code`` says why).
+        ServiceError: on entering, if there is no connection or the server refuses; ``code`` says why.
     """
     return RemoteStream(url, mode, sample_rate, format, n_quantizers, token, queue_size, timeout, resume)

@@ -1,6 +1,6 @@
-"""A websocket to a server, with its failures in our own words.
+"""A websocket to a server. Its failures are raised as `ServiceError`.
 
-Knows: websockets, deadlines, how a server says no. Does not know: streams, samples, codes, tasks.
+Knows: websockets, deadlines, how a server refuses. Does not know: streams, samples, codes, tasks.
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """An open connection; made by `open_connection`.
+    """An open connection; `open_connection` makes it.
 
     Args:
-        url: where to, for the messages of errors.
+        url: the server's, for error messages.
         socket: the websocket.
         timeout: seconds to wait for the server.
     """
 
     def __init__(self, url: str, socket: ClientConnection, timeout: float) -> None:
         self._url, self._socket, self._timeout = url, socket, timeout
-        self._cut: ServiceError | None = None
+        self._timeout_error: ServiceError | None = None
 
     async def send(self, data: str | bytes) -> None:
-        """Send a message. Raises `ServiceError` if the server does not take it, or has gone."""
+        """Send a message. Raises `ServiceError` if the server does not take it or is gone."""
         from websockets.exceptions import ConnectionClosed
 
         try:
             async with asyncio.timeout(self._timeout):
                 await self._socket.send(data)
         except TimeoutError:
-            self._cut = ServiceError(f"{self._url} took no message for {self._timeout:g} s; it is cut off", Close.LOST)
+            text = f"{self._url} took no message for {self._timeout:g} s; it is cut off"
+            self._timeout_error = ServiceError(text, Close.LOST)
             self._socket.transport.abort()
-            raise self._cut from None
+            raise self._timeout_error from None
         except ConnectionClosed:
             raise self._failure() from None
 
@@ -47,8 +48,8 @@ class Connection:
         """The next message.
 
         Raises:
-            ServiceError: the server refused, closed or broke off.
-            ProtocolError: the message is not of the protocol.
+            ServiceError: the server refused, closed, or broke off.
+            ProtocolError: the message does not belong to the protocol.
         """
         from websockets.exceptions import ConnectionClosed
 
@@ -65,12 +66,12 @@ class Connection:
 
     def _failure(self) -> ServiceError:
         code = self._socket.close_code or Close.LOST
-        why = self._socket.close_reason or ("it broke" if code == Close.LOST else "no reason given")
-        ended = f"the connection to {self._url} ended before the stream did (code {code}: {why})"
-        return self._cut or ServiceError(ended, code)
+        reason = self._socket.close_reason or ("it broke" if code == Close.LOST else "no reason given")
+        text = f"the connection to {self._url} ended before the stream did (code {code}: {reason})"
+        return self._timeout_error or ServiceError(text, code)
 
     async def close(self, seconds: float) -> None:
-        """Close, and cut the connection if the server does not answer in so many seconds."""
+        """Close; cut the connection if the server does not answer within ``seconds``."""
         try:
             async with asyncio.timeout(min(seconds, self._timeout)):
                 await self._socket.close()
@@ -80,8 +81,8 @@ class Connection:
 
 
 async def open_connection(url: str, token: str | None, timeout: float) -> Connection:
-    """Connect. Raises `ServiceError` where there is nobody, or the handshake is refused."""
-    from websockets.asyncio.client import connect  # here, for it takes long to import
+    """Connect. Raises `ServiceError` if nobody answers or the handshake is refused."""
+    from websockets.asyncio.client import connect  # here because it is slow to import
     from websockets.exceptions import InvalidStatus, WebSocketException
     from websockets.typing import Subprotocol
 
@@ -90,13 +91,13 @@ async def open_connection(url: str, token: str | None, timeout: float) -> Connec
         socket = await connect(
             url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, additional_headers=headers,
             open_timeout=timeout, close_timeout=timeout,
-            ping_interval=None,  # a ping waits behind the audio before it, so that a late answer would say nothing
+            ping_interval=None,  # a ping queues behind the audio, so a late answer would prove nothing
         )  # fmt: skip
     except InvalidStatus as error:
         status = error.response.status_code
-        words = (error.response.body or b"").decode("ascii", "replace").strip()[:200]
-        raise ServiceError(f"{url} refused the connection (HTTP {status}: {words})", status) from None
+        text = (error.response.body or b"").decode("ascii", "replace").strip()[:200]
+        raise ServiceError(f"{url} refused the connection (HTTP {status}: {text})", status) from None
     except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
-        why = str(error) or type(error).__name__
-        raise ServiceError(f"cannot connect to {url} ({why}); is a server listening there?") from None
+        reason = str(error) or type(error).__name__
+        raise ServiceError(f"cannot connect to {url} ({reason}); is a server listening there?") from None
     return Connection(url, socket, timeout)

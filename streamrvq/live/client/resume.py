@@ -1,10 +1,10 @@
-"""A client's connection to its stream on a server, and another one when it breaks.
+"""A client's connection to its stream on a server, which is replaced when it breaks.
 
-Whoever reads finds out that a connection is lost and makes the next (`receive`); whoever sends waits for it meanwhile
-(`pump`), and goes on with what the server has not had. Only an encoding stream can be taken up again, and only after a
-loss: a close that the server sent is an answer.
+The reading task notices that a connection is lost and opens the next one (`receive`). The sending task waits meanwhile
+(`send_pending`), then goes on with what the server has not received. Only an encoding stream can be resumed, and only
+after a loss: if the server closed the connection itself, that is its answer.
 
-Knows: connections, resuming, patience. Does not know: samples, frames, what the messages mean to the user.
+Knows: connections, resuming, how long to try. Does not know: samples, frames, what the messages mean to the user.
 """
 
 from __future__ import annotations
@@ -18,49 +18,53 @@ from ..protocol.text import Message, Ready, Resume, Resumed, Start
 from .connection import Connection, open_connection
 from .resend import ResendBuffer
 
-#: Waits between attempts, in seconds: doubled each time from the first to the last.
+#: Seconds between two attempts: doubled each time, from the first to the last.
 _FIRST_WAIT, _LAST_WAIT = 0.1, 2.0
-#: Ends of an attempt that another may be better than.
-_PASSING = {0, Close.LOST, Close.FULL, 1001}
+#: RFC 6455: the other side is going away.
+_GOING_AWAY = 1001
+#: An attempt that failed with one of these codes is worth repeating. 0: no connection was made.
+_RETRYABLE = {0, Close.LOST, Close.FULL, _GOING_AWAY}
 
 
 class ResumableConnection:
-    """Args:
-        url, start, token: where to, and what is asked for.
+    """One stream's connection, and its replacements.
+
+    Args:
+        url, start, token: the server, the stream to open, the access token.
         timeout: seconds to wait for the server.
-        patience: seconds to try to come back; 0: a lost connection is the end.
+        resume_seconds: how long to try to resume; 0: a lost connection ends the stream.
 
     Attributes:
         lost: connections lost so far.
     """
 
-    def __init__(self, url: str, start: Start, token: str | None, timeout: float, patience: float) -> None:
+    def __init__(self, url: str, start: Start, token: str | None, timeout: float, resume_seconds: float) -> None:
         self._url, self._start, self._token, self._timeout = url, start, token, timeout
-        self._patience = patience if start.mode == "encode" else 0.0
+        self._resume_seconds = resume_seconds if start.mode == "encode" else 0.0
         self._current: Connection | None = None
         self._session = ""
-        self._back = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._connected = asyncio.Event()
+        self._send_lock = asyncio.Lock()
         self._ended = False
         self.lost = 0
 
     @property
     def resumable(self) -> bool:
         """Whether a lost connection may be replaced."""
-        return self._patience > 0
+        return self._resume_seconds > 0
 
     async def open(self) -> Ready:
-        """Connect and start. Raises `ServiceError` or `ProtocolError`; nothing is left open then."""
-        ready = await self._introduce(self._start, self._timeout)
+        """Connect and start. Raises `ServiceError` or `ProtocolError`; then nothing is left open."""
+        ready = await self._handshake(self._start, self._timeout)
         if not isinstance(ready, Ready):
             await self.close(0.0)
             raise ProtocolError("the server's first message was not ready")
         self._session = ready.session
-        self._back.set()
+        self._connected.set()
         return ready
 
-    async def _introduce(self, first: Message, seconds: float) -> Message:
-        """Connect, say the first message and hear the answer, all within so many seconds."""
+    async def _handshake(self, first: Message, seconds: float) -> Message:
+        """Connect, send the first message and receive the answer, all within ``seconds``."""
         connection = None
         try:
             async with asyncio.timeout(seconds):
@@ -78,54 +82,54 @@ class ResumableConnection:
         return answer
 
     async def receive(self, next_frame: Callable[[], int], resend: ResendBuffer) -> Message | bytes:
-        """The next message. A `Resumed` among them: binary messages are numbered anew from here on.
+        """The next message. After a `Resumed` the server's binary messages are numbered from 0 again.
 
         Args:
-            next_frame: the first frame that has not come yet.
-            resend: what is sent again.
+            next_frame: gives the first frame that has not been received yet.
+            resend: the messages to send again.
 
         Raises:
             ServiceError: the server refused or closed, or the connection is lost for good.
-            ProtocolError: the message is not of the protocol.
+            ProtocolError: the message does not belong to the protocol.
         """
         assert self._current is not None
         try:
             return await self._current.receive()
         except ServiceError as error:
-            if error.code not in (Close.LOST, 1001) or not self.resumable or self._ended:
+            if error.code not in (Close.LOST, _GOING_AWAY) or not self.resumable or self._ended:
                 raise
-            self._back.clear()
+            self._connected.clear()
             self.lost += 1
-            return await self._rejoin(next_frame(), resend, error)
+            return await self._resume(next_frame(), resend, error)
 
-    async def _rejoin(self, next_frame: int, resend: ResendBuffer, error: ServiceError) -> Resumed:
-        clock, wait = asyncio.get_running_loop().time, _FIRST_WAIT
-        deadline = clock() + self._patience
+    async def _resume(self, next_frame: int, resend: ResendBuffer, error: ServiceError) -> Resumed:
+        now, wait = asyncio.get_running_loop().time, _FIRST_WAIT
+        deadline = now() + self._resume_seconds
         while True:
             assert self._current is not None
             await self._current.close(0.0)
             try:
-                again = Resume(session=self._session, next_frame=next_frame)
-                answer = await self._introduce(again, min(self._timeout, max(wait, deadline - clock())))
+                request = Resume(session=self._session, next_frame=next_frame)
+                answer = await self._handshake(request, min(self._timeout, max(wait, deadline - now())))
                 if not isinstance(answer, Resumed) or answer.next_frame != next_frame:
                     raise ProtocolError("the server's answer to resume was not resumed at the frame that was asked for")
                 resend.rewind(answer.pos)
-                self._back.set()
+                self._connected.set()
                 return answer
             except ServiceError as refusal:
-                if refusal.code not in _PASSING or clock() + wait > deadline:
-                    why = f"{error}; and could not be resumed: {refusal}"
-                    raise ServiceError(why, refusal.code or error.code) from None
+                if refusal.code not in _RETRYABLE or now() + wait > deadline:
+                    text = f"{error}; and could not be resumed: {refusal}"
+                    raise ServiceError(text, refusal.code or error.code) from None
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LAST_WAIT)
 
-    async def pump(self, resend: ResendBuffer) -> None:
-        """Send what stands in the line. Raises `ServiceError`: the stream has ended, or ends now."""
-        async with self._turn:
+    async def send_pending(self, resend: ResendBuffer) -> None:
+        """Send everything that is pending in ``resend``. Raises `ServiceError`: the stream has ended, or ends now."""
+        async with self._send_lock:
             while True:
-                # While a new connection introduces itself the line is still numbered as for the old one.
-                await self._back.wait()
-                if (message := resend.next()) is None:
+                # During the handshake of a new connection the messages are still numbered for the old one.
+                await self._connected.wait()
+                if (message := resend.next_message()) is None:
                     return
                 await self._send(message)
 
@@ -137,19 +141,19 @@ class ResumableConnection:
         except ServiceError:
             if not self.resumable:
                 raise
-            # Whoever reads knows first; it may have to read on before it comes to the end.
+            # The reading task decides what happens next. It may have to read on before it finds the connection lost.
             while self._current is connection and not self._ended:
-                self._back.clear()
-                await self._back.wait()
+                self._connected.clear()
+                await self._connected.wait()
             if self._ended:
                 raise
 
-    def end(self) -> None:
-        """Nobody reads any more: no connection will be made."""
+    def stop_resuming(self) -> None:
+        """The reading task has ended: no further connection will be opened."""
         self._ended = True
-        self._back.set()
+        self._connected.set()
 
     async def close(self, seconds: float) -> None:
-        """Close, and cut the connection if the server does not answer in so many seconds."""
+        """Close; cut the connection if the server does not answer within ``seconds``."""
         if self._current is not None:
             await self._current.close(seconds)

@@ -1,7 +1,7 @@
 """A stream on a server, as its user sees it: `RemoteStream`, made by `connect`.
 
-One task reads from the server into a bounded queue; another, if asked for, feeds a source to it. A connection that is
-lost is replaced, and an encoding stream goes on where it was: the codes are those of an unbroken run.
+One task reads from the server into a bounded queue. Another one feeds a source to the server, if the user asks for it.
+A lost connection is replaced and an encoding stream resumes: its codes are those of an unbroken run.
 
 Knows: tasks, the queue, errors. Does not know: websockets (connection.py), how a stream is resumed (resume.py,
 resend.py), the wire format (binary.py, text.py), times and latencies (timing.py), codecs.
@@ -23,29 +23,30 @@ from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, parse
 from ..worker import wait_through_cancellation
-from .resend import ResendBuffer, owned
+from .resend import ResendBuffer, unshared
 from .resume import ResumableConnection
 from .timing import FrameTiming, RemoteStats
 
-# How long to wait for the server's goodbye when the stream is left before its end.
-_LEAVING_SECONDS = 2.0
+_EARLY_CLOSE_SECONDS = 2.0  # to wait for the server's close frame when the user leaves before the end
 
 #: What `RemoteStream` yields.
 Item = Frames | Gap | Marker | Pcm
 
 
 class RemoteStream:
-    """One stream on a server: an async context manager, and within it an async iterator.
+    """One stream on a server: an async context manager, and inside it an async iterator.
 
-    Encoding, it yields `Frames`, a `Gap` where the server has taken one up, and the `Marker` messages that were asked
-    for. Decoding, it yields samples, float32 ``[n]``, and markers. It ends when the server is done; then `done` has the
-    totals. What ends it otherwise is raised, once the items before it have been read: `ServiceError` (the server
+    An encoding stream yields `Frames`, a `Gap` for each gap that the server has handled, and the `Marker` messages that
+    were asked for. A decoding stream yields samples, float32 ``[n]``, and markers. The iteration ends when the server
+    is done; `done` then has the totals.
+
+    Anything else that ends the stream is raised, after the items before it have been read: `ServiceError` (the server
     refused or went away; ``code`` is its close code), `ProtocolError`, or the exception of a source that was fed.
 
-    Leaving early closes the connection, and the stream is gone. No task or socket is left.
+    Leaving early closes the connection and gives up the stream. No task or socket is left.
 
     Attributes:
-        ready: what the server said about its codec and this stream; set on entering.
+        ready: the server's description of its codec and this stream; set on entering.
         done: the server's totals; None before the end.
         sample_rate: of the samples, Hz; set on entering.
     """
@@ -70,14 +71,14 @@ class RemoteStream:
             raise InputError(str(error)) from None
         self._encoding = mode == "encode"
         self._connection = ResumableConnection(url, self._start, token, timeout, resume)
-        self._echoes: list[int | str] = []  # of markers that were asked for and have not come
-        self._gaps = -1  # the last gap that the server has taken up
+        self._pending_markers: list[int | str] = []  # asked for, and not received yet
+        self._last_gap = -1  # the position of the last gap that the server has handled
         self.done: Done | None = None
         self._queue: asyncio.Queue[Item | End] = asyncio.Queue(queue_size)
         self._error: Exception | None = None
         self._raised = self._stopped = self._entered = self._draining = False
         self._feeding: asyncio.Task[None] | None = None
-        self._again: asyncio.Task[None] | None = None
+        self._resending: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------- opening and closing
 
@@ -87,10 +88,11 @@ class RemoteStream:
         self._entered = True
         self.ready = ready = await self._connection.open()
         self.sample_rate = self._start.sample_rate or ready.sample_rate
-        there, back = (PayloadKind.PCM, PayloadKind.CODES) if self._encoding else (PayloadKind.CODES, PayloadKind.PCM)
+        pcm_and_codes = PayloadKind.PCM, PayloadKind.CODES
+        sent, received = pcm_and_codes if self._encoding else reversed(pcm_and_codes)
         payload_format = PayloadFormat(self._start.format, ready.codebook_size, range(1, ready.codebooks + 1))
-        self._resend = ResendBuffer(there, ready.max_message, payload_format, self._connection.resumable)
-        self._incoming = Incoming(back, payload_format)
+        self._resend = ResendBuffer(sent, ready.max_message, payload_format, self._connection.resumable)
+        self._incoming = Incoming(received, payload_format)
         self._timing = FrameTiming(self.sample_rate, ready.hop / ready.sample_rate)
         self._reading = asyncio.create_task(self._read(), name="streamrvq-client")
         return self
@@ -98,69 +100,69 @@ class RemoteStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = [task for task in (self._feeding, self._reading, self._again) if task is not None]
+        tasks = [task for task in (self._feeding, self._reading, self._resending) if task is not None]
         for task in tasks:
             task.cancel()
         try:
             for task in tasks:
                 await wait_through_cancellation(task, pass_on=True)
         finally:
-            await self._connection.close(self._timeout if self.done else _LEAVING_SECONDS)
+            await self._connection.close(self._timeout if self.done else _EARLY_CLOSE_SECONDS)
         if error is None:
             self._raise_once()
 
-    # ------------------------------------------------------------- to the server
+    # ------------------------------------------------------------- sending
 
     async def send(self, block: Any) -> None:
-        """Send samples ``[n]`` (float32 in [−1, 1] or int16), or, decoding, codes ``[K, n]`` (integers). Returns when
-        the connection has taken them, which may be long before they are encoded.
+        """Send samples ``[n]`` (float32 in [−1, 1], or int16) or, to a decoding stream, codes ``[K, n]`` (integers).
+        Returns when the connection has taken them; they may be encoded much later.
 
         Raises:
             InputError: bad samples or codes; nothing was sent.
             StreamClosedError: after `stop`.
             ServiceError, ProtocolError: the stream has ended.
         """
-        self._need_open("send")
+        self._check_open("send")
         array = self._resend.check(block)
-        self._resend.block(owned(array, block) if self._connection.resumable else array)
+        self._resend.add_block(unshared(array, block) if self._connection.resumable else array)
         if self._encoding:
             self._timing.sent(self._resend.pos, time.monotonic())
-        await self._pump()
+        await self._send_pending()
 
     async def gap(self, samples: int) -> None:
-        """Say that so many samples were lost where the stream stands. Up to one second is filled with zeros; more
-        begins a new stream behind it. Raises as `send`."""
-        self._need_open("gap")
+        """Report ``samples`` lost samples. The server fills up to one second with zeros; behind a longer gap it begins
+        a new stream. Raises as `send` does."""
+        self._check_open("gap")
         if samples < 1:
             raise InputError(f"a gap of {samples} samples; wanted at least 1")
-        self._resend.text(GapMark(pos=self._resend.pos, samples=samples).to_json(), samples)
-        await self._pump()
+        self._resend.add_text(GapMark(pos=self._resend.pos, samples=samples).to_json(), samples)
+        await self._send_pending()
 
     async def marker(self, id: int | str) -> None:
-        """Ask for a `Marker` among the items, once everything sent before it has come out. Raises as `send`."""
-        await self._tell(Marker(id=id))
+        """Ask for a `Marker` among the items, after the items of everything sent before. Raises as `send` does."""
+        await self._send_message(Marker(id=id))
 
     async def set(self, n_quantizers: int) -> None:
-        """Encode with so many levels, from the first frame on of which nothing has been sent. Raises as `send`."""
-        await self._tell(SetLevels(n_quantizers=n_quantizers))
+        """Encode with ``n_quantizers`` codebooks from the first frame that has not begun. Raises as `send` does."""
+        await self._send_message(SetLevels(n_quantizers=n_quantizers))
 
     async def stop(self) -> None:
-        """That was all: what is owed comes, then the iteration ends. Again is harmless. Raises as `send`."""
+        """End the input: the remaining items come, then the iteration ends. May be repeated. Raises as `send` does."""
         if not self._stopped:
-            await self._tell(Stop())
+            await self._send_message(Stop())
             self._stopped = True
 
     def feed(self, source: AsyncIterable[Any] | Iterable[Any]) -> None:
-        """Send all of a source, in the background, and then `stop`. Items are blocks as for `send`, and `Gap` marks.
+        """Send a whole source in the background, then `stop`. Its items are blocks, as for `send`, and `Gap` marks.
 
-        An exception of the source ends the stream like `stop`, and is raised when its items have been read.
+        An exception of the source ends the stream as `stop` does. It is raised after the last item was read.
 
         Raises:
             StreamClosedError: a source is being fed already.
         """
         if self._feeding is not None:
             raise StreamClosedError("a source is being fed already; a stream has one")
-        self._need_open("feed")
+        self._check_open("feed")
         self._feeding = asyncio.create_task(self._feed(source), name="streamrvq-feed")
 
     async def _feed(self, source: AsyncIterable[Any] | Iterable[Any]) -> None:
@@ -178,22 +180,22 @@ class RemoteStream:
             self._error = self._error or error
         try:
             await self.stop()
-        except Exception as error:  # then the reader has ended, too
+        except Exception as error:  # then the reading task has ended too
             self._error = self._error or error
 
-    async def _tell(self, message: Message) -> None:
-        self._need_open(message.type)
+    async def _send_message(self, message: Message) -> None:
+        self._check_open(message.type)
         text = message.to_json()
         try:
             parse(text, "client")
         except ProtocolError as error:
             raise InputError(str(error)) from None
         if isinstance(message, Marker):
-            self._echoes.append(message.id)
-        self._resend.text(text)
-        await self._pump()
+            self._pending_markers.append(message.id)
+        self._resend.add_text(text)
+        await self._send_pending()
 
-    def _need_open(self, doing: str) -> None:
+    def _check_open(self, doing: str) -> None:
         if not self._entered:
             raise StreamClosedError(f"{doing} before `async with`; write `async with connect(…) as stream:`")
         if self._reading.done() and self._error is not None:
@@ -203,15 +205,15 @@ class RemoteStream:
         if self._stopped or self.done:
             raise StreamClosedError(f"{doing} after stop; connect again for another stream")
 
-    async def _pump(self) -> None:
+    async def _send_pending(self) -> None:
         try:
-            await self._connection.pump(self._resend)
+            await self._connection.send_pending(self._resend)
         except ServiceError as error:
-            # The reader knows better why, if it comes to it: it may have to wait for room first.
+            # The reading task knows the reason better, if it gets that far: the queue may be full.
             await asyncio.wait([self._reading], timeout=1)
             raise self._error or error from None
 
-    # ------------------------------------------------------------- from the server
+    # ------------------------------------------------------------- receiving
 
     def stats(self) -> RemoteStats:
         """The figures so far."""
@@ -237,7 +239,7 @@ class RemoteStream:
             raise self._error
 
     async def _read(self) -> None:
-        """The task: everything from the server to the queue, then `END`."""
+        """The reading task: move everything from the server to the queue, then `END`."""
         try:
             while self.done is None:
                 message = await self._connection.receive(lambda: self._incoming.pos, self._resend)
@@ -246,12 +248,12 @@ class RemoteStream:
                 elif (item := self._item(message)) is not None:
                     await self._queue.put(item)
             if self._draining:
-                self._connection.end()  # there is nothing to come back for
-                await self._connection.receive(lambda: self._incoming.pos, self._resend)  # says why
+                self._connection.stop_resuming()  # nothing is left to receive
+                await self._connection.receive(lambda: self._incoming.pos, self._resend)  # raises the server's reason
         except Exception as error:
-            self._error = self._error or error  # a source's own error came first
+            self._error = self._error or error  # an error of the source came first
         finally:
-            self._connection.end()
+            self._connection.stop_resuming()
         await self._queue.put(END)
 
     def _item(self, message: Message | bytes) -> Item | None:
@@ -261,39 +263,39 @@ class RemoteStream:
                 if not self._encoding or not array.shape[-1]:
                     return as_pcm(array) if array.shape[-1] else None
                 frames = self._timing.frames(self._incoming.pos - array.shape[1], array, time.monotonic())
-                self._resend.trim(self._timing.heard(self._incoming.pos))
+                self._resend.trim(self._timing.covered_samples(self._incoming.pos))
                 return frames
             case Marker():
-                if message.id not in self._echoes:
-                    return None  # it came before the connection was lost, too
-                self._echoes.remove(message.id)
+                if message.id not in self._pending_markers:
+                    return None  # it was received before the connection was lost
+                self._pending_markers.remove(message.id)
                 return message
             case GapMark():
-                if message.pos <= self._gaps:
+                if message.pos <= self._last_gap:
                     return None
-                self._gaps = message.pos
+                self._last_gap = message.pos
                 return self._timing.gap(message.pos, message.samples, bool(message.filled), message.next_frame or 0)
             case Resumed():
                 self._incoming.renumber()
-                self._pump_beside()
+                self._send_pending_in_background()
                 return None
             case Drain():
                 self._drain()
                 return None
         raise ProtocolError(f"the server sent {message.type} in the middle of a stream")
 
-    def _pump_beside(self) -> None:
-        """What stands in the line goes out, also if nobody sends any more. A task that is at it goes on to the end."""
-        if self._again is None or self._again.done():
-            self._again = asyncio.create_task(self._pump_quietly(), name="streamrvq-again")
+    def _send_pending_in_background(self) -> None:
+        """Send what is pending even if the user sends nothing more. A task that is already doing so goes on."""
+        if self._resending is None or self._resending.done():
+            self._resending = asyncio.create_task(self._resend_pending(), name="streamrvq-resend")
 
-    async def _pump_quietly(self) -> None:
-        with suppress(ServiceError):  # the reader sees it, too
-            await self._connection.pump(self._resend)
+    async def _resend_pending(self) -> None:
+        with suppress(ServiceError):  # the reading task raises it too
+            await self._connection.send_pending(self._resend)
 
     def _drain(self) -> None:
-        """The server goes down: what stands in the line is the last that it gets."""
+        """The server is shutting down: what is pending now is the last that it receives."""
         if not self._stopped:
             self._draining = self._stopped = True
-            self._resend.text(Stop().to_json())
-            self._pump_beside()
+            self._resend.add_text(Stop().to_json())
+            self._send_pending_in_background()

@@ -1,6 +1,6 @@
-"""What a client can tell of the frames it gets: their times, and how long they took to come back.
+"""The times of a remote stream's frames, and how long each took to come back.
 
-Knows: positions, gaps, clocks as numbers. Does not know: messages, sockets, asyncio.
+Knows: positions, gaps, times as numbers. Does not know: messages, sockets, asyncio.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ..stats import WINDOW, percentiles
 
 @dataclasses.dataclass(frozen=True)
 class RemoteStats:
-    """A moment's figures. Latencies are in seconds, None before the first frame.
+    """The figures at one moment. Latencies are in seconds, None before the first frame.
 
-    A frame's latency runs from the sending of the last sample of its own hop to the receipt of its codes: network both
-    ways, the server's waiting and computing, the resampler's and the codec's delay. Frames whose last sample was never
-    sent (the end, padded) do not count.
+    A frame's latency runs from sending the last sample of its own hop to receiving its codes. It includes the network
+    both ways, waiting and computing on the server, and the delays of the resampler and the codec. Frames whose last
+    sample was never sent (padding at the end) do not count.
     """
 
     frames: int  #: received
     gaps: int
     lost: int  #: samples in the gaps
-    lost_connections: int  #: that were replaced, or could not be
+    lost_connections: int  #: connections that were lost, replaced or not
     latency_p50: float | None
     latency_p99: float | None
 
 
 class FrameTiming:
-    """One stream's clock on the client's side.
+    """The times and latencies of one stream's frames.
 
     Args:
         rate: of the samples sent, Hz.
@@ -43,29 +43,31 @@ class FrameTiming:
 
     def __init__(self, rate: int, hop: float) -> None:
         self._rate, self._hop = rate, hop
-        self._start = self._first = 0  # where the present stream began: sample, frame
+        # A gap that is not filled begins a new signal: at this sample, with this frame.
+        self._first_sample = self._first_frame = 0
         self._frames = self._gaps = self._lost = 0
         self._sent: deque[tuple[int, float]] = deque(maxlen=1 << 16)
         self._latency: deque[float] = deque(maxlen=WINDOW)
 
     def sent(self, position: int, now: float) -> None:
-        """The samples before ``position`` have been sent."""
+        """The samples before ``position`` were sent at ``now``."""
         self._sent.append((position, now))
 
     def gap(self, position: int, samples: int, filled: bool, next_frame: int) -> Gap:
-        """The server has taken up a gap; if not filled, frame ``next_frame`` begins behind it."""
+        """The server has handled a gap. If it was not filled, frame ``next_frame`` begins behind it."""
         self._gaps, self._lost = self._gaps + 1, self._lost + samples
         if not filled:
-            self._start, self._first = position + samples, next_frame
+            self._first_sample, self._first_frame = position + samples, next_frame
         return Gap(position, samples, "filled with zeros" if filled else "a new stream begins behind it")
 
-    def heard(self, frames: int) -> int:
-        """Samples that are surely in the first ``frames`` frames, lost ones counted."""
-        return max(0, math.floor((self._start / self._rate + (frames - self._first) * self._hop) * self._rate - 1))
+    def covered_samples(self, frames: int) -> int:
+        """Samples that the first ``frames`` frames certainly cover, lost ones included."""
+        seconds = self._first_sample / self._rate + (frames - self._first_frame) * self._hop
+        return max(0, math.floor(seconds * self._rate - 1))
 
     def frames(self, index: int, codes: npt.NDArray[np.int64], now: float) -> Frames:
-        """Codes have come."""
-        time = self._start / self._rate + (index - self._first) * self._hop
+        """Codes ``[K, n]`` of the frames from ``index`` on were received at ``now``."""
+        time = self._first_sample / self._rate + (index - self._first_frame) * self._hop
         count = codes.shape[1]
         self._frames += count
         for i in range(1, count + 1):

@@ -1,10 +1,10 @@
 /**
- * The capturing worklet: what the microphone gives, in blocks, each with the number of its first sample.
+ * The capture worklet: the microphone's samples in blocks, each with the number of its first sample.
  *
- * Runs on the audio thread: it copies and leaves. Does not know: what becomes of the blocks.
+ * It runs on the audio thread, where it only copies. Does not know: what becomes of the blocks.
  */
 
-/** 5 ms at 48 kHz: less would cost more messages, more would cost latency. */
+/** 5 ms at 48 kHz. Shorter blocks mean more messages, longer ones more latency. */
 const BLOCK = 256;
 
 class Capture extends AudioWorkletProcessor {
@@ -12,7 +12,7 @@ class Capture extends AudioWorkletProcessor {
   #filled = 0;
 
   process([[channel]]) {
-    if (!channel) return true; // nothing is connected, or no longer
+    if (!channel) return true; // no input is connected
     for (let from = 0; from < channel.length;) {
       const part = channel.subarray(from, from + BLOCK - this.#filled);
       this.#block.set(part, this.#filled);

@@ -1,33 +1,33 @@
 /**
- * The microphone: raw samples, one channel, at the browser's own rate, each block with the moment of its capture.
+ * The microphone: raw samples, one channel, at the browser's own rate, each block with the time of its capture.
  *
- * Knows: getUserMedia, the audio context, clocks. Does not know: streams, the page.
+ * Knows: getUserMedia, the audio context, the two time scales. Does not know: streams, the page.
  */
 
-/** Raw sound: what helps a telephone call would change what is to be tokenised. */
+/** Raw sound: the processing that helps a telephone call would change the signal. */
 const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
 export class Microphone {
   #media = null;
-  #expected = null;
-  #offset = Infinity; // from the audio clock to performance.now(), ms: the least that was seen
+  #expected = null; // number of the next sample
+  #offset = Infinity; // from audio time to performance.now(), ms: the least that was observed
 
   /**
-   * @param {object} to
-   * @param {(samples: Float32Array, captured: number) => void} to.block `captured`: when its last sample was, by
-   *   performance.now()
-   * @param {(samples: number) => void} to.lost samples that the browser skipped before the next block
-   * @param {() => void} to.ended the device has gone
+   * @param {object} handlers
+   * @param {(samples: Float32Array, captured: number) => void} handlers.onBlock `captured`: when its last sample was
+   *   captured, by performance.now()
+   * @param {(samples: number) => void} handlers.onLost samples that the browser skipped before the next block
+   * @param {() => void} handlers.onEnded the device is gone
    */
-  constructor(to) {
-    this.to = to;
+  constructor(handlers) {
+    this.handlers = handlers;
   }
 
-  /** The audio context, whose rate the samples have. */
+  /** The audio context; its rate is that of the samples. */
   context = null;
 
   /**
-   * Ask for the microphone and begin. Call it from a click: browsers start no sound without one.
+   * Ask for the microphone and start. Call it from a click: browsers start no audio without one.
    * @throws {DOMException} as getUserMedia: NotAllowedError, NotFoundError, NotReadableError …
    */
   async open() {
@@ -37,17 +37,17 @@ export class Microphone {
       this.#media = await navigator.mediaDevices.getUserMedia({ audio: RAW });
       await this.context.audioWorklet.addModule("capture.js");
       await this.context.resume();
-      this.#listen();
+      this.#startCapture();
     } catch (error) {
       this.close();
       throw error;
     }
   }
 
-  #listen() {
+  #startCapture() {
     const { context } = this;
     const source = context.createMediaStreamSource(this.#media);
-    // one channel, whatever the device has: the mean of all
+    // one channel: the mean of all that the device has
     const node = new AudioWorkletNode(context, "streamrvq-capture", {
       numberOfInputs: 1,
       numberOfOutputs: 1,
@@ -57,23 +57,23 @@ export class Microphone {
       channelInterpretation: "speakers",
     });
     node.port.onmessage = ({ data: { first, samples } }) => this.#block(first, samples);
-    source.connect(node).connect(context.destination); // silent; but what leads nowhere is not run everywhere
-    for (const track of this.#media.getAudioTracks()) track.onended = () => this.to.ended();
+    source.connect(node).connect(context.destination); // silent; some browsers run only nodes that lead to the output
+    for (const track of this.#media.getAudioTracks()) track.onended = () => this.handlers.onEnded();
   }
 
   #block(first, samples) {
     if (!this.#media) return; // closed
     const now = performance.now();
-    if (this.#expected !== null && first > this.#expected) this.to.lost(first - this.#expected);
+    if (this.#expected !== null && first > this.#expected) this.handlers.onLost(first - this.#expected);
     this.#expected = first + samples.length;
     const end = (this.#expected / this.context.sampleRate) * 1000;
-    // Blocks come in bursts, and late when the page is busy. The one that came fastest tells when the others were
-    // captured; the allowance of 0.01 ms a block follows the drift of the two clocks.
+    // Blocks come in bursts, and late while the page is busy. The fastest block shows when the others were captured.
+    // The 0.01 ms a block let the offset follow the drift between the two time scales.
     this.#offset = Math.min(this.#offset + 0.01, now - end);
-    this.to.block(samples, end + this.#offset);
+    this.handlers.onBlock(samples, end + this.#offset);
   }
 
-  /** No more blocks; the context, and what plays in it, goes on. */
+  /** Stop capturing. The context, and what plays in it, goes on. */
   mute() {
     for (const track of this.#media?.getTracks() ?? []) {
       track.onended = null;

@@ -1,42 +1,42 @@
 /**
- * The page: what is shown, and what is pressed.
+ * The page: what it shows, and what the user's input does.
  *
- * Knows: the elements of index.html. Does not know: audio, sockets (session.js).
+ * Knows: the elements of index.html. Does not know: audio, sockets (recorder.js).
  */
 
+import { explain, explainNewStream } from "./error_text.js";
 import { HeatMap } from "./heatmap.js";
-import { Session } from "./session.js";
-import { Takes } from "./takes.js";
-import { anew, sentence } from "./words.js";
+import { Recorder } from "./recorder.js";
+import { RecordingList } from "./recording_list.js";
 
 const $ = (id) => document.getElementById(id);
 const map = new HeatMap($("map"));
-const takes = new Takes($("takes"));
-const session = new Session(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`, {
-  state: changed,
-  ready: begin,
-  item: came,
-  heard,
-  take: (take, started) => (started ? takes.add(take) : takes.update(take)),
-  deaf: (error) => {
+const recordings = new RecordingList($("recordings"));
+const recorder = new Recorder(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`, {
+  onState: changeState,
+  onReady: begin,
+  onItem: addItem,
+  onSamples: measureLevel,
+  onRecording: (recording, started) => (started ? recordings.add(recording) : recordings.update(recording)),
+  onPlayerError: (error) => {
     $("listen").checked = false;
-    say(`Listening ended. ${sentence(error)}`, "warning");
+    showStatus(`Listening ended. ${explain(error)}`, "warning");
   },
 });
 
 let state = "idle";
-let ready = null; // what the server said about its codec
+let ready = null; // the server's description of its codec
 let newest = null; // the newest frames
-let seconds = 0; // encoded
-let arrivals = []; // [time in ms, frames so far, seconds so far], of the last few seconds
+let seconds = 0; // of encoded audio
+let progress = []; // [time in ms, frames so far, seconds so far], of the last few seconds
 let frames = 0;
 let peak = 0;
-let shown = -60; // dB
-let loudest = -60; // since it was last said
+let shown = -60; // the level on display, dB
+let loudest = -60; // dB, since the text was last updated
 
 // ------------------------------------------------------------- states
 
-const SAID = {
+const STATUS = {
   starting: "Asking for the microphone…",
   live: "Live: what the microphone hears is being encoded.",
   lost: "The connection broke. Trying again; what is said meanwhile is kept.",
@@ -45,51 +45,51 @@ const SAID = {
 };
 const BUTTON = { idle: "Start", starting: "Starting…", stopping: "Stopping…" };
 
-function changed(next, error) {
-  if (next === "live" && state === "lost") say("Live again: nothing was lost.", "good");
-  else if (next === "live" && state === "again")
-    say("Live again, in a new stream. Earlier tokens are kept below.", "good");
-  else if (next === "again") say(anew(error), "warning");
-  else if (error) say(sentence(error), "bad");
-  else say(SAID[next], next === "live" ? "good" : next === "lost" ? "warning" : "");
-  if (next === "live" && state !== "lost") arrivals = [];
+function changeState(next, error) {
+  if (next === "live" && state === "lost") showStatus("Live again: nothing was lost.", "good");
+  else if (next === "live" && state === "reopening")
+    showStatus("Live again, in a new stream. Earlier tokens are kept below.", "good");
+  else if (next === "reopening") showStatus(explainNewStream(error), "warning");
+  else if (error) showStatus(explain(error), "bad");
+  else showStatus(STATUS[next], next === "live" ? "good" : next === "lost" ? "warning" : "");
+  if (next === "live" && state !== "lost") progress = [];
   state = next;
   document.body.dataset.state = next;
   $("go").textContent = BUTTON[next] ?? "Stop";
   $("go").setAttribute("aria-disabled", String(next === "starting" || next === "stopping"));
-  if (next === "idle") ended(error);
+  if (next === "idle") showIdle(error);
 }
 
-function ended(error) {
+function showIdle(error) {
   [peak, shown, loudest] = [0, -60, -60];
-  meterText();
+  showLevelText();
   if (error?.code === 4401) {
     $("token-form").hidden = false;
     $("token").focus();
   }
 }
 
-function say(text, kind = "") {
+function showStatus(text, kind = "") {
   $("status").textContent = text;
   $("status").dataset.kind = kind;
 }
 
 function start() {
   [frames, seconds, newest] = [0, 0, null];
-  session.start();
+  recorder.start();
 }
 
-// ------------------------------------------------------------- what comes
+// ------------------------------------------------------------- what the recorder reports
 
 function begin(answer) {
-  const same = ready?.codec_hash === answer.codec_hash;
+  const sameCodec = ready?.codec_hash === answer.codec_hash;
   ready = answer;
   map.begin(ready.codebooks, ready.codebook_size);
   $("token-form").hidden = true;
   $("empty").hidden = true;
   const untrained = ready.trained ? "" : ", untrained weights";
   $("codec").textContent = `${ready.codec}, ${ready.sample_rate / 1000} kHz${untrained}`;
-  if (!same) {
+  if (!sameCodec) {
     $("newest").replaceChildren(...Array.from({ length: ready.codebooks }, () => document.createElement("li")));
     $("newest").dataset.many = String(ready.codebooks > 16);
     [$("levels").max, $("levels").value, $("levels").disabled] = [ready.codebooks, ready.codebooks, false];
@@ -98,8 +98,8 @@ function begin(answer) {
   showReach();
 }
 
-function came(item) {
-  if (item.type === "gap") return map.mark();
+function addItem(item) {
+  if (item.type === "gap") return map.markGap();
   if (item.type !== "frames") return;
   map.push(item);
   newest = item;
@@ -107,29 +107,29 @@ function came(item) {
   seconds += (item.count * ready.hop) / ready.sample_rate;
 }
 
-function heard(samples) {
+function measureLevel(samples) {
   for (const value of samples) peak = Math.max(peak, Math.abs(value));
 }
 
-// ------------------------------------------------------------- what is pressed
+// ------------------------------------------------------------- input
 
 $("go").addEventListener("click", () => {
   if (state === "idle") start();
-  else if (state !== "starting" && state !== "stopping") session.stop();
+  else if (state !== "starting" && state !== "stopping") recorder.stop();
 });
 $("levels").addEventListener("input", () => {
-  session.set(Number($("levels").value));
+  recorder.set(Number($("levels").value));
   showLevels();
 });
-$("listen").addEventListener("change", () => session.listen($("listen").checked));
+$("listen").addEventListener("change", () => recorder.listen($("listen").checked));
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  session.token = $("token").value;
+  recorder.token = $("token").value;
   $("go").focus();
   if (state === "idle") start();
 });
 
-// ------------------------------------------------------------- what is shown
+// ------------------------------------------------------------- display
 
 function showLevels() {
   const levels = Number($("levels").value);
@@ -140,21 +140,21 @@ function showLevels() {
 
 function showReach() {
   const length = ready ? `${((map.columns * ready.hop) / ready.sample_rate).toFixed(1)} s` : "";
-  $("reach").textContent = map.still.matches ? `${length} a sweep` : length && `${length} ago`;
-  $("here").textContent = map.still.matches || !ready ? "" : "now";
+  $("reach").textContent = map.reducedMotion.matches ? `${length} a sweep` : length && `${length} ago`;
+  $("here").textContent = map.reducedMotion.matches || !ready ? "" : "now";
 }
 
 const milliseconds = (value) => (value == null ? "–" : `${(value * 1000).toFixed(1)} ms`);
 
-/** Four times a second: more could not be read. */
-function figures() {
+/** Called four times a second, which is as often as one can read. */
+function showFigures() {
   if (state === "idle" || !ready) return;
   const now = performance.now();
-  arrivals.push([now, frames, seconds]);
-  if (arrivals.length > 16) arrivals.shift();
-  const [then, before, earlier] = arrivals[0];
+  progress.push([now, frames, seconds]);
+  if (progress.length > 16) progress.shift();
+  const [then, before, earlier] = progress[0];
   const passed = (now - then) / 1000;
-  const { latencyP50, latencyP99 } = session.stats() ?? {};
+  const { latencyP50, latencyP99 } = recorder.stats() ?? {};
   $("p50").textContent = milliseconds(latencyP50);
   $("p99").textContent = milliseconds(latencyP99);
   if (passed > 1) {
@@ -166,10 +166,10 @@ function figures() {
   for (const [k, cell] of [...$("newest").children].entries()) {
     cell.textContent = newest && k < newest.codebooks ? newest.codes[at + k] : "·";
   }
-  takes.refresh();
+  recordings.refresh();
 }
 
-function meter() {
+function showLevel() {
   const now = peak > 0 ? Math.max(-60, 20 * Math.log10(peak)) : -60;
   shown = Math.max(now, shown - 0.8); // falls slowly
   loudest = Math.max(loudest, shown);
@@ -177,7 +177,7 @@ function meter() {
   $("bar").style.transform = `scaleX(${(shown + 60) / 60})`;
 }
 
-function meterText() {
+function showLevelText() {
   const value = Math.round(loudest);
   loudest = shown;
   $("level").setAttribute("aria-valuenow", value);
@@ -187,11 +187,11 @@ function meterText() {
 
 (function draw() {
   map.draw();
-  meter();
+  showLevel();
   requestAnimationFrame(draw);
 })();
 setInterval(() => {
-  figures();
-  meterText();
+  showFigures();
+  showLevelText();
 }, 250);
 addEventListener("resize", showReach);

@@ -1,15 +1,15 @@
 /**
- * The playing worklet: a ring of samples, played once a little has gathered, so that small delays are not heard.
+ * The playback worklet: a ring of samples. Playback starts once a little has been buffered, which hides small delays.
  *
- * Runs on the audio thread. When it runs dry it is silent until that much has gathered again. When far too much has
- * gathered (after a pause of the network) it skips to where it would have been. Both are counted and told.
+ * It runs on the audio thread. When the ring is empty it is silent until enough has been buffered again. When far too
+ * much is buffered (after a pause of the network), it skips ahead. Both are counted and reported.
  * Does not know: where samples come from.
  */
 
-/** Seconds: gathered before it plays, gathered at most, told about how often. */
+/** Seconds: buffered before playback starts, buffered at most, between two reports. */
 const PREROLL = 0.06;
-const MOST = 0.5;
-const TELLING = 0.25;
+const MAX_BUFFERED = 0.5;
+const REPORT_INTERVAL = 0.25;
 
 class Playback extends AudioWorkletProcessor {
   #ring = new Float32Array(Math.ceil(4 * sampleRate));
@@ -18,7 +18,7 @@ class Playback extends AudioWorkletProcessor {
   #playing = false;
   #ending = false;
   #counts = { played: 0, underruns: 0, skipped: 0 };
-  #next = 0;
+  #nextReport = 0;
 
   constructor() {
     super();
@@ -39,7 +39,8 @@ class Playback extends AudioWorkletProcessor {
       at = at + 1 === ring.length ? 0 : at + 1;
     }
     this.#held += kept.length;
-    if (this.#held > MOST * sampleRate && !this.#ending) this.#skip(this.#held - Math.round(PREROLL * sampleRate));
+    const preroll = Math.round(PREROLL * sampleRate);
+    if (this.#held > MAX_BUFFERED * sampleRate && !this.#ending) this.#skip(this.#held - preroll);
   }
 
   #skip(count) {
@@ -62,12 +63,12 @@ class Playback extends AudioWorkletProcessor {
       this.#playing = false;
       this.#counts.underruns += 1;
     }
-    const over = this.#ending && this.#held === 0;
-    if (currentTime >= this.#next || over) {
-      this.#next = currentTime + TELLING;
-      this.port.postMessage({ ...this.#counts, held: this.#held, over });
+    const finished = this.#ending && this.#held === 0;
+    if (currentTime >= this.#nextReport || finished) {
+      this.#nextReport = currentTime + REPORT_INTERVAL;
+      this.port.postMessage({ ...this.#counts, held: this.#held, finished });
     }
-    return !over;
+    return !finished;
   }
 }
 

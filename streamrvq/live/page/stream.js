@@ -1,25 +1,27 @@
 /**
- * One stream on a server: what is sent, what comes back, and how it goes on when the connection breaks.
+ * One stream on a server: what is sent, what is received, and how it is resumed when the connection breaks.
  *
- * Knows: the order of messages, resuming. Does not know: WebSocket (link.js), bytes (wire.js), what to keep (kept.js),
- * times (reckoning.js).
+ * Knows: the order of messages, resuming. Does not know: WebSocket (connection.js), bytes (binary.js), what to keep
+ * (resend.js), times (timing.js).
  */
 
-import { Kept } from "./kept.js";
-import { dial, isBroken, lost, ServiceError } from "./link.js";
-import { Reckoning } from "./reckoning.js";
-import { checkedCodes, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./wire.js";
+import { checkedCodes, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./binary.js";
+import { isBroken, openConnection, ServiceError } from "./connection.js";
+import { ResendBuffer } from "./resend.js";
+import { FrameTiming } from "./timing.js";
 
-/** Seconds: how far `send` runs ahead of what has come back; what is kept at most, and of what has come back; for how
-    long a broken connection is tried again. */
-const AHEAD = 10;
-const KEPT = 30;
-const HEARD = 5;
-const TRYING = 20;
+/** These four are in seconds. `send` waits while it is further ahead of what was received. */
+const MAX_AHEAD = 10;
+/** Audio that is kept for resending, at most. */
+const KEEP = 30;
+/** Audio that is still kept after its codes were received. */
+const KEEP_RECEIVED = 5;
+/** How long to try to resume. */
+const RESUME_TIME = 20;
 const STOP = '{"type":"stop"}';
 const OPEN = 1; // of a WebSocket's readyState
 
-/** Something was asked of a stream that has ended. */
+/** A stream that has ended was used. */
 export class StreamClosedError extends Error {
   name = "StreamClosedError";
 }
@@ -31,22 +33,22 @@ export class Stream {
   #socket = null; // null while there is no connection
   #outgoing;
   #incoming;
-  #kept = null;
-  #reckoning;
-  #pos = 0; // next sample, or frame, to be sent
-  #back = 0; // what has come back covers so many seconds
-  #gapsSeen = 0;
-  #markers = []; // not echoed yet
+  #resend = null;
+  #timing;
+  #pos = 0; // of the next sample, or frame, that is sent
+  #received = 0; // seconds of audio that the received items cover
+  #gapsEnd = 0; // where the last gap that the server has handled ends
+  #markers = []; // asked for, and not received yet
   #items = [];
-  #waiting = []; // resolvers of next()
-  #blocked = []; // resolvers of send()
+  #readers = []; // resolvers of next()
+  #senders = []; // resolvers of send()
   #stopped = false;
   #draining = false;
   #ended = false;
   #error = null;
-  #told = false; // next() has thrown it
+  #thrown = false; // next() has thrown the error
 
-  /** What the server said about its codec and this stream, in the protocol's words. */
+  /** The server's description of its codec and this stream, with the field names of the protocol. */
   ready = null;
   /** The server's totals; null before the end. */
   done = null;
@@ -66,14 +68,14 @@ export class Stream {
   async _open() {
     const { mode, sampleRate, format, nQuantizers, token } = this.#options;
     const pcm = { sample_rate: sampleRate, format, n_quantizers: nQuantizers };
-    await this.#dial({ type: "start", version: 1, mode, ...pcm, token }, (message) => this.#begin(message));
+    await this.#connect({ type: "start", version: 1, mode, ...pcm, token }, (message) => this.#begin(message));
   }
 
-  // ------------------------------------------------------------- to the server
+  // ------------------------------------------------------------- sending
 
   /**
-   * Send samples, or, decoding, codes (what an encoding stream gave: `{codes, codebooks}`). The order of calls is the
-   * order of sending. Waiting for the promise keeps a fast sender from running ahead; live ones need not.
+   * Send samples or, to a decoding stream, codes as an encoding stream gives them: `{codes, codebooks}`. They are sent
+   * in the order of the calls. Awaiting the promise keeps a fast sender from running ahead; a live one need not.
    * @param {Float32Array | Int16Array | {codes: Uint16Array, codebooks: number}} block
    * @param {number} [captured] when its last sample was captured, by `performance.now()`
    * @throws {InputError} bad samples or codes; nothing was sent
@@ -81,100 +83,100 @@ export class Stream {
    * @throws {ServiceError} the stream has ended
    */
   async send(block, captured) {
-    this.#needOpen("send");
+    this.#checkOpen("send");
     const { format } = this.#options;
     const { array, codebooks } = this.#encoding ? { array: toFormat(block, format) } : checkedCodes(block, this.ready);
     const count = array.length / (codebooks || 1);
     const pos = this.#pos;
     this.#pos += count;
     if (this.#encoding) {
-      this.#reckoning.sent(this.#pos, captured ?? performance.now(), captured !== undefined);
-      this.#kept?.add(pos, count, array);
+      this.#timing.sent(this.#pos, captured ?? performance.now(), captured !== undefined);
+      this.#resend?.add(pos, count, array);
     }
     this.#transmit(() => this.#outgoing.pack(pos, array, codebooks));
-    while (!this.#ended && this.#ahead > AHEAD) await new Promise((resolve) => this.#blocked.push(resolve));
+    while (!this.#ended && this.#ahead > MAX_AHEAD) await new Promise((resolve) => this.#senders.push(resolve));
     if (this.#error) throw this.#error;
   }
 
-  /** Say that so many samples were lost where the stream stands. Throws as `send`. */
+  /** Report that `samples` samples were lost at this point of the stream. Throws as `send` does. */
   async gap(samples) {
-    this.#needOpen("gap");
+    this.#checkOpen("gap");
     if (!(Number.isSafeInteger(samples) && samples > 0)) throw new InputError(`a gap of ${samples}; wanted 1 or more`);
     const pos = this.#pos;
     this.#pos += samples;
-    this.#tell({ type: "gap", pos, samples }, pos, samples);
+    this.#sendText({ type: "gap", pos, samples }, pos, samples);
   }
 
-  /** Ask for a Marker among the items, once everything sent before it has come out. Throws as `send`. */
+  /** Ask for a Marker among the items, after the items of everything sent before. Throws as `send` does. */
   async marker(id) {
-    this.#needOpen("marker");
+    this.#checkOpen("marker");
     if (!(Number.isSafeInteger(id) || (typeof id === "string" && id.length <= 64))) {
       throw new InputError(`a marker's id is ${id}; wanted a whole number, or a string of at most 64 characters`);
     }
     this.#markers.push(id);
-    this.#tell({ type: "marker", id }, this.#pos, 0);
+    this.#sendText({ type: "marker", id }, this.#pos, 0);
   }
 
-  /** Encode with so many codebooks, from the first frame on of which nothing has been sent. Throws as `send`. */
+  /** Encode with `nQuantizers` codebooks from the first frame that has not begun. Throws as `send` does. */
   async set(nQuantizers) {
-    this.#needOpen("set");
+    this.#checkOpen("set");
     if (!(Number.isInteger(nQuantizers) && nQuantizers >= 1 && nQuantizers <= this.ready.codebooks)) {
       throw new InputError(`nQuantizers is ${nQuantizers}; this codec has 1 to ${this.ready.codebooks}`);
     }
-    this.#tell({ type: "set", n_quantizers: nQuantizers }, this.#pos, 0);
+    this.#sendText({ type: "set", n_quantizers: nQuantizers }, this.#pos, 0);
   }
 
-  /** That was all: what is owed comes, then the iteration ends. Again is harmless. Throws as `send`. */
+  /** End the input: the remaining items come, then the iteration ends. May be repeated. Throws as `send` does. */
   async stop() {
     if (this.#stopped) return;
-    this.#needOpen("stop");
+    this.#checkOpen("stop");
     this.#stopped = true;
     this.#transmit(() => [STOP]);
   }
 
-  /** Leave at once; what is owed is given up. The iteration ends. */
+  /** Leave at once and give up the remaining items. The iteration ends. */
   close() {
     this.#socket?.close(1000);
     this.#end(null);
   }
 
-  /** @returns {import("./reckoning.js").Stats} */
+  /** @returns {import("./timing.js").Stats} */
   stats() {
-    return this.#reckoning.stats();
+    return this.#timing.stats();
   }
 
-  #tell(message, pos, length) {
+  #sendText(message, pos, length) {
     const text = JSON.stringify(message);
-    this.#kept?.add(pos, length, text);
+    this.#resend?.add(pos, length, text);
     this.#transmit(() => [text]);
   }
 
-  /** Send messages, if there is a connection; one that is closing takes no more, and says so later. */
+  /** Send messages if there is a connection. One that is closing takes none, and reports its end later. */
   #transmit(messages) {
     if (this.#socket?.readyState === OPEN) for (const message of messages()) this.#socket.send(message);
   }
 
-  #needOpen(doing) {
+  #checkOpen(doing) {
     if (this.#error) throw this.#error;
     if (this.#stopped || this.#ended) throw new StreamClosedError(`${doing} after the end; connect again for another`);
   }
 
   get #ahead() {
-    return this.#pos / (this.#encoding ? this.sampleRate : this.ready.sample_rate / this.ready.hop) - this.#back;
+    return this.#pos / (this.#encoding ? this.sampleRate : this.ready.sample_rate / this.ready.hop) - this.#received;
   }
 
-  // ------------------------------------------------------------- from the server
+  // ------------------------------------------------------------- receiving
 
   [Symbol.asyncIterator]() {
     return this;
   }
 
-  /** The next item. What ended the stream is thrown once, behind the items before it. */
+  /** The next item. The error that ended the stream is thrown once, after the last item. */
   async next() {
-    if (!this.#items.length && !this.#ended) await new Promise((resolve) => this.#waiting.push(resolve));
+    if (!this.#items.length && !this.#ended) await new Promise((resolve) => this.#readers.push(resolve));
     if (this.#items.length) return { done: false, value: this.#items.shift() };
-    if (this.#error && !this.#told) {
-      this.#told = true;
+    if (this.#error && !this.#thrown) {
+      this.#thrown = true;
       throw this.#error;
     }
     return { done: true, value: undefined };
@@ -182,7 +184,7 @@ export class Stream {
 
   #put(item) {
     this.#items.push(item);
-    this.#waiting.shift()?.();
+    this.#readers.shift()?.();
   }
 
   #end(error) {
@@ -190,46 +192,46 @@ export class Stream {
     this.#ended = true;
     this.#error = error;
     this.#socket = null;
-    for (const wake of [...this.#waiting.splice(0), ...this.#blocked.splice(0)]) wake();
+    for (const wake of [...this.#readers.splice(0), ...this.#senders.splice(0)]) wake();
   }
 
-  #take(data) {
+  #receive(data) {
     if (!(data instanceof ArrayBuffer)) this.#text(data);
     else if (this.#encoding) this.#frames(this.#incoming.take(data));
     else this.#samples(this.#incoming.take(data));
-    for (const wake of this.#blocked.splice(0)) wake();
+    for (const wake of this.#senders.splice(0)) wake();
   }
 
   #frames({ pos: index, count, codebooks, array: codes }) {
     if (!count) return;
-    this.#reckoning.frames(index, count, performance.now());
-    this.#back = this.#reckoning.time(index + count);
-    this.#kept?.forget((this.#back - HEARD) * this.sampleRate);
-    this.#put({ type: "frames", index, time: this.#reckoning.time(index), count, codebooks, codes });
+    this.#timing.frames(index, count, performance.now());
+    this.#received = this.#timing.time(index + count);
+    this.#resend?.trim((this.#received - KEEP_RECEIVED) * this.sampleRate);
+    this.#put({ type: "frames", index, time: this.#timing.time(index), count, codebooks, codes });
   }
 
   #samples({ pos: position, count, array: samples }) {
-    this.#back = (position + count) / this.sampleRate;
+    this.#received = (position + count) / this.sampleRate;
     if (count) this.#put({ type: "samples", position, samples });
   }
 
   #text(message) {
     if (message.type === "done") this.done = message;
     else if (message.type === "marker") {
-      const at = this.#markers.indexOf(message.id); // one that is not waited for came before the connection broke
+      const at = this.#markers.indexOf(message.id); // unknown: received before the connection broke
       if (at >= 0) this.#put({ type: "marker", id: this.#markers.splice(at, 1)[0] });
     } else if (message.type === "gap") {
       const { pos: position, samples, filled, next_frame: nextFrame } = message;
-      if (position < this.#gapsSeen) return;
-      this.#gapsSeen = position + samples;
-      this.#reckoning.gap(position, samples, filled, nextFrame);
-      this.#back = Math.max(this.#back, this.#reckoning.time(nextFrame));
+      if (position < this.#gapsEnd) return;
+      this.#gapsEnd = position + samples;
+      this.#timing.gap(position, samples, filled, nextFrame);
+      this.#received = Math.max(this.#received, this.#timing.time(nextFrame));
       this.#put({ type: "gap", position, samples, filled, nextFrame });
     } else if (message.type === "drain") this.#drain();
-    // others are a newer server's, and none of our business
+    // other types are those of a newer server
   }
 
-  /** The server goes down: what has been sent is the last that it gets. */
+  /** The server is shutting down: what has been sent is the last that it receives. */
   #drain() {
     if (this.#stopped) return;
     this.#draining = this.#stopped = true;
@@ -238,21 +240,21 @@ export class Stream {
 
   // ------------------------------------------------------------- connections
 
-  #dial(hello, answered) {
+  #connect(first, onAnswer) {
     const handlers = {
-      answered: (message, socket) => {
+      onAnswer: (message, socket) => {
         if (this.#ended) throw new StreamClosedError("the stream was left while it connected");
         this.#socket = socket;
-        answered(message);
+        onAnswer(message);
       },
-      came: (message) => this.#take(message),
-      closed: (error, broken) => {
+      onMessage: (message) => this.#receive(message),
+      onClose: (error, broken) => {
         if ((this.done && !this.#draining) || this.#ended) this.#end(null);
-        else if (broken && this.#kept) this.#resume(error);
+        else if (broken && this.#resend) this.#resume(error);
         else this.#end(error);
       },
     };
-    return dial({ url: this.#url, ...this.#options }, hello, handlers);
+    return openConnection({ url: this.#url, ...this.#options }, first, handlers);
   }
 
   #begin(ready) {
@@ -261,31 +263,31 @@ export class Stream {
     this.sampleRate = this.#options.sampleRate ?? ready.sample_rate;
     this.#outgoing = new Outgoing(this.#encoding ? PCM : CODES, ready.max_message);
     this.#incoming = new Incoming(this.#encoding ? CODES : PCM, this.#options.format);
-    this.#reckoning = new Reckoning(this.sampleRate, ready.hop / ready.sample_rate);
-    if (this.#encoding && this.#options.resume) this.#kept = new Kept(KEPT * this.sampleRate);
+    this.#timing = new FrameTiming(this.sampleRate, ready.hop / ready.sample_rate);
+    if (this.#encoding && this.#options.resume) this.#resend = new ResendBuffer(KEEP * this.sampleRate);
   }
 
-  async #resume(why) {
+  async #resume(loss) {
     this.#socket = null;
     this.#options.onconnection?.("lost");
     const { session } = this.ready;
-    const until = performance.now() + TRYING * 1000;
+    const until = performance.now() + RESUME_TIME * 1000;
     for (let wait = 0.1; !this.#ended; wait = Math.min(2, 2 * wait)) {
-      const hello = { type: "resume", version: 1, session, next_frame: this.#incoming.pos, token: this.#options.token };
+      const first = { type: "resume", version: 1, session, next_frame: this.#incoming.pos, token: this.#options.token };
       try {
-        return await this.#dial(hello, (message) => this.#again(message));
+        return await this.#connect(first, (message) => this.#resumed(message));
       } catch (error) {
         if (!isBroken(error)) return this.#end(error);
-        if (performance.now() + wait * 1000 > until) return this.#end(why);
+        if (performance.now() + wait * 1000 > until) return this.#end(loss);
       }
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
     }
   }
 
-  #again({ type, pos, next_frame: frame }) {
+  #resumed({ type, pos, next_frame: frame }) {
     if (type !== "resumed" || frame !== this.#incoming.pos) throw new ProtocolError("the server resumed another frame");
-    const entries = this.#kept.from(pos);
-    if (!entries) throw new ServiceError(`the server wants sample ${pos} again, which is kept no more`, 4404);
+    const entries = this.#resend.from(pos);
+    if (!entries) throw new ServiceError(`the server wants sample ${pos} again, which is no longer kept`, 4404);
     this.#outgoing = new Outgoing(PCM, this.ready.max_message);
     this.#incoming = new Incoming(CODES, this.#options.format, frame);
     for (const { pos: first, data } of entries) {

@@ -18,9 +18,9 @@ CONTENT_TYPES = {
     "icon.svg": "image/svg+xml",
     **dict.fromkeys(
         (
-            "streamrvq.js", "stream.js", "link.js", "wire.js", "kept.js", "reckoning.js",
-            "page.js", "session.js", "microphone.js", "listening.js", "take.js", "takes.js", "heatmap.js", "words.js",
-            "capture.js", "playback.js",
+            "streamrvq.js", "stream.js", "connection.js", "binary.js", "resend.js", "timing.js",
+            "page.js", "recorder.js", "microphone.js", "token_player.js", "recording.js", "recording_list.js",
+            "heatmap.js", "error_text.js", "capture.js", "playback.js",
         ),
         "text/javascript; charset=utf-8",
     ),

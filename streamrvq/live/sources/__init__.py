@@ -1,1 +1,1 @@
-"""Where live audio comes from: a microphone, a file at real-time pace."""
+"""Sources of live audio: a microphone, a file at real-time pace."""

@@ -1,6 +1,6 @@
-"""The side of a microphone that PortAudio's thread sees: it copies a block into the ring, and leaves.
+"""PortAudio's callbacks: they copy a block into the ring and return.
 
-Knows: the ring, whom to wake. Does not know: what becomes of the samples.
+Knows: the ring, which event to set. Does not know: what becomes of the samples.
 """
 
 from __future__ import annotations
@@ -16,30 +16,37 @@ from .ring import Ring
 
 
 class DeviceCallback:
-    """What PortAudio's thread holds of all this: a forgotten Microphone is not kept alive by its device."""
+    """The only object of a capture that PortAudio's thread refers to, so the device does not keep a Microphone alive.
 
-    def __init__(self, pick: Callable[[Any], Any]) -> None:
-        self._pick, self.over = pick, False
-        self._to: tuple[Ring, asyncio.AbstractEventLoop, asyncio.Event] | None = None
+    Args:
+        to_mono: from a block ``[n, channels]`` to samples ``[n]``.
 
-    def join(self, ring: Ring, loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
-        """Where to write and whom to wake; before the stream is started."""
-        self._to = ring, loop, woken
+    Attributes:
+        finished: the stream has ended, for whatever reason.
+    """
 
-    def heard(self, block: Any, count: int, times: Any, flags: Any) -> None:
-        """PortAudio's callback: copy and leave."""
+    def __init__(self, to_mono: Callable[[Any], Any]) -> None:
+        self._to_mono, self.finished = to_mono, False
+        self._target: tuple[Ring, asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def attach(self, ring: Ring, loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
+        """Set the ring to write to and the event to set. Call it before the stream is started."""
+        self._target = ring, loop, woken
+
+    def on_block(self, block: Any, count: int, times: Any, flags: Any) -> None:
+        """PortAudio's stream callback: copy and return."""
         now = time.monotonic()
-        assert self._to is not None
-        ring, loop, woken = self._to
-        if count and ring.write(self._pick(block), now, bool(flags.input_overflow)):
+        assert self._target is not None
+        ring, loop, woken = self._target
+        if count and ring.write(self._to_mono(block), now, bool(flags.input_overflow)):
             try:
                 loop.call_soon_threadsafe(woken.set)
-            except RuntimeError:  # the loop was closed over our head: nobody will ever listen
-                raise portaudio.end_of_stream() from None
+            except RuntimeError:  # the loop was closed: nobody will read the ring any more
+                raise portaudio.callback_abort() from None
 
-    def ended(self) -> None:
-        """PortAudio's other callback."""
-        self.over = True
-        if self._to is not None:
+    def on_finished(self) -> None:
+        """PortAudio's finished callback."""
+        self.finished = True
+        if self._target is not None:
             with contextlib.suppress(RuntimeError):
-                self._to[1].call_soon_threadsafe(self._to[2].set)
+                self._target[1].call_soon_threadsafe(self._target[2].set)

@@ -1,20 +1,21 @@
-"""A sound device's samples against our clock: what was lost on the way, and how far the two clocks drift apart.
+"""A sound device's sampling clock beside the computer's: which samples were lost, and how the two clocks drift apart.
 
-A block that ends with sample ``p`` (lost ones counted) arrives ``late = arrival − p / rate``. Waiting in buffers and
-for the processor only ever makes a block later, for a moment; so the lowest of the last two seconds' lateness is the
-truth, and the rest is jitter. Three things move it for good:
+The *lateness* of a block that ends with sample ``p`` (lost ones counted) is ``arrival − p / rate``. Buffers and a busy
+processor can only make a block later, and only for a moment. So the lowest lateness of the last two seconds is the
+true one, and anything above it is jitter. Three things change it permanently:
 
-    samples lost    up at once, by their number. More than 50 ms above the lowest of the last 2 s is suspicious. It may
-                    still be a backlog, which shrinks as it is worked off: blocks are *held* until the lateness is back
-                    (nothing was lost), or has not fallen for a quarter of a second, or 2 s have passed: then what is
-                    left of it is the gap, and it lies before the first block held.
-    an overflow     the device says that it lost samples: held likewise, however few they are. Its word is not needed
-                    (some devices lose samples and say nothing), but it is believed: at least one is missing.
-    a slow drift    two quartzes differ by some 10 to 100 ppm, up to 0.2 ms in 2 s: never a gap. It is the slope of the
-                    lowest lateness of each second, as the median over all pairs of seconds (Theil–Sen), which a few bad
-                    seconds do not move.
+    lost samples    It jumps up by their duration. A rise of more than 50 ms above the lowest value is suspicious, but
+                    may still be a backlog, which shrinks as it is worked off. Blocks are therefore *held* until one of
+                    three things happens. The lateness is back: nothing was lost. Or it has not fallen for a quarter of
+                    a second, or 2 s have passed: what is left of the rise is a gap before the first held block.
+    an overflow     The device reports that it lost samples. Blocks are held as above, however small the rise is. Some
+                    devices lose samples and report nothing, so a report is not needed for a gap. But it is believed:
+                    at least one sample is missing then.
+    a slow drift    Two quartz clocks differ by some 10 to 100 ppm, up to 0.2 ms in 2 s. That is never a gap. The drift
+                    is the slope of each second's lowest lateness: the median over all pairs of seconds (Theil–Sen),
+                    which a few bad seconds do not change.
 
-Knows: counts and times as they are told. Does not know: samples, sound devices, threads, what time it is.
+Knows: counts and times that are passed in. Does not know: samples, sound devices, threads, the time of day.
 """
 
 from __future__ import annotations
@@ -24,40 +25,44 @@ from collections import deque
 
 import numpy as np
 
-#: Seconds: a jump of more than so much is a gap; the lowest lateness is of so long; a backlog falls at least so often.
-JUMP, WINDOW, SETTLE = 0.05, 2.0, 0.25
-# Seconds by which lateness must fall to count as a backlog that is being worked off.
+#: Seconds. A rise of more than this may be a gap.
+JUMP = 0.05
+#: Seconds. The lowest lateness is taken over the last WINDOW; blocks are held no longer than that.
+WINDOW = 2.0
+#: Seconds. A backlog that has not shrunk for this long is none.
+SETTLE = 0.25
+# Seconds by which the lateness must fall to count as a backlog that is being worked off.
 _FALL = 0.005
-# Seconds that are kept for the drift, and that it takes at least.
+# The drift is fitted to at most and at least this many seconds.
 _LONGEST, _SHORTEST = 300, 10
 
 
 @dataclasses.dataclass
 class _Hold:
-    """A suspicion: since when, the least lateness above the lowest since then, and when that last fell to what."""
+    """Blocks that are held back because samples may be missing before them. Times and lateness in seconds."""
 
     since: float
-    excess: float
-    fell: float
-    level: float
-    flagged: bool
+    excess: float  #: the least rise of the lateness since then
+    fell: float  #: when the rise last fell
+    level: float  #: what it fell to
+    flagged: bool  #: the device reported an overflow
 
 
-class CaptureClock:
-    """One capture at ``rate`` samples a second, told block by block.
+class DeviceClock:
+    """The sampling clock of one capture at ``rate`` samples a second, observed block by block.
 
     Attributes:
         position: samples so far, lost ones counted.
-        holding: the latest blocks wait for a verdict.
+        holding: the latest blocks are held back.
     """
 
     def __init__(self, rate: int) -> None:
         self.rate, self.position = rate, 0
-        self._lows: deque[tuple[float, float]] = deque()  # (time, late), rising in both: the window's lowest is first
+        self._lows: deque[tuple[float, float]] = deque()  # (time, late), both ascending: the lowest is first
         self._hold: _Hold | None = None
-        self._stretch = 0  # drift is measured within stretches without a gap
+        self._segment = 0  # the drift is measured within segments without a gap
         self._seconds: deque[tuple[float, float, int]] = deque(maxlen=_LONGEST)
-        self._drift: tuple[float, float | None] = 0.0, None  # as of which second
+        self._drift: tuple[float, float | None] = 0.0, None  # (the second that it was fitted up to, ppm)
 
     @property
     def holding(self) -> bool:
@@ -65,20 +70,26 @@ class CaptureClock:
 
     @property
     def origin(self) -> float | None:
-        """When the block would have arrived that ends with sample 0, as the latest two seconds tell; None at first."""
+        """When a block ending with sample 0 would have arrived, estimated from the last two seconds; None at first."""
         return self._lows[0][1] if self._lows else None
 
-    def take(self, samples: int, time: float, lost: int = 0, flagged: bool = False) -> int | None:
-        """A block of ``samples`` arrived at ``time``, after ``lost`` known to be missing; ``flagged``: overflow.
+    def add_block(self, samples: int, time: float, lost: int = 0, flagged: bool = False) -> int | None:
+        """A block arrived.
+
+        Args:
+            samples: how many it has.
+            time: of its arrival, seconds.
+            lost: samples before it that are known to be missing.
+            flagged: the device reported an overflow.
 
         Returns:
-            None: hold it. Else release all that was held and this block, and before the first of them so many samples
-            are missing (mostly 0).
+            None: hold the block. A number: release it and all held blocks; this many samples (mostly 0) are missing
+            before the first of them.
         """
         first = not self._lows
         self.position += lost + samples
         late = time - self.position / self.rate
-        if first:  # nothing comes before the start, so nothing was lost
+        if first:  # nothing can have been lost before the first block
             self._accept(time, late)
             return 0
         excess = late - self._lows[0][1]
@@ -102,7 +113,7 @@ class CaptureClock:
         return self._resolve(time)
 
     def finish(self) -> int:
-        """No more blocks come: release what is held; so many samples are missing before the first of them."""
+        """The capture has ended: release the held blocks. Returns how many samples are missing before the first."""
         return 0 if self._hold is None else self._resolve(self._hold.since)
 
     def _resolve(self, time: float) -> int:
@@ -112,7 +123,7 @@ class CaptureClock:
         if hold.flagged or hold.excess > JUMP:
             gap = max(1 if hold.flagged else 0, round(hold.excess * self.rate))
             self.position += gap
-            self._stretch += 1
+            self._segment += 1
         self._accept(time, self._lows[0][1] + hold.excess - gap / self.rate)
         return gap
 
@@ -123,25 +134,25 @@ class CaptureClock:
         while self._lows[0][0] < time - WINDOW:
             self._lows.popleft()
         second = self._seconds[-1] if self._seconds else None
-        if second is None or time - second[0] >= 1 or second[2] != self._stretch:
-            self._seconds.append((time, late, self._stretch))
+        if second is None or time - second[0] >= 1 or second[2] != self._segment:
+            self._seconds.append((time, late, self._segment))
         elif late < second[1]:
-            self._seconds[-1] = (second[0], late, self._stretch)
+            self._seconds[-1] = (second[0], late, self._segment)
 
     def drift_ppm(self) -> float | None:
-        """How much faster the device's clock runs than ours, in millionths; None before 10 s without a gap."""
+        """How much faster the device's clock runs than the computer's, in ppm; None before 10 s without a gap."""
         if self._seconds and self._drift[0] != self._seconds[-1][0]:
             self._drift = self._seconds[-1][0], self._fit()
         return self._drift[1]
 
     def _fit(self) -> float | None:
-        points = list(self._seconds)[:-1]  # the last second is not over
+        points = list(self._seconds)[:-1]  # the last second is not complete
         if len(points) < _SHORTEST:
             return None
-        time, late, stretch = (np.array(column) for column in zip(*points, strict=True))
+        time, late, segment = (np.array(column) for column in zip(*points, strict=True))
         i, j = np.triu_indices(len(points), 1)
-        # Over a short time jitter makes any slope: only pairs some way apart are asked.
-        pairs = (stretch[i] == stretch[j]) & (time[j] - time[i] >= _SHORTEST / 2)
+        # Jitter makes the slope over a short time meaningless: only pairs that lie apart count.
+        pairs = (segment[i] == segment[j]) & (time[j] - time[i] >= _SHORTEST / 2)
         if not pairs.any() or (time[j] - time[i])[pairs].max() < _SHORTEST - 1:
             return None
         slopes = (late[j] - late[i])[pairs] / (time[j] - time[i])[pairs]

@@ -1,4 +1,4 @@
-"""Sound devices that can be listened to, and which of them is meant.
+"""Input devices, and how a user's index or text selects one of them.
 
 Knows: names and numbers. Does not know: PortAudio.
 """
@@ -12,7 +12,7 @@ from ...errors import DeviceError
 
 @dataclasses.dataclass(frozen=True)
 class InputDevice:
-    """A device that can be listened to, as PortAudio lists it. Latencies are in seconds, its proposals."""
+    """A device that samples can be captured from, as PortAudio lists it. Latencies are in seconds, as it suggests."""
 
     index: int
     name: str
@@ -24,11 +24,15 @@ class InputDevice:
     default: bool
 
 
-def find(devices: list[InputDevice], wanted: int | str | None) -> InputDevice:
-    """The device of an index, or whose name (or ``name, host``) contains a text, in any case; None: the default.
+def find_device(devices: list[InputDevice], wanted: int | str | None) -> InputDevice:
+    """The device that ``wanted`` selects.
+
+    Args:
+        devices: all there are.
+        wanted: an index; or a text that the name, or ``name, host``, contains, in any case; None: the default device.
 
     Raises:
-        DeviceError: none, or several of which none has exactly this name.
+        DeviceError: there is none, or there are several and none of them has exactly this name.
     """
     listed = "; ".join(f"{device.index} {device.name}, {device.host}" for device in devices)
     if wanted is None:

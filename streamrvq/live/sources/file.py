@@ -1,6 +1,6 @@
-"""An audio file as a live source: its samples at the pace at which a microphone would give them, or at full speed.
+"""An audio file as a live source: its samples at the pace of a microphone, or at full speed.
 
-Knows: files and the clock. Does not know: codecs, tokens, queues, rate conversion.
+Knows: files and the time. Does not know: codecs, tokens, queues, rate conversion.
 """
 
 from __future__ import annotations
@@ -18,26 +18,32 @@ from ..worker import Worker
 
 
 class Pace:
-    """When a sample is due: ``start + n / rate``. Every due time is counted from the start, so no drift builds up."""
+    """When sample ``n`` is due: ``start + n / rate``. Every due time is computed from the start, so no error builds up.
+
+    Args:
+        rate: samples a second.
+        now: the time in seconds.
+        sleep: waits for a number of seconds.
+    """
 
     def __init__(
         self,
         rate: float,
-        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.rate, self._clock, self._sleep = rate, clock, sleep
-        self.start = clock()  #: when sample 0 began
+        self.rate, self._now, self._sleep = rate, now, sleep
+        self.start = now()  #: when sample 0 began
 
     async def until(self, position: int) -> None:
-        """Wait until ``position`` samples have passed since the start; when that is past, not at all."""
-        # A sleep may end a little early by the clock's grain.
-        while (wait := self.start + position / self.rate - self._clock()) > 0:
+        """Wait until sample ``position`` is due; return at once if it already was."""
+        # A sleep may end a little early because the timer is coarse.
+        while (wait := self.start + position / self.rate - self._now()) > 0:
             await self._sleep(wait)
 
 
-class _Reading:
-    """One pass through the file: an open reader and the thread that it belongs to."""
+class _Pass:
+    """One pass through the file: an open reader and the thread that reads with it."""
 
     def __init__(self, path: str, downmix: bool) -> None:
         self._path, self._downmix = path, downmix
@@ -61,26 +67,28 @@ class File:
 
         async for block in streamrvq.File("talk.flac"): ...
 
-    In real time a block is handed out when its last sample would have been captured, counted on the monotonic clock
-    from the first request. Unlike a microphone a file waits: who comes late gets the blocks that are due at once, and
-    loses none. Reading happens in a thread of its own, which ends with the pass: at the end of the file, on an error or
-    a cancellation while it reads or waits, soon after ``break``, and at the latest on `aclose` or at the end of
-    ``async with``. Each ``async for`` is a pass of its own from the start.
+    In real time, a block is handed out when its last sample would have been captured, measured by the monotonic clock
+    from the first request. Unlike a microphone, a file waits: a late reader gets all blocks that are due at once and
+    loses none.
+
+    Each ``async for`` is a new pass from the start, with a reading thread of its own. The thread ends with the pass: at
+    the end of the file, on an error, on a cancellation while it reads or waits, and soon after ``break``. It ends at
+    the latest on `aclose` or at the end of ``async with``.
 
     Args:
         path: the file (`streamrvq.audio.files.open_audio`).
-        realtime: False: as fast as blocks are asked for.
+        realtime: False: as fast as blocks are requested.
         block: samples a block; None: 10 ms in real time, 200 ms at full speed.
-        downmix: take the mean of several channels, which is an error otherwise.
+        downmix: take the mean of several channels; without it they are an error.
 
     Attributes:
         sample_rate: of the file, Hz.
-        frames: samples that the file says it has.
-        start_time: in real time, `time.monotonic` when sample 0 of the latest pass began; None before that, and always
-            None at full speed, where no such time exists.
+        frames: samples that the file claims to have.
+        start_time: in real time, `time.monotonic` at sample 0 of the latest pass. None before the first pass, and
+            always None at full speed, where no such time exists.
 
     Raises:
-        AudioFileError: no such file, not audio or cut off; from the iteration where only decoding shows it.
+        AudioFileError: no such file, not audio, or cut off. The iteration raises it if only decoding shows the fault.
         InputError: several channels without ``downmix``, or a bad ``block``.
     """
 
@@ -94,31 +102,31 @@ class File:
         self.realtime, self.downmix = realtime, downmix
         self.block = block or max(1, self.sample_rate // (100 if realtime else 5))
         self.start_time: float | None = None
-        self._open: set[_Reading] = set()
+        self._open: set[_Pass] = set()
 
     async def __aiter__(self) -> AsyncGenerator[Pcm, None]:
-        reading = _Reading(self.path, self.downmix)
-        self._open.add(reading)
+        current = _Pass(self.path, self.downmix)
+        self._open.add(current)
         try:
             position, pace = 0, None
             if self.realtime:
                 pace = Pace(self.sample_rate)
                 self.start_time = pace.start
-            while len(block := await reading.read(self.block)):
+            while len(block := await current.read(self.block)):
                 position += len(block)
                 if pace is not None:
                     await pace.until(position)
                 yield block
         finally:
-            await reading.close()
-            self._open.discard(reading)
+            await current.close()
+            self._open.discard(current)
 
     async def aclose(self) -> None:
-        """End every pass that is open: no thread and no file is left. A pass that is asked again raises."""
+        """End every open pass: no thread and no open file is left. Iterating such a pass further raises."""
         while self._open:
-            reading = next(iter(self._open))
-            await reading.close()
-            self._open.discard(reading)
+            current = next(iter(self._open))
+            await current.close()
+            self._open.discard(current)
 
     async def __aenter__(self) -> File:
         return self

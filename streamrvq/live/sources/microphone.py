@@ -1,12 +1,12 @@
-"""A microphone as a live source: blocks of samples as they are captured, and a mark wherever some are missing.
+"""A microphone as a live source: blocks of samples as they are captured, and a mark wherever samples are missing.
 
     async with streamrvq.Microphone(rate=48_000) as mic:
         async with streamrvq.tokenize(mic, codec) as tokens: ...
 
-PortAudio's thread copies each block into a ring (ring.py) and leaves; the event loop takes what is there, asks the
-clock (clock.py) whether anything is missing, and hands it out.
+PortAudio's thread copies each block into a ring (ring.py). The event loop reads the ring, asks the model of the
+device's clock (clock.py) whether samples are missing, and hands the blocks out.
 
-Knows: who is woken when, what ends a capture. Does not know: PortAudio's ways (portaudio.py), codecs, queues.
+Knows: when the reader is woken, what ends a capture. Does not know: PortAudio (portaudio.py), codecs, queues.
 """
 
 from __future__ import annotations
@@ -28,52 +28,54 @@ from ..items import Gap
 from ..stats import WINDOW, MicrophoneStats, percentiles
 from . import portaudio
 from .callback import DeviceCallback
-from .clock import CaptureClock
+from .clock import DeviceClock
 from .ring import Ring
 
-# The watchdog looks so often, and gives up after so many looks at nothing new. Looks, not seconds: when the whole
-# process was asleep, the device's thread gets a chance to run before it is judged.
-_LOOK, _LOOKS = 0.25, 4
-# The first samples may take longer: a sound server wakes its device.
-_FIRST_LOOKS = 20
+# The device counts as silent after so many polls without samples. Polls are counted, not seconds: after the whole
+# process was asleep, the device's thread gets a chance to run first.
+_POLL_SECONDS, _SILENT_POLLS = 0.25, 4
+# The first samples may take longer, because a sound server has to wake its device.
+_SILENT_POLLS_AT_START = 20
 
 _OVERRUN = "overrun: the blocks before were not taken in time, and no room was left"
 _JUMP = "lost on the way: the device reported an overflow, or its samples fell behind the clock at once"
 
 
 class Microphone:
-    """A sound device as an async iterable of float32 mono blocks ``[n]`` and `Gap` marks, captured once, from the first
-    ``async for`` on.
+    """A sound device as an async iterable of float32 mono blocks ``[n]`` and `Gap` marks.
 
-    Nothing is lost silently. Who takes the blocks too slowly, or blocks the event loop, finds up to ``buffer`` seconds
-    kept; what comes beyond that is dropped, and a `Gap` stands where it was. So it does where the device loses samples:
-    where it says so, and where the samples received fall more than 50 ms behind the monotonic clock for good. A
-    suspicion is made certain first, for a quarter of a second (2 s at the most, while a backlog comes in), in which
-    blocks are held back, so that the `Gap` stands where the jump was. A slow drift of the device's clock is no gap
-    but a figure, `stats`\\ ``().drift_ppm``.
+    It is captured once, from the first ``async for`` on. No sample is lost silently. While the reader is slow or the
+    event loop is blocked, up to ``buffer`` seconds are kept. Anything beyond that is dropped, and a `Gap` marks the
+    place.
 
-    A device that vanishes, or gives nothing for a second, ends the blocks with a `DeviceError` that says after which
-    sample; what was captured comes first. Open another Microphone when the device is back.
+    A `Gap` also marks samples that the device lost. It may report that itself. Or the received samples fall behind the
+    monotonic clock by more than 50 ms and do not catch up. Before a gap is reported, blocks are held back for a quarter
+    of a second (at most 2 s, while a backlog comes in), so that the `Gap` comes at the right place. A slow drift of the
+    device's clock is no gap; `stats`\\ ``().drift_ppm`` reports it.
 
-    Leaving ``async with`` closes the device; a sound server that hangs is waited for 2 s, then left to itself.
+    If the device vanishes, or delivers nothing for a second, the iteration raises a `DeviceError` that names the last
+    sample, after everything that was captured. Open another Microphone when the device is back.
+
+    Leaving ``async with`` closes the device. If the sound server hangs, closing gives up after 2 s.
 
     Args:
-        rate: samples a second, as the device is to give them; None: the device's default. ``tokenize`` converts.
-        device: an index or (part of) a name from ``streamrvq devices``; None: the default.
-        block: samples a block from the device; None: what suits it. It decides about latency, not about codes.
-        channel: take this one, counted from 0, of a device with several.
+        rate: samples a second to capture at; None: the device's default. ``tokenize`` converts the rate.
+        device: an index, a name or part of a name from ``streamrvq devices``; None: the default device.
+        block: samples a block from the device; None: what suits it. It affects the latency, not the codes.
+        channel: the channel to take, counted from 0, if the device has several.
         downmix: take the mean of the first two channels.
-        buffer: seconds that may wait to be taken, 0.2 to 600.
+        buffer: seconds of samples that may wait for the reader, 0.2 to 600.
 
     Attributes:
         sample_rate: Hz; None before entering if ``rate`` is None.
         name: of the device; empty before entering.
-        start_time: `time.monotonic` when sample 0 was captured, as the latest 2 s tell (so a drifting device's
-            slowly moves); None before any sample.
+        start_time: `time.monotonic` when sample 0 was captured, estimated from the last 2 s, so it slowly moves if the
+            device drifts; None before the first sample.
 
     Raises:
         InputError: a setting that makes no sense.
-        DeviceError: on entering: no PortAudio, no such device, one that refuses the rate or the channels, no answer.
+        DeviceError: on entering: PortAudio is missing or does not answer, there is no such device, or it refuses the
+            rate or the channels.
     """
 
     def __init__(
@@ -92,29 +94,30 @@ class Microphone:
         self.device, self.block, self.channel, self.downmix, self.buffer = device, block, channel, downmix, buffer
         self.name = ""
         self._channels = 2 if downmix else (channel or 0) + 1
-        self._stream: portaudio.Stream | None = None
+        self._stream: portaudio.InputStream | None = None
         self._state = "new"  # → open → capturing → ended; or closed from any
         self._stopping = self._vanished = False
         self._closing = asyncio.Lock()
         self._handover: deque[float] = deque(maxlen=WINDOW)
-        self._held: list[Pcm | tuple[int, str]] = []  # blocks under suspicion, and gaps among them
+        self._held: list[Pcm | tuple[int, str]] = []  # blocks that are held back, and gaps among them
         self._position = self._lost = self._gaps = self._overflows = self._blocks = self._longest = 0
 
     async def __aenter__(self) -> Microphone:
         if self._state != "new":
             raise StreamClosedError("this microphone was entered before; make another one")
-        self._woken, self._link = asyncio.Event(), DeviceCallback(self._pick())
+        self._woken, self._callback = asyncio.Event(), DeviceCallback(self._to_mono())
         self._stream, self.sample_rate = await portaudio.open_input(
-            self.device, self.sample_rate, self._channels, self.block or 0, self._link.heard, self._link.ended
-        )
+            self.device, self.sample_rate, self._channels, self.block or 0,
+            self._callback.on_block, self._callback.on_finished,
+        )  # fmt: skip
         self.name, self._latency, self._state = self._stream.device.name, self._stream.latency, "open"
-        self._clock = CaptureClock(self.sample_rate)
+        self._clock = DeviceClock(self.sample_rate)
         self._ring = Ring(max(1, round(self.buffer * self.sample_rate)))
-        self._link.join(self._ring, asyncio.get_running_loop(), self._woken)
+        self._callback.attach(self._ring, asyncio.get_running_loop(), self._woken)
         return self
 
-    def _pick(self) -> Callable[[Any], Any]:
-        """From ``[n, channels]`` to ``[n]``."""
+    def _to_mono(self) -> Callable[[Any], Any]:
+        """The function from ``[n, channels]`` to ``[n]``."""
         if self.downmix:
             return lambda block: block.mean(axis=1, dtype=np.float64)
         last = self._channels - 1
@@ -126,24 +129,24 @@ class Microphone:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the device at once. An ``async for`` that is still going on raises `StreamClosedError`."""
+        """Close the device at once. An ``async for`` that is still running raises `StreamClosedError`."""
         if self._state != "new":
             self._state = "closed"
             self._woken.set()
             await self._close()
 
     async def _close(self) -> None:
-        """Let the device go; who comes second waits for the first."""
+        """Close the device; a second caller waits for the first."""
         async with self._closing:
             if (stream := self._stream) is not None:
                 self._stream = None
                 try:
                     await stream.close()
-                except DeviceError:  # it hangs; portaudio.py sees to the rest
-                    portaudio.lost()
+                except DeviceError:  # it hangs; portaudio.py closes it once the call returns
+                    portaudio.refresh_devices()
 
     def stop(self) -> None:
-        """End the capture: the blocks end after what was captured until now. From the event loop only.
+        """End the capture. The iteration ends after everything captured so far. Call it from the event loop only.
 
         Raises:
             StreamClosedError: before it was entered.
@@ -162,11 +165,12 @@ class Microphone:
     def start_time(self) -> float | None:
         if self._state == "new" or (origin := self._clock.origin) is None:
             return None
-        # What arrives was captured earlier by the driver's part of the latency; the block's own length is counted.
+        # ``origin`` counts from the last sample of a block, which only the driver delays. The latency that PortAudio
+        # states also includes the length of a block, so that is subtracted.
         return origin - max(0.0, self._latency - self._longest / self._clock.rate)
 
     def stats(self) -> MicrophoneStats:
-        """The figures so far. From the event loop only.
+        """The figures so far. Call it from the event loop only.
 
         Raises:
             StreamClosedError: before it was entered.
@@ -190,30 +194,30 @@ class Microphone:
             silent = False
             while not self._stopping and not silent:
                 silent = await self._wait()
-                for item in self._take():
+                for item in self._drain_ring():
                     yield item
                 self._check_open()
             await self._close()
-            for item in self._take(last=True):
+            for item in self._drain_ring(last=True):
                 yield item
             if silent and not self._stopping:
-                raise self._gone()
+                raise self._device_lost()
         finally:
             self._state = "closed" if self._state == "closed" else "ended"
             await self._close()
 
     async def _wait(self) -> bool:
-        """Until there are blocks, or someone has something else to say; True when the device says nothing any more."""
-        for _ in range(_LOOKS if self._blocks else _FIRST_LOOKS):
+        """Wait for blocks, `stop` or `aclose`. Returns True if the device delivers nothing any more."""
+        for _ in range(_SILENT_POLLS if self._blocks else _SILENT_POLLS_AT_START):
             self._woken.clear()
-            over = self._link.over  # asked first: what it captured before it ended is there by now
+            finished = self._callback.finished  # read first: then all that it captured is in the ring
             if self._ring.held or self._stopping or self._state == "closed":
                 return False
-            if over:
+            if finished:
                 self._vanished = True
                 return True
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK):
+                async with asyncio.timeout(_POLL_SECONDS):
                     await self._woken.wait()
         return not (self._ring.held or self._stopping or self._state == "closed")
 
@@ -223,10 +227,10 @@ class Microphone:
                 f"the microphone was closed after {self._position} samples, while it was listened to"
             )
 
-    def _take(self, last: bool = False) -> Iterator[Pcm | Gap]:
-        """What can be handed out of all that is in the ring now, long blocks where nothing is missing between.
+    def _drain_ring(self, last: bool = False) -> Iterator[Pcm | Gap]:
+        """Read the whole ring and yield what may be handed out. Blocks with no gap between them are joined.
 
-        The ring is emptied before the first item is given, so that a slow taker finds all of its room again.
+        The ring is empty before the first item is yielded, so a slow reader has its whole capacity again.
         """
         ready: list[Pcm | tuple[int, str]] = []
         while (block := self._ring.read()) is not None:
@@ -237,7 +241,7 @@ class Microphone:
             if block.lost:
                 self._held.append((block.lost, _OVERRUN))
             self._held.append(block.pcm)
-            missing = self._clock.take(len(block.pcm), block.time, block.lost, block.flagged)
+            missing = self._clock.add_block(len(block.pcm), block.time, block.lost, block.flagged)
             if missing is not None:
                 ready += self._release(missing)
         if last:
@@ -260,14 +264,15 @@ class Microphone:
                 yield gap
 
     def _release(self, missing: int) -> list[Pcm | tuple[int, str]]:
+        """The held blocks, after a gap of ``missing`` samples if there is one."""
         held, self._held = self._held, []
         return [(missing, _JUMP), *held] if missing else held
 
-    def _gone(self) -> DeviceError:
-        portaudio.lost()
-        quiet = _LOOK * (_LOOKS if self._blocks else _FIRST_LOOKS)
+    def _device_lost(self) -> DeviceError:
+        portaudio.refresh_devices()
+        silent = _POLL_SECONDS * (_SILENT_POLLS if self._blocks else _SILENT_POLLS_AT_START)
         return DeviceError(
-            f"{self.name} {'vanished' if self._vanished else f'gave nothing for {quiet:g} s'} after sample "
+            f"{self.name} {'vanished' if self._vanished else f'gave nothing for {silent:g} s'} after sample "
             f"{self._position} ({self._position / self._clock.rate:.2f} s); plug it in or restart the sound server, "
             "then open it again"
         )

@@ -1,15 +1,15 @@
-"""PortAudio, kept at arm's length: every call into it runs in a thread of its own, one at a time, with a deadline.
+"""Calls into PortAudio. Each runs in a thread of its own, one at a time, with a deadline.
 
-A sound server that is frozen never answers: not when a device is opened, not when it is closed. PortAudio has no way
-out of that, and cancelling its thread (its abort) may hit one that is inside Python. So a call that does not come back
-in time is left to itself: whoever waits gets an error, a stream that still comes to be opened is closed again, and the
-process may end without waiting. Until the call comes back, others get an error too, for PortAudio is not thread-safe.
+A frozen sound server never answers, neither when a device is opened nor when it is closed. PortAudio offers no way out,
+and its abort may cancel a thread that is inside Python. So a call that does not return in time is abandoned. The caller
+gets an error, a stream that is opened too late is closed again, and the process may end without waiting. Until the call
+returns, all other calls fail too, because PortAudio is not thread-safe.
 
-PortAudio knows the devices that there were when it started. After one was lost, not found or refused, it is started
-anew before the next is asked for, if no stream of this module is open then.
+PortAudio lists the devices once, when it starts. After a device was lost, not found or refused, it is restarted before
+the next one is opened, provided that no stream of this module is open.
 
-Knows: sounddevice (loaded on the first call: loading it asks every device), PortAudio's errors. Does not know: what the
-samples are for.
+Knows: sounddevice (imported on the first call, because the import queries every device), PortAudio's errors. Does not
+know: what the samples are for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from ...errors import DeviceError
 from ..worker import wait_through_cancellation
-from .devices import InputDevice, find
+from .devices import InputDevice, find_device
 
 T = TypeVar("T")
 
@@ -32,13 +32,13 @@ T = TypeVar("T")
 OPEN_SECONDS, CLOSE_SECONDS = 10.0, 2.0
 
 _INSTALL = "install it: apt-get install libportaudio2 (Debian, Ubuntu), dnf install portaudio, brew install portaudio"
-_turn = threading.Lock()  # whose turn it is in PortAudio
-_streams: set[Any] = set()  # open ones of this module
-_stale = threading.Event()  # a device was lost
+_lock = threading.Lock()  # held during every call into PortAudio
+_streams: set[Any] = set()  # the open streams of this module
+_list_outdated = threading.Event()  # PortAudio's list of devices may be out of date
 
 
 def _load() -> Any:
-    """sounddevice, with PortAudio running. In a thread with the turn."""
+    """The module sounddevice, with PortAudio running. Call it with the lock held."""
     try:
         import sounddevice
     except ImportError as error:
@@ -47,36 +47,37 @@ def _load() -> Any:
         ) from None
     except OSError as error:
         raise DeviceError(f"PortAudio was not found ({error}); {_INSTALL}") from None
-    except Exception as error:  # its class is in the module that did not load
+    except Exception as error:  # its class is in the module that failed to load
         raise DeviceError(f"PortAudio does not start ({error}); is the sound server running?") from None
-    _stay_loaded(sounddevice._libname)
-    if _stale.is_set() and not _streams:
+    _keep_loaded(sounddevice._libname)
+    if _list_outdated.is_set() and not _streams:
         sounddevice._terminate()
         sounddevice._initialize()
-        _stale.clear()
+        _list_outdated.clear()
     return sounddevice
 
 
 @functools.cache
-def _stay_loaded(library: str) -> None:
-    """Python unloads the library when it ends: under the feet of a thread that still hangs in it. Not so ctypes."""
+def _keep_loaded(library: str) -> None:
+    """Load the library once more through ctypes, which never unloads it. At exit Python would otherwise unload it while
+    a thread may still hang in it."""
     ctypes.CDLL(library)
 
 
-def lost() -> None:
-    """A device vanished: what PortAudio knows of devices is out of date."""
-    _stale.set()
+def refresh_devices() -> None:
+    """A device vanished: let PortAudio list the devices anew before the next call that needs them."""
+    _list_outdated.set()
 
 
-def end_of_stream() -> BaseException:
-    """What a callback raises to be called no more."""
+def callback_abort() -> BaseException:
+    """The exception that a stream callback raises so as not to be called again."""
     import sounddevice
 
     return sounddevice.CallbackAbort()  # type: ignore[no-any-return]
 
 
 def _exit_handler(register: bool) -> None:
-    """Whether the process waits for PortAudio when it ends; it must not while a call hangs."""
+    """Let the process wait for PortAudio at exit, or not. It must not wait while a call hangs."""
     import sys
 
     if (handler := getattr(sys.modules.get("sounddevice"), "_exit_handler", None)) is not None:
@@ -84,20 +85,26 @@ def _exit_handler(register: bool) -> None:
 
 
 async def call(work: Callable[[], T], seconds: float, what: str, undo: Callable[[T], None] | None = None) -> T:
-    """Run ``work`` in a thread, when no other call is under way; ``undo`` takes its result back if nobody wants it.
+    """Run ``work`` in a thread of its own, once no other call is running.
 
-    A cancellation is raised when the call has come back, or the deadline has passed.
+    A cancellation is raised after the call has returned or the deadline has passed.
+
+    Args:
+        work: the call.
+        seconds: its deadline.
+        what: the action, for the error message.
+        undo: releases the result if the caller is gone when it comes.
 
     Raises:
-        DeviceError: it did not come back in time (``what`` says what it was to do).
+        DeviceError: the call did not return in time.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
-    given_up = threading.Event()
+    abandoned = threading.Event()
 
-    def late() -> None:
+    def expire() -> None:
         if not future.done():
-            given_up.set()
+            abandoned.set()
             _exit_handler(register=False)
             future.set_exception(DeviceError(
                 f"{what} did not come to an end within {seconds:g} s; the sound server hangs: restart it "
@@ -105,59 +112,59 @@ async def call(work: Callable[[], T], seconds: float, what: str, undo: Callable[
             ))  # fmt: skip
 
     def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # the deadline passed while this was on its way
+        if future.done():  # the deadline passed while this call was scheduled
             if error is None:
-                unwanted(result)  # type: ignore[arg-type]
+                release(result)  # type: ignore[arg-type]
         elif error is not None:
             future.set_exception(error)
         else:
             future.set_result(result)  # type: ignore[arg-type]
 
-    def unwanted(result: T) -> None:
+    def release(result: T) -> None:
         if undo is not None:
-            threading.Thread(target=_in_turn, args=(lambda: undo(result),), name="streamrvq-undo", daemon=True).start()
+            threading.Thread(target=_locked, args=(lambda: undo(result),), name="streamrvq-undo", daemon=True).start()
 
-    def body() -> None:
+    def run() -> None:
         result, error = None, None
         try:
-            result = _in_turn(work)
+            result = _locked(work)
         except BaseException as caught:
             error = caught
-        if given_up.is_set():
+        if abandoned.is_set():
             _exit_handler(register=True)
         try:
             loop.call_soon_threadsafe(settle, result, error)
         except RuntimeError:  # the loop is closed
             if error is None:
-                unwanted(result)  # type: ignore[arg-type]
+                release(result)  # type: ignore[arg-type]
 
-    thread = threading.Thread(target=body, name="streamrvq-portaudio", daemon=True)
-    deadline = loop.call_later(seconds, late)
+    thread = threading.Thread(target=run, name="streamrvq-portaudio", daemon=True)
+    deadline = loop.call_later(seconds, expire)
     thread.start()
     try:
         await wait_through_cancellation(future)
     except asyncio.CancelledError:
         if undo is not None and future.exception() is None:
-            taken = future.result()
-            await call(lambda: undo(taken), CLOSE_SECONDS, what)
+            unwanted = future.result()
+            await call(lambda: undo(unwanted), CLOSE_SECONDS, what)
         raise
     finally:
         deadline.cancel()
-        if not given_up.is_set():
-            thread.join()  # it has said its last word: this takes microseconds
+        if not abandoned.is_set():
+            thread.join()  # the result is here: this takes microseconds
     return future.result()
 
 
-def _in_turn(work: Callable[[], T]) -> T:
-    with _turn:
+def _locked(work: Callable[[], T]) -> T:
+    with _lock:
         return work()
 
 
 async def input_devices() -> list[InputDevice]:
-    """All that can be listened to.
+    """All input devices.
 
     Raises:
-        DeviceError: no sounddevice, no PortAudio, no answer, or no such device.
+        DeviceError: sounddevice or PortAudio is missing, does not answer, or finds no input device.
     """
     return await call(_list_devices, OPEN_SECONDS, "asking for the sound devices")
 
@@ -176,15 +183,20 @@ def _list_devices() -> list[InputDevice]:
         for info in sound.query_devices() if info["max_input_channels"] > 0
     ]  # fmt: skip
     if not devices:
-        _stale.set()
+        _list_outdated.set()
         raise DeviceError(
             "there is no sound device to listen to; plug one in, or start the sound server, and try again"
         )
     return devices
 
 
-class Stream:
-    """An open input stream. `stop` and `close` wait for no longer than their deadline."""
+class InputStream:
+    """An open input stream. `start` and `close` wait no longer than their deadlines.
+
+    Attributes:
+        device: that it captures from.
+        latency: seconds, as PortAudio states it.
+    """
 
     def __init__(self, sound: Any, device: InputDevice, stream: Any) -> None:
         self._sound, self._stream = sound, stream
@@ -192,10 +204,15 @@ class Stream:
 
     @property
     def active(self) -> bool:
-        """False once it has ended by itself, or was stopped."""
+        """False once it has ended by itself or was stopped."""
         return bool(self._stream.active)
 
     async def start(self) -> None:
+        """Start the capture.
+
+        Raises:
+            DeviceError: the device refuses, or the call hangs.
+        """
         await call(self._start, OPEN_SECONDS, f"starting {self.device.name}")
 
     def _start(self) -> None:
@@ -208,12 +225,12 @@ class Stream:
         """Stop and close.
 
         Raises:
-            DeviceError: it hangs; the stream is closed when that ends.
+            DeviceError: the call hangs. The stream is closed once the call returns.
         """
         await call(self.close_now, CLOSE_SECONDS, f"closing {self.device.name}")
 
     def close_now(self) -> None:
-        """In a thread with the turn."""
+        """Stop and close. Call it with the lock held."""
         try:
             for step in (self._stream.stop, self._stream.close):
                 step(ignore_errors=True)
@@ -222,43 +239,47 @@ class Stream:
 
 
 async def open_input(
-    wanted: int | str | None, rate: int | None, channels: int, block: int, heard: Callable[..., None],
-    ended: Callable[[], None],
-) -> tuple[Stream, int]:  # fmt: skip
-    """Open, but not start; gives the stream and its rate (``rate``, or the device's default).
+    wanted: int | str | None, rate: int | None, channels: int, block: int, on_block: Callable[..., None],
+    on_finished: Callable[[], None],
+) -> tuple[InputStream, int]:  # fmt: skip
+    """Open a stream without starting it. Returns the stream and its rate, Hz: ``rate``, or the device's default.
 
     Args:
-        block: samples a call of ``heard``; 0: what suits the device, perhaps another number each time.
-        heard: PortAudio's callback: ``(float32 [n, channels], n, times, flags)``, from a thread of PortAudio's.
-        ended: called from such a thread when the stream has ended, for whatever reason.
+        wanted: the device, as for `find_device`.
+        rate: Hz; None: the device's default.
+        channels: how many to capture.
+        block: samples per call of ``on_block``; 0: what suits the device, and may vary.
+        on_block: PortAudio's callback, called from its thread: ``(float32 [n, channels], n, times, flags)``.
+        on_finished: called from that thread when the stream has ended, for whatever reason.
 
     Raises:
-        DeviceError: no device, or one that refuses.
+        DeviceError: there is no such device, it refuses, or the call hangs.
     """
 
-    def work() -> tuple[Stream, int]:
+    def work() -> tuple[InputStream, int]:
         try:
-            device = find(_list_devices(), wanted)
+            device = find_device(_list_devices(), wanted)
         except DeviceError:
-            _stale.set()
+            _list_outdated.set()
             raise
-        sound, asked = _load(), rate or device.default_rate
+        sound, used_rate = _load(), rate or device.default_rate
         try:
             stream = sound.InputStream(
-                samplerate=asked, blocksize=block, device=device.index, channels=channels, dtype="float32",
-                latency="low", callback=heard, finished_callback=ended,
+                samplerate=used_rate, blocksize=block, device=device.index, channels=channels, dtype="float32",
+                latency="low", callback=on_block, finished_callback=on_finished,
             )  # fmt: skip
         except sound.PortAudioError as error:
-            _stale.set()  # the list may be out of date
-            raise DeviceError(_refusal(device, asked, channels, error)) from None
-        opened = Stream(sound, device, stream)
+            _list_outdated.set()
+            raise DeviceError(_refusal(device, used_rate, channels, error)) from None
+        opened = InputStream(sound, device, stream)
         _streams.add(opened)
-        return opened, asked
+        return opened, used_rate
 
     return await call(work, OPEN_SECONDS, "opening the sound device", lambda opened: opened[0].close_now())
 
 
 def _refusal(device: InputDevice, rate: int, channels: int, error: Exception) -> str:
+    """PortAudio's error as a sentence that says what to do."""
     code = error.args[1] if len(error.args) > 1 else None
     if code == -9997:
         return f"{device.name} refuses {rate} Hz; leave the rate out for its own, {device.default_rate} Hz"

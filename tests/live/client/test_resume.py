@@ -1,4 +1,4 @@
-"""A stream that is taken up again: what is sent while the new connection introduces itself waits for its turn."""
+"""Resuming a stream: what is sent during the handshake of the new connection waits until it is done."""
 
 import asyncio
 
@@ -14,18 +14,18 @@ from tests.support.service import CAUSAL, RATE, int16, joined, serving
 
 
 @pytest.mark.asyncio
-async def test_samples_sent_while_coming_back(monkeypatch):
-    links, coming, go_on = [], asyncio.Event(), asyncio.Event()
+async def test_samples_sent_while_resuming(monkeypatch):
+    connections, resuming, go_on = [], asyncio.Event(), asyncio.Event()
     plain = resume.open_connection
 
     async def open_connection(*arguments):
         connection = await plain(*arguments)
-        links.append(connection)
-        if len(links) > 1:
+        connections.append(connection)
+        if len(connections) > 1:
             receive = connection.receive
 
             async def late():
-                coming.set()
+                resuming.set()
                 await go_on.wait()
                 return await receive()
 
@@ -36,8 +36,8 @@ async def test_samples_sent_while_coming_back(monkeypatch):
     pcm = int16(noise(RATE))
     async with serving() as server, streamrvq.connect(server.url, sample_rate=RATE, format="s16le") as stream:
         await stream.send(pcm[:4000])
-        links[0]._socket.transport.abort()
-        await coming.wait()  # `resume` has been sent and not been answered
+        connections[0]._socket.transport.abort()
+        await resuming.wait()  # `resume` was sent and is not answered yet
         sending = asyncio.create_task(stream.send(pcm[4000:]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -49,21 +49,21 @@ async def test_samples_sent_while_coming_back(monkeypatch):
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_hangs_does_not_hold_a_client_beyond_its_patience(monkeypatch):
-    plain, links = resume.open_connection, []
+async def test_a_server_that_hangs_does_not_hold_a_client_beyond_its_resume_time(monkeypatch):
+    plain, connections = resume.open_connection, []
 
     async def open_connection(*arguments):
-        if links:
-            await asyncio.Event().wait()  # the connection is neither made nor refused
-        links.append(await plain(*arguments))
-        return links[0]
+        if connections:
+            await asyncio.Event().wait()  # the connection is neither accepted nor refused
+        connections.append(await plain(*arguments))
+        return connections[0]
 
     monkeypatch.setattr(resume, "open_connection", open_connection)
     async with asyncio.timeout(PATIENCE), serving() as server:
         stream = streamrvq.connect(server.url, timeout=10 * PATIENCE, resume=0.5)
         with pytest.raises(ServiceError, match=r"could not be resumed: .* did not answer within") as lost:
             async with stream:
-                links[0]._socket.transport.abort()
+                connections[0]._socket.transport.abort()
                 async for _ in stream:
                     pass
         assert lost.value.code == 1006

@@ -1,4 +1,4 @@
-"""The JavaScript client in Node: it gives what the Python client gives, and goes on where a connection broke."""
+"""The JavaScript client in Node: it gives what the Python client gives, and resumes a stream whose connection broke."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def plan(url: str, *steps: list[Any], stop: bool = True, **options: Any) -> dict
     return {"url": url, "options": options, "steps": [*steps, *([["stop"]] if stop else [])]}
 
 
-async def test_codes_and_samples_are_offlines() -> None:
+async def test_codes_and_samples_equal_the_offline_ones() -> None:
     plans, wanted = [], []
     async with serving(DELAYED) as server:
         for number, (mode, rate, format, dtype) in enumerate(STREAMS):
@@ -44,7 +44,7 @@ async def test_codes_and_samples_are_offlines() -> None:
             data = rng.integers(0, 64, (3 - number % 2, 300)) if mode == "decode" else noise(rate // 2, number)
             if dtype == np.int16:
                 data = int16(data)
-            elif mode == "encode" and format == "s16le":  # what is rounded on the way
+            elif mode == "encode" and format == "s16le":  # the client rounds it
                 data = int16(data).astype(np.float32) / 32768
             pieces = cut(data, [0, 1, 20_000, *rng.integers(1, 700, 40).tolist()])
             options = {"mode": mode, "sampleRate": rate, "format": format}
@@ -58,7 +58,7 @@ async def test_codes_and_samples_are_offlines() -> None:
         assert done["frames" if mode == "encode" else "samples"] == whole.shape[-1]
 
 
-async def test_markers_gaps_and_levels_are_the_python_clients() -> None:
+async def test_markers_gaps_and_levels_equal_the_python_clients() -> None:
     pcm = int16(noise(12_000))
     async with serving() as server:
         async with streamrvq.connect(server.url, format="s16le") as stream:
@@ -91,7 +91,7 @@ async def test_markers_gaps_and_levels_are_the_python_clients() -> None:
     wanted = [item for item in items if isinstance(item, streamrvq.Frames)]
     for level in range(3):
         assert frames(level) == [int(c) for item in wanted if level < len(item.codes) for c in item.codes[level]]
-    # which frames come in one message is the scheduler's affair: compared frame by frame, within a message a hop apart
+    # the scheduler decides which frames share a message: compare frame by frame, a hop apart within a message
     hop = CAUSAL.hop_length / CAUSAL.sample_rate
     frames_of = [(e["time"], len(e["codes"]) // e["codebooks"]) for e in events if e["type"] == "frames"]
     times = [time + hop * i for time, count in frames_of for i in range(count)]
@@ -145,7 +145,7 @@ async def test_bad_input_is_refused_and_leaves_the_stream_as_it_was() -> None:
     assert [e["name"] for e in after if e["type"] == "error"] == ["StreamClosedError"] * 2
 
 
-async def test_what_the_server_says_last_is_raised_behind_what_came() -> None:
+async def test_the_servers_last_error_is_raised_after_the_items() -> None:
     pcm = noise(1000)
     async with serving(idle_timeout=0.2) as server:
         (events,) = await played(plan(server.url, sending(pcm), stop=False, format="f32le"))
@@ -208,12 +208,12 @@ async def test_every_sample_is_encoded_once_however_often_the_connection_breaks(
         urls = [await stack.enter_async_context(server.url()) for server in servers]
         ends = await played(*(plan(url, *messages) for url, messages in zip(urls, sent, strict=True)))
     for server, events, journey in zip(servers, ends, journeys, strict=True):
-        heard = np.concatenate(journey.parts)
+        samples = np.concatenate(journey.parts)
         assert server.broken >= 1
         assert not [event for event in events if event["type"] == "error"]
-        assert np.array_equal(np.array(server.taken, np.int16), heard), "every sample once, in order"
-        padded = np.zeros((-(-len(heard) // PARKED_HOP) * PARKED_HOP), np.int16)
-        padded[: len(heard)] = heard
+        assert np.array_equal(np.array(server.taken, np.int16), samples), "every sample once, in order"
+        padded = np.zeros((-(-len(samples) // PARKED_HOP) * PARKED_HOP), np.int16)
+        padded[: len(samples)] = samples
         wanted = padded.view(np.uint16).reshape(-1, PARKED_HOP)[:, :CODEBOOKS].T
         assert np.array_equal(codes_of(events), wanted), "every frame once, in order"
         markers = [number for number, (_, behind) in enumerate(journey.steps) if behind == "marker"]
@@ -221,7 +221,7 @@ async def test_every_sample_is_encoded_once_however_often_the_connection_breaks(
         gaps = [behind for _, behind in journey.steps if isinstance(behind, int)]
         assert [e["samples"] for e in events if e["type"] == "gap"] == gaps
         assert [e["type"] for e in events if e["type"] in ("lost", "resumed")] == ["lost", "resumed"] * server.broken
-        assert events[-1]["done"]["samples"] == len(heard)
+        assert events[-1]["done"]["samples"] == len(samples)
         assert len(server.resumptions) == server.broken
 
 
@@ -246,8 +246,8 @@ async def test_what_cannot_be_resumed_is_an_error(case: str) -> None:
         (events,) = await played(plan(url, *pieces, *pieces, resume=case != "off"))
     errors = [e for e in events if e["type"] == "error" and e["doing"] == "read"]
     assert [(e["name"], e["code"]) for e in errors] == [("ServiceError", 1006 if case == "off" else 4404)]
-    assert ("kept no more" in errors[0]["message"]) == (case == "too old")
+    assert ("no longer kept" in errors[0]["message"]) == (case == "too old")
     assert [e["type"] for e in events if e["type"] in ("lost", "resumed")] == ([] if case == "off" else ["lost"])
     codes = codes_of(events)
-    assert codes.shape[1] > 0, "what came before is there"
-    assert set(codes.ravel()) == {1}, "what came before is there"
+    assert codes.shape[1] > 0, "the items before the error are there"
+    assert set(codes.ravel()) == {1}, "the items before the error are there"

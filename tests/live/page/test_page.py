@@ -1,4 +1,4 @@
-"""The page in a real browser, with a microphone that plays a file: what it shows and gives away is the codec's own."""
+"""The page in a real browser whose microphone plays a file: it displays and saves the codec's own codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def same(frames: list[list[int]], codes: np.ndarray[Any, Any]) -> bool:
-    """Whether frames, of any number of codes each, are the first of offline's."""
+    """Whether frames, each with any number of codes, are the first of the offline ones."""
     return all(frame == codes[: len(frame), t].tolist() for t, frame in enumerate(frames))
 
 
@@ -30,7 +30,7 @@ def same(frames: list[list[int]], codes: np.ndarray[Any, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["small", "default"])
-async def test_codes_are_offlines_and_the_slider_acts_at_once(
+async def test_codes_equal_the_offline_ones_and_the_slider_acts_at_once(
     browser: Browser, run: Run, tmp_path: Path, name: str
 ) -> None:
     codec = SMALL if name == "small" else streamrvq.load(threads=1)
@@ -52,13 +52,13 @@ async def test_codes_are_offlines_and_the_slider_acts_at_once(
         if name == "default":
             wav = tmp_path / "decoded.wav"
             assert run("decode", page.file, "-o", wav).code == 0
-    (wire,) = page.wires
-    pcm, rate = wire.pcm, wire.first["sample_rate"]
+    (socket,) = page.sockets
+    pcm, rate = socket.pcm, socket.first["sample_rate"]
     assert np.std(pcm) > 300, "the microphone was heard"
     codes = codec.encode(pcm, sample_rate=rate)
-    levels = [len(frame) for frame in wire.frames]
+    levels = [len(frame) for frame in socket.frames]
     assert len(levels) == codes.shape[1]
-    assert same(wire.frames, codes)
+    assert same(socket.frames, codes)
     assert levels[0] == 9
     assert levels[-1] == 4
     assert levels == sorted(levels, reverse=True)
@@ -77,18 +77,18 @@ async def test_listening_plays_what_the_decoder_gives(browser: Browser) -> None:
       const post = MessagePort.prototype.postMessage;
       MessagePort.prototype.postMessage = function (data, ...rest) {
         if (data instanceof Float32Array) played.push(...data);
-        else if (data === "end") window.over = true;
+        else if (data === "end") window.ended = true;
         return post.call(this, data, ...rest);
       };"""
     async with serving(SMALL) as server, tab(browser, server.url, record) as page:
         await page.page.check("#listen")
         await page.start()
         await page.encoded(1.5)
-        await until(lambda: len(page.wires) == 2 and len(frames_of(page.wires[1].sent)) > 60)
+        await until(lambda: len(page.sockets) == 2 and len(frames_of(page.sockets[1].sent)) > 60)
         await page.stop()
-        await page.page.wait_for_function("() => window.over")
+        await page.page.wait_for_function("() => window.ended")
         played = np.array(await page.page.evaluate("played"), np.float32)
-    encoding, decoding = page.wires
+    encoding, decoding = page.sockets
     assert (encoding.first["mode"], decoding.first["mode"]) == ("encode", "decode")
     codes = np.array(frames_of(decoding.sent)).T
     assert codes.shape[1] > 60
@@ -101,11 +101,11 @@ async def test_listening_plays_what_the_decoder_gives(browser: Browser) -> None:
 
 
 def _rate(page: Tab) -> int:
-    return int(page.wires[0].first["sample_rate"])
+    return int(page.sockets[0].first["sample_rate"])
 
 
 async def test_every_sample_arrives_and_both_channels_count(browser: Browser) -> None:
-    """In place of the device, which a busy machine starves: two channels whose mean counts to 20 010, and again."""
+    """A busy machine starves the device, so two channels replace it; their mean counts to 20 010, over and over."""
     counting = """
       AudioContext.prototype.createMediaStreamSource = function () {
         const buffer = this.createBuffer(2, 20011, this.sampleRate);
@@ -120,32 +120,32 @@ async def test_every_sample_arrives_and_both_channels_count(browser: Browser) ->
         await page.start()
         await page.encoded(1)
         await page.stop()
-    pcm = page.wires[0].pcm.astype(int)
+    pcm = page.sockets[0].pcm.astype(int)
     assert len(pcm) > 44_000
     assert np.array_equal(pcm, (pcm[0] + np.arange(len(pcm))) % 20_011)
 
 
 async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
-    """Blocks that never come from the audio thread: a tenth of a second of them, and later more than a second. The one
-    is in the file, the other parts two takes."""
+    """The audio thread loses a tenth of a second of blocks, and later more than a second. The short gap stands in the
+    file; the long one separates two recordings."""
     lossy = """
       const { set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage");
       let n = 0;
       const lost = ({ data }) => data.samples && ((n += 1) > 80) && (n <= 100 || (n > 180 && n <= 480));
       Object.defineProperty(MessagePort.prototype, "onmessage", {
-        set(take) { set.call(this, (event) => lost(event) || take(event)); },
+        set(handler) { set.call(this, (event) => lost(event) || handler(event)); },
       });"""
     async with serving(SMALL) as server, tab(browser, server.url, lossy) as page:
         await page.start()
-        await page.encoded(0.3, take=2)
+        await page.encoded(0.3, recording=2)
         await page.stop()
-        files = [await page.download(take) for take in (1, 2)]
-    (wire,) = page.wires
-    gaps = [json.loads(text) for text in wire.sent if isinstance(text, str) and '"gap"' in text]
-    (small, large), rate = gaps, wire.first["sample_rate"]
+        files = [await page.download(number) for number in (1, 2)]
+    (socket,) = page.sockets
+    gaps = [json.loads(text) for text in socket.sent if isinstance(text, str) and '"gap"' in text]
+    (small, large), rate = gaps, socket.first["sample_rate"]
     assert (small["samples"], large["samples"]) == (20 * 256, 300 * 256)
     assert large["samples"] > rate
-    pcm = np.insert(wire.pcm, [small["pos"]] * small["samples"], 0)
+    pcm = np.insert(socket.pcm, [small["pos"]] * small["samples"], 0)
     ends = large["pos"]
     assert files[0].gaps == ((small["pos"], small["samples"]),)
     assert files[0].num_samples == ends
@@ -154,12 +154,12 @@ async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
     assert np.array_equal(files[1].codes, SMALL.encode(pcm[ends:], sample_rate=rate))
 
 
-async def test_a_second_start_is_a_second_take(browser: Browser) -> None:
+async def test_a_second_start_is_a_second_recording(browser: Browser) -> None:
     async with serving(SMALL) as server, tab(browser, server.url) as page:
-        for take in (1, 2):
+        for number in (1, 2):
             await page.start()
-            await page.encoded(0.3, take)
+            await page.encoded(0.3, number)
             await page.stop()
-        files = [await page.download(take) for take in (1, 2)]
-    for wire, tokens in zip(page.wires, files, strict=True):
-        assert np.array_equal(tokens.codes, SMALL.encode(wire.pcm, sample_rate=tokens.source_rate))
+        files = [await page.download(number) for number in (1, 2)]
+    for socket, tokens in zip(page.sockets, files, strict=True):
+        assert np.array_equal(tokens.codes, SMALL.encode(socket.pcm, sample_rate=tokens.source_rate))

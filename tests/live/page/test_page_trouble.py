@@ -1,4 +1,4 @@
-"""The page in a real browser when something is refused or breaks; and that everybody can use it."""
+"""The page in a real browser when something is refused or breaks, and its accessibility."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ async def test_trouble_with_the_microphone_is_told(browser: Browser, case: str, 
         assert await page.page.inner_text("#go") == "Start"
         if case == "gone":  # what came until then is there, to the last frame
             tokens = await page.download()
-            assert np.array_equal(tokens.codes, SMALL.encode(page.wires[0].pcm, sample_rate=tokens.source_rate))
+            assert np.array_equal(tokens.codes, SMALL.encode(page.sockets[0].pcm, sample_rate=tokens.source_rate))
         else:
-            assert page.wires == []
+            assert page.sockets == []
 
 
 async def test_a_full_server_is_told(browser: Browser) -> None:
@@ -55,7 +55,7 @@ async def test_a_full_server_is_told(browser: Browser) -> None:
             await page.page.click("#go")
             await page.says("is full")
             await page.state("idle")
-        # listening wants a place of its own
+        # listening needs a stream of its own
         await page.start()
         await page.page.click("#listen")
         await page.says("Listening ended")
@@ -84,7 +84,7 @@ async def test_a_token_is_asked_for_and_never_in_the_url(browser: Browser) -> No
         await page.stop()
         assert not [url for url in page.requests if "cret" in url]
         assert "cret" not in page.page.url
-    assert [wire.first.get("token") for wire in page.wires] == [None, "wrong", "sécret"]
+    assert [socket.first.get("token") for socket in page.sockets] == [None, "wrong", "sécret"]
 
 
 # ------------------------------------------------------------- broken connections
@@ -98,13 +98,13 @@ async def test_a_broken_connection_is_resumed(browser: Browser) -> None:
         await page.encoded(3)
         await page.stop()
         tokens = await page.download()
-    assert [wire.first["type"] for wire in page.wires] == ["start", "resume", "resume"]
+    assert [socket.first["type"] for socket in page.sockets] == ["start", "resume", "resume"]
     heard = np.zeros(parking.frames * 512, np.int16)
     heard[: len(parking.taken)] = parking.taken
     assert np.array_equal(tokens.codes, heard.view(np.uint16).reshape(-1, 512)[:, :4].T)
     assert tokens.num_samples == len(parking.taken)
     assert np.std(heard) > 300
-    pieces = {pos: data for wire in page.wires for pos, data in _positions(wire.sent)}
+    pieces = {pos: data for socket in page.sockets for pos, data in _positions(socket.sent)}
     assert [pos for pos, data in pieces.items() if not np.array_equal(heard[pos : pos + len(data)], data)] == []
 
 
@@ -122,7 +122,7 @@ async def test_the_server_resumes_a_broken_connection(browser: Browser) -> None:
         await page.encoded(1.5)
         await page.stop()
         tokens = await page.download()
-    pieces = dict(piece for wire in page.wires for piece in _positions(wire.sent))
+    pieces = dict(piece for socket in page.sockets for piece in _positions(socket.sent))
     pcm = np.zeros(max(pos + len(data) for pos, data in pieces.items()), np.int16)
     for pos, data in pieces.items():
         pcm[pos : pos + len(data)] = data
@@ -130,7 +130,7 @@ async def test_the_server_resumes_a_broken_connection(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("case", ["another server", "restart"])
-async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case: str) -> None:
+async def test_a_stream_that_is_gone_is_replaced(browser: Browser, case: str) -> None:
     async with (
         serving(SMALL) as first, serving(SMALL) as second, Relay(first.port) as relay, tab(browser, relay.url) as page
     ):  # fmt: skip
@@ -146,18 +146,19 @@ async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case:
             relay.target = second.port
             relay.cut()
         await page.says("in a new stream")
-        await page.encoded(0.8, take=2)
+        await page.encoded(0.8, recording=2)
         assert await page.page.is_checked("#listen")
         await page.stop()
-        files = [await page.download(take) for take in (1, 2)]
-    streams, heard = (
-        [wire for wire in page.wires if wire.sent and wire.first.get("mode") == mode] for mode in ("encode", "decode")
+        files = [await page.download(number) for number in (1, 2)]
+    streams, played = (
+        [socket for socket in page.sockets if socket.sent and socket.first.get("mode") == mode]
+        for mode in ("encode", "decode")
     )
     assert len(streams) == 2
-    assert len(heard) == 2, "listening goes on, too"
-    assert samples_of(heard[1].received).size > 0, "listening goes on, too"
-    for wire, tokens in zip(streams, files, strict=True):
-        codes = SMALL.encode(wire.pcm, sample_rate=tokens.source_rate)
+    assert len(played) == 2, "listening goes on, too"
+    assert samples_of(played[1].received).size > 0, "listening goes on, too"
+    for socket, tokens in zip(streams, files, strict=True):
+        codes = SMALL.encode(socket.pcm, sample_rate=tokens.source_rate)
         assert tokens.codes.shape[1] > 20
         ended = tokens is files[1]
         assert np.array_equal(tokens.codes[:, :-1], codes[:, : tokens.codes.shape[1] - 1])
@@ -166,11 +167,11 @@ async def test_where_the_stream_is_gone_a_new_one_begins(browser: Browser, case:
     assert files[1].start >= files[0].num_samples
 
 
-# ------------------------------------------------------------- for everybody
+# ------------------------------------------------------------- accessibility
 
 
 async def faults(page: Tab) -> list[str]:
-    """What axe finds, in light and dark, on a phone and a desk; and what does not fit."""
+    """What axe finds, in light and dark, on a phone and a desk; and what is wider than the window."""
     found = []
     for scheme in ("light", "dark"):
         await page.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -187,7 +188,7 @@ async def faults(page: Tab) -> list[str]:
     return found
 
 
-async def test_everybody_can_use_it(browser: Browser) -> None:
+async def test_it_is_accessible(browser: Browser) -> None:
     async with serving(SMALL) as server, tab(browser, server.url) as page:
         assert await faults(page) == []
         await page.page.keyboard.press("Tab")
@@ -199,7 +200,7 @@ async def test_everybody_can_use_it(browser: Browser) -> None:
         for _ in range(4):
             order.append(await page.page.evaluate("document.activeElement.id || document.activeElement.ariaLabel"))
             await page.page.keyboard.press("Tab")
-        assert order == ["go", "levels", "listen", "Download take 1"]
+        assert order == ["go", "levels", "listen", "Download recording 1"]
         await page.page.focus("#go")
         await page.page.keyboard.press("Space")
         await page.state("idle")

@@ -177,9 +177,9 @@ def test_samples_and_texts(sizes, places):
         max_size=30,
     )
 )  # fmt: skip
-def test_what_a_client_keeps(actions):
-    """A server that loses connections at any message has every sample once, and every gap, in order."""
-    keep = ResendBuffer(PayloadKind.PCM, 40, PayloadFormat(), keeping=True)
+def test_what_a_client_sends_again(actions):
+    """A server whose connections break at any message still gets every sample and every gap once, in order."""
+    buffer = ResendBuffer(PayloadKind.PCM, 40, PayloadFormat(), keep=True)
     truth, server, seq = [], [], 0  # samples as numbers, gaps as texts
 
     def length(line):
@@ -198,35 +198,35 @@ def test_what_a_client_keeps(actions):
 
     for action, amount in [*actions, ("send", 10**6)]:
         if action == "block":
-            values = np.arange(keep.pos, keep.pos + amount, dtype=np.int16)
-            keep.block(values)
+            values = np.arange(buffer.pos, buffer.pos + amount, dtype=np.int16)
+            buffer.add_block(values)
             truth += values.tolist()
         elif action == "gap":
-            text = f"{keep.pos} {amount}"
-            keep.text(text, amount)
+            text = f"{buffer.pos} {amount}"
+            buffer.add_text(text, amount)
             truth.append(text)
         elif action == "trim":
-            keep.trim(int(amount * length(server)))
+            buffer.trim(int(amount * length(server)))
         elif action == "lose":
             for _ in range(int(4 * amount)):
-                keep.next()  # on its way when the connection broke
+                buffer.next_message()  # on its way when the connection broke
             seq = 0
-            keep.rewind(length(server))
+            buffer.rewind(length(server))
         else:
             for _ in range(amount):
-                if (out := keep.next()) is None:
+                if (out := buffer.next_message()) is None:
                     break
                 take(out)
     assert server == truth
 
 
-def test_a_server_that_wants_what_is_gone():
-    keep = ResendBuffer(PayloadKind.PCM, 400, PayloadFormat(), keeping=True)
+def test_a_server_that_asks_for_samples_no_longer_kept():
+    buffer = ResendBuffer(PayloadKind.PCM, 400, PayloadFormat(), keep=True)
     for _ in range(4):
-        keep.block(np.zeros(10, np.int16))
-        keep.next()
-    keep.trim(25)
-    keep.rewind(20)
+        buffer.add_block(np.zeros(10, np.int16))
+        buffer.next_message()
+    buffer.trim(25)
+    buffer.rewind(20)
     for pos in (19, 41):
         with pytest.raises(ServiceError, match="kept are those from 20 to 40"):
-            keep.rewind(pos)
+            buffer.rewind(pos)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrvq.live.sources.clock import CaptureClock
+from streamrvq.live.sources.clock import DeviceClock
 
 RATES = [16_000, 44_100, 48_000]
 
 
 @dataclasses.dataclass
 class Simulation:
-    """A device whose clock is ``ppm`` fast: when each of its blocks arrives, and what the capture clock says.
+    """A device whose clock is ``ppm`` fast: when each of its blocks arrives, and what the model of its clock says.
 
     Attributes:
         gaps: ``(position, samples)`` as found, positions with gaps counted.
@@ -30,7 +30,7 @@ class Simulation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.clock = CaptureClock(self.rate)
+        self.clock = DeviceClock(self.rate)
         self.gaps: list[tuple[int, int]] = []
         self.released = self._held = self._device = 0
         self._last = -np.inf
@@ -52,7 +52,7 @@ class Simulation:
             self._device += self.block
             self._last = arrival = max(self.seconds + float(late), begin + stalled, self._last + apart)
             self._held += self.block
-            missing = self.clock.take(self.block, arrival, lost, flagged)
+            missing = self.clock.add_block(self.block, arrival, lost, flagged)
             self.released += lost
             lost, flagged = 0, False
             if missing is not None:
@@ -88,7 +88,7 @@ def test_lateness_that_passes_is_no_gap(device, stall):
     device.run(3)
     device.run(3, stalled=stall)
     device.run(3)
-    assert not device.clock.holding  # long since released
+    assert not device.clock.holding  # released long ago
     device.finish()
     assert device.gaps == []
 

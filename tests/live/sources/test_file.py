@@ -24,7 +24,7 @@ def clip(tmp_path):
 @pytest.mark.asyncio
 async def test_real_time_hands_blocks_out_when_their_last_sample_is_due(clip, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(live_file, "Pace", functools.partial(Pace, clock=clock, sleep=clock.sleep))
+    monkeypatch.setattr(live_file, "Pace", functools.partial(Pace, now=clock, sleep=clock.sleep))
     file = File(clip, block=1000)
     assert file.start_time is None
     for start in (1000, 2000):  # each pass has its own start
@@ -38,7 +38,7 @@ async def test_real_time_hands_blocks_out_when_their_last_sample_is_due(clip, mo
 @pytest.mark.asyncio
 async def test_a_late_reader_gets_what_is_due_at_once(clip, monkeypatch):
     clock, times = Clock(), []
-    monkeypatch.setattr(live_file, "Pace", functools.partial(Pace, clock=clock, sleep=clock.sleep))
+    monkeypatch.setattr(live_file, "Pace", functools.partial(Pace, now=clock, sleep=clock.sleep))
     async for _ in File(clip, block=1000):
         times.append(clock.now)
         if len(times) == 1:

@@ -12,7 +12,7 @@ import pytest
 
 from streamrvq import DeviceError, Frames, Gap, InputError, Microphone, StreamClosedError, tokenize
 from streamrvq.live.sources import portaudio
-from streamrvq.live.sources.devices import InputDevice, find
+from streamrvq.live.sources.devices import InputDevice, find_device
 from tests.conftest import RealAudio
 from tests.support.contract import codec_of, minute, noise
 from tests.support.listening import BLOCK, CODEC, HEARD, PLENTY, RATE, Heard, fifo, listen_once, microphone, runs
@@ -87,17 +87,17 @@ def test_devices_are_found_by_index_and_by_name() -> None:
         return InputDevice(index, name, "ALSA", 1, 48_000, 0.01, 0.04, default)
 
     devices = [device(0, "USB Mic"), device(3, "USB Mic 2"), device(4, "Built-in", True)]
-    assert find(devices, None).index == 4
-    assert find(devices[:2], None).index == 0
-    assert find(devices, 3).index == 3
-    assert find(devices, "built").index == 4
-    assert find(devices, "usb mic").index == 0  # the whole name goes before a part of one
-    assert find(devices, "USB Mic 2, ALSA").index == 3
+    assert find_device(devices, None).index == 4
+    assert find_device(devices[:2], None).index == 0
+    assert find_device(devices, 3).index == 3
+    assert find_device(devices, "built").index == 4
+    assert find_device(devices, "usb mic").index == 0  # the whole name goes before a part of one
+    assert find_device(devices, "USB Mic 2, ALSA").index == 3
     with pytest.raises(DeviceError, match="2 devices match input device 'usb'; there are: 0 USB Mic, ALSA; 3 "):
-        find(devices, "usb")
+        find_device(devices, "usb")
     for wanted in (1, "Line"):
         with pytest.raises(DeviceError, match="there is no input device"):
-            find(devices, wanted)
+            find_device(devices, wanted)
 
 
 def test_settings_that_make_no_sense() -> None:

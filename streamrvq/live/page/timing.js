@@ -1,26 +1,28 @@
 /**
- * What a client can tell of the frames it gets: their times, what of the sent audio they cover, how long they took.
+ * The times of a stream's frames, which part of the sent audio they cover, and how long each took to come back.
  *
- * Knows: positions, gaps, clocks as numbers. Does not know: messages, sockets.
+ * Knows: positions, gaps, times as numbers. Does not know: messages, sockets.
  */
 
-/** Latencies that percentiles are taken of, and moments of sending that are remembered. */
+/** Percentiles are taken over this many latencies. */
 const WINDOW = 1024;
-const MOST_SENT = 1 << 16;
+/** How many send times are remembered. */
+const MAX_SENT = 1 << 16;
 
 /**
  * @typedef {object} Stats
  * @property {number} frames received
  * @property {number} gaps
  * @property {number} lost samples in the gaps
- * @property {number | null} latencyP50 seconds from the last sample of a frame's own hop (captured, where the sender
- *   said when, else sent) to the receipt of its codes; null before the first frame
+ * @property {number | null} latencyP50 seconds from the last sample of a frame's own hop to the receipt of its codes;
+ *   from its capture if the sender gave that time, else from its sending; null before the first frame
  * @property {number | null} latencyP99
  */
 
-export class Reckoning {
-  #start = 0; // where the present stream began: sample, frame
-  #first = 0;
+export class FrameTiming {
+  // A gap that is not filled begins a new signal: at this sample, with this frame.
+  #firstSample = 0;
+  #firstFrame = 0;
   #frames = 0;
   #gaps = 0;
   #lost = 0;
@@ -40,38 +42,38 @@ export class Reckoning {
   }
 
   /**
-   * The samples before `pos` have been sent.
+   * The samples before `pos` were sent.
    * @param {number} pos
    * @param {number} time milliseconds
-   * @param {boolean} exact the last of them was captured just then, those before it as much earlier as they are long
+   * @param {boolean} exact `time` is when the last of them was captured; earlier samples were captured earlier
    */
   sent(pos, time, exact) {
     this.#sent.push({ pos, time, exact });
-    if (this.#next > 1024 || this.#sent.length > MOST_SENT) {
+    if (this.#next > 1024 || this.#sent.length > MAX_SENT) {
       this.#sent.splice(0, Math.max(this.#next, 1));
       this.#next = 0;
     }
   }
 
-  /** The server has taken up a gap; if not filled, frame `nextFrame` begins behind it. */
+  /** The server has handled a gap. If it was not filled, frame `nextFrame` begins behind it. */
   gap(position, samples, filled, nextFrame) {
     this.#gaps += 1;
     this.#lost += samples;
-    if (!filled) [this.#start, this.#first] = [position + samples, nextFrame];
+    if (!filled) [this.#firstSample, this.#firstFrame] = [position + samples, nextFrame];
   }
 
   /** When frame `index` begins, in seconds from sample 0. */
   time(index) {
-    return this.#start / this.rate + (index - this.#first) * this.hop;
+    return this.#firstSample / this.rate + (index - this.#firstFrame) * this.hop;
   }
 
-  /** Codes of frames `index` … `index + count` have come, at `now` milliseconds. */
+  /** The codes of frames `index` to `index + count - 1` were received at `now`, in milliseconds. */
   frames(index, count, now) {
     this.#frames += count;
     for (let frame = index + 1; frame <= index + count; frame += 1) {
       const end = Math.ceil(this.time(frame) * this.rate - 1e-6);
       while (this.#next < this.#sent.length && this.#sent[this.#next].pos < end) this.#next += 1;
-      if (this.#next === this.#sent.length) break; // padded: never sent
+      if (this.#next === this.#sent.length) break; // padding at the end, which was never sent
       const { pos, time, exact } = this.#sent[this.#next];
       this.#latencies.push((now - time) / 1000 + (exact ? (pos - end) / this.rate : 0));
     }

@@ -1,5 +1,5 @@
 /**
- * What went wrong, in a sentence or two, with what to do.
+ * Errors as sentences for the user: what went wrong, and what to do.
  *
  * Knows: names of browsers' errors, close codes of the server. Does not know: the page.
  */
@@ -16,7 +16,7 @@ const DEVICE = {
 const SERVER = {
   1006: "The connection was lost, and did not come back. Check the network and start again.",
   1001: "The connection was lost, and did not come back. Check the network and start again.",
-  1011: "The server failed. Its keeper finds more in its log.",
+  1011: "The server failed. Its operator finds more in its log.",
   1012: "The server restarted, and has not come back yet. Start again in a moment.",
   1013: "The server is full: every place is taken. Try again in a while.",
   4401: "This server wants a token. Enter it below.",
@@ -25,16 +25,19 @@ const SERVER = {
   4408: "The server heard nothing for too long. Start again.",
 };
 
-/** @param {Error} error */
-export function sentence(error) {
+/**
+ * Why the capture ended.
+ * @param {Error} error
+ */
+export function explain(error) {
   if (error instanceof DOMException) {
     return DEVICE[error.name] ?? `The microphone cannot be used (${error.name}: ${error.message}).`;
   }
   return SERVER[error.code] ?? `${error.message} (${error.code ?? error.name}).`;
 }
 
-/** Why a new stream had to begin. */
-export function anew(error) {
-  const why = error.code === 1012 ? "The server is restarting" : "The connection was lost for too long";
-  return `${why}. What came so far is kept below; opening a new stream…`;
+/** Why a new stream had to be opened. */
+export function explainNewStream(error) {
+  const reason = error.code === 1012 ? "The server is restarting" : "The connection was lost for too long";
+  return `${reason}. What came so far is kept below; opening a new stream…`;
 }

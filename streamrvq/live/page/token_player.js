@@ -1,60 +1,63 @@
 /**
- * Listening to the tokens: a second stream, which decodes, and the worklet that plays what it gives.
+ * Playing tokens: a second stream, which decodes them, and the worklet that plays its samples.
  *
  * Knows: frames in, sound out. Does not know: where the frames come from, the page.
  */
 
 import { connect } from "./streamrvq.js";
 
-export class Listening {
+/** Seconds to wait for the rest to be played. */
+const FINISH_TIMEOUT = 2;
+
+export class TokenPlayer {
   #stream = null;
   #node = null;
-  #over = null; // a promise: all has been played, or it failed
+  #playing = null; // a promise: everything was played, or playing failed
 
   /**
-   * Begin; frames that are fed from then on are heard.
+   * Start. Frames that are fed from now on are heard.
    * @param {AudioContext} context
    * @param {string} url
    * @param {string | undefined} token
-   * @param {(error: Error) => void} failed when it ends by itself
+   * @param {(error: Error) => void} onError it ended by itself
    */
-  async open(context, url, token, failed) {
+  async open(context, url, token, onError) {
     await context.audioWorklet.addModule("playback.js");
     this.#stream = await connect(url, { mode: "decode", sampleRate: context.sampleRate, token });
     this.#node = new AudioWorkletNode(context, "streamrvq-playback", { numberOfInputs: 0, outputChannelCount: [1] });
     this.#node.connect(context.destination);
-    this.#over = this.#play(failed);
+    this.#playing = this.#play(onError);
   }
 
-  async #play(failed) {
-    const played = new Promise((resolve) => {
-      this.#node.port.onmessage = ({ data }) => data.over && resolve();
+  async #play(onError) {
+    const finished = new Promise((resolve) => {
+      this.#node.port.onmessage = ({ data }) => data.finished && resolve();
     });
     try {
       for await (const { type, samples } of this.#stream) {
         if (type === "samples") this.#node.port.postMessage(samples, [samples.buffer]);
       }
       this.#node.port.postMessage("end");
-      await played;
+      await finished;
     } catch (error) {
       this.#node.disconnect();
-      failed(error);
+      onError(error);
     }
   }
 
-  /** Frames of an encoding stream. */
+  /** Play the frames of an encoding stream. */
   feed({ codes, codebooks }) {
-    this.#stream?.send({ codes, codebooks }).catch(() => {}); // the reader says why
+    this.#stream?.send({ codes, codebooks }).catch(() => {}); // #play reports the error
   }
 
-  /** Those were all. Resolves when the rest has been played, or cannot be. */
+  /** No more frames. Resolves when the rest was played, or cannot be. */
   async finish() {
     this.#stream?.stop().catch(() => {});
-    await Promise.race([this.#over, new Promise((resolve) => setTimeout(resolve, 2000))]);
+    await Promise.race([this.#playing, new Promise((resolve) => setTimeout(resolve, FINISH_TIMEOUT * 1000))]);
     this.close();
   }
 
-  /** Silence, at once. */
+  /** Stop at once. */
   close() {
     this.#stream?.close();
     this.#node?.disconnect();

@@ -1,11 +1,11 @@
 /**
- * A take: the tokens of one uninterrupted signal, and the `.safetensors` file that `streamrvq decode` reads.
+ * A recording: the tokens of one uninterrupted signal, and the `.safetensors` file that `streamrvq decode` reads.
  *
- * A file has one number of codebooks; where it was changed on the way, the fewest that were used.
- * Knows: frames, the file's layout (streamrvq/tokens.py). Does not know: streams, the page.
+ * A file has one number of codebooks. If the number changed during the recording, it is the smallest one used.
+ * Knows: frames, the file's layout (streamrvq/tokens/). Does not know: streams, the page.
  */
 
-export class Take {
+export class Recording {
   /** @type {import("./streamrvq.js").Frames[]} */
   #parts = [];
   #gaps = [];
@@ -13,9 +13,9 @@ export class Take {
   frames = 0;
 
   /**
-   * @param {object} ready what the server said about its codec
+   * @param {object} ready the server's description of its codec
    * @param {number} rate of the samples, Hz
-   * @param {number} start where it began in the whole recording, samples
+   * @param {number} start where it began in the whole capture, in samples
    */
   constructor(ready, rate, start = 0) {
     this.ready = ready;
@@ -32,12 +32,12 @@ export class Take {
     this.codebooks = Math.min(this.codebooks, item.codebooks);
   }
 
-  /** Lost samples in whose place zeros were encoded. */
+  /** A gap: zeros were encoded in place of the lost samples. */
   gap({ position, samples }) {
     this.#gaps.push([position - this.start, samples]);
   }
 
-  /** It has ended: `position` samples of the whole recording were encoded. */
+  /** The recording has ended: the capture was encoded up to sample `position`. */
   finish(position) {
     this.#samples = position - this.start;
   }
@@ -70,7 +70,7 @@ export class Take {
     return new Blob([header, codes], { type: "application/octet-stream" });
   }
 
-  /** uint16 [codebooks, frames]: codebook by codebook, as the file has it. */
+  /** uint16 [codebooks, frames], codebook by codebook, as the file stores them. */
   #codes() {
     const out = new Uint16Array(this.codebooks * this.frames);
     let frame = 0;

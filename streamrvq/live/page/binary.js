@@ -1,17 +1,17 @@
 /**
- * Binary messages: a 16-byte little-endian header, then samples or codes. Numbering and order, both ways.
+ * Binary messages: a 16-byte little-endian header, then samples or codes. Their numbers are written and checked here.
  *
- * Knows: bytes, typed arrays, what must follow what. Does not know: sockets, text messages, streams, times.
+ * Knows: bytes, typed arrays, the order of messages. Does not know: sockets, text messages, streams, times.
  * (Typed arrays have the byte order of the machine. No machine with a browser is big-endian today.)
  */
 
 export const PCM = 1;
 export const CODES = 2;
-const NAMES = { [PCM]: "PCM", [CODES]: "CODES" };
+const KIND_NAMES = { [PCM]: "PCM", [CODES]: "CODES" };
 const HEADER = 16;
 const FINAL = 1;
-/** Floats beyond this are refused, as the codec refuses them. */
-const LOUDEST = 128;
+/** Larger floats are refused, as the codec refuses them. */
+const MAX_AMPLITUDE = 128;
 
 /** The other side broke the protocol. */
 export class ProtocolError extends Error {
@@ -25,7 +25,7 @@ export class InputError extends Error {
 }
 
 /**
- * Samples as they go on the wire: a new array, whatever came.
+ * Samples in the format of the wire, always as a new array.
  * @param {Float32Array | Int16Array} samples in [−1, 1], or 16-bit
  * @param {"s16le" | "f32le"} format
  * @returns {Float32Array | Int16Array}
@@ -38,15 +38,15 @@ export function toFormat(samples, format) {
   if (!(samples instanceof Float32Array)) {
     throw new InputError("samples are neither a Float32Array nor an Int16Array; convert them to one of the two");
   }
-  const bad = samples.findIndex((value) => !(Math.abs(value) <= LOUDEST));
+  const bad = samples.findIndex((value) => !(Math.abs(value) <= MAX_AMPLITUDE));
   if (bad >= 0) {
-    throw new InputError(`sample ${bad} is ${samples[bad]}; wanted finite values, at most ±${LOUDEST}`);
+    throw new InputError(`sample ${bad} is ${samples[bad]}; wanted finite values, at most ±${MAX_AMPLITUDE}`);
   }
   if (format === "f32le") return samples.slice();
   return Int16Array.from(samples, (value) => Math.max(-32768, Math.min(32767, Math.round(value * 32768))));
 }
 
-/** One direction's messages as they are sent: numbered from 0, none larger than the other side takes. */
+/** The messages that are sent: numbered from 0, none larger than the other side accepts. */
 export class Outgoing {
   #seq = 0;
 
@@ -56,7 +56,7 @@ export class Outgoing {
    */
   constructor(kind, maxMessage) {
     this.kind = kind;
-    this.room = maxMessage - HEADER;
+    this.maxPayload = maxMessage - HEADER;
   }
 
   /**
@@ -67,7 +67,7 @@ export class Outgoing {
    */
   pack(pos, array, codebooks = 0) {
     const width = codebooks || 1;
-    const step = Math.max(1, Math.floor(this.room / (width * array.BYTES_PER_ELEMENT)));
+    const step = Math.max(1, Math.floor(this.maxPayload / (width * array.BYTES_PER_ELEMENT)));
     const messages = [];
     for (let first = 0; first * width < array.length; first += step) {
       const part = array.subarray(first * width, (first + step) * width);
@@ -85,7 +85,7 @@ export class Outgoing {
   }
 }
 
-/** One direction's messages as they must come: of one kind, none missing, none after the final one. */
+/** The messages that are received: all of one kind, none missing, none after the final one. */
 export class Incoming {
   #seq = 0;
   final = false;
@@ -102,7 +102,7 @@ export class Incoming {
   }
 
   /**
-   * The next message: samples as floats, or codes frame by frame.
+   * Read the next message: samples as floats, or codes frame by frame.
    * @param {ArrayBuffer} message
    * @returns {{pos: number, count: number, codebooks: number, array: Float32Array | Uint16Array}}
    * @throws {ProtocolError} the message breaks the rules
@@ -114,7 +114,7 @@ export class Incoming {
     const codebooks = header.getUint16(2, true);
     const seq = header.getUint32(4, true);
     const pos = Number(header.getBigUint64(8, true));
-    if (kind !== this.kind) throw new ProtocolError(`a message of kind ${kind}; wanted ${NAMES[this.kind]}`);
+    if (kind !== this.kind) throw new ProtocolError(`a message of kind ${kind}; wanted ${KIND_NAMES[this.kind]}`);
     if (this.final) throw new ProtocolError("a binary message after the final one");
     if (seq !== this.#seq) throw new ProtocolError(`seq is ${seq}; wanted ${this.#seq}: messages are missing`);
     if (pos !== this.pos) throw new ProtocolError(`pos is ${pos}; wanted ${this.pos}: samples or frames are missing`);
@@ -136,13 +136,13 @@ export class Incoming {
 }
 
 /**
- * What an encoding stream gave, `{codes, codebooks}`, checked against a server's `ready` and copied.
- * @throws {InputError} something else
+ * Codes as an encoding stream gives them, `{codes, codebooks}`: checked against the server's `ready`, and copied.
+ * @throws {InputError} anything else
  */
-export function checkedCodes({ codes, codebooks } = {}, { codebooks: most, codebook_size: size }) {
-  const whole = codes instanceof Uint16Array && codebooks >= 1 && codebooks <= most && codes.length % codebooks === 0;
+export function checkedCodes({ codes, codebooks } = {}, { codebooks: limit, codebook_size: size }) {
+  const whole = codes instanceof Uint16Array && codebooks >= 1 && codebooks <= limit && codes.length % codebooks === 0;
   if (!whole || codes.some((code) => code >= size)) {
-    throw new InputError(`wanted codes as a Uint16Array of 0 to ${size - 1}, in frames of 1 to ${most} codebooks`);
+    throw new InputError(`wanted codes as a Uint16Array of 0 to ${size - 1}, in frames of 1 to ${limit} codebooks`);
   }
   return { array: codes.slice(), codebooks };
 }

@@ -1,34 +1,34 @@
 /**
- * What was sent and may be wanted again, should the connection break: samples and text messages, by position.
+ * What was sent and may have to be sent again if the connection breaks: samples and text messages, by position.
  *
  * Knows: positions. Does not know: sockets, frames, times.
  */
 
 /** @typedef {{pos: number, end: number, data: Int16Array | Float32Array | string}} Entry */
 
-export class Kept {
+export class ResendBuffer {
   /** @type {Entry[]} */
   #entries = [];
-  #start = 0;
+  #start = 0; // samples before it are no longer kept
 
-  /** @param {number} most samples that are kept; older ones go */
-  constructor(most) {
-    this.most = most;
+  /** @param {number} maxSamples how many are kept; older ones are dropped */
+  constructor(maxSamples) {
+    this.maxSamples = maxSamples;
   }
 
   /**
    * Keep what was sent at `pos`.
    * @param {number} pos
-   * @param {number} length samples that it stands for: 0 for a marker, the samples lost for a gap
+   * @param {number} length how many samples it stands for: 0 for a marker, the lost samples for a gap
    * @param {Int16Array | Float32Array | string} data
    */
   add(pos, length, data) {
     this.#entries.push({ pos, end: pos + length, data });
-    this.forget(pos + length - this.most);
+    this.trim(pos + length - this.maxSamples);
   }
 
-  /** Whatever lies wholly before `pos` will not be wanted again. */
-  forget(pos) {
+  /** Drop everything that lies wholly before `pos`. */
+  trim(pos) {
     let count = 0;
     while (count < this.#entries.length && this.#entries[count].end < pos) {
       this.#start = this.#entries[count].end;
@@ -38,9 +38,9 @@ export class Kept {
   }
 
   /**
-   * Everything from `pos` on, in order. Text at `pos` itself comes too: it may have arrived or not.
+   * Everything from `pos` on, in order. Text at `pos` itself is included: the server may or may not have it.
    * @param {number} pos the next sample that the server wants
-   * @returns {Entry[] | null} null if some of it is kept no more
+   * @returns {Entry[] | null} null if some of it is no longer kept
    */
   from(pos) {
     if (pos < this.#start) return null;
