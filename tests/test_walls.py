@@ -49,7 +49,7 @@ KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}
 SANS_IO = {
     "live": {"items", "latency", "segments", "stats"},
     "live/server": {
-        "access", "handshake", "lane", "logs", "metrics", "outbox", "sessions", "settings", "static", "stream",
+        "access", "handshake", "lane", "logs", "metrics", "modes", "outbox", "sessions", "settings", "static", "stream",
         "warmup",
     },
     "live/client": {"resend", "timing"},

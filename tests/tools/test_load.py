@@ -34,7 +34,7 @@ FAULTY = """
 import sys
 import numpy as np
 from streamrvq.cli import main
-from streamrvq.live.server.stream import ServedEncoder
+from streamrvq.live.server.modes import ServedEncoder
 from streamrvq.live.protocol.binary import Outgoing
 
 sink, pack = ServedEncoder._on_output, Outgoing.pack

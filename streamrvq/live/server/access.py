@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from ...errors import InputError, ProtocolError
 from ..protocol.constants import Close
 
-#: Messages that may come at once, that are added per second, and that are added per second of audio. So blocks of 5 ms
-#: or more may come as fast as the server takes them, but a flood of empty or one-sample messages may not.
+#: Messages that may come at once, that are added per second, and that are added per second of audio. Blocks of 5 ms or
+#: more may come as fast as the server takes them. A flood of empty or one-sample messages may not.
 BURST, PER_SECOND, PER_AUDIO_SECOND = 1000, 200, 1000
 
 
@@ -40,8 +40,8 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
     """Whether a browser page may connect.
 
     Programs send no origin and may connect. A page may connect if its origin is in ``allowed``. It may also connect if
-    the server itself served it: then ``Origin`` and ``Host`` agree. That holds only for ``localhost`` and literal
-    addresses, because a foreign page can point a *name* of its own at this server after it was loaded (DNS rebinding).
+    the server itself served it: then ``Origin`` and ``Host`` agree. That is trusted for ``localhost`` and literal
+    addresses only. A foreign page could point a *name* of its own at this server after it was loaded (DNS rebinding).
 
     Args:
         origin, host: the request's headers.

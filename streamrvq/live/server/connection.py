@@ -25,8 +25,9 @@ from .access import RateLimit
 from .closing import close_with_reason, how_closed, peer_name
 from .handshake import first_message, header_token, ready_message
 from .logs import log, log_event
+from .modes import open_stream
 from .services import Services
-from .stream import ServedStream, ignore_change, open_stream
+from .stream import ServedStream, ignore_change
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -179,9 +180,7 @@ class Connection:
         if self._draining:
             raise _ServerDraining
         first, identity = await self._run_reading(self._receive_first())
-        greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
-        session = self._session
-        assert session is not None
+        session, greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
         session.stream.on_change = self._on_change
         self._writing = asyncio.create_task(self._write(session, greeting), name="streamrvq-write")
         try:
@@ -222,23 +221,22 @@ class Connection:
         header = header_token(self._socket.request.headers.get_all("Authorization"), self._settings.tokens)
         return first_message(await self._receive(), header, self._settings.tokens)
 
-    def _start(self, start: Start, identity: str) -> str:
-        """Start a session. Returns the greeting to send."""
+    def _start(self, start: Start, identity: str) -> tuple[Session, str]:
+        """Start a session. Returns it, and the greeting to send."""
         services, max_message = self._services, self._settings.max_message
         services.sessions.check_capacity()
         stream = open_stream(services.codec, services.scheduler, start, max_message)
-        self._session = services.sessions.add(stream, identity, self._on_takeover)
+        self._session = session = services.sessions.add(stream, identity, self._on_takeover)
         self.log("started", mode=start.mode, rate=start.sample_rate, format=start.format, levels=start.n_quantizers)
-        return ready_message(services.codec, self._session.name, max_message).to_json()
+        return session, ready_message(services.codec, session.name, max_message).to_json()
 
-    def _resume(self, resume: Resume, identity: str) -> str:
-        """Go on with a session. Returns the greeting to send."""
-        sessions = self._services.sessions
-        session = sessions.resume(resume.session, identity, resume.next_frame, self._on_takeover)
-        self._session, stream = session, session.stream
+    def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
+        """Go on with a session. Returns it, and the greeting to send."""
+        sessions, next_frame = self._services.sessions, resume.next_frame
+        self._session = session = sessions.resume(resume.session, identity, next_frame, self._on_takeover)
         self._services.metrics.resumed += 1
-        self.log("resumed", frame=resume.next_frame, of=stream.outbox.pos)
-        return Resumed(pos=stream.incoming.pos, next_frame=resume.next_frame).to_json()
+        self.log("resumed", frame=next_frame, of=session.stream.outbox.pos)
+        return session, Resumed(pos=session.stream.incoming.pos, next_frame=next_frame).to_json()
 
     # ------------------------------------------------------------- reading and sending
 

@@ -1,8 +1,8 @@
 """Sessions: streams that survive the loss of their connection for a while.
 
 A session's name is 128 random bits. The session is bound to the token that opened it, so a client that resumes must
-show both. One connection holds a session at a time. The newest connection that can show name and token takes it over,
-because a client whose network broke may come back before the server has noticed.
+show both. One connection holds a session at a time. The newest connection that can show both takes it over: a client
+whose network broke may come back before the server has noticed.
 
 Parked sessions, which no connection holds, are limited in number (the oldest ends first), in time, and each of them in
 bytes (outbox.py).
@@ -19,7 +19,8 @@ from collections.abc import Callable
 
 from ...errors import ProtocolError
 from ..protocol.constants import Close
-from .stream import ServedEncoder, ServedStream
+from .modes import ServedEncoder
+from .stream import ServedStream
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,0 +1,168 @@
+"""The two modes of a served stream: encoding (samples in, codes out) and decoding (codes in, samples out).
+
+Knows: the gap policy (segments.py), levels, when enough is waiting. Does not know: sockets, asyncio, threads,
+deadlines, who may open a stream.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...audio.rates import output_length
+from ...errors import InputError, ProtocolError, SourceError
+from ...families import decoder_plan
+from ..items import Gap
+from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
+from ..protocol.constants import Close
+from ..protocol.text import Done, GapMark, Start
+from ..segments import SourcePosition
+from .outbox import REPLAY_SECONDS, CodesOutbox, PcmOutbox
+from .stream import ServedStream
+
+if TYPE_CHECKING:
+    from ...codec import Codec
+    from .scheduler import Scheduler
+
+#: Seconds of audio that may wait to be computed, and again to be sent. Beyond that the server reads no more messages.
+MAX_WAITING_SECONDS = 0.5
+
+
+def open_stream(codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> ServedEncoder | ServedDecoder:
+    """Open the stream that a start message asks for.
+
+    Args:
+        codec: whose codes the client sends or gets.
+        scheduler: what computes.
+        start: the message.
+        max_message: bytes of a message at most, header included.
+
+    Raises:
+        ProtocolError: the codec has fewer quantizers.
+    """
+    if start.n_quantizers is not None and start.n_quantizers > codec.n_codebooks:
+        raise _too_many(start.n_quantizers, codec)
+    return (ServedEncoder if start.mode == "encode" else ServedDecoder)(codec, scheduler, start, max_message)
+
+
+class ServedEncoder(ServedStream):
+    """A stream in mode ``encode``: PCM in, codes out.
+
+    The codes together are ``codec.encode`` of all samples, however these were cut into messages. Gaps are handled as in
+    `Segments`.
+    """
+
+    outbox: CodesOutbox
+
+    def __init__(self, codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> None:
+        super().__init__(codec, scheduler)
+        self._source = SourcePosition(codec, start.sample_rate or codec.sample_rate)
+        payload_format = PayloadFormat(start.format)
+        self.incoming = Incoming(PayloadKind.PCM, payload_format)
+        # All levels are computed, and as many of them sent as the client asks for. So a change acts at the next frame.
+        capacity = int(REPLAY_SECONDS * codec.frame_rate) + 1
+        self.outbox = CodesOutbox(codec.n_codebooks, capacity, max_message, payload_format)
+        self.outbox.set_levels(start.n_quantizers or codec.n_codebooks, 0)
+        self.lane = scheduler.open("encode", self._source.sample_rate, self._on_output, self.fail)
+
+    def rewind(self, next_frame: int) -> None:
+        """Go on over another connection: send again from that frame on, and number messages from 0 both ways.
+
+        Raises:
+            ProtocolError: see `CodesOutbox.rewind`.
+        """
+        self.outbox.rewind(next_frame)
+        self.incoming.renumber()
+
+    @property
+    def full(self) -> bool:
+        return (
+            self.lane.queued > MAX_WAITING_SECONDS * self._source.sample_rate
+            or self.outbox.waiting > MAX_WAITING_SECONDS * self._codec.frame_rate
+        )
+
+    @property
+    def _outputs_due(self) -> int:
+        return self._source.due
+
+    def _checked(self, data: bytes) -> npt.NDArray[Any]:
+        try:
+            pcm = self._source.check(self.incoming.take(data))
+        except InputError as error:
+            raise ProtocolError(str(error)) from None
+        self._source.position += len(pcm)
+        self.audio_seconds += len(pcm) / self._source.sample_rate
+        return pcm
+
+    def _set_levels(self, n_quantizers: int) -> None:
+        if n_quantizers > self._codec.n_codebooks:
+            raise _too_many(n_quantizers, self._codec)
+        self.outbox.set_levels(n_quantizers, self._source.due)
+
+    def _receive_gap(self, message: GapMark) -> None:
+        gap = Gap(message.pos, message.samples, "lost at the client")
+        try:
+            filled = self._source.fills(gap)
+        except SourceError as error:
+            raise ProtocolError(str(error)) from None
+        self.incoming.skip(gap.samples)
+        self.lost += gap.samples
+        next_frame = self._source.due
+        answer = GapMark(pos=gap.position, samples=gap.samples, filled=filled, next_frame=next_frame)
+        self.outbox.text(next_frame, answer.to_json())
+        if filled:
+            self._source.position += gap.samples
+            self._feed(np.zeros(gap.samples, np.float32))
+        else:
+            self._source.skip(gap)
+            self._scheduler.segment(self.lane)
+        self.on_change()
+
+    def _totals(self) -> Done:
+        return Done(frames=self._source.due, samples=self._source.position - self.lost, lost=self.lost)
+
+
+class ServedDecoder(ServedStream):
+    """A stream in mode ``decode``: codes in, PCM out at the client's rate.
+
+    The samples together are ``codec.decode`` of all codes, resampled where the client's rate is not the codec's.
+    """
+
+    def __init__(self, codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> None:
+        super().__init__(codec, scheduler)
+        self._rate = start.sample_rate or codec.sample_rate
+        fixed = start.n_quantizers
+        levels = range(1, codec.n_codebooks + 1) if fixed is None else range(fixed, fixed + 1)
+        payload_format = PayloadFormat(start.format, codec.config.codebook_size, levels)
+        self.incoming = Incoming(PayloadKind.CODES, payload_format)
+        self.outbox = PcmOutbox(max_message, payload_format)
+        self.lane = scheduler.open("decode", self._rate, self._on_output, self.fail)
+
+    @property
+    def full(self) -> bool:
+        return (
+            self.lane.queued > MAX_WAITING_SECONDS * self._codec.frame_rate
+            or self.outbox.waiting > MAX_WAITING_SECONDS * self._rate
+        )
+
+    @property
+    def _outputs_due(self) -> int:
+        # Not T · hop: with odd strides a decoder gives fewer samples. A text behind its real end would never be sent.
+        samples = decoder_plan(self._codec.config).outputs(self.incoming.pos)
+        return output_length(samples, self._codec.sample_rate, self._rate)
+
+    def _checked(self, data: bytes) -> npt.NDArray[Any]:
+        codes = self.incoming.take(data)
+        self.audio_seconds += codes.shape[1] / self._codec.frame_rate
+        return codes
+
+    def _totals(self) -> Done:
+        return Done(frames=self.incoming.pos, samples=self._outputs_due)
+
+
+def _too_many(n_quantizers: int, codec: Codec) -> ProtocolError:
+    return ProtocolError(
+        f"n_quantizers is {n_quantizers}; this codec has {codec.n_codebooks}: ask for at most so many", Close.FORMAT
+    )
