@@ -264,7 +264,7 @@ def test_origins_that_cannot_be_allowed(origin):
         access.check_origin(origin)
 
 
-def test_the_allowance_is_for_floods_only():
+def test_the_rate_limit_is_for_floods_only():
     allowance = access.RateLimit(0.0)
     for i in range(5000):  # 5 ms blocks, faster than any clock
         allowance.spend(0.0, i * 0.005)
