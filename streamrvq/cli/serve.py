@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from ..config import DEFAULT_CODEC
 from ..errors import InputError
 from .common import EngineOption, ThreadsOption, identity, note, note_untrained, out
 from .service import VARIABLE, TokenFileOption, TokenOption, tokens
+
+if TYPE_CHECKING:
+    from ..live.server.settings import ServerSettings
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -107,11 +110,9 @@ def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return library.new_event_loop
 
 
-async def _serve(codec: Codec, settings: object, json: bool) -> None:
+async def _serve(codec: Codec, settings: ServerSettings, json: bool) -> None:
     from ..live.server.server import Server
-    from ..live.server.settings import ServerSettings
 
-    assert isinstance(settings, ServerSettings)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -122,7 +123,7 @@ async def _serve(codec: Codec, settings: object, json: bool) -> None:
             print(json_module.dumps({**where, **identity(codec)}), flush=True)
         else:
             page = server.url.replace("ws", "http", 1)
-            words = f"listening on {server.url}, for {server.max_streams} streams; the page is at {page}"
-            out().print(words, soft_wrap=True)
+            text = f"listening on {server.url}, for {server.max_streams} streams; the page is at {page}"
+            out().print(text, soft_wrap=True)
             sys.stdout.flush()
         await ended.wait()

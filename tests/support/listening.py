@@ -1,4 +1,4 @@
-"""What the tests of the microphone share: a virtual device whose samples are known, and what was heard of it."""
+"""What the tests of the microphone share: a virtual device whose samples are known, and a record of what came."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.support.contract import codec_of, minute, noise
 from tests.support.virtual_sound import Fifo, Voice
 
 RATE, BLOCK = 44_100, 441
-HEARD = noise(20 * RATE)
+SIGNAL = noise(20 * RATE)
 CODEC = codec_of(minute((2, 4, 8, 8), causal=True))  # costs next to nothing, and float64: equality is exact
-#: Seconds; where nothing is to be lost, however busy this machine is.
+#: Seconds of buffer with which nothing is lost, however busy the machine is.
 PLENTY = 30
 
 
 def fifo(**settings: Any) -> Fifo:
-    return Fifo(Voice(HEARD, RATE, BLOCK, **settings))
+    return Fifo(Voice(SIGNAL, RATE, BLOCK, **settings))
 
 
 def microphone(**settings: Any) -> Microphone:
@@ -27,13 +27,13 @@ def microphone(**settings: Any) -> Microphone:
 
 
 async def listen_once(mic: Microphone) -> None:
-    """So that whatever PortAudio opens once and keeps is open."""
+    """Read one block, so that whatever PortAudio opens once and keeps is open."""
     async with mic, contextlib.aclosing(aiter(mic)) as blocks:
         await anext(blocks)
 
 
-class Heard:
-    """What a microphone gives, kept on its way to the tokens."""
+class RecordedSource:
+    """A source that passes a microphone's items on and keeps them."""
 
     def __init__(self, mic: Microphone, seconds: float = np.inf) -> None:
         assert mic.sample_rate is not None
@@ -56,7 +56,7 @@ class Heard:
         return [item for item in self.items if isinstance(item, Gap)]
 
     def signals(self) -> list[np.ndarray]:
-        """What streams of the codec should have got: zeros for gaps of up to a second, a new signal after longer."""
+        """The signals to encode: zeros fill gaps of up to a second; behind a longer gap a new signal begins."""
         found: list[list[np.ndarray]] = [[]]
         for item in self.items:
             if not isinstance(item, Gap):
@@ -68,7 +68,7 @@ class Heard:
         return [np.concatenate([np.zeros(0, np.float32), *parts]) for parts in found]
 
     def misplaced(self, pcm: np.ndarray, exact: bool = True) -> int:
-        """Samples that are not where the device had them, blocks before the device's first sample left out."""
+        """How many samples are not where the device had them, apart from blocks before its first sample."""
         blocks, position = [], 0
         for item in self.items:
             if isinstance(item, Gap):

@@ -9,7 +9,7 @@ const DEVICE = {
   NotFoundError: "There is no microphone. Connect one and start again.",
   NotReadableError: "The microphone cannot be read: another program may hold it. Free it and start again.",
   SecurityError:
-    "Browsers give the microphone only to pages from https, or from this computer (localhost). Open this page so.",
+    "Browsers give the microphone only to pages from https, or from this computer (localhost). Open the page that way.",
   AbortError: "The microphone has gone. Connect it and start again.",
 };
 

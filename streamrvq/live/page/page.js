@@ -161,7 +161,7 @@ function showFigures() {
     $("fps").textContent = ((frames - before) / passed).toFixed(1);
     $("pace").textContent = `${((seconds - earlier) / passed).toFixed(2)} ×`;
   }
-  $("clock").textContent = `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+  $("elapsed").textContent = `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
   const at = newest ? (newest.count - 1) * newest.codebooks : 0;
   for (const [k, cell] of [...$("newest").children].entries()) {
     cell.textContent = newest && k < newest.codebooks ? newest.codes[at + k] : "·";

@@ -1,4 +1,4 @@
-"""Gaps and drift, on clocks that are simulated: no device, no waiting, a day's worth of blocks if need be."""
+"""Gaps and drift, on simulated clocks: without a device and without waiting."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ class Simulation:
 
     @property
     def seconds(self) -> float:
-        """On our clock."""
+        """The time on the computer's clock."""
         return 1000 + self._device / self.rate / (1 + 1e-6 * self.ppm)
 
     def run(self, seconds: float, *, stalled: float = 0.0, lost: int = 0, flagged: bool = False) -> None:
-        """So much of the device's time; the first ``stalled`` seconds of it come late, all at once.
+        """Run for ``seconds`` of the device's time.
 
-        ``lost`` is told with the first block, ``flagged`` too.
+        Args:
+            seconds: how long.
+            stalled: the blocks of the first ``stalled`` seconds arrive late, all at once.
+            lost, flagged: passed on with the first block.
         """
         begin, blocks = self.seconds, round(seconds * self.rate / self.block)
         apart = 0.1 * self.block / self.rate if stalled else 0.0
@@ -84,7 +87,7 @@ few = settings(max_examples=15)
 
 
 @given(device=devices, stall=st.floats(0.06, 1.5))
-def test_lateness_that_passes_is_no_gap(device, stall):
+def test_temporary_lateness_is_no_gap(device, stall):
     device.run(3)
     device.run(3, stalled=stall)
     device.run(3)
@@ -94,7 +97,7 @@ def test_lateness_that_passes_is_no_gap(device, stall):
 
 
 @given(device=devices, seconds=st.floats(0.1, 3.0), before=st.floats(0.5, 4.0))
-def test_a_jump_is_a_gap_where_it_was_and_as_long_as_it_was(device, seconds, before):
+def test_a_jump_becomes_a_gap_of_its_position_and_length(device, seconds, before):
     device.run(before)
     at, lost = device.clock.position, round(seconds * device.rate)
     device.lose(lost)
@@ -106,7 +109,7 @@ def test_a_jump_is_a_gap_where_it_was_and_as_long_as_it_was(device, seconds, bef
 
 
 @given(device=devices, lengths=st.lists(st.floats(0.1, 2.0), min_size=2, max_size=4))
-def test_gaps_behind_one_another(device, lengths):
+def test_successive_gaps(device, lengths):
     device.run(2.5)
     lost = 0
     for seconds in lengths:
@@ -121,7 +124,7 @@ def test_gaps_behind_one_another(device, lengths):
 
 
 @given(device=devices, seconds=st.floats(0.001, 3.0))
-def test_what_is_known_to_be_missing_is_not_counted_twice(device, seconds):
+def test_samples_known_to_be_missing_are_not_counted_twice(device, seconds):
     device.run(2)
     lost = round(seconds * device.rate)
     device.lose(lost)
@@ -143,7 +146,7 @@ def test_an_overflow_is_believed_however_short(device, seconds):
     assert samples == pytest.approx(lost, abs=(device.jitter + 0.002) * device.rate + 1)
 
 
-def test_an_overflow_before_the_first_block_lost_nothing_of_ours():
+def test_an_overflow_before_the_first_block_is_no_gap():
     device = Simulation(48_000, 480)
     device.run(1, flagged=True)
     assert device.gaps == []
@@ -151,7 +154,7 @@ def test_an_overflow_before_the_first_block_lost_nothing_of_ours():
 
 
 @given(device=devices, after=st.integers(1, 3))
-def test_the_end_while_in_doubt_gives_the_gap(device, after):
+def test_the_end_resolves_held_blocks_into_a_gap(device, after):
     device.run(2.5)
     at = device.clock.position
     device.lose(device.rate)
@@ -170,7 +173,7 @@ def test_drift_for_twenty_minutes_is_no_gap(ppm):
     device.finish()
     assert device.gaps == []
     assert device.clock.drift_ppm() == pytest.approx(ppm, abs=8)
-    # The origin follows: it is where sample 0 would have been, judged from now.
+    # The origin follows the drift: it is where sample 0 would have been, as seen from now.
     drifted = device.seconds - device.clock.position / device.rate
     assert device.clock.origin == pytest.approx(drifted, abs=0.01)
 

@@ -1,4 +1,4 @@
-"""A file as a live source: its pace, and that no pass through it leaves anything open."""
+"""A file as a live source: its pace, and that no pass leaves anything open."""
 
 import asyncio
 import functools

@@ -1,4 +1,4 @@
-"""The microphone on virtual sound devices: every sample is known, so every lost one can be missed."""
+"""The microphone on virtual sound devices, whose samples are all known: any lost one is noticed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ from streamrvq.live.sources import portaudio
 from streamrvq.live.sources.devices import InputDevice, find_device
 from tests.conftest import RealAudio
 from tests.support.contract import codec_of, minute, noise
-from tests.support.listening import BLOCK, CODEC, HEARD, PLENTY, RATE, Heard, fifo, listen_once, microphone, runs
+from tests.support.listening import (
+    BLOCK,
+    CODEC,
+    PLENTY,
+    RATE,
+    SIGNAL,
+    RecordedSource,
+    fifo,
+    listen_once,
+    microphone,
+    runs,
+)
 from tests.support.shell import codes_of, nothing_left
 from tests.support.virtual_sound import Fifo, Voice
 
@@ -30,19 +41,19 @@ async def test_thirty_seconds_of_real_audio_at_both_rates(real_audio: RealAudio)
         async def listen(rate: int, device: str, codec: Any) -> None:
             began = time.monotonic()
             async with Microphone(rate, device, block=voices[rate].block, buffer=PLENTY) as mic:
-                heard = Heard(mic, 30)
-                async with tokenize(heard, codec) as tokens:
+                source = RecordedSource(mic, 30)
+                async with tokenize(source, codec) as tokens:
                     items = [item async for item in tokens]
                 stats, ended = mic.stats(), time.monotonic()
             assert mic.name == device
-            # As it should be: the device had 30 s and more, all of it came, and its codes are the offline ones.
+            # The device had 30 s and more. All of it was received, and its codes are the offline ones.
             received = stats.samples + stats.lost
             assert 30 * rate <= received < (ended - began + 2) * rate
-            assert heard.misplaced(voices[rate].pcm) == 0
-            assert [item for item in items if isinstance(item, Gap)] == heard.gaps
-            assert sum(gap.samples for gap in heard.gaps) == stats.lost
-            assert len(heard.gaps) == stats.gaps
-            offline = [codec.encode(signal, sample_rate=rate) for signal in heard.signals()]
+            assert source.misplaced(voices[rate].pcm) == 0
+            assert [item for item in items if isinstance(item, Gap)] == source.gaps
+            assert sum(gap.samples for gap in source.gaps) == stats.lost
+            assert len(source.gaps) == stats.gaps
+            offline = [codec.encode(signal, sample_rate=rate) for signal in source.signals()]
             live = codes_of(items)
             assert live.shape[1] > 2500
             assert np.array_equal(live, np.concatenate(offline, axis=1))
@@ -57,28 +68,28 @@ async def test_thirty_seconds_of_real_audio_at_both_rates(real_audio: RealAudio)
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("lost", [0.2, 0.7])
-async def test_a_device_that_loses_samples_and_says_nothing(lost: float) -> None:
+async def test_a_device_that_loses_samples_without_reporting_it(lost: float) -> None:
     blocks = round(lost * 100)
     with fifo(lose=(100 * BLOCK, blocks * BLOCK)):
         async with microphone(buffer=PLENTY) as mic:
-            heard = Heard(mic, 2 + lost)
-            async with tokenize(heard, CODEC) as tokens:
+            source = RecordedSource(mic, 2 + lost)
+            async with tokenize(source, CODEC) as tokens:
                 items = [item async for item in tokens]
-    gap = max(heard.gaps, key=lambda gap: gap.samples)
+    gap = max(source.gaps, key=lambda gap: gap.samples)
     assert abs(gap.position - 100 * BLOCK) <= BLOCK
     assert "lost on the way" in gap.reason
     assert gap.samples == pytest.approx(lost * RATE, abs=0.1 * RATE)
     # What came after the gap is what the device had after it.
-    before, after = (np.concatenate(run) for run in runs(heard.items))
-    first = int(np.flatnonzero(after[0] == HEARD)[0])
+    before, after = (np.concatenate(run) for run in runs(source.items))
+    first = int(np.flatnonzero(after[0] == SIGNAL)[0])
     assert first == (100 + blocks) * BLOCK
-    assert np.array_equal(HEARD[first : first + len(after)], after)
-    assert np.array_equal(HEARD[100 * BLOCK - len(before) : 100 * BLOCK], before)
-    whole = np.concatenate([CODEC.encode(signal) for signal in heard.signals()], axis=1)
+    assert np.array_equal(SIGNAL[first : first + len(after)], after)
+    assert np.array_equal(SIGNAL[100 * BLOCK - len(before) : 100 * BLOCK], before)
+    whole = np.concatenate([CODEC.encode(signal) for signal in source.signals()], axis=1)
     assert np.array_equal(codes_of(items), whole)
-    last = [item for item in items if isinstance(item, Frames)][-1]  # the clock stayed true
+    last = [item for item in items if isinstance(item, Frames)][-1]  # the times are still right
     end = last.time + last.codes.shape[1] * CODEC.hop_length / RATE
-    behind = end - (mic.stats().samples + mic.stats().lost) / RATE  # the last hop is filled up
+    behind = end - (mic.stats().samples + mic.stats().lost) / RATE  # the last hop is padded
     assert -1e-9 < behind < CODEC.hop_length / RATE
 
 
@@ -91,7 +102,7 @@ def test_devices_are_found_by_index_and_by_name() -> None:
     assert find_device(devices[:2], None).index == 0
     assert find_device(devices, 3).index == 3
     assert find_device(devices, "built").index == 4
-    assert find_device(devices, "usb mic").index == 0  # the whole name goes before a part of one
+    assert find_device(devices, "usb mic").index == 0  # a whole name takes precedence over a part of one
     assert find_device(devices, "USB Mic 2, ALSA").index == 3
     with pytest.raises(DeviceError, match="2 devices match input device 'usb'; there are: 0 USB Mic, ALSA; 3 "):
         find_device(devices, "usb")
@@ -100,7 +111,7 @@ def test_devices_are_found_by_index_and_by_name() -> None:
             find_device(devices, wanted)
 
 
-def test_settings_that_make_no_sense() -> None:
+def test_invalid_settings_are_refused() -> None:
     for settings, words in [
         ({"rate": 0}, "rate is 0"), ({"block": 0}, "block is 0"), ({"channel": -1}, "channel is -1"),
         ({"channel": 1, "downmix": True}, "with downmix"), ({"buffer": 0}, "buffer is 0"),
@@ -112,14 +123,14 @@ def test_settings_that_make_no_sense() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("settings", [{"channel": 1}, {"downmix": True}])
 async def test_a_channel_or_the_mean_of_two_when_asked_for(settings: dict[str, Any]) -> None:
-    stereo = np.stack([HEARD[: 4 * RATE], noise(4 * RATE, 1)], axis=1)
+    stereo = np.stack([SIGNAL[: 4 * RATE], noise(4 * RATE, 1)], axis=1)
     mono = stereo[:, 1] if "channel" in settings else stereo.astype(np.float64).mean(axis=1).astype(np.float32)
     with Fifo(Voice(stereo, RATE, BLOCK)):
         async with microphone(**settings) as mic:
-            heard = Heard(mic, 0.3)
-            async for _ in heard:
+            source = RecordedSource(mic, 0.3)
+            async for _ in source:
                 pass
-    assert heard.misplaced(mono) == 0
+    assert source.misplaced(mono) == 0
 
 
 @pytest.mark.asyncio
@@ -127,7 +138,7 @@ async def test_every_way_to_leave_leaves_nothing() -> None:
     with fifo():
         await listen_once(microphone())
         with nothing_left():
-            async with microphone():  # opened, never listened to
+            async with microphone():  # opened, never iterated
                 pass
         with nothing_left():
             async with microphone() as mic:
@@ -185,7 +196,7 @@ async def test_every_way_to_leave_leaves_nothing() -> None:
         await anext(aiter(mic))
 
 
-def test_a_loop_that_is_closed_over_its_head_ends_the_callbacks() -> None:
+def test_closing_the_event_loop_ends_the_callbacks() -> None:
     async def begin() -> None:
         await mic.__aenter__()
         items.append(aiter(mic))
@@ -196,7 +207,7 @@ def test_a_loop_that_is_closed_over_its_head_ends_the_callbacks() -> None:
         loop = asyncio.new_event_loop()
         loop.run_until_complete(begin())
         stream = mic._stream
-        loop.close()  # without a word to anybody
+        loop.close()  # without closing the microphone
         assert stream is not None
         while stream.active:
             time.sleep(0.01)
@@ -210,15 +221,15 @@ async def test_the_figures_of_a_capture() -> None:
     with fifo():
         began = time.monotonic()
         async with microphone() as mic:
-            heard = Heard(mic, 1)
-            heard_mic: Any = heard
+            source = RecordedSource(mic, 1)
+            recorded: Any = source
             async with tokenize(mic, CODEC) as tokens:
                 async for item in tokens:
                     if isinstance(item, Frames) and item.time > 0.5:
                         mic.stop()
                 figures = tokens.stats()
             ended = time.monotonic()
-        assert heard_mic.items == []
+        assert recorded.items == []
     stats = mic.stats()
     assert stats.samples == figures.samples == stats.blocks * BLOCK
     assert stats.samples >= RATE // 2

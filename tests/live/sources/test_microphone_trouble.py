@@ -1,4 +1,4 @@
-"""The microphone when something is wrong: a blocked loop, a stalled reader, a device that goes, freezes or refuses."""
+"""The microphone in trouble: a blocked loop, a stalled reader, a device that vanishes, freezes or refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from streamrvq import DeviceError, Gap, Microphone, tokenize
 from streamrvq.live.sources import portaudio
-from tests.support.listening import BLOCK, CODEC, HEARD, PLENTY, RATE, Heard, fifo, listen_once, microphone
+from tests.support.listening import BLOCK, CODEC, PLENTY, RATE, SIGNAL, RecordedSource, fifo, listen_once, microphone
 from tests.support.patience import PATIENCE
 from tests.support.shell import codes_of, nothing_left
 from tests.support.virtual_sound import Device, Pulse
@@ -24,69 +24,69 @@ from tests.support.virtual_sound import Device, Pulse
 @pytest.mark.asyncio
 async def test_an_event_loop_that_is_blocked_for_a_second_loses_nothing() -> None:
     with fifo():
-        async with microphone() as mic:  # two seconds are kept
-            heard = Heard(mic, 2.5)
-            async with tokenize(heard, CODEC) as tokens:
+        async with microphone() as mic:  # it keeps two seconds
+            source = RecordedSource(mic, 2.5)
+            async with tokenize(source, CODEC) as tokens:
                 items = [await anext(tokens)]
                 await asyncio.sleep(0.3)
                 time.sleep(1)
                 items += [item async for item in tokens]
         stats = mic.stats()
-    assert (stats.overruns, stats.lost, heard.gaps) == (0, 0, [])
-    assert heard.misplaced(HEARD) == 0
-    assert max(len(item) for item in heard.items) > 0.9 * RATE  # taken up at once
-    assert np.array_equal(codes_of(items), CODEC.encode(np.concatenate(heard.items)))
+    assert (stats.overruns, stats.lost, source.gaps) == (0, 0, [])
+    assert source.misplaced(SIGNAL) == 0
+    assert max(len(item) for item in source.items) > 0.9 * RATE  # all that waited came in one block
+    assert np.array_equal(codes_of(items), CODEC.encode(np.concatenate(source.items)))
 
 
 @pytest.mark.asyncio
-async def test_a_reader_that_stalls_for_five_seconds_finds_a_gap_where_samples_were_lost() -> None:
+async def test_a_reader_that_stalls_for_five_seconds_gets_a_gap_where_samples_were_lost() -> None:
     with fifo():
         async with microphone(buffer=0.5) as mic:
-            heard = Heard(mic, 7)
-            async with tokenize(heard, CODEC, queue_size=4) as tokens:
+            source = RecordedSource(mic, 7)
+            async with tokenize(source, CODEC, queue_size=4) as tokens:
                 items = [await anext(tokens)]
                 await asyncio.sleep(5)
                 items += [item async for item in tokens]
         stats = mic.stats()
     assert stats.overruns >= 1
-    assert stats.gaps == len(heard.gaps)
+    assert stats.gaps == len(source.gaps)
     assert stats.lost > 3 * RATE
-    assert sum(gap.samples for gap in heard.gaps) == stats.lost
-    assert [gap for gap in heard.gaps if "overrun" not in gap.reason] == []
-    assert heard.misplaced(HEARD) == 0  # to the sample: what is missing is known
-    assert [item for item in items if isinstance(item, Gap)] == heard.gaps
-    whole = np.concatenate([CODEC.encode(signal) for signal in heard.signals()], axis=1)
+    assert sum(gap.samples for gap in source.gaps) == stats.lost
+    assert [gap for gap in source.gaps if "overrun" not in gap.reason] == []
+    assert source.misplaced(SIGNAL) == 0  # to the sample: what is missing is known
+    assert [item for item in items if isinstance(item, Gap)] == source.gaps
+    whole = np.concatenate([CODEC.encode(signal) for signal in source.signals()], axis=1)
     assert np.array_equal(codes_of(items), whole)
 
 
 @pytest.mark.asyncio
-async def test_a_device_that_holds_its_breath_loses_nothing() -> None:
+async def test_a_device_that_pauses_loses_nothing() -> None:
     with fifo() as device:
         async with microphone(buffer=PLENTY) as mic:
-            heard = Heard(mic, 2)
-            async with tokenize(heard, CODEC) as tokens:
+            source = RecordedSource(mic, 2)
+            async with tokenize(source, CODEC) as tokens:
                 await anext(tokens)
                 device.freeze()
                 await asyncio.sleep(0.4)
                 device.thaw()
                 assert [item async for item in tokens]
-    assert heard.gaps == []
-    assert heard.misplaced(HEARD) == 0
+    assert source.gaps == []
+    assert source.misplaced(SIGNAL) == 0
 
 
 @pytest.mark.asyncio
-async def test_a_device_that_vanishes_says_so_after_its_last_sample_and_can_be_opened_again() -> None:
+async def test_a_device_that_vanishes_raises_after_its_last_sample_and_can_be_opened_again() -> None:
     with Pulse() as server:
         await listen_once(Microphone(RATE))
         with nothing_left():
             async with Microphone(48_000) as mic:
-                heard, items = Heard(mic), []
-                async with tokenize(heard, CODEC) as tokens:
+                source, items = RecordedSource(mic), []
+                async with tokenize(source, CODEC) as tokens:
                     with pytest.raises(DeviceError, match="vanished after sample") as caught:
                         async for item in tokens:
                             items.append(item)
                             server.kill()
-            signal = np.concatenate(heard.items)
+            signal = np.concatenate(source.items)
             assert f"after sample {len(signal)} " in str(caught.value)
             assert np.array_equal(codes_of(items), CODEC.encode(signal, sample_rate=48_000))
             with pytest.raises(DeviceError):
@@ -101,24 +101,24 @@ async def test_a_device_that_vanishes_says_so_after_its_last_sample_and_can_be_o
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("make", [Pulse, fifo], ids=["server", "device"])
-async def test_a_device_that_freezes_is_given_up_after_a_second(make: Any) -> None:
+async def test_a_device_that_freezes_is_abandoned_after_a_second(make: Any) -> None:
     with make() as device:
         before = threading.active_count()
-        heard = None
+        source = None
         async with asyncio.timeout(PATIENCE), Microphone(RATE, block=BLOCK) as mic:
-            heard = Heard(mic)
+            source = RecordedSource(mic)
             with pytest.raises(DeviceError, match=r"gave nothing for 1 s after sample \d+"):
-                async with tokenize(heard, CODEC) as tokens:
+                async with tokenize(source, CODEC) as tokens:
                     async for _ in tokens:
                         device.freeze()
-        assert sum(len(item) for item in heard.items) == mic.stats().samples > 0
-        # Another one is told that PortAudio hangs, and does not hang with it.
+        assert sum(len(item) for item in source.items) == mic.stats().samples > 0
+        # Opening another one reports that PortAudio hangs, and does not hang itself.
         with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceError, match="did not come to an end"):
             patch.setattr(portaudio, "OPEN_SECONDS", 0.2)
             async with asyncio.timeout(PATIENCE), microphone():
                 pass
         device.thaw()
-        for thread in threading.enumerate():  # the calls that hung come back, and undo what nobody wants any more
+        for thread in threading.enumerate():  # the calls that hung return, and release what is no longer wanted
             if thread.name.startswith("streamrvq"):
                 thread.join(PATIENCE)
         await asyncio.sleep(0)

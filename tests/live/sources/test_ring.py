@@ -12,12 +12,12 @@ from streamrvq.live.sources.ring import Ring
 
 
 @given(
-    room=st.integers(1, 40),
+    size=st.integers(1, 40),
     blocks=st.integers(1, 6),
     steps=st.lists(st.one_of(st.just(None), st.tuples(st.integers(1, 50), st.booleans())), max_size=60),
 )
-def test_every_sample_comes_out_in_order_or_is_counted_where_it_was(room, blocks, steps):
-    ring, now = Ring(room, blocks), 0
+def test_every_sample_comes_out_in_order_or_is_counted_where_it_was(size, blocks, steps):
+    ring, now = Ring(size, blocks), 0
     kept: list[tuple[np.ndarray, float, bool, int]] = []  # the model
     written = dropped = overruns = missing = 0
     flag = False
@@ -35,7 +35,7 @@ def test_every_sample_comes_out_in_order_or_is_counted_where_it_was(room, blocks
             pcm = np.arange(written, written + count)
             was_empty = not kept
             woken, now, written = ring.write(pcm, now, flagged), now + 1, written + count
-            if len(kept) < blocks and sum(len(block[0]) for block in kept) + count <= room:
+            if len(kept) < blocks and sum(len(block[0]) for block in kept) + count <= size:
                 kept.append((pcm, now - 1, flagged or flag, missing))
                 missing, flag = 0, False
                 assert woken == was_empty
@@ -47,7 +47,7 @@ def test_every_sample_comes_out_in_order_or_is_counted_where_it_was(room, blocks
         assert (ring.missing, ring.dropped, ring.overruns) == (missing, dropped, overruns)
 
 
-def test_what_was_read_is_the_readers_own():
+def test_a_block_that_was_read_is_a_copy():
     ring = Ring(4)
     ring.write(np.ones(4), 0.0)
     first = ring.read()
