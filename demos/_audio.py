@@ -1,4 +1,4 @@
-"""The clips that are shipped with the demos."""
+"""The clips that come with the demos."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ DEFAULT = FOLDER / "guitar_and_drums.flac"
 
 
 def clip(name: str, seconds: float | None = None) -> tuple[np.ndarray, int]:
-    """The first ``seconds`` of a shipped clip, float32 [samples], and its rate."""
+    """The first ``seconds`` of one of these clips, float32 [samples], and its rate in Hz."""
     rate = soundfile.info(FOLDER / name).samplerate
     pcm, _ = soundfile.read(FOLDER / name, frames=-1 if seconds is None else int(seconds * rate), dtype="float32")
     return pcm, rate

@@ -10,16 +10,16 @@ from rich.text import Text
 import streamrvq
 from streamrvq.checking.near_ties import compare
 
-LINE = 28  # frames a line
+LINE = 28  # frames on a line
 
 
 async def listen(
     source, codec: streamrvq.Codec, console: Console, mark: Callable[[int], str]
 ) -> tuple[np.ndarray, streamrvq.TokenStats]:
-    """Codes [K, T] of a source as they come, and the figures of the run.
+    """Print the codes of a source as they come. Returns all codes [K, T] and the figures of the run.
 
-    A line is a third of a second: its time, what ``mark`` says of its last frame's index, the first codebook's codes as
-    colours, then all codes of its newest frame.
+    A line is a third of a second: its time, the text that ``mark`` gives for the index of its last frame, the first
+    codebook's codes as colours, and all codes of its newest frame.
     """
     parts: list[np.ndarray] = []
     strip = Text()
@@ -41,13 +41,13 @@ async def listen(
 
 
 def colour(code: int, size: int) -> str:
-    """A hue for each entry of the codebook."""
+    """The colour of a code: a hue for each entry of the codebook."""
     red, green, blue = colorsys.hsv_to_rgb(code / size, 0.75, 0.9)
     return f"rgb({int(255 * red)},{int(255 * green)},{int(255 * blue)})"
 
 
 def same(codec: streamrvq.Codec, live: np.ndarray, pcm: np.ndarray, rate: int, console: Console) -> bool:
-    """Live codes against those of the whole clip: equal, but for near-ties of float32, which a float64 run judges."""
+    """Whether live codes equal those of the whole clip, except for near-ties, which a float64 run confirms."""
     offline = codec.encode(pcm, sample_rate=rate)
     console.print(f"live against offline: {int((live != offline).sum())} of {live.size} codes differ")
     if np.array_equal(live, offline):
@@ -60,5 +60,5 @@ def same(codec: streamrvq.Codec, live: np.ndarray, pcm: np.ndarray, rate: int, c
 
 
 def untrained(codec: streamrvq.Codec) -> str:
-    """A remark, or nothing."""
+    """A remark for an untrained codec; empty for a trained one."""
     return "" if codec.trained else " – untrained: seeded weights, whose codes are exact but mean nothing"

@@ -2,8 +2,8 @@
 
     python demos/chunked_vs_offline.py [CODEC] [SECONDS]
 
-In float64 nothing may differ. In float32 torch rounds differently for different shapes, so that a frame between two
-all but equally near entries may get either: such near-ties are counted, and any other difference is a failure.
+In float64 nothing may differ. In float32 torch rounds differently for different shapes. So a frame between two almost
+equally near entries may get either of them. Such near-ties are counted; any other difference is a failure.
 """
 
 import sys
@@ -15,7 +15,7 @@ from streamrvq.checking.table import check_chunkings
 
 name = sys.argv[1] if len(sys.argv) > 1 else streamrvq.DEFAULT_CODEC
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
-pcm, _ = clip("guitar_and_drums.flac", seconds)  # 44.1 kHz, as the codec's
+pcm, _ = clip("guitar_and_drums.flac", seconds)  # 44.1 kHz, the codec's rate
 failed = False
 for dtype in ("float32", "float64"):
     codec = streamrvq.load(name, dtype=dtype)

@@ -1,4 +1,4 @@
-"""A folder of audio to shards, read by four tools as they are; then sequences for a language model, the same live.
+"""A folder of audio to shards, which four tools read directly; then sequences for a language model, in bulk and live.
 
 pip install 'streamrvq[corpus]' datasets duckdb
 python demos/corpus_for_a_language_model.py [FOLDER]
@@ -44,7 +44,7 @@ def main(out: Path) -> None:
             raise SystemExit(f"{type(pattern).__name__} does not give the codes back")
         print(f"{type(pattern).__name__:12} {list(ids.shape)}")
 
-    # live: frames go into the pattern as they come out of the stream
+    # live: frames go into the pattern as soon as the stream gives them
     pcm, rate = clip("speech_hu.flac")
     stream, encoder = streamrvq.load().stream(sample_rate=rate), Delay(words, bos=True, eos=True).encoder()
     parts = [encoder.push(stream.push(pcm[at : at + 441])) for at in range(0, len(pcm), 441)]

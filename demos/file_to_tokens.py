@@ -1,4 +1,6 @@
-"""A file to a token file and back: encode while reading, write the tokens, read them, decode as a stream, write a wav.
+"""A file to a token file and back.
+
+It is encoded while it is read, the tokens are written and read again, and a stream decodes them to a .wav.
 
 python demos/file_to_tokens.py [AUDIO] [FOLDER]
 """
@@ -18,7 +20,7 @@ from streamrvq.tokens import TokenFile, read_tokens, write_tokens
 
 
 async def encode(source: Path, codec: streamrvq.Codec) -> np.ndarray:
-    """Codes [K, T], read and encoded block by block at full speed."""
+    """The codes [K, T] of a file, read and encoded block by block at full speed."""
     async with streamrvq.tokenize(streamrvq.File(source, realtime=False), codec) as tokens:
         return np.concatenate([item.codes async for item in tokens], axis=1)
 

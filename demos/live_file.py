@@ -1,8 +1,8 @@
-"""The main job: a real clip at real-time pace, codes as they come on an asyncio queue, then the check against offline.
+"""Live tokenization: a real clip at real-time pace, codes on an asyncio queue, and a check against offline.
 
     python demos/live_file.py [AUDIO] [--codec NAME] [--out FILE.wav]
 
-What the live codes decode to is written to a .wav.
+The live codes are decoded and written to a .wav.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.console import Console
 import streamrvq
 from streamrvq.cli import main
 
-CHECK_SECONDS = 2  # of the clip, cut in eight ways
+CHECK_SECONDS = 2  # seconds of the clip, cut in eight ways
 
 
 def run() -> int:
@@ -28,7 +28,7 @@ def run() -> int:
     arguments = options.parse_args()
     console = Console(width=120, soft_wrap=True)
 
-    # One thread: a hop is little work to share, and on a busy or virtual machine torch's threads wait for each other.
+    # One thread: a hop is too little work to share, and on a busy or virtual machine threads wait for each other.
     codec = streamrvq.load(arguments.codec, threads=1)
     console.print(
         f"[bold]{codec.name}[/]{untrained(codec)}\n"

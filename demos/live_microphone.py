@@ -1,8 +1,8 @@
-"""The main job on live input: codes as you speak, where the time goes, and the check against offline.
+"""Live tokenization of a microphone: codes as you speak, where the time goes, and a check against offline.
 
     python demos/live_microphone.py [SECONDS] [--codec NAME] [--device NAME] [--rate HZ]
 
-Each line shows the level of the latest block, too.
+Each line also shows the level of the latest block.
 """
 
 import argparse
@@ -16,13 +16,13 @@ import streamrvq
 from streamrvq.live.latency import latency_budget
 
 
-class Kept:
-    """The microphone, and all that it gave."""
+class RecordedMicrophone:
+    """A microphone that also keeps everything that it gave."""
 
     def __init__(self, mic: streamrvq.Microphone, seconds: float) -> None:
         self.mic, self.sample_rate, self.wanted, self.items = mic, mic.sample_rate, seconds * mic.sample_rate, []
 
-    start_time = property(lambda self: self.mic.start_time)  # from it tokenize tells the latency from capture
+    start_time = property(lambda self: self.mic.start_time)  # tokenize measures the latency from it
 
     async def __aiter__(self):
         async for item in self.mic:
@@ -32,12 +32,12 @@ class Kept:
                 self.mic.stop()
 
     def pcm(self) -> np.ndarray:
-        """What was encoded: a gap of up to a second is filled with zeros."""
+        """The samples that were encoded. A gap of up to a second is filled with zeros."""
         gap = streamrvq.Gap
         return np.concatenate([np.zeros(i.samples, np.float32) if isinstance(i, gap) else i for i in self.items])
 
     def level(self) -> float:
-        """Of the latest block, dB of full scale."""
+        """The peak of the latest block, in dB of full scale."""
         blocks = [item for item in self.items[-3:] if not isinstance(item, streamrvq.Gap)]
         return 20 * np.log10(max(1e-6, np.abs(blocks[-1]).max())) if blocks else -120.0
 
@@ -55,7 +55,7 @@ async def run() -> int:
     codec = streamrvq.load(arguments.codec, threads=1)
     async with streamrvq.Microphone(arguments.rate, arguments.device, block=arguments.block) as mic:
         console.print(f"[bold]{mic.name}[/], {mic.sample_rate} Hz → [bold]{codec.name}[/]{untrained(codec)}")
-        source = Kept(mic, arguments.seconds)
+        source = RecordedMicrophone(mic, arguments.seconds)
         live, figures = await listen(source, codec, console, lambda _: f"{source.level():6.1f} dB")
 
     heard = mic.stats()

@@ -1,10 +1,9 @@
-"""Residual vector quantisation taken apart, alive: every shape from samples to codes, then the same codes from a
-stream.
+"""Residual vector quantisation step by step: every shape from samples to codes, then the same codes from a stream.
 
     python demos/rvq_breakdown.py
 
-One second of real audio, 44 100 samples, goes unpadded (tail="valid") through an untrained encoder of DAC's shape with
-strides 2 · 4 · 8 · 8 and 64 latent channels. Then the same samples are pushed in uneven chunks.
+One second of real audio, 44 100 samples, goes without padding (tail="valid") through an untrained encoder of DAC's
+shape, with strides 2 · 4 · 8 · 8 and 64 latent channels. Then the same samples are pushed in uneven chunks.
 """
 
 import numpy as np

@@ -1,4 +1,6 @@
-"""A client of `streamrvq serve` from PROTOCOL.md alone: two seconds of a rising tone as PCM, their codes as they come.
+"""A client of `streamrvq serve`, written from PROTOCOL.md alone.
+
+It sends two seconds of a rising tone as PCM, and prints the codes as they come.
 
 python demos/websocket_client.py [ws://127.0.0.1:8000]
 """

@@ -1,8 +1,10 @@
-"""Build hook: compiles the native engine into the package, or leaves it out where that cannot be done.
+"""Build hook: compiles the native engine into the package, or leaves it out where it cannot be compiled.
 
-Knows: CMake, and what a wheel with a library in it is called. Does not know: what is compiled; streamrvq/engine/native
-does. Without a C++ compiler, or if compiling fails, the package is installed all the same, computes with torch and says
-so when it is used. STREAMRVQ_NATIVE=0 leaves the engine out, STREAMRVQ_NATIVE=1 makes a failure an error.
+Without a C++ compiler, or if compiling fails, the package is installed anyway. Then it computes with torch, and says so
+when it is used. STREAMRVQ_NATIVE=0 leaves the engine out; STREAMRVQ_NATIVE=1 makes a failure an error.
+
+Knows: CMake, and the name of a wheel that holds a library. Does not know: what is compiled; streamrvq/engine/native
+does.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 def compiler() -> str | None:
-    """The C++ compiler that CMake would take, if there is one."""
+    """The C++ compiler that CMake would use, if there is one."""
     named = os.environ.get("CXX")
     for name in [shlex.split(named)[0]] if named else ["c++", "g++", "clang++"]:
         if found := shutil.which(name):
@@ -29,12 +31,12 @@ def compiler() -> str | None:
 
 
 class NativeEngine(BuildHookInterface[Any]):
-    """Runs for wheels and for editable installations; the source distribution carries sources only."""
+    """Runs for wheels and for editable installations. A source distribution holds sources only."""
 
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """CMake and Ninja from the package index, where the system lacks them and there is something to compile."""
+        """CMake and Ninja from the package index, if the system lacks them and there is something to compile."""
         wanted = os.environ.get("STREAMRVQ_NATIVE") != "0" and self.target_name == "wheel" and compiler()
         return [name for name in ("cmake", "ninja") if wanted and not shutil.which(name)]
 
@@ -49,7 +51,7 @@ class NativeEngine(BuildHookInterface[Any]):
                 raise FileNotFoundError("there is no C++ compiler")
             self._build(library)
         except (OSError, subprocess.CalledProcessError) as error:
-            library.unlink(missing_ok=True)  # never one of other sources
+            library.unlink(missing_ok=True)  # a library of other sources must not stay
             output = getattr(error, "stdout", None) or ""
             if switch == "1":
                 raise RuntimeError(f"the native engine could not be built: {error}\n{output}") from error
@@ -61,7 +63,7 @@ class NativeEngine(BuildHookInterface[Any]):
 
     def _build(self, library: Path) -> None:
         source, build = library.parent, Path(self.root) / "build" / "native"
-        # From scratch: what an earlier build remembers may be gone, such as pip's own CMake and Ninja.
+        # From scratch: an earlier build may refer to files that are gone, such as pip's own CMake and Ninja.
         shutil.rmtree(build, ignore_errors=True)
         build.mkdir(parents=True)
         ninja = ["-G", "Ninja"] if shutil.which("ninja") else []
@@ -74,7 +76,7 @@ class NativeEngine(BuildHookInterface[Any]):
         built = next(path for path in sorted(build.rglob("_native.so")))
         part = library.with_name("_native.part.so")
         shutil.copyfile(built, part)
-        part.replace(library)  # in one go: a running process keeps the one it has mapped
+        part.replace(library)  # at once: a running process keeps the library that it has mapped
 
 
 def _platform() -> str:

@@ -1,12 +1,12 @@
-# Sourced by the other tools; not run by itself.
+# The other tools source this file; it is not a command.
 #
-# Makes and keeps up to date the virtual environment .venv at the repository's root:
+# It makes the virtual environment .venv at the repository's root and keeps it up to date:
 #   ensure_env demo   the package and what it needs to run
-#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs (as root also Debian packages
-#                     that the tests need; otherwise it says which are missing)
-#   ensure_quality    one of the two, and what tools/quality measures with (quality.txt); with "pesq" that too
-# Each level leaves a stamp in .venv with a hash of everything that decides what is installed, so a second call costs
-# nothing until one of those files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
+#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs. As root it also installs
+#                     the Debian packages that the tests need; otherwise it says which are missing
+#   ensure_quality    the first, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
+# Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
+# until one of these files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 VENV="$ROOT/.venv"
@@ -19,7 +19,7 @@ die() {
     exit 1
 }
 
-# True where apt-get can be used.
+# True if apt-get can be used.
 may_install() { command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; }
 
 install_debian() {
@@ -30,12 +30,12 @@ install_debian() {
     return 1
 }
 
-# True if $1 is a Python that this package runs on and that can make a virtual environment with pip in it.
+# True if this package runs on the Python $1, and that Python can make a virtual environment with pip.
 usable_python() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
-# Prints the first usable interpreter; the pinned versions are tested with 3.11, so that comes first.
+# Prints the first usable interpreter. 3.11 comes first: the pinned versions are tested with it.
 find_python() {
     local candidate candidates=(python3.11 python3.12 python3.13 python3)
     if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
@@ -48,7 +48,7 @@ find_python() {
     return 1
 }
 
-# On Debian and Ubuntu, as root, installs Python with venv; elsewhere says what is missing.
+# Installs Python with venv, as root on Debian and Ubuntu. Elsewhere it says what is missing.
 install_python() {
     local need="Python 3.11 or newer with its venv module"
     if [ -n "${PYTHON:-}" ]; then
@@ -65,15 +65,15 @@ install_python() {
     fi
 }
 
-# Whether there is a Node that has a WebSocket: of its own (22), by a switch (20.10), or from Debian's package.
+# True if there is a Node with a WebSocket: built in (22), behind a switch (20.10), or from Debian's package.
 node_has_websocket() {
     node -e 'process.exit(typeof WebSocket === "function" ? 0 : 1)' || node --experimental-websocket -e 0 ||
         { command -v node && [ -e /usr/share/nodejs/ws/wrapper.mjs ]; }
 } >/dev/null 2>&1
 
-# What the tests need of the system: virtual sound devices, Opus as an anchor, a browser and Node for the page and its
-# client, 64-bit Arm to run the native engine on. As root on Debian and Ubuntu it is installed; elsewhere what is missing
-# is named.
+# What the tests need from the system: virtual sound devices, Opus to compare with, a browser and Node for the page and
+# its client, and an emulated 64-bit Arm for the native engine. Installed as root on Debian and Ubuntu. Elsewhere this
+# says what is missing.
 install_for_tests() {
     local missing=() program
     PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libportaudio\.so\.2' >/dev/null || missing+=(libportaudio2)
@@ -98,15 +98,15 @@ install_for_tests() {
 # The C++ compiler that the native engine is built with, if there is one.
 compiler() { command -v "${CXX:-c++}" || command -v g++ || command -v clang++; }
 
-# The native engine wants a C++ compiler. As root on Debian and Ubuntu it is installed; elsewhere the package does without
-# (the torch engine computes) and this says what to install. CMake and Ninja come with pip where they are missing.
+# The native engine needs a C++ compiler. It is installed as root on Debian and Ubuntu. Elsewhere the package works
+# without one, with the torch engine, and this says what to install. pip brings CMake and Ninja if they are missing.
 offer_compiler() {
     if compiler >/dev/null 2>&1 || [ "${STREAMRVQ_NATIVE:-}" = 0 ]; then return 0; fi
     if may_install && install_debian g++; then return 0; fi
     say "no C++ compiler: streamrvq will compute with torch. For the native engine install one (Debian: g++) and run this again"
 }
 
-# The hash of everything that decides what the environment holds.
+# The hash of everything that decides what is in the environment.
 env_hash() {
     {
         printf '%s\n' "$ROOT"
@@ -122,7 +122,7 @@ pip_install() {
 }
 
 install_into_env() {
-    # torch first and alone, at its pinned version: resolved together with the rest it may be fetched more than once.
+    # torch first and alone, at its pinned version: resolved together with the rest, it may be downloaded more than once.
     say "installing $(grep '^torch==' "$ROOT/tools/constraints.txt")"
     pip_install "$(grep '^torch==' "$ROOT/tools/constraints.txt")"
     if [ "$1" = test ]; then
@@ -139,7 +139,7 @@ ensure_env() {
     local level="$1" python hash
     if [ "$level" = test ]; then install_for_tests; fi
     exec 9>"$ROOT/.venv.lock"
-    flock 9 # two tools started at once take turns
+    flock 9 # two tools that start at once take turns
     if [ ! -x "$PY" ] || ! "$PY" -m pip --version >/dev/null 2>&1; then
         find_python >/dev/null || install_python
         python="$(find_python)" || die "no usable Python was found after installing python3-venv"
@@ -149,7 +149,7 @@ ensure_env() {
     fi
     offer_compiler
     hash="$(env_hash)"
-    # A complete test environment serves the demo too.
+    # A complete test environment is also good for the demo.
     if [ "$(cat "$VENV/.stamp-$level" 2>/dev/null)" != "$hash" ] && [ "$(cat "$VENV/.stamp-test" 2>/dev/null)" != "$hash" ]; then
         rm -f "$VENV/.stamp-demo" "$VENV/.stamp-test"
         install_into_env "$level"
@@ -158,7 +158,7 @@ ensure_env() {
     exec 9>&-
 }
 
-# As root on Debian, installs the packages named after the programs that are missing: need_programs PROGRAM:PACKAGES …
+# Installs, as root on Debian, the packages of the programs that are missing: need_programs PROGRAM:PACKAGES …
 need_programs() {
     local pair missing=()
     for pair in "$@"; do

@@ -1,1 +1,1 @@
-"""Audio in and out: sample formats, files, rates, framing. Knows no codec."""
+"""Audio in and out: sample formats, files, sample rates. It does not know codecs."""

@@ -1,6 +1,6 @@
 """Audio files, read block by block and written whole.
 
-Knows: soundfile, and how a damaged file shows itself. Does not know: codecs, rates to convert to, real time.
+Knows: soundfile, and how a damaged file can be recognised. Does not know: codecs, rates to convert to, real time.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from .rates import check_rate
 
 Path = str | os.PathLike[str]
 
-# Bytes that a sample takes, of the uncompressed kinds; for others the full length of a cut file is not known.
+# Bytes of a sample in uncompressed formats. In other formats the full length of a truncated file is unknown.
 _WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
 _WIDTHS["DOUBLE"] = 8
 
 _REMEDY = "wanted the whole file: copy it again, or keep what there is with `ffmpeg -i OLD NEW.wav`"
 
-# Samples a channel that are decoded at a time. soundfile seeks after every read, for which mpg123 decodes some frames
-# anew: at 4096 an MP3 takes 1.6 times as long.
+# Samples of each channel that are decoded at a time. soundfile seeks after every read, and then mpg123 decodes some
+# frames again: with 4096 an MP3 takes 1.6 times as long.
 _STEP = 16384
 
 
 def open_audio(path: Path, downmix: bool = False, channel: int | None = None) -> AudioReader:
-    """Open a file for reading: WAV, FLAC, Ogg, MP3, AIFF and whatever else libsndfile reads.
+    """Open a file for reading: WAV, FLAC, Ogg, MP3, AIFF and everything else that libsndfile reads.
 
     Args:
         path: the file.
-        downmix: let a file of several channels through, as their mean. Without it such a file is refused.
-        channel: let a file of several channels through, as this one of them, from 0.
+        downmix: accept a file of several channels, as their mean. Without it such a file is refused.
+        channel: accept a file of several channels, as this one of them, from 0.
 
     Raises:
-        AudioFileError: no such file, not audio, or cut off, where the header alone shows that.
-        InputError: several channels, without ``downmix`` or ``channel``; or no such channel.
+        AudioFileError: no such file, not audio, or truncated, if the header shows that.
+        InputError: several channels without ``downmix`` or ``channel``, or no such channel.
     """
     return AudioReader(path, downmix, channel)
 
 
 class AudioReader:
-    """An open file; a context manager. Samples come as float32 mono in [−1, 1]. Not for two threads at once.
+    """An open audio file, read as float32 mono in [−1, 1]. A context manager. Not for two threads at once.
 
     Attributes:
         path: as it was given.
         sample_rate: Hz.
-        channels: in the file; what is read is mono.
-        frames: samples a channel that the file says it has.
+        channels: in the file. The samples that are read are mono.
+        frames: samples of each channel, according to the file.
         position: samples read so far.
     """
 
@@ -67,7 +67,7 @@ class AudioReader:
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
         self.position = 0
-        self._ahead = np.zeros(0, np.float32)  # decoded, and not asked for yet
+        self._ahead = np.zeros(0, np.float32)  # decoded, but not read yet
         self._decoded, self._over, self._damage = 0, False, ""
         try:
             self._check(downmix)
@@ -95,10 +95,10 @@ class AudioReader:
             )
 
     def read(self, samples: int) -> Pcm:
-        """The next samples, float32 ``[n]``: as many as were asked for, fewer at the end of what is there, then none.
+        """The next samples, float32 ``[n]``: as many as asked for, fewer at the end of the file, then none.
 
         Raises:
-            AudioFileError: the file is damaged here, or ends too early; the samples before that come out first.
+            AudioFileError: the file is damaged here, or ends too early. All samples before that are returned first.
             InputError: ``samples`` is less than 1.
         """
         if samples < 1:
@@ -117,10 +117,10 @@ class AudioReader:
         return pcm
 
     def _decode(self) -> Pcm:
-        """Always as many samples: mpg123 rounds an MP3's last bit by how its reads are cut, which must not show."""
+        """Decode a block of fixed size, because in an MP3 the last bit depends on how the reads are divided."""
         try:
             block = self._file.read(_STEP, dtype="float32", always_2d=True)
-        except (soundfile.SoundFileError, RuntimeError):  # what libsndfile says then names its inside, not the file's
+        except (soundfile.SoundFileError, RuntimeError):  # libsndfile's message describes its own state
             self._over, self._damage = True, "it cannot be decoded there"
             return np.zeros(0, np.float32)
         self._decoded += len(block)
@@ -135,7 +135,7 @@ class AudioReader:
             yield block
 
     def close(self) -> None:
-        """Close the file. Again is harmless."""
+        """Close the file. It may be closed more than once."""
         self._file.close()
 
     def __enter__(self) -> AudioReader:
@@ -158,7 +158,7 @@ def _open(path: str) -> Any:
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        # TypeError: soundfile takes a name ending in .raw for headerless samples and asks for their rate.
+        # TypeError: soundfile treats .raw as samples without a header and wants their rate.
         reason = getattr(error, "error_string", None) or error
         raise AudioFileError(
             f"{path} is no audio file that can be read ({str(reason).rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
@@ -167,7 +167,7 @@ def _open(path: str) -> Any:
 
 
 def _mean(block: npt.NDArray[np.float32]) -> Pcm:
-    """``[n, C]`` to ``[n]``: the channels added in order, in float64, so that the cut into blocks cannot show."""
+    """The mean ``[n]`` of ``[n, C]``. Added in channel order in float64, so that it does not depend on blocks."""
     if block.shape[1] == 1:
         return np.ascontiguousarray(block[:, 0])
     total = block[:, 0].astype(np.float64)
@@ -178,14 +178,14 @@ def _mean(block: npt.NDArray[np.float32]) -> Pcm:
 
 
 def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16", "FLOAT"] = "PCM_16") -> None:
-    """Write a mono WAV file; a file of that name is replaced at once when the new one is whole, and not before.
+    """Write a mono WAV file, whole or not at all. An older file is replaced when the new one is complete.
 
     Args:
         path: the file; its folder must exist.
         pcm: ``[samples]``, float32 or float64 in [−1, 1], or int16.
         sample_rate: Hz.
-        subtype: ``"PCM_16"``: rounded to ``1 / 32768``, the inverse of reading, and clipped beyond full scale;
-            ``"FLOAT"``: float32, as it is.
+        subtype: ``"PCM_16"``: rounded to ``1 / 32768``, the inverse of reading, and clipped at full scale;
+            ``"FLOAT"``: float32, unchanged.
 
     Raises:
         InputError: bad samples, rate or subtype.
@@ -196,7 +196,7 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
     rate = check_rate(sample_rate)
     array = as_array(pcm, "samples")
     samples: npt.NDArray[Any] = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
-    if subtype == "PCM_16":  # libsndfile would scale by 32767, and not give back what it read
+    if subtype == "PCM_16":  # libsndfile would scale by 32767, which is not the inverse of reading
         samples = to_int16(samples)
     folder, name = os.path.split(os.fspath(path))
     part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")

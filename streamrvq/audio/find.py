@@ -1,4 +1,7 @@
-"""Audio files in folders. Knows: the names that libsndfile's formats go by. Does not know: what is in the files."""
+"""Audio files in folders.
+
+Knows: the suffixes of libsndfile's formats. Does not know: what is in the files.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from ..errors import InputError
 
 @lru_cache(maxsize=1)
 def audio_suffixes() -> frozenset[str]:
-    """The endings of what libsndfile reads. Headerless .raw says no rate, and so is not among them."""
+    """The suffixes of the formats that libsndfile reads. Without .raw, which has no header and so no rate."""
     known = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
     return frozenset(known | {".aif", ".aifc", ".oga", ".opus", ".snd"})
 
 
 def audio_in(folder: Path) -> list[Path]:
-    """Every audio file somewhere in a folder, by name, sorted.
+    """Every audio file in a folder and its subfolders, sorted by path.
 
     Raises:
         InputError: there is none.

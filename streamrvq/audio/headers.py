@@ -1,9 +1,9 @@
-"""What a file's header promises, held against what the file holds.
+"""What a file's header promises, compared with what the file holds.
 
-libsndfile shortens a damaged file in silence, so this is arithmetic on the chunks themselves: where the samples begin,
-how many bytes the header says, how many are there. Formats that say so elsewhere (FLAC, MP3) are checked by reading.
+libsndfile silently shortens a damaged file. So this reads the chunks itself: where the samples begin, how many bytes
+the header states, and how many are there. FLAC and MP3 state their length elsewhere and are checked by reading.
 
-Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF, AU, and the last page of Ogg. Does not know: samples.
+Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF and AU, and the last page of Ogg. Does not know: samples.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import os
 import struct
 from typing import BinaryIO, NamedTuple
 
-# Sizes that recorders write when they cannot know: a pipe has no way back to its header.
+# Sizes that recorders write when they do not know the size: through a pipe they cannot return to the header.
 _UNKNOWN = (0xFFFFFFFF, 0x7FFFFFFF, -1)
 _OGG_PAGE_MAX = 27 + 255 + 255 * 255
 
 
 class Extent(NamedTuple):
-    """Bytes of samples: ``wanted`` by the header, ``held`` by the file."""
+    """Bytes of samples: ``wanted`` according to the header, and ``held`` by the file."""
 
     wanted: int
     held: int
 
 
 class _Chunks(NamedTuple):
-    """How a format writes its chunks: each is an identifier, a size, and so many bytes, padded to ``align``."""
+    """How a format stores chunks: an identifier, a size, and that many bytes, padded to ``align``."""
 
     first: int  #: offset of the first chunk
     ident: int  #: bytes of an identifier
     size: str  #: struct format of a size
-    counted: int  #: bytes of the chunk's own head that the size counts in
+    counted: int  #: bytes of the chunk's own head that its size includes
     align: int
-    data: bytes  #: how the identifier of the chunk of samples begins
+    data: bytes  #: the start of the identifier of the chunk with samples
     lead: int = 0  #: bytes of that chunk before its samples
 
 
@@ -49,7 +49,7 @@ _LAYOUTS = {
 
 
 def sample_extent(path: str | os.PathLike[str]) -> Extent | None:
-    """The bytes of samples that a file should hold and holds; None where its header does not say.
+    """The bytes of samples that a file should hold, and does hold. None if its header does not say.
 
     Raises:
         OSError: the file cannot be read.
@@ -71,9 +71,9 @@ def _chunk_extent(file: BinaryIO, total: int, layout: _Chunks) -> Extent | None:
         ident = file.read(layout.ident)
         (size,) = struct.unpack(layout.size, file.read(head - layout.ident))
         at += head
-        if size != -1:  # CAF's "unknown", which must be the last chunk
+        if size != -1:  # CAF's "unknown", allowed for the last chunk only
             size = max(0, size - layout.counted)
-        if ident == b"ds64" and size >= 16:  # RF64: the size that 32 bits cannot hold; 8 bytes of file size come first
+        if ident == b"ds64" and size >= 16:  # RF64: the size, in 64 bits, behind 8 bytes of file size
             (long_size,) = struct.unpack("<8xQ", file.read(16))
         if ident.startswith(layout.data):
             if size in _UNKNOWN:
@@ -92,7 +92,7 @@ def _au_extent(file: BinaryIO, total: int) -> Extent | None:
 
 
 def ogg_is_cut(path: str | os.PathLike[str]) -> bool:
-    """True for an Ogg file that does not end with a whole page that is marked as the last of its stream.
+    """Whether a file is Ogg and does not end with a complete page that is marked as the last of its stream.
 
     Raises:
         OSError: the file cannot be read.

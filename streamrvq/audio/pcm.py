@@ -1,7 +1,7 @@
-"""What counts as samples: the one gate through which every block of pcm enters.
+"""What counts as samples: every block of pcm that enters the package is checked here.
 
-Knows: which arrays are samples (float32, or int16 ÷ 32768), the bound of ±128, how to say where a bad one stood.
-Does not know: rates, hops, or what the samples are for.
+Knows: which arrays are samples (float32, or int16 ÷ 32768), the limit of ±128, how to say where a bad sample was. Does
+not know: rates, hops, or what the samples are for.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import numpy.typing as npt
 
 from ..errors import InputError
 
-#: Beyond this a sample is refused like NaN. It is 42 dB above full scale: nobody's audio, but somebody's int16 values
-#: in a float array; and the native engine's polynomials are proven only for what can follow from such input.
+#: A larger sample is refused, like NaN. The limit is 42 dB above full scale: no audio reaches it, but int16 values in a
+#: float array do. The native engine's polynomials are proven only for what such input can lead to.
 MAX_ABS = 128.0
 
 Pcm = npt.NDArray[np.float32]
 
-#: Raw samples by name: what pipes and the wire carry, little-endian, one channel.
+#: Formats of raw samples in pipes and messages: little-endian, one channel.
 FORMATS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 
 
 def as_array(block: Any, what: str) -> npt.NDArray[Any]:
-    """``block`` as a numpy array, without a copy where it can be; ``what`` names it in errors.
+    """``block`` as a numpy array, without a copy if possible. ``what`` names it in error messages.
 
-    Any array on the CPU will do, a torch tensor included.
+    It may be any array on the CPU, including a torch tensor.
 
     Raises:
-        InputError: for an array on another device, or something that is no array.
+        InputError: the array is on another device, or it is not an array.
     """
     device = getattr(block, "device", None)
     if device is not None and getattr(device, "type", "cpu") != "cpu":
@@ -45,17 +45,17 @@ def as_array(block: Any, what: str) -> npt.NDArray[Any]:
 
 
 def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
-    """Check samples and bring them to float32.
+    """Check samples and convert them to float32.
 
     Args:
         block: ``[samples]`` (``ndim`` 1) or ``[B, samples]`` (``ndim`` 2); float32 in about [−1, 1] or int16 (÷ 32768).
-        position: index in the stream of the block's first sample, for the error messages.
+        position: index of the block's first sample in the stream, for error messages.
 
     Returns:
-        float32, C-contiguous, of the same shape; the input itself where it is so already.
+        float32, C-contiguous, of the same shape. The input itself, if it is like that already.
 
     Raises:
-        InputError: another dtype or shape, or a sample that is NaN, infinite or beyond ±128, whose position is named.
+        InputError: another dtype or shape; or a sample that is NaN, infinite or beyond ±128. Its position is named.
     """
     array = as_array(block, "samples")
     if array.ndim != ndim:
@@ -70,8 +70,8 @@ def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
             f"samples are {array.dtype}; wanted float32 in [-1, 1] or int16: convert with .astype('float32')"
         )
     pcm = np.ascontiguousarray(array)
-    # The ufunc's own reduction: a live stream's block finds the caches filled by the step before, and less code is less
-    # to load. NaN is the maximum of whatever has one, and no more than nothing.
+    # np.maximum.reduce is less code than np.max, which matters because an engine step before it has filled the caches.
+    # With a NaN the maximum is NaN, which is not <= MAX_ABS.
     sizes = np.abs(pcm)
     if not np.maximum.reduce(sizes, axis=None, initial=0.0) <= MAX_ABS:
         where = np.unravel_index(int(np.argmin(sizes <= MAX_ABS)), sizes.shape)
@@ -85,6 +85,6 @@ def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
 
 
 def to_int16(pcm: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-    """Samples in [−1, 1] as int16: rounded to ``1 / 32768``, the inverse of `as_pcm`, and clipped beyond full scale."""
+    """Samples in [−1, 1] as int16: rounded to ``1 / 32768``, the inverse of `as_pcm`, and clipped at full scale."""
     samples: npt.NDArray[np.int16] = np.clip(np.rint(pcm * pcm.dtype.type(32768)), -32768, 32767).astype(np.int16)
     return samples

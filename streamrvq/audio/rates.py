@@ -1,15 +1,15 @@
 """Sample-rate conversion as a stream, over soxr.
 
-Knows: soxr, its length rule, what it holds back. Does not know: codecs, hops, files, or who pushes.
+The quality is soxr's HQ (20 bit), its default. In the most common case, 48 to 44.1 kHz, VHQ (28 bit) holds samples back
+for 39 ms instead of 19, and its gain is below the noise of a 16-bit recording.
 
-Quality is soxr's HQ (20 bit, its default). VHQ (28 bit) holds back twice as long in the commonest case, 39 ms against
-19 for 48 to 44.1 kHz, and what it adds lies below the noise of a 16-bit recording.
-
-soxr is linear-phase and takes its own delay off: sample m of the output belongs to the time ``m / rate_out``, as sample
-n of the input belongs to ``n / rate_in``. The delay shows only as output that comes late, `held_back` seconds at most:
+soxr is linear-phase and removes its own delay: output sample m belongs to the time ``m / rate_out``, just as input
+sample n belongs to ``n / rate_in``. The delay only makes output come late, by at most `held_back` seconds:
 
     48 → 44.1 kHz   20 ms      96 → 44.1 kHz    20 ms      16 → 44.1 kHz    59 ms      44.1 → 24 kHz   39 ms
     24 → 44.1 kHz   39 ms      32 → 44.1 kHz    30 ms       8 → 44.1 kHz   136 ms      48 → 16 kHz     38 ms
+
+Knows: soxr, its length rule, what it holds back. Does not know: codecs, hops, files, or who pushes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ import soxr
 from ..errors import InputError, StreamClosedError
 from .pcm import Pcm
 
-#: Rates outside are nobody's audio, and soxr's filters grow with the ratio.
+#: No audio has a rate outside of these limits, and soxr's filters grow with the ratio.
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
 
-# Input samples given to soxr at a time, so that its inner buffers stay small however long a push is.
+# Input samples given to soxr at a time, so that its buffers stay small however long a push is.
 _SLICE = 1 << 16
 
 
 def check_rate(rate: Any, what: str = "sample_rate") -> int:
-    """A sample rate in Hz as an int; a float that is whole will do, for sound devices state theirs so.
+    """A sample rate in Hz as an int. A whole float is accepted, because sound devices state floats.
 
     Raises:
-        InputError: not a whole number, or outside 1000 … 768 000 Hz.
+        InputError: the rate is not a whole number, or is outside 1000 … 768 000 Hz.
     """
     number = isinstance(rate, (int, float, np.integer, np.floating)) and not isinstance(rate, bool)
     if not number or rate != rate or not LOWEST_RATE <= rate <= HIGHEST_RATE or int(rate) != rate:
@@ -43,24 +43,24 @@ def check_rate(rate: Any, what: str = "sample_rate") -> int:
 
 
 def output_length(samples: int, rate_in: int, rate_out: int) -> int:
-    """Samples that come out in all for ``samples`` in: ``samples · rate_out / rate_in``, rounded to the nearest.
+    """How many samples come out for ``samples`` in: ``samples · rate_out / rate_in``, rounded to the nearest.
 
-    Written as soxr computes it, in doubles, for an exact half is not always rounded up there.
+    It is computed in doubles as soxr does, which does not always round an exact half up.
     """
     return samples if rate_in == rate_out else int(samples / (rate_in / rate_out) + 0.5)
 
 
 @lru_cache(maxsize=64)
 def held_back(rate_in: int, rate_out: int) -> float:
-    """Seconds by which output comes late at the most: pushed until then, a sample's output is still inside.
+    """The most seconds by which output comes late.
 
-    soxr states no such bound, so it is measured, once for each pair of rates (some ms): silence goes in by small steps,
-    and the largest lead of input over output seen *before* each step's output bounds every instant within the step.
+    soxr states no such bound, so it is measured once for each pair of rates, which takes some ms. Silence is pushed in
+    small steps. The largest lead of input over output, taken *before* each step's output, is the bound.
     """
     if rate_in == rate_out:
         return 0.0
     stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
-    # soxr works in bursts of up to about 1300 samples of the slower rate; 16 such bursts are plenty to see them all.
+    # soxr works in bursts of up to about 1300 samples at the slower rate. 16 such bursts show the largest lead.
     coarse = max(1, rate_in // rate_out)
     step = np.zeros(16 * coarse, np.float32)
     given, lead = 0, 0.0
@@ -73,13 +73,13 @@ def held_back(rate_in: int, rate_out: int) -> float:
 class Resampler:
     """One mono stream from ``rate_in`` to ``rate_out``.
 
-    Whatever the sizes of the pushes, the outputs put one after the other are the same bit for bit (on one machine; soxr
-    chooses its arithmetic by processor), and equal ``soxr.resample`` of the whole. Equal rates pass samples through.
+    However the input is divided into pushes, the joined output has the same bits and equals ``soxr.resample`` of the
+    whole. (This holds on one machine: soxr chooses its arithmetic by processor.) Equal rates pass samples through.
 
-    soxr's state can be neither copied nor pickled, so there is no snapshot: whoever parks a stream keeps this object.
+    soxr's state can be neither copied nor pickled, so there is no snapshot. To keep a stream, keep this object.
 
     Raises:
-        InputError: a rate that is no whole number of Hz from 1000 to 768 000.
+        InputError: a rate is not a whole number of Hz from 1000 to 768 000.
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
@@ -93,11 +93,11 @@ class Resampler:
 
     @property
     def latency(self) -> float:
-        """Seconds of signal held back at the most: see `held_back`. Lateness only; times are not shifted."""
+        """The most seconds of signal that are held back: see `held_back`. Output is late, but not shifted in time."""
         return held_back(self.rate_in, self.rate_out)
 
     def push(self, pcm: Pcm) -> Pcm:
-        """Take the next samples, float32 ``[n]``, n ≥ 0; give what is ready, float32 ``[m]``, m ≥ 0.
+        """Take the next samples, float32 ``[n]``, n ≥ 0, and return those that are ready, float32 ``[m]``, m ≥ 0.
 
         Raises:
             InputError: another dtype or shape.
@@ -111,7 +111,7 @@ class Resampler:
         self._taken += len(pcm)
         if self._soxr is None:
             return pcm
-        # The length rule bounds what can be inside, so one array of that size is all that a large push needs.
+        # The length rule bounds the output, so one array of that size is enough for a large push.
         out = np.empty(output_length(self._taken, self.rate_in, self.rate_out) - self._given + 1, np.float32)
         filled = 0
         for start in range(0, len(pcm), _SLICE):
@@ -122,10 +122,10 @@ class Resampler:
         return out[:filled]
 
     def flush(self) -> Pcm:
-        """End the signal: the samples still inside, so that `output_length` of them came in all.
+        """End the signal and return the remaining samples. In all, `output_length` samples have come.
 
         Raises:
-            StreamClosedError: the second time.
+            StreamClosedError: the resampler was flushed before.
         """
         if self._closed:
             raise StreamClosedError("flush came to a resampler that was flushed; make a new one for a new signal")

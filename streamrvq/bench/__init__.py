@@ -1,8 +1,10 @@
-"""How fast is a codec on this machine: streaming steps, beside the machine's own limits and the official model.
+"""How fast a codec is on this machine: streaming steps, compared with the machine's limits and the official model.
 
-Knows: the order of measuring. Everything is measured in rounds, every cell and the official model once a round, so that
-a machine that slows down or speeds up meanwhile does so for all of them. Does not know: how a step is timed (steps.py),
-what a machine can do (machine.py), what the official model is (official.py), tables or JSON (cli/bench.py).
+Everything is measured in rounds, with every cell and the official model once in each round. So if the machine slows
+down or speeds up, it does so for all of them.
+
+Knows: the order of measuring. Does not know: how a step is timed (steps.py), what a machine can do (machine.py), what
+the official model is (official.py), tables or JSON (cli/bench.py).
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from .steps import Cell, Timed, summarise
 
 __all__ = ["HOPS", "ROWS", "LayerTime", "Machine", "Official", "Report", "Timed", "measure_machine", "run_bench"]
 
-HOPS = (1, 2, 4, 8, 16)  #: hops a step
-ROWS = (1, 4, 16)  #: streams a step
+HOPS = (1, 2, 4, 8, 16)  #: hops in a step
+ROWS = (1, 4, 16)  #: streams in a step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +31,12 @@ class Report:
     """What `run_bench` measured.
 
     Attributes:
-        machine: its peak and bandwidth with the engine's threads.
+        machine: its limits with the engine's threads.
         encode, decode: one `Timed` for each (hops, rows); ``decode`` is empty unless asked for.
         official: the official model offline, or None with the reason in ``official_skipped``.
         rounds: how many times everything was measured.
-        paced: whether steps were as far apart as a live stream's.
-        layers: the native engine's layers, for the smallest step of each direction, where they were asked for.
+        paced: whether steps were as far apart as those of a live stream.
+        layers: the native engine's layers in the smallest step of each direction, if they were asked for.
     """
 
     machine: Machine
@@ -61,22 +63,22 @@ def run_bench(
     paced: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
-    """Measure.
+    """Measure a codec.
 
     Args:
         codec: what to measure, with its engine and threads.
-        hops, rows: each of the first with each of the second is a cell.
-        decode: the decoder too.
-        official: the official model of the same shape too.
-        seconds: wall time for each cell, over all rounds; slow steps take longer, for a round has two at least.
-        rounds: see the head of this file.
-        official_seconds: of audio, that the official model is given a round.
-        layers: the native engine's layers one by one too (nothing of another engine's).
-        paced: steps follow each other as those of a live stream do, with pauses between.
-        progress: called with what is about to run.
+        hops, rows: every combination of the two is a cell.
+        decode: measure the decoder too.
+        official: measure the official model of the same shape too.
+        seconds: wall time for each cell over all rounds. Slow steps take longer: a round has at least two.
+        rounds: how many; see the head of this file.
+        official_seconds: seconds of audio that the official model encodes in each round.
+        layers: measure the native engine's layers one by one too; other engines have none.
+        paced: pause between steps, so that they are as far apart as those of a live stream.
+        progress: called with a line about what runs next.
 
     Raises:
-        InputError: a setting below its least.
+        InputError: a setting is too small.
     """
     for name, values in (("hops", hops), ("batch", rows)):
         if not values or min(values) < 1:

@@ -1,7 +1,7 @@
-"""Bulk tokenisation beside the bare engine: the same codec, as many processes, each with one thread.
+"""Bulk tokenisation compared with the bare engine: the same codec, and as many processes with one thread each.
 
-Everything that a run does counts: starting the processes, decoding, resampling, writing shards. Of the bare engine only
-its steps count, at the better of two shapes of large steps. Both are measured once a round, in turn.
+For the bulk run everything counts: starting the processes, decoding, resampling, writing shards. For the bare engine
+only its steps count, with the better of two shapes of large steps. Both are measured once in each round, in turn.
 
 Knows: how the two are made comparable. Does not know: tables or JSON (cli/bench.py).
 """
@@ -22,20 +22,20 @@ from ..corpus import encode_corpus
 from ..errors import InputError
 from .steps import Cell
 
-#: Hops and rows of the bare engine's steps: those of a stream in bulk, and of a full batch.
+#: Hops and rows of the bare engine's steps: as in bulk encoding of a stream, and as in a full batch.
 SHAPES = ((16, 1), (16, 16))
 
 
 @dataclasses.dataclass(frozen=True)
 class BulkReport:
-    """Seconds of audio a second, round by round.
+    """Speeds in seconds of audio encoded per second, round by round.
 
     Attributes:
         workers: processes of each.
-        audio_seconds: of the sources.
-        bulk: of whole runs.
-        bare: of the engine's steps alone.
-        ratio: the median of their quotients.
+        audio_seconds: length of the sources.
+        bulk: the speed of whole runs.
+        bare: the speed of the engine's steps alone.
+        ratio: the median of bulk / bare.
     """
 
     workers: int
@@ -49,15 +49,22 @@ def run_bulk(
     codec: str, sources: Sequence[str], *, workers: int, rounds: int = 3, seconds: float = 4.0,
     progress: Callable[[str], None] | None = None,
 ) -> BulkReport:  # fmt: skip
-    """Measure; ``seconds`` is the wall time for each shape of the bare engine's steps, a round. Sources of several
-    channels are taken as their mean. Call it from under ``if __name__ == "__main__"``.
+    """Measure both. Call it from under ``if __name__ == "__main__"``.
+
+    Args:
+        codec: a preset's name, or a file or folder of weights.
+        sources: as for `encode_corpus`. Of a file with several channels the mean is encoded.
+        workers: processes of each.
+        rounds: how many.
+        seconds: wall time in each round for each shape of the bare engine's steps.
+        progress: called with a line about what runs next.
 
     Raises:
-        InputError: a setting below its least, or sources that cannot be encoded.
+        InputError: a setting is too small, or a source cannot be encoded.
     """
     if rounds < 1 or seconds <= 0 or workers < 1:
         raise InputError(f"{rounds} rounds of {seconds:g} s by {workers} workers; wanted at least one of each")
-    load(codec, threads=1)  # a codec that cannot be had is refused here, not in every process
+    load(codec, threads=1)  # a codec that cannot be loaded is refused here, not in every process
     tell = progress or (lambda what: None)
     bulk, bare, audio = [], [], 0.0
     for number in range(1, rounds + 1):
@@ -75,21 +82,21 @@ def run_bulk(
 
 
 def _bare(codec: str, workers: int, seconds: float, shape: tuple[int, int]) -> float:
-    """Seconds of audio a second that ``workers`` processes compute together."""
+    """Seconds of audio that ``workers`` processes encode together per second."""
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(workers), context.SimpleQueue()
     place = codec if not os.path.exists(codec) else os.path.abspath(codec)
-    crew = [context.Process(target=_steps, args=(place, seconds, shape, start, results)) for _ in range(workers)]
-    for process in crew:
+    processes = [context.Process(target=_steps, args=(place, seconds, shape, start, results)) for _ in range(workers)]
+    for process in processes:
         process.start()
-    speeds = [results.get() for _ in crew]
-    for process in crew:
+    speeds = [results.get() for _ in processes]
+    for process in processes:
         process.join()
     return float(sum(speeds))
 
 
 def _steps(codec: str, seconds: float, shape: tuple[int, int], start: Any, results: Any) -> None:
-    """One process: its engine's steps for ``seconds`` from when all are ready."""
+    """In one process: run engine steps for ``seconds``, once all processes are ready."""
     opened = load(codec, threads=1)
     cell = Cell(opened.engine, "encode", *shape)
     start.wait()

@@ -1,7 +1,8 @@
-"""The native engine's layers one by one: the least time that each has taken in the steps that were timed.
+"""The native engine's layers one by one: the shortest time that each took in the steps that were timed.
 
-Knows: what `Core.profile` gives. Does not know: how the steps were run (steps.py). A residual unit's two convolutions
-that run as one are one line.
+If the two convolutions of a residual unit run as one, they are one line.
+
+Knows: what `Core.profile` gives. Does not know: how the steps were run (steps.py).
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from .steps import Cell
 
 @dataclasses.dataclass(frozen=True)
 class LayerTime:
-    """A line of the table.
+    """One line of the table.
 
     Attributes:
         direction, hops, rows: the step.
         name: prefix of the weights, or "input" and "end" (quantiser or tanh).
         shape: channels, kernel, stride, in words.
-        microseconds: the least it has taken.
-        gflops, gbytes: 10⁹ operations and bytes of weights a second in that time.
+        microseconds: the shortest time.
+        gflops, gbytes: 10⁹ operations, and 10⁹ bytes of weights, per second at that time.
     """
 
     direction: Direction
@@ -39,7 +40,7 @@ class LayerTime:
 
 
 def layer_times(engine: Engine, cells: Sequence[Cell], seconds: float = 0.5) -> Iterator[LayerTime]:
-    """The layers of the first cell of each direction, run for ``seconds`` more; nothing for another engine."""
+    """The layers in the first cell of each direction, which runs for ``seconds`` more. Nothing for other engines."""
     if not isinstance(engine, NativeEngine):
         return
     for direction in ("encode", "decode"):

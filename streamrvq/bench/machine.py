@@ -1,8 +1,10 @@
-"""What this machine can do, measured: float32 arithmetic and reading memory, on as many threads as the engine uses.
+"""The limits of this machine, measured: float32 arithmetic and reading memory, with as many threads as the engine.
 
-Knows: for the native engine, its own loops of nothing but fused multiply-adds and nothing but loads; for torch, two of
-its kernels that come near the limits: there the peak is *what a library's matrix product reaches* on large squares.
-The bandwidth is that of summing an array that no cache holds. Does not know: codecs.
+For the native engine its own loops are measured: one of fused multiply-adds only, and one of loads only. For torch two
+of its kernels are measured that come close to the limits: the product of large square matrices, and the sum of an array
+that fits in no cache.
+
+Knows: how these are timed. Does not know: codecs.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ READ_BYTES = 256 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What a machine reaches.
+    """The measured limits of a machine.
 
     Attributes:
-        threads: measured with.
-        gflops: 10⁹ float32 operations a second; a multiply-accumulate is two.
-        gbytes: 10⁹ bytes read a second.
-        fed_gflops: as gflops, of numbers that come from a core's first cache, as a convolution's do. Where power bounds
-            the clock, loading lowers it, and this is what a convolution can reach at most. None: not measured.
+        threads: how many were used.
+        gflops: 10⁹ float32 operations per second. A multiply-accumulate is two.
+        gbytes: 10⁹ bytes read per second.
+        fed_gflops: like gflops, for numbers from a core's first-level cache, as in a convolution. If power limits the
+            clock, loads lower it, and this is the most that a convolution can reach. None: not measured.
     """
 
     threads: int
@@ -38,7 +40,7 @@ class Machine:
 
 
 def measure_for(engine: Engine) -> Machine:
-    """Measure with an engine's threads, by its own instructions where it has any."""
+    """Measure with an engine's threads, and with its own instructions if it has any."""
     if isinstance(engine, NativeEngine):
         gflops, fed, gbytes = engine.core.machine()
         return Machine(engine.threads, gflops, gbytes, fed)
@@ -46,8 +48,8 @@ def measure_for(engine: Engine) -> Machine:
 
 
 def measure_machine(threads: int, repeats: int = 5) -> Machine:
-    """Measure with ``threads`` threads of torch; the setting it had is put back. It takes a second or two."""
-    import torch  # only where it is needed: importing streamrvq must not load it
+    """Measure with ``threads`` threads of torch, and then restore torch's setting. It takes a second or two."""
+    import torch  # imported here: importing streamrvq must not load it
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -66,7 +68,7 @@ def measure_machine(threads: int, repeats: int = 5) -> Machine:
 
 
 def _best(run: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of ``repeats`` runs, after one that counts not: what the machine can do, undisturbed."""
+    """Seconds of the fastest of ``repeats`` runs, after a warm-up run."""
     run()
     times = []
     for _ in range(repeats):

@@ -1,8 +1,10 @@
-"""The official model of a codec's shape, offline: the other side of the comparison.
+"""The official model of a codec's shape, offline, to compare with.
 
-Knows: Hugging Face's `DacModel` and descript's `dac.DAC`, with random weights (time does not depend on them),
-symmetric padding and the codec's widths, strides and codebooks. Does not know: our engines. Neither package is a
-dependency; where both are missing there is nothing to compare with, and the report says so.
+The weights are random, since the time does not depend on them. Padding is symmetric, and widths, strides and codebooks
+are the codec's. Neither package is a dependency: if both are missing, there is nothing to compare with, and the report
+says so.
+
+Knows: Hugging Face's `DacModel` and descript's `dac.DAC`. Does not know: our engines.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from ..config import CodecConfig
 
 @dataclasses.dataclass(frozen=True)
 class Official:
-    """What it took, medians over the rounds.
+    """The official model's times: medians over the rounds.
 
     Attributes:
         name: package, version and class.
-        audio_seconds: that a run encoded.
-        rtf, decode_rtf: time ÷ audio time of encoding and decoding; the latter None if not asked for.
+        audio_seconds: how many a run encoded.
+        rtf, decode_rtf: time ÷ audio time of encoding and of decoding. The latter is None if it was not asked for.
     """
 
     name: str
@@ -35,7 +37,7 @@ class Official:
 
 
 class OfficialModel:
-    """A model, ready to be timed with `run` once a round."""
+    """A model that is timed with `run`, once in each round."""
 
     def __init__(
         self, name: str, encode: Callable[[Any], Any], decode: Callable[[Any], Any] | None, pcm: Any,
@@ -51,7 +53,7 @@ class OfficialModel:
     def make(
         cls, config: CodecConfig, seconds: float, threads: int, *, decode: bool
     ) -> tuple[OfficialModel | None, str | None]:
-        """The model, or None and the reason why there is none. It will encode ``seconds`` of noise on ``threads``."""
+        """The model, or None and the reason. It encodes ``seconds`` of noise with ``threads`` threads."""
         import torch
 
         if config.stem != 1:
@@ -60,9 +62,9 @@ class OfficialModel:
         for build in (_transformers, _descript):
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # theirs, not ours
+                    warnings.simplefilter("ignore")  # from the foreign packages
                     name, encoder, decoder = build(config)
-            except Exception as error:  # whatever keeps a foreign package from loading, the bench goes on
+            except Exception as error:  # whatever is wrong with a foreign package, the benchmark continues
                 reasons.append(f"{build.__name__[1:]}: {error}")
                 continue
             hops = max(1, round(seconds * config.sample_rate / config.hop_length))
@@ -72,7 +74,7 @@ class OfficialModel:
         return None, f"no official model is installed ({'; '.join(reasons)}): pip install transformers"
 
     def run(self) -> None:
-        """Encode once, and decode if asked for; the first time once more before, uncounted."""
+        """Encode once, and decode if that was asked for. The first call does a warm-up run before that."""
         import torch
 
         before = torch.get_num_threads()
@@ -98,7 +100,7 @@ class OfficialModel:
             decode_times.append(time.perf_counter() - middle)
 
     def result(self) -> Official:
-        """Medians of the runs so far."""
+        """The medians of the runs so far."""
         rtf, decode_rtf = (median(times) / self.audio_seconds for times in (self._times, self._decode_times))
         return Official(self.name, self.audio_seconds, rtf, None if self._decode is None else decode_rtf)
 
@@ -110,7 +112,7 @@ def _transformers(config: CodecConfig) -> tuple[str, Callable[[Any], Any], Calla
         decoder_hidden_size=config.decoder_dim, n_codebooks=config.n_codebooks, codebook_size=config.codebook_size,
         codebook_dim=config.codebook_dim, sampling_rate=config.sample_rate,
     )  # fmt: skip
-    # What DacConfig derives by DAC's rules, where the codec has values of its own.
+    # DacConfig derives these by DAC's rules, but the codec has its own values.
     settings.hidden_size, settings.upsampling_ratios = config.latent_channels, list(config.decoder_rates)
     model = module.DacModel(settings).eval()
     return (

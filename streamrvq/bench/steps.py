@@ -1,7 +1,7 @@
-"""The time of one step, k hops of B streams, in the steady state.
+"""The time of one step (k hops of B streams) in the steady state.
 
-Knows: how to drive an engine as a pool does, with clocks far from either end of the signal, and what a step's
-arithmetic and weights amount to. Does not know: streams, framing, files; their cost is not in these figures.
+Knows: how to drive an engine as a pool does, with clocks far from both ends of the signal; and a step's arithmetic and
+bytes of weights. Does not know: streams, hop buffers, files. Their cost is not in these figures.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Timed:
     """One cell of the table.
 
     Attributes:
-        direction, hops, rows: what a step was: ``hops`` of each of ``rows`` streams.
+        direction, hops, rows: a step took ``hops`` of each of ``rows`` streams.
         steps: how many were timed.
-        p50_ms, p99_ms: of the step times; with fewer than 100 steps the latter is all but their maximum.
-        rtf: median step time ÷ audio time of the hops: below 1, all of these streams are live.
-        rtf_per_stream: ``rtf`` ÷ rows: what a second of one stream costs.
-        gflops: 10⁹ operations a second of what the network needs (a multiply-accumulate is two).
-        weights_gbytes: 10⁹ bytes a second of weights, each taken as read once a step.
-        peak_share, bandwidth_share: of the machine's measured limits, 0 to about 1.
-        roofline_share: of the lower of the two limits, for these operations and these bytes.
+        p50_ms, p99_ms: of the step times. With fewer than 100 steps the latter is almost their maximum.
+        rtf: median step time ÷ audio time of the hops. Below 1, all these streams can be live.
+        rtf_per_stream: ``rtf`` ÷ rows: the cost of a second of one stream.
+        gflops: 10⁹ operations that the network needs, per second (a multiply-accumulate is two).
+        weights_gbytes: 10⁹ bytes of weights per second, if each weight is read once in a step.
+        peak_share, bandwidth_share: shares of the machine's measured limits, 0 to about 1.
+        roofline_share: the share of the lower limit, for these operations and bytes.
     """
 
     direction: Direction
@@ -55,8 +55,8 @@ class Timed:
 class Cell:
     """Steps of one shape on one engine, timed when `run` is called.
 
-    With ``paced`` a step begins when a live stream's next hops would be there, not when the last step ends: caches that
-    others share and sleeping cores' clocks cool down meanwhile.
+    With ``paced`` a step begins when the next hops of a live stream would be there, not when the last step ends. In the
+    meantime others use the shared caches, and idle cores lower their clocks.
     """
 
     def __init__(self, engine: Engine, direction: Direction, hops: int, rows: int, paced: bool = False) -> None:
@@ -72,7 +72,7 @@ class Cell:
         else:
             self._inputs = random.integers(0, config.codebook_size, (rows, config.n_codebooks, hops))
         self._slots, self._length = np.arange(rows), np.full(rows, -1)
-        # Past every delay, so that no edge has to be masked.
+        # Beyond every delay, so that no edge has to be masked.
         self._clock = np.full(rows, 1 + plan(config, direction).delay)
 
     def _step(self) -> None:
@@ -84,7 +84,7 @@ class Cell:
         self._clock = self._clock + self.hops
 
     def run(self, seconds: float) -> None:
-        """Steps for ``seconds`` of wall time, two at least, after one that is not counted: it warms the caches."""
+        """Run steps for ``seconds`` of wall time, at least two, after one that only warms the caches."""
         self._step()
         begun, count = time.perf_counter(), 0
         while count < 2 or time.perf_counter() - begun < seconds:
@@ -92,21 +92,21 @@ class Cell:
             self._step()
             self.times.append(time.perf_counter() - start)
             count += 1
-            if self._pause > self.times[-1]:  # sleeping for no time would be a call of the system too, and felt
+            if self._pause > self.times[-1]:  # sleeping for no time is a system call too, and would cost time
                 time.sleep(self._pause - self.times[-1])
 
 
 def gflop_per_hop(config: CodecConfig, direction: Direction) -> float:
-    """10⁹ operations a hop: the convolutions, and in encoding the quantiser."""
+    """10⁹ operations for a hop: the convolutions, and in encoding the quantiser."""
     layers = plan(config, direction)
     return 2 * (layers.macs + (layers.quantizer.macs() if direction == "encode" else 0)) / 1e9
 
 
 def gbytes_per_step(engine: Engine, direction: Direction) -> float:
-    """10⁹ bytes of weights that a step needs, whatever its hops and rows; in encoding the quantiser's too."""
+    """10⁹ bytes of weights that a step needs, whatever its hops and rows. In encoding the quantiser's too."""
     steps = plan(engine.config, direction)
     numbers = steps.quantizer.macs() if direction == "encode" else 0  # a level multiplies by each of its weights once
-    if isinstance(engine, NativeEngine):  # some in half precision
+    if isinstance(engine, NativeEngine):  # some are in half precision
         what, convolutions = (ENCODE if direction == "encode" else DECODE), sum(map(_has_weights, steps.layers))
         packed = sum(engine.core.weight_bytes(what, i) for i in range(convolutions))
         return (packed + numbers * engine.dtype.itemsize) / 1e9

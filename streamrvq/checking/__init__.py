@@ -1,1 +1,1 @@
-"""Is a stream what offline is? The table that says so, and what a near-tie is."""
+"""Does a stream give what offline encoding gives? The table that shows it, and the definition of a near-tie."""

@@ -1,11 +1,11 @@
-"""Are two runs the same codes, and where they are not, was it a near-tie?
+"""Do two runs give the same codes, and if not, were the differences near-ties?
 
-Knows: how to count differing codes frame by frame, and how close the quantiser's call was there. Does not know: how
-the runs were made. ``streamrvq check``, the demos and the tests count with this.
+Two float32 runs of one network differ by rounding. So a frame whose two best entries are almost equally near may get
+either of them. A *near-tie* is a frame whose two codes, at its first differing level, have cosines at most 2e-5 apart
+in float64. Later levels of the frame quantise another residual and are not counted.
 
-Two float32 runs of one network differ by rounding, so that a frame whose best two entries are all but equally near may
-get either. A *near-tie* is a frame whose first differing level has, in float64, a gap of at most 2e-5 between the
-cosines of the two codes. Later levels of the frame quantise another residual and are not counted.
+Knows: how to count differing codes frame by frame, and how close the quantiser's decision was. Does not know: how the
+runs were made. ``streamrvq check``, the demos and the tests count with this.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..engine.base import Codes, Floats
 
-#: Cosine gap up to which a difference is rounding. float32 carries 24 bits; a latent is a sum of thousands of products.
+#: A difference up to this cosine gap is rounding. float32 has 24 bits, and a latent is a sum of thousands of products.
 NEAR_TIE = 2e-5
 
 
@@ -26,11 +26,11 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        frames: compared.
-        differing_codes: codes that differ, all levels counted.
-        differing_frames: frames with a differing code; each has one first differing level.
-        near_ties: those of them that are near-ties.
-        largest_gap: the largest cosine gap at a first differing level; 0.0 where nothing differs.
+        frames: how many were compared.
+        differing_codes: how many codes differ, on all levels.
+        differing_frames: how many frames have a differing code.
+        near_ties: how many of these frames are near-ties.
+        largest_gap: the largest cosine gap at the first differing level of a frame; 0.0 if nothing differs.
     """
 
     frames: int
@@ -41,26 +41,26 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """No difference at all."""
+        """Whether nothing differs."""
         return self.differing_codes == 0
 
     @property
     def equal_but_for_near_ties(self) -> bool:
-        """Every difference is a near-tie."""
+        """Whether every difference is a near-tie."""
         return self.differing_frames == self.near_ties
 
 
 def compare(a: Codes, b: Codes, latents: Floats, codebooks: list[Floats]) -> Comparison:
-    """Compare two runs over the same signal.
+    """Compare two runs on the same signal.
 
     Args:
-        a, b: codes ``[K, T]``; frame counts must agree.
-        latents: a float64 run's quantiser inputs ``[K · codebook_dim, T]`` (``encode(…, return_latents=True)``), the
-            judge.
+        a, b: codes ``[K, T]``, with the same number of frames.
+        latents: the quantiser inputs ``[K · codebook_dim, T]`` of a float64 run (``encode(…, return_latents=True)``),
+            which decide.
         codebooks: ``[codebook_size, codebook_dim]`` of each level.
 
     Raises:
-        ValueError: other shapes; a missing frame is a difference that no tie explains.
+        ValueError: the shapes differ. A missing frame is not a near-tie.
     """
     if a.shape != b.shape:
         raise ValueError(f"runs gave codes {list(a.shape)} and {list(b.shape)}; wanted the same number of frames")

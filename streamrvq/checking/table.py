@@ -1,8 +1,9 @@
-"""Does chunking show? The same signal encoded whole and in chunks of many sizes, difference by difference.
+"""Does chunking show? The same signal encoded whole and in chunks of many sizes, with every difference counted.
 
-Knows: how to cut a signal, run it, and count what differs; a float64 run judges whether a differing code was a
-near-tie. Does not know: files, tables or exit codes (cli/check.py), nor the official models. Runs go through
-`Lockstep`, which `Codec.encode` and a live stream are made of, because it can give latents too.
+The runs go through `Lockstep`, which can return latents. `Codec.encode` and live streams are built on it too.
+
+Knows: how to cut a signal, run it and count differences; a float64 run decides whether a difference is a near-tie. Does
+not know: files, printed tables or exit codes (cli/check.py), nor the official models.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from ..streaming.lockstep import Lockstep
 from ..streaming.stream import check_codes
 from .near_ties import Comparison, compare
 
-#: Blocks as sound cards and files give them, those around a hop of 512, a long one, and any size.
+#: Block sizes of sound cards and files, sizes around a hop of 512, a long one, and random ones.
 SIZES: tuple[int | str, ...] = (441, 480, 511, 512, 513, 960, 4096, "random")
 #: The same for decoding, in frames.
 FRAME_SIZES: tuple[int | str, ...] = (1, 2, 3, 7, "random")
 
-Chunk = int | str  #: inputs a chunk, or "random": log-uniform
+Chunk = int | str  #: inputs in a chunk, or "random": log-uniform
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One chunking against the whole signal.
+    """One way of chunking, compared with the whole signal.
 
     Attributes:
-        chunks: inputs a chunk, or ``"random"``.
-        pushes: how many chunks it was.
-        comparison: of the codes; `Comparison.largest_gap` is the widest gap that any difference would have to explain.
-        latent_difference: largest absolute difference of the quantisers' inputs over the frames whose codes agree.
-            Where codes differ, the later levels quantise something else.
-        smallest_margin: float64 gap between the best two entries, the smallest over the first differing level of each
-            differing frame; None where nothing differs.
+        chunks: inputs in a chunk, or ``"random"``.
+        pushes: how many chunks there were.
+        comparison: of the codes.
+        latent_difference: the largest absolute difference of the quantiser inputs, over frames with equal codes. Where
+            codes differ, the later levels quantise something else.
+        smallest_margin: the smallest float64 gap between the two best entries, over the first differing level of each
+            differing frame. None if nothing differs.
     """
 
     chunks: Chunk
@@ -53,13 +54,13 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """No difference but near-ties."""
+        """Whether there is no difference except near-ties."""
         return self.comparison.equal_but_for_near_ties
 
 
 @dataclasses.dataclass(frozen=True)
 class DecodeRow:
-    """One chunking of codes against decoding them whole: the largest absolute difference of two samples."""
+    """One way of chunking codes, compared with decoding them whole. ``difference``: the largest between two samples."""
 
     chunks: Chunk
     pushes: int
@@ -80,12 +81,12 @@ def check_chunkings(
 
     Args:
         pcm: ``[samples]`` at the codec's rate.
-        sizes: samples a chunk, or ``"random"`` for log-uniform sizes from 1 to 20 000.
+        sizes: samples in a chunk, or ``"random"`` for log-uniform sizes from 1 to 20 000.
         seed: of the random sizes.
-        progress: called with what is about to run.
+        progress: called with a line about what runs next.
 
     Returns:
-        One row for each of ``sizes``. The float64 run, the judge of near-ties, is made only if something differs.
+        A row for each of ``sizes``. The float64 run, which decides on near-ties, is made only if something differs.
 
     Raises:
         InputError: bad samples or sizes.
@@ -104,7 +105,7 @@ def check_chunkings(
             tell("float64, to judge a difference")
             exact = Codec(codec.weights, engine="torch", dtype="float64")
             judge = exact.encode(signal, tail=tail, return_latents=True)[1]
-        # Without a difference nothing is asked of the judge, and its latents may be anybody's.
+        # Without a difference the latents of the judge are not used, so any will do.
         found = compare(codes, chunked, latents if judge is None else judge, codec.codebooks)
         agree = (codes == chunked).all(axis=0)
         largest = float(np.max(np.abs(latents - inner)[:, agree], initial=0.0))
@@ -140,7 +141,7 @@ def _checked(size: Chunk) -> Chunk:
 
 
 def _cut(inputs: npt.NDArray[Any], size: Chunk | None, seed: int, most: int) -> Iterator[npt.NDArray[Any]]:
-    """``[..., n]`` in blocks of ``size``; "random": log-uniform from 1 to ``most``; None: whole."""
+    """``[..., n]`` in blocks of ``size``. "random": log-uniform sizes from 1 to ``most``. None: one block."""
     random, position, end = np.random.default_rng(seed), 0, inputs.shape[-1]
     while position < end:
         count = int(np.exp(random.uniform(0, np.log(most)))) if isinstance(size, str) else size or end

@@ -11,8 +11,7 @@ from typing import Any
 
 import typer
 
-from ..corpus import RunSummary, Watcher, encode_corpus
-from ..corpus.shard import Failed
+from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
 from ..errors import InputError
 from .common import complain, note, out, print_json
 from .progress import BytesProgress
@@ -28,7 +27,15 @@ def channel_policy(downmix: bool, each: bool) -> str:
 def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **settings: Any) -> None:
     """Encode the corpus and print the result. Exits with 2 if any source failed."""
     with BytesProgress(show=not json) as bar:
-        done = encode_corpus(sources, folder, codec, watcher=_ProgressWatcher(bar), **settings)
+
+        def begin(plan: RunPlan) -> None:
+            if plan.shards_done:
+                note(f"going on: {plan.shards_done} of {plan.shards} shards are there")
+            bar.begin(plan.size, plan.size - plan.size_left)
+
+        done = encode_corpus(
+            sources, folder, codec, on_plan=begin, on_progress=bar.advance, on_failure=_complain, **settings
+        )
     if json:
         plain = dataclasses.asdict(done) | {"folder": str(folder), "speed": done.speed}
         print_json(plain)
@@ -47,19 +54,5 @@ def _sentence(done: RunSummary) -> str:
     )
 
 
-class _ProgressWatcher(Watcher):
-    """Shows the progress of a run on stderr."""
-
-    def __init__(self, bar: BytesProgress) -> None:
-        self._bar = bar
-
-    def planned(self, shards: int, done: int, size: int, left: int) -> None:
-        if done:
-            note(f"going on: {done} of {shards} shards are there")
-        self._bar.begin(size, size - left)
-
-    def advanced(self, size: float, seconds: float) -> None:
-        self._bar.advance(size, seconds)
-
-    def failed(self, failure: Failed) -> None:
-        complain(f"{failure.path}: {failure.error}" if failure.path not in failure.error else failure.error)
+def _complain(failure: Failed) -> None:
+    complain(f"{failure.path}: {failure.error}" if failure.path not in failure.error else failure.error)

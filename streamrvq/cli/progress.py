@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..corpus.progress import Progress as Report
 from .common import complain
 
 
@@ -57,7 +58,7 @@ class _Bar:
 
     @property
     def speed(self) -> float:
-        """Seconds of audio a second since the start."""
+        """Seconds of audio encoded per second, since the start."""
         return self._seconds / max(1e-9, time.perf_counter() - self._started)
 
 
@@ -110,11 +111,11 @@ class BytesProgress(_Bar):
         self._task = self._bar.add_task("", total=None)
 
     def begin(self, size: int, done: int) -> None:
-        """Start with ``size`` bytes in all, of which ``done`` were done before."""
+        """Start with ``size`` bytes in all, ``done`` of them done before."""
         self._bar.reset(self._task, total=size, completed=done)
         self._started = time.perf_counter()
 
-    def advance(self, size: float, seconds: float) -> None:
-        """Count ``size`` more bytes, and ``seconds`` more of audio, as done."""
-        self._seconds += seconds
-        self._bar.update(self._task, advance=size, description=f"{self.speed:.1f} s of audio a second")
+    def advance(self, report: Report) -> None:
+        """Show a report of progress."""
+        self._seconds += report.seconds
+        self._bar.update(self._task, advance=report.size, description=f"{self.speed:.1f} s of audio a second")

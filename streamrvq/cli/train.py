@@ -95,7 +95,7 @@ class _StopOnSignal:
 
 
 class _Bar:
-    """A `run.Watcher` on stderr: a bar on a terminal, and a line for each validation in any case."""
+    """A `run.RunObserver` on stderr: a bar on a terminal, and a line for each validation in any case."""
 
     def __init__(self, steps: int, show: bool) -> None:
         self._console = Console(stderr=True, highlight=False)

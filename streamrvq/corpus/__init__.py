@@ -1,13 +1,16 @@
-"""Corpora: thousands of files to shards of tokens, in a run that may be interrupted and gone on with.
+"""Corpora: thousands of files to shards of tokens, in a run that may be interrupted and resumed.
 
-    encode_corpus      the whole job; `streamrvq encode SOURCES… --shards FOLDER` is this
+    encode_corpus      the whole job; `streamrvq encode SOURCES… --shards FOLDER` calls it
+    Progress, RunPlan, Failed      what its callbacks are given
 
-Knows: the public name. sources.py finds files, plan.py divides them into shards, encode.py makes rows of a file,
-shard.py writes a shard, record.py keeps the run's record, local.py and cluster.py are who does the work, job.py puts
-it together.
+Knows: the public names. sources.py finds files, plan.py divides them into shards, encode.py turns a file into rows,
+shard.py writes a shard, record.py keeps the run's record. local.py and cluster.py run the workers, and job.py puts it
+all together.
 Does not know: how a codec computes, or how shards are read (tokens/).
 """
 
-from .job import RunSummary, Watcher, encode_corpus
+from .job import RunPlan, RunSummary, encode_corpus
+from .progress import OnProgress, Progress
+from .shard import Failed
 
-__all__ = ["RunSummary", "Watcher", "encode_corpus"]
+__all__ = ["Failed", "OnProgress", "Progress", "RunPlan", "RunSummary", "encode_corpus"]

@@ -1,10 +1,10 @@
-"""Shards by a cluster: Ray Data hands them out, its actors are the workers, and do what local.py's processes do.
+"""Shards written by a cluster: Ray Data hands them out, and its actors do what the processes of local.py do.
 
-The shards' folder and the sources must be the same paths on every node, and streamrvq be installed there. A worker or a
-node that dies costs nothing but time: Ray gives its shard to another, and whoever is the last to end a shard puts the
-same bytes there.
+The folder of shards and the sources must have the same paths on every node, and streamrvq must be installed there. If a
+worker or a node dies, only time is lost: Ray gives its shard to another worker. If two workers write the same shard,
+both write the same bytes.
 
-Knows: Ray. Does not know: what a shard is made of, which shards are wanted.
+Knows: Ray. Does not know: what is in a shard, or which shards are wanted.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from typing import Any
 
 from ..errors import CorpusError, StreamRVQError
 from ..system.optional import need
-from .local import Work, loaded
 from .plan import Shard
-from .shard import ShardSummary, Told, write_shard
+from .progress import OnProgress, Progress
+from .shard import ShardSummary
 from .sources import Source
+from .workers import Work, largest_first
 
 #: Seconds within which a cluster's port must answer.
-_KNOCK = 10
-#: The address that starts Ray on this machine, for this run.
+_ANSWER_WITHIN = 10
+#: The address that starts a Ray cluster on this machine for this run.
 LOCAL = "local"
 
 
 def run_on_ray(
-    work: Work, shards: Sequence[Shard], address: str, workers: int | None, told: Told
+    work: Work, shards: Sequence[Shard], address: str, workers: int | None, on_progress: OnProgress
 ) -> Generator[ShardSummary]:
-    """Write shards on the cluster at ``address``, by ``workers`` actors at most (None: as many as it has cores for).
+    """Write shards on the cluster at ``address``, with at most ``workers`` actors (None: as many as its cores allow).
 
     Raises:
-        ExtraError: without Ray.
+        ExtraError: Ray is not installed.
         CorpusError: no such cluster, or what `write_shard` raises.
     """
     ray, data = need("ray", "ray", "clusters"), need("ray.data", "ray", "clusters")
@@ -45,8 +46,7 @@ def run_on_ray(
     with _connected(ray, address):
         cores = int(ray.cluster_resources().get("CPU", 1)) // work.threads
         most = max(1, min(len(shards), workers or cores))
-        ordered = sorted(shards, key=lambda shard: (-shard.size, shard.number))
-        items = [{"shard": json.dumps(dataclasses.asdict(shard))} for shard in ordered]
+        items = [{"shard": json.dumps(dataclasses.asdict(shard))} for shard in largest_first(shards)]
         results = data.from_items(items, override_num_blocks=len(items)).map_batches(
             Worker, fn_constructor_args=(work,), batch_size=1, num_cpus=work.threads,
             compute=data.ActorPoolStrategy(min_size=1, max_size=most),
@@ -55,12 +55,12 @@ def run_on_ray(
             if row["error"]:
                 raise CorpusError(row["error"])
             summary = ShardSummary.from_json(row["summary"])
-            told(by_number[summary.number].size, summary.seconds)
+            on_progress(Progress(by_number[summary.number].size, summary.seconds))
             yield summary
 
 
 class Worker:
-    """One actor: shards in, their summaries out, as text, for these are what Ray's tables hold."""
+    """One actor: it takes shards and gives their summaries, both as text, which Ray's tables can hold."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -69,12 +69,8 @@ class Worker:
         summaries, errors = [], []
         for text in batch["shard"]:
             summary = error = ""
-            try:  # what is raised here would come back as Ray's own error
-                codec = loaded(self._work.settings, self._work.threads)
-                done = write_shard(
-                    self._work.folder, _shard(text), self._work.digest, codec, self._work.settings, lambda *_: None
-                )
-                summary = done.to_json()
+            try:  # an exception would come back wrapped in one of Ray's
+                summary = self._work.write(_shard(text), _not_reported).to_json()
             except StreamRVQError as failure:
                 error = str(failure)
             summaries.append(summary)
@@ -82,21 +78,25 @@ class Worker:
         return {"summary": summaries, "error": errors}
 
 
+def _not_reported(progress: Progress) -> None:
+    """Progress within a shard does not leave the actor: a whole shard is reported where its summary arrives."""
+
+
 def _shard(text: str) -> Shard:
     values = json.loads(text)
     return Shard(values["number"], values["of"], tuple(Source(*source) for source in values["sources"]))
 
 
-def _knock(address: str) -> None:
-    """Raise `OSError` where nobody listens at ``host:port``: Ray itself would wait for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise `OSError` if nothing listens at ``host:port``: Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_WITHIN).close()
 
 
 @contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
-    """A connection to the cluster, unless this process has one already; what Ray tells of its work is left out."""
+    """A connection to the cluster, unless this process has one already. Ray's own messages are silenced."""
     need("ray.data", "ray", "clusters").DataContext.get_current().enable_progress_bars = False
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -105,7 +105,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (OSError, RuntimeError, ValueError) as error:
         raise CorpusError(

@@ -1,15 +1,15 @@
-"""One source to rows: a stream is pushed block by block and cut into segments; nothing longer than those is held.
+"""One source to rows. The audio is pushed into a stream block by block, and the codes are cut into segments.
 
-A segment is a cut in the *codes*: however long a file, it is one unbroken stream, and its rows put one after the other
-are `Codec.encode` of it.
+Only the *codes* are cut: however long a file is, it is one unbroken stream, and its rows joined together equal
+`Codec.encode` of the whole. No more than one segment is held.
 
-Knows: streams, the channel policy, how rows follow one another. Does not know: shards, workers, files of tokens.
+Knows: streams, what to do with channels, how rows follow one another. Does not know: shards, workers, token files.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,20 +18,20 @@ import numpy.typing as npt
 from ..audio.files import AudioReader, open_audio
 from ..codec import Codec
 from ..errors import InputError
+from .progress import FileProgress
 from .settings import Settings
 from .sources import Source
 
-#: Samples read at a time: memory stays the same however long a file is. Whole steps of the engine at the usual hops.
+#: Samples read at a time, so that memory does not grow with a file's length. Whole engine steps at the usual hops.
 BLOCK = 1 << 16
-
-Told = Callable[
-    [float, float], None
-]  #: is given how much more of a file (0 to 1, of its size) and of audio (s) is done
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """A row of a shard but for what every row has in common; see `tokens.schema`. ``codes`` is uint16 ``[K, T]``."""
+    """A row of a shard, without the columns that all rows have in common. See `tokens.schema`.
+
+    ``codes`` is uint16 ``[K, T]``.
+    """
 
     path: str
     channel: int
@@ -43,26 +43,23 @@ class Row:
     codes: npt.NDArray[np.uint16]
 
 
-def encoded(
-    codec: Codec, audio: AudioReader, n_quantizers: int | None, tail: str, told: Callable[[float], None]
-) -> Iterator[npt.NDArray[np.uint16]]:
-    """The codes of an open file as they come, uint16 ``[K, n]``; ``told`` is given each block's seconds.
+def encoded(codec: Codec, audio: AudioReader, n_quantizers: int | None, tail: str) -> Iterator[npt.NDArray[np.uint16]]:
+    """The codes of an open file, block by block, uint16 ``[K, n]``. ``audio.position`` says how far the reading is.
 
     Raises:
-        AudioFileError, InputError: the file is damaged, or holds what are no samples.
+        AudioFileError, InputError: the file is damaged, or holds values that are not samples.
     """
     stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=n_quantizers, tail=tail)
     for block in audio.blocks(BLOCK):
         yield stream.push(block).astype(np.uint16)
-        told(len(block) / audio.sample_rate)
     yield stream.flush().astype(np.uint16)
 
 
-def rows_of(codec: Codec, settings: Settings, source: Source, told: Told) -> Iterator[Row]:
+def rows_of(codec: Codec, settings: Settings, source: Source, progress: FileProgress) -> Iterator[Row]:
     """The rows of one source, signal by signal, each as soon as its segment is full.
 
     Raises:
-        AudioFileError, InputError: as `encoded`, and after any number of rows: the caller takes all of them or none.
+        AudioFileError, InputError: as `encoded`. Rows may have come before: the caller takes all of them or none.
     """
     try:
         source.path.encode()
@@ -75,20 +72,27 @@ def rows_of(codec: Codec, settings: Settings, source: Source, told: Told) -> Ite
         split = settings.channels == "each"
         with open_audio(source.file, downmix=settings.channels == "mean", channel=number if split else None) as audio:
             signals = audio.channels if split else 1
-            whole = max(1, audio.frames) / audio.sample_rate * signals
-
-            def tell(seconds: float, whole: float = whole) -> None:
-                told(seconds / whole, seconds)
-
-            parts = encoded(codec, audio, settings.n_quantizers, settings.tail, tell)
+            parts = _reported(encoded(codec, audio, settings.n_quantizers, settings.tail), audio, signals, progress)
             yield from _segments(parts, settings, audio, source.path, number if split else -1)
         number += 1
+
+
+def _reported(
+    parts: Iterator[npt.NDArray[np.uint16]], audio: AudioReader, signals: int, progress: FileProgress
+) -> Iterator[npt.NDArray[np.uint16]]:
+    """``parts``, with a report after each of them that samples were read for."""
+    whole, before = max(1, audio.frames) / audio.sample_rate * signals, 0
+    for part in parts:
+        yield part
+        if audio.position > before:
+            seconds, before = (audio.position - before) / audio.sample_rate, audio.position
+            progress.add(seconds / whole, seconds)
 
 
 def _segments(
     parts: Iterator[npt.NDArray[np.uint16]], settings: Settings, audio: AudioReader, path: str, channel: int
 ) -> Iterator[Row]:
-    """A full segment waits for the next frame: what the last row is, is known at the signal's end only."""
+    """A full segment waits for the next frame, because only the signal's end shows which row is the last one."""
     held: list[npt.NDArray[np.uint16]] = []
     most, frames, segment = settings.segment_frames, 0, 0
 
@@ -112,12 +116,12 @@ def _segments(
 
 
 def _sample_of(frame: int, settings: Settings, rate: int) -> int:
-    """The sample at ``rate`` in which a frame begins."""
+    """The sample, at ``rate``, at which a frame begins."""
     return frame * settings.hop_length * rate // settings.sample_rate
 
 
 def columns(rows: list[Row], settings: Settings) -> dict[str, Any]:
-    """Rows as the columns of `tokens.schema`, but for the codes."""
+    """Rows as the columns of `tokens.schema`, without the codes."""
     return {
         **{name: [getattr(row, name) for row in rows]
            for name in ("path", "channel", "segment", "offset", "num_samples", "source_rate", "start_frame")},

@@ -1,6 +1,6 @@
-"""The whole job: find the sources, plan or go on, have the missing shards written, say what came of it.
+"""The whole job: find the sources, plan the run or resume it, have the missing shards written, sum up the result.
 
-Knows: the order of things. Does not know: how any of them is done.
+Knows: the order of these steps. Does not know: how any of them is done.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -18,25 +18,31 @@ from ..config import DEFAULT_CODEC
 from ..engine.native import available_cores
 from ..errors import CorpusError, InputError
 from .cluster import run_on_ray
-from .local import Work, run_here, run_in_processes
+from .local import run_here, run_in_processes
 from .plan import Shard
+from .progress import OnProgress, Progress
 from .record import Record
 from .settings import Settings
-from .shard import Failed, ShardSummary, Told
+from .shard import Failed, ShardSummary
 from .sources import find_sources
+from .workers import Work
 
 
-class Watcher:
-    """Who is told how a run goes. This one looks away; others say what they want to hear."""
+@dataclasses.dataclass(frozen=True)
+class RunPlan:
+    """What a run has to do, known before it starts.
 
-    def planned(self, shards: int, done: int, size: int, left: int) -> None:
-        """A run has so many shards, of which so many are there; so many bytes of files, of which so many are left."""
+    Attributes:
+        shards: in all.
+        shards_done: of these, those that are there already.
+        size: bytes of all audio files.
+        size_left: bytes of the audio files of the missing shards.
+    """
 
-    def advanced(self, size: float, seconds: float) -> None:
-        """So many more bytes of files, and seconds of audio, are done."""
-
-    def failed(self, failure: Failed) -> None:
-        """A source gave no row."""
+    shards: int
+    shards_done: int
+    size: int
+    size_left: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +50,13 @@ class RunSummary:
     """What a run's folder holds at its end, and what this call did.
 
     Attributes:
-        folder: of the shards.
-        shards, sources, rows, frames: in all.
-        seconds: of audio in all, a channel a signal where each was encoded.
+        folder: where the shards are.
+        shards, sources, rows, frames: totals.
+        seconds: of audio in all. With ``channels="each"`` every channel counts.
         failed: sources that gave no row.
         written: shards that this call wrote.
-        encoded_seconds: of audio that this call read.
-        elapsed: seconds of this call.
+        encoded_seconds: seconds of audio that this call read.
+        elapsed: seconds that this call took.
     """
 
     folder: Path
@@ -66,7 +72,7 @@ class RunSummary:
 
     @property
     def speed(self) -> float:
-        """Seconds of audio a second, of this call."""
+        """Seconds of audio encoded per second in this call."""
         return self.encoded_seconds / max(1e-9, self.elapsed)
 
 
@@ -85,69 +91,76 @@ def encode_corpus(
     threads: int = 1,
     ray: str | None = None,
     retry_failed: bool = False,
-    watcher: Watcher | None = None,
+    on_plan: Callable[[RunPlan], object] | None = None,
+    on_progress: OnProgress | None = None,
+    on_failure: Callable[[Failed], object] | None = None,
 ) -> RunSummary:
-    """Encode files into shards of tokens, or go on with a run that was cut off.
+    """Encode files into shards of tokens, or resume a run that was cut off.
 
-    Called again with the same arguments after an interrupt, a crash or a full disk it writes the shards that are
-    missing. The shards do not depend on who wrote them or how often the run was cut off. Several workers are processes
-    of their own: call it from under ``if __name__ == "__main__"``.
+    Called again with the same arguments after an interrupt, a crash or a full disk, it writes the shards that are
+    missing. The shards do not depend on who wrote them, or on how often the run was cut off. Several workers are
+    separate processes: call this function from under ``if __name__ == "__main__"``.
 
     Args:
         sources: audio files, folders, globs, manifests (see `sources.find_sources`).
-        folder: for the shards; made if it is not there.
+        folder: for the shards; created if it does not exist.
         codec: as `load` takes it: a preset's name, or a file or folder of weights.
         engine, n_quantizers, tail: as `load` and `Codec.encode` take them.
-        channels: ``"one"``: a file of several is refused, and listed as failed; ``"mean"``: it is taken as their mean;
-            ``"each"``: each is a signal of its own.
-        segment_seconds: longest row; a longer signal is several, cut from one stream.
-        shard_bytes: of audio files a shard; None: see plan.py.
-        workers: processes; None: one a core. With 1 the work is done in this one.
+        channels: what to do with a file of several channels. ``"one"``: refuse it, and list it as failed. ``"mean"``:
+            encode the mean of its channels. ``"each"``: encode each channel as a signal of its own.
+        segment_seconds: the longest row. A longer signal becomes several rows, cut from one stream.
+        shard_bytes: bytes of audio files for each shard; None: see plan.py.
+        workers: processes; None: one for each core. With 1 the work is done in this process.
         threads: of each worker's engine.
-        ray: the address of a Ray cluster that does the work (``"auto"``: the one that this machine is of; ``"local"``:
-            one that is started for this run). ``folder``, sources and ``codec`` must be the same paths on its nodes.
-        retry_failed: write those shards again that have failures.
-        watcher: is told how it goes.
+        ray: the address of a Ray cluster that does the work. ``"auto"``: the cluster that this machine belongs to.
+            ``"local"``: one that is started for this run. ``folder``, sources and ``codec`` must be the same paths on
+            its nodes.
+        retry_failed: write shards with failures again.
+        on_plan: called once, before the first shard is written.
+        on_progress: called with each report of progress.
+        on_failure: called for each source that gave no row.
 
     Returns:
         RunSummary: of all shards. Sources that could not be encoded are in ``failed``.
 
     Raises:
         InputError: a bad setting, or no sources.
-        CorpusError: a folder of another run, in use, or that cannot be written to; a worker that died.
-        ExtraError: without pyarrow; with ``ray`` without Ray.
+        CorpusError: the folder belongs to another run, is in use or cannot be written to; or a worker died.
+        ExtraError: pyarrow is not installed; with ``ray``, Ray is not.
         WeightsError, EngineError: as `load`.
     """
-    started, watch, folder = time.perf_counter(), watcher or Watcher(), Path(os.path.abspath(folder))
+    started, folder = time.perf_counter(), Path(os.path.abspath(folder))
     if (workers is not None and workers < 1) or threads < 1:
         raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
     opened = load(codec, engine, threads)
     settings = Settings.make(
         codec, opened, n_quantizers=n_quantizers, tail=tail, channels=channels, segment_seconds=segment_seconds
     )
-    del opened  # the workers have their own
-    found, heard = find_sources(sources), 0.0
+    del opened  # each worker loads its own
+    found, encoded_seconds = find_sources(sources), 0.0
 
-    def told(size: float, seconds: float) -> None:
-        nonlocal heard
-        heard += seconds
-        watch.advanced(size, seconds)
+    def add(progress: Progress) -> None:
+        nonlocal encoded_seconds
+        encoded_seconds += progress.seconds
+        if on_progress is not None:
+            on_progress(progress)
 
     with Record(folder, settings, found, version("streamrvq"), shard_bytes) as record:
         summaries = {n: done for n, done in record.done.items() if not (retry_failed and done.failed)}
         missing = [shard for shard in record.shards if shard.number not in summaries]
-        watch.planned(
-            len(record.shards), len(summaries), *(sum(s.size for s in some) for some in (record.shards, missing))
-        )
+        if on_plan is not None:
+            size, size_left = (sum(shard.size for shard in some) for some in (record.shards, missing))
+            on_plan(RunPlan(len(record.shards), len(summaries), size, size_left))
         work = Work(folder, settings, record.digest, threads)
         try:
-            with closing(_written(work, missing, workers, ray, told)) as written:
+            with closing(_written(work, missing, workers, ray, add)) as written:
                 for summary in written:
                     summaries[summary.number] = summary
-                    for failure in summary.failed:
-                        watch.failed(failure)
+                    if on_failure is not None:
+                        for failure in summary.failed:
+                            on_failure(failure)
         except BaseException:
-            with suppress(CorpusError):  # what went wrong first is what is said
+            with suppress(CorpusError):  # the first error is the one to report
                 record.failures(_sorted(summaries))
             raise
         every = _sorted(summaries)
@@ -157,7 +170,7 @@ def encode_corpus(
         folder=folder, shards=len(every), sources=len(found), rows=sum(s.rows for s in every),
         frames=sum(s.frames for s in every), seconds=sum(s.seconds for s in every),
         failed=tuple(failure for summary in every for failure in summary.failed), written=len(missing),
-        encoded_seconds=heard, elapsed=time.perf_counter() - started,
+        encoded_seconds=encoded_seconds, elapsed=time.perf_counter() - started,
     )  # fmt: skip
 
 
@@ -166,9 +179,11 @@ def _sorted(summaries: dict[int, ShardSummary]) -> list[ShardSummary]:
 
 
 def _written(
-    work: Work, shards: Sequence[Shard], workers: int | None, ray: str | None, told: Told
+    work: Work, shards: Sequence[Shard], workers: int | None, ray: str | None, on_progress: OnProgress
 ) -> Generator[ShardSummary]:
     if ray is not None and shards:
-        return run_on_ray(work, shards, ray, workers, told)
+        return run_on_ray(work, shards, ray, workers, on_progress)
     count = min(workers or available_cores(), len(shards))
-    return run_here(work, shards, told) if count <= 1 else run_in_processes(work, shards, count, told)
+    if count <= 1:
+        return run_here(work, shards, on_progress)
+    return run_in_processes(work, shards, count, on_progress)

@@ -1,7 +1,7 @@
-"""Shards by processes on this machine, one engine thread each by default: so the cores share no step.
+"""Shards written by processes on this machine. By default each has one engine thread, so that no step is shared.
 
-Knows: how workers are started, stopped, and never outlive the process that started them. Does not know: what a shard is
-made of, which shards are wanted.
+Knows: how workers start and stop, and that they never outlive the process that started them. Does not know: what is in
+a shard, or which shards are wanted.
 """
 
 from __future__ import annotations
@@ -14,62 +14,46 @@ import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..codec import Codec
 from ..errors import CorpusError
 from .plan import Shard
-from .settings import Settings
-from .shard import ShardSummary, Told, write_shard
+from .progress import OnProgress, Progress
+from .shard import ShardSummary
+from .workers import Work, largest_first
 
-#: Seconds between two looks at how far the workers are.
-_LOOK = 0.25
-
-
-class Work(NamedTuple):
-    """What every worker needs to know."""
-
-    folder: Path
-    settings: Settings
-    digest: str
-    threads: int
+#: Seconds between two reports of the workers' progress.
+_REPORT_EVERY = 0.25
 
 
-@lru_cache(maxsize=1)
-def loaded(settings: Settings, threads: int) -> Codec:
-    """A worker's codec, loaded once."""
-    return settings.load(threads)
-
-
-def run_here(work: Work, shards: Sequence[Shard], told: Told) -> Generator[ShardSummary]:
+def run_here(work: Work, shards: Sequence[Shard], on_progress: OnProgress) -> Generator[ShardSummary]:
     """Write shards in this process, one after the other."""
     for shard in shards:
-        yield write_shard(work.folder, shard, work.digest, loaded(work.settings, work.threads), work.settings, told)
+        yield work.write(shard, on_progress)
 
 
-def run_in_processes(work: Work, shards: Sequence[Shard], workers: int, told: Told) -> Generator[ShardSummary]:
-    """Write shards in ``workers`` processes, the largest first; summaries come in the order of their ends.
+def run_in_processes(
+    work: Work, shards: Sequence[Shard], workers: int, on_progress: OnProgress
+) -> Generator[ShardSummary]:
+    """Write shards in ``workers`` processes, the largest first. A summary comes as soon as its shard is written.
 
     Closing the iterator stops the workers within a block of audio.
 
     Raises:
         CorpusError: a worker died, or what `write_shard` raises.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would take threads and locks along half
-    board = context.Array("d", 1 + 2 * workers, lock=False)
-    places = context.Value("i", 0)
-    seen = (0.0, 0.0)
-    executor = ProcessPoolExecutor(workers, context, _start, (board, places))
+    context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks in a broken state
+    totals = context.Array("d", 1 + 2 * workers, lock=False)
+    started = context.Value("i", 0)
+    reported = Progress(0.0, 0.0)
+    executor = ProcessPoolExecutor(workers, context, _start, (totals, started))
     try:
-        ordered = sorted(shards, key=lambda shard: (-shard.size, shard.number))
-        waiting: set[Future[ShardSummary]] = {executor.submit(_write, work, shard) for shard in ordered}
+        waiting: set[Future[ShardSummary]] = {executor.submit(_write, work, shard) for shard in largest_first(shards)}
         while waiting:
-            ended, waiting = wait(waiting, _LOOK, FIRST_COMPLETED)
-            now = sum(board[1::2]), sum(board[2::2])
-            told(now[0] - seen[0], now[1] - seen[1])
-            seen = now
+            ended, waiting = wait(waiting, _REPORT_EVERY, FIRST_COMPLETED)
+            now = Progress(sum(totals[1::2]), sum(totals[2::2]))
+            on_progress(Progress(now.size - reported.size, now.seconds - reported.seconds))
+            reported = now
             for future in ended:
                 yield future.result()
     except BrokenProcessPool:
@@ -78,50 +62,50 @@ def run_in_processes(work: Work, shards: Sequence[Shard], workers: int, told: To
             "--workers if memory is short: it goes on where it stopped"
         ) from None
     finally:
-        board[0] = 1.0
+        totals[0] = 1.0
         executor.shutdown(wait=True, cancel_futures=True)
 
 
 class _Stopped(BaseException):
-    """The run was stopped: leave the shard, and nothing of it."""
+    """The run was stopped: give up the shard, and leave nothing of it."""
 
 
-_place: _Place | None = None  # this worker's
+_on_progress: OnProgress | None = None  # in a worker: adds to its own two numbers of the shared array
 
 
-class _Place:
-    """A worker's numbers on the board that all share: bytes and seconds done so far. The first number says stop."""
+def _start(totals: Any, started: Any) -> None:
+    """In a new worker: take a pair of numbers, leave interrupts to the parent, and exit when the parent does.
 
-    def __init__(self, board: Any, index: int) -> None:
-        self._board, self._at = board, 1 + 2 * index
-
-    def told(self, count: float, seconds: float) -> None:
-        if self._board[0]:
-            raise _Stopped
-        self._board[self._at] += count
-        self._board[self._at + 1] += seconds
-
-
-def _start(board: Any, places: Any) -> None:
-    """In a new worker: take a place, leave interrupts to the parent, and end when it does."""
-    global _place
+    Args:
+        totals: shared by all processes. The first number says stop when it is not 0. Then come two for each worker: the
+            bytes and the seconds that it has done so far.
+        started: how many workers have taken their pair.
+    """
+    global _on_progress
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with places.get_lock():
-        _place, places.value = _Place(board, places.value), places.value + 1
+    with started.get_lock():
+        at, started.value = 1 + 2 * started.value, started.value + 1
+
+    def on_progress(progress: Progress) -> None:
+        if totals[0]:
+            raise _Stopped
+        totals[at] += progress.size
+        totals[at + 1] += progress.seconds
+
+    _on_progress = on_progress
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def follow() -> None:
+    def exit_with_the_parent() -> None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=exit_with_the_parent, daemon=True).start()
 
 
 def _write(work: Work, shard: Shard) -> ShardSummary:
-    assert _place is not None
-    codec = loaded(work.settings, work.threads)
+    assert _on_progress is not None
     try:
-        return write_shard(work.folder, shard, work.digest, codec, work.settings, _place.told)
+        return work.write(shard, _on_progress)
     except _Stopped:
         raise CorpusError("stopped") from None

@@ -1,6 +1,6 @@
-"""A file that one process at a time holds, and the system takes back when the process ends, however it ends.
+"""A lock file that one process holds at a time. The system releases it when the process ends, however it ends.
 
-Knows: flock. Does not know: what is guarded. Where there is no flock (Windows) nothing is held.
+Knows: flock. Without flock (on Windows) nothing is locked. Does not know: what is guarded.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from ..errors import CorpusError
 
 try:
     import fcntl
-except ImportError:  # not on every platform
+except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
 
 class Lock:
-    """Held from the start until `release`.
+    """An exclusive lock, held until `release`.
 
     Raises:
         CorpusError: another process holds it.
-        OSError: the file cannot be made.
+        OSError: the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,5 +37,5 @@ class Lock:
             raise
 
     def release(self) -> None:
-        """Let it go."""
+        """Release the lock."""
         os.close(self._handle)

@@ -1,9 +1,9 @@
-"""Manifests: lists of audio files as JSON lines or Parquet, the path in a column that goes by one of its usual names.
+"""Manifests: lists of audio files as JSON lines or Parquet. The path is in a column with one of the usual names.
 
-Relative paths are from the manifest's folder. A row is a whole file. The other columns are not carried into shards,
-whose ``path`` is the manifest's own text: join them by it.
+Relative paths start from the manifest's folder. A row stands for a whole file. The other columns are not copied into
+the shards. A shard's ``path`` is the manifest's own text, so the two can be joined by it.
 
-Knows: these two formats. Does not know: whether the files are there.
+Knows: these two formats. Does not know: whether the files exist.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ..errors import InputError
 from ..tokens.schema import arrow, parquet
 
 MANIFESTS = {".jsonl", ".parquet"}
-#: The names that a path goes by, the likeliest first.
+#: Names of the path column, the most likely first.
 PATHS = ("path", "audio_filepath", "file", "audio", "file_name")
-#: A column that names a piece of a file, where it is not zero.
+#: A column that marks a row as a piece of a file, where it is not zero.
 _OFFSET = "offset"
 
 
 def read_manifest(manifest: Path) -> list[str]:
-    """The paths, as they are written there.
+    """The paths, exactly as the manifest states them.
 
     Raises:
-        InputError: it cannot be read, has no column of paths, or rows that are pieces of files.
-        ExtraError: Parquet without pyarrow.
+        InputError: the manifest cannot be read, has no path column, or has rows that are pieces of files.
+        ExtraError: it is Parquet, and pyarrow is not installed.
     """
     rows = _parquet_rows(manifest) if manifest.suffix.lower() == ".parquet" else _json_rows(manifest)
     paths = []

@@ -1,6 +1,6 @@
-"""Which sources go into which shard: by a rule that knows only the sources, so that it is the same for any workers.
+"""Which sources go into which shard. The rule looks at the sources alone, so the plan is the same for any workers.
 
-Knows: files' sizes. Does not know: workers, machines, what is in the files, which shards are written.
+Knows: the sizes of files. Does not know: workers, machines, what is in the files, which shards are written.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from ..errors import InputError
 from .sources import Source
 
-#: Bytes of audio files a shard: an hour or so of FLAC. What a crash may cost is one shard a worker.
+#: Bytes of audio files for each shard: about an hour of FLAC. A crash costs at most one shard for each worker.
 LARGEST = 128 << 20
-#: A small corpus is divided all the same, so that several workers have something to do; but not below `LEAST` bytes.
+#: A small corpus is divided too, so that several workers have something to do, but into shards of at least `LEAST`.
 WANTED, LEAST = 32, 1 << 20
 
 
@@ -27,17 +27,19 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Of its file; that it says how many there are shows readers when some are missing."""
+        """The file's name. It says how many shards there are, so that readers notice missing ones."""
         return f"shard-{self.number:05d}-of-{self.of:05d}.parquet"
 
     @property
     def size(self) -> int:
-        """Bytes of its sources."""
+        """Bytes of the shard's sources."""
         return sum(source.size for source in self.sources)
 
 
 def divide(sources: Sequence[Source], shard_bytes: int | None = None) -> list[Shard]:
-    """Sources in their order, cut where the next one would take a shard beyond ``shard_bytes`` (None: the rule above).
+    """Divide the sources in their order. A shard ends where the next source would take it beyond ``shard_bytes``.
+
+    With None the limit is a part of the whole: see `WANTED`, `LEAST` and `LARGEST`.
 
     Raises:
         InputError: ``shard_bytes`` below 1.

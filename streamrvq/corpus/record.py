@@ -1,10 +1,10 @@
-"""A run's record: what it encodes, and with what, so that it is gone on with as it was begun or not at all.
+"""A run's record: what it encodes and with what. A run is resumed with the same sources and settings, or not at all.
 
-In the run's folder, beside the shards, lies ``__run__`` (readers of whole folders pass over names with ``__``):
+In the run's folder, beside the shards, lies ``__run__``. Readers of whole folders skip names that begin with ``__``.
 
-    run.json        settings, version of the package, the plan's digest; written last, so that it is there only with
-    plan.jsonl      a line a source: its shard, name, place and size when the run was begun
-    failed.jsonl    a line a source that gave no row, and why; made anew from the shards whenever a run ends
+    run.json        settings, version of the package, the plan's digest; written last, so its presence means "complete"
+    plan.jsonl      one line for each source: its shard, name, path and size when the run began
+    failed.jsonl    one line for each source that gave no row, and why; written anew whenever a run ends
     lock            held by the process that runs
 
 Knows: these files, and which shards are there. Does not know: how shards are made.
@@ -32,32 +32,32 @@ FORMAT, VERSION = "streamrvq.run", 1
 
 
 class Record:
-    """The record of the run in ``folder``; a context manager, inside which no other process has it.
+    """The record of the run in ``folder``. A context manager that keeps other processes out of the folder.
 
     Attributes:
-        shards: all of them, by number.
-        digest: of the plan and the settings: what the run's shards carry.
-        done: what is there already, by number.
+        shards: all planned shards, in the order of their numbers.
+        digest: of the plan and the settings. The run's shards carry it.
+        done: summaries of the shards that are there already, by number.
 
     Raises:
-        CorpusError: the folder cannot be written to, holds other shards, is of another run, or is in use.
-        InputError: a bad size of shards.
+        CorpusError: the folder cannot be written to, holds other shards, belongs to another run, or is in use.
+        InputError: a bad shard size.
     """
 
     def __init__(
         self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None
     ) -> None:
-        self.folder, self._place = folder, folder / "__run__"
+        self.folder, self._records = folder, folder / "__run__"
         head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
                 "shard_bytes": shard_bytes}  # fmt: skip
         planned = divide(sources, shard_bytes)
         try:
-            self._place.mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(self._place / "lock")
+            self._records.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self._records / "lock")
         except OSError as error:
             raise _unwritable(folder, error) from None
         try:
-            if (self._place / "run.json").exists():
+            if (self._records / "run.json").exists():
                 self.shards, self.digest = self._resume(head, sources)
             else:
                 self.shards, self.digest = self._begin(head, planned)
@@ -79,15 +79,15 @@ class Record:
             )
         lines = _plan_lines(shards)
         digest = _digest(head, lines)
-        _put(self._place / "plan.jsonl", lines)
+        _put(self._records / "plan.jsonl", lines)
         document = head | {"shards": len(shards), "sources": sum(len(s.sources) for s in shards), "digest": digest}
-        _put(self._place / "run.json", [json.dumps(document, indent=2)])
+        _put(self._records / "run.json", [json.dumps(document, indent=2)])
         return shards, digest
 
     def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[list[Shard], str]:
         try:
-            recorded = json.loads((self._place / "run.json").read_text(encoding="utf-8"))
-            lines = (self._place / "plan.jsonl").read_text(encoding="utf-8").splitlines()
+            recorded = json.loads((self._records / "run.json").read_text(encoding="utf-8"))
+            lines = (self._records / "plan.jsonl").read_text(encoding="utf-8").splitlines()
             shards = _shards(lines, recorded["shards"])
             if (
                 recorded["format"] != FORMAT
@@ -96,7 +96,7 @@ class Record:
                 raise ValueError("the digest is another")
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             raise CorpusError(
-                f"the record in {self._place} is damaged ({error}); begin again in a new folder"
+                f"the record in {self._records} is damaged ({error}); begin again in a new folder"
             ) from None
         self._agree(head, recorded)
         self._same_sources(shards, sources)
@@ -126,7 +126,7 @@ class Record:
                 )
 
     def sweep(self) -> None:
-        """Take away the parts of shards that workers left which were killed."""
+        """Delete the partial shards that killed workers left behind."""
         for part in self.folder.glob(f".shard-*{PART}"):
             part.unlink(missing_ok=True)
 
@@ -138,7 +138,7 @@ class Record:
         """
         failed = [dataclasses.asdict(item) for summary in summaries for item in summary.failed]
         try:
-            _put(self._place / "failed.jsonl", [json.dumps(item) for item in failed])
+            _put(self._records / "failed.jsonl", [json.dumps(item) for item in failed])
         except OSError as error:
             raise _unwritable(self.folder, error) from None
 

@@ -1,6 +1,6 @@
-"""What a run encodes with: everything that its codes and rows depend on, as one value that travels to the workers.
+"""What a run encodes with: everything that its codes and rows depend on, as one value that is sent to the workers.
 
-Knows: which settings two parts of one run must share. Does not know: sources, folders, workers.
+Knows: which settings all parts of a run must share. Does not know: sources, folders, workers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from ..errors import CorpusError, InputError
 from ..streaming.stream import check_levels
 from ..streaming.timeline import check_tail
 
-#: ``one``: a file of several channels is refused; ``mean``: it is taken as their mean; ``each``: a signal a channel.
+#: A file of several channels is refused (``one``), averaged (``mean``), or encoded channel by channel (``each``).
 Channels = Literal["one", "mean", "each"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """See `make`. ``codec`` is where workers load it from; whether two runs agree is for its hash to say."""
+    """The checked settings of a run, as `make` gives them.
+
+    ``codec`` says where workers load the codec from. It may differ between two parts of a run: the hash must not.
+    """
 
     codec: str = dataclasses.field(compare=False)
     name: str
@@ -62,12 +65,12 @@ class Settings:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a shard says of its codec (`tokens.schema.ABOUT`)."""
+        """What a shard's metadata says about its codec (`tokens.schema.ABOUT`)."""
         return {**dataclasses.asdict(self), "codec": self.name}
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """What a run records, and wants to find again when it is gone on with."""
+        """What a run records, and what must be the same when it is resumed."""
         values = dataclasses.asdict(self)
         del values["codec"]
         return values
@@ -76,8 +79,8 @@ class Settings:
         """The codec, as a worker loads it.
 
         Raises:
-            CorpusError: it is another than the run began with.
-            WeightsError, EngineError: it cannot be had here.
+            CorpusError: the codec is not the one that the run began with.
+            WeightsError, EngineError: the codec cannot be loaded here.
         """
         codec = load(self.codec, self.engine, threads)
         if codec.codec_hash != self.codec_hash:

@@ -1,9 +1,10 @@
-"""One shard, from its sources to a file that is there whole or not at all.
+"""One shard: from its sources to a file that is there whole or not at all.
 
-What a shard holds and which of its sources failed lie in the shard itself: it is the one thing that a run commits, so
-that no crash can part a row from its record. The bytes depend on the plan and the settings, not on who wrote them.
+The shard itself records what it holds and which of its sources failed. A run commits nothing else, so no crash can
+separate rows from their record. The bytes depend on the plan and the settings, not on who wrote them.
 
-Knows: Parquet, and that a source is taken whole or not. Does not know: other shards, workers, whether it is wanted.
+Knows: Parquet, and that a source is taken whole or not at all. Does not know: other shards, workers, which shards are
+wanted.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,14 @@ from ..errors import AudioFileError, CorpusError, InputError
 from ..system.atomic_file import replacing
 from ..tokens import schema
 from .encode import Row, columns, rows_of
+from .held_rows import HeldRows
 from .plan import Shard
+from .progress import FileProgress, OnProgress
 from .settings import Settings
 from .sources import Source
-from .spool import Spool
 
-#: Codes that are written at a time: 2 MB, 20 minutes of 9 codebooks. Readers hold as many.
+#: Codes that are written at a time: 2 MB, 20 minutes with 9 codebooks. Readers hold the same amount.
 ROW_GROUP = 1 << 20
-
-Told = Callable[[float, float], None]  #: is given how many more bytes of files, and seconds of audio, are done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,16 @@ class Failed:
 
 @dataclasses.dataclass(frozen=True)
 class ShardSummary:
-    """What a shard holds: its number, the run's digest, sources asked for, rows, frames, seconds of audio, failures."""
+    """What a shard holds.
+
+    Attributes:
+        number: of the shard.
+        digest: of the run: its plan and settings.
+        sources: how many were planned.
+        rows, frames: how many were written.
+        seconds: of audio in the rows.
+        failed: the sources that gave no row.
+    """
 
     number: int
     digest: str
@@ -65,23 +74,25 @@ class ShardSummary:
         return cls(**values)
 
 
-def write_shard(folder: Path, shard: Shard, digest: str, codec: Codec, settings: Settings, told: Told) -> ShardSummary:
+def write_shard(
+    folder: Path, shard: Shard, digest: str, codec: Codec, settings: Settings, on_progress: OnProgress
+) -> ShardSummary:
     """Encode a shard's sources and put the shard into ``folder``.
 
     Raises:
-        CorpusError: it cannot be written there; nothing of it is left.
+        CorpusError: the shard cannot be written there; nothing of it is left.
     """
     path = folder / shard.name
     try:
         with replacing(path) as file, _Writer(file, settings) as writer:
             failed = []
             for source in shard.sources:
-                done = _Share(source, told)
+                progress = FileProgress(source.size, on_progress)
                 try:
-                    _encode_source(folder, source, codec, settings, writer, done)
+                    _encode_source(folder, source, codec, settings, writer, progress)
                 except (AudioFileError, InputError, OSError) as error:
                     failed.append(Failed(source.path, " ".join(str(error).split())))
-                done.rest()
+                progress.finish()
             summary = ShardSummary(shard.number, digest, len(shard.sources), *writer.counts, tuple(failed))
             writer.close(summary)
         _sync(folder)
@@ -91,25 +102,24 @@ def write_shard(folder: Path, shard: Shard, digest: str, codec: Codec, settings:
 
 
 def _encode_source(
-    folder: Path, source: Source, codec: Codec, settings: Settings, writer: _Writer, done: _Share
+    folder: Path, source: Source, codec: Codec, settings: Settings, writer: _Writer, progress: FileProgress
 ) -> None:
-    """A disk that is full is no fault of the source: what is written raises `CorpusError`, what is read is not."""
-    with _spool(folder) as spool:
-        for row in rows_of(codec, settings, source, done):
-            try:
-                spool.add(row)
-            except OSError as error:
-                raise _unwritable(folder, error) from None
-        try:
-            for row in spool.rows():
+    """Write a source's rows. A failed write raises `CorpusError`: that, unlike a failed read, ends the run."""
+    with _writing_to(folder):
+        held = HeldRows(folder)
+    with held:
+        for row in rows_of(codec, settings, source, progress):
+            with _writing_to(folder):
+                held.add(row)
+        with _writing_to(folder):
+            for row in held.rows():
                 writer.add(row)
-        except OSError as error:
-            raise _unwritable(folder, error) from None
 
 
-def _spool(folder: Path) -> Spool:
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
     try:
-        return Spool(folder)
+        yield
     except OSError as error:
         raise _unwritable(folder, error) from None
 
@@ -121,28 +131,13 @@ def _unwritable(path: Path, error: OSError) -> CorpusError:
     )
 
 
-class _Share:
-    """Counts how much of one source is done, up to all of it: a failed one is done too."""
-
-    def __init__(self, source: Source, told: Told) -> None:
-        self._left, self._size, self._told = float(source.size), source.size, told
-
-    def __call__(self, share: float, seconds: float) -> None:
-        count = min(self._left, share * self._size)
-        self._left -= count
-        self._told(count, seconds)
-
-    def rest(self) -> None:
-        self._told(self._left, 0.0)
-
-
 class _Writer:
-    """Rows to row groups, each written when it is full."""
+    """Collects rows into row groups and writes each one when it is full."""
 
     def __init__(self, file: Any, settings: Settings) -> None:
         self._pa, self._settings = schema.arrow(), settings
         self._schema = schema.schema(settings.about)
-        # A dictionary takes the codes to the bits that they need; the few other columns compress to nothing.
+        # With a dictionary a code takes only the bits that it needs. The few other columns compress to almost nothing.
         self._writer = schema.parquet().ParquetWriter(file, self._schema, compression="zstd", use_dictionary=True)
         self._rows: list[Row] = []
         self._held = self._count = self._frames = 0
@@ -182,16 +177,16 @@ class _Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:  # else it would try again to write its end when it is forgotten
+        if kind is not None:  # an open writer would try to write its footer when it is garbage-collected
             with suppress(Exception):
                 self._writer.close()
 
 
 def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
-    """What a shard that was written says of itself.
+    """The summary that a shard's file carries.
 
     Raises:
-        CorpusError: it is damaged, or of another run.
+        CorpusError: the file is damaged, or belongs to another run.
     """
     try:
         metadata = schema.parquet().read_metadata(path).metadata or {}
@@ -206,7 +201,7 @@ def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
 
 
 def _sync(folder: Path) -> None:
-    """Force the folder's new name to the disk, where that can be done."""
+    """Force the folder's new entry to the disk, where the system allows that."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,6 +1,6 @@
-"""What a corpus is made of: files, folders, globs and manifests, as one sorted list in which no file is twice.
+"""The files of a corpus: files, folders, globs and manifests as one sorted list, each file once.
 
-Knows: where names come from. Does not know: audio; a file that is not there is listed, so that it is reported.
+Knows: where names come from. Does not know: audio. A file that does not exist is listed, so that it is reported.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from .manifests import MANIFESTS, read_manifest
 class Source(NamedTuple):
     """One file of a corpus."""
 
-    path: str  #: as it was named: below a folder, by a glob, in a manifest. What its rows are called
-    file: str  #: absolute
-    size: int  #: bytes; 0 where it is not there
+    path: str  #: as it was given: below a folder, by a glob, in a manifest. Its rows carry this name
+    file: str  #: the absolute path
+    size: int  #: bytes; 0 if the file does not exist
 
 
 def find_sources(entries: Sequence[str | os.PathLike[str]]) -> list[Source]:
-    """The files of ``entries``, sorted by where they lie; of several names for one file the first in the alphabet.
+    """The files of ``entries``, sorted by absolute path. A file of several names gets the alphabetically first.
 
     Args:
-        entries: audio files; folders, of which every audio file is taken; globs (``**`` crosses folders); manifests
+        entries: audio files; folders, for every audio file in them; globs (``**`` crosses folders); manifests
             (``.jsonl`` or ``.parquet``, see manifests.py).
 
     Raises:
-        InputError: no entry; a folder or glob without files; a manifest that cannot be used.
+        InputError: no entries; a folder or glob without files; or a manifest that cannot be used.
     """
     named: dict[str, str] = {}
     for path in _walk(os.fspath(entry) for entry in entries):

@@ -1,7 +1,8 @@
 """The codec as torch modules: for training, and as the whole-signal network that streams are compared with.
 
-Knows: DAC's module names, state-dict keys, losses and gradients. Does not know: streaming, files, engines.
 Importing this package imports torch; the rest of streamrvq does without it.
+
+Knows: DAC's module names, state-dict keys, losses and gradients. Does not know: streaming, files, engines.
 """
 
 from .decoder import Decoder

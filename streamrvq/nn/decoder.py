@@ -1,4 +1,4 @@
-"""The decoder: quantised latents to samples, hop_length samples a frame.
+"""The decoder: quantised latents to samples, hop_length samples from a frame.
 
 Knows: the nesting of DAC's decoder modules, which gives the state dict its keys. Each module takes its convolutions
 from the decoder's plan, in order. Does not know: padding (geometry), codes, streaming.
@@ -34,12 +34,12 @@ class DecoderBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Conv 7, one block a stride, Snake, conv 7 (or the stem's mirror), tanh.
+    """Conv 7, one block for each stride, Snake, conv 7 (or the inverse of the stem), tanh.
 
     Shape: ``[B, latent_dim, frames]`` → ``[B, 1, samples]``, float.
 
-    Without ``output_padding`` a symmetric decoder is short of ``frames·hop_length`` at odd strides, as the released one
-    is.
+    Without ``output_padding`` a symmetric decoder with odd strides gives fewer than ``frames·hop_length`` samples, like
+    the released one.
     """
 
     def __init__(self, config: CodecConfig, weight_norm: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The encoder: samples to latents, hop_length samples a frame.
+"""The encoder: samples to latents, hop_length samples to a frame.
 
 Knows: the nesting of DAC's encoder modules, which gives the state dict its keys. Each module takes its convolutions
 from the encoder's plan, in order. Does not know: padding (geometry), the quantiser, streaming.
@@ -35,11 +35,11 @@ class EncoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Conv 7 or stem, one block a stride, Snake, conv 3.
+    """Conv 7 or stem, one block for each stride, Snake, conv 3.
 
     Shape: ``[B, 1, samples]`` → ``[B, latent_dim, frames]``, float.
 
-    The frame count is ``families.encoder_plan(config).outputs(samples)``: each layer floors.
+    The number of frames is ``families.encoder_plan(config).outputs(samples)``: each layer rounds down.
     """
 
     def __init__(self, config: CodecConfig, weight_norm: bool = True) -> None:

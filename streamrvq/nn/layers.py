@@ -1,7 +1,8 @@
 """Snake, weight-normalised convolutions with explicit padding, and the residual unit.
 
-Knows: one layer's arithmetic on a whole signal ``[B, C, T]``. Does not know: which layers make a codec; how much a
-layer pads is read from a `geometry.Layer`, so that the offline network and the streams cannot disagree about it.
+How much a layer pads is read from a `geometry.Layer`, so the offline network and the streams cannot disagree about it.
+
+Knows: one layer's arithmetic on a whole signal ``[B, C, T]``. Does not know: which layers make a codec.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..weights.fold import fold_pair, pair_names
 
 
 class Snake1d(nn.Module):
-    """``x + sin²(αx) / (α + 1e-9)``, one learnt ``α`` a channel (Ziyin et al. 2020, with DAC's guard against α = 0).
+    """``x + sin²(αx) / (α + 1e-9)``, a learnt ``α`` for each channel (Ziyin et al. 2020; DAC guards against α = 0).
 
     Shape: ``[B, channels, T]`` → the same. The state dict holds ``alpha [1, channels, 1]``, ones at first.
     """
@@ -32,11 +33,11 @@ class Snake1d(nn.Module):
 
 
 class _Conv(nn.Module):
-    """What both convolutions share: the parameters, their first values, and the reading of any weight-norm style.
+    """What both convolutions share: the parameters, their first values, and loading any style of weight norm.
 
-    With ``weight_norm`` the parameters are ``weight_g``, ``weight_v`` (w = g·v/‖v‖, the norm over all dimensions but
-    the first) and ``bias``, DAC's own keys. Without it they are ``weight`` and ``bias``: the folded network, to the
-    bit.
+    With ``weight_norm`` the parameters have DAC's own keys: ``weight_g``, ``weight_v`` (w = g·v/‖v‖, with the norm over
+    all dimensions except the first) and ``bias``. Without it they are ``weight`` and ``bias``: exactly the folded
+    network.
     """
 
     weight: Tensor
@@ -46,7 +47,7 @@ class _Conv(nn.Module):
     def __init__(self, shape: tuple[int, int, int], channels: int, weight_norm: bool) -> None:
         super().__init__()
         v = torch.empty(shape)
-        nn.init.kaiming_uniform_(v, a=math.sqrt(5))  # torch's own first values, which DAC's weight norm leaves in place
+        nn.init.kaiming_uniform_(v, a=math.sqrt(5))  # torch's own first values, which DAC's weight norm keeps
         bound = 1 / math.sqrt(shape[1] * shape[2])
         self.weight_norm = weight_norm
         if weight_norm:
@@ -58,14 +59,14 @@ class _Conv(nn.Module):
         self.register_load_state_dict_pre_hook(_restyle)  # type: ignore[no-untyped-call]
 
     def folded(self) -> Tensor:
-        """The weight that is convolved with."""
+        """The weight of the convolution, with weight norm applied."""
         if not self.weight_norm:
             return self.weight
         return self.weight_v * (self.weight_g / torch.norm_except_dim(self.weight_v, 2, 0))
 
     @torch.no_grad()
     def set(self, weight: Tensor, bias: Tensor | float = 0.0) -> None:
-        """Make ``weight``, in the shape of `folded`, what is convolved with."""
+        """Set the parameters so that `folded` gives ``weight``."""
         if self.weight_norm:
             self.weight_v.copy_(weight)
             self.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
@@ -75,7 +76,7 @@ class _Conv(nn.Module):
 
 
 def _restyle(module: _Conv, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Rewrites this layer's keys of ``state_dict`` to the module's style: a pre-hook of ``load_state_dict``."""
+    """Rewrite this layer's keys in ``state_dict`` to the module's style. A pre-hook of ``load_state_dict``."""
     plain = f"{prefix}weight"
     for g_name, v_name in pair_names(plain):
         if g_name in state_dict and v_name in state_dict:
@@ -88,12 +89,12 @@ def _restyle(module: _Conv, state_dict: dict[str, Any], prefix: str, *_: Any) ->
             return
     if module.weight_norm and plain in state_dict:
         w = state_dict.pop(plain)
-        # ‖w‖ is rounded to the parameter's type, so that g·v/‖v‖ may miss w by a unit in the last place.
+        # ‖w‖ is rounded to the parameter's type, so g·v/‖v‖ may differ from w by a unit in the last place.
         state_dict[f"{prefix}weight_g"], state_dict[f"{prefix}weight_v"] = torch.norm_except_dim(w.double(), 2, 0), w
 
 
 class WNConv1d(_Conv):
-    """A convolution that pads with zeros by ``layer.padding`` on the left and ``layer.right`` on the right.
+    """A convolution with ``layer.padding`` zeros on the left and ``layer.right`` zeros on the right.
 
     Shape: ``[B, cin, T]`` → ``[B, cout, layer.out_length(T)]``, which may be empty.
     """
@@ -104,7 +105,7 @@ class WNConv1d(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         layer = self.layer
-        if layer.out_length(x.shape[-1]) == 0:  # torch refuses a signal shorter than the kernel
+        if layer.out_length(x.shape[-1]) == 0:  # torch refuses a signal that is shorter than the kernel
             return x.new_zeros(x.shape[0], layer.cout, 0)
         padding = layer.padding
         if padding != layer.right:
@@ -113,7 +114,7 @@ class WNConv1d(_Conv):
 
 
 class WNConvTranspose1d(_Conv):
-    """A transposed convolution, ``layer.padding`` outputs cropped on the left and ``layer.right`` on the right.
+    """A transposed convolution that drops ``layer.padding`` outputs on the left and ``layer.right`` on the right.
 
     Shape: ``[B, cin, T]`` → ``[B, cout, layer.out_length(T)]``.
     """

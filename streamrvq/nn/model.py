@@ -24,16 +24,16 @@ Encoded: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class CodecModel(nn.Module):
-    """A whole codec, offline. First values as DAC's: with the same torch seed, ``dac.DAC`` and this are equal.
+    """A whole codec, offline. With the same torch seed it has the same first values as ``dac.DAC``.
 
-    (DAC means to draw its convolutions anew from a truncated normal, but under weight norm that changes nothing:
-    torch's own first values stay, with the biases of the plain convolutions at 0. So it is here.)
+    (DAC intends to draw its convolutions from a truncated normal, but with weight norm that has no effect. torch's own
+    first values stay, and the biases of the plain convolutions are 0. This class does the same.)
 
     Args:
         config: the codec.
-        weight_norm: True, to train: parameters ``weight_g`` and ``weight_v`` as in DAC. False: folded ``weight``, to
-            compare with engines to the bit. ``load_state_dict`` takes either style, and torch's parametrization's, in
-            both.
+        weight_norm: True for training: parameters ``weight_g`` and ``weight_v`` as in DAC. False: a folded ``weight``,
+            to compare with engines bit by bit. ``load_state_dict`` accepts either style, and that of torch's
+            parametrization, in both cases.
     """
 
     def __init__(self, config: CodecConfig, weight_norm: bool = True) -> None:
@@ -57,18 +57,18 @@ class CodecModel(nn.Module):
         return model.eval()
 
     def to_weights(self, name: str, trained: bool) -> Weights:
-        """The module's parameters folded, as a `Weights`. Raises `WeightsError` for parameters that are not finite."""
+        """The folded parameters, as a `Weights`. Raises `WeightsError` for parameters that are not finite."""
         tensors = {key: value.detach().cpu().numpy() for key, value in self.state_dict().items()}
         return Weights.from_tensors(self.config, tensors, name=name, trained=trained, source="this CodecModel")
 
     def preprocess(self, audio_data: Tensor, sample_rate: int | None = None) -> Tensor:
-        """Pads ``[B, 1, T]`` with zeros on the right to whole hops. Raises `InputError` for another sample rate."""
+        """Pad ``[B, 1, T]`` with zeros on the right to whole hops. Raises `InputError` for another sample rate."""
         if sample_rate is not None and sample_rate != self.sample_rate:
             raise InputError(f"audio is at {sample_rate} Hz; this codec wants {self.sample_rate} Hz: resample it first")
         return F.pad(audio_data, (0, -audio_data.shape[-1] % self.hop_length))
 
     def encode(self, audio_data: Tensor, n_quantizers: int | None = None) -> Encoded:
-        """Encodes ``[B, 1, T]`` as it is (see `preprocess`).
+        """Encode ``[B, 1, T]`` as it is (see `preprocess`).
 
         Returns:
             ``(z [B, latent_dim, frames], codes [B, N, frames] int64, latents [B, N·codebook_dim, frames],
@@ -83,14 +83,14 @@ class CodecModel(nn.Module):
         return quantized
 
     def decode(self, z: Tensor) -> Tensor:
-        """Decodes quantised latents ``[B, latent_dim, frames]`` to audio ``[B, 1, samples]`` in (−1, 1)."""
+        """Decode quantised latents ``[B, latent_dim, frames]`` to audio ``[B, 1, samples]`` in (−1, 1)."""
         audio: Tensor = self.decoder(z)
         return audio
 
     def forward(
         self, audio_data: Tensor, sample_rate: int | None = None, n_quantizers: int | None = None
     ) -> dict[str, Tensor]:
-        """Pads, encodes and decodes ``[B, 1, T]``.
+        """Pad, encode and decode ``[B, 1, T]``.
 
         Returns:
             ``audio [B, 1, ≤ T]``, ``z``, ``codes``, ``latents``, ``vq/commitment_loss``, ``vq/codebook_loss``: DAC's

@@ -1,7 +1,9 @@
 """The residual vector quantiser: each level quantises what the levels before it left over.
 
-Knows: nearest entries by cosine, losses, quantiser dropout, the straight-through gradient; in all of it the behaviour
-of ``dac.nn.quantize`` 1.0.0, its quirks included. Does not know: the encoder, the decoder, streaming.
+It behaves like ``dac.nn.quantize`` 1.0.0 in everything, including its quirks.
+
+Knows: nearest entries by cosine, losses, quantiser dropout, the straight-through gradient. Does not know: the encoder,
+the decoder, streaming.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ def _pointwise(cin: int, cout: int, weight_norm: bool) -> WNConv1d:
 
 
 class VectorQuantize(nn.Module):
-    """One level: project to ``codebook_dim``, take the entry of greatest cosine, project back.
+    """One level: project to ``codebook_dim``, take the entry with the greatest cosine, project back.
 
     Args:
         input_dim: channels of the latents.
-        codebook_size: entries.
-        codebook_dim: dimensions in which the nearest entry is sought.
+        codebook_size: how many entries.
+        codebook_dim: dimensions in which the nearest entry is searched.
         weight_norm: see `CodecModel`.
     """
 
@@ -43,18 +45,18 @@ class VectorQuantize(nn.Module):
         self.codebook = nn.Embedding(codebook_size, codebook_dim)  # N(0, 1) at first
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Quantises ``z [B, D, T]``.
+        """Quantise ``z [B, D, T]``.
 
         Returns:
             ``(z_q [B, D, T], commitment_loss [B], codebook_loss [B], codes [B, T] int64, z_e [B, codebook_dim, T])``.
-            The losses are mean squares between ``z_e`` and the entry; the first trains the encoder, the second the
-            codebook.
+            Both losses are mean squared differences of ``z_e`` and the entry. The first trains the encoder, and the
+            second the codebook.
         """
         z_e = self.in_proj(z)
         entry, codes = self.decode_latents(z_e)
         commitment = (z_e - entry.detach()).square().mean((1, 2))
         codebook = (entry - z_e.detach()).square().mean((1, 2))
-        # Straight through: the value of the entry, the gradient of z_e; rounded as DAC does.
+        # Straight through: the value of the entry with the gradient of z_e. Rounded as in DAC.
         through = z_e + (entry - z_e).detach()
         return self.out_proj(through), commitment, codebook, codes, z_e
 
@@ -63,29 +65,29 @@ class VectorQuantize(nn.Module):
         return F.embedding(codes, self.codebook.weight).transpose(1, 2)
 
     def decode_latents(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest entries to ``latents [B, codebook_dim, T]``: ``(entries, codes [B, T])``, the lowest index on
-        ties.
+        """The entries nearest to ``latents [B, codebook_dim, T]``: ``(entries, codes [B, T])``.
 
-        Both sides are brought to length 1 first, so that the least Euclidean distance is the greatest cosine.
+        Both sides are normalised first, so the smallest Euclidean distance is the greatest cosine. In a tie the lowest
+        index is taken.
         """
         x = F.normalize(latents.transpose(1, 2).reshape(-1, latents.shape[1]))
         c = F.normalize(self.codebook.weight)
-        # Written out as |x|² − 2x·c + |c|², in DAC's order of roundings, so that near-ties fall as they do there.
+        # Written as |x|² − 2x·c + |c|² with DAC's order of roundings, so that near-ties are decided as there.
         distance = x.pow(2).sum(1, keepdim=True) - 2 * x @ c.t() + c.pow(2).sum(1, keepdim=True).t()
         codes = (-distance).max(1)[1].reshape(latents.shape[0], -1)
         return self.decode_code(codes), codes
 
 
 class ResidualVectorQuantize(nn.Module):
-    """``n_codebooks`` levels in a row.
+    """``n_codebooks`` levels, one after the other.
 
     Args:
         input_dim: channels of the latents.
         n_codebooks: levels.
         codebook_size: entries of each level.
-        codebook_dim: dimensions of each level, one number or one a level.
-        quantizer_dropout: share of a training batch, its first ``int(B · share)`` rows, that uses a random number of
-            levels.
+        codebook_dim: dimensions: one number, or one for each level.
+        quantizer_dropout: the share of a training batch that uses a random number of levels: its first
+            ``int(B · share)`` rows.
         weight_norm: see `CodecModel`.
     """
 
@@ -106,15 +108,15 @@ class ResidualVectorQuantize(nn.Module):
     def forward(
         self, z: Tensor, n_quantizers: int | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Quantises ``z [B, D, T]`` with the first ``n_quantizers`` levels (default, and at most, all).
+        """Quantise ``z [B, D, T]`` with the first ``n_quantizers`` levels (default and maximum: all).
 
-        In training mode ``n_quantizers`` is ignored, as in DAC, and quantiser dropout rules instead: every level is
-        computed and its codes returned, but a level that a row has dropped adds nothing to the row's output and losses.
-        The numbers of levels are drawn from ``generator``, or torch's own.
+        In training mode ``n_quantizers`` is ignored, as in DAC, and quantiser dropout decides instead. Every level is
+        computed and its codes are returned. But a level that a row drops adds nothing to the row's output and losses.
+        The numbers of levels are drawn from ``generator``, or from torch's own.
 
         Returns:
             ``(z_q [B, D, T], codes [B, N, T] int64, latents [B, N·codebook_dim, T], commitment_loss [], codebook_loss
-            [])``; each loss is the sum over levels of the mean over rows, dropped rows counted as 0.
+            [])``; each loss is the sum over levels of the mean over rows, where dropped rows count as 0.
 
         Raises:
             InputError: ``n_quantizers`` below 1.
@@ -157,11 +159,10 @@ class ResidualVectorQuantize(nn.Module):
         return self._project(entries), torch.cat(entries, 1), codes
 
     def from_latents(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantises projected latents ``[B, N·codebook_dim, T]`` (as `forward` returns them): ``(z_q, entries,
+        """Quantise projected latents ``[B, N·codebook_dim, T]`` (as `forward` returns them): ``(z_q, entries,
         codes)``.
 
-        Channels beyond the last whole level are ignored, as in DAC. Raises `InputError` if there is not one whole
-        level.
+        Channels beyond the last whole level are ignored, as in DAC. Raises `InputError` if there is no whole level.
         """
         entries, all_codes, start = [], [], 0
         for i, dim in enumerate(self.codebook_dim):

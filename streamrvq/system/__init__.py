@@ -1,1 +1,1 @@
-"""What the operating system and the installation provide: files that are written whole, optional packages."""
+"""What the operating system and the installation provide: files that are written whole, and optional packages."""

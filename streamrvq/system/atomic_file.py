@@ -1,6 +1,7 @@
-"""A file that appears whole or not at all.
+"""A file that appears complete or not at all.
 
-Knows: a part beside the file, forced to the disk, renamed. Does not know: what is written, or how a failure is worded.
+Knows: a temporary file in the same folder, forced to the disk and then renamed. Does not know: what is written, or how
+a failure is reported.
 """
 
 from __future__ import annotations
@@ -12,26 +13,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-#: How a part's name ends; with the dot that it begins with, tools that read a whole folder pass it over.
+#: The end of a temporary file's name. The name begins with a dot, so that tools that read a whole folder skip it.
 PART = ".part"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the name ``path`` when the block ends well.
+    """A file to write to. It gets the name ``path`` when the `with` block ends without an exception.
 
-    A reader never finds half of it, and a block that raises leaves what was there. A process that is killed inside
-    leaves a hidden ``.NAME.….part``, which nobody reads.
+    A reader never finds a partial file, and after an exception the old file is still there. A process that is killed
+    inside the block leaves a hidden ``.NAME.….part``, which nobody reads.
 
     Raises:
-        OSError: the place cannot be written to.
+        OSError: the file cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
         with open(part, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # else a crash could leave an empty file under the final name
+            os.fsync(file.fileno())  # otherwise a crash could leave an empty file with the final name
         os.replace(part, path)
     finally:
         with suppress(OSError):

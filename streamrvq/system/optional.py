@@ -1,6 +1,6 @@
-"""Packages that only a part of streamrvq needs: imported when that part is used, and asked for by name when missing.
+"""Optional packages: imported when the part of streamrvq that needs them is used.
 
-Knows: how to import one, and what to install. Does not know: what it is for.
+Knows: how to import one, and what to install if it is missing. Does not know: what it is for.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from ..errors import ExtraError
 
 
 def need(module: str, extra: str, purpose: str) -> Any:
-    """Import ``module``, which the extra ``extra`` installs; ``purpose`` says in the error what wants it.
+    """Import ``module``, which the extra ``extra`` installs. ``purpose`` says in the error message what needs it.
 
     Raises:
-        ExtraError: it is not installed, or cannot be imported.
+        ExtraError: the module is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)

@@ -4,7 +4,7 @@
     open_tokens, TokenSet, Signal             shards and single files, read when asked for, by frame or by time
     Vocabulary, Flat, Parallel, Delay, CoarseFirst      codes ↔ sequences of ids, whole or as frames come
 
-Knows: these names, nothing else.
+Knows: the public names. Does not know: how they work; each is in the module of its name.
 """
 
 from .coarse import CoarseFirst

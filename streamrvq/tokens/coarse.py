@@ -1,12 +1,13 @@
-"""VALL-E's order: level 0 of all frames, which is predicted token by token, then the other levels, one after the other.
+"""VALL-E's order: first level 0 of all frames, which a model predicts token by token; then the other levels in turn.
 
     c00 c01 c02 … c10 c11 c12 … c20 c21 c22 …        (level, frame)
 
 Chengyi Wang and others, Neural Codec Language Models are Zero-Shot Text to Speech Synthesizers, 2023 (arXiv
-2301.02111), section 4.2: the first T tokens are what its autoregressive model sees, each T after them one level of the
-other.
+2301.02111), section 4.2. Its autoregressive model sees the first T tokens; its other model predicts the rest, one level
+at a time.
 
-Knows: this order. As it is live, level 0 leaves with each frame and the others at the end: they are held until then.
+Knows: this order. In a live stream level 0 leaves with each frame, and the other levels are held until the end.
+Does not know: vocabularies, models.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from .vocabulary import Ids, Vocabulary
 
 
 class CoarseFirst(Pattern):
-    """Level by level in one row. N = K · T. How many frames there are shows where level 1 begins, by its ids.
+    """Level by level in one row. N = K · T. The first id of level 1 shows how many frames there are.
 
     Args:
         vocabulary, bos, eos: as `Pattern`.
 
     Raises:
-        InputError: a vocabulary whose levels share their ids, so that nothing shows it.
+        InputError: the levels share their ids, so no id could show where level 1 begins.
     """
 
     in_rows = False
@@ -60,10 +61,10 @@ class _Encoder(PatternEncoder):
 class _Decoder(PatternDecoder):
     def __init__(self, pattern: Pattern) -> None:
         super().__init__(pattern)
-        self._coarse: list[Codes] = []  # level 0, while it comes
+        self._coarse: list[Codes] = []  # level 0, until it is complete
         self._frames = 0  # of level 0 so far
-        self._codes: Codes | None = None  # all levels, from when level 0 is whole
-        self._done = 0  # codes that are there
+        self._codes: Codes | None = None  # all levels, once level 0 is complete
+        self._done = 0  # codes received so far
 
     def _take(self, ids: Ids, last: bool) -> Codes:
         vocabulary = self._pattern.vocabulary

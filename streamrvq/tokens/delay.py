@@ -1,4 +1,4 @@
-"""MusicGen's delay pattern: level k of a frame comes k steps after level 0, so that it may depend on the levels before.
+"""MusicGen's delay pattern: level k of a frame comes k steps after level 0, so it can depend on the levels before it.
 
     c00 c01 c02 c03 pad pad
     pad c10 c11 c12 c13 pad
@@ -6,7 +6,7 @@
 
 Jade Copet and others, Simple and Controllable Music Generation, 2023 (arXiv 2306.05284), section 2.2 and figure 1.
 
-Knows: this order, with any delays. Does not know: which are good.
+Knows: this order, with any delays. Does not know: which delays are good.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .vocabulary import Ids, Vocabulary
 
 
 class Delay(Pattern):
-    """K tokens a step, level k delayed by ``delays[k]`` steps. N = T + the longest delay; 0 for no frames.
+    """K tokens at each step, level k delayed by ``delays[k]`` steps. N = T + the longest delay; 0 without frames.
 
     Args:
         vocabulary, bos, eos: as `Pattern`.
-        delays: steps for each level, the least of them 0; None: 0, 1 … K − 1.
+        delays: steps for each level, the smallest of them 0; None: 0, 1 … K − 1.
 
     Raises:
-        InputError: other delays.
+        InputError: delays that are not like that.
     """
 
     in_rows = True
@@ -46,7 +46,7 @@ class Delay(Pattern):
 
     @property
     def longest(self) -> int:
-        """The longest delay: frame t is complete with step t + `longest`."""
+        """The longest delay. Frame t is complete at step t + `longest`."""
         return max(self.delays)
 
     def encoder(self) -> PatternEncoder:
@@ -60,7 +60,7 @@ class _Encoder(PatternEncoder):
     def __init__(self, pattern: Delay) -> None:
         super().__init__(pattern)
         self._delays, self._longest, self._any = pattern.delays, pattern.longest, False
-        self._held = pattern._ids(self._longest, pattern.vocabulary.pad)  # the last frames, before the first one pads
+        self._held = pattern._ids(self._longest, pattern.vocabulary.pad)  # the last frames; at first, pads
 
     def _push(self, ids: Ids) -> Ids:
         self._any |= ids.shape[1] > 0
@@ -77,7 +77,7 @@ class _Decoder(PatternDecoder):
     def __init__(self, pattern: Delay) -> None:
         super().__init__(pattern)
         self._delays, self._longest = np.array(pattern.delays), pattern.longest
-        self._held = pattern._ids(0, 0)  # the steps from that of the next frame's level 0 on
+        self._held = pattern._ids(0, 0)  # the steps from the next frame's level 0 onwards
         self._frames = 0
 
     def _take(self, ids: Ids, last: bool) -> Codes:

@@ -1,7 +1,7 @@
-"""Token files: the codes of one signal and what is needed to decode and trim them, in one `.safetensors` file.
+"""Token files: the codes of one signal, and what is needed to decode and trim them, in one `.safetensors` file.
 
-Knows: the file's layout (tensor ``codes``, uint16 ``[K, T]``; everything else as text in the metadata). Does not know:
-where codes come from, or whether a codec at hand is the one that made them (the caller compares ``codec_hash``).
+Knows: the file's layout. The tensor ``codes`` is uint16 ``[K, T]``; everything else is text in the metadata. Does not
+know: where codes come from, or whether the codec at hand made them (the caller compares ``codec_hash``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.atomic_file import replacing
 
-#: What the metadata's ``format`` says, and the newest version of the layout that this file writes and reads.
+#: The metadata's ``format``, and the version of the layout that is written and read.
 FORMAT, VERSION = "streamrvq.tokens", 1
 
 
@@ -31,16 +31,16 @@ class TokenFile:
     Attributes:
         codes: int64 ``[K, T]`` (uint16 on disk).
         codec: the name that the codec was loaded under.
-        codec_hash: `Codec.codec_hash` of it; decode with no other.
-        trained: False where the codec's weights were seeded: the codes are exact but mean nothing.
+        codec_hash: the codec's `Codec.codec_hash`; decode with no other codec.
+        trained: False if the codec's weights were seeded: the codes are exact but mean nothing.
         sample_rate: the codec's, Hz.
         hop_length: samples a frame at ``sample_rate``.
-        source_rate: of the signal as it came, Hz.
-        num_samples: of the signal as it came, at ``source_rate``.
+        source_rate: of the original signal, Hz.
+        num_samples: of the original signal, at ``source_rate``.
         tail: ``"pad"`` or ``"valid"``, as encoded.
-        start: where the signal began in a longer recording, samples at ``source_rate``.
-        gaps: ``(position, samples)`` of what was lost before it could be encoded, at ``source_rate``, from the signal's
-            start; zeros were encoded in its place.
+        start: where the signal began in a longer recording, in samples at ``source_rate``.
+        gaps: ``(position, samples)`` of audio that was lost before it could be encoded, in samples at ``source_rate``
+            from the signal's start. Zeros were encoded in its place.
         version: of the layout.
 
     Raises:
@@ -78,25 +78,25 @@ class TokenFile:
             raise TokensError(f"gaps are {self.gaps}; wanted pairs of a position and at least 1 sample")
         if self.tail not in ("pad", "valid"):
             raise TokensError(f"tail is {self.tail!r}; wanted 'pad' or 'valid'")
-        # int64 whatever it came as, as in the rest of the package
+        # int64 whatever type came, as in the rest of the package
         object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
 
     @property
     def pcm_length(self) -> int:
-        """Samples of the signal at ``sample_rate``: what decoded pcm is trimmed to (``valid`` may give fewer)."""
+        """Samples of the signal at ``sample_rate``. Decoded pcm is trimmed to this (``valid`` may give fewer)."""
         return output_length(self.num_samples, self.source_rate, self.sample_rate)
 
     @property
     def seconds(self) -> float:
-        """Length of the signal."""
+        """Length of the original signal."""
         return self.num_samples / self.source_rate
 
 
 def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
-    """Write a token file, whole or not at all: a reader never finds half of one, and a failure leaves what was there.
+    """Write a token file, whole or not at all. After a failure the old file is still there.
 
     Raises:
-        TokensError: a place that cannot be written to.
+        TokensError: the file cannot be written.
     """
     path = Path(path)
     metadata = {"format": FORMAT}
@@ -118,7 +118,7 @@ def read_tokens(path: str | os.PathLike[str]) -> TokenFile:
     """Read a token file.
 
     Raises:
-        TokensError: no such file, or one that is corrupt, foreign, or of a newer version.
+        TokensError: no such file, or one that is damaged, of another program, or of a newer version.
     """
     return read_part(path, 0, None)[0]
 
@@ -126,14 +126,14 @@ def read_tokens(path: str | os.PathLike[str]) -> TokenFile:
 def read_part(
     path: str | os.PathLike[str], first: int, stop: int | None, levels: int | None = None
 ) -> tuple[TokenFile, tuple[int, int]]:
-    """Read some frames of a token file, and of the rest only what the metadata says.
+    """Read some frames of a token file, and its metadata.
 
     Args:
-        first, stop: frames, as a slice has them; None: to the end.
-        levels: of them the first so many; None: all.
+        first, stop: the frames, as in a slice; None: to the end.
+        levels: how many levels to read, from the first; None: all.
 
     Returns:
-        The file with only those codes, and the shape ``(K, T)`` of all of them.
+        The token file with only those codes, and the shape ``(K, T)`` of all its codes.
 
     Raises:
         TokensError: as `read_tokens`.
@@ -154,7 +154,7 @@ def read_part(
             shape = tuple(whole.get_shape())
             if len(shape) == 2 and range(*slice(first, stop).indices(shape[1])):
                 codes = whole[:levels, first:stop]
-            else:  # safetensors knows no slice of nothing
+            else:  # safetensors cannot read an empty slice
                 codes = file.get_tensor("codes")[:levels, first:stop] if len(shape) == 2 else file.get_tensor("codes")
     except OSError as error:
         reason = "it is a folder" if Path(path).is_dir() else error.strerror or "no such file"

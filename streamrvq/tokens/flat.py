@@ -4,7 +4,8 @@
                                                                 c10 c11 …
                                                                 c20 c21 …            (level, frame)
 
-Knows: these orders (MusicGen's paper, arXiv 2306.05284, calls them flattening and parallel).
+Knows: these orders. MusicGen's paper (arXiv 2306.05284) calls them flattening and parallel. Does not know:
+vocabularies, models.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .vocabulary import Ids
 
 
 class Flat(Pattern):
-    """K tokens a frame in one row: exact conditioning, the longest sequence. N = K · T."""
+    """K tokens for each frame, in one row: exact conditioning, and the longest sequence. N = K · T."""
 
     in_rows = False
 
@@ -51,7 +52,7 @@ class _FlatDecoder(PatternDecoder):
             raise InputError(
                 f"the sequence ends {over} tokens into frame {self._frames + frames}; wanted {levels} a frame"
             )
-        # a frame that is begun is checked as far as it goes
+        # an incomplete frame is checked as far as it has come
         missing = [vocabulary.first(level) for level in range(over, levels)] if over else []
         whole = np.concatenate([tokens, np.array(missing, np.int64)]).reshape(-1, levels).T
         codes = vocabulary.codes(whole, self._frames)[:, :frames]
@@ -60,7 +61,10 @@ class _FlatDecoder(PatternDecoder):
 
 
 class Parallel(Pattern):
-    """K tokens a step, one step a frame: the shortest sequence, whose levels are guessed at independently. N = T."""
+    """K tokens at each step, one step for each frame. N = T: the shortest sequence.
+
+    A model predicts the levels of a frame independently of each other.
+    """
 
     in_rows = True
 

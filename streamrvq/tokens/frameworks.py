@@ -1,4 +1,7 @@
-"""Codes as the array that a reader asked for. Knows: numpy, and torch when it is asked for. Does not know: files."""
+"""Codes as the kind of array that a reader asked for.
+
+Knows: numpy, and torch, which is imported only when it is asked for. Does not know: files.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ Framework = Literal["numpy", "torch"]
 
 
 def as_framework(codes: npt.NDArray[Any], framework: str) -> Codes | Tensor:
-    """``codes`` as int64, of numpy or torch, in memory of its own.
+    """A copy of ``codes`` as int64, in numpy or torch.
 
     Raises:
-        InputError: another name.
+        InputError: another framework.
     """
     array = np.array(codes, np.int64, order="C")
     if framework == "numpy":
         return array
     if framework == "torch":
-        import torch  # here, so that reading tokens does not load it
+        import torch  # imported here, so that reading tokens does not load it
 
         return torch.from_numpy(array)
     raise InputError(f"framework is {framework!r}; wanted 'numpy' or 'torch'")

@@ -1,14 +1,14 @@
-"""A recording of tokens that survives what ends it: a journal that only grows, beside the token file that it becomes.
+"""A recording of tokens that survives a crash: a journal that only grows, beside the token file that it becomes.
 
-While it is recorded, ``NAME.safetensors.journal`` holds a line of JSON (what the codec is) and records: frames as they
-come, gaps, and at last the end. Each is written at once, so that a killed process loses nothing that it had recorded,
-and forced to the disk every second, so that a power cut loses a second at most. `recover` makes the token file of it;
-a recording that ends as it should goes the same way. A record that is torn or damaged ends the journal there.
+During a recording ``NAME.safetensors.journal`` holds a line of JSON, which describes the codec, and then records:
+frames as they come, gaps, and the end. Each record is written at once, so a killed process loses nothing that it had
+recorded. Every second the file is forced to the disk, so a power cut loses at most a second. `recover` turns the
+journal into the token file, and so does a normal end. At a torn or damaged record the journal counts as ended.
 
-    kind u8 (1 frames, 2 gap, 3 end) · length u32 · payload · CRC-32 of all before u32       (little-endian)
+    kind u8 (1 frames, 2 gap, 3 end) · length u32 · payload · CRC-32 of everything before u32     (little-endian)
     1: codes u16, frame by frame      2: position u64, samples u64      3: samples of the signal u64
 
-Knows: the journal. Does not know: token files' layout (tokens.py), where codes come from.
+Knows: the journal. Does not know: the layout of token files (file.py), or where codes come from.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ import numpy as np
 
 from ..engine.base import Codes
 from ..errors import TokensError
-from . import TokenFile, write_tokens
+from .file import TokenFile, write_tokens
 
 FORMAT, VERSION = "streamrvq.journal", 1
 _FRAMES, _GAP, _END = 1, 2, 3
 _HEAD, _CRC = struct.Struct("<BI"), struct.Struct("<I")
 _SYNC_SECONDS = 1.0
-_SAID_LATER = ("codes", "num_samples", "gaps", "version")
+_NOT_IN_THE_HEAD = ("codes", "num_samples", "gaps", "version")
 
 
 def journal_of(path: str | os.PathLike[str]) -> Path:
-    """Where the journal of a token file lies; a journal's own path is taken too."""
+    """The path of a token file's journal. The path of a journal is returned as it is."""
     path = Path(path)
     return path if path.name.endswith(".journal") else path.with_name(path.name + ".journal")
 
 
 class TokenJournal:
-    """A recording under way. From one thread at a time.
+    """A recording in progress. Not for two threads at once.
 
     Args:
-        path: of the token file that it will be.
-        empty: that file, but for the frames, the gaps and the number of samples.
+        path: of the token file that the recording will become.
+        empty: that token file, still without frames, gaps and the number of samples.
 
     Raises:
-        TokensError: the file or a journal of it is there already, or the place cannot be written to.
+        TokensError: the file or its journal exists already, or the folder cannot be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str], empty: TokenFile) -> None:
@@ -58,7 +58,7 @@ class TokenJournal:
         if self.path.exists():
             raise TokensError(f"{path} is there already; move it away, or choose another name")
         head = {name.name: getattr(empty, name.name) for name in dataclasses.fields(empty)}
-        head = {name: value for name, value in head.items() if name not in _SAID_LATER}
+        head = {name: value for name, value in head.items() if name not in _NOT_IN_THE_HEAD}
         head |= {"format": FORMAT, "version": VERSION, "n_quantizers": self._levels}
         try:
             self._file = open(journal, "xb", buffering=0)  # noqa: SIM115
@@ -74,20 +74,20 @@ class TokenJournal:
             ) from None
 
     def frames(self, codes: Codes) -> None:
-        """The next frames, ``[K, n]``. Raises `TokensError` for another K than the recording's."""
+        """Record the next frames, ``[K, n]``. Raises `TokensError` for another K than the recording's."""
         if codes.shape[0] != self._levels:
             raise TokensError(f"frames have {codes.shape[0]} levels; wanted {self._levels}, as the recording began")
         self._record(_FRAMES, np.ascontiguousarray(codes.T, "<u2").tobytes())
 
     def gap(self, position: int, samples: int) -> None:
-        """A gap that was filled with zeros, from the signal's start."""
+        """Record a gap that was filled with zeros. ``position`` is in samples from the signal's start."""
         self._record(_GAP, struct.pack("<QQ", position, samples))
 
     def finish(self, num_samples: int | None) -> TokenFile:
-        """End it: write the token file, take the journal away.
+        """End the recording: write the token file and delete the journal.
 
         Args:
-            num_samples: of the signal; None: not all of its frames came, so those that did say how many.
+            num_samples: of the signal. None if frames are missing at its end: then the frames that came decide.
         """
         if num_samples is not None:
             self._record(_END, struct.pack("<Q", num_samples))
@@ -96,12 +96,12 @@ class TokenJournal:
         return recover(self.path)
 
     def discard(self) -> None:
-        """Take the journal away, and leave no file."""
+        """Delete the journal, and write no token file."""
         self._file.close()
         journal_of(self.path).unlink()
 
     def close(self) -> None:
-        """Leave the journal as it is, for `recover`."""
+        """Close the journal and leave it for `recover`."""
         self._file.close()
 
     def _record(self, kind: int, payload: bytes) -> None:
@@ -119,13 +119,13 @@ class TokenJournal:
 
 
 def recover(path: str | os.PathLike[str]) -> TokenFile:
-    """Make the token file of a journal, of all that is whole in it, and take the journal away.
+    """Write the token file from all whole records of a journal, then delete the journal.
 
     Args:
         path: of the token file, or of the journal.
 
     Raises:
-        TokensError: no journal, none of ours, or a place that cannot be written to: the journal stays.
+        TokensError: there is no journal, it is not one of ours, or the token file cannot be written. The journal stays.
     """
     journal = journal_of(path)
     target = journal.with_name(journal.name.removesuffix(".journal"))

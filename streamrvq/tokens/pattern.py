@@ -1,9 +1,9 @@
-"""Patterns: in what order the codes of a signal are given to a language model, and back. What all of them share.
+"""Patterns: the order in which a language model is given the codes of a signal, and the way back.
 
-There is one path: `Pattern.interleave` is a fresh encoder's push and flush, `Pattern.deinterleave` a fresh decoder's,
-so that a model's training data and its live input cannot differ.
+This file holds what all patterns share. There is one path: `Pattern.interleave` is a new encoder's push and flush, and
+`Pattern.deinterleave` is a new decoder's. So a model's training data cannot differ from its live input.
 
-Knows: begin and end tokens, what may be pushed when, that a refused push leaves no trace. Does not know: any one order.
+Knows: begin and end tokens, what may be pushed when, that a refused push changes nothing. Does not know: any one order.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .vocabulary import Ids, Vocabulary
 
 
 class Pattern(abc.ABC):
-    """An order of codes. Immutable; any number of encoders and decoders may be at work at once.
+    """An order of codes. Immutable: any number of its encoders and decoders may work at the same time.
 
     Args:
-        vocabulary: which id a code is.
-        bos, eos: begin with the token `Vocabulary.bos`, end with `Vocabulary.eos` (for sequences of K rows a column
-            of them).
+        vocabulary: maps codes to ids.
+        bos, eos: whether a sequence begins with `Vocabulary.bos` and ends with `Vocabulary.eos`. In a sequence of K
+            rows each is a column.
     """
 
-    #: True where a sequence is ``[K, N]``, K tokens a step; else it is ``[N]``.
+    #: True if a sequence is ``[K, N]``, K tokens at each step; False if it is ``[N]``.
     in_rows: bool
 
     def __init__(self, vocabulary: Vocabulary, bos: bool = False, eos: bool = False) -> None:
@@ -47,7 +47,7 @@ class Pattern(abc.ABC):
         """The inverse: codes, int64 ``[K, T]``.
 
         Raises:
-            InputError: ids that are no sequence of this pattern, whole and to its end.
+            InputError: the ids are not one whole sequence of this pattern.
         """
         decoder = self.decoder()
         codes = decoder.push(ids)
@@ -56,25 +56,25 @@ class Pattern(abc.ABC):
 
     @abc.abstractmethod
     def encoder(self) -> PatternEncoder:
-        """A fresh one: frames as they come to tokens."""
+        """A new encoder, which turns frames into tokens as they come."""
 
     @abc.abstractmethod
     def decoder(self) -> PatternDecoder:
-        """A fresh one: tokens as they come to frames."""
+        """A new decoder, which turns tokens into frames as they come."""
 
     def _ids(self, columns: int, token: int) -> Ids:
-        """``columns`` steps of one token."""
+        """One token, repeated for ``columns`` steps."""
         return np.full((self.vocabulary.n_codebooks, columns) if self.in_rows else columns, token, np.int64)
 
 
 class PatternEncoder(abc.ABC):
-    """Frames in, tokens out; made by `Pattern.encoder`. The tokens of all pushes and the flush are the sequence."""
+    """Frames in, tokens out. Made by `Pattern.encoder`. All pushes and the flush together give the sequence."""
 
     def __init__(self, pattern: Pattern) -> None:
         self._pattern, self._begun, self._closed = pattern, False, False
 
     def push(self, codes: Any) -> Ids:
-        """Take the next frames, ``[K, n]``, n ≥ 0, and give the tokens that follow from them, ``[N]`` or ``[K, N]``.
+        """Take the next frames, ``[K, n]``, n ≥ 0, and return the tokens that they allow, ``[N]`` or ``[K, N]``.
 
         Raises:
             InputError: codes of another shape, type or range; nothing has changed.
@@ -84,10 +84,10 @@ class PatternEncoder(abc.ABC):
         return self._after_bos(self._push(self._pattern.vocabulary.ids(codes)))
 
     def flush(self) -> Ids:
-        """End the signal: the tokens still owed.
+        """End the signal and return the remaining tokens.
 
         Raises:
-            StreamClosedError: the second time.
+            StreamClosedError: the encoder was flushed before.
         """
         self._open("flush")
         rest = self._after_bos(self._end())
@@ -110,25 +110,25 @@ class PatternEncoder(abc.ABC):
 
     @abc.abstractmethod
     def _end(self) -> Ids:
-        """The tokens still owed."""
+        """The remaining tokens."""
 
 
 class PatternDecoder(abc.ABC):
-    """Tokens in, frames out as they complete; made by `Pattern.decoder`."""
+    """Tokens in, frames out as they become complete. Made by `Pattern.decoder`."""
 
     def __init__(self, pattern: Pattern) -> None:
         self._pattern, self._begun, self._closed, self._ended = pattern, False, False, False
 
     @property
     def ended(self) -> bool:
-        """True after `Vocabulary.eos`."""
+        """Whether `Vocabulary.eos` has come."""
         return self._ended
 
     def push(self, ids: Any) -> Codes:
-        """Take the next tokens, ``[n]`` or ``[K, n]``, n ≥ 0, and give the frames that they complete, ``[K, m]``.
+        """Take the next tokens, ``[n]`` or ``[K, n]``, n ≥ 0, and return the frames that they complete, ``[K, m]``.
 
         Raises:
-            InputError: tokens of another shape or type, or that cannot stand where they do; nothing has changed.
+            InputError: tokens of another shape or type, or in a place where they cannot stand; nothing has changed.
             StreamClosedError: tokens after the end.
         """
         if self._closed:
@@ -157,11 +157,11 @@ class PatternDecoder(abc.ABC):
         return codes
 
     def flush(self) -> None:
-        """The end of the sequence: nothing more comes out, but what is not whole is refused.
+        """End the sequence. It returns nothing, but it refuses an incomplete sequence.
 
         Raises:
-            InputError: the sequence breaks off; more may be pushed.
-            StreamClosedError: the second time.
+            InputError: the sequence is incomplete; more may be pushed.
+            StreamClosedError: the decoder was flushed before.
         """
         if self._closed:
             raise StreamClosedError("flush on a decoder that was flushed; take a new one with pattern.decoder()")
@@ -185,4 +185,4 @@ class PatternDecoder(abc.ABC):
 
     @abc.abstractmethod
     def _take(self, ids: Ids, last: bool) -> Codes:
-        """The frames that complete; ``last``: that was the end. Raises `InputError`, and has changed nothing then."""
+        """The frames that are complete now; ``last``: no more ids come. An `InputError` leaves everything unchanged."""

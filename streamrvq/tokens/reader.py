@@ -1,4 +1,4 @@
-"""Many signals as one sequence: shards and single token files, opened by name, read when they are asked for.
+"""Many signals as one sequence: shards and single token files, found by name, read only when a signal is asked for.
 
 Knows: which files there are, and how signals are numbered and found. Does not know: Parquet (shards.py).
 """
@@ -27,16 +27,17 @@ Place = str | os.PathLike[str]
 
 
 def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> TokenSet:
-    """Open shards and token files. Nothing is read before it is asked for, codes last.
+    """Open shards and token files. A file is read when it is needed, and its codes only when they are asked for.
 
     Args:
-        places: a folder (its shards, or else every token file in it), a ``.parquet`` shard, a ``.safetensors`` token
-            file, or several of these.
-        partial: take a folder of which shards are missing, as a run leaves it that is not at its end.
+        places: a folder (its shards or, if it has none, every token file in it), a ``.parquet`` shard, a
+            ``.safetensors`` token file, or several of these.
+        partial: accept a folder with missing shards, as an unfinished run leaves it.
 
     Raises:
-        TokensError: nothing there, or shards missing; of each file when it is read: damaged, foreign or newer.
-        ExtraError: shards without pyarrow, when they are read.
+        TokensError: there is nothing to open, or shards are missing. When a file is read: it is damaged, of another
+            program, or of a newer version.
+        ExtraError: when a shard is read and pyarrow is not installed.
     """
     several = [places] if isinstance(places, (str, os.PathLike)) else list(places)
     return TokenSet([path for place in several for path in _files(Path(place), partial)])
@@ -73,7 +74,7 @@ class _Part(Protocol):
 
 
 class TokenSet(Sequence[Signal]):
-    """Signals by number, by path, or by path and channel. It may be sent to another process. Iterating goes by file.
+    """Signals by number, by path, or by path and channel. It can be pickled. Iteration goes file by file.
 
     Args:
         files: shards and token files; `open_tokens` finds them.
@@ -106,10 +107,11 @@ class TokenSet(Sequence[Signal]):
                 yield part.signal(number)
 
     def __getitem__(self, key: Any) -> Any:
-        """A signal by its number, its path, or its path and channel; a slice of numbers gives a list.
+        """A signal by its number, its path, or its path and channel. A slice of numbers gives a list.
 
         Raises:
-            IndexError, KeyError: there is none; a path with several channels without one.
+            IndexError: there is no signal of that number.
+            KeyError: there is no such path or channel, or the path has several channels and none was given.
         """
         if isinstance(key, slice):
             return [self[number] for number in range(*key.indices(len(self)))]
@@ -134,7 +136,7 @@ class TokenSet(Sequence[Signal]):
 
 
 class _Single:
-    """One token file, as a part with one signal."""
+    """One token file, seen as a file with one signal."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,13 +1,13 @@
-"""Shards: the columns of their rows, and what a shard says of itself.
+"""Shards: the columns of their rows, and their metadata.
 
-A shard is a Parquet file. A row is a signal, or for a long one a segment of it: its segments are consecutive rows.
+A shard is a Parquet file. A row is a signal, or a segment of a long signal, whose segments are consecutive rows.
 
-    path          string        the source, as it was named
-    channel       int16         −1: the file's only channel, or the mean of all; else which one, from 0
-    segment       int32         which row of its signal, from 0
-    offset        int64         of the row's first sample in its signal, at source_rate
+    path          string        the source, as it was given
+    channel       int16         −1: the file's only channel, or the mean of all; otherwise the channel, from 0
+    segment       int32         number of the row in its signal, from 0
+    offset        int64         position of the row's first sample in its signal, at source_rate
     num_samples   int64         of the row, at source_rate; a signal's rows hold all of its samples, each once
-    source_rate   int32         Hz, of the signal as it came
+    source_rate   int32         Hz, of the original signal
     start_frame   int64         index in its signal of the row's first frame
     frames        int32         T of the row
     n_quantizers  int16         K
@@ -16,8 +16,8 @@ A shard is a Parquet file. A row is a signal, or for a long one a segment of it:
     codec_hash    string        tokens of equal hashes may be mixed
     codes         list<uint16>  [K, T] level by level: the first j · T are those of the first j levels
 
-A signal without a frame is one row with no codes. Under the key ``streamrvq`` of the file's metadata there is JSON:
-what made the codes (`ABOUT`); under ``streamrvq.shard`` what the shard holds, and which sources failed and why.
+A signal without a frame is one row with no codes. The file's metadata holds JSON under two keys. ``streamrvq`` says
+what made the codes (`ABOUT`). ``streamrvq.shard`` says what the shard holds, and which sources failed and why.
 
 Knows: this layout. Does not know: where rows come from or go to.
 """
@@ -40,22 +40,22 @@ _INTEGERS = {
     "channel": "int16", "segment": "int32", "offset": "int64", "num_samples": "int64", "source_rate": "int32",
     "start_frame": "int64", "frames": "int32", "n_quantizers": "int16", "sample_rate": "int32", "hop_length": "int32",
 }  # fmt: skip
-#: All columns but the codes: what an index of a shard is made of.
+#: All columns except the codes: they form the index of a shard.
 INDEX = ("path", *_INTEGERS, "codec_hash")
 
 
 def arrow() -> Any:
-    """The module pyarrow; `ExtraError` where it is not installed."""
+    """The module pyarrow. Raises `ExtraError` if it is not installed."""
     return need("pyarrow", "corpus", "shards")
 
 
 def parquet() -> Any:
-    """The module pyarrow.parquet; `ExtraError` where it is not installed."""
+    """The module pyarrow.parquet. Raises `ExtraError` if it is not installed."""
     return need("pyarrow.parquet", "corpus", "shards")
 
 
 def schema(about: dict[str, Any]) -> Any:
-    """The Arrow schema of a shard; ``about`` has the keys `ABOUT`."""
+    """The Arrow schema of a shard. ``about`` has the keys `ABOUT`."""
     pa = arrow()
     fields = [("path", pa.string()), *((name, getattr(pa, kind)()) for name, kind in _INTEGERS.items())]
     fields += [("codec_hash", pa.string()), ("codes", pa.list_(pa.uint16()))]
@@ -66,10 +66,10 @@ def schema(about: dict[str, Any]) -> Any:
 
 
 def about_of(metadata: dict[bytes, bytes] | None, path: object) -> dict[str, Any]:
-    """What a shard's metadata says of its codec, the keys `ABOUT`.
+    """What a shard's metadata says about its codec: the keys `ABOUT`.
 
     Raises:
-        TokensError: it is no shard of ours, or one of a newer version.
+        TokensError: it is not a shard of ours, or one of a newer version.
     """
     try:
         about: dict[str, Any] = json.loads((metadata or {})[ABOUT_KEY])

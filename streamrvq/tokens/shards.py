@@ -1,4 +1,4 @@
-"""One shard, read lazily: its index of rows at once, codes by row group when they are asked for.
+"""One shard, read lazily: the index of its rows first, and codes by row group when they are asked for.
 
 Knows: Parquet, and that a signal's segments are consecutive rows. Does not know: other shards, time.
 """
@@ -20,23 +20,23 @@ from .signal import Signal
 
 
 class Shard:
-    """A shard's signals, by number. It opens the file whenever it reads, and so may be sent to another process.
+    """A shard's signals, by number. The file is open only while it is read, so a `Shard` can be pickled.
 
     Args:
         path: of the file.
 
     Raises:
-        TokensError: when it is first read: no such file, or one that is damaged, foreign or of a newer version.
-        ExtraError: without pyarrow.
+        TokensError: at the first read: no such file, or one that is damaged, of another program or of a newer version.
+        ExtraError: pyarrow is not installed.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held: tuple[int, Any] | None = None  # the row group read last
-        self._metadata: Any = None  # the file's end, parsed
+        self._held: tuple[int, Any] | None = None  # the last row group that was read
+        self._metadata: Any = None  # the file's footer, parsed
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_held": None, "_metadata": None}  # what was read is read again there
+        return {"path": self.path, "_held": None, "_metadata": None}  # the other process reads them again
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
@@ -50,7 +50,7 @@ class Shard:
 
     @cached_property
     def _index(self) -> dict[str, Any]:
-        """The columns `schema.INDEX`; ``starts``, the first row of each signal; ``groups``, that of each row group."""
+        """The columns `schema.INDEX`; ``starts``: the first row of each signal; ``groups``: of each row group."""
         with self._open() as file:
             self.about = schema.about_of(file.schema_arrow.metadata, self.path)
             if missing := set(schema.INDEX) - set(file.schema_arrow.names):
@@ -68,13 +68,13 @@ class Shard:
 
     @property
     def names(self) -> list[tuple[str, int]]:
-        """Path and channel of every signal."""
+        """The path and the channel of every signal."""
         index = self._index
         starts = index["starts"][:-1]
         return list(zip(index["path"].take(starts).to_pylist(), index["channel"][starts].tolist(), strict=True))
 
     def signal(self, number: int) -> Signal:
-        """The signal of that number, from 0."""
+        """The signal of this number, from 0."""
         index = self._index
         first, stop = (int(row) for row in index["starts"][number : number + 2])
         whole = {name: int(index[name][first:stop].sum()) for name in ("num_samples", "frames")}
@@ -90,7 +90,7 @@ class Shard:
         )  # fmt: skip
 
     def _frames(self, first: int, stop: int, start: int, end: int, levels: int) -> npt.NDArray[np.uint16]:
-        """Frames ``start … end`` of the signal in rows ``first … stop``: those rows only in which some of them are."""
+        """Frames ``start … end`` of the signal in rows ``first … stop``. Only rows that hold some of them are read."""
         begins = self._index["start_frame"][first:stop]
         parts = [np.zeros((levels, 0), np.uint16)]
         row = first + max(0, int(np.searchsorted(begins, start, "right")) - 1)

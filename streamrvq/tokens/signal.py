@@ -1,6 +1,6 @@
-"""A signal whose codes are read when they are asked for: by frame or by time, all levels or the first few.
+"""A signal whose codes are read only when asked for: by frame or by time, all levels or the first few.
 
-Knows: how time and frames go together. Does not know: where the codes lie; shards.py and reader.py do.
+Knows: how time and frames correspond. Does not know: where the codes are stored; shards.py and reader.py do.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .frameworks import as_framework
 if TYPE_CHECKING:
     from .frameworks import Tensor
 
-#: Given the first frame, the one after the last, and levels: codes, integers ``[levels, T]``.
+#: Given the first frame, the one after the last, and the number of levels, gives codes: integers ``[levels, T]``.
 Fetch = Callable[[int, int, int], npt.NDArray[np.integer]]
 
-# Frames that a time may be off by rounding before it belongs to the next one.
-_GRAIN = 1e-6
+# A time may be this many frames off, by rounding, before it counts as part of the next frame.
+_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class Signal:
     """One encoded signal of a `TokenSet`.
 
     Attributes:
-        path: the source as it was named when it was encoded; for a token file its own path.
-        channel: of the source, where each was encoded; else −1.
-        source_rate, num_samples: of the signal as it came.
+        path: the source, as it was given for encoding. For a token file: the path of that file.
+        channel: of the source, if each channel was encoded; otherwise −1.
+        source_rate, num_samples: of the original signal.
         frames, n_quantizers: T and K of its codes.
-        sample_rate, hop_length, codec_hash: of the codec; decode with no other.
+        sample_rate, hop_length, codec_hash: of the codec; decode with no other codec.
     """
 
     path: str
@@ -53,17 +53,17 @@ class Signal:
 
     @property
     def seconds(self) -> float:
-        """Length of the signal."""
+        """Length of the original signal."""
         return self.num_samples / self.source_rate
 
     @property
     def frame_rate(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.sample_rate / self.hop_length
 
     @property
     def pcm_length(self) -> int:
-        """Samples at ``sample_rate``: what decoded pcm of the whole signal is trimmed to."""
+        """Samples at ``sample_rate``. Decoded pcm of the whole signal is trimmed to this."""
         return output_length(self.num_samples, self.source_rate, self.sample_rate)
 
     @overload
@@ -81,11 +81,11 @@ class Signal:
     def read(
         self, start: float = 0.0, stop: float | None = None, n_quantizers: int | None = None, framework: str = "numpy"
     ) -> Codes | Tensor:
-        """The codes of a stretch of time: every frame of which some part lies in it.
+        """The codes of a span of time: every frame that overlaps it.
 
         Args:
-            start, stop: seconds from the signal's start; None: to its end. What lies beyond the end is left out.
-            n_quantizers: the first so many levels; None: all.
+            start, stop: seconds from the signal's start; None: to its end. Times beyond the end give no frames.
+            n_quantizers: how many levels, from the first; None: all.
             framework: ``"numpy"`` or ``"torch"``.
 
         Returns:
@@ -93,15 +93,15 @@ class Signal:
 
         Raises:
             InputError: a negative time, an end before the start, or a bad number of levels.
-            TokensError: the file is gone or damaged.
+            TokensError: the file is missing or damaged.
         """
         end = math.inf if stop is None else stop
         if not 0 <= start <= end:
             raise InputError(
                 f"{start} s to {stop} s was asked for; wanted times from 0 on, the first not after the last"
             )
-        first = math.floor(start * self.frame_rate + _GRAIN)
-        last = self.frames if end == math.inf else math.ceil(end * self.frame_rate - _GRAIN)
+        first = math.floor(start * self.frame_rate + _ROUNDING)
+        last = self.frames if end == math.inf else math.ceil(end * self.frame_rate - _ROUNDING)
         return self.read_frames(min(first, self.frames), min(max(first, last), self.frames), n_quantizers, framework)
 
     def read_frames(
@@ -110,8 +110,8 @@ class Signal:
         """The codes of frames ``first`` to before ``stop`` (None: all after ``first``), int64 ``[K, T]``; see `read`.
 
         Raises:
-            InputError: frames that the signal does not have, or a bad number of levels.
-            TokensError: the file is gone or damaged.
+            InputError: the signal does not have these frames, or a bad number of levels.
+            TokensError: the file is missing or damaged.
         """
         end = self.frames if stop is None else stop
         if not 0 <= first <= end <= self.frames:

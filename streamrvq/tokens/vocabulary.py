@@ -1,6 +1,6 @@
-"""Which id stands for which code: offsets of the levels, and the special tokens after them.
+"""Which id stands for which code: an offset for each level, and the special tokens after the codes.
 
-Knows: integers. Does not know: in what order ids follow one another (patterns.py).
+Knows: integers. Does not know: the order in which ids follow one another (pattern.py).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Ids = npt.NDArray[np.int64]
 class Vocabulary:
     """The ids of K levels of codes and of three special tokens.
 
-    With ``shared`` False each level has ids of its own, ``code + level · codebook_size + offset``: for a model with one
-    table of tokens. With ``shared`` True all levels have the same, ``code + offset``: for one with a table a level, as
-    MusicGen has. After the codes' ids come ``pad``, ``bos`` and ``eos``.
+    With ``shared`` False each level has its own ids, ``code + level · codebook_size + offset``, for a model with one
+    embedding table. With ``shared`` True all levels use the same ids, ``code + offset``, for a model with a table for
+    each level, such as MusicGen. After the codes' ids come ``pad``, ``bos`` and ``eos``.
 
     Args:
-        n_codebooks: K, the levels of the codes that are to be ids; all of a codec's, or the first few.
-        codebook_size: entries a level.
-        offset: the first id, such as the size of a vocabulary of text.
+        n_codebooks: K, the number of levels; all of a codec's levels, or the first few.
+        codebook_size: entries of each level.
+        offset: the first id, for example the size of a text vocabulary.
         shared: see above.
 
     Raises:
@@ -48,22 +48,22 @@ class Vocabulary:
 
     @property
     def pad(self) -> int:
-        """Stands where a pattern has no code."""
+        """The id that stands where a pattern has no code."""
         return self.offset + self.codebook_size * (1 if self.shared else self.n_codebooks)
 
     @property
     def bos(self) -> int:
-        """Begins a sequence, where it is asked for."""
+        """The id that begins a sequence, if the pattern asks for it."""
         return self.pad + 1
 
     @property
     def eos(self) -> int:
-        """Ends a sequence, where it is asked for."""
+        """The id that ends a sequence, if the pattern asks for it."""
         return self.pad + 2
 
     @property
     def size(self) -> int:
-        """One more than the largest id: rows that a table of embeddings needs."""
+        """One more than the largest id: the rows that an embedding table needs."""
         return self.pad + 3
 
     def first(self, level: int) -> int:
@@ -92,10 +92,10 @@ class Vocabulary:
         return array.astype(np.int64) + self._firsts
 
     def codes(self, ids: Ids, position: int = 0) -> Codes:
-        """The inverse of `ids`; ``position`` is the index of the first column, for the error.
+        """The inverse of `ids`. ``position`` is the index of the first column, for the error message.
 
         Raises:
-            InputError: an id that is none of its level's.
+            InputError: an id that does not belong to its level.
         """
         codes: Codes = ids - self._firsts
         wrong = (codes < 0) | (codes >= self.codebook_size)
@@ -109,7 +109,7 @@ class Vocabulary:
         return np.array([[self.first(level)] for level in range(self.n_codebooks)], np.int64)
 
     def wrong(self, token: int, level: int, where: str) -> InputError:
-        """The error for a token that stands where one of ``level`` should."""
+        """The error for a token that stands where a token of ``level`` is wanted."""
         first = self.first(level)
         return InputError(
             f"token {self.name(token)} at {where}, codebook {level}; "
@@ -117,6 +117,6 @@ class Vocabulary:
         )
 
     def name(self, token: int) -> str:
-        """A token in words."""
+        """A token as text, with its name if it is special."""
         special = {self.pad: " (pad)", self.bos: " (bos)", self.eos: " (eos)"}
         return f"{token}{special.get(token, '')}"

@@ -1,6 +1,8 @@
-"""Training a codec: data, losses, codebooks, the loop, export. ``streamrvq train`` is its front door.
+"""Training a codec: data, losses, codebooks, the loop, export. ``streamrvq train`` is the command for it.
 
-Knows: how weights come about. The rest of the package does not know this one. Importing it imports torch.
+Importing this package imports torch.
+
+Knows: how weights are made. Does not know: streams, engines, live audio. The rest of the package does not import it.
 """
 
 from .config import TrainConfig

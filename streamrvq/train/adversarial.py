@@ -1,7 +1,7 @@
-"""The adversarial phase: multi-period and multi-resolution discriminators as DAC's, and their losses.
+"""The adversarial phase: DAC's multi-period and multi-resolution discriminators, and their losses.
 
 Knows: what a discriminator sees, least-squares losses, feature matching. Does not know: when the phase begins, or how
-its losses are weighed against the others.
+these losses are weighted against the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _conv(cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] 
 
 
 class Period(nn.Module):
-    """Every ``period``-th sample beside each other. Shape: ``[B, T]`` → feature maps, the last one the verdict."""
+    """Sees every ``period``-th sample side by side. Shape: ``[B, T]`` → feature maps; the last one is the decision."""
 
     def __init__(self, period: int, width: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Period(nn.Module):
 
 
 class Resolution(nn.Module):
-    """A complex spectrum, band by band. Shape: ``[B, T]`` → feature maps, the last one the verdict."""
+    """Sees a complex spectrum, band by band. Shape: ``[B, T]`` → feature maps; the last one is the decision."""
 
     window: Tensor
 
@@ -79,7 +79,7 @@ def _maps(x: Tensor, layers: list[nn.Module], last: nn.Module | None) -> list[Te
 
 
 class Discriminators(nn.Module):
-    """All of them. Shape: ``[B, T]`` → one list of feature maps each."""
+    """All discriminators. Shape: ``[B, T]`` → a list of feature maps from each."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,22 +87,22 @@ class Discriminators(nn.Module):
         self.all = nn.ModuleList([*periods, *(Resolution(window, width) for window in WINDOWS)])
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        # As DAC: no mean, and a peak of 0.8, so that level tells nothing.
+        # As in DAC: without a mean and with a peak of 0.8, so that the level gives nothing away.
         x = x - x.mean(-1, keepdim=True)
         x = 0.8 * x / (x.abs().amax(-1, keepdim=True) + 1e-9)
         return [discriminator(x) for discriminator in self.all]
 
 
-def judge(discriminators: Discriminators, x: Tensor, y: Tensor) -> Tensor:
-    """The discriminators' own loss, on the original ``x`` and the detached reconstruction ``y``."""
+def discriminator_loss(discriminators: Discriminators, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of the discriminators, for the original ``x`` and the detached reconstruction ``y``."""
     loss = x.new_zeros(())
     for real, fake in zip(discriminators(x), discriminators(y.detach()), strict=True):
         loss = loss + (1 - real[-1]).square().mean() + fake[-1].square().mean()
     return loss
 
 
-def fool(discriminators: Discriminators, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """The codec's losses, ``adversarial`` and ``feature``, each ``[B]``."""
+def codec_losses(discriminators: Discriminators, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """The losses of the codec, ``adversarial`` and ``feature``, each ``[B]``."""
     with torch.no_grad():
         wanted = discriminators(x)
     adversarial, feature = x.new_zeros(x.shape[0]), x.new_zeros(x.shape[0])

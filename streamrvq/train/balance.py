@@ -1,7 +1,9 @@
-"""The gradient balancer: each loss's gradient at the decoder's output is brought to length 1, clip by clip.
+"""The gradient balancer: brings the gradient of each loss at the decoder's output to length 1, clip by clip.
 
-Knows: why: the gradient of a log spectrum grows as 1 / level, and that of the waveform does not, so that with fixed
-weights the quiet clips and the log terms would drown the rest. Does not know: which losses there are.
+Without it quiet clips and log terms would dominate: the gradient of a log spectrum grows as 1 / level, and that of the
+waveform does not, whatever the fixed weights.
+
+Knows: how gradients are scaled and added. Does not know: which losses there are.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ from torch import Tensor
 
 
 def balanced(losses: Mapping[str, Tensor], weights: Mapping[str, float], y: Tensor) -> Tensor:
-    """The gradient to send back from ``y``.
+    """The gradient to propagate back from ``y``.
 
     Args:
-        losses: one ``[B]`` each, functions of ``y``.
-        weights: the length that each one's gradient is given; a loss of weight 0 is not differentiated.
+        losses: ``[B]`` each, functions of ``y``.
+        weights: the length that the gradient of each loss gets. A loss of weight 0 is not differentiated.
         y: ``[B, T]``, a leaf.
 
     Returns:
-        ``[B, T]``: the weighted sum of unit gradients over the batch size.
+        ``[B, T]``: the weighted sum of unit gradients, divided by the batch size.
     """
     active = [name for name in losses if weights.get(name, 0.0)]
     total = torch.zeros_like(y)

@@ -19,7 +19,7 @@ VERSION = 1
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state``; an older file there is replaced when the new one is whole. Raises `WeightsError`."""
+    """Write ``state``. An older file is replaced once the new one is complete. Raises `WeightsError`."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         torch.save({"streamrvq_training": VERSION} | state, part)
@@ -31,7 +31,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The inverse of `save`. Raises `WeightsError` for a file that is damaged or no checkpoint of ours."""
+    """The inverse of `save`. Raises `WeightsError` if the file is damaged or not a checkpoint of ours."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError) as error:

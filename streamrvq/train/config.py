@@ -1,6 +1,6 @@
 """TrainConfig: everything that decides a training run, as a frozen value read from TOML or JSON.
 
-Knows: the settings, their defaults and their limits. Does not know: tensors, or where a run's files lie.
+Knows: the settings, their defaults and their limits. Does not know: tensors, or where a run's files are.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Codebooks = Literal["ema", "gradient"]
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """What happens to a crop; shares are probabilities."""
+    """How crops are augmented. Shares are probabilities."""
 
-    gain_db: tuple[float, float] = (-18.0, 4.0)  #: limited so that nothing clips
+    gain_db: tuple[float, float] = (-18.0, 4.0)  #: less where the crop would clip
     polarity: float = 0.5
     tilt: float = 0.25  #: share of crops with a smooth random equaliser
     tilt_db: float = 3.0  #: its standard deviation at each of its six nodes
@@ -32,7 +32,7 @@ class Augment:
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Shares of the gradient at the decoder's output, each loss's own gradient brought to length 1 for every clip."""
+    """Weights of the losses' gradients at the decoder's output, after each was brought to length 1 for every clip."""
 
     mel: float = 1.0
     stft: float = 0.0
@@ -46,34 +46,34 @@ class LossWeights:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """A run.
+    """The settings of a training run.
 
     Args:
         codec: the codec to train.
         name: the name of the weights.
         train, validation: folders of audio, or manifests (.csv); relative to the configuration's file.
-        kinds: share of each ``kind`` of the manifest in what is drawn; one that is not named keeps its share of time.
-        seed: decides everything that is drawn.
+        kinds: how often each ``kind`` of the manifest is drawn, as a share. Kinds not named keep their share of time.
+        seed: decides every random choice.
         steps: optimiser steps in all.
-        batch, frames: clips a step, and their length in frames.
-        shards: parts of a batch that are computed side by side, each by a thread of its own, on a CPU. It belongs to
-            the run, not to the machine: with it a run is the same to the bit on any number of cores.
+        batch, frames: clips in each step, and their length in frames.
+        shards: parts of a batch that are computed side by side on a CPU, each by its own thread. It belongs to the run,
+            not to the machine: so a run gives the same bits on any number of cores.
         plain_steps: steps without the quantiser, before the codebooks are made; 0 makes them from the first values.
-        codebook_frames: frames from which they are made.
-        codebooks_again: shares of ``steps`` after which they are made anew: they follow the latents, but the axes
-            that they lie on do not turn as fast. Late ones leave the decoder no time.
-        pole: see `codebooks.make`.
-        codebooks: "ema": entries follow the mean of what they stand for; "gradient": DAC's codebook loss.
-        codebook_decay: of that mean, a step.
-        expire: an entry used less than this share of the mean use is replaced by a latent of the batch.
-        lr: rate of the matrices of encoder and decoder (optimizer.py).
-        small_lr: rate of everything else: biases, alphas, the filters at both ends, the quantiser's projections.
-        lr_final, warmup, decay_from: both rates rise over ``warmup`` steps, stay, and from ``decay_from`` (a share of
-            ``steps``) fall as a cosine to ``lr_final`` of themselves.
-        ns_steps: Newton-Schulz iterations of Muon, a third of a step's time if there are five.
-        ema: decay of the averaged weights, which are what is validated and exported.
-        precision: of the convolutions; losses and the quantiser are always float32.
-        adversarial_from: step at which discriminators join; None: never.
+        codebook_frames: frames from which the codebooks are made.
+        codebooks_again: shares of ``steps`` after which the codebooks are made again. Entries follow the latents, but
+            the axes that they lie on do not turn as fast. If it happens late, the decoder has no time to adapt.
+        pole: see `codebooks.make_codebooks`.
+        codebooks: "ema": entries follow the mean of their latents; "gradient": DAC's codebook loss.
+        codebook_decay: of that mean, in each step.
+        expire: an entry that is used less than this share of the mean use is replaced by a latent of the batch.
+        lr: learning rate of the matrices of encoder and decoder (optimizer.py).
+        small_lr: learning rate of all else: biases, alphas, the filters at both ends, the quantiser's projections.
+        lr_final, warmup, decay_from: both rates rise over ``warmup`` steps and then stay. From ``decay_from`` on (a
+            share of ``steps``) they fall as a cosine, to ``lr_final`` times their value.
+        ns_steps: Newton-Schulz iterations of Muon; five take a third of a step's time.
+        ema: decay of the averaged weights, which are validated and exported.
+        precision: of the convolutions; losses and the quantiser always use float32.
+        adversarial_from: the first step with discriminators; None: never.
         discriminator_width: their channels, 32 in DAC.
     """
 
@@ -146,7 +146,7 @@ class TrainConfig:
 
     @property
     def step_seconds(self) -> float:
-        """Seconds of audio that a step trains on."""
+        """Seconds of audio in a step."""
         return self.batch * self.samples / self.codec.sample_rate
 
     def to_dict(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
-        """Raises `ConfigError` for an unknown key or a bad value."""
+        """The inverse of `to_dict`. Raises `ConfigError` for an unknown key or a bad value."""
         values = dict(values)
         if not isinstance(values.get("codec"), dict):
             raise ConfigError("the training configuration has no codec; wanted a table [codec] of codec settings")
@@ -170,7 +170,7 @@ class TrainConfig:
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:
-        """A .toml or .json file; relative data paths in it are taken from its folder."""
+        """Read a .toml or .json file. Relative data paths in it start from its folder."""
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:

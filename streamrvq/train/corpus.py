@@ -1,7 +1,9 @@
-"""A corpus: audio files decoded once into one memory-mapped file of int16, and the kinds that a manifest gives them.
+"""A corpus: audio files decoded once into one memory-mapped file of int16, with the kinds that a manifest gives them.
 
-Knows: folders, manifests (CSV with the columns ``file`` or ``path`` and, if there, ``kind``), and the cache. Does not
-know: crops, training. Files that cannot be decoded are named and left out by the caller's choice, never silently.
+A file that cannot be decoded is an error that names it; no file is left out silently.
+
+Knows: folders, manifests (CSV with a column ``file`` or ``path`` and possibly ``kind``), and the cache. Does not know:
+crops, training.
 """
 
 from __future__ import annotations
@@ -25,10 +27,13 @@ from ..errors import AudioFileError, InputError
 SUFFIXES = {".flac", ".wav", ".ogg", ".mp3", ".aif", ".aiff", ".opus"}
 _BLOCK = 1 << 16
 
+#: Called with the name of a file and its length in seconds.
+OnDecoded = Callable[[str, float], None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One file of a corpus: where its samples lie, and of what kind they are."""
+    """One file of a corpus: where its samples are in the whole, and their kind."""
 
     name: str
     kind: str
@@ -38,7 +43,7 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Clips and their samples ``[total]``, int16, mono, at one rate."""
+    """Clips and their samples ``[total]``: int16, mono, all at one rate."""
 
     clips: tuple[Clip, ...]
     samples: npt.NDArray[np.int16]
@@ -49,7 +54,7 @@ class Corpus:
         return sum(clip.length for clip in self.clips) / self.sample_rate
 
     def read(self, clip: Clip, start: int, count: int) -> npt.NDArray[np.float32]:
-        """Samples ``start … start + count`` of ``clip`` as float32; zeros where it has none."""
+        """Samples ``start … start + count`` of ``clip`` as float32, with zeros outside of the clip."""
         first, last = max(0, start), min(clip.length, start + count)
         piece = np.zeros(count, np.float32)
         if last > first:
@@ -59,12 +64,12 @@ class Corpus:
 
 
 def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
-    """The audio files of folders, manifests and single files, with their kinds, each once, in a fixed order.
+    """The audio files of folders, manifests and single files, with their kinds, each file once, in a fixed order.
 
-    A folder's kinds come from a ``manifest.csv`` in it or beside it.
+    The kinds of a folder come from a ``manifest.csv`` in it or beside it.
 
     Raises:
-        InputError: an entry that is not there, or none that holds audio.
+        InputError: an entry does not exist, or no entry holds audio.
     """
     found: dict[Path, str] = {}
     for entry in entries:
@@ -98,18 +103,18 @@ def _manifest(path: Path) -> dict[Path, str]:
 
 
 def load(
-    entries: Sequence[str], sample_rate: int, cache: Path, *, told: Callable[[str, float], None] | None = None
+    entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None
 ) -> Corpus:
-    """The corpus of ``entries``, from the cache where it has been decoded before.
+    """The corpus of ``entries``. If it was decoded before, it comes from the cache.
 
     Args:
         entries: see `find`.
         sample_rate: Hz; files at other rates are resampled.
         cache: folder for the decoded samples.
-        told: is called with each file's name and seconds as it is decoded.
+        on_decoded: called after each file is decoded.
 
     Raises:
-        InputError, AudioFileError: nothing to read, or a file that cannot be read; it is named.
+        InputError, AudioFileError: there is nothing to read, or a file cannot be read. The message names it.
     """
     files = find(entries)
     stamp = [[str(file), kind, (stat := file.stat()).st_size, stat.st_mtime_ns] for file, kind in files]
@@ -117,13 +122,13 @@ def load(
     data, index = cache / f"corpus-{key}.i16", cache / f"corpus-{key}.json"
     if not index.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        _decode(files, sample_rate, data, index, told)
+        _decode(files, sample_rate, data, index, on_decoded)
     clips = tuple(Clip(*row) for row in json.loads(index.read_text(encoding="utf-8")))
     return Corpus(clips, np.memmap(data, np.int16, "r"), sample_rate)
 
 
 def _decode(
-    files: Sequence[tuple[Path, str]], rate: int, data: Path, index: Path, told: Callable[[str, float], None] | None
+    files: Sequence[tuple[Path, str]], rate: int, data: Path, index: Path, on_decoded: OnDecoded | None
 ) -> None:
     rows: list[list[Any]] = []
     start = 0
@@ -138,8 +143,8 @@ def _decode(
                 if length:
                     rows.append([str(file), kind, start, length])
                 start += length
-                if told is not None:
-                    told(file.name, length / rate)
+                if on_decoded is not None:
+                    on_decoded(file.name, length / rate)
         if not start:
             raise AudioFileError("every audio file is empty; wanted samples to train on")
         part.replace(data)

@@ -1,7 +1,9 @@
-"""Batches: random crops with gain, polarity, a light equaliser and mixing.
+"""Batches: random crops with gain, polarity, a mild equaliser and mixing.
 
-Knows: how a step's batch follows from the seed and the step's number alone, so that a resumed run sees what an
-uninterrupted one would have seen. Does not know: files (corpus.py), tensors.
+A step's batch depends on the seed and the step's number alone. So a resumed run sees the same batches as an
+uninterrupted one.
+
+Knows: how crops are drawn and augmented. Does not know: files (corpus.py), tensors.
 """
 
 from __future__ import annotations
@@ -16,18 +18,18 @@ import numpy.typing as npt
 from .config import Augment
 from .corpus import Clip, Corpus
 
-_MARGIN = 1024  #: samples read on both sides of a crop, so that the equaliser's edges are cut off
-_SILENCE = 1e-4  #: a crop below this loudness (−80 dBFS) is drawn again, mostly
+_MARGIN = 1024  #: samples read on both sides of a crop, and cut off after the equaliser, which distorts them
+_SILENCE = 1e-4  #: a crop below this loudness (−80 dBFS) is drawn again, a few times at most
 
 
 class Crops:
-    """Draws batches.
+    """Draws batches of crops.
 
     Args:
-        corpus: what from.
+        corpus: where the crops come from.
         samples: length of a crop.
-        batch: crops a batch.
-        seed: decides all.
+        batch: crops in a batch.
+        seed: decides every random choice.
         kinds: shares of the kinds; see `TrainConfig`.
         augment: see `Augment`.
     """
@@ -78,12 +80,12 @@ class Crops:
         return pcm
 
     def _start(self, clip: Clip, rng: np.random.Generator) -> int:
-        """Anywhere in the clip; a clip shorter than the crop lies anywhere in it."""
+        """A random start in the clip. A clip that is shorter than the crop gets a random place in the crop."""
         slack = clip.length - self._samples
         return int(rng.integers(min(0, slack), max(0, slack) + 1)) - _MARGIN
 
     def batches(self, first: int, last: int) -> Generator[npt.NDArray[np.float32], None, None]:
-        """The batches of steps ``first … last − 1``, made ahead by a thread of its own."""
+        """The batches of steps ``first … last − 1``. A thread prepares them ahead of time."""
         made: queue.Queue[npt.NDArray[np.float32] | BaseException] = queue.Queue(maxsize=4)
         over = threading.Event()
 
@@ -118,7 +120,7 @@ class Crops:
 
 
 def _equalise(pcm: npt.NDArray[np.float32], rng: np.random.Generator, db: float) -> npt.NDArray[np.float32]:
-    """A smooth random gain over log frequency, without a phase."""
+    """Apply a smooth random gain over log frequency, without changing the phase."""
     spectrum = np.fft.rfft(pcm)
     nodes = rng.normal(0, db, 6)
     bins = np.log2(np.arange(len(spectrum)) / len(spectrum) + 1 / 512)  # −9 … 0 octaves below half the rate

@@ -1,4 +1,4 @@
-"""From a trained module to weights that ship: folded, rounded to float16 values, and measured again after that.
+"""From a trained module to weights that ship: folded, rounded to float16 values, and then measured again.
 
 Knows: rounding. Does not know: the loop.
 """
@@ -19,10 +19,10 @@ from .validation import validate
 
 
 def rounded(model: CodecModel, name: str) -> Weights:
-    """The folded weights of ``model``, every value the nearest float16.
+    """The folded weights of ``model``, each value rounded to the nearest float16.
 
     Raises:
-        WeightsError: a value beyond float16's range; it is named.
+        WeightsError: a value is beyond the range of float16. The message names it.
     """
     exact = model.to_weights(name, trained=True)
     tensors = {}
@@ -37,8 +37,11 @@ def rounded(model: CodecModel, name: str) -> Weights:
 
 
 def export(model: CodecModel, name: str, path: Path, clips: list[Tensor], losses: Losses) -> dict[str, Any]:
-    """Write ``path`` (.safetensors, float16) and give the figures of what was written, read back, beside the exact
-    ones."""
+    """Write ``path`` (.safetensors, float16) and measure the rounded weights and the exact ones.
+
+    Returns:
+        ``codec_hash``, ``bytes`` and, if there are ``clips``, the figures of `validate`: ``exact`` and ``rounded``.
+    """
     weights = rounded(model, name)
     save_weights(weights, path, "streamrvq", half=True)
     figures = {"codec_hash": weights.codec_hash, "bytes": path.stat().st_size}

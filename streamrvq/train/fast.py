@@ -1,9 +1,10 @@
-"""The package's own encoder and decoder, computed the way that trains fastest on a CPU.
+"""The package's own encoder and decoder, computed in the way that trains fastest on a CPU.
 
-Knows: the modules of `nn`, whose parameters it uses and whose results it gives, and in which layout and precision torch
-convolves well: time-major activations (a convolution of two dimensions, one of them 1, in "channels last"), bfloat16
-where it is asked for, weight norm folded once a pass. Does not know: losses, data, quantisers; what it computes is
-tested to be what the modules compute.
+It uses the parameters of the modules of `nn` and gives their results; tests compare the two. torch convolves fast with
+time-major activations (a two-dimensional convolution with one dimension of size 1, in "channels last"), in bfloat16 if
+that is asked for, and with weight norm folded once for each pass.
+
+Knows: the modules of `nn`, and which layout and precision torch prefers. Does not know: losses, data, quantisers.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ def run_encoder(encoder: Encoder, pcm: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def run_decoder(decoder: Decoder, z: Tensor, dtype: torch.dtype) -> Tensor:
-    """``decoder(z)``, computed in ``dtype``: ``[B, latent_dim, frames]`` → float32 ``[B, 1, T]``. tanh is float32."""
+    """``decoder(z)``, computed in ``dtype``: ``[B, latent_dim, frames]`` → float32 ``[B, 1, T]``. tanh uses float32."""
     modules = [module for module in decoder.model if not isinstance(module, nn.Tanh)]
     y = _sequence(modules, z.transpose(1, 2).to(dtype)).transpose(1, 2)
     return torch.tanh(y.float())
 
 
 def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
-    """x ``[B, T, C]``, contiguous, through ``modules``; a Snake writes the padding of the convolution behind it."""
+    """Run ``modules`` on x ``[B, T, C]``, contiguous. A Snake writes the padding of the convolution that follows it."""
     waiting: Snake1d | None = None
     for module in modules:
         if isinstance(module, Snake1d):
@@ -72,7 +73,7 @@ def _convolve(module: WNConv1d, x: Tensor) -> Tensor:
 
 
 def _upsample(module: WNConvTranspose1d, x: Tensor) -> Tensor:
-    """x ``[B, T, cin]`` → ``[B, T·stride, cout]``: each input times the taps of its own and the next s outputs."""
+    """x ``[B, T, cin]`` → ``[B, T·stride, cout]``: each input contributes to 2·stride outputs."""
     layer = module.layer
     rows, time, _ = x.shape
     s, cout = layer.stride, layer.cout

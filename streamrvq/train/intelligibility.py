@@ -1,8 +1,10 @@
-"""ESTOI: how well the envelopes of a clip's bands survive, which is what speech is understood by.
+"""ESTOI: how well the envelopes of a clip's frequency bands survive. Speech is understood by them.
+
+Mel distance and ViSQOL can improve although speech becomes unintelligible; this measure shows it.
 
 Knows: the extended short-time objective intelligibility of Jensen and Taal (2016), at the clip's own rate: third-octave
-bands from 150 Hz to 4.3 kHz, segments of 384 ms, each normalised over time and then over bands. Does not know: losses;
-mel and ViSQOL can improve while nothing said survives, and this tells.
+bands from 150 Hz to 4.3 kHz, and segments of 384 ms, each normalised over time and then over bands. Does not know:
+losses.
 """
 
 from __future__ import annotations
@@ -11,17 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_WINDOW = 0.0256  #: s; frames are half a window apart
+_WINDOW = 0.0256  #: seconds; frames are half a window apart
 _BANDS = 15
 _LOWEST = 150.0  #: Hz, the centre of the lowest band
 _SEGMENT = 30  #: frames
-_RANGE = 40.0  #: dB below the loudest frame of the original, where speech is taken to end
+_RANGE = 40.0  #: dB; frames of the original that are quieter than the loudest by more than this are left out
 
 
 def estoi(x: Tensor, y: Tensor, sample_rate: int) -> Tensor:
-    """Mean correlation of normalised band envelopes, 1 at best: of ``x``, the original, and ``y``, both ``[T]``.
+    """Mean correlation of the normalised band envelopes of the original ``x`` and of ``y``, both ``[T]``; 1 at best.
 
-    A clip with less than a segment of sound in it gives nan.
+    A clip with less than one segment of sound gives nan.
     """
     window = 2 * round(_WINDOW * sample_rate / 2)
     hann = torch.hann_window(window + 2, periodic=False, device=x.device)[1:-1]
@@ -30,7 +32,7 @@ def estoi(x: Tensor, y: Tensor, sample_rate: int) -> Tensor:
     kept = level > level.max() - _RANGE
     if int(kept.sum()) < _SEGMENT:
         return torch.full((), torch.nan)
-    # The sounding frames side by side again, and new frames of that, as the published measure has it.
+    # As published: join the frames that are kept, and divide the result into frames again.
     a, b = (_overlapped(s[kept]).unfold(0, window, window // 2) * hann for s in (a, b))
     bands = _third_octaves(sample_rate, window).to(x.device)
     e, f = ((torch.fft.rfft(s, 2 * window).abs().square() @ bands).sqrt().unfold(0, _SEGMENT, 1) for s in (a, b))
@@ -38,7 +40,7 @@ def estoi(x: Tensor, y: Tensor, sample_rate: int) -> Tensor:
 
 
 def _overlapped(frames: Tensor) -> Tensor:
-    """Frames half a window apart, added."""
+    """Frames half a window apart, overlapped and added."""
     half = frames.shape[1] // 2
     parts = F.pad(frames[:, :half], (0, 0, 0, 1)) + F.pad(frames[:, half:], (0, 0, 1, 0))
     return parts.reshape(-1)

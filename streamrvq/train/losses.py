@@ -1,7 +1,7 @@
-"""The losses between a clip and its reconstruction, one number a clip.
+"""The losses between a clip and its reconstruction, one number for each clip.
 
-Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, one of compressed complex spectra, the waveform
-term. Does not know: how they are weighed against each other (balance.py), discriminators (adversarial.py).
+Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, a loss on compressed complex spectra, and the
+waveform term. Does not know: how they are weighted (balance.py), discriminators (adversarial.py).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, magnitude, mel_bands
 
 _MEL_FLOOR = 1e-5  #: DAC's
-_POWER = 0.5  #: of magnitudes in ``compressed``: between what is heard of a level (0.3) and a waveform's error (1)
-_SILENCE = 1e-4  #: magnitude below which ``compressed`` hears nothing
+_POWER = 0.5  #: of magnitudes in ``compressed``: between loudness as it is heard (0.3) and a waveform error (1)
+_SILENCE = 1e-4  #: magnitude below which ``compressed`` ignores differences
 _STFT_FLOOR = 1e-3  #: about the magnitude of 16-bit rounding noise in the longest window
 
 
 class Losses(nn.Module):
-    """Targets are analysed once, and one analysis of the reconstruction serves both spectral losses.
+    """All losses of a clip. One analysis of the reconstruction serves all spectral losses.
 
     Args:
         sample_rate: Hz.
-        stft_windows: windows of the STFT loss, out of `MEL_WINDOWS`.
+        stft_windows: windows of the STFT loss, some of `MEL_WINDOWS`.
     """
 
     def __init__(self, sample_rate: int, stft_windows: Sequence[int]) -> None:
@@ -36,13 +36,17 @@ class Losses(nn.Module):
             self.register_buffer(f"mel{window}", basis, persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """``x``, the original, and ``y``, both ``[B, T]`` → ``mel``, ``stft``, ``compressed``, ``wave``, each ``[B]``.
+        """The losses of ``y`` against the original ``x``, both ``[B, T]``.
 
-        ``mel`` is the sum over DAC's seven windows of the mean difference of log10 mel bands (DAC's "mel/loss");
-        ``stft`` the mean over windows of spectral convergence and mean difference of log magnitudes; ``wave`` the mean
-        difference of samples; ``compressed`` the sum over the STFT's windows of the mean distance of spectra whose
-        magnitudes, not phases, are raised to a power of 0.5, over the original's mean (after Braun and Tashev 2020).
-        The gradient of a log is the greatest where there is next to nothing, and by itself forgets what is said.
+        The gradient of a log is greatest where a spectrum is almost empty. Used alone, log losses lose the speech; so
+        there is ``compressed`` too.
+
+        Returns:
+            Each ``[B]``. ``mel``: the sum over DAC's seven windows of the mean difference of log10 mel bands (DAC's
+            "mel/loss"). ``stft``: the mean over windows of spectral convergence plus the mean difference of log
+            magnitudes. ``compressed``: the sum over the STFT's windows of the mean distance of spectra whose magnitudes
+            (not phases) are raised to the power 0.5, relative to the original's mean (after Braun and Tashev 2020).
+            ``wave``: the mean difference of samples.
         """
         mel, stft, compressed = (x.new_zeros(x.shape[0]) for _ in range(3))
         for spectrum in self.spectra:
@@ -78,7 +82,7 @@ def _norm(a: Tensor) -> Tensor:
 
 
 def si_sdr(x: Tensor, y: Tensor) -> Tensor:
-    """Scale-invariant signal-to-distortion ratio in dB of ``[B, T]``, means removed: ``[B]``."""
+    """Scale-invariant signal-to-distortion ratio of ``[B, T]`` without means, in dB: ``[B]``."""
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     scale = (x * y).sum(1, keepdim=True) / (x.square().sum(1, keepdim=True) + 1e-9)
     target = scale * x

@@ -1,11 +1,11 @@
 """The optimisers of a run: Muon for the matrices of encoder and decoder, AdamW for everything else.
 
-Knows: why there are two, and how a convolution is a matrix. Does not know: the rate (loop.py).
+The gradient of a convolution has almost rank one: loud and steady sounds dominate it. Adam makes all its numbers
+equally large, so a step in that one direction is as long as the matrix is wide. A network that starts as a transform
+codec then forgets it within a hundred steps, at any rate that teaches it something. Muon (Jordan 2024,
+``torch.optim.Muon``) gives all directions of a step the same length, and so preserves the others.
 
-The gradient of a convolution is nearly of rank one: what is loud and steady drowns the rest. Adam makes every number of
-it as large as any other, and so a step of that one direction as large as the matrix is wide; a network that begins as a
-transform codec forgets it within a hundred steps at any rate that teaches it something. Muon (Jordan 2024,
-``torch.optim.Muon``) gives all directions of a step the same length, and keeps what the others hold.
+Knows: why there are two, and how a convolution is a matrix. Does not know: the rate (loop.py).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .config import TrainConfig
 
 
 class Optimizer:
-    """Moves what of ``model`` asks for a gradient.
+    """Moves the parameters of ``model`` that require a gradient.
 
     Args:
         model: on its device; its convolutions are plain (``weight_norm=False``).
-        config: the run; its ``lr`` is a step of a matrix, whose singular values are about 1, and ``small_lr`` one of
-            any other number.
+        config: of the run. ``lr`` is the step of a matrix whose singular values are about 1; ``small_lr`` is the step
+            of any other number.
 
     Raises:
-        ConfigError: torch is too old to have Muon.
+        ConfigError: this torch is too old and has no Muon.
     """
 
     def __init__(self, model: CodecModel, config: TrainConfig) -> None:
@@ -39,7 +39,7 @@ class Optimizer:
             raise ConfigError(f"torch {torch.__version__} has no torch.optim.Muon; wanted torch 2.9 or later to train")
         wanted = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.matrices = [p for name, p in wanted if _is_matrix(name, p)]
-        # Each a matrix in the parameter's own memory: Muon takes nothing else.
+        # Each is a matrix that shares the parameter's memory: Muon takes only matrices.
         self.flat = [nn.Parameter(p.detach().flatten(1)) for p in self.matrices]
         self.adam = torch.optim.AdamW(
             [p for name, p in wanted if not _is_matrix(name, p)],
@@ -52,7 +52,7 @@ class Optimizer:
         self.config = config
 
     def step(self, share: float, workers: Executor) -> None:
-        """A step by this share of the rates; ``workers`` divide the matrices among them."""
+        """One step at ``share`` times the rates. The ``workers`` divide the matrices among them."""
         for flat, parameter in zip(self.flat, self.matrices, strict=True):
             flat.grad = None if parameter.grad is None else parameter.grad.flatten(1)
         for optimizer, rate in [(self.adam, self.config.small_lr), *((muon, self.config.lr) for muon in self.muons)]:
@@ -71,7 +71,7 @@ class Optimizer:
 
 
 def _is_matrix(name: str, p: Tensor) -> bool:
-    """A convolution from channels to channels; those from samples or to them are filters."""
+    """Whether ``p`` is a convolution from channels to channels. Convolutions from or to samples are filters."""
     return p.ndim == 3 and not name.startswith("quantizer.") and min(p.shape[0], p.shape[1]) > 1
 
 

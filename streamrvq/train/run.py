@@ -1,7 +1,7 @@
-"""A run on disk: its folder, its log, when it validates, saves and stops.
+"""A run on disk: its folder, its log, and when it validates, saves and stops.
 
-A folder holds ``checkpoint.pt`` (everything, to go on from), ``log.jsonl`` (one JSON object a line) and at the end
-``NAME.safetensors``. Started again on the same folder, a run goes on where its checkpoint stands.
+A folder holds ``checkpoint.pt`` (everything that is needed to continue), ``log.jsonl`` (a JSON object on each line)
+and, at the end, ``NAME.safetensors``. Started again on the same folder, a run continues from its checkpoint.
 
 Knows: files, time. Does not know: how a step is computed, how progress is shown.
 """
@@ -26,7 +26,7 @@ from .export import export
 from .loop import Trainer
 from .validation import excerpts, validate
 
-#: Settings that a run may change when it goes on.
+#: Settings that may change when a run continues.
 _FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
          "validation_seconds", "lr", "small_lr", "lr_final", "decay_from", "adversarial_from",
          "discriminator_width", "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay",
@@ -34,41 +34,41 @@ _FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpo
          "codebooks_again"}  # fmt: skip
 
 
-class Watcher(Protocol):
-    """Who is told what happens."""
+class RunObserver(Protocol):
+    """Receives the events of a run, for example to show them."""
 
     def decoded(self, name: str, seconds: float) -> None:
-        """A file has gone into the cache."""
+        """A file of ``seconds`` was decoded into the cache."""
 
     def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
-        """A step is done; ``speed`` is audio-seconds a second since the run was started."""
+        """A step is done. ``speed``: seconds of audio trained on per second, since the run was started."""
 
     def validated(self, step: int, figures: dict[str, Any]) -> None:
         """A validation is done."""
 
 
 class Run:
-    """Opens the folder, decodes the corpora, and goes on from a checkpoint if there is one.
+    """A run. Opens its folder, decodes the corpora, and continues from a checkpoint if there is one.
 
     Args:
-        config: the run.
-        folder: its folder.
-        cache: for decoded audio; None: in the folder.
+        config: of the run.
+        folder: for the run's files.
+        cache: folder for decoded audio; None: in ``folder``.
         device: "cpu" or "cuda".
-        threads: cores to compute each of the configuration's shards on.
-        watcher: is told what happens.
-        weights: for a run that is not there yet, to begin with.
+        threads: cores for each of the configuration's shards.
+        observer: receives the run's events.
+        weights: to begin a new run with.
 
     Raises:
         ConfigError: the folder holds a run of other settings, or torch has no such device.
-        WeightsError: ``weights`` of another codec.
+        WeightsError: ``weights`` belong to another codec.
     """
 
     def __init__(
         self,
         config: TrainConfig,
         folder: Path,
-        watcher: Watcher,
+        observer: RunObserver,
         *,
         cache: Path | None = None,
         device: str = "cpu",
@@ -76,11 +76,11 @@ class Run:
         weights: Weights | None = None,
     ) -> None:
         _check_device(device)
-        self.config, self.folder, self.watcher = config, folder, watcher
+        self.config, self.folder, self.observer = config, folder, observer
         folder.mkdir(parents=True, exist_ok=True)
         rate = config.codec.sample_rate
-        corpus: Corpus = load(config.train, rate, cache or folder / "cache", told=watcher.decoded)
-        held_out = load(config.validation, rate, cache or folder / "cache", told=watcher.decoded)
+        corpus: Corpus = load(config.train, rate, cache or folder / "cache", on_decoded=observer.decoded)
+        held_out = load(config.validation, rate, cache or folder / "cache", on_decoded=observer.decoded)
         both = {clip.name for clip in corpus.clips} & {clip.name for clip in held_out.clips}
         if both:
             raise ConfigError(f"{sorted(both)[0]} is in train and in validation; wanted sets without a common file")
@@ -113,15 +113,18 @@ class Run:
         checkpoint.save(self.checkpoint_path, self.trainer.state() | extra)
 
     def go(self, minutes: float | None = None, until: Callable[[], bool] = lambda: False) -> bool:
-        """Train to ``config.steps``, or for so many minutes, or until ``until()``; True if all steps are done.
+        """Train until ``config.steps`` are done, the minutes are over, or ``until()`` is true.
 
-        The checkpoint is saved on the way out, whatever the way.
+        The checkpoint is saved at the end, whatever the reason for the end.
+
+        Returns:
+            Whether all steps are done.
         """
         config, trainer = self.config, self.trainer
         started = time.perf_counter()
         at_start = self.train_time
         first, window = trainer.step, dict[str, list[float]]()
-        spent = 0.0  # seconds of this call in steps, without validation and saving
+        spent = 0.0  # seconds that this call spent in steps, without validation and saving
         batches = trainer.crops.batches(first, config.steps)
         try:
             for batch in batches:
@@ -136,7 +139,7 @@ class Run:
                 for name, value in figures.items():
                     window.setdefault(name, []).append(value)
                 speed = (step - first) * config.step_seconds / spent
-                self.watcher.stepped(step, self.audio_seconds, speed, figures)
+                self.observer.stepped(step, self.audio_seconds, speed, figures)
                 if step % config.log_every == 0:
                     means = {name: round(sum(values) / len(values), 5) for name, values in window.items()}
                     rate = config.lr * trainer.rate(step - 1)
@@ -166,10 +169,10 @@ class Run:
             workers=trainer.workers,
         )
         self._log({"event": "validation", **figures})
-        self.watcher.validated(trainer.step, figures)
+        self.observer.validated(trainer.step, figures)
 
     def export(self, path: Path | None = None) -> dict[str, Any]:
-        """Write the averaged weights, rounded; their figures beside the exact ones go into the log too."""
+        """Write the averaged weights, rounded, and return their figures and the exact ones, which are also logged."""
         trainer = self.trainer
         if not trainer.quantised:
             raise ConfigError(

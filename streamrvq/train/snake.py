@@ -1,7 +1,7 @@
-"""Snake followed by causal zero padding, in one pass over memory each way.
+"""Snake and causal zero padding, in one pass over memory in each direction.
 
-Knows: how snake.cpp is compiled, once a machine, into the user's cache folder, and what computes the same where there
-is no compiler or the tensors are not on the CPU. Does not know: layers.
+Knows: how snake.cpp is compiled, once for each machine, into the user's cache folder; and how to compute the same
+without a compiler or on another device. Does not know: layers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno"
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be had (no g++, not x86-64, or STREAMRVQ_NO_COMPILER is set)."""
+    """The compiled kernels. None without g++, on other processors than x86-64, or if STREAMRVQ_NO_COMPILER is set."""
     compiler = shutil.which("g++")
     if compiler is None or platform.machine() != "x86_64" or os.environ.get("STREAMRVQ_NO_COMPILER"):
         return None
@@ -49,7 +49,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def _processor() -> str:
-    """What -march=native depends on."""
+    """A text that identifies the processor, on which -march=native depends."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -93,7 +93,7 @@ def _sizes(*values: int) -> list[ctypes.c_int64]:
 
 
 def snake(x: Tensor, alpha: Tensor, left: int = 0) -> Tensor:
-    """``left`` rows of zeros and then Snake of ``x``.
+    """``left`` rows of zeros, followed by Snake of ``x``.
 
     Args:
         x: ``[B, T, C]``, contiguous.
@@ -102,7 +102,7 @@ def snake(x: Tensor, alpha: Tensor, left: int = 0) -> Tensor:
     """
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and library() is not None:
         return _apply(x.contiguous(), alpha, left)
-    flat, wide = alpha.reshape(-1).float(), x.float()  # a bfloat16 angle would be off by a tenth
+    flat, wide = alpha.reshape(-1).float(), x.float()  # an angle in bfloat16 would be wrong by a tenth
     y = (wide + torch.sin(wide * flat).square() * (flat + 1e-9).reciprocal()).to(x.dtype)
     return F.pad(y, (0, 0, left, 0)) if left else y
 

@@ -1,7 +1,9 @@
 """Magnitude spectra and mel bands as differentiable functions of samples.
 
-Knows: windows, hops of a quarter window, Slaney's mel bands as librosa makes them, which are DAC's. Does not know:
-losses. Short windows are transformed by a matrix product, faster there than any FFT.
+Short windows are transformed by a matrix product, which is faster there than an FFT.
+
+Knows: windows, hops of a quarter window, and Slaney's mel bands as librosa makes them, like DAC's. Does not know:
+losses.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)  #: DAC's, with the bands of each
+MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)  #: DAC's windows; `MEL_BANDS` has the number of bands of each
 MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
 _MATRIX = 128  #: the longest window that is transformed by a matrix
 
 
 class Spectrum(nn.Module):
-    """``[B, T]`` → its real and imaginary parts, each ``[B, frames, window/2 + 1]``: a periodic Hann window, hop
-    window/4, reflected ends."""
+    """A short-time Fourier transform with a periodic Hann window, hop window/4 and reflected ends.
+
+    Shape: ``[B, T]`` → real and imaginary parts, each ``[B, frames, window/2 + 1]``.
+    """
 
     matrix: Tensor
     hann: Tensor
@@ -48,13 +52,13 @@ class Spectrum(nn.Module):
 
 
 def magnitude(parts: tuple[Tensor, Tensor], floor: float = 1e-6) -> Tensor:
-    """The root of real² + imaginary² + floor²."""
+    """The square root of real² + imaginary² + floor²."""
     real, imaginary = parts
     return (real.square() + imaginary.square() + floor * floor).sqrt()
 
 
 def mel_bands(sample_rate: int, window: int, bands: int) -> npt.NDArray[np.float64]:
-    """``[bins, bands]``: triangles on Slaney's mel scale from 0 to half the rate, of equal area."""
+    """``[bins, bands]``: triangles of equal area on Slaney's mel scale, from 0 to half the rate."""
 
     def mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.where(

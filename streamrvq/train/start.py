@@ -1,19 +1,20 @@
-"""First values: the network begins as a transform codec, with an encoder that passes blocks of samples on through
-orthogonal matrices and a decoder that undoes them.
+"""First values: the network starts as a transform codec, whose decoder undoes what its encoder does.
 
-Knows: why: a random deep encoder and decoder take thousands of steps to find out how to pass any waveform on; this
-start does at step 0. Does not know: training.
+A random deep encoder and decoder need thousands of steps to learn to pass any waveform through. With these values they
+do so at step 0: the encoder passes blocks of samples through orthogonal matrices, and the decoder inverts them.
 
-Every strided convolution turns a block of coefficients into channels by ``T``, a random matrix of orthonormal columns,
-where it has channels enough, and otherwise keeps their principal components first. The decoder goes the same way back.
-Activations are of order 1, where Snake in a residual branch is as curved as can be; the branches are quiet. On the main
-path Snake is nearly linear, its alphas being small. Taps outside the block, and what else the matrices leave at 0, get
-small random values, but for the stem's, which would leak loud bands into quiet ones.
+Each strided convolution turns a block of coefficients into channels with a random matrix of orthonormal columns. If it
+has too few channels, it keeps the principal components first. The decoder goes the same way back. Activations are of
+order 1, where Snake in a residual branch is most curved, and the branches start quiet. On the main path the alphas are
+small, so Snake is almost linear. Taps outside the block, and everything else that the matrices leave at 0, get small
+random values. The stem gets none, for they would leak loud bands into quiet ones.
 
-Principal components of the first blocks are bands. Between them lie 40 dB and more, and whatever is imperfect behind
-them, codebooks or weights on their way, is so by a share of the loudest. They are therefore brought nearer to one
-another on their way in, and apart again on their way out: noise then follows the spectrum, as in a speech codec's
-weighting filter (Atal and Schroeder 1979).
+Principal components of the first blocks are frequency bands, whose levels differ by 40 dB and more. Whatever is
+imperfect behind them, such as unfinished codebooks or weights, makes an error in proportion to the loudest band. So
+the levels of the bands are brought closer together in the encoder, and apart again in the decoder. The noise then
+follows the spectrum, as with the weighting filter of a speech codec (Atal and Schroeder 1979).
+
+Knows: how these values are computed. Does not know: training.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from ..nn import CodecModel, ResidualUnit, Snake1d, WNConv1d, WNConvTranspose1d
 from ..nn.decoder import DecoderBlock
 from ..nn.encoder import EncoderBlock
 
-_LEVEL = 12.0  #: what the samples are multiplied by on their way in; −20 dBFS then makes activations of about 0.6
+_LEVEL = 12.0  #: factor on the samples in the encoder; −20 dBFS then gives activations of about 0.6
 _STRAIGHT = 0.01  #: alpha on the main path
-_BRANCH = 0.1  #: gain of a residual branch beside torch's first values
-_QUIET = 0.01  #: the same of taps outside the block
-_BLOCK = 32  #: samples, at least, whose principal components are taken for bands
-_FLATTER = 0.6  #: a band of level L is sent as L^(1 − 0.6)
+_BRANCH = 0.1  #: gain of a residual branch, relative to torch's first values
+_QUIET = 0.01  #: gain of taps outside the block, relative to the matrix
+_BLOCK = 32  #: the least samples in a block whose principal components count as bands
+_FLATTER = 0.6  #: a band of level L gets the level L^(1 − 0.6)
 
 
 @torch.no_grad()
-def begin(model: CodecModel, pcm: Tensor) -> None:
+def set_first_values(model: CodecModel, pcm: Tensor) -> None:
     """Set the first values of encoder and decoder.
 
     Args:
         model: on the CPU.
-        pcm: ``[B, T]``, some hundred frames, from which principal components are taken.
+        pcm: ``[B, T]``, some hundreds of frames, for the principal components.
     """
     for module in model.modules():
         if isinstance(module, Snake1d):
@@ -77,8 +78,8 @@ def begin(model: CodecModel, pcm: Tensor) -> None:
         n = coefficients.shape[2]
         into = torch.eye(n, dtype=torch.float64) if a is down[-1] else _orthonormal(channels, n)
         onto = torch.eye(n, dtype=torch.float64) if a is down[-1] else _orthonormal(b.layer.cin, n)
-        _put_down(a, into @ analysis)
-        _put_up(b, synthesis @ torch.linalg.pinv(onto))
+        _set_downsampling(a, into @ analysis)
+        _set_upsampling(b, synthesis @ torch.linalg.pinv(onto))
 
 
 def _blocks(matrix: Tensor, count: int) -> Tensor:
@@ -88,28 +89,28 @@ def _blocks(matrix: Tensor, count: int) -> Tensor:
 
 
 def _orthonormal(rows: int, columns: int) -> Tensor:
-    """Random, ``[rows, columns]``, of orthonormal columns (or rows, if there are fewer of those)."""
+    """A random matrix ``[rows, columns]`` with orthonormal columns, or orthonormal rows if there are fewer rows."""
     random = torch.randn(max(rows, columns), min(rows, columns), dtype=torch.float64)
     q: Tensor = torch.linalg.qr(random)[0]
     return q if rows >= columns else q.T
 
 
 def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The first principal axes of ``[B, T, n]``, ``[count, n]`` or all n of them, and the deviation along each."""
+    """The first ``count`` principal axes of ``[B, T, n]``, at most n, and the deviation along each."""
     flat = x.reshape(-1, x.shape[-1])
     values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
     return vectors.flip(1).T[:count], values.flip(0)[:count].clamp(min=1e-12).sqrt()
 
 
 def _flatter(deviation: Tensor) -> Tensor:
-    """What bands are multiplied by; their power in all stays the same."""
+    """The factors on the bands. Their total power stays the same."""
     scale: Tensor = deviation**-_FLATTER
     power: Tensor = deviation.norm() / (deviation * scale).norm()
     return power * scale
 
 
-def _put_down(conv: WNConv1d, matrix: Tensor) -> None:
-    """``matrix [cout, stride · cin]``, taps first, becomes the last ``stride`` taps of ``conv``."""
+def _set_downsampling(conv: WNConv1d, matrix: Tensor) -> None:
+    """Make ``matrix [cout, stride · cin]``, taps first, the last ``stride`` taps of ``conv``."""
     layer = conv.layer
     weight = _random(conv, matrix)
     taps = matrix.reshape(matrix.shape[0], layer.stride, layer.cin).transpose(1, 2).float()
@@ -120,8 +121,8 @@ def _put_down(conv: WNConv1d, matrix: Tensor) -> None:
     conv.set(weight)
 
 
-def _put_up(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
-    """``matrix [stride · cout, cin]`` becomes the first taps of a transposed ``conv``, the last of a plain one."""
+def _set_upsampling(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
+    """Make ``matrix [stride · cout, cin]`` the first taps of a transposed ``conv``, or the last tap of a plain one."""
     layer = conv.layer
     weight = _random(conv, matrix)
     if isinstance(conv, WNConvTranspose1d):  # [cin, cout, 2s]
@@ -134,7 +135,7 @@ def _put_up(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> None:
 
 
 def _random(conv: WNConv1d | WNConvTranspose1d, matrix: Tensor) -> Tensor:
-    """torch's first values of ``conv``, `_QUIET` beside ``matrix``."""
+    """torch's first values of ``conv``, scaled to `_QUIET` relative to ``matrix``."""
     weight = conv.folded()
     strength = float(matrix.square().mean().sqrt() / weight.square().mean().sqrt())
     return _QUIET * strength * weight

@@ -1,7 +1,7 @@
 """How good a codec is on clips that it was not trained on.
 
-Knows: which excerpts of a corpus are taken (always the same ones), and the figures: mel and STFT distance, SI-SDR,
-ESTOI, loudness, and how many entries of each codebook are used how evenly. Does not know: training.
+Knows: which excerpts of a corpus are used (always the same ones), and the figures: mel and STFT distance, SI-SDR,
+ESTOI, loudness, and how many entries of each codebook are used, and how evenly. Does not know: training.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def validate(
     model: CodecModel, clips: list[Tensor], losses: Losses, *, quantise: bool = True, levels: int | None = None,
     dtype: torch.dtype = torch.float32, workers: Executor | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The figures of ``model`` on ``clips``, means over clips.
+    """The figures of ``model``, as means over ``clips``.
 
     Args:
-        quantise: False sends the latents through as they are, as before the codebooks are made.
-        levels: levels to decode from; None: all.
-        workers: threads to share the clips; None: the caller's.
+        quantise: False skips the quantiser, as before the codebooks are made.
+        levels: how many levels to decode from; None: all.
+        workers: threads that share the clips; None: only the caller's thread.
 
     Returns:
-        ``mel``, ``stft``, ``compressed``, ``wave``, ``si_sdr`` (dB), ``estoi`` (of clips that last long enough),
-        ``energy`` (log10 of decoded over original power), and with ``quantise`` ``used`` (share of entries) and
-        ``entropy`` (bits) by level.
+        ``mel``, ``stft``, ``compressed``, ``wave``, ``si_sdr`` (dB), ``estoi`` (of clips that are long enough),
+        ``energy`` (log10 of decoded over original power). With ``quantise`` also ``used`` (share of entries) and
+        ``entropy`` (bits), by level.
     """
     model.eval()
 
@@ -82,13 +82,13 @@ def validate(
 
 
 def _mean(values: list[float]) -> float:
-    """Without nan, which stands for no figure."""
+    """The mean without nan, which means that there is no figure."""
     known = [value for value in values if not math.isnan(value)]
     return round(math.fsum(known) / max(1, len(known)), 5)
 
 
 def usage(counts: npt.NDArray[np.int64]) -> dict[str, list[float]]:
-    """From how often entries were chosen, ``[K, size]``: ``used`` (share), ``entropy`` (bits), by level."""
+    """``used`` (share of entries) and ``entropy`` (bits) by level, from the counts of the entries, ``[K, size]``."""
     p = counts / counts.sum(1, keepdims=True)
     bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(1)
     return {

@@ -1,7 +1,7 @@
 """Descript's layout: a torch .pth file of ``{"state_dict": …, "metadata": {"kwargs": …}}``.
 
-Knows: what ``dac.DAC.load`` and ``dac.DAC.save(…, package=False)`` read and write. Does not know: other layouts.
-Imports torch only while it reads or writes, and unpickles nothing but tensors and plain values (``weights_only``).
+Knows: what ``dac.DAC.load`` and ``dac.DAC.save(…, package=False)`` read and write. Does not know: other layouts. It
+imports torch only while it reads or writes, and unpickles only tensors and plain values (``weights_only``).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from .tensorfile import replace, unreadable
 from .value import Weights
 
 _OURS = "streamrvq"  #: metadata beside ``kwargs`` that DAC does not read
-#: What torch.load raises for bytes that are not what it wrote.
+#: What torch.load raises for a file that it did not write.
 _DAMAGE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def read(path: Path) -> Weights:
-    """Reads a .pth file of ``dac.DAC``. Keywords of ``kwargs`` that a `CodecConfig` does not know are left aside.
+    """Read a .pth file of ``dac.DAC``. Keywords of ``kwargs`` that a `CodecConfig` does not know are ignored.
 
     Raises:
-        WeightsError: a file that is unreadable, damaged, holds code, is not in this layout, or does not fit its kwargs.
+        WeightsError: the file cannot be read, is damaged, holds code, has another layout, or does not fit its kwargs.
     """
     import torch
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of archives that it then refuses
+            warnings.simplefilter("ignore")  # torch warns about archives that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise unreadable(path, error) from None
@@ -71,7 +71,7 @@ def _config(kwargs: dict[str, Any], path: Path) -> CodecConfig:
     known = {field.name for field in dataclasses.fields(CodecConfig)}
     values = {name: value for name, value in kwargs.items() if name in known}
     dims = values.get("codebook_dim")
-    if isinstance(dims, (list, tuple)) and dims:  # DAC allows one a level
+    if isinstance(dims, (list, tuple)) and dims:  # DAC allows one for each level
         if len(set(dims)) > 1:
             raise WeightsError(
                 f"{path} has codebook_dim {list(dims)}; wanted one for all levels: no other is supported"
@@ -96,15 +96,15 @@ def _array(value: Any, name: str, path: Path) -> npt.NDArray[Any]:
 
 
 def save(weights: Weights, path: Path) -> None:
-    """Writes a .pth file that ``dac.DAC.load`` takes, with ``weight_g`` and ``weight_v``.
+    """Write a .pth file that ``dac.DAC.load`` reads, with ``weight_g`` and ``weight_v``.
 
-    DAC keeps every convolution as a pair, so the folded weight is split: v = w and g = ‖w‖ rounded to float32. Folded
-    again, a weight may differ by one unit in the last place, and the codec hash with it. Our own layout has no such
-    loss.
+    DAC stores every convolution as a pair, so the folded weight is split: v = w, and g = ‖w‖ rounded to float32. When
+    it is folded again, a weight may differ by one unit in the last place, and then the codec hash differs too. Our own
+    layout has no such loss.
 
     Raises:
-        WeightsError: it cannot be written; or the codec has a stem or is causal, which ``dac.DAC`` cannot be: it would
-            load the file, or most of it, and compute something else.
+        WeightsError: the file cannot be written; or the codec has a stem or is causal. ``dac.DAC`` has neither: it
+            would load the file, or most of it, and compute something else.
     """
     import torch
 

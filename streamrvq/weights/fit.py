@@ -1,6 +1,6 @@
-"""Does a set of tensors fit a codec? Names, shapes, types and finite values, checked before anything is built.
+"""Do the tensors fit the codec? Names, shapes, types and finite values are checked before anything is built.
 
-Knows: what `families.tensor_shapes` wants. Does not know: files, weight norm (fold.py comes first).
+Knows: which tensors and shapes a configuration has. Does not know: files, weight norm (fold.py comes first).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..config import CodecConfig
 from ..errors import WeightsError
 from ..families import tensor_shapes
 
-#: bfloat16 is widened to float32 by whoever reads it, for numpy does not know it.
+#: Whoever reads bfloat16 widens it to float32, because numpy does not know it.
 _TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -25,12 +25,12 @@ def fit(
     """``tensors`` as float32, C-contiguous, read-only copies, in the order of `tensor_shapes`.
 
     Args:
-        config: the codec that they should be of.
+        config: the codec that the tensors should belong to.
         tensors: folded; float16, float32 or float64.
-        source: what they were read from, for messages.
+        source: what they were read from, for error messages.
 
     Raises:
-        WeightsError: a tensor missing, left over, of a wrong shape or type, or not finite; it is named.
+        WeightsError: a tensor is missing, unknown, not finite, or of a wrong shape or type. The message names it.
     """
     wanted = tensor_shapes(config)
     _check_names(set(wanted), set(tensors), source)
@@ -46,7 +46,7 @@ def fit(
             raise WeightsError(
                 f"{name} in {source} is {value.dtype}; wanted float16, bfloat16, float32 or float64: convert it first"
             )
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and is refused below
+        with np.errstate(over="ignore"):  # a float64 that is too large for float32 becomes Inf, which is refused below
             single = np.array(value, dtype=np.float32, order="C")
         if not np.isfinite(single).all():
             at = [int(i) for i in np.argwhere(~np.isfinite(single))[0]]

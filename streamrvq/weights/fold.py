@@ -1,11 +1,11 @@
-"""Weight norm, folded: the one place where g·v/‖v‖ becomes the weight that engines convolve with.
+"""Folding weight norm: the one place where g·v/‖v‖ becomes the weight that engines convolve with.
+
+Weight norm (Salimans & Kingma 2016) is w = g·v/‖v‖, with the norm over all dimensions except the first. It is computed
+in float64, with squares summed in index order, and rounded once to float32. So every engine and machine gets the same
+bits.
 
 Knows: the three styles in which state dicts name a weight. Does not know: which tensors a codec has, or where they came
 from.
-
-Weight norm (Salimans & Kingma 2016) is w = g·v/‖v‖, the norm over all dimensions but the first. It is computed in
-float64, squares summed in index order, and rounded once to float32, so that every engine and machine gets the same
-bits.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ Array = npt.NDArray[Any]
 
 
 def pair_names(weight: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The (g, v) names that stand for ``weight``, a name that ends in "weight": torch's old style and its new one."""
+    """The names (g, v) for ``weight``, which ends in "weight": in torch's old style and in its new one."""
     stem = weight.removesuffix("weight")
     new = f"{stem}parametrizations.weight.original"
     return (f"{weight}_g", f"{weight}_v"), (f"{new}0", f"{new}1")
 
 
 def fold_pair(name: str, g: Array, v: Array) -> npt.NDArray[np.float32]:
-    """``g·v/‖v‖`` as float32, C-contiguous, of the shape of ``v``; a row of zeros in ``v`` gives NaN, as in torch.
+    """``g·v/‖v‖`` as float32, C-contiguous, in the shape of ``v``. A row of zeros in ``v`` gives NaN, as in torch.
 
     Args:
-        name: of the folded weight, for messages.
+        name: of the folded weight, for error messages.
         g: ``[rows, 1, 1]``, any float type.
         v: ``[rows, …]``.
 
     Raises:
-        WeightsError: shapes or types that are not a weight-norm pair.
+        WeightsError: the shapes or types are not those of a weight-norm pair.
     """
     for part, value in (("g", g), ("v", v)):
         if not np.issubdtype(value.dtype, np.floating):
@@ -48,7 +48,7 @@ def fold_pair(name: str, g: Array, v: Array) -> npt.NDArray[np.float32]:
             f"{[v.shape[0], *[1] * (v.ndim - 1)] if v.ndim else 'of one value a row'}, weight norm over dimension 0"
         )
     rows = v.reshape(v.shape[0], -1).astype(np.float64)
-    # accumulate adds strictly in order, where sum() may pair; the last column is the sum.
+    # accumulate adds strictly in order, while sum() may add in pairs. The last column is the sum.
     squares = np.add.accumulate(rows * rows, axis=1)[:, -1:]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         folded = g.reshape(-1, 1).astype(np.float64) * rows / np.sqrt(squares)
@@ -56,10 +56,10 @@ def fold_pair(name: str, g: Array, v: Array) -> npt.NDArray[np.float32]:
 
 
 def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """``tensors`` with every weight-norm pair replaced by its folded weight; all else is passed on as it is.
+    """``tensors`` with every weight-norm pair replaced by its folded weight. All other tensors stay as they are.
 
     Raises:
-        WeightsError: half a pair, a weight that comes in two styles at once, or a pair that does not fit together.
+        WeightsError: half a pair is missing, a weight comes in two styles, or the halves do not fit together.
     """
     folded = dict(tensors)
     weights = {_weight_of(name) for name in tensors} - {None}
@@ -79,7 +79,7 @@ def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _weight_of(name: str) -> str | None:
-    """The folded weight that ``name`` is half of, if it is."""
+    """The folded weight that ``name`` is half of, or None."""
     for end in ("weight_g", "weight_v", "parametrizations.weight.original0", "parametrizations.weight.original1"):
         if name == end or name.endswith(f".{end}"):
             return name.removesuffix(end) + "weight"
@@ -87,9 +87,9 @@ def _weight_of(name: str) -> str | None:
 
 
 def split(weight: Array) -> tuple[npt.NDArray[np.float32], Array]:
-    """``(g, v)`` of a folded weight: ``v`` is the weight and ``g`` its norms, rounded to float32.
+    """``(g, v)`` of a folded weight: ``v`` is the weight, and ``g`` its norms, rounded to float32.
 
-    Because of that rounding, folding the pair again may miss a weight by one unit in the last place.
+    Because of this rounding, folding the pair again may change a weight by one unit in the last place.
     """
     rows = weight.reshape(weight.shape[0], -1).astype(np.float64)
     norms = np.sqrt(np.add.accumulate(rows * rows, axis=1)[:, -1])

@@ -1,7 +1,6 @@
 """Hugging Face's layout: a folder with ``config.json`` (DacConfig) and ``model.safetensors`` (DacModel).
 
-Knows: DacConfig's field names and DacModel's tensor names. Does not know: transformers, which is not imported; nor
-torch.
+Knows: DacConfig's field names and DacModel's tensor names. Does not know: transformers and torch; it imports neither.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ..families.dac import decoder_plan, encoder_plan
 from .tensorfile import read_bytes, read_tensors, replace, write_tensors
 from .value import Weights
 
-_OURS = "streamrvq"  #: a key in config.json that transformers carries along and does not read
+_OURS = "streamrvq"  #: a key in config.json that transformers keeps but does not read
 _FIELDS = {
     "encoder_dim": "encoder_hidden_size",
     "encoder_rates": "downsampling_ratios",
@@ -58,7 +57,7 @@ def _theirs(config: CodecConfig) -> Iterator[tuple[str | None, str]]:
 
 
 def _prefixes(config: CodecConfig) -> dict[str, str]:
-    """DAC's module names → Hugging Face's, for every module that holds tensors and is named otherwise there."""
+    """DAC's module names → Hugging Face's, for every module with tensors whose names differ."""
     layers = (*encoder_plan(config).layers, *decoder_plan(config).layers)
     tensors = [layer.tensors for layer in layers if layer.tensors is not None]
     names: dict[str, str] = {}
@@ -74,7 +73,7 @@ def _module(tensor: str) -> str:
 
 
 def _renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str]) -> dict[str, npt.NDArray[Any]]:
-    """``tensors`` with the module part of each name replaced; a name that no prefix covers (the quantiser's) stays."""
+    """``tensors`` with the module part of each name replaced. Names without an entry (the quantiser's) stay."""
     renamed = {}
     for name, value in tensors.items():
         module, dot, rest = name.partition(".parametrizations.")
@@ -85,10 +84,10 @@ def _renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str
 
 
 def read(folder: Path) -> Weights:
-    """Reads a folder that ``DacModel.save_pretrained`` wrote, weight norm applied or removed.
+    """Read a folder that ``DacModel.save_pretrained`` wrote, with or without weight norm.
 
     Raises:
-        WeightsError: a file is missing or damaged, the model is not a DAC, or the tensors do not fit its config.json.
+        WeightsError: a file is missing or damaged, the model is not a DAC, or the tensors do not fit config.json.
     """
     config_path, model_path = folder / "config.json", folder / "model.safetensors"
     text = read_bytes(config_path)
@@ -124,12 +123,12 @@ def read(folder: Path) -> Weights:
 
 
 def save(weights: Weights, folder: Path) -> None:
-    """Writes a folder that ``DacModel.from_pretrained`` takes, with the weights folded: reading it back loses nothing.
+    """Write a folder that ``DacModel.from_pretrained`` reads. The weights are folded: reading them back loses nothing.
 
     Raises:
-        WeightsError: it cannot be written (the folder is made, its parents are not); or the codec is one that
-            DacModel cannot be: with a stem, causal, with decoder rates that are not its encoder rates reversed, or
-            with a codebook_size that is not a power of 2.
+        WeightsError: the folder cannot be written (it is created, its parents are not); or DacModel cannot represent
+            the codec: it has a stem, is causal, has decoder rates other than its encoder rates reversed, or has a
+            codebook_size that is not a power of 2.
     """
     config = weights.config
     for misfit, is_so in (

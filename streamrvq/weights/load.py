@@ -1,6 +1,6 @@
-"""Which layout is it? The two functions that the rest of the package reads and writes weights with.
+"""Loading and saving weights in any layout: the two functions that the rest of the package uses.
 
-Knows: presets, and the three layouts by their names. Does not know: what is in them.
+Knows: presets, and which layout a name stands for. Does not know: what is in a layout.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _SUFFIXES: dict[str, Layout] = {".safetensors": "streamrvq", ".pth": "descript",
 
 
 def load_weights(source: str | os.PathLike[str]) -> Weights:
-    """Loads a preset by name, or a file or folder of any layout.
+    """Load a preset by name, or a file or folder of any layout.
 
     Args:
-        source: a preset's name; a .safetensors file of ours; a .pth of descript; a Hugging Face DAC folder. A preset
-            that has no trained weights in the package is `seeded`, with ``trained`` False.
+        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face DAC folder. A preset
+            without trained weights in the package is `seeded`, with ``trained`` False.
 
     Raises:
-        WeightsError: none of these, or one that cannot be read or does not fit; the message says which and what to do.
+        WeightsError: it is none of these, cannot be read, or does not fit together. The message says what to do.
     """
     if isinstance(source, str) and source in PRESETS:
         packaged = _DATA / f"{source}.safetensors"
@@ -49,17 +49,17 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
 def save_weights(
     weights: Weights, path: str | os.PathLike[str], layout: Layout | None = None, half: bool = False
 ) -> None:
-    """Writes ``weights`` so that `load_weights` reads them.
+    """Write ``weights`` so that `load_weights` can read them.
 
     Args:
         weights: what to write.
-        path: a file, or for ``huggingface`` a folder, which is made; an older one there is replaced.
-        layout: None guesses it: .safetensors → "streamrvq", .pth or .pt → "descript", a name without a suffix or a
-            folder that is there → "huggingface".
-        half: float16 on disk, in the layout "streamrvq" only, where no value changes by it.
+        path: a file, or for ``huggingface`` a folder, which is created. An older one is replaced.
+        layout: None: from ``path``. .safetensors → "streamrvq"; .pth or .pt → "descript"; a name without a suffix, or
+            an existing folder → "huggingface".
+        half: store float16. Only for the layout "streamrvq", and only if no value changes.
 
     Raises:
-        WeightsError: a path that tells no layout, weights that the layout cannot hold, or a failure to write.
+        WeightsError: the path shows no layout, the layout cannot hold these weights, or writing failed.
     """
     path = Path(path)
     if layout is None:

@@ -1,11 +1,11 @@
-"""Seeded weights: random, but spread so that real audio gives varied codes and the decoder a lively signal.
+"""Seeded weights: random, but scaled so that real audio gives varied codes and the decoder a signal of normal level.
+
+Every tensor is drawn from its own generator, seeded with the given seed and the tensor's name, so the order of drawing
+does not matter. Only PCG64's raw 64-bit words are used, which numpy keeps stable for ever, and IEEE arithmetic without
+library functions. So the values are the same on every platform. All are float16 values: a file can hold them in half
+the bytes.
 
 Knows: how large each tensor must be for that. Does not know: training; these weights are never called trained.
-
-Every tensor is drawn from its own generator, whose seed is made of the given seed and the tensor's name, so that no
-order matters. Only PCG64's raw 64-bit words are used, which numpy keeps stable for ever, and IEEE arithmetic without a
-library function in it: the same on every platform. All values are float16 values, so that a file can hold them in half
-the bytes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..families import decoder_plan, encoder_plan, tensor_shapes
 from ..geometry import Layer, LayerKind
 from .value import Weights
 
-#: Audio is about 0.1 (−20 dBFS) strong and everything inside about 1, so that the first layer amplifies tenfold.
+#: Audio is at about 0.1 (−20 dBFS) and everything inside at about 1, so the first layer amplifies by ten.
 _FIRST_GAIN = 10.0
 _BRANCH_GAIN = 0.3  #: the last convolution of a residual branch
 _LAST_GAIN = 0.1  #: before the tanh
-_BIAS = 0.05  #: small, but never 0: a wrong edge must show in the codes
-_STEP = 0.35  #: what one quantiser level takes off, relative to the latents: they stay of one order over all levels
+_BIAS = 0.05  #: small, but never 0, so that a wrong edge shows in the codes
+_STEP = 0.35  #: what one quantiser level subtracts, relative to the latents, which stay of one order of magnitude
 _PIECE = 1 << 15
 
 
@@ -36,8 +36,8 @@ def seeded(config: CodecConfig, seed: int = 0, name: str = "seeded") -> Weights:
 
     Args:
         config: the codec.
-        seed: any non-negative whole number; equal seeds give equal bits, everywhere.
-        name: the name of the result.
+        seed: a non-negative whole number. Equal seeds give equal bits on every platform.
+        name: of the result.
     """
     gains, alphas, tensors = _gains(config), _alphas(config), {}
     for tensor, shape in tensor_shapes(config).items():
@@ -84,14 +84,14 @@ def _alphas(config: CodecConfig) -> set[str]:
 
 
 def _fan_in(layer: Layer) -> int:
-    """Inputs that one output sums: a transposed convolution of stride s has two taps a phase."""
+    """How many inputs one output sums. In a transposed convolution two taps reach each output."""
     return layer.cin * (2 if layer.kind == LayerKind.TRANSPOSED_CONV else layer.kernel)
 
 
 def _normal(tensor: str, count: int, seed: int) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """Nearly normal numbers, mean 0, variance 1, at most 3.5: sums of four 16-bit uniforms, exact in float64.
+    """Almost normal numbers of mean 0 and variance 1, at most 3.5: sums of four 16-bit uniforms, exact in float64.
 
-    They come as ``(start, piece)``, in pieces that stay in the processor's cache.
+    They come as ``(start, piece)``, in pieces that fit into the processor's cache.
     """
     words = np.frombuffer(hashlib.sha256(tensor.encode()).digest(), "<u4")
     generator = np.random.PCG64(np.random.SeedSequence([seed, *(int(word) for word in words)]))

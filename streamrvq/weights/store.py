@@ -1,10 +1,10 @@
-"""Our own layout: one .safetensors file, folded tensors, everything else in its metadata.
-
-Knows: the metadata's keys and the format's version. Does not know: other layouts.
+"""Our own layout: one .safetensors file with folded tensors, and everything else in its metadata.
 
 Metadata: ``format`` "streamrvq", ``version`` "1", ``config`` (canonical JSON), ``name``, ``trained`` "true" or "false",
-``codec_hash``. Tensors are float32, or float16 where that is exact; the hash is of the float32 values in both cases,
-and is checked on reading, so that a flipped bit is found.
+``codec_hash``. Tensors are float32, or float16 if that is exact. In both cases the hash is of the float32 values. It is
+checked on reading, so a flipped bit is found.
+
+Knows: the metadata's keys and the format's version. Does not know: other layouts.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ VERSION = "1"
 
 
 def save(weights: Weights, path: Path, half: bool = False) -> None:
-    """Writes ``weights``; with ``half`` as float16.
+    """Write ``weights``; with ``half`` as float16.
 
     Raises:
-        WeightsError: it cannot be written; or ``half`` and a value is not a float16 (it is named).
+        WeightsError: the file cannot be written; or, with ``half``, float16 cannot hold a value (it is named).
     """
     tensors: dict[str, npt.NDArray[Any]] = dict(weights.tensors)
     if half:
@@ -60,7 +60,7 @@ def read(path: Path) -> Weights:
     """The inverse of `save`.
 
     Raises:
-        WeightsError: a file that is unreadable, damaged, of another program or version, or that does not fit its
+        WeightsError: the file cannot be read, is damaged, is of another program or version, or does not fit its
             config.
     """
     tensors, metadata = read_tensors(path)
@@ -77,7 +77,7 @@ def read(path: Path) -> Weights:
         config = CodecConfig.from_json(metadata.get("config", ""))
     except ConfigError as error:
         raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
-    except TypeError as error:  # a value of a type that no check foresaw
+    except TypeError as error:  # a value of a type that no check expects
         raise WeightsError(f"the configuration in {path} cannot be used ({error}); wanted one of streamrvq's") from None
     trained = metadata.get("trained") == "true"
     name = metadata.get("name", path.stem)

@@ -1,6 +1,6 @@
-"""Safetensors files as numpy arrays and text: reading any of them, and writing one whole or not at all.
+"""Safetensors files as numpy arrays and text: reading any of them, and writing one, whole or not at all.
 
-Knows: the safetensors format, bfloat16. Does not know: what the tensors are of. Never imports torch.
+Knows: the safetensors format, bfloat16. Does not know: what the tensors belong to. It never imports torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TYPES = {
 
 
 def unreadable(path: Path, error: OSError) -> WeightsError:
-    """The error for a file that the system does not let us read."""
+    """The error for a file that cannot be read."""
     reason = error.strerror or str(error)
     return WeightsError(f"cannot read {path}: {reason}; wanted a weights file: check the path")
 
@@ -41,10 +41,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """``(tensors, metadata)`` of a safetensors file; bfloat16 is widened to float32, exactly.
+    """``(tensors, metadata)`` of a safetensors file. bfloat16 is widened to float32, exactly.
 
     Raises:
-        WeightsError: it cannot be read, is not a safetensors file, is cut short, or holds a type that we do not know.
+        WeightsError: the file cannot be read, is truncated or not a safetensors file, or holds an unknown type.
     """
     data = read_bytes(path)
     try:
@@ -69,15 +69,15 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file, as `replace` does."""
+    """Write a safetensors file. Raises as `replace`."""
     replace(path, lambda part: save_file(dict(tensors), part, metadata))
 
 
 def replace(path: Path, write: Callable[[str], object]) -> None:
-    """Has ``write`` make a file beside ``path`` and then puts it there, so that no half file is ever found at ``path``.
+    """Let ``write`` make a file beside ``path`` and then rename it. So ``path`` is never a partial file.
 
     Raises:
-        WeightsError: it cannot be written.
+        WeightsError: the file cannot be written.
     """
     part = None
     try:
@@ -86,7 +86,7 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
         write(part)
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(part, 0o666 & ~mask)  # mkstemp's 0600 would surprise
+        os.chmod(part, 0o666 & ~mask)  # mkstemp would leave 0600
         os.replace(part, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"cannot write {path}: {error}; wanted a writable place: check it and its space") from None

@@ -22,12 +22,12 @@ from .fold import fold
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weights:
-    """A codec's numbers. Make one with `from_tensors`, `load_weights` or `seeded`, which check them.
+    """The numbers of a codec. Make it with `from_tensors`, `load_weights` or `seeded`, which check them.
 
     Attributes:
         config: the codec.
-        tensors: folded, float32, C-contiguous, read-only; as ``families.tensor_shapes(config)`` has them.
-        trained: False for seeded weights, whose codes carry no meaning.
+        tensors: folded, float32, C-contiguous, read-only; with the names and shapes that the configuration gives.
+        trained: False for seeded weights, whose codes mean nothing.
         name: a short name for people, such as "causal-44khz".
     """
 
@@ -39,19 +39,19 @@ class Weights:
     @classmethod
     def from_tensors(cls, config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], *, name: str, trained: bool,
                      source: str = "the given tensors") -> Weights:  # fmt: skip
-        """Folds weight norm of any style, checks, and keeps copies.
+        """Fold weight norm of any style, check the tensors, and keep copies of them.
 
         Raises:
-            WeightsError: a misfit, named; ``source`` says in the message where the tensors came from.
+            WeightsError: the tensors do not fit. ``source`` says in the message where they came from.
         """
         return cls(config, fit(config, fold(tensors), source), trained, name)
 
     @cached_property
     def codec_hash(self) -> str:
-        """sha256, 64 hex digits, over what decides codes and samples: equal hashes mean equal tokens.
+        """SHA-256 in 64 hex digits of everything that decides codes and samples. Equal hashes mean equal tokens.
 
-        Covers the canonical config JSON without ``quantizer_dropout`` (which matters in training only) and every
-        tensor's name, shape and little-endian float32 bytes, sorted by name. Not the name, not ``trained``.
+        It covers the canonical config JSON without ``quantizer_dropout``, which matters in training only; and, sorted
+        by name, every tensor's name, shape and little-endian float32 bytes. It covers neither ``name`` nor ``trained``.
         """
         settings = self.config.to_dict()
         del settings["quantizer_dropout"]

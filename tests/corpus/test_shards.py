@@ -20,6 +20,7 @@ from streamrvq.codec import Codec
 from streamrvq.corpus import encode_corpus
 from streamrvq.corpus.encode import rows_of
 from streamrvq.corpus.plan import LEAST, divide
+from streamrvq.corpus.progress import FileProgress, Progress
 from streamrvq.corpus.settings import Settings
 from streamrvq.corpus.sources import Source, find_sources
 from tests.support.command import Run
@@ -85,9 +86,9 @@ def test_rows_of_a_long_file_are_one_stream(
     pcm = noise(samples)[:samples]
     soundfile.write(tmp_path / "x.wav", pcm, rate, subtype="FLOAT")
     settings = Settings.make(weights, codec, segment_seconds=segment * 8 / 44100)
-    heard: list[tuple[float, float]] = []
+    reports: list[Progress] = []
     source = Source("x", str(tmp_path / "x.wav"), 1)
-    rows = list(rows_of(codec, settings, source, lambda share, seconds: heard.append((share, seconds))))
+    rows = list(rows_of(codec, settings, source, FileProgress(source.size, reports.append)))
     whole = codec.encode(pcm, sample_rate=rate)
     joined = np.concatenate([row.codes for row in rows], axis=1)
     assert joined.shape == whole.shape
@@ -100,8 +101,8 @@ def test_rows_of_a_long_file_are_one_stream(
         assert row.offset == at == min(samples, row.start_frame * 8 * rate // 44100)
         at += row.num_samples
     assert at == samples
-    assert sum(seconds for _, seconds in heard) == pytest.approx(samples / rate)
-    assert sum(share for share, _ in heard) == pytest.approx(float(samples > 0))
+    assert sum(report.seconds for report in reports) == pytest.approx(samples / rate)
+    assert sum(report.size for report in reports) == pytest.approx(float(samples > 0))
 
 
 def test_channels(tmp_path: Path, audio: Path, weights: Path, codec: Codec) -> None:

@@ -18,8 +18,7 @@ import pytest
 import soundfile
 
 from streamrvq import CorpusError
-from streamrvq.corpus import Watcher, encode_corpus
-from streamrvq.corpus.shard import Failed
+from streamrvq.corpus import Failed, RunPlan, encode_corpus
 from streamrvq.weights import save_weights
 from tests.support.command import process
 from tests.support.contract import minute, needs_native, noise, tiny, weights_of
@@ -103,12 +102,11 @@ def test_an_interrupt_leaves_whole_shards_and_no_part(tmp_path: Path, many: Path
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_remedy(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
-    class Killer(Watcher):
-        def failed(self, failure: Failed) -> None:
-            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+    def kill_a_worker(failure: Failed) -> None:
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
 
     with pytest.raises(CorpusError, match=r"a worker process died .*: it goes on where it stopped"):
-        encode_corpus([many], tmp_path / "out", tiny_weights, workers=2, shard_bytes=100_000, watcher=Killer())
+        encode_corpus([many], tmp_path / "out", tiny_weights, workers=2, shard_bytes=100_000, on_failure=kill_a_worker)
     done = encode_corpus([many], tmp_path / "out", tiny_weights, workers=1, shard_bytes=100_000)
     assert 0 < done.written < done.shards
     assert done.rows == 39
@@ -176,12 +174,11 @@ def test_bad_files_are_listed_with_their_reasons(tmp_path: Path, wav: Path, tiny
 
 
 def test_two_runs_at_once(tmp_path: Path, many: Path, tiny_weights: Path) -> None:
-    class Second(Watcher):
-        def planned(self, shards: int, done: int, size: int, left: int) -> None:
-            with pytest.raises(CorpusError, match=r"another run holds .*out"):
-                encode_corpus([many], tmp_path / "out", tiny_weights, workers=1)
+    def start_a_second(plan: RunPlan) -> None:
+        with pytest.raises(CorpusError, match=r"another run holds .*out"):
+            encode_corpus([many], tmp_path / "out", tiny_weights, workers=1)
 
-    assert encode_corpus([many], tmp_path / "out", tiny_weights, workers=1, watcher=Second()).rows == 39
+    assert encode_corpus([many], tmp_path / "out", tiny_weights, workers=1, on_plan=start_a_second).rows == 39
 
 
 @needs_native
@@ -198,8 +195,8 @@ def test_memory_does_not_grow_with_a_files_length(tmp_path: Path) -> None:
             file.write(head)
             file.truncate(len(head) + size)  # silence that takes no place
         code = (
-            "import sys; from streamrvq.corpus import Watcher, encode_corpus, shard, spool;"
-            "shard.ROW_GROUP, spool.IN_MEMORY = 1 << 18, 1 << 18;"
+            "import sys; from streamrvq.corpus import encode_corpus, held_rows, shard;"
+            "shard.ROW_GROUP, held_rows.IN_MEMORY = 1 << 18, 1 << 18;"
             "done = encode_corpus([sys.argv[1]], sys.argv[2], sys.argv[3], workers=1); assert not done.failed, done;"
             "(peak,) = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')];"
             "print(done.frames, peak)"

@@ -15,8 +15,7 @@ import pytest
 import soundfile
 
 from streamrvq import CorpusError, ExtraError
-from streamrvq.corpus import encode_corpus
-from streamrvq.corpus.shard import Failed
+from streamrvq.corpus import Progress, RunPlan, encode_corpus
 from tests.support.command import Run
 from tests.support.contract import needs_native, noise
 from tests.support.corpora import failed_in, same_bytes
@@ -53,15 +52,12 @@ def cluster() -> Iterator[str]:
 
 
 class Killer:
-    """A watcher that kills a worker of this cluster (`MARK` tells which), once, when it hears of the first shards."""
+    """Kills a worker of this cluster (`MARK` tells which), once, when the first shards are reported."""
 
     def __init__(self) -> None:
         self.killed = 0
 
-    def planned(self, shards: int, done: int, size: int, left: int) -> None:
-        assert shards >= 6
-
-    def advanced(self, size: float, seconds: float) -> None:
+    def __call__(self, progress: Progress) -> None:
         if self.killed:
             return
         for entry in Path("/proc").glob("[0-9]*"):
@@ -74,28 +70,23 @@ class Killer:
         assert self.killed, "no worker was found"
         os.kill(self.killed, signal.SIGKILL)
 
-    def failed(self, failure: Failed) -> None:
-        pass
-
-
-class Remover(Killer):
-    """A watcher that takes a file away when the run has been planned."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    def planned(self, shards: int, done: int, size: int, left: int) -> None:
-        self.path.unlink()
-
 
 @needs_native
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weights: Path, cluster: str) -> None:
     settings = {"shard_bytes": 250_000, "workers": 2}
     here = encode_corpus([audio], tmp_path / "here", weights, shard_bytes=250_000, workers=1)
-    killer = Killer()
-    there = encode_corpus([audio], tmp_path / "there", weights, ray=cluster, watcher=killer, **settings)  # type: ignore[arg-type]
+    killer, plans = Killer(), list[RunPlan]()
+    there = encode_corpus(
+        [audio],
+        tmp_path / "there",
+        weights,
+        ray=cluster,
+        on_plan=plans.append,
+        on_progress=killer,
+        **settings,  # type: ignore[arg-type]
+    )
+    assert [plan.shards for plan in plans] == [there.shards]
     assert killer.killed
     assert there.written == there.shards == here.shards >= 6
     assert (there.rows, there.frames, there.seconds, there.failed) == (
@@ -111,8 +102,8 @@ def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weig
     missing.unlink()
     with pytest.raises(CorpusError, match="neither a preset nor a file"):  # in the worker, as an error of ours
         shutil.copy(weights, tmp_path / "gone.safetensors")
-        watcher = Remover(tmp_path / "gone.safetensors")
-        encode_corpus([audio], tmp_path / "there", watcher.path, ray=cluster, watcher=watcher, **settings)  # type: ignore[arg-type]
+        gone = tmp_path / "gone.safetensors"
+        encode_corpus([audio], tmp_path / "there", gone, ray=cluster, on_plan=lambda _: gone.unlink(), **settings)  # type: ignore[arg-type]
     again = encode_corpus([audio], tmp_path / "there", weights, ray=cluster, **settings)  # type: ignore[arg-type]
     assert again.written == 1
     assert same_bytes(tmp_path / "here", tmp_path / "there")

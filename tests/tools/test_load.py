@@ -20,11 +20,11 @@ from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, RATE, int16
 from tools.load_test.clients.faults import KINDS, make_faults
-from tools.load_test.latency import Shape, latencies, reckon
+from tools.load_test.latency import Shape, latencies, measure_latency
 from tools.load_test.modes.soak import trend
 from tools.load_test.record import End, Record
-from tools.load_test.servers.null import null_codec
-from tools.load_test.servers.scrape import Reading
+from tools.load_test.servers.metrics import Reading
+from tools.load_test.servers.null_codec import null_codec
 from tools.load_test.settings import Settings
 from tools.load_test.usage import Usage
 from tools.load_test.verify import verify
@@ -170,7 +170,7 @@ def test_what_cannot_be_run(arguments: tuple[object, ...], words: str, capsys: p
 
 
 class Ramp:
-    """A `Lap` of noise."""
+    """A `LoopedAudio` of noise."""
 
     rate, longest = RATE, RATE
 
@@ -189,19 +189,19 @@ def recorded(samples: int, codes: np.ndarray[Any, Any], **fields: Any) -> Record
 
 
 def test_verify_finds_every_kind_of_difference() -> None:
-    lap, samples = Ramp(), RATE + 7
-    whole = CAUSAL.encode(lap.samples(100, samples))
-    done = {"final": True, "end": End.DONE, "told": whole.shape[1]}
-    assert verify(recorded(samples, whole, **done), CAUSAL, lap).good(exact=True)
-    assert verify(recorded(samples, whole[:, :50]), CAUSAL, lap).good(exact=True)  # it was killed
-    found = verify(recorded(samples, whole[:, :-1], **done), CAUSAL, lap)
+    audio, samples = Ramp(), RATE + 7
+    whole = CAUSAL.encode(audio.samples(100, samples))
+    done = {"final": True, "end": End.DONE, "announced": whole.shape[1]}
+    assert verify(recorded(samples, whole, **done), CAUSAL, audio).good(exact=True)
+    assert verify(recorded(samples, whole[:, :50]), CAUSAL, audio).good(exact=True)  # it was killed
+    found = verify(recorded(samples, whole[:, :-1], **done), CAUSAL, audio)
     assert (found.missing, found.wrong, found.good(exact=False)) == (1, 0, False)
     for sent in (64, samples - 64):
-        assert verify(recorded(sent, whole), CAUSAL, lap).surplus == whole.shape[1] - sent // 64
+        assert verify(recorded(sent, whole), CAUSAL, audio).surplus == whole.shape[1] - sent // 64
     for level, frame in ((0, 0), (2, whole.shape[1] - 1)):
         bad = whole.copy()
         bad[level, frame] ^= 1
-        found = verify(recorded(samples, bad, **done), CAUSAL, lap)
+        found = verify(recorded(samples, bad, **done), CAUSAL, audio)
         assert (found.wrong, found.wrong_frames) == (1, 1)
         assert f"frame {frame}, level {level}" in found.first
 
@@ -238,12 +238,12 @@ def steady(number: int, slow: tuple[float, float] | None = None, **fields: Any) 
 
 def test_what_faults_do_to_others_is_seen() -> None:
     shape = Shape(16_000, 160, 0)
-    stalled = steady(9, (0.0, 20.0), hit=("stall", 5.0))
-    calm = reckon([steady(0), steady(1), stalled], shape, [5.0], 3.0, 0.0, 20.0, 10.0)
+    stalled = steady(9, (0.0, 20.0), fault=("stall", 5.0))
+    calm = measure_latency([steady(0), steady(1), stalled], shape, [5.0], 3.0, 0.0, 20.0, 10.0)
     assert calm.all.frames == 4000
     assert calm.move == pytest.approx(0, abs=1e-9)
     assert [spread.frames for spread in calm.periods] == [2000, 2000]
-    moved = reckon([steady(0), steady(1, (5.0, 7.0))], shape, [5.0], 3.0, 0.0, 20.0, 10.0)
+    moved = measure_latency([steady(0), steady(1, (5.0, 7.0))], shape, [5.0], 3.0, 0.0, 20.0, 10.0)
     assert moved.worst_move == pytest.approx(0.03)
     assert moved.move == pytest.approx(0.03)
     assert moved.away.p99 == pytest.approx(0.001)

@@ -26,9 +26,9 @@ from tools.corpus_build import audio
 from tools.corpus_build.build import Package, build
 from tools.corpus_build.pack import pack, unpack
 from tools.corpus_build.sources import Source
-from tools.quality_measure import better, metrics, opus, work
+from tools.quality_measure import comparison, judging, metrics, opus
+from tools.quality_measure.clips import RATE, chosen, find_validation, validation_clips, word_clips
 from tools.quality_measure.errors import QualityError
-from tools.quality_measure.material import RATE, chosen, find_validation, validation_clips, word_clips
 from tools.quality_measure.metrics import Judge, check_metrics
 from tools.quality_measure.report import make_report, mean, read_report, table, write_report
 from tools.quality_measure.systems import System, results, systems
@@ -233,8 +233,8 @@ def test_clips_are_judged_in_processes_and_added_up(sets, weights, tmp_path):
     clips = [*validation_clips(sets[0], 3, 1.0), *word_clips(sets[1], 1)]
     codec = Codec(seeded(tiny(causal=True)))
     compared = systems(codec.n_codebooks, (1,), (), codec.n_codebooks)
-    task = work.Task(str(weights), str(weights), tuple(compared), ("mel", "si_sdr"))
-    judged = list(work.judge_all(task, clips, 2))
+    task = judging.Task(str(weights), str(weights), tuple(compared), ("mel", "si_sdr"))
+    judged = list(judging.judge_all(task, clips, 2))
     about = {"codec": {"name": "small", "hash": "0" * 64, "trained": False, "codebook_size": 1024}}
     report = make_report(judged, compared, task.metrics, about)
     write_report(tmp_path / "quality.json", report)
@@ -253,7 +253,7 @@ def test_clips_are_judged_in_processes_and_added_up(sets, weights, tmp_path):
         for level, codes in enumerate(codec.encode(clip.read())):
             counted[level] += np.bincount(codes, minlength=codec.config.codebook_size)
     assert report["codebooks"] == {"frames": int(counted[0].sum()), **usage(counted)}
-    assert better.scores_of(report) == better.scores_of(report, "rival")
+    assert comparison.scores_of(report) == comparison.scores_of(report, "rival")
     assert table(report).row_count == len(compared)
 
 

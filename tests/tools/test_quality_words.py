@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.quality_measure import work
-from tools.quality_measure.material import RATE, Clip
+from tools.quality_measure import judging
+from tools.quality_measure.clips import RATE, Clip
 from tools.quality_measure.report import make_report
 from tools.quality_measure.systems import System
-from tools.quality_measure.words import plain, wrong
+from tools.quality_measure.words import normalised_words, word_errors
 
 
 def test_words_are_compared_as_they_sound():
-    assert plain("Mr. Dashwood’s 21 dogs, OK?") == ["mister", "dashwoods", "twenty", "one", "dogs", "okay"]
-    assert plain("ill-disposed 7 2100 40 07") == [
+    assert normalised_words("Mr. Dashwood’s 21 dogs, OK?") == ["mister", "dashwoods", "twenty", "one", "dogs", "okay"]
+    assert normalised_words("ill-disposed 7 2100 40 07") == [
         "ill",
         "disposed",
         "seven",
@@ -35,7 +35,7 @@ def test_words_are_compared_as_they_sound():
      ("", "a", 1), ("a b c d", "b c d e", 2)],
 )  # fmt: skip
 def test_word_errors(said, heard, errors):
-    assert wrong(said.split(), heard.split()) == errors
+    assert word_errors(said.split(), heard.split()) == errors
 
 
 texts = st.lists(st.sampled_from("abc"), max_size=7)
@@ -43,14 +43,14 @@ texts = st.lists(st.sampled_from("abc"), max_size=7)
 
 @given(texts, texts, texts)
 def test_word_errors_are_a_distance(a, b, c):
-    assert wrong(a, b) == wrong(b, a) <= max(len(a), len(b))
-    assert wrong(a, c) <= wrong(a, b) + wrong(b, c)
-    assert (wrong(a, b) == 0) == (a == b)
+    assert word_errors(a, b) == word_errors(b, a) <= max(len(a), len(b))
+    assert word_errors(a, c) <= word_errors(a, b) + word_errors(b, c)
+    assert (word_errors(a, b) == 0) == (a == b)
 
 
-def judged_words(heard: dict[str, str], text: str, name: str = "a") -> work.Judged:
+def judged_words(heard: dict[str, str], text: str, name: str = "a") -> judging.Judged:
     clip = Clip(name, "words", "speech", "talk", Path(name), RATE, "0" * 64, text)
-    return work.Judged(clip, {system: {} for system in heard}, dict.fromkeys(heard, 1000.0), heard)
+    return judging.Judged(clip, {system: {} for system in heard}, dict.fromkeys(heard, 1000.0), heard)
 
 
 def test_word_error_rates_are_over_all_words():

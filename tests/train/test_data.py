@@ -41,9 +41,12 @@ def test_a_corpus_is_decoded_once(tmp_path: Path) -> None:
     write(audio / "a.flac", 0.5)
     write(audio / "bb.wav", 0.25, 22050, channels=2)
     (audio.parent / "manifest.csv").write_text("path,kind\ntrain/a.flac,speech\n")
-    told: list[str] = []
-    corpora = [load([str(audio)], 44100, tmp_path / "cache", told=lambda name, _: told.append(name)) for _ in range(2)]
-    assert told == ["a.flac", "bb.wav"]
+    decoded: list[str] = []
+    corpora = [
+        load([str(audio)], 44100, tmp_path / "cache", on_decoded=lambda name, _: decoded.append(name))
+        for _ in range(2)
+    ]
+    assert decoded == ["a.flac", "bb.wav"]
     for corpus in corpora:
         assert [clip.kind for clip in corpus.clips] == ["speech", ""]
         assert corpus.samples.dtype == np.int16

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from streamrvq.nn import CodecModel, Snake1d
-from streamrvq.train.adversarial import Discriminators, fool, judge
+from streamrvq.train.adversarial import Discriminators, codec_losses, discriminator_loss
 from streamrvq.train.balance import balanced
-from streamrvq.train.codebooks import Followers, make
+from streamrvq.train.codebooks import RunningMeans, make_codebooks
 from streamrvq.train.fast import run_decoder, run_encoder
 from streamrvq.train.losses import Losses, si_sdr
 from streamrvq.train.snake import library, snake
 from streamrvq.train.spectra import Spectrum, magnitude, mel_bands
-from streamrvq.train.start import begin
+from streamrvq.train.start import set_first_values
 from tests.support.contract import minute, noise
 
 
@@ -145,7 +145,7 @@ def test_the_first_values_pass_the_waveform_on() -> None:
         pcm -= pcm.mean(1, keepdims=True)
         x = torch.from_numpy(0.2 * pcm / np.abs(pcm).max())  # loud ones are bent by Snake
         before = si_sdr(x, model.decoder(model.encoder(x[:, None]))[:, 0].detach()).mean()
-        begin(model, x[:8])
+        set_first_values(model, x[:8])
         with torch.no_grad():
             held_out = si_sdr(x[8:], model.decoder(model.encoder(x[8:, None]))[:, 0]).mean()
         assert float(before) < -5, (stem, before, held_out)
@@ -156,7 +156,7 @@ def test_codebooks_made_from_data_take_off_some_of_it_level_by_level() -> None:
     model = model_of()
     torch.manual_seed(1)
     z = torch.randn(3000, 3) @ torch.randn(3, 6) + torch.randn(6)
-    shares = make(model.quantizer, z, torch.Generator().manual_seed(0))
+    shares = make_codebooks(model.quantizer, z, torch.Generator().manual_seed(0))
     assert [float(share.sum()) for share in shares] == pytest.approx([1] * len(shares), rel=1e-5)
     model.eval()
     with torch.no_grad():
@@ -173,7 +173,7 @@ def test_a_constant_coordinate_lets_a_search_by_cosine_hear_loudness() -> None:
     snr = {}
     for pole in (0.0, 0.25):
         model = model_of().eval()
-        make(model.quantizer, z[:4000], torch.Generator().manual_seed(0), pole)
+        make_codebooks(model.quantizer, z[:4000], torch.Generator().manual_seed(0), pole)
         with torch.no_grad():
             left = (model.quantizer(z[4000:].T[None])[0][0].T - z[4000:]).square().sum(1)
         snr[pole] = float(10 * torch.log10(z[4000:].square().sum(1) / left).mean())
@@ -183,13 +183,13 @@ def test_a_constant_coordinate_lets_a_search_by_cosine_hear_loudness() -> None:
 
 def test_entries_follow_and_dead_ones_are_replaced() -> None:
     model = model_of()
-    followers = Followers(model.quantizer, decay=0.5, expire=0.1)
+    means = RunningMeans(model.quantizer, decay=0.5, expire=0.1)
     latents = torch.randn(2, 9, 40)
     codes = torch.randint(0, 4, (2, 3, 40))  # 60 of 64 entries are never used
     level = model.quantizer._level(0)
     replaced: list[torch.Tensor] = []
     for _ in range(6):
-        replaced = followers.update(codes, latents, True, torch.Generator().manual_seed(0))
+        replaced = means.update(codes, latents, True, torch.Generator().manual_seed(0))
         if len(replaced[0]):
             break
     assert replaced[0].tolist() == list(range(4, 64))
@@ -202,19 +202,19 @@ def test_entries_follow_and_dead_ones_are_replaced() -> None:
 
 def test_discriminators_learn_to_tell_and_give_gradients() -> None:
     torch.manual_seed(0)
-    judges = Discriminators(width=2)
-    optimizer = torch.optim.AdamW(judges.parameters(), 2e-3)
+    discriminators = Discriminators(width=2)
+    optimizer = torch.optim.AdamW(discriminators.parameters(), 2e-3)
     x, y = torch.from_numpy(noise(4096))[None], torch.randn(1, 4096).requires_grad_()
     first = None
     for _ in range(12):
         optimizer.zero_grad()
-        loss = judge(judges, x, y)
+        loss = discriminator_loss(discriminators, x, y)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         first = first or float(loss.detach())
     assert y.grad is None
     assert float(loss.detach()) < first
-    losses = fool(judges, x, y)
+    losses = codec_losses(discriminators, x, y)
     assert {name: value.shape for name, value in losses.items()} == {"adversarial": (1,), "feature": (1,)}
     gradient = balanced(losses, {"adversarial": 1.0, "feature": 2.0}, y)
     assert bool(torch.isfinite(gradient).all()), gradient

@@ -29,7 +29,7 @@ CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16, quant
 
 
 class Silent:
-    """A watcher that keeps what it is told."""
+    """An observer that keeps the events."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
@@ -120,13 +120,13 @@ def test_a_run_learns_logs_and_exports_what_streams(audio: Path, tmp_path: Path)
     # The mel loss alone: a codec this small cannot have the waveform too.
     config = config_of(audio, steps=120, plain_steps=10, validate_every=20, lr=0.02, small_lr=5e-3,
                        ema=0.9, loss=LossWeights(compressed=0.0))  # fmt: skip
-    watcher = Silent()
-    run = Run(config, tmp_path, watcher)
+    observer = Silent()
+    run = Run(config, tmp_path, observer)
     assert run.go()
-    mel = [figures["mel"] for figures in watcher.validations]
+    mel = [figures["mel"] for figures in observer.validations]
     assert len(mel) == 6, mel
     assert mel[-1] < 0.9 * mel[0], mel
-    assert len(watcher.validations[-1]["used"]) == 3
+    assert len(observer.validations[-1]["used"]) == 3
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["event"] == "train"] == list(range(2, 121, 2))
     assert [row["mel"] for row in rows if row["event"] == "validation"] == mel
@@ -149,10 +149,10 @@ def test_a_run_learns_logs_and_exports_what_streams(audio: Path, tmp_path: Path)
 
 def test_bfloat16_and_the_adversarial_phase_run(audio: Path, tmp_path: Path) -> None:
     config = config_of(audio, precision="bf16", adversarial_from=1, discriminator_width=2, steps=4)
-    watcher = Silent()
-    Run(config, tmp_path, watcher).go()
-    assert {"adversarial", "feature", "mel", "stft", "wave"} <= set(watcher.steps[-1])
-    assert [figures for figures in watcher.steps if not np.isfinite(list(figures.values())).all()] == []
+    observer = Silent()
+    Run(config, tmp_path, observer).go()
+    assert {"adversarial", "feature", "mel", "stft", "wave"} <= set(observer.steps[-1])
+    assert [figures for figures in observer.steps if not np.isfinite(list(figures.values())).all()] == []
 
 
 def test_what_cannot_be_is_refused(audio: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from streamrvq.errors import ConfigError
 from streamrvq.nn import CodecModel
 from streamrvq.train.config import TrainConfig
 from streamrvq.train.optimizer import Optimizer
-from streamrvq.train.start import begin
+from streamrvq.train.start import set_first_values
 
 RATE = 44100
 
@@ -38,7 +38,7 @@ def _falling(seed: int, count: int) -> Tensor:
 @pytest.mark.parametrize("stem", [32, 1])
 def test_noise_behind_the_bands_follows_the_spectrum(stem: int) -> None:
     model = model_of(64) if stem == 32 else model_of(4, 1, (8, 8, 8))
-    begin(model, _falling(0, 32))
+    set_first_values(model, _falling(0, 32))
     x = _falling(1, 8)[:, None]
     with torch.no_grad():
         z = model.encoder(x)

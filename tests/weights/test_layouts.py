@@ -6,32 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.config import PRESETS, CodecConfig
+from streamrvq.config import PRESETS
 from streamrvq.errors import WeightsError
 from streamrvq.weights import Weights, load_weights, save_weights, seeded
-
-SMALL = {
-    "encoder_dim": 4, "encoder_rates": [2, 5], "decoder_dim": 16, "decoder_rates": [5, 2],
-    "n_codebooks": 3, "codebook_size": 16, "codebook_dim": 4,
-}  # fmt: skip
-CONFIG = CodecConfig(**SMALL, latent_dim=12)
-ANY = "encoder.block.1.block.0.block.1.weight"
-
-
-@pytest.fixture(scope="module")
-def weights() -> Weights:
-    return seeded(CONFIG, name="small")
-
-
-def same(a: Weights, b: Weights) -> bool:
-    return a.config == b.config and all(np.array_equal(a.tensors[name], b.tensors[name]) for name in a.tensors)
-
+from tests.support.small_codec import ANY, CONFIG, same
 
 # --- our own layout
 

@@ -16,28 +16,7 @@ from streamrvq.families import tensor_shapes
 from streamrvq.nn import CodecModel
 from streamrvq.weights import Weights, load_weights, save_weights, seeded
 from tests.reference.official import hf_dac, load_official_dac, official_dac, save_official_dac
-
-SMALL = {
-    "encoder_dim": 4, "encoder_rates": [2, 5], "decoder_dim": 16, "decoder_rates": [5, 2],
-    "n_codebooks": 3, "codebook_size": 16, "codebook_dim": 4,
-}  # fmt: skip
-CONFIG = CodecConfig(**SMALL, latent_dim=12)
-ANY = "encoder.block.1.block.0.block.1.weight"
-
-
-@pytest.fixture(scope="module")
-def weights() -> Weights:
-    return seeded(CONFIG, name="small")
-
-
-def same(a: Weights, b: Weights) -> bool:
-    return a.config == b.config and all(np.array_equal(a.tensors[name], b.tensors[name]) for name in a.tensors)
-
-
-def ulps(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
-    """The greatest difference, in float32 units in the last place."""
-    return float((np.abs(a.astype(np.longdouble) - b) / np.spacing(np.abs(b).astype(np.float32))).max())
-
+from tests.support.small_codec import ANY, CONFIG, SMALL, same, ulps
 
 # --- descript's .pth
 

@@ -1,1 +1,1 @@
-"""The training and validation audio: fetched, cut, described and packed. Run by tools/corpus; see __main__.py."""
+"""The training and validation audio: downloaded, cut, described and packed. tools/corpus runs it; see __main__.py."""

@@ -1,7 +1,9 @@
-"""``tools/corpus``: the command line. Knows: arguments, and where packages are kept.
+"""``tools/corpus``: the command line.
 
---unpack needs numpy, soundfile and soxr, and no network: where tools/corpus cannot make its environment, run
-``python -m tools.corpus_build`` in the repository's root with any Python that has the three.
+--unpack needs only numpy, soundfile and soxr, and no network. Where tools/corpus cannot make its environment, run
+``python -m tools.corpus_build`` in the repository's root, with any Python that has these three.
+
+Knows: arguments, and where packages are kept. Does not know: how a set is made.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from .sources import KINDS, Source
 
 
 def main() -> int:
-    """Run the command line; gives the exit code."""
+    """Run the command line. Returns the exit code."""
     arguments = _parser().parse_args()
     try:
         _run(arguments)

@@ -1,7 +1,8 @@
-"""Sound of files as it goes into clips: mono, 44.1 kHz, int16; and what can be told about it.
+"""Reads audio files as clips need them (mono, 44.1 kHz), writes clips as int16, and describes them.
 
-Knows: soundfile, soxr, and ffmpeg for G.722, which soundfile does not read. Does not know: sources, splits, where
-anything is kept. The same bytes on every run.
+The same input gives the same bytes in every run.
+
+Knows: soundfile, soxr, and ffmpeg for G.722, which soundfile cannot read. Does not know: sources, splits, folders.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ RATE = 44100
 NATIVE_RATES = (16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000)
 _PEAK, _QUIET_DB, _SHORTEST, _FADE = 0.99, -55.0, 2000, 220
 _FFT = 2048
-_G722_RATE, _G722_BYTES = 16000, 8000  # of sound, and of file a second
+_G722_RATE, _G722_BYTES = 16000, 8000  # samples of sound, and bytes of file, in a second
 
 Samples = npt.NDArray[np.float32]
 
@@ -36,7 +37,7 @@ class Info:
 
 
 def probe(path: Path, lowest: int = 44100) -> Info | None:
-    """None for what is not audio, natively of less than ``lowest`` Hz or of an odd rate, or shorter than 80 ms."""
+    """The length and rate of a file. None if it is not audio, below ``lowest`` Hz, of an odd rate, or under 80 ms."""
     if path.suffix == ".g722":
         seconds = path.stat().st_size / _G722_BYTES
         return Info(seconds, _G722_RATE) if lowest <= _G722_RATE and seconds >= 0.08 else None
@@ -50,7 +51,7 @@ def probe(path: Path, lowest: int = 44100) -> Info | None:
 
 
 def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Samples | None:
-    """Mono float32 at 44.1 kHz, peaks brought below 0.99; None if damaged, almost silent, or next to nothing."""
+    """Mono float32 at 44.1 kHz, with peaks of at most 0.99. None if damaged, almost silent or very short."""
     if path.suffix == ".g722":
         return _read_g722(path)
     try:
@@ -61,11 +62,11 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Sample
             rate = file.samplerate
     except (soundfile.SoundFileError, RuntimeError):
         return None
-    return _taken(pcm, rate)
+    return _clip_samples(pcm, rate)
 
 
 def _read_g722(path: Path) -> Samples | None:
-    """A whole file of G.722 at 64 kbit/s."""
+    """A whole G.722 file of 64 kbit/s."""
     command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-"]
     try:
         pcm = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<i2")
@@ -73,10 +74,10 @@ def _read_g722(path: Path) -> Samples | None:
         raise CorpusError(f"{path.name} is G.722 and ffmpeg is not here; wanted the Debian package ffmpeg") from None
     except subprocess.CalledProcessError:
         return None
-    return _taken(np.asarray(pcm / np.float32(32768), np.float32), _G722_RATE)
+    return _clip_samples(np.asarray(pcm / np.float32(32768), np.float32), _G722_RATE)
 
 
-def _taken(pcm: Samples, rate: int) -> Samples | None:
+def _clip_samples(pcm: Samples, rate: int) -> Samples | None:
     if len(pcm) < _SHORTEST or not np.isfinite(pcm).all():
         return None
     pcm = resample(pcm, rate, RATE)
@@ -87,25 +88,25 @@ def _taken(pcm: Samples, rate: int) -> Samples | None:
 
 
 def resample(pcm: Samples, rate: int, to: int) -> Samples:
-    """soxr at its best quality; as it is where the rates are equal."""
+    """Resample with soxr's best quality. Equal rates return the samples unchanged."""
     return pcm if rate == to else np.asarray(soxr.resample(pcm, rate, to, quality="VHQ"), np.float32)
 
 
 def faded(pcm: Samples) -> Samples:
-    """With its last 5 ms faded out, so that neither a cut nor a join clicks."""
+    """The samples with the last 5 ms faded out, so that cuts and joins do not click."""
     ramp = np.ones(len(pcm), np.float32)
     ramp[-_FADE:] = np.linspace(1, 0, _FADE, dtype=np.float32)
     return pcm * ramp
 
 
 def write_flac(path: Path, pcm: Samples) -> None:
-    """16 bits: rounded to 1 / 32768, the inverse of reading."""
+    """Write 16-bit FLAC, rounded to 1 / 32768: the inverse of reading."""
     whole = np.clip(np.rint(pcm * np.float32(32768)), -32768, 32767).astype(np.int16)
     soundfile.write(path, whole, RATE, format="FLAC", subtype="PCM_16")
 
 
 def describe(pcm: Samples) -> dict[str, Any]:
-    """``bandwidth_khz``, the highest frequency within 75 dB of the loudest, and ``above_8khz_db``, the share."""
+    """``bandwidth_khz``: the highest frequency within 75 dB of the peak; ``above_8khz_db``: the share above 8 kHz."""
     padded = np.pad(pcm, (0, max(0, _FFT - len(pcm))))
     frames = padded[: len(padded) // _FFT * _FFT].reshape(-1, _FFT) * np.hanning(_FFT)
     power = np.mean(np.abs(np.fft.rfft(frames)) ** 2, axis=0) + 1e-20

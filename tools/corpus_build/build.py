@@ -1,12 +1,12 @@
-"""The set as a folder: clips, manifest.csv, sources.csv, copyright files. Everything that must hold is checked here.
-
-Knows: where unpacked packages lie and what a manifest says. Does not know: how packages get there, the command line.
+"""The set as a folder: clips, manifest.csv, sources.csv, copyright files. All requirements are checked here.
 
     OUT/manifest.csv              a row for each clip
     OUT/sources.csv               a row for each group: package, its version and SHA-256, licences, clips, minutes
-    OUT/copyright/PACKAGE.txt     what the package says of its files and authors
+    OUT/copyright/PACKAGE.txt     what the package says about its files and authors
     OUT/train/*.flac  OUT/validation/*.flac
-    OUT/words/*.flac  OUT/texts.csv     of a set of words, made on its own: what is said, where that is known
+    OUT/words/*.flac  OUT/texts.csv     of a set of words, which is made separately: what is said, if known
+
+Knows: where unpacked packages are and what a manifest holds. Does not know: how packages get there, the command line.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Package:
-    """An unpacked package or a user's folder: where its files are, and what names this very version."""
+    """An unpacked package or a user's folder: where its files are, and which version it is."""
 
     folder: Path
     version: str = ""
@@ -50,11 +50,11 @@ def build(
     out: Path, sources: Sequence[Source], packages: Mapping[str, Package], scale: float = 1.0,
     say: Callable[[str], None] = print,
 ) -> list[Row]:  # fmt: skip
-    """Make the whole set anew; the folder appears, or is replaced, when it is whole. Gives the manifest's rows.
+    """Build the whole set. The folder appears, or is replaced, when it is complete. Returns the manifest's rows.
 
     Raises:
-        CorpusError: a source on the wrong side, a licence that is not free, a source that gave nothing, or an
-            ``out`` that holds something else.
+        CorpusError: a file in the wrong split, a licence that is not free, a source without clips, or an ``out`` that
+            holds something else.
     """
     check_sources(sources)
     check_replaceable(out)
@@ -64,7 +64,7 @@ def build(
     for split in SPLITS if splits <= set(SPLITS) else sorted(splits):
         (part / split).mkdir(parents=True)
     builder = _Builder(part, packages, scale)
-    # What is judged on first: a copy of what it was made of, in whatever package, is then not trained on.
+    # Sources for judging come first: then copies of their files in other packages are not trained on.
     for source in sorted(sources, key=lambda source: source.split == "train"):
         say(builder.add(source))
     check_disjoint(builder.rows)
@@ -83,10 +83,10 @@ class _Builder:
         self.texts: list[Row] = []
         self._part, self._packages, self._scale = part, packages, scale
         self._copyrights: dict[str, Copyright] = {}
-        self._split_of: dict[str, str] = {}  # SHA-256 of a file → the split that it went to
+        self._split_of: dict[str, str] = {}  # SHA-256 of a file → the split that it belongs to
 
     def add(self, source: Source) -> str:
-        """All clips of one source; gives a line that says what came of it."""
+        """Write all clips of one source. Returns a line that sums them up."""
         package = self._packages[source.package]
         files, named, licences = self._files(source, package), 0, set()
         seconds = 0.0
@@ -154,7 +154,7 @@ class _Builder:
 
 
 def check_disjoint(rows: Iterable[Mapping[str, str]]) -> None:
-    """Raises `CorpusError` if a group or a file is in two splits."""
+    """Raise `CorpusError` if a group or a file is in two splits."""
     sides: dict[tuple[str, str], str] = {}
     for row in rows:
         files = {(row["package"], name.split("@")[0]) for name in row["files"].split(" | ")}
@@ -165,19 +165,19 @@ def check_disjoint(rows: Iterable[Mapping[str, str]]) -> None:
 
 
 def check_replaceable(out: Path) -> None:
-    """Raises `CorpusError` if ``out`` is neither new, empty, nor a set made before."""
+    """Raise `CorpusError` unless ``out`` is new, empty, or an older set."""
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise CorpusError(f"{out} holds something that is no corpus; wanted a new or empty folder, or a corpus")
 
 
 def replace(part: Path, out: Path) -> None:
-    """Put a finished folder in its place."""
+    """Move a finished folder to its place."""
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    """A CSV file with newlines of one kind."""
+    """Write a CSV file, with ``\\n`` as its newline on every system."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -185,7 +185,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
 
 def read_manifest(folder: Path) -> list[Row]:
-    """The rows of a set. Raises `CorpusError` if there is none."""
+    """The rows of a set's manifest. Raises `CorpusError` if there is none."""
     try:
         with open(folder / MANIFEST, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -197,7 +197,7 @@ def read_manifest(folder: Path) -> list[Row]:
 
 
 def totals(rows: Iterable[Mapping[str, str]]) -> list[str]:
-    """Minutes and clips by split and kind, a line each."""
+    """A line for each split and kind: its clips and minutes."""
     sums: dict[tuple[str, str], tuple[int, float]] = {}
     for row in rows:
         for kind in (row["kind"], "all"):

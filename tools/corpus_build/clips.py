@@ -1,6 +1,6 @@
-"""Clips of one source: which pieces of which files, in an order that only names decide.
+"""The clips of one source: which pieces of which files, in an order that depends on names alone.
 
-Knows: files of a source and their lengths. Does not know: packages, licences, manifests.
+Knows: the files of a source and their lengths. Does not know: packages, licences, manifests.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from . import audio
 from .audio import RATE, Info, Samples
 from .sources import Source
 
-#: Seconds. Training clips are put together up to the first; those of validation last between the other two.
+#: Seconds. Training clips are joined up to the first. Validation clips last between the other two.
 JOINED, SHORTEST, LONGEST = 12.0, 4.0, 6.0
-_ROUNDS = 99  # times that a file may be cut from, at most
+_ROUNDS = 99  # the most pieces that are cut from one file
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a source: its path in the package, where it lies, what `audio.probe` said."""
+    """One file of a source: its path in the package, its path on disk, and what `audio.probe` found."""
 
     name: str
     path: Path
@@ -34,7 +34,7 @@ class File:
 
 @dataclass(frozen=True)
 class Clip:
-    """Samples at 44.1 kHz, and the files (``@`` the second where a piece begins) and rates that they came from."""
+    """Samples at 44.1 kHz, with the names and rates of their files. ``NAME@SECONDS`` says where a piece begins."""
 
     pcm: Samples
     names: tuple[str, ...]
@@ -42,17 +42,17 @@ class Clip:
 
 
 def fraction(text: str) -> float:
-    """A number in [0, 1) that only the text decides: chance that is the same everywhere."""
+    """A pseudo-random number in [0, 1) that depends on the text alone, so it is the same everywhere."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
 def shuffled(source: Source, files: Sequence[File]) -> list[File]:
-    """In an order that only the names decide."""
+    """The files in an order that depends on their names alone."""
     return sorted(files, key=lambda file: (fraction(f"{source.group}/{file.name}"), file.name))
 
 
 def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator[Clip]:
-    """The source's clips, as many as it asks for, ``scale`` times the minutes for training."""
+    """As many clips as the source asks for. For training its minutes are multiplied by ``scale``."""
     files = shuffled(source, files)
     if source.split == "words":
         yield from islice(_whole(files), source.clips)
@@ -73,9 +73,9 @@ def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator
 
 
 def _cut(source: Source, files: Sequence[File], length: float, minutes: float) -> Iterator[Clip]:
-    """Pieces of long files: one from each, then another from each; short ones are taken whole, once.
+    """Pieces of long files: one from each, then another from each. Short files are used whole, once.
 
-    Without a limit of minutes (a user's folder) every file is taken from beginning to end.
+    Without a limit of minutes (a user's folder) every file is used from beginning to end.
     """
     if math.isinf(minutes) and source.split == "train":
         for file in files:
@@ -84,10 +84,10 @@ def _cut(source: Source, files: Sequence[File], length: float, minutes: float) -
         return
     for turn in range(_ROUNDS):
         for file in files:
-            room = file.info.seconds - length
-            if room > 0.3 * length:
+            slack = file.info.seconds - length
+            if slack > 0.3 * length:
                 share = 0.15 if turn == 0 else 0.05 + 0.75 * fraction(f"{file.name}#{turn}")
-                yield from _piece(file, min(file.info.seconds * share, room), length)
+                yield from _piece(file, min(file.info.seconds * share, slack), length)
             elif turn == 0 and (source.split == "train" or file.info.seconds >= SHORTEST):
                 yield from _piece(file, 0.0, min(file.info.seconds, length * 1.2))
 
@@ -99,7 +99,7 @@ def _piece(file: File, start: float, seconds: float) -> Iterator[Clip]:
 
 
 def _whole(files: Sequence[File]) -> Iterator[Clip]:
-    """One file a clip, from beginning to end: what is said must not be cut."""
+    """A clip for each file, from beginning to end: speech must not be cut."""
     for file in files:
         pcm = audio.read(file.path)
         if pcm is not None:
@@ -107,7 +107,7 @@ def _whole(files: Sequence[File]) -> Iterator[Clip]:
 
 
 def _joined(source: Source, files: Sequence[File]) -> Iterator[Clip]:
-    """Whole files, one after another in a clip."""
+    """Clips of whole files, joined one after another."""
     validation = source.split == "validation"
     longest = LONGEST if validation else JOINED
     parts: list[tuple[File, Samples]] = []

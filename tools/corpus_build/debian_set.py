@@ -1,7 +1,9 @@
 """The sources in Debian 12: a table, nothing else.
 
-Knows: which files of which package are what, and under which licence. Only files recorded at 44.1 kHz or more are taken
-from them, so a source may look larger here than it is. Voices nearly empty above 8 kHz (el, ca) get little.
+Only files recorded at 44.1 kHz or more are used, so a source may look larger here than it is. Voices with almost
+nothing above 8 kHz (el, ca) get few minutes.
+
+Knows: which files of which package belong to which source, and their licences. Does not know: where the files are.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ _KLETTRES_VOICES = {
 _HEDGEWARS_VOICES = (
     "British Classic Default Default_es Default_pl Default_uk HillBilly Mobster Pirate Russian Russian_pl Singer Surfer"
 )
-_KITS = {  # hydrogen's drum kits, by licence
+_KITS = {  # drum kits of hydrogen, by licence
     "CC0-1.0": "Audiophob",
     "CC-BY-3.0": "rumpf_kit_z01_h2",
     "CC-BY-SA-3.0": "circAfrique v4",

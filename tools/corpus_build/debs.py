@@ -1,7 +1,7 @@
-"""Debian packages: fetched with apt-get, opened without any Debian tool.
+"""Debian packages: downloaded with apt-get, opened without any Debian tool. Nothing in a package is installed or run.
 
-Knows: the layout of a .deb (an ar archive with a tar inside), and that games keep their sounds in zip files there.
-Does not know: which sound is whose, licences, what becomes of a file. Nothing of a package is installed or run.
+Knows: the layout of a .deb (an ar archive with a tar inside), and that games keep sounds in zip files there. Does not
+know: which sounds are wanted, licences, what is done with a file.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _OPENERS: dict[str, Callable[..., Any]] = {
     "data.tar.gz": partial(gzip.GzipFile, None, "rb", 9),
     "data.tar.bz2": bz2.BZ2File,
 }
-_STAMP = ".unpacked"  # holds what was unpacked: delete the folder if AUDIO changes
+_STAMP = ".unpacked"  # names the package that was unpacked: delete the folder if AUDIO changes
 
 
 def find_deb(folder: Path, package: str) -> Path | None:
-    """The package's .deb in ``folder``, whatever its version; the last by name where there are several."""
+    """The package's .deb in ``folder``, of any version; the last by name if there are several."""
     return max(folder.glob(f"{package}_*.deb"), default=None)
 
 
 def fetch(folder: Path, packages: Iterable[str]) -> None:
-    """Download what is missing in ``folder``. Raises `CorpusError` saying what is needed where that cannot be done."""
+    """Download what is missing in ``folder``. Raises `CorpusError`, which says what to do, if that is impossible."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [package for package in packages if find_deb(folder, package) is None]
     if not missing:
@@ -61,20 +61,23 @@ def fetch(folder: Path, packages: Iterable[str]) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file, in hex."""
+    """The SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def version(deb: Path) -> str:
-    """As the file's name has it; a colon is ``%3a`` there."""
+    """The version in the file's name, where a colon is written as ``%3a``."""
     return deb.stem.split("_")[1].replace("%3a", ":")
 
 
 def unpack(deb: Path, folder: Path) -> None:
-    """The sounds and the copyright file of a package, into ``folder``, those of zip files into a folder of that name.
+    """Unpack a package's sounds and copyright file into ``folder``; sounds in a zip file into a folder of its name.
 
-    Nothing happens if this very file is unpacked there already. Names are only taken as they are if they stay inside.
+    Nothing happens if this file is unpacked there already.
+
+    Raises:
+        CorpusError: it is not a Debian package, or a name in it points outside of the folder.
     """
     stamp = f"{deb.name} {deb.stat().st_size}\n"
     if (folder / _STAMP).exists() and (folder / _STAMP).read_text() == stamp:
@@ -86,12 +89,12 @@ def unpack(deb: Path, folder: Path) -> None:
         with opener(file) as data, tarfile.open(fileobj=data, mode="r|") as tar:
             for member in tar:
                 if member.isfile() and (content := tar.extractfile(member)) is not None:
-                    _keep(member.name, content, folder)
+                    _extract(member.name, content, folder)
     (folder / _STAMP).write_text(stamp)
 
 
 def _seek_data(file: IO[bytes], deb: Path) -> str:
-    """Leaves ``file`` at the package's tar and says how that is compressed."""
+    """Seek to the package's tar. Returns its name, which says how it is compressed."""
     if file.read(8) != b"!<arch>\n":
         raise CorpusError(f"{deb} is no Debian package; wanted an ar archive: delete it, it will be fetched again")
     while len(header := file.read(60)) == 60:
@@ -102,21 +105,21 @@ def _seek_data(file: IO[bytes], deb: Path) -> str:
     raise CorpusError(f"{deb} has none of {', '.join(_OPENERS)}; wanted a package of Debian 12, whose tars are of xz")
 
 
-def _keep(name: str, content: IO[bytes], folder: Path) -> None:
+def _extract(name: str, content: IO[bytes], folder: Path) -> None:
     inside = PurePosixPath(name.removeprefix("./"))
     if inside.is_absolute() or ".." in inside.parts:
         raise CorpusError(f"{name!r} in a package points outside of it; wanted plain relative names")
     ending, target = inside.suffix.lower(), folder / inside
     if ending in _ARCHIVES:
-        spool = folder / ".archive"
-        with open(spool, "wb") as file:
+        archive_file = folder / ".archive"
+        with open(archive_file, "wb") as file:
             shutil.copyfileobj(content, file)
-        with zipfile.ZipFile(spool) as archive:
+        with zipfile.ZipFile(archive_file) as archive:
             for member in sorted(archive.infolist(), key=lambda info: info.filename):
                 if member.filename.lower().endswith(AUDIO):
                     with archive.open(member) as packed:
-                        _keep(f"{inside}/{member.filename}", packed, folder)
-        spool.unlink()
+                        _extract(f"{inside}/{member.filename}", packed, folder)
+        archive_file.unlink()
     elif ending in AUDIO or inside.name == "copyright":
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "wb") as file:

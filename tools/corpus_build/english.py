@@ -1,8 +1,10 @@
-"""English to be recognised: what a codec leaves of words is counted on it. A table, nothing else.
+"""English speech to be recognised: it shows how many words a codec preserves. A table, nothing else.
 
-Knows: which files, and what is said in those whose package has it in writing. Two voices, 16 kHz: a woman's telephone
-prompts (no text in the package: their reference is what is recognised in the original) and a man reading Jane Austen
-(with his text). A small set of its own, so that neither training nor validation changes with it.
+There are two voices at 16 kHz: a woman's telephone prompts and a man who reads Jane Austen. The package has no text for
+the prompts, so their reference is what is recognised in the original. It has the text that the man reads. The set is
+separate, so that it changes neither training nor validation.
+
+Knows: which files, and what is said in those with a text. Does not know: codecs, recognisers.
 """
 
 from __future__ import annotations

@@ -2,4 +2,4 @@
 
 
 class CorpusError(Exception):
-    """A corpus that cannot be built, packed or unpacked as asked."""
+    """A corpus cannot be built, packed or unpacked as asked."""

@@ -1,4 +1,4 @@
-"""Ogg pages: the serial number, which libsndfile draws by chance, made the same on every run.
+"""Ogg pages: libsndfile chooses a random serial number; here it becomes the same in every run.
 
 Knows: the page header and its checksum (RFC 3533). Does not know: what the pages carry.
 """
@@ -24,10 +24,10 @@ _TABLE = _table()
 
 
 def with_serial(data: bytes, serial: int = 1) -> bytes:
-    """The same file of one stream, with ``serial`` in its pages and their checksums made anew.
+    """An Ogg file of one stream with ``serial`` in its pages, and the checksums that belong to them.
 
     Raises:
-        CorpusError: data that is not whole Ogg pages.
+        CorpusError: the data is not whole Ogg pages.
     """
     pages, start = [], 0
     while start < len(data):

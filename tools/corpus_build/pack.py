@@ -1,7 +1,9 @@
-"""A set in one small file, for machines that can download nothing.
+"""A set in one small file, for machines without a network.
 
-Knows: tar, and Opus as libsndfile writes it. Does not know: sources, packages. What is judged on stays lossless:
-results are to be comparable wherever they are measured; only what is trained on is compressed.
+Validation clips stay lossless, so that results can be compared wherever they are measured. Only training clips are
+compressed.
+
+Knows: tar, and Opus as libsndfile writes it. Does not know: sources, packages.
 """
 
 from __future__ import annotations
@@ -28,17 +30,17 @@ _TAR_BLOCK = 512
 
 
 def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBPS) -> list[Row]:
-    """Write a set as one tar of at most ``limit_mb`` million bytes, the same bytes each time.
+    """Write a set as one tar of at most ``limit_mb`` million bytes. The same set gives the same bytes.
 
-    Training clips that do not fit are left out, chosen by their names' hashes, so that every group loses alike.
-    Gives the rows that went in.
+    Training clips that do not fit are left out. The hashes of their names decide, so every group loses a similar share.
+    Returns the rows that were packed.
     """
     rows = sorted(read_manifest(folder), key=lambda row: (row["split"] == "train", fraction(row["path"])))
     check_disjoint(rows)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         fixed = [path for path in sorted(folder.rglob("*.[ct][sx][vt]")) if path.name != MANIFEST]
-        room = limit_mb * 1e6 - sum(_tar_size(path) for path in fixed) - 20 * _TAR_BLOCK
+        left = limit_mb * 1e6 - sum(_tar_size(path) for path in fixed) - 20 * _TAR_BLOCK
         taken: list[Row] = []
         members = [(str(path.relative_to(folder)), path) for path in fixed]
         for row in rows:
@@ -48,11 +50,11 @@ def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBP
                 source = work / Path(row["path"]).with_suffix(".opus").name
                 _write_opus(source, soundfile.read(folder / row["path"], dtype="float32")[0], kbps)
             size = _tar_size(source) + sum(len(value) + 3 for value in packed.values())
-            if size > room:
+            if size > left:
                 if row["split"] != "train":
                     raise CorpusError(f"{limit_mb} MB do not hold the {row['split']} clips; wanted --limit-mb larger")
                 break
-            room -= size
+            left -= size
             taken.append(packed)
             members.append((str(Path(row["path"]).with_suffix(source.suffix)), source))
         taken.sort(key=lambda row: row["path"])
@@ -69,7 +71,7 @@ def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBP
 
 
 def unpack(target: Path, out: Path) -> list[Row]:
-    """The folder that was packed, FLAC again throughout; the manifest's ``coding`` says what had been compressed."""
+    """Restore the packed folder, with FLAC files only. The manifest's ``coding`` says which had been compressed."""
     check_replaceable(out)
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -89,7 +91,7 @@ def unpack(target: Path, out: Path) -> list[Row]:
 
 
 def _write_opus(path: Path, pcm: Samples, kbps: int) -> None:
-    # libsndfile's scale for Opus runs from 0 = 256 kbps to 1 = 6 kbps a channel.
+    # libsndfile's compression level for Opus runs from 0 (256 kbps for each channel) to 1 (6 kbps).
     level = (256 - kbps) / 250
     file = io.BytesIO()
     soundfile.write(

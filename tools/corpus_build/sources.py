@@ -1,7 +1,8 @@
-"""What a source of audio is, and which must never be trained on.
+"""What a source of audio is, and which files must never be used for training.
 
-Knows: the value `Source`, and the sources that the releases are judged on. Does not know: where files lie, audio.
 There are three splits: what is trained on, what a codec is measured on, and English to be recognised (``"words"``).
+
+Knows: the value `Source`, and the files that releases are judged on. Does not know: where files are, audio.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from .licences import check_free
 
 KINDS = ("speech", "music", "sound")
 
-#: Package → patterns of the files that are only ever judged on. Nothing here may be trained on, in any version of the
-#: set: results would not compare any more.
+#: Package → patterns of the files that are used for judging only. No version of the set may train on them: results
+#: could not be compared any more.
 KEPT_OUT: dict[str, tuple[str, ...]] = {
     "klettres-data": ("*/klettres/hu/*", "*/klettres/tn/*"),
     "tuxpaint-stamps-default": ("*_desc_da.ogg", "*_desc_lt.ogg"),
@@ -34,22 +35,22 @@ KEPT_OUT: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Files of one package (or folder) that sound alike, and how much of them is taken.
+    """Files of one package (or folder) that sound alike, and how much of them is used.
 
     Attributes:
         split: ``"train"``, ``"validation"`` or ``"words"``.
         kind: ``"speech"``, ``"music"`` or ``"sound"``.
-        group: the name of what sounds alike: a voice, a soundtrack, a kit. Unique.
-        package: the Debian package; ``"folder:NAME"`` for a user's own.
-        licence: what the package states for these files; where its copyright file names one of them, that one holds.
+        group: the unique name of these files: a voice, a soundtrack, a drum kit.
+        package: the Debian package, or ``"folder:NAME"`` for a user's own files.
+        licence: the package's licence for these files. If its copyright file names a file, that licence applies.
         patterns: of paths in the package; ``*`` crosses slashes.
-        without: patterns of those to leave out all the same.
-        minutes: at most so many of the training split, before scaling.
-        clips: so many of the validation split, or of the words.
-        cut: pieces of so many seconds are taken out of long files, spread over all of them; None: files are taken
-            whole, short ones put together in one clip.
-        terms: the package whose copyright file speaks for this one, where it has none of its own.
-        texts: what is said, by the name of the file without folder and ending, where the package has it in writing.
+        without: patterns of files to leave out although ``patterns`` match them.
+        minutes: the most for the training split, before scaling.
+        clips: how many, for the validation split or the words.
+        cut: seconds of the pieces that are cut from long files, spread over all of them. None: files are used whole,
+            and short ones are joined into one clip.
+        terms: the package whose copyright file applies to this one, if it has none of its own.
+        texts: what is said, by file name without folder and suffix, if the package contains the text.
     """
 
     split: Literal["train", "validation", "words"]
@@ -66,17 +67,17 @@ class Source:
     texts: tuple[tuple[str, str], ...] = ()
 
     def wants(self, path: str) -> bool:
-        """Is this file, by its path in the package, of this source?"""
+        """Whether a file, given by its path in the package, belongs to this source."""
         return _any(path, self.patterns) and not _any(path, self.without)
 
 
 def is_kept_out(package: str, path: str) -> bool:
-    """Is this file for validation only?"""
+    """Whether a file is for judging only."""
     return _any(path, KEPT_OUT.get(package, ()))
 
 
 def check_file(source: Source, path: str) -> None:
-    """Raises `CorpusError` if a file is of the wrong split: each source is on one side, file by file."""
+    """Raise `CorpusError` if a file is in the wrong split."""
     if is_kept_out(source.package, path) == (source.split == "train"):
         raise CorpusError(
             f"{source.package}: {path} was to go into the {source.split} split by the source {source.group!r}; wanted "
@@ -85,7 +86,7 @@ def check_file(source: Source, path: str) -> None:
 
 
 def check_sources(sources: Iterable[Source]) -> None:
-    """Raises `CorpusError` for a group named twice, an unknown kind, or a licence that is not free."""
+    """Raise `CorpusError` for a group that is named twice, an unknown kind, or a licence that is not free."""
     seen: set[str] = set()
     for source in sources:
         if source.group in seen or source.kind not in KINDS:

@@ -1,1 +1,1 @@
-"""What ``tools/load`` and ``tools/soak`` are made of: a real server process, many clients, faults, the reckoning."""
+"""The parts of ``tools/load`` and ``tools/soak``: a real server process, many clients, faults, measurements."""

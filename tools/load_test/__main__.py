@@ -1,4 +1,7 @@
-"""``tools/load`` and ``tools/soak``: the command lines. Knows: arguments, exit codes."""
+"""``tools/load`` and ``tools/soak``: the command lines.
+
+Knows: arguments, exit codes. Does not know: how a run is done.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from rich.console import Console
 from streamrvq import DEFAULT_CODEC, StreamRVQError
 
 from .errors import LoadError
-from .servers.tiny import write_tiny
+from .experiment import Experiment
+from .servers.tiny_codec import write_tiny
 from .settings import Settings
-from .work import Work
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; gives the exit code: 0, 1 where a bar was not passed, 2 for an error."""
+    """Run a command line. Returns the exit code: 0, 1 if a check failed, 2 for an error."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     soak = given[:1] == ["--soak"]
     name = "tools/soak" if soak else "tools/load"
@@ -90,21 +93,21 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
         pin=a.pin, uvloop=a.uvloop, null=a.null, engine=a.engine, threads=a.threads, send_timeout=a.send_timeout,
         server=tuple(shlex.split(a.server or "")), options=tuple(shlex.split(a.options)),
     )  # fmt: skip
-    work = Work(settings, Console(stderr=True, quiet=not sys.stderr.isatty()))
+    experiment = Experiment(settings, Console(stderr=True, quiet=not sys.stderr.isatty()))
     if soak:
         from .modes.soak import soak_report
 
-        report = soak_report(work, a.flat)
+        report = soak_report(experiment, a.flat)
     elif a.throughput:
         from .modes.throughput import throughput_report
 
-        report = throughput_report(work)
+        report = throughput_report(experiment)
     elif a.drain:
         from .modes.drain import drain_report
 
-        report = drain_report(work)
+        report = drain_report(experiment)
     else:
-        report = work.report(work.live(), a.bound)
+        report = experiment.report(experiment.live(), a.bound)
     if a.json:
         print(report.to_json())
     else:
@@ -113,5 +116,5 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server goes, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the server too
     raise SystemExit(main())

@@ -2,4 +2,4 @@
 
 
 class LoadError(Exception):
-    """A run that cannot be made as asked, or that could not be brought to its end."""
+    """A run cannot be done as asked, or could not be finished."""

@@ -1,6 +1,6 @@
-"""How long codes took: from the sending of the last sample that enables a frame to the receipt of its codes.
+"""How long codes took: from the sending of the last sample that a frame needs to the receipt of its codes.
 
-Knows: a record's times. Does not know: how they came to be.
+Knows: the times in a record. Does not know: how they came about.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy.typing as npt
 from .record import Record
 
 Floats = npt.NDArray[np.float64]
-#: Frames that a stream needs inside and outside the time of faults for its percentiles to be compared.
+#: A stream needs this many frames near faults, and as many away from them, for its percentiles to be compared.
 _ENOUGH = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Of a codec: Hz, samples a frame, frames that codes come late by."""
+    """The timing of a codec: its rate in Hz, samples in a frame, and frames of delay."""
 
     sample_rate: int
     hop: int
@@ -29,13 +29,16 @@ class Shape:
 
     @property
     def hop_seconds(self) -> float:
-        """Of audio in a frame."""
+        """Seconds of audio in a frame."""
         return self.hop / self.sample_rate
 
 
 def latencies(record: Record, shape: Shape) -> tuple[Floats, Floats]:
-    """When each frame came, and after how long. Frames that only the end of the stream completed are left out; so is
-    none else. A resampler's delay is in it: it holds samples back."""
+    """When each frame came, and its latency.
+
+    Only the frames that the end of the stream completed are left out. A resampler's delay counts, for it holds back
+    samples.
+    """
     came = np.repeat(np.frombuffer(record.times), np.frombuffer(record.counts, np.int64))
     frames = np.arange(len(came)) + 1 + shape.delay
     ends = np.ceil(frames * shape.hop * (record.rate / shape.sample_rate) - 1e-6).astype(np.int64)
@@ -47,7 +50,7 @@ def latencies(record: Record, shape: Shape) -> tuple[Floats, Floats]:
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Seconds; None where there is no frame."""
+    """Percentiles of latencies, in seconds. None if there are no frames."""
 
     frames: int
     p50: float | None
@@ -56,7 +59,7 @@ class Spread:
 
 
 def spread(values: Floats) -> Spread:
-    """Of some latencies."""
+    """The percentiles of some latencies."""
     if not len(values):
         return Spread(0, None, None, None)
     p50, p99, most = (float(value) for value in np.percentile(values, (50, 99, 100)))
@@ -65,13 +68,15 @@ def spread(values: Floats) -> Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """Of the streams that nothing was done to.
+    """The latency of streams that had no fault themselves.
 
     Attributes:
-        all, near, away: all frames; those that came within the window after a fault; the others.
+        all: of all frames.
+        near: of frames that came within the window after a fault.
+        away: of all other frames.
         periods: of each period of the run.
-        worst_move: the largest difference, in seconds, of a single stream's p99 near faults from its p99 away from
-            them; None where no stream had enough of both.
+        worst_move: the p99 near faults minus the p99 away from them, in seconds, of the stream with the largest
+            difference. None if no stream had enough frames of both kinds.
     """
 
     all: Spread
@@ -82,19 +87,19 @@ class Latency:
 
     @property
     def move(self) -> float | None:
-        """Seconds by which faults moved the p99 of all."""
+        """How many seconds faults added to the p99 of all frames."""
         return None if self.near.p99 is None or self.away.p99 is None else self.near.p99 - self.away.p99
 
 
-def reckon(
+def measure_latency(
     records: Sequence[Record], shape: Shape, faults: Sequence[float], window: float, began: float, ended: float,
     period: float,
 ) -> Latency:  # fmt: skip
-    """Records of any kind: those that were stalled or deaf, and those behind a relay, are left out."""
+    """The latency in some records. Streams that stalled or stopped reading, and those behind a relay, are left out."""
     hits = np.sort(np.array(faults, np.float64))
     times, values, moves = [], [], []
     for record in records:
-        if record.real or (record.hit is not None and record.hit[0] in ("stall", "deaf")):
+        if record.remote_stream or (record.fault is not None and record.fault[0] in ("stall", "deaf")):
             continue
         came, late = latencies(record, shape)
         near = _near(came, hits, window)

@@ -1,6 +1,7 @@
-"""What happened to one stream, kept as it came: every code, when each message left and when each came back.
+"""What happened to one stream: every code, when each message left and when each answer came.
 
-Knows: arrays that only grow. Does not know: sockets, clocks, what is right (verify.py), what is late (latency.py).
+Knows: arrays that only grow. Does not know: sockets, clocks, which codes are right (verify.py), what is late
+(latency.py).
 """
 
 from __future__ import annotations
@@ -18,28 +19,31 @@ class End(StrEnum):
 
     OPEN = "open"
     DONE = "done"  #: everything came, and the server said so
-    LEFT = "left"  #: the client broke off
-    LOST = "lost"  #: the connection broke, by none of our doing
-    CLOSED = "closed"  #: the server closed, with a code
+    LEFT = "left"  #: the client left without an ending
+    LOST = "lost"  #: the connection broke, and not by our doing
+    CLOSED = "closed"  #: the server closed the connection with a code
     BROKEN = "broken"  #: the server broke the protocol
 
 
 @dataclasses.dataclass(eq=False)
 class Record:
-    """One stream.
+    """The record of one stream. Times are of `time.perf_counter`.
 
     Attributes:
-        number: of the stream; its audio begins at ``offset`` in the lap.
-        rate, block: of what is sent, Hz, and samples of a message.
-        samples: sent.
-        sent: when each message was.
-        levels: codes of a frame; 0 before the first.
-        codes: received, u16le, frame by frame.
-        times, counts: of each message received: when, and how many frames.
-        final: the last frame has come, and the server said that it is.
-        expected: the ends that are no fault of the server's.
-        hit: what was done to it, and when; None for nothing.
-        slow_until: it did not read, or was away, up to here; a time of `sent`'s clock.
+        number: of the stream.
+        offset: where its samples begin in the looped audio.
+        rate: Hz of the audio that is sent.
+        block: samples in a message.
+        samples: how many were sent.
+        sent: when each message was sent.
+        levels: codes in a frame; 0 before the first frame.
+        codes: the received codes, u16le, frame by frame.
+        times, counts: for each received message: when it came, and how many frames it held.
+        frames: how many were received.
+        final: whether the last frame has come, marked as the last by the server.
+        expected: the ends that are not the server's fault.
+        fault: what was done to the stream, and when; None if nothing was.
+        resumed: how often the client came back after its connection was cut.
     """
 
     number: int
@@ -55,24 +59,24 @@ class Record:
     frames: int = 0
     final: bool = False
     end: End = End.OPEN
-    code: int = 0  #: close code, where the server closed
+    code: int = 0  #: the close code, if the server closed the connection
     why: str = ""
-    told: int | None = None  #: frames that the server's `done` counts
+    announced: int | None = None  #: how many frames there are, according to the server's `done` message
     expected: frozenset[End] = frozenset({End.DONE})
-    hit: tuple[str, float] | None = None
-    real: bool = False  #: a `RemoteStream` of the package
+    fault: tuple[str, float] | None = None
+    remote_stream: bool = False  #: whether the client is a `RemoteStream` of the package
     resumed: int = 0
 
     def ends(self, end: End, why: str = "", code: int = 0) -> None:
-        """The first end counts."""
+        """Record how the stream ended. Only the first end counts."""
         if self.end is End.OPEN:
             self.end, self.why, self.code = end, why, code
 
     @property
     def dropped(self) -> bool:
-        """It ended otherwise than it should have."""
+        """Whether it ended in a way that it should not have."""
         return self.end not in self.expected
 
     def array(self) -> npt.NDArray[np.uint16]:
-        """The codes, ``[K, frames]``."""
+        """The received codes, ``[K, frames]``."""
         return np.frombuffer(bytes(self.codes), "<u2").reshape(-1, self.levels or 1).T

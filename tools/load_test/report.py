@@ -1,6 +1,6 @@
-"""What a run shows, for people and for programs, and whether that is good.
+"""What a run shows, for people and for programs, and whether it passed.
 
-Knows: figures and the bars that they must pass. Does not know: how they were got.
+Knows: figures and the bars that they must pass. Does not know: how the figures were measured.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from .latency import Latency, Shape, Spread
-from .modes.live import Run
+from .modes.realtime import Outcome
 from .record import End
 from .verify import Finding
 
 _MIB = 2**20
-#: Beyond the step and the gather window: what the service and the network may take, in seconds.
-_GATHER, _ROOM = 0.002, 0.005
+#: The gather window, and what service and network may add to the step and to it. Seconds.
+_GATHER, _ALLOWANCE = 0.002, 0.005
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One bar: what must hold, and what was found."""
+    """One requirement: what must hold, whether it does, and what was found."""
 
     name: str
     good: bool
@@ -34,7 +34,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Figures by name, as for JSON; and the checks."""
+    """Figures by name, of JSON types, and the checks."""
 
     title: str
     figures: dict[str, Any]
@@ -42,16 +42,16 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Every bar was passed."""
+        """Whether every check passed."""
         return all(check.good for check in self.checks)
 
     def to_json(self) -> str:
-        """One document."""
+        """The report as one JSON document."""
         checks = [dataclasses.asdict(check) for check in self.checks]
         return json.dumps({"good": self.good, "checks": checks, **self.figures}, ensure_ascii=False)
 
     def show(self, console: Console) -> None:
-        """A table."""
+        """Print the report as a table."""
         table = Table(title=self.title, show_header=False, title_justify="left")
         table.add_column(no_wrap=True)
         table.add_column()
@@ -87,13 +87,13 @@ def _ms(spread: Spread) -> dict[str, float | int | None]:
 
 
 def live_report(
-    title: str, where: dict[str, Any], run: Run, latency: Latency, found: Finding, exact: bool, shape: Shape,
+    title: str, where: dict[str, Any], run: Outcome, latency: Latency, found: Finding, exact: bool, shape: Shape,
     bound: bool,
 ) -> Report:  # fmt: skip
-    """Of a run at real-time pace. ``bound``: the latency must be within the step, the gather window and 5 ms."""
+    """The report of a run at real-time pace. ``bound``: also require a latency within step + gather window + 5 ms."""
     first, last = run.usages[0], run.usages[-1]
     seconds, figures = last.time - first.time, run.figures
-    streams = len([record for record in run.records if record.hit is None])
+    streams = len([record for record in run.records if record.fault is None])
     audio = figures.get("audio_seconds_total", direction="encode")
     step_seconds = figures.get("step_seconds_sum", direction="encode")
     steps = figures.get("step_streams_count", direction="encode") or 1.0
@@ -155,7 +155,7 @@ def live_report(
         words = f"p99 of all by {_words(moved)} hops, of the worst stream by {_words(worst)}"
         checks.append(Check("nobody else's p99 moves by more than a hop", within, words))
     if bound:
-        limit = (step_p99 or 0.0) + _GATHER + _ROOM
+        limit = (step_p99 or 0.0) + _GATHER + _ALLOWANCE
         p99 = latency.all.p99
         checks.append(Check("latency within step + gather + 5 ms", p99 is not None and p99 <= limit,
                             f"p99 {_words(_thousand(p99))} ms, limit {1000 * limit:.2f} ms"))  # fmt: skip
@@ -167,5 +167,5 @@ def _thousand(value: float | None) -> float | None:
 
 
 def merged(report: Report, figures: dict[str, Any], checks: Sequence[Check]) -> Report:
-    """With more of both."""
+    """The report with further figures and checks."""
     return dataclasses.replace(report, figures=report.figures | figures, checks=[*report.checks, *checks])

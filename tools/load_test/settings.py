@@ -1,4 +1,7 @@
-"""What a run is to be. Knows: values and their ranges. Does not know: what is done with them."""
+"""The settings of a run.
+
+Knows: values and their ranges. Does not know: what is done with them.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,24 @@ from .errors import LoadError
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Times in seconds. Raises `LoadError` for a value out of range."""
+    """The settings of a run; times in seconds. Raises `LoadError` for a value out of range."""
 
     codec: str = DEFAULT_CODEC
     streams: int = 8
     seconds: float = 30.0
-    rate: int | None = None  #: of what clients send, Hz; None: the codec's
-    block: int | None = None  #: samples of a message; None: as many as make a hop
-    faults: float = 0.0  #: share of the clients that something happens to in each `period`
+    rate: int | None = None  #: of the clients' audio, Hz; None: the codec's
+    block: int | None = None  #: samples in a message; None: one hop
+    faults: float = 0.0  #: share of the clients that have a fault in each `period`
     period: float = 60.0
     seed: int = 0
-    pin: bool = False  #: server on one core, load on another
+    pin: bool = False  #: the server on one core, the load on another
     uvloop: bool = False  #: on both sides
     null: bool = False  #: serve a codec that costs nothing
     engine: str = "auto"
     threads: int = 1  #: of the server's engine
-    send_timeout: float = 10.0  #: of the server: how soon a client that never reads is cut off
-    server: tuple[str, ...] = ()  #: another command than ``streamrvq serve``; takes the same arguments
-    options: tuple[str, ...] = ()  #: more arguments for it
+    send_timeout: float = 10.0  #: of the server: how soon it disconnects a client that never reads
+    server: tuple[str, ...] = ()  #: a command to run instead of ``streamrvq serve``, with the same arguments
+    options: tuple[str, ...] = ()  #: further arguments for that command
 
     def __post_init__(self) -> None:
         for name, low in {"streams": 1, "threads": 1, "block": 1, "seed": 0}.items():
@@ -42,6 +45,6 @@ class Settings:
             raise LoadError(f"faults is {self.faults}; wanted a share of the clients, 0 to 1")
 
     @property
-    def hits(self) -> int:
-        """Clients that something happens to in a period."""
+    def faults_per_period(self) -> int:
+        """How many clients have a fault in each period."""
         return max(1, round(self.faults * self.streams)) if self.faults else 0

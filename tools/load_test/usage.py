@@ -1,4 +1,7 @@
-"""What a process uses, from /proc (Linux). Knows: one process. Does not know: why."""
+"""What a process uses: CPU time, memory and file descriptors, from /proc (Linux).
+
+Knows: one process. Does not know: what it does.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ _TICK, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 @dataclasses.dataclass(frozen=True)
 class Usage:
-    """At a moment."""
+    """What a process had used at one moment."""
 
     time: float  #: of `time.perf_counter`
-    cpu: float  #: seconds of computing so far
+    cpu: float  #: seconds of CPU time so far
     rss: int  #: bytes
-    fds: int  #: file descriptors open
+    fds: int  #: open file descriptors
 
 
 def usage(pid: int) -> Usage:
-    """Raises `LoadError` where the process has gone, or there is no /proc."""
+    """What a process uses now. Raises `LoadError` if it is gone, or if there is no /proc."""
     process = Path(f"/proc/{pid}")
     try:
         fields = (process / "stat").read_text().rpartition(")")[2].split()

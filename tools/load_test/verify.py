@@ -1,4 +1,4 @@
-"""Every code that came beside the code that should have come, computed offline after the run, stream by stream.
+"""Compares every code that came with the code that should have come, computed offline after the run, stream by stream.
 
 Knows: a record, a codec, the audio that was sent. Does not know: how the codes came.
 """
@@ -14,26 +14,26 @@ import numpy.typing as npt
 from streamrvq import Codec
 from streamrvq.engine.base import Codes
 
-from .clients.material import Lap
+from .clients.audio import LoopedAudio
 from .record import End, Record
 
-#: Hops that are encoded at a time.
+#: Hops encoded at a time.
 _HOPS = 64
-#: Share of first differences that float32 on another engine than the native one may have: near-ties.
+#: Share of frames that may differ (near-ties) in float32 on an engine other than the native one.
 _NEAR_TIES = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """About one stream, or several.
+    """What the comparison found, for one stream or for several.
 
     Attributes:
-        codes: compared.
+        codes: codes that were compared.
         wrong: codes that differ.
-        wrong_frames: frames that have such a code.
-        missing: frames that should have come and did not.
-        surplus: frames that came though nothing was sent that they could be of.
-        first: where the first difference is, in words; "" if there is none.
+        wrong_frames: frames with such a code.
+        missing: frames that should have come but did not.
+        surplus: frames that came although no audio was sent for them.
+        first: where the first difference is, in words; "" if nothing differs.
     """
 
     codes: int = 0
@@ -49,24 +49,27 @@ class Finding:
         return Finding(**sums, first=self.first or other.first)
 
     def good(self, exact: bool) -> bool:
-        """Nothing is wrong; ``exact``: not even a near-tie."""
+        """Whether nothing is wrong. ``exact``: near-ties count as wrong too."""
         return not self.missing and not self.surplus and self.wrong_frames <= (0 if exact else _NEAR_TIES * self.codes)
 
 
 def is_exact(codec: Codec) -> bool:
-    """Whether its codes do not depend on how a signal is cut into steps: not so for torch in float32."""
+    """Whether the codes are the same however a signal is cut into steps. torch in float32 does not promise that."""
     return codec.engine.name != "torch"
 
 
-def verify(record: Record, codec: Codec, lap: Lap) -> Finding:
-    """One stream. Where the server said that all had come, the last, padded frame must have come, too; else what came
-    must be the beginning, and all that was owed is not asked for: the client had left."""
+def verify(record: Record, codec: Codec, audio: LoopedAudio) -> Finding:
+    """Compare one stream.
+
+    If the server said that all frames had come, the last, padded frame must have come too. Otherwise the client had
+    left, and it is enough that the frames that came are the right ones.
+    """
     stream, received = codec.stream(sample_rate=record.rate), record.array()
-    step = min(lap.longest, max(1, round(_HOPS * codec.hop_length * record.rate / codec.sample_rate)))
+    step = min(audio.longest, max(1, round(_HOPS * codec.hop_length * record.rate / codec.sample_rate)))
     found, fed, at = Finding(), 0, 0
     while fed < record.samples and (record.final or at < record.frames):
         count = min(step, record.samples - fed)
-        wanted = stream.push(lap.samples(record.offset + fed, count))
+        wanted = stream.push(audio.samples(record.offset + fed, count))
         fed += count
         found += _compare(record, received, wanted, at)
         at += wanted.shape[1]
@@ -75,8 +78,8 @@ def verify(record: Record, codec: Codec, lap: Lap) -> Finding:
         found += _compare(record, received, wanted, at)
         at += wanted.shape[1]
     missing = max(0, at - record.frames) if record.final else 0
-    if record.end is End.DONE and record.told != record.frames:
-        missing = max(missing, abs((record.told or 0) - record.frames))
+    if record.end is End.DONE and record.announced != record.frames:
+        missing = max(missing, abs((record.announced or 0) - record.frames))
     return found + Finding(missing=missing, surplus=max(0, record.frames - at))
 
 
@@ -98,7 +101,7 @@ def _compare(record: Record, received: npt.NDArray[np.uint16], wanted: Codes, at
 
 
 def total(findings: Iterable[Finding]) -> Finding:
-    """Of all streams."""
+    """The sum of the findings."""
     result = Finding()
     for finding in findings:
         result += finding

@@ -1,1 +1,1 @@
-"""How good a codec is, beside Opus and the original. Run by tools/quality; see __main__.py."""
+"""How good a codec is, compared with Opus and the original. tools/quality runs it; see __main__.py."""

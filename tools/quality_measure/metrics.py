@@ -1,7 +1,9 @@
-"""What is measured between a clip and what came back of it.
+"""What is measured between a clip and its reconstruction.
 
-Knows: the packages that measure, the rates that they want, which of them are for speech alone. Does not know: systems,
-means, words (words.py). Mel distance and SI-SDR are the ones that training uses.
+Mel distance and SI-SDR are the ones that training uses.
+
+Knows: the packages that measure, the rates that they want, which of them are for speech only. Does not know: systems,
+means, words (words.py).
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ import torch
 
 from streamrvq.train.losses import Losses, si_sdr
 
+from .clips import RATE, Samples
 from .errors import QualityError
-from .material import RATE, Samples
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: its heading, whether more is better, decimals, the splits and kinds that it is for."""
+    """A column of the table: its heading, whether more is better, its decimals, and whether it is for speech only."""
 
     title: str
     more_is_better: bool
@@ -41,7 +43,7 @@ METRICS = {
     "estoi": Metric("ESTOI", True, speech_only=True),
     "wer": Metric("WER %", False, 1, speech_only=True),
 }
-#: PESQ is left to who asks for it: the code that its package wraps is its owners', for non-commercial evaluation.
+#: PESQ is measured only on request: its owners allow the wrapped code for non-commercial evaluation only.
 DEFAULT = tuple(name for name in METRICS if name != "pesq")
 PACKAGES = {
     "visqol": "visqol", "stft": "auraloss", "pesq": "pesq", "estoi": "pystoi", "wer": "faster_whisper",
@@ -49,7 +51,7 @@ PACKAGES = {
 
 
 def check_metrics(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, in the table's order. Raises `QualityError` for an unknown one or a package that is missing."""
+    """The names, in the table's order. Raises `QualityError` for an unknown name or a missing package."""
     import importlib.util
 
     unknown = [name for name in names if name not in METRICS]
@@ -65,16 +67,16 @@ def check_metrics(names: Sequence[str]) -> tuple[str, ...]:
 
 
 class Judge:
-    """Scores samples at 44.1 kHz; each of its instruments is made when it is first asked for."""
+    """Scores samples at 44.1 kHz. Each metric's package is loaded when it is first needed."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
 
     def __call__(self, x: Samples, y: Samples, split: str, kind: str) -> dict[str, float | None]:
-        """``x``, the original, and ``y``, ``[samples]`` each → a number for each metric that is for such clips.
+        """A score for each metric that applies to such clips, of ``y`` against the original ``x``, ``[samples]`` each.
 
-        None where the metric finds nothing to measure: PESQ no utterance, ESTOI less than 0.4 s of speech, SI-SDR no
-        difference at all.
+        A score is None if the metric has nothing to measure: PESQ finds no utterance, ESTOI less than 0.4 s of speech,
+        or SI-SDR no difference.
         """
         if x.shape != y.shape:
             raise QualityError(f"{y.shape[0]} samples were to be scored against {x.shape[0]}; wanted as many")

@@ -1,7 +1,9 @@
-"""Opus, the anchor: ffmpeg's libopus at its defaults (variable rate, complexity 10), for audio.
+"""Opus, the codec to compare with: ffmpeg's libopus for audio, at its defaults (variable rate, complexity 10).
 
-Knows: ffmpeg's command line, Ogg pages. Does not know: metrics, clips. What it gives back lies where it lay: the
-encoder states its delay as pre-skip, which the decoder takes off, and both ways soxr resamples without delay.
+Its output is aligned with the input: the encoder states its delay as pre-skip, which the decoder removes, and soxr
+resamples without delay.
+
+Knows: ffmpeg's command line, Ogg pages. Does not know: metrics, clips.
 """
 
 from __future__ import annotations
@@ -12,15 +14,15 @@ import subprocess
 import numpy as np
 import soxr
 
+from .clips import RATE, Samples
 from .errors import QualityError
-from .material import RATE, Samples
 
 _RATE = 48000
 _RAW = ["-f", "f32le", "-ar", str(_RATE), "-ac", "1"]
 
 
 def encoder() -> str:
-    """What encodes, in a few words. Raises `QualityError` if it is not here."""
+    """The name and version of the encoder. Raises `QualityError` if there is none."""
     if shutil.which("ffmpeg") is None:
         raise QualityError("ffmpeg is not here; wanted it for Opus: install it (Debian: ffmpeg), or pass --opus none")
     if b" libopus " not in _ffmpeg(["-encoders"]):
@@ -29,7 +31,7 @@ def encoder() -> str:
 
 
 def through_opus(pcm: Samples, kbps: int) -> tuple[Samples, int]:
-    """``[samples]`` at 44.1 kHz → what Opus leaves of them, as many and in place, and the bits that it took."""
+    """Encode and decode ``[samples]`` at 44.1 kHz. Returns as many samples, aligned, and the bits that Opus used."""
     wide = np.asarray(soxr.resample(pcm, RATE, _RATE, quality="VHQ"), "<f4")
     coding = ["-c:a", "libopus", "-b:a", f"{kbps}k", "-application", "audio"]
     ogg = _ffmpeg([*_RAW, "-i", "-", *coding, "-f", "ogg", "-"], wide.tobytes())
@@ -41,12 +43,12 @@ def through_opus(pcm: Samples, kbps: int) -> tuple[Samples, int]:
 
 
 def payload(ogg: bytes) -> int:
-    """Bytes of the packets of an Ogg file of one stream, its headers and pages' own left out."""
+    """Bytes of the audio packets in an Ogg file of one stream, without headers and page overhead."""
     total = start = 0
     while start < len(ogg):
         segments = ogg[start + 26]
         body = sum(ogg[start + 27 : start + 27 + segments])
-        if int.from_bytes(ogg[start + 6 : start + 14], "little"):  # the pages of headers stand at position 0
+        if int.from_bytes(ogg[start + 6 : start + 14], "little"):  # pages with headers have position 0
             total += body
         start += 27 + segments + body
     return total

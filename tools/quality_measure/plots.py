@@ -1,6 +1,6 @@
 """Two pictures: quality against kbit/s, and spectrograms of one clip.
 
-Knows: matplotlib, without a screen. Does not know: how the figures came about.
+Knows: matplotlib without a screen. Does not know: how the figures were measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from .material import RATE, Samples
+from .clips import RATE, Samples
 from .metrics import METRICS
 from .report import Report, listened_to
 
@@ -26,7 +26,7 @@ _TICKS = (1, 2, 4, 8, 16, 24)
 
 
 def curves(report: Report, path: Path) -> None:
-    """A panel for each metric: the codec by number of codebooks, and Opus, over kbit/s; bars are standard errors."""
+    """A panel for each metric: the codec by number of codebooks, and Opus, over kbit/s. Bars are standard errors."""
     names = [n for n in METRICS if any(n in row["scores"] for row in report["systems"] if row["kind"] != "original")]
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
@@ -72,7 +72,7 @@ def _panel(axis: pyplot.Axes, report: Report, name: str) -> None:
 
 
 def spectrograms(titles: Sequence[str], sounds: Sequence[Samples], path: Path, heading: str) -> None:
-    """One below the other, 0 to 22 kHz, 90 dB below the original's loudest."""
+    """Spectrograms one below the other, 0 to 22 kHz, down to 90 dB below the original's peak."""
     figure, axes = pyplot.subplots(len(sounds), 1, figsize=(9, 1.75 * len(sounds)), sharex=True, squeeze=False,
                                    layout="constrained")  # fmt: skip
     top: float | None = None

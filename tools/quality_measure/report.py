@@ -1,6 +1,6 @@
-"""What came of it: means over clips, as a value of JSON types and as a table.
+"""The result of a comparison: means over clips, as a value of JSON types and as a table.
 
-Knows: arithmetic over judged clips. Does not know: how they were judged, pictures.
+Knows: arithmetic on judged clips. Does not know: how they were judged, pictures.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rich.table import Table
 from streamrvq.train.validation import usage
 
 from .errors import QualityError
+from .judging import Judged
 from .metrics import METRICS
 from .systems import System
-from .words import plain, wrong
-from .work import Judged
+from .words import normalised_words, word_errors
 
 FORMAT = "streamrvq quality 1"
 
@@ -30,12 +30,12 @@ Report = dict[str, Any]
 def make_report(
     judged: Sequence[Judged], systems: Sequence[System], metrics: Sequence[str], about: Mapping[str, Any]
 ) -> Report:
-    """A value of JSON types.
+    """The report, as a value of JSON types.
 
-    ``systems`` has a row each, with ``kbps`` and by metric ``mean``, ``stderr`` (of the mean over clips) and ``clips``;
-    ``wer`` is in percent, of the words heard in the original, and ``wer_written`` of those that are in writing.
-    ``clips`` has every single score and every text heard. ``codebooks`` has ``used`` (share of entries) and ``entropy``
-    (bits) by level over the validation clips.
+    ``systems`` has one row for each system: ``kbps`` and, by metric, ``mean``, ``stderr`` (of the mean over clips) and
+    ``clips``. ``wer`` is in percent of the words recognised in the original; ``wer_written`` is in percent of the words
+    of the written text. ``clips`` has every score and every recognised text. ``codebooks`` has ``used`` (share of
+    entries) and ``entropy`` (bits) by level, over the validation clips.
     """
     judged = sorted(judged, key=lambda one: (one.clip.split, one.clip.name))
     report: Report = {"format": FORMAT, **about, "metrics": list(metrics)}
@@ -68,7 +68,7 @@ def _row(judged: Sequence[Judged], system: System, metrics: Sequence[str]) -> Re
 
 
 def mean(values: Sequence[float]) -> dict[str, float | int | None]:
-    """Of a few numbers: ``mean``, ``stderr`` of it (None of one number), ``clips``."""
+    """``mean`` of some numbers, its ``stderr`` (None for a single number), and ``clips``, how many there are."""
     average = math.fsum(values) / len(values)
     spread = math.fsum((value - average) ** 2 for value in values)
     stderr = math.sqrt(spread / (len(values) - 1) / len(values)) if len(values) > 1 else None
@@ -90,8 +90,8 @@ def _word_errors(judged: Sequence[Judged], name: str) -> Report:
         errors = words = clips = 0
         for one in judged:
             text = one.clip.text if reference == "written" else one.heard.get("original", "")
-            if name in one.heard and (said := plain(text)):
-                errors += wrong(said, plain(one.heard[name]))
+            if name in one.heard and (said := normalised_words(text)):
+                errors += word_errors(said, normalised_words(one.heard[name]))
                 words, clips = words + len(said), clips + 1
         if words:
             found[key] = {"mean": 100 * errors / words, "errors": errors, "words": words, "clips": clips}
@@ -107,7 +107,7 @@ def _clip(one: Judged) -> Report:
 
 
 def read_report(path: Path) -> Report:
-    """Raises `QualityError` if it is not a report of this version."""
+    """Read a report. Raises `QualityError` if it is not one of this version."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -118,14 +118,14 @@ def read_report(path: Path) -> Report:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """As JSON; the whole file or none."""
+    """Write a report as JSON, whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(path)
 
 
 def table(report: Report) -> Table:
-    """A row for each system, a column for each metric; ± is the standard error of the mean over clips."""
+    """A row for each system and a column for each metric. ± is the standard error of the mean over clips."""
     columns = {name: metric for name, metric in METRICS.items() if name in report["metrics"]}
     codec = report["codec"]
     trained = "" if codec["trained"] else " (untrained)"
@@ -146,7 +146,7 @@ def table(report: Report) -> Table:
 
 
 def listened_to(report: Report) -> str:
-    """What the figures are means over, in a line."""
+    """One line that says which clips the means are over."""
     parts = []
     for split, what in (("validation", "clips"), ("words", "spoken texts")):
         mine = [clip for clip in report["clips"] if clip["split"] == split]
@@ -163,7 +163,7 @@ def _cell(score: Mapping[str, Any] | None, decimals: int) -> str:
 
 
 def codebook_lines(report: Report) -> list[str]:
-    """Usage and entropy by level, in words; nothing if no codes were counted."""
+    """Usage and entropy by level, as text. Empty if no codes were counted."""
     books = report["codebooks"]
     if not books:
         return []

@@ -1,6 +1,6 @@
-"""Who is compared: the original, a codec at several numbers of codebooks, Opus at several rates.
+"""The systems that are compared: the original, a codec at several numbers of codebooks, Opus at several rates.
 
-Knows: how each brings a clip back to samples. Does not know: metrics.
+Knows: how each turns a clip into samples again. Does not know: metrics.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import soxr
 from streamrvq import Codec
 from streamrvq.engine.base import Codes
 
+from .clips import RATE, Samples
 from .errors import QualityError
-from .material import RATE, Samples
 from .opus import through_opus
 
 Kind = Literal["original", "ours", "rival", "opus"]
@@ -30,7 +30,7 @@ class System:
 
     Attributes:
         kind: ``"rival"`` is the codec of --against, with all its codebooks.
-        amount: codebooks of a codec; kbit/s asked of Opus; 0 for the original.
+        amount: codebooks of a codec; kbit/s that Opus is asked for; 0 for the original.
     """
 
     kind: Kind
@@ -49,7 +49,7 @@ class System:
 
 @dataclass(frozen=True)
 class Result:
-    """What a system made of a clip: as many samples as it had, the bits it took, a codec's codes ``[K, T]``."""
+    """A system's output for a clip: as many samples as the clip has, the bits used, and a codec's codes ``[K, T]``."""
 
     system: System
     pcm: Samples
@@ -58,7 +58,7 @@ class Result:
 
 
 def systems(codec_levels: int, codebooks: Sequence[int], opus: Sequence[int], rival_levels: int = 0) -> list[System]:
-    """The rows, best first of each kind; numbers of codebooks beyond the codec's are left out, all of its are in."""
+    """The rows, the best of each kind first. The codec's full number of codebooks is always included."""
     if any(number < 1 for number in (*codebooks, *opus)):
         raise QualityError(f"codebooks {codebooks} and kbit/s {opus}; wanted 1 or more of each")
     levels = sorted({codec_levels, *(number for number in codebooks if number < codec_levels)}, reverse=True)
@@ -68,7 +68,7 @@ def systems(codec_levels: int, codebooks: Sequence[int], opus: Sequence[int], ri
 
 
 def results(pcm: Samples, wanted: Sequence[System], codec: Codec, rival: Codec | None = None) -> Iterator[Result]:
-    """What each of ``wanted`` makes of a clip, in their order. A codec encodes once, whatever is decoded of it."""
+    """The output of each wanted system for a clip, in their order. A codec encodes a clip only once."""
     codes: dict[Kind, Codes] = {}
     for system in wanted:
         if system.kind == "original":

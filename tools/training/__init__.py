@@ -1,1 +1,1 @@
-"""Runs of the trainer for a purpose: what a choice is worth, better weights to ship."""
+"""Runs of the trainer for a purpose: to measure what a choice is worth, and to make better weights to ship."""

@@ -1,8 +1,10 @@
 """``tools/ablate``: short runs of variants of the default codec's configuration, from the same seed on the same crops.
 
-Knows: the variants, each one change of the packaged configuration, and the table. Does not know: how a run goes.
+Since the crops are the same, figures of variants at the same step can be compared. The speed depends on what else the
+machine does.
 
-Same crops, so that figures at a step may be compared between variants; the speed depends on what else the machine does.
+Knows: the variants, each with one change of the packaged configuration, and the table. Does not know: how a run
+works.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def _loss(**weights: float) -> Callable[[TrainConfig], TrainConfig]:
     return lambda config: dataclasses.replace(config, loss=dataclasses.replace(config.loss, **weights))
 
 
-#: What is changed, by name.
+#: The change that each variant makes, by its name.
 VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "as shipped": lambda config: config,
     "decoder 512": _shape(32, (4, 4), 128, 512),
@@ -54,8 +56,8 @@ VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
 _COLUMNS = ("variant", "parameters", "GFLOP/s enc", "dec", "audio-s/s", "mel", "STFT", "SI-SDR dB", "ESTOI", "used")
 
 
-class _Quiet:
-    """A `run.Watcher` that keeps the last validation."""
+class _Validations:
+    """A `run.RunObserver` that prints the validations only."""
 
     def __init__(self, name: str, console: Console) -> None:
         self._name, self._console = name, console
@@ -69,13 +71,13 @@ class _Quiet:
 
 
 def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Train a variant (or go on with it) and give its row."""
+    """Train a variant, or resume its run, and return its row of the table."""
     config = dataclasses.replace(
         VARIANTS[name](TrainConfig.read(CONFIG)), train=(str(arguments.data),), validation=(str(arguments.validation),),
         steps=arguments.steps, validate_every=arguments.steps, checkpoint_every=arguments.steps, decay_from=1.0,
     )  # fmt: skip
     folder = arguments.out / "".join(c if c.isalnum() else "-" for c in name)
-    done = Run(config, folder, _Quiet(name, console), cache=arguments.cache or arguments.out / "cache")
+    done = Run(config, folder, _Validations(name, console), cache=arguments.cache or arguments.out / "cache")
     done.go()
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     last = next(row for row in reversed(rows) if row["event"] == "validation")
@@ -92,7 +94,7 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
 
 
 def main() -> int:
-    """Run the command line; gives the exit code."""
+    """Run the command line. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="tools/ablate", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"of {', '.join(VARIANTS)}; default: all")
     parser.add_argument("--data", required=True, type=Path, help="folder or manifest to train on")

@@ -1,11 +1,11 @@
-"""``tools/train_release``: the shipped weights trained further, judged, and replaced if the new ones are better.
+"""``tools/train_release``: trains the shipped weights further, and replaces them if the new ones are judged better.
 
-A run here is one rise and one long fall of the learning rate, made to fit the minutes: a first minute measures how fast
-this machine trains. Better is what ``tools/quality --against`` says. What was trained, for how long and on what, is
-added to the record beside the weights.
+In a run here the learning rate rises once and then falls slowly, in a time that fits the minutes. The first minute
+measures how fast this machine trains. ``tools/quality --against`` decides what is better. The record beside the weights
+gets an entry: what was trained, for how long and on what.
 
 Knows: the order of things. Does not know: training (``streamrvq train``), quality (``tools/quality``), the corpus
-(``tools/corpus``); it starts them as commands. Where nothing can be installed, run
+(``tools/corpus``); it runs them as commands. Where nothing can be installed, run
 ``python -m tools.training.release`` with any Python that has the package's dependencies, and --train-only.
 """
 
@@ -28,12 +28,13 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "streamrvq/weights/data"
 CONFIG = ROOT / f"streamrvq/train/configs/{DEFAULT_CODEC}.toml"
 _PROBE_MINUTES = 1.0
-_CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")  #: what the record keeps of it
-_FALL_FROM = 0.3  #: share of a run after which the rate falls
+#: The columns of the validation curve in the record.
+_CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")
+_FALL_FROM = 0.3  #: the share of a run after which the rate falls
 
 
 def main() -> int:
-    """Run the command line; gives the exit code: 0 for weights that landed (or were only trained), 1 for not better."""
+    """Run the command line. Returns 0 if the weights were replaced (or only trained), 1 if they are not better."""
     parser = argparse.ArgumentParser(prog="tools/train_release", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--minutes", type=float, help="to train for")
     parser.add_argument(
@@ -57,7 +58,7 @@ def main() -> int:
 
 
 def train(arguments: argparse.Namespace, data: Path) -> None:
-    """Train ``--minutes``; interrupted and called again it goes on to the steps that were planned at first."""
+    """Train for ``--minutes``. Called again after an interrupt, it continues to the number of steps planned first."""
     out: Path = arguments.out
     plan = out / "config.json"
     if not plan.is_file():
@@ -69,8 +70,11 @@ def train(arguments: argparse.Namespace, data: Path) -> None:
             **{name: value for name, value in asked.items() if value is not None},
         )  # fmt: skip
         _write(plan, config.to_dict())
-        _streamrvq(arguments, "--minutes", str(min(_PROBE_MINUTES, arguments.minutes)))
-        row = [row for row in _log(out) if row["event"] == "train"][-1]
+        rows: list[dict[str, Any]] = []
+        while not rows:  # a slow machine may need several tries for the first logged step
+            _streamrvq(arguments, "--minutes", str(min(_PROBE_MINUTES, arguments.minutes)))
+            rows = [row for row in _log(out) if row["event"] == "train"]
+        row = rows[-1]
         left = 60 * max(0.0, arguments.minutes - _PROBE_MINUTES) * row["speed"] / config.step_seconds
         steps = row["step"] + round(left)
         print(f"{row['speed']} s of audio a second here: {steps} steps in {arguments.minutes:g} minutes", flush=True)
@@ -89,7 +93,7 @@ def _streamrvq(arguments: argparse.Namespace, *more: str) -> None:
 
 
 def land(run: Path, data: Path | None) -> int:
-    """Judge ``run``'s export; if it is better, or nothing trained is shipped yet, put it and its record in place."""
+    """Judge the export of ``run``. If it is better, or no trained weights are shipped yet, ship it and its record."""
     new, shipped = run / f"{DEFAULT_CODEC}.safetensors", DATA / f"{DEFAULT_CODEC}.safetensors"
     if not new.is_file():
         print(
@@ -115,7 +119,7 @@ def land(run: Path, data: Path | None) -> int:
 
 
 def _record() -> dict[str, Any]:
-    """Every run that led to the shipped weights, oldest first."""
+    """The record: every run that led to the shipped weights, the oldest first."""
     path = DATA / f"{DEFAULT_CODEC}.json"
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"runs": []}
     return record
@@ -133,11 +137,13 @@ def _summary(run: Path, weights: Path) -> dict[str, Any]:
 
 
 def _log(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    path = run / "log.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
 
 
 def _corpus(data: Path | None) -> Path:
-    """The set's folder; the default one is made where it is not there."""
+    """The folder of the set. The default one is made if it does not exist."""
     from ..corpus_build.debian import default_cache
 
     if data is None:

@@ -1,1 +1,1 @@
-"""Those who put the load on: clients, their audio, their pace, their faults."""
+"""The clients that put load on the server: their audio, their pace, their faults."""

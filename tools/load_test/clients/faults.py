@@ -1,6 +1,6 @@
-"""What goes wrong, when: a list made before the run from its seed.
+"""Which faults happen, and when: a list that is made from the seed before the run.
 
-Knows: kinds of faults and their times. Does not know: whom they hit (live.py).
+Knows: kinds of faults and their times. Does not know: which clients they happen to (modes/realtime.py).
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import random
 
 from ..settings import Settings
 
-#: kill: RST, never seen again. cut: the connection ends within a message. stall: reads nothing for a while. deaf: never
-#: reads again. resume: the connection is reset, and the client comes back and goes on.
+#: kill: the client resets the connection and does not come back. stall: it reads nothing for a while. cut: the
+#: connection ends within a message. resume: the connection is reset, and the client reconnects. deaf: it never reads
+#: again.
 KINDS = ("kill", "stall", "cut", "resume", "deaf")
-#: A client that stalls does so for so long, and what others feel of a fault they feel within so long. Seconds, or as
-#: much of the time between two faults.
+#: Seconds for which a client stalls, and seconds after a fault within which other clients may notice it. Less if faults
+#: follow each other quickly.
 STALL, WINDOW = 3.0, 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """``at`` seconds after the beginning."""
+    """One fault, ``at`` seconds after the start."""
 
     at: float
     kind: str
@@ -28,7 +29,7 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Faults:
-    """All of a run."""
+    """All faults of a run, and the times that belong to them."""
 
     list: tuple[Fault, ...] = ()
     stall: float = STALL
@@ -36,12 +37,14 @@ class Faults:
 
 
 def make_faults(settings: Settings) -> Faults:
-    """As many in each period as the settings say, of every kind in turn, at times that a seed decides. None in the last
-    seconds, so that every one of them is seen to its end."""
+    """As many faults in each period as the settings say, of every kind in turn, at times that depend on the seed.
+
+    There is none in the last seconds, so that the effect of each fault is seen completely.
+    """
     rng, deck, faults = random.Random(settings.seed), list[str](), list[Fault]()
-    if not settings.hits:
+    if not settings.faults_per_period:
         return Faults()
-    apart = settings.period / settings.hits
+    apart = settings.period / settings.faults_per_period
     at = 0.0
     while at + apart <= settings.seconds:
         if not deck:

@@ -1,7 +1,8 @@
-"""Real time for many clients: each message leaves when its last sample would have been heard.
+"""Real-time pace for many clients: each message is sent when its last sample would have been recorded.
 
-Knows: due times. Does not know: what is sent. One timer for all clients; how late it fires is kept, for a load that
-cannot keep pace measures itself.
+There is one timer for all clients. How late it fires is recorded, so that a load that cannot keep pace shows it.
+
+Knows: due times. Does not know: what is sent.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import time
 from array import array
 from collections.abc import Callable
 
-#: Sends the next message, given the time; whether there is another.
+#: Sends the next message, given the time. Returns whether there is another.
 Step = Callable[[float], bool]
 
 
 class Pacer:
-    """The timer of all clients: calls each one's step when its next message is due.
+    """The timer of all clients: it calls the step of each when its next message is due.
 
     Attributes:
-        late: seconds that each message left after its time.
+        late: for each call, the seconds by which it came late.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class Pacer:
         self.late: array[float] = array("d")
 
     def add(self, first: float, period: float, step: Step) -> None:
-        """Call ``step`` at ``first`` (of `time.perf_counter`) and every ``period`` seconds until it says no."""
+        """Call ``step`` at ``first`` (of `time.perf_counter`) and every ``period`` seconds, until it returns False."""
         self._count += 1
         heapq.heappush(self._due, (first, self._count, period, step))
         self._arm()
@@ -58,6 +59,6 @@ class Pacer:
         self._arm()
 
     def close(self) -> None:
-        """Nothing more is called."""
+        """Call nothing any more."""
         self._due.clear()
         self._arm()

@@ -1,6 +1,6 @@
-"""A network that breaks: a relay between one client and the server, whose connections can be cut at any byte.
+"""An unreliable network: a relay between one client and the server, whose connections can be cut at any byte.
 
-Knows: bytes both ways. Does not know: websockets, what the client does about it.
+Knows: bytes in both directions. Does not know: websockets, how the client reacts.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """To a server on loopback; an async context manager.
+    """A relay to a server on loopback. An async context manager.
 
     Attributes:
-        url: where the client connects to instead.
+        url: the address that the client connects to.
     """
 
     url: str
@@ -43,7 +43,7 @@ class Relay:
         await self._server.wait_closed()
 
     def cut(self, within_a_message: bool) -> None:
-        """Reset the connection both ways: at once, or when half of the client's next bytes have passed."""
+        """Reset both connections: at once, or when half of the client's next bytes have passed."""
         if within_a_message:
             self._cutting = True
         else:

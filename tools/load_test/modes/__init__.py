@@ -1,1 +1,1 @@
-"""The kinds of run: live, throughput, drain, soak."""
+"""The kinds of run: at real-time pace, throughput, drain, soak."""

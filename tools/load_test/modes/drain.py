@@ -1,8 +1,8 @@
-"""SIGTERM in the middle of it: every stream must get the codes of all that it sent, and the server must be gone soon.
+"""SIGTERM in the middle of a run: every stream must get the codes of all its audio, and the server must exit soon.
 
-Most clients answer the server's ``drain`` with ``stop``; some only stop sending; some never read.
+Most clients answer the server's ``drain`` with ``stop``, some only stop sending, and some never read.
 
-Knows: the end. Does not know: how clients are made (live.py has the run of a whole life).
+Knows: how a run ends. Does not know: clients that come, go and fail during a run (realtime.py).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 from streamrvq.live.protocol.constants import Close
 
-from ..clients.client import Client
 from ..clients.pacer import Pacer
+from ..clients.phase import phase
+from ..clients.raw import RawClient
+from ..experiment import Experiment
 from ..record import End, Record
 from ..report import Check, Report
-from ..servers.host import Host
+from ..servers.process import ServerProcess
 from ..verify import is_exact
-from ..work import Work
 
-#: Seconds within which the server must be gone.
+#: Seconds within which the server must exit.
 _WITHIN = 10.0
-_GOLDEN = 0.6180339887498949
 
 
 @dataclasses.dataclass
@@ -36,23 +36,23 @@ class _Drained:
     errors: list[str]
 
 
-def drain_report(work: Work) -> Report:
-    """Measured and verified."""
-    drained = work.within(lambda host: _drain(work, host))
+def drain_report(experiment: Experiment) -> Report:
+    """Run, verify and report."""
+    drained = experiment.within(lambda server: _drain(experiment, server))
     reading = drained.answering + drained.silent
-    found = work.verified(reading)
-    beginnings = work.verified(drained.deaf)
+    found = experiment.verified(reading)
+    beginnings = experiment.verified(drained.deaf)
     figures: dict[str, Any] = {
-        **work.where,
+        **experiment.where,
         "streams": {"answering": len(drained.answering), "silent": len(drained.silent), "deaf": len(drained.deaf)},
         "codes": {"checked": found.codes, "wrong": found.wrong, "missing_frames": found.missing,
                   "of_deaf_streams": beginnings.codes},
         "exit_seconds": round(drained.seconds, 3),
     }  # fmt: skip
-    exact, words = is_exact(work.codec), []
+    exact, words = is_exact(experiment.codec), []
     for record in reading:
-        told = record.told == record.frames if record in drained.answering else record.told is None
-        if record.end is not End.CLOSED or record.code != Close.RESTART or not record.final or not told:
+        announced = record.announced == record.frames if record in drained.answering else record.announced is None
+        if record.end is not End.CLOSED or record.code != Close.RESTART or not record.final or not announced:
             words.append(f"stream {record.number} {record.end} {record.code} final={record.final} {record.why}")
     checks = [
         Check("every stream got the codes of all that it sent", found.codes > 0 and found.good(exact),
@@ -63,28 +63,28 @@ def drain_report(work: Work) -> Report:
         Check(f"gone within {_WITHIN:g} s", drained.seconds <= _WITHIN, f"{drained.seconds:.2f} s"),
         Check("no error in its log", not drained.errors, "; ".join(drained.errors[:2]) or "none"),
     ]  # fmt: skip
-    return Report(f"SIGTERM under {work.settings.streams} streams", figures, checks)
+    return Report(f"SIGTERM under {experiment.settings.streams} streams", figures, checks)
 
 
-async def _drain(work: Work, host: Host) -> _Drained:
-    settings, pacer = work.settings, Pacer()
-    odd = max(1, settings.hits, round(0.05 * settings.streams))
-    clients: list[Client] = []
+async def _drain(experiment: Experiment, server: ServerProcess) -> _Drained:
+    settings, pacer = experiment.settings, Pacer()
+    odd = max(1, settings.faults_per_period, round(0.05 * settings.streams))
+    clients: list[RawClient] = []
     for number in range(settings.streams):
-        record = Record(number, work.lap.offset(number), work.rate, work.block)
-        client = Client(record, work.lap, on_drain="silence" if odd <= number < 2 * odd else "stop")
-        await client.open(host.url)
+        record = Record(number, experiment.audio.offset(number), experiment.rate, experiment.block)
+        client = RawClient(record, experiment.audio, on_drain="silence" if odd <= number < 2 * odd else "stop")
+        await client.open(server.url)
         clients.append(client)
     deaf, silent, answering = clients[:odd], clients[odd : 2 * odd], clients[2 * odd :]
-    period = work.block / work.rate
+    period = experiment.block / experiment.rate
     began = time.perf_counter() + 0.1
     for client in clients:
-        pacer.add(began + client.record.number * _GOLDEN % 1.0 * period, period, _step(client))
+        pacer.add(began + phase(client.record.number) * period, period, _step(client))
     await asyncio.sleep(settings.seconds / 2)
     for client in deaf:
-        client.deafen()
+        client.stop_reading()
     await asyncio.sleep(settings.seconds / 2)
-    seconds = await host.terminate()
+    seconds = await server.terminate()
     pacer.close()
     async with asyncio.timeout(5):
         for client in clients:
@@ -94,15 +94,15 @@ async def _drain(work: Work, host: Host) -> _Drained:
         client.kill()
         await client.closed.wait()
     return _Drained([c.record for c in answering], [c.record for c in silent], [c.record for c in deaf], seconds,
-                    host.errors())  # fmt: skip
+                    server.errors())  # fmt: skip
 
 
-def _step(client: Client) -> Any:
+def _step(client: RawClient) -> Any:
     def step(now: float) -> bool:
         if client.stopped:
             return False
         if client.deaf:
-            client.shout(now)
+            client.send_unread(now)
         else:
             client.send(now)
         return True

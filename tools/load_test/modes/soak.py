@@ -1,4 +1,7 @@
-"""For long, with faults: does anything grow? Knows: a series of the server's usage. Does not know: clients."""
+"""A long run with faults: does anything grow?
+
+Knows: a series of samples of the server's usage. Does not know: clients.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import LoadError
+from ..experiment import Experiment
 from ..report import Check, Report, merged
 from ..usage import Usage
-from ..work import Work
 
-#: Of the run, up to five minutes: what is filled once (rings of codes, pools, caches) is full then.
+#: The warm-up: a share of the run, at most five minutes. By then rings of codes, pools and caches are full.
 _WARM_SHARE, _WARM_MOST = 0.25, 300.0
 _SAMPLE = 5.0  # seconds
 _MIB = 2**20
@@ -21,13 +24,13 @@ _MIB = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Trend:
-    """After the warm-up.
+    """How usage changed after the warm-up.
 
     Attributes:
-        samples: looked at.
-        rss_mib_per_hour: slope of a straight line through memory.
-        rss_mib: mean of the first and of the last quarter.
-        fds: the same of file descriptors.
+        samples: how many were used.
+        rss_mib_per_hour: the slope of a straight line fitted to memory.
+        rss_mib: mean memory in the first and in the last quarter.
+        fds: mean file descriptors in the first and in the last quarter.
     """
 
     samples: int
@@ -37,7 +40,7 @@ class Trend:
 
 
 def trend(usages: Sequence[Usage]) -> Trend:
-    """Of a run from its first sample on. Raises `LoadError` for too few samples."""
+    """The trend of a run's samples. Raises `LoadError` if there are too few."""
     if len(usages) < 4:
         raise LoadError(f"{len(usages)} samples of memory are no series; wanted a longer run: more --minutes")
     times = np.array([usage.time for usage in usages])
@@ -51,11 +54,11 @@ def trend(usages: Sequence[Usage]) -> Trend:
     return Trend(len(late), slope, ends[0], ends[1])
 
 
-def soak_report(work: Work, flat: float) -> Report:
-    """A run with faults, and what grew. ``flat``: MiB an hour that memory may grow by."""
-    run = work.live(_SAMPLE)
-    report, found = work.report(run), trend(run.usages)
-    hits = work.settings.hits
+def soak_report(experiment: Experiment, flat: float) -> Report:
+    """A run with faults, and what grew. ``flat``: how many MiB memory may grow by in an hour."""
+    run = experiment.live(_SAMPLE)
+    report, found = experiment.report(run), trend(run.usages)
+    hits = experiment.settings.faults_per_period
     figures: dict[str, Any] = {"trend": {
         "samples": found.samples, "rss_mib_per_hour": round(found.rss_mib_per_hour, 2),
         "rss_mib_first_and_last_quarter": [round(value, 2) for value in found.rss_mib],
@@ -64,7 +67,7 @@ def soak_report(work: Work, flat: float) -> Report:
     checks = [
         Check("memory is flat", found.rss_mib_per_hour <= flat,
               f"{found.rss_mib_per_hour:+.2f} MiB an hour, at most {flat:g} wanted"),
-        # A client that was killed and its replacement may both be there for a moment.
+        # A killed client and its replacement may both be connected for a moment.
         Check("file descriptors are flat", found.fds[1] - found.fds[0] <= 1 + hits,
               f"{found.fds[0]:.1f} → {found.fds[1]:.1f}"),
     ]  # fmt: skip

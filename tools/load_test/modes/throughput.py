@@ -1,6 +1,6 @@
-"""How much of the bare engine's speed is left through the service: both by turns, on the same core, in one run.
+"""How much of the bare engine's speed the service keeps. Both are measured in turn, on the same core, in one run.
 
-Knows: clients that send as fast as they are read; the batches that they make. Does not know: pace.
+Knows: clients that send as fast as the server reads, and the batches that they make. Does not know: real-time pace.
 """
 
 from __future__ import annotations
@@ -15,23 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from ..clients.client import Client
+from ..clients.raw import RawClient
 from ..errors import LoadError
+from ..experiment import Experiment
 from ..record import Record
 from ..report import Check, Report
-from ..servers.host import ROOT, Host
+from ..servers.process import ROOT, ServerProcess
 from ..usage import usage
 from ..verify import is_exact
-from ..work import Work
 
-#: Share of the bare engine's speed that the service must keep, hops of a message, turns of each.
+#: The share of the bare engine's speed that the service must keep; hops in a message; turns of each.
 LEAST, _HOPS, _TURNS = 0.85, 16, 4
 _ENDING = 60.0  # seconds
 
 
 @dataclasses.dataclass
 class _Turn:
-    """Audio seconds in a second; and of the service's turn the mean batch, and what was computed for it."""
+    """One turn of each.
+
+    Attributes:
+        service, bare: seconds of audio encoded per second.
+        rows, hops: of the mean batch in the service's turn.
+        engine_share: the share of the service's turn that was spent in engine steps.
+    """
 
     service: float
     rows: float
@@ -40,20 +46,22 @@ class _Turn:
     bare: float = 0.0
 
 
-def throughput_report(work: Work) -> Report:
-    """Measured and verified."""
-    if work.rate != work.codec.sample_rate:
-        raise LoadError(f"--rate {work.rate} with --throughput; wanted the codec's own: bare steps know no resampler")
-    work.block = work.settings.block or _HOPS * work.codec.hop_length
-    if 2 * work.block > 32_000 or work.block > work.lap.longest:
-        raise LoadError(f"a block of {work.block} samples; wanted at most 16000, for a message has 32768 bytes")
-    turns, records, own = work.within(lambda host: _measure(work, host))
-    found = work.verified(records)
+def throughput_report(experiment: Experiment) -> Report:
+    """Run, verify and report."""
+    if experiment.rate != experiment.codec.sample_rate:
+        raise LoadError(
+            f"--rate {experiment.rate} with --throughput; wanted the codec's own: bare steps know no resampler"
+        )
+    experiment.block = experiment.settings.block or _HOPS * experiment.codec.hop_length
+    if 2 * experiment.block > 32_000 or experiment.block > experiment.audio.longest:
+        raise LoadError(f"a block of {experiment.block} samples; wanted at most 16000, for a message has 32768 bytes")
+    turns, records, own = experiment.within(lambda server: _measure(experiment, server))
+    found = experiment.verified(records)
     service, bare = (float(np.mean([getattr(turn, name) for turn in turns])) for name in ("service", "bare"))
     share, drops = service / bare, [record for record in records if record.dropped]
     figures: dict[str, Any] = {
-        **work.where,
-        "clients": work.settings.streams,
+        **experiment.where,
+        "clients": experiment.settings.streams,
         "codes": {"checked": found.codes, "wrong": found.wrong, "missing_frames": found.missing},
         "service_audio_per_second": round(service, 2),
         "bare_audio_per_second": round(bare, 2),
@@ -64,23 +72,23 @@ def throughput_report(work: Work) -> Report:
     }  # fmt: skip
     least = f"{100 * share:.1f} %, wanted {100 * LEAST:g} %"
     checks = [
-        Check("every code equals offline", found.codes > 0 and found.good(is_exact(work.codec)),
+        Check("every code equals offline", found.codes > 0 and found.good(is_exact(experiment.codec)),
               f"{found.codes} codes, {found.wrong} wrong, {found.missing} frames missing. {found.first}"),
         Check("no drop", not drops, "; ".join(f"stream {r.number} {r.end} {r.why}" for r in drops[:5]) or "none"),
     ]  # fmt: skip
-    if not work.settings.null:  # of nothing, no share can be kept: then the figure says what the service alone can do
+    if not experiment.settings.null:  # with the null codec the figure says what the service alone can do
         checks.append(Check("service keeps the bare engine's speed", share >= LEAST, least))
-    return Report(f"{work.settings.streams} clients as fast as they are read", figures, checks)
+    return Report(f"{experiment.settings.streams} clients as fast as they are read", figures, checks)
 
 
-async def _measure(work: Work, host: Host) -> tuple[list[_Turn], list[Record], float]:
-    settings, turns, records = work.settings, list[_Turn](), list[Record]()
+async def _measure(experiment: Experiment, server: ServerProcess) -> tuple[list[_Turn], list[Record], float]:
+    settings, turns, records = experiment.settings, list[_Turn](), list[Record]()
     seconds = settings.seconds / (2 * _TURNS)
     before = usage(os.getpid())
-    with _bare(work) as bare:
+    with _bare(experiment) as bare:
         assert bare.stdin is not None and bare.stdout is not None
         for _ in range(_TURNS):
-            turn = await _service(work, host, seconds, records)
+            turn = await _service(experiment, server, seconds, records)
             bare.stdin.write(f"{max(1, round(turn.rows))} {max(1, round(turn.hops))} {seconds}\n".encode())
             bare.stdin.flush()
             turn.bare = float(await asyncio.to_thread(bare.stdout.readline))
@@ -90,12 +98,13 @@ async def _measure(work: Work, host: Host) -> tuple[list[_Turn], list[Record], f
     return turns, records, (after.cpu - before.cpu) / (seconds * _TURNS)
 
 
-def _bare(work: Work) -> subprocess.Popen[bytes]:
-    settings = work.settings
+def _bare(experiment: Experiment) -> subprocess.Popen[bytes]:
+    settings = experiment.settings
     source = "--null" if settings.null else settings.codec
-    command = [sys.executable, "-m", "tools.load_test.servers.bare", source, settings.engine, str(settings.threads)]
+    module = "tools.load_test.servers.bare_engine"
+    command = [sys.executable, "-m", module, source, settings.engine, str(settings.threads)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(settings.threads)}
-    with work.place.of_server():
+    with experiment.cores.started_on_server_core():
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert process.stdout is not None
     if process.stdout.readline() != b"ready\n":
@@ -103,11 +112,11 @@ def _bare(work: Work) -> subprocess.Popen[bytes]:
     return process
 
 
-async def _service(work: Work, host: Host, seconds: float, records: list[Record]) -> _Turn:
-    """A turn: all clients come, send for a while as fast as they are read, stop and get the rest."""
+async def _service(experiment: Experiment, server: ServerProcess, seconds: float, records: list[Record]) -> _Turn:
+    """A turn: all clients connect, send as fast as the server reads, stop after a while and get the rest."""
     ending = asyncio.Event()
 
-    def greedy(client: Client) -> None:
+    def on_writable(client: RawClient) -> None:
         while client.writable and not client.stopped:
             if ending.is_set():
                 client.stop()
@@ -115,26 +124,26 @@ async def _service(work: Work, host: Host, seconds: float, records: list[Record]
                 client.send(time.perf_counter())
 
     clients = []
-    for _ in range(work.settings.streams):
+    for _ in range(experiment.settings.streams):
         number = len(records)
-        records.append(Record(number, work.lap.offset(number), work.rate, work.block))
-        clients.append(Client(records[-1], work.lap, greedy))
-        await clients[-1].open(host.url)
+        records.append(Record(number, experiment.audio.offset(number), experiment.rate, experiment.block))
+        clients.append(RawClient(records[-1], experiment.audio, on_writable))
+        await clients[-1].open(server.url)
     for client in clients:
-        greedy(client)
+        on_writable(client)
     await asyncio.sleep(seconds / 10)
-    before, began = await host.reading(), time.perf_counter()
+    before, began = await server.reading(), time.perf_counter()
     await asyncio.sleep(seconds)
-    figures, passed = (await host.reading()).since(before), time.perf_counter() - began
+    figures, passed = (await server.reading()).since(before), time.perf_counter() - began
     ending.set()
     for client in clients:
-        greedy(client)
+        on_writable(client)
     try:
         async with asyncio.timeout(_ENDING):
             for client in clients:
                 await client.closed.wait()
     except TimeoutError:
-        why = f"clients had not ended {_ENDING:g} s after they stopped; the server's log: {host.log}"
+        why = f"clients had not ended {_ENDING:g} s after they stopped; the server's log: {server.log}"
         raise LoadError(why) from None
     audio = figures.get("audio_seconds_total", direction="encode")
     steps = figures.get("step_streams_count", direction="encode")
@@ -142,4 +151,4 @@ async def _service(work: Work, host: Host, seconds: float, records: list[Record]
     if not rows:
         raise LoadError(f"nothing was computed within {seconds:g} s; wanted longer turns: more --seconds")
     computing = figures.get("step_seconds_sum", direction="encode")
-    return _Turn(audio / passed, rows / steps, audio / work.shape.hop_seconds / rows, computing / passed)
+    return _Turn(audio / passed, rows / steps, audio / experiment.shape.hop_seconds / rows, computing / passed)

@@ -1,1 +1,1 @@
-"""What is put under load: a server process, stand-in codecs, the bare engine beside it."""
+"""What is put under load: a server process, stand-in codecs, and the bare engine to compare with."""

@@ -1,6 +1,6 @@
-"""What clients send: real audio that goes round and round, each stream beginning elsewhere in it.
+"""What clients send: real audio in an endless loop. Each stream starts at another place in it.
 
-Knows: samples by position, endless. Does not know: streams, messages, codecs.
+Knows: samples by position. Does not know: streams, messages, codecs.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from streamrvq.audio.files import open_audio
 from streamrvq.audio.pcm import to_int16
 from streamrvq.audio.rates import Resampler
 
+from .phase import phase
+
 FOLDER = Path(__file__).parents[3] / "demos/audio"
-#: Seconds that one message may hold at most; so much of the lap stands behind its end once more.
+#: Seconds that one message may hold. That much of the loop's start is repeated behind its end.
 _LONGEST = 2.0
-_GOLDEN = 0.6180339887498949
 
 
-class Lap:
-    """The clips of demos/audio one after the other, int16 at ``rate`` Hz: speech, then guitar and drums."""
+class LoopedAudio:
+    """The clips of demos/audio, one after the other, int16 at ``rate`` Hz."""
 
     def __init__(self, rate: int) -> None:
         parts = []
@@ -40,19 +41,19 @@ class Lap:
 
     @property
     def longest(self) -> int:
-        """Samples that may be asked for at once."""
+        """The most samples that `samples` and `wire` can give at once."""
         return len(self._samples) - self.length
 
     def offset(self, stream: int) -> int:
-        """Where a stream begins: far from every other one."""
-        return int((stream * _GOLDEN) % 1.0 * self.length)
+        """The start of a stream, far from that of every other stream."""
+        return int(phase(stream) * self.length)
 
     def samples(self, start: int, count: int) -> npt.NDArray[np.int16]:
-        """``count`` samples from ``start`` on, at most `longest`."""
+        """``count`` samples from ``start`` on; at most `longest`."""
         at = start % self.length
         return self._samples[at : at + count]
 
     def wire(self, start: int, count: int) -> bytes:
-        """The same as they are sent."""
+        """The same samples as bytes, as they are sent."""
         at = 2 * (start % self.length)
         return self._bytes[at : at + 2 * count]

@@ -1,6 +1,6 @@
-"""What is listened to: clips of the validation set, and English to be recognised.
+"""The clips that are judged: the validation set, and English speech to be recognised.
 
-Knows: sets that tools/corpus made, and which of their clips are taken (the same ones on every run). Does not know:
+Knows: sets that tools/corpus made, and which of their clips are used (the same ones in every run). Does not know:
 codecs, metrics.
 """
 
@@ -24,24 +24,24 @@ from ..corpus_build.debian_set import VALIDATION
 from ..corpus_build.english import WORDS
 from .errors import QualityError
 
-RATE = 44100  #: of all clips, and of all that is scored
+RATE = 44100  #: Hz, of all clips and of everything that is scored
 
 Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: where it lies, and what is known of it.
+    """One clip: where it is, and what is known about it.
 
     Attributes:
         name: its path in its set.
         split: ``"validation"`` or ``"words"``.
         kind: ``"speech"``, ``"music"`` or ``"sound"``.
-        group: of what sounds alike.
-        file: where it lies.
-        samples: so many are taken, from its beginning.
+        group: the name of clips that sound alike.
+        file: its path.
+        samples: how many are used, from its beginning.
         sha256: of those samples as float32.
-        text: what is said, where its package has it in writing.
+        text: what is said, if its package contains the text.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Clip:
 
 
 def validation_clips(folder: Path, count: int | None = None, seconds: float | None = None) -> list[Clip]:
-    """Clips to be measured on. Raises `QualityError`, `CorpusError` if the set has none, or files on both sides."""
+    """The validation clips. Raises `QualityError` if there are none, `CorpusError` if a file is in two splits."""
     rows = read_manifest(folder)
     check_disjoint(rows)
     rows = [row for row in rows if row["split"] == "validation"]
@@ -75,7 +75,7 @@ def validation_clips(folder: Path, count: int | None = None, seconds: float | No
 
 
 def word_clips(folder: Path, count: int | None = None) -> list[Clip]:
-    """English to be recognised, always whole."""
+    """The clips of English speech, always whole."""
     rows = [row for row in read_manifest(folder) if row["split"] == "words"]
     if not rows:
         raise QualityError(f"{folder} has no words; wanted a set that tools/corpus --words made")
@@ -87,7 +87,7 @@ def word_clips(folder: Path, count: int | None = None) -> list[Clip]:
 
 
 def chosen(rows: Sequence[Row], count: int | None) -> list[Row]:
-    """At most ``count`` rows, in turn from each kind and in it from each group; which, only their names decide."""
+    """At most ``count`` rows, in turn from each kind and, within it, from each group. Only their names decide which."""
     if count is None or count >= len(rows):
         return sorted(rows, key=lambda row: row["path"])
     kinds: dict[str, dict[str, list[Row]]] = {}
@@ -121,7 +121,7 @@ def _read(file: Path, samples: int) -> Samples:
 
 
 def find_validation(given: Path | None, cache: Path) -> Path:
-    """The folder given (or of the manifest given), else the set in the cache, else its judging part made there."""
+    """The given folder (or that of the given manifest), or the set in the cache, or a validation set made there."""
     if given is not None:
         return given.parent if given.name == MANIFEST else given
     for folder in (cache / "set", cache / "validation"):
@@ -133,7 +133,7 @@ def find_validation(given: Path | None, cache: Path) -> Path:
 
 
 def find_words(given: Path | None, cache: Path) -> Path:
-    """The folder given, else the set in the cache, made there if it is not (12 MB to download)."""
+    """The given folder, or the set in the cache, which is made if it is not there (12 MB to download)."""
     folder = given or cache / "words"
     if given is None and not (folder / MANIFEST).is_file():
         cache.mkdir(parents=True, exist_ok=True)

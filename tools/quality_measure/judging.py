@@ -1,6 +1,6 @@
-"""The work on one clip, in a process of its own: everyone's samples, scored and written down.
+"""Judging one clip, in a separate process: the output of every system, scored and transcribed.
 
-A process has one thread if its environment says so, and tools/quality makes it say so.
+A process has one thread if its environment says so; tools/quality sets it.
 
 Knows: what a process must load once. Does not know: means, tables, other clips.
 """
@@ -18,19 +18,19 @@ import numpy.typing as npt
 
 from streamrvq import Codec, load
 
-from .material import Clip, Samples
+from .clips import Clip, Samples
 from .metrics import Judge
 from .systems import System, results
-from .words import Listener
+from .words import Recogniser
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is done with every clip.
+    """What to do with every clip.
 
     Attributes:
-        codec, rival: as `streamrvq.load` takes them; a rival is only scored in full.
-        systems: who is compared.
+        codec, rival: as `streamrvq.load` takes them. The rival is scored with all its codebooks only.
+        systems: the systems to compare.
         metrics: names of `METRICS`.
     """
 
@@ -40,13 +40,13 @@ class Task:
     metrics: tuple[str, ...]
 
     def on(self, clip: Clip) -> tuple[System, ...]:
-        """Who is compared on this clip."""
+        """The systems to compare on this clip."""
         return tuple(system for system in self.systems if clip.split != "words" or system.kind != "rival")
 
 
 @dataclass
 class Judged:
-    """What came of one clip, by the names of the systems: scores, bits, words heard; and the codec's codes, counted."""
+    """The results for one clip, by system: scores, bits, recognised text. ``counts``: how often each code was used."""
 
     clip: Clip
     scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
@@ -56,25 +56,25 @@ class Judged:
 
 
 class Worker:
-    """Everything that a process loads once."""
+    """Everything that a process loads once, and the judging of a clip with it."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.codec: Codec = load(task.codec, threads=1)
         self.rival: Codec | None = load(task.rival, threads=1) if task.rival else None
         self._judge = Judge(task.metrics)
-        self._listener: Callable[[Samples], str] | None = None
+        self._recogniser: Callable[[Samples], str] | None = None
 
     def judge(self, clip: Clip) -> Judged:
-        """Scores of everyone on a clip. Codes are counted on validation clips, at all of the codec's levels."""
+        """Judge all systems on a clip. Codes are counted on validation clips, at all of the codec's levels."""
         judged, x = Judged(clip), clip.read()
         for result in results(x, self.task.on(clip), self.codec, self.rival):
             name = result.system.name
             judged.scores[name] = self._judge(x, result.pcm, clip.split, clip.kind)
             judged.bits[name] = result.bits
             if clip.split == "words" and "wer" in self.task.metrics:
-                self._listener = self._listener or Listener()
-                judged.heard[name] = self._listener(result.pcm)
+                self._recogniser = self._recogniser or Recogniser()
+                judged.heard[name] = self._recogniser(result.pcm)
             full = result.system == System("ours", self.codec.n_codebooks)
             if full and result.codes is not None and clip.split == "validation":
                 size = self.codec.config.codebook_size
@@ -96,7 +96,7 @@ def _judge(clip: Clip) -> Judged:
 
 
 def sounds(task: Task, clip: Clip, systems: Sequence[System]) -> list[Samples]:
-    """A clip as these give it back; in a process of its own too, whose one thread is not this one's."""
+    """The output of some systems for a clip, computed in a separate process, like the scores."""
     with _processes(1, task) as pool:
         return pool.submit(_sounds, clip, systems).result()
 
@@ -117,7 +117,7 @@ def _processes(number: int, task: Task) -> Iterator[ProcessPoolExecutor]:
 
 
 def judge_all(task: Task, clips: Iterable[Clip], workers: int) -> Iterator[Judged]:
-    """Every clip judged, in the order in which they are done; the longest are begun with."""
+    """Judge all clips, the longest first. Results come in the order in which they are ready."""
     ordered = sorted(clips, key=lambda clip: (-len(task.on(clip)) * clip.samples, clip.name))
     with _processes(workers, task) as pool:
         waiting = [pool.submit(_judge, clip) for clip in ordered]

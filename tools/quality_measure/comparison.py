@@ -1,11 +1,11 @@
-"""Is a candidate better than what there is? Decided by ViSQOL, mel distance and ESTOI, clip by clip, by a stated rule.
+"""Is a candidate better than the current codec? ViSQOL, mel distance and ESTOI decide, clip by clip, by a stated rule.
 
-The candidate is better if one of them gains more than twice the standard error of the clips' differences, and none
-loses more than once that standard error. All are means over the same clips at all codebooks, ESTOI over those that are
-speech: the other two can gain while nothing said survives. The standard error is about the choice of clips; there is no
-other chance in the figures.
+The candidate is better if at least one of these gains more than twice the standard error of the clips' differences, and
+none loses more than one standard error. All are means over the same clips, with all codebooks. ESTOI counts on speech
+only: the other two can improve although words are lost. The standard error reflects the choice of clips, which is the
+only random part of the figures.
 
-Knows: reports. Does not know: how they came about.
+Knows: reports. Does not know: how they were measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .metrics import METRICS
 from .report import Report, mean
 
 DECIDING = ("visqol", "mel")
-SPEECH = "estoi"  #: decides too, over the clips that have it on both sides, if they are enough
+SPEECH = "estoi"  #: decides too, over the clips with a score on both sides, if there are at least `FEWEST`
 GAIN, LOSS = 2.0, 1.0  #: standard errors
 FEWEST = 3  #: clips
 
@@ -27,7 +27,7 @@ Scores = Mapping[str, Mapping[str, float | None]]
 
 @dataclass(frozen=True)
 class Change:
-    """Of one metric: the mean over clips of how much better the candidate is, and its standard error."""
+    """The change of one metric: how much better the candidate is, as a mean over clips, and its standard error."""
 
     metric: str
     gain: float
@@ -49,7 +49,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision and what it rests on."""
+    """The decision and the changes that it is based on."""
 
     better: bool
     changes: tuple[Change, ...]
@@ -59,10 +59,10 @@ class Verdict:
 
 
 def decide(old: Scores, new: Scores) -> Verdict:
-    """``old`` and ``new``: clip → metric → score.
+    """Compare two sets of scores. ``old`` and ``new`` map a clip to a metric to a score.
 
     Raises:
-        QualityError: other clips, too few of them, or a score that is missing on either side.
+        QualityError: the clips differ, there are too few, or a score is missing on one side.
     """
     if old.keys() != new.keys() or len(new) < FEWEST:
         common = len(old.keys() & new.keys())
@@ -96,7 +96,7 @@ def _change(metric: str, gains: list[float]) -> Change:
 
 
 def scores_of(report: Report, kind: str = "ours") -> Scores:
-    """The scores at all codebooks of the codec (``"ours"``) or of its rival, by clips' names and samples."""
+    """The scores with all codebooks, of the codec (``"ours"``) or its rival, by the names and samples of the clips."""
     rows = [row for row in report["systems"] if row["kind"] == kind]
     if not rows:
         raise QualityError(f"the report has no row of {kind!r}; wanted a codec's scores")

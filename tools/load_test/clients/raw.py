@@ -1,11 +1,11 @@
-"""A client as cheap as one can be, so that one core carries many: a message costs it a few microseconds each way.
+"""A client that costs as little as possible, so that one core carries many: a few microseconds for each message.
 
-It writes websocket frames itself (masked with zeros, which costs the server the same) and keeps what comes as bytes;
-only order and positions are looked at while it runs. The handshake is the websocket library's. It never comes back by
-itself: what does that is real.py.
+It writes websocket frames itself (masked with zeros, which costs the server the same) and keeps what it receives as
+bytes. While it runs, it checks only order and positions. The websocket library does the handshake. It never reconnects:
+remote_stream.py has the client that does.
 
-Knows: one connection, and the ways in which it can misbehave. Does not know: when to send (pacer.py), what is right
-(verify.py), why it misbehaves (faults.py).
+Knows: one connection, and the ways in which a client can misbehave. Does not know: when to send (pacer.py), which codes
+are right (verify.py), when it misbehaves (faults.py).
 """
 
 from __future__ import annotations
@@ -29,39 +29,43 @@ from streamrvq.live.protocol.text import Drain, Start, Stop
 
 from ..errors import LoadError
 from ..record import End, Record
-from .material import Lap
+from .audio import LoopedAudio
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _MASKED = 0x80
 _OPENING = 30.0  # seconds
-#: Bytes that the kernel holds for a client that does not read: a small device's. Left alone it holds megabytes, and a
-#: client that never reads would go unnoticed for minutes.
+#: Bytes that the kernel buffers for a client that does not read, as on a small device. By default these are megabytes,
+#: and the server would not notice for minutes that a client never reads.
 _RECEIVE_BUFFER = 1 << 13
-#: And of what it sends: else megabytes wait there when a client that sends as fast as it can is told to stop.
+#: Bytes that the kernel buffers of what a client sends. By default megabytes would wait when a fast client stops.
 _SEND_BUFFER = 1 << 16
 
 
 def frame(head: int, size: int) -> bytes:
-    """The beginning of a client's websocket frame with ``size`` bytes, masked with zeros."""
+    """The head of a client's websocket frame with ``size`` bytes, masked with zeros."""
     if size < 126:
         return struct.pack("!BB4x", head, _MASKED | size)
     return struct.pack("!BBH4x", head, _MASKED | 126, size)
 
 
-class Client(asyncio.Protocol):
-    """One stream over one connection, with everything that came and went kept in a record.
+class RawClient(asyncio.Protocol):
+    """One connection to the server.
 
     Args:
-        record: where everything goes.
-        lap: what is sent.
-        greedy: called when more can be sent; for clients that send as fast as the server reads.
-        on_drain: what it does when the server says that it goes: ``"stop"`` as the protocol asks, or ``"silence"``.
+        record: where everything is recorded.
+        audio: what is sent.
+        on_writable: called when more can be sent, for clients that send as fast as the server reads.
+        on_drain: what to do when the server announces its shutdown: ``"stop"``, as the protocol asks, or ``"silence"``.
     """
 
     def __init__(
-        self, record: Record, lap: Lap, greedy: Callable[[Client], None] | None = None, on_drain: str = "stop"
+        self,
+        record: Record,
+        audio: LoopedAudio,
+        on_writable: Callable[[RawClient], None] | None = None,
+        on_drain: str = "stop",
     ) -> None:
-        self.record, self._lap, self._greedy, self._on_drain = record, lap, greedy, on_drain
+        self.record, self._audio, self._on_writable, self._on_drain = record, audio, on_writable, on_drain
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = asyncio.Event()
         self.writable, self.stopped, self.leaving = True, False, False
@@ -71,7 +75,7 @@ class Client(asyncio.Protocol):
         self._head = frame(_BINARY, HEADER.size + 2 * record.block)
 
     async def open(self, url: str) -> None:
-        """Connect, introduce itself, be answered. Raises `LoadError` if that fails."""
+        """Connect, start a stream and wait for the answer. Raises `LoadError` if that fails."""
         uri, loop = parse_uri(url), asyncio.get_running_loop()
         self._socket = sockets.socket()
         self._socket.setblocking(False)
@@ -90,26 +94,28 @@ class Client(asyncio.Protocol):
     # ------------------------------------------------------------- sending
 
     def send(self, now: float) -> None:
-        """The next message."""
+        """Send the next message."""
         record = self.record
-        samples = self._lap.wire(record.offset + record.samples, record.block)
+        samples = self._audio.wire(record.offset + record.samples, record.block)
         header = HEADER.pack(PayloadKind.PCM, 0, 0, self._seq_out & 0xFFFFFFFF, record.samples)
         self._transport.write(b"".join((self._head, header, samples)))
         self._seq_out += 1
         record.samples += record.block
         record.sent.append(now)
 
-    def shout(self, now: float) -> None:
-        """Messages of a client that never reads: faster than real time, with markers, whose echo is long. As long as
-        the server reads."""
+    def send_unread(self, now: float) -> None:
+        """Send messages without reading answers, as long as the server reads.
+
+        They come faster than real time, with markers whose echoes are long, so that the server's buffers fill.
+        """
         for number in range(3):
             if self.writable and not self._transport.is_closing():
                 self.send(now)
-                if len(self.record.sent) % 2:  # so that never more than the server allows wait to be echoed
+                if len(self.record.sent) % 2:  # not in each message: the server limits how many markers may wait
                     self._text(json.dumps({"type": "marker", "id": f"{number:064d}"}))
 
     def stop(self) -> None:
-        """That was all."""
+        """End the stream: all audio has been sent."""
         if not self.stopped:
             self.stopped = True
             self._text(Stop().to_json())
@@ -120,7 +126,7 @@ class Client(asyncio.Protocol):
     # ------------------------------------------------------------- misbehaving
 
     def kill(self) -> None:
-        """Gone without a word: RST."""
+        """Reset the connection (RST)."""
         self._leave()
         if self._transport.is_closing():
             return
@@ -128,7 +134,7 @@ class Client(asyncio.Protocol):
         self._transport.abort()
 
     def cut(self) -> None:
-        """Gone in the middle of a message."""
+        """Close the connection in the middle of a message."""
         self._leave()
         self._transport.write(self._head + bytes(self.record.block))
         self._transport.close()
@@ -139,7 +145,7 @@ class Client(asyncio.Protocol):
         self.record.expected = frozenset({End.LEFT})
 
     def stall(self, seconds: float) -> None:
-        """Read nothing for a while, and send on."""
+        """Stop reading for a while, but go on sending."""
         self._transport.pause_reading()
         asyncio.get_running_loop().call_later(seconds, self._go_on)
 
@@ -147,8 +153,8 @@ class Client(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def deafen(self) -> None:
-        """Never read again: the server has to cut it off."""
+    def stop_reading(self) -> None:
+        """Never read again: the server must disconnect this client."""
         self._transport.pause_reading()
         self.record.expected = frozenset({End.LOST})
         self.deaf = True
@@ -156,14 +162,14 @@ class Client(asyncio.Protocol):
     # ------------------------------------------------------------- asyncio's side
 
     def connection_made(self, transport: Any) -> None:
-        """The socket is open."""
+        """asyncio: the socket is open."""
         self._transport: asyncio.Transport = transport
         assert self._handshake is not None
         self._handshake.send_request(self._handshake.connect())
         transport.write(b"".join(self._handshake.data_to_send()))
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """asyncio: bytes have come."""
         now = time.perf_counter()
         if self._handshake is not None:
             self._shake(data)
@@ -194,7 +200,7 @@ class Client(asyncio.Protocol):
             self._fail(f"the handshake was refused: {handshake.handshake_exc}")
         elif handshake.state is State.OPEN:
             self._handshake = None
-            self._text(Start(mode="encode", sample_rate=self._lap.rate, format="s16le").to_json())
+            self._text(Start(mode="encode", sample_rate=self._audio.rate, format="s16le").to_json())
 
     def _frame(self, head: int, data: bytes, now: float) -> None:
         if head == _BINARY:
@@ -208,7 +214,7 @@ class Client(asyncio.Protocol):
             self._transport.write(frame(_CLOSE, len(data)) + data)
             self._transport.close()
             self.record.code = code
-            if code == Close.NORMAL and self.record.told is not None:
+            if code == Close.NORMAL and self.record.announced is not None:
                 self.record.ends(End.DONE, code=code)
             else:
                 self.record.ends(End.CLOSED, self.record.why or data[2:].decode(errors="replace"), code)
@@ -231,15 +237,15 @@ class Client(asyncio.Protocol):
                 record.codes += data[HEADER.size :]
                 record.times.append(now)
                 record.counts.append(frames)
-            if self._greedy is not None:
-                self._greedy(self)
+            if self._on_writable is not None:
+                self._on_writable(self)
 
     def _message(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "ready":
                 self.opened.set_result(None)
             case "done":
-                self.record.told = int(message["frames"])
+                self.record.announced = int(message["frames"])
             case "error":
                 self.record.why = str(message["message"])
                 if not self.opened.done():
@@ -259,17 +265,17 @@ class Client(asyncio.Protocol):
             self.opened.set_exception(LoadError(why))
 
     def pause_writing(self) -> None:
-        """The server does not read."""
+        """asyncio: the server does not read."""
         self.writable = False
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """asyncio: the server reads again."""
         self.writable = True
-        if self._greedy is not None:
-            self._greedy(self)
+        if self._on_writable is not None:
+            self._on_writable(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is over."""
+        """asyncio: the connection is closed."""
         self.stopped = True
         self.record.ends(End.LOST, str(error or "the server hung up"))
         self._fail(self.record.why or "the connection broke")

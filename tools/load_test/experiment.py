@@ -1,6 +1,6 @@
-"""The ways of a run from its settings to its report: live, and what all ways share.
+"""One run, from its settings to its report: the real-time mode, and what all modes share.
 
-Knows: the order of things. Does not know: arguments (__main__.py), how anything is done.
+Knows: the order of things. Does not know: command-line arguments (__main__.py), how each part works.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from rich.progress import Progress
 
 from streamrvq import Codec, load
 
-from .clients.material import Lap
+from .clients.audio import LoopedAudio
+from .cores import Cores, choose_cores, restored_affinity
 from .errors import LoadError
-from .latency import Shape, reckon
-from .modes.live import Live, Run
-from .place import Place, everywhere, find_place
+from .latency import Shape, measure_latency
+from .modes.realtime import Outcome, RealtimeRun
 from .record import Record
 from .report import Report, live_report
-from .servers.host import Host
-from .servers.null import null_codec
+from .servers.null_codec import null_codec
+from .servers.process import ServerProcess
 from .settings import Settings
 from .verify import Finding, is_exact, total, verify
 
 T = TypeVar("T")
 
 
-class Work:
-    """One run: a codec, audio, a place, all as the settings say. ``console`` is for progress, on stderr."""
+class Experiment:
+    """One run as the settings ask for it: a codec, audio, cores. ``console`` shows progress, on stderr."""
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings, self.console = settings, console
@@ -39,61 +39,61 @@ class Work:
         self.shape = Shape(self.codec.sample_rate, self.codec.hop_length, self.codec.delay_frames)
         self.rate = settings.rate or self.codec.sample_rate
         self.block = settings.block or round(self.codec.hop_length * self.rate / self.codec.sample_rate)
-        self.lap = Lap(self.rate)
-        if self.block > self.lap.longest:
-            raise LoadError(f"a block of {self.block} samples; wanted at most {self.lap.longest}")
-        self.place: Place = find_place(settings.pin)
+        self.audio = LoopedAudio(self.rate)
+        if self.block > self.audio.longest:
+            raise LoadError(f"a block of {self.block} samples; wanted at most {self.audio.longest}")
+        self.cores: Cores = choose_cores(settings.pin)
 
     @property
     def where(self) -> dict[str, Any]:
-        """What was run, for the report."""
+        """The conditions of the run, for the report."""
         return {
             "codec": self.codec.name, "codec_hash": self.codec.codec_hash[:12],
             "engine": self.codec.engine.description.partition(",")[0], "threads": self.settings.threads,
-            "place": self.place.words, "loop": "uvloop" if self.settings.uvloop else "asyncio",
+            "place": self.cores.words, "loop": "uvloop" if self.settings.uvloop else "asyncio",
             "rate": self.rate, "block": self.block,
         }  # fmt: skip
 
-    def within(self, doing: Callable[[Host], Coroutine[Any, Any, T]]) -> T:
-        """Do something with a server, on the load's core and loop."""
+    def within(self, doing: Callable[[ServerProcess], Coroutine[Any, Any, T]]) -> T:
+        """Start a server and run ``doing`` with it, on the load's core and event loop."""
 
         async def run() -> T:
-            async with Host(self.settings, self.place) as host:
-                return await doing(host)
+            async with ServerProcess(self.settings, self.cores) as server:
+                return await doing(server)
 
-        with everywhere(), asyncio.Runner(loop_factory=_loop(self.settings.uvloop)) as runner:
+        with restored_affinity(), asyncio.Runner(loop_factory=_loop(self.settings.uvloop)) as runner:
             return runner.run(run())
 
     def verified(self, records: Sequence[Record]) -> Finding:
-        """All codes beside offline's; with all cores, now that nothing is measured."""
+        """Compare all codes with offline codes. All cores are used: nothing is measured any more."""
         with Progress(console=self.console, transient=True) as progress:
             task = progress.add_task("offline", total=sum(record.samples for record in records))
             findings = []
             for record in records:
-                findings.append(verify(record, self.codec, self.lap))
+                findings.append(verify(record, self.codec, self.audio))
                 progress.advance(task, record.samples)
         return total(findings)
 
-    def live(self, sample_every: float = 5.0) -> Run:
-        """Clients at real-time pace."""
+    def live(self, sample_every: float = 5.0) -> Outcome:
+        """Run clients at real-time pace."""
         settings = self.settings
-        if settings.hits >= settings.streams:
-            raise LoadError(f"{settings.streams} streams and {settings.hits} of them hit in each period; wanted more "
-                            "streams than that")  # fmt: skip
-        return self.within(lambda host: Live(settings, host, self.lap, self.block, sample_every).run())
+        if settings.faults_per_period >= settings.streams:
+            raise LoadError(f"{settings.streams} streams and {settings.faults_per_period} of them hit in each period; "
+                            "wanted more streams than that")  # fmt: skip
+        return self.within(lambda server: RealtimeRun(settings, server, self.audio, self.block, sample_every).run())
 
-    def report(self, run: Run, bound: bool = False) -> Report:
-        """Verified."""
+    def report(self, run: Outcome, bound: bool = False) -> Report:
+        """The report of a run, with its codes verified."""
         settings = self.settings
         times = [fault.at for fault in run.faults]
-        latency = reckon(run.records, self.shape, times, run.window, run.began, run.ended, settings.period)
+        latency = measure_latency(run.records, self.shape, times, run.window, run.began, run.ended, settings.period)
         title = f"{settings.streams} streams for {settings.seconds:g} s"
         return live_report(title, self.where, run, latency, self.verified(run.records), is_exact(self.codec),
                            self.shape, bound)  # fmt: skip
 
 
 def open_codec(settings: Settings) -> Codec:
-    """What the server serves, here."""
+    """The codec that the server serves, opened in this process."""
     return null_codec() if settings.null else load(settings.codec, settings.engine)
 
 

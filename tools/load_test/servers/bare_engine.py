@@ -1,7 +1,9 @@
-"""The engine without a service: a pool of streams that always have enough, stepped as fast as it goes.
+"""The engine without a service: a pool of streams that always have enough audio, stepped as fast as possible.
 
-A process of its own, so that it can run on the server's core. It reads lines ``ROWS HOPS SECONDS`` and answers each
-with the seconds of audio that it encoded in a second. Knows: a pool and a clock. Does not know: who asks.
+It runs in its own process, so that it can use the server's core. It reads lines ``ROWS HOPS SECONDS`` and answers each
+with the seconds of audio that it encoded per second.
+
+Knows: a pool and a clock. Does not know: who asks.
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ import numpy as np
 
 from streamrvq import Codec, load
 
-from ..clients.material import Lap
-from .null import null_codec
+from ..clients.audio import LoopedAudio
+from .null_codec import null_codec
 
 
-def audio_per_second(codec: Codec, lap: Lap, rows: int, hops: int, seconds: float) -> float:
-    """Seconds of audio in a second, in steps of so many streams and hops."""
+def audio_per_second(codec: Codec, audio: LoopedAudio, rows: int, hops: int, seconds: float) -> float:
+    """Seconds of audio encoded per second, in steps of ``rows`` streams and ``hops`` hops."""
     pool = codec.pool(rows, max_hops=hops)
     streams = [pool.open() for _ in range(rows)]
     count, steps = hops * codec.hop_length, 0
-    blocks = [np.asarray(lap.samples(lap.offset(row), count) / np.float32(32768)) for row in range(rows)]
+    blocks = [np.asarray(audio.samples(audio.offset(row), count) / np.float32(32768)) for row in range(rows)]
     began = time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds or not steps:
         for stream, block in zip(streams, blocks, strict=True):
@@ -36,13 +38,13 @@ def audio_per_second(codec: Codec, lap: Lap, rows: int, hops: int, seconds: floa
 
 
 def main(source: str, engine: str, threads: int) -> None:
-    """Answer lines until there are no more."""
+    """Answer lines until stdin ends."""
     codec = null_codec() if source == "--null" else load(source, engine, threads)
-    lap = Lap(codec.sample_rate)
+    audio = LoopedAudio(codec.sample_rate)
     print("ready", flush=True)
     for line in sys.stdin:
         rows, hops, seconds = line.split()
-        print(audio_per_second(codec, lap, int(rows), int(hops), float(seconds)), flush=True)
+        print(audio_per_second(codec, audio, int(rows), int(hops), float(seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The server's own figures: two readings of /metrics, and what lies between them.
+"""The server's own figures: readings of /metrics, and the difference of two of them.
 
-Knows: Prometheus' text format, histograms. Does not know: HTTP (host.py), which figures matter.
+Knows: Prometheus' text format, histograms. Does not know: HTTP (process.py), which figures matter.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Values by name and labels."""
+    """One reading: values by name and labels."""
 
     values: dict[tuple[str, Labels], float]
 
     @classmethod
     def parse(cls, text: str) -> Reading:
-        """Of /metrics."""
+        """Parse the text of /metrics."""
         return cls({
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in text_string_to_metric_families(text)
@@ -28,20 +28,20 @@ class Reading:
         })  # fmt: skip
 
     def since(self, earlier: Reading) -> Reading:
-        """What has been added; for counters and histograms."""
+        """What was added since an earlier reading. For counters and histograms."""
         return Reading({key: value - earlier.values.get(key, 0.0) for key, value in self.values.items()})
 
     def get(self, name: str, **labels: str) -> float:
-        """A value, 0 where there is none."""
+        """A value; 0 if there is none."""
         return self.values.get((f"streamrvq_{name}", tuple(sorted(labels.items()))), 0.0)
 
     def closes(self) -> dict[str, int]:
-        """Connections ended, by close code."""
+        """How many connections ended, by close code."""
         return {dict(labels)["code"]: int(value) for (name, labels), value in self.values.items()
                 if name == "streamrvq_closed_total" and value}  # fmt: skip
 
     def buckets(self, name: str, **labels: str) -> list[tuple[float, float]]:
-        """A histogram: upper bounds, and how many were no larger."""
+        """A histogram: upper bounds, and how many values were at most that large."""
         wanted = set(labels.items())
         found = [
             (float(dict(have)["le"]), value)
@@ -51,7 +51,7 @@ class Reading:
         return sorted(found)
 
     def percentile(self, name: str, share: float, **labels: str) -> float | None:
-        """Of a histogram, as fine as its buckets are: linear within one, the lower bound of an open one."""
+        """A percentile of a histogram: linear within a bucket, and the lower bound of an open bucket."""
         low, before = 0.0, 0.0
         buckets = self.buckets(name, **labels)
         total = buckets[-1][1] if buckets else 0.0

@@ -1,4 +1,7 @@
-"""Which core is whose. Knows: affinities. Does not know: what runs there."""
+"""Which process runs on which CPU core.
+
+Knows: CPU affinity. Does not know: what runs there.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,23 @@ from contextlib import contextmanager
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Cores for the server and for the load; None: wherever the system puts them."""
+class Cores:
+    """The cores for the server and for the load. None: the system decides."""
 
     server: int | None = None
     load: int | None = None
 
     @property
     def words(self) -> str:
-        """For people."""
+        """A description for people."""
         if self.server is None:
             return "not pinned"
         shared = "both on the one core there is" if self.server == self.load else f"load on core {self.load}"
         return f"server on core {self.server}, {shared}"
 
     @contextmanager
-    def of_server(self) -> Iterator[None]:
-        """Processes that are started here run on the server's core; this one goes back to the load's."""
+    def started_on_server_core(self) -> Iterator[None]:
+        """Processes started inside run on the server's core. Afterwards this process is on the load's core."""
         if self.server is None:
             yield
             return
@@ -36,17 +39,17 @@ class Place:
             os.sched_setaffinity(0, {self.load} if self.load is not None else {self.server})
 
 
-def find_place(pin: bool) -> Place:
-    """The first two cores that this process may use; the same one twice where there is but one."""
+def choose_cores(pin: bool) -> Cores:
+    """The first two cores that this process may use. If there is only one, both use it."""
     if not pin:
-        return Place()
+        return Cores()
     cores = sorted(os.sched_getaffinity(0))
-    return Place(cores[0], cores[min(1, len(cores) - 1)])
+    return Cores(cores[0], cores[min(1, len(cores) - 1)])
 
 
 @contextmanager
-def everywhere() -> Iterator[None]:
-    """Give this process back, at the end, the cores that it had."""
+def restored_affinity() -> Iterator[None]:
+    """Restore, at the end, the cores that this process may use now."""
     before = os.sched_getaffinity(0)
     try:
         yield

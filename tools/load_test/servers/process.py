@@ -1,6 +1,6 @@
-"""The server under load: a process of its own, as users run it.
+"""The server under load: a separate process, as users run it.
 
-Knows: how to start one, ask it for its figures and end it. Does not know: clients, what the figures should be.
+Knows: how to start it, read its figures and end it. Does not know: clients, what the figures should be.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..cores import Cores
 from ..errors import LoadError
-from ..place import Place
 from ..settings import Settings
 from ..usage import Usage, usage
-from .scrape import Reading
+from .metrics import Reading
 
 ROOT = Path(__file__).parents[3]
 _STARTING, _ENDING = 120.0, 30.0  # seconds
 
 
-class Host:
-    """A server process; an async context manager. It is gone when that is left, whatever happened.
+class ServerProcess:
+    """A server process. An async context manager: on exit the process is gone, whatever happened.
 
     Attributes:
-        url, port: where it listens.
-        log: the file that it writes its log to; kept where something went wrong.
+        url, port: where the server listens.
+        log: the file of its log. It is kept if something went wrong.
     """
 
     url: str
     port: int
 
-    def __init__(self, settings: Settings, place: Place) -> None:
-        self._settings, self._place = settings, place
+    def __init__(self, settings: Settings, cores: Cores) -> None:
+        self._settings, self._cores = settings, cores
         self._process: subprocess.Popen[bytes] | None = None
         self.log = Path(tempfile.mkdtemp(prefix="streamrvq-load-")) / "server.log"
 
@@ -47,20 +47,20 @@ class Host:
         if settings.server:
             command = [*settings.server, "serve", settings.codec]
         elif settings.null:
-            command = [sys.executable, "-m", "tools.load_test.servers.null"]
+            command = [sys.executable, "-m", "tools.load_test.servers.null_codec"]
         else:
             command = [sys.executable, "-c", "from streamrvq.cli import main; main()", "serve", settings.codec]
-        # Streams that were killed keep their places for a while; so do those that are not read.
-        room = settings.streams + 4 * settings.hits + 4
-        command += ["--port", "0", "--json", "--max-streams", str(room), "--max-parked", str(room), "--log-format",
+        # Streams of killed clients, and of clients that never read, keep their slots for a while.
+        slots = settings.streams + 4 * settings.faults_per_period + 4
+        command += ["--port", "0", "--json", "--max-streams", str(slots), "--max-parked", str(slots), "--log-format",
                     "json", "--send-timeout", str(settings.send_timeout), "--threads", str(settings.threads),
                     "--engine", settings.engine]  # fmt: skip
         return [*command, *(["--uvloop"] if settings.uvloop else []), *settings.options]
 
-    async def __aenter__(self) -> Host:
+    async def __aenter__(self) -> ServerProcess:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
         environment |= {name: str(self._settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        with self._place.of_server(), self.log.open("wb") as log:
+        with self._cores.started_on_server_core(), self.log.open("wb") as log:
             self._process = subprocess.Popen(self._command(), stdout=subprocess.PIPE, stderr=log, env=environment)
         assert self._process.stdout is not None
         try:
@@ -68,7 +68,7 @@ class Host:
                 line = await asyncio.to_thread(self._process.stdout.readline)
             where: dict[str, Any] = json.loads(line)
             self.url, self.port = where["url"], where["port"]
-        except BaseException as error:  # an interrupt, too
+        except BaseException as error:  # also for an interrupt
             self._process.kill()
             self._process.wait()
             self._process.stdout.close()
@@ -97,16 +97,20 @@ class Host:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The id of the process."""
         assert self._process is not None
         return self._process.pid
 
     def usage(self) -> Usage:
-        """What it uses now."""
+        """What the process uses now."""
         return usage(self.pid)
 
     async def terminate(self) -> float:
-        """SIGTERM; seconds until it is gone. Raises `LoadError` if it is not, or its exit code is not 0."""
+        """Send SIGTERM and return the seconds until the exit.
+
+        Raises:
+            LoadError: the process does not exit, or its exit code is not 0.
+        """
         assert self._process is not None
         began = time.perf_counter()
         self._process.terminate()
@@ -119,7 +123,7 @@ class Host:
         return time.perf_counter() - began
 
     async def reading(self) -> Reading:
-        """Its /metrics, now."""
+        """What /metrics says now."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         answer = await reader.read()
@@ -131,6 +135,6 @@ class Host:
         return Reading.parse(body.decode())
 
     def errors(self) -> list[str]:
-        """Lines of its log that tell of a failure of its own."""
+        """The lines of the log that report a failure of the server itself."""
         lines = self.log.read_text(errors="replace").splitlines()
         return [line for line in lines if '"level": "error"' in line or "Traceback" in line]

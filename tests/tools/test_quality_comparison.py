@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.measuring import run
-from tools.quality_measure import better
+from tools.quality_measure import comparison
 from tools.quality_measure.errors import QualityError
 from tools.quality_measure.report import write_report
 
@@ -39,7 +39,7 @@ WOBBLE = np.array([0.01, -0.02, 0.015, -0.005, 0.02, -0.01, 0.005, -0.015])
 )
 def test_better(visqol, mel, is_better):
     new = scores(list(np.array(OLD_VISQOL) + visqol + WOBBLE), list(np.array(OLD_MEL) + mel - WOBBLE[::-1]))
-    verdict = better.decide(scores(OLD_VISQOL, OLD_MEL), new)
+    verdict = comparison.decide(scores(OLD_VISQOL, OLD_MEL), new)
     assert verdict.better is is_better, str(verdict)
 
 
@@ -50,32 +50,32 @@ def test_what_is_said_must_not_be_lost(estoi, spoken, is_better):
     for n, (clip, wobble) in enumerate(zip(old, WOBBLE, strict=True)):
         old[clip]["estoi"] = 0.6 if n < spoken else None
         new[clip]["estoi"] = 0.6 + estoi + float(wobble) if n < spoken else None
-    assert better.decide(old, new).better is is_better
+    assert comparison.decide(old, new).better is is_better
 
 
 def test_nothing_is_better_than_itself():
     old = scores(OLD_VISQOL, OLD_MEL)
-    assert not better.decide(old, old).better
+    assert not comparison.decide(old, old).better
     even = scores([v + 0.01 for v in OLD_VISQOL], OLD_MEL)  # every clip gained, and as much
-    assert better.decide(old, even).better
-    assert not better.decide(even, old).better
+    assert comparison.decide(old, even).better
+    assert not comparison.decide(even, old).better
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=8))
 def test_not_both_ways(changes):
     old = scores([0.0] * len(changes), [0.0] * len(changes))
     new = scores([a for a, _ in changes], [b for _, b in changes])
-    assert not (better.decide(old, new).better and better.decide(new, old).better)
+    assert not (comparison.decide(old, new).better and comparison.decide(new, old).better)
 
 
 def test_other_clips_cannot_be_compared():
     old = scores(OLD_VISQOL, OLD_MEL)
     with pytest.raises(QualityError, match="the very same ones"):
-        better.decide(old, {**old, "another": old["clip0"]})
+        comparison.decide(old, {**old, "another": old["clip0"]})
     with pytest.raises(QualityError, match="3 or more"):
-        better.decide({"clip0": old["clip0"]}, {"clip0": old["clip0"]})
+        comparison.decide({"clip0": old["clip0"]}, {"clip0": old["clip0"]})
     with pytest.raises(QualityError, match="clip1 has no mel"):
-        better.decide(old, {**old, "clip1": {"visqol": 3.0, "mel": None}})
+        comparison.decide(old, {**old, "clip1": {"visqol": 3.0, "mel": None}})
 
 
 def written(path: Path, visqol: list[float], mel: list[float]) -> Path:

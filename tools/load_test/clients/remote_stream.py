@@ -1,6 +1,6 @@
-"""A client of the package's own making, behind a relay that breaks: it has to come back and go on.
+"""The package's own client, `RemoteStream`, behind a relay that breaks: it must reconnect and resume.
 
-Knows: `RemoteStream`, pace. Does not know: when its connection is cut (faults.py).
+Knows: `RemoteStream`, real-time pace. Does not know: when its connection is cut (faults.py).
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import streamrvq
 from streamrvq import Frames, StreamRVQError
 
 from ..record import End, Record
-from .material import Lap
+from .audio import LoopedAudio
 from .relay import Relay
 
 
-class RealClient:
-    """One stream of `streamrvq.connect` in real time, which comes back whenever the relay cuts its connection.
+class RemoteStreamClient:
+    """A `RemoteStream` that sends at real-time pace.
 
     Args:
-        record, lap: as for `client.Client`.
-        relay: what it connects through.
+        record, audio: as for `raw.RawClient`.
+        relay: the relay that it connects through.
     """
 
-    def __init__(self, record: Record, lap: Lap, relay: Relay) -> None:
-        self.record, self.relay, self._lap = record, relay, lap
-        record.real = True
+    def __init__(self, record: Record, audio: LoopedAudio, relay: Relay) -> None:
+        self.record, self.relay, self._audio = record, relay, audio
+        record.remote_stream = True
 
     async def run(self, first: float, messages: int) -> None:
-        """Send so many messages from ``first`` on (of `time.perf_counter`), and take everything that comes."""
+        """Send messages from ``first`` on (of `time.perf_counter`), and record everything that comes."""
         record = self.record
         try:
-            async with streamrvq.connect(self.relay.url, sample_rate=self._lap.rate, format="s16le") as stream:
+            async with streamrvq.connect(self.relay.url, sample_rate=self._audio.rate, format="s16le") as stream:
                 sending = asyncio.create_task(self._send(stream, first, messages))
                 try:
                     async for item in stream:
@@ -43,7 +43,7 @@ class RealClient:
                     sending.cancel()
                     await asyncio.wait([sending])
             assert stream.done is not None
-            record.told, record.final = stream.done.frames, True
+            record.announced, record.final = stream.done.frames, True
             record.ends(End.DONE)
         except StreamRVQError as error:
             record.ends(End.LOST, str(error), getattr(error, "code", 0) or 0)
@@ -54,7 +54,7 @@ class RealClient:
         for number in range(messages):
             await asyncio.sleep(first + number * period - time.perf_counter())
             record.sent.append(time.perf_counter())
-            await stream.send(self._lap.samples(record.offset + record.samples, record.block))
+            await stream.send(self._audio.samples(record.offset + record.samples, record.block))
             record.samples += record.block
         await stream.stop()
 

@@ -1,7 +1,7 @@
-"""A codec that costs nothing: what is left is the service. Run as a program it is ``streamrvq serve`` with that codec.
+"""A codec that costs nothing, to measure the service alone. As a program, it is ``streamrvq serve`` with that codec.
 
-A frame's codes are the low bits of the first samples of its hop, one for each level, so that a lost sample, frames of
-another stream or frames out of order show, though nothing is computed.
+A frame's codes are the low bits of the first samples of its hop, one for each level. So a lost sample, a frame of
+another stream or a frame out of order is noticed, although nothing is computed.
 
 Knows: the engine contract. Does not know: who uses it.
 """
@@ -21,11 +21,11 @@ from streamrvq.families import plan
 from streamrvq.geometry import Direction, Plan
 from streamrvq.weights import seeded
 
-from .tiny import CONFIG
+from .tiny_codec import CONFIG
 
 
 class NullStates:
-    """No state."""
+    """States that hold nothing."""
 
     def __init__(self, slots: int, plan: Plan) -> None:
         self.slots, self.plan = slots, plan
@@ -41,7 +41,7 @@ class NullEngine:
         self.config = config
 
     def new_states(self, slots: int, direction: Direction) -> NullStates:
-        """Nothing for each of them."""
+        """States of so many slots."""
         return NullStates(slots, plan(self.config, direction))
 
     def encode_step(
@@ -60,7 +60,7 @@ class NullEngine:
         """Nothing to do."""
 
     def export_state(self, states: Any, slot: int) -> list[Floats]:
-        """There is none."""
+        """There is no state."""
         return []
 
     def import_state(self, states: Any, slot: int, histories: Sequence[Floats]) -> None:
@@ -68,12 +68,12 @@ class NullEngine:
 
 
 def null_codec() -> Codec:
-    """Everything of a codec but its cost."""
+    """A codec whose engine computes nothing."""
     return Codec(seeded(CONFIG, name="null"), engine=NullEngine(CONFIG))
 
 
 def main(arguments: Sequence[str]) -> None:
-    """``streamrvq serve`` as it is, but for what it loads."""
+    """Run ``streamrvq serve`` with the null codec in place of the one that it would load."""
     from streamrvq.cli import main as cli
     from streamrvq.cli import serve
 
