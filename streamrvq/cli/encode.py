@@ -198,11 +198,11 @@ def _audio_files(sources: list[str]) -> list[tuple[Path, Path]]:
 
 
 def _encode_file(
-    codec: Codec, job: _Job, n_quantizers: int | None, tail: str, downmix: bool, progress: AudioProgress
+    codec: Codec, job: _Job, levels: int | None, tail: str, downmix: bool, progress: AudioProgress
 ) -> TokenFile:
     with open_audio(job.source, downmix=downmix) as audio:
         progress.begin(job.source.name, audio.frames / audio.sample_rate)
-        parts = list(encoded(codec, audio, n_quantizers, tail, progress.advance))
+        parts = list(encoded(codec, audio, levels, tail, progress.advance))
     tokens = TokenFile(
         codes=np.concatenate(parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
         sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=audio.sample_rate,

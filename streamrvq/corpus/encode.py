@@ -44,14 +44,14 @@ class Row:
 
 
 def encoded(
-    codec: Codec, audio: AudioReader, n_quantizers: int | None, tail: str, told: Callable[[float], None]
+    codec: Codec, audio: AudioReader, levels: int | None, tail: str, told: Callable[[float], None]
 ) -> Iterator[npt.NDArray[np.uint16]]:
     """The codes of an open file as they come, uint16 ``[K, n]``; ``told`` is given each block's seconds.
 
     Raises:
         AudioFileError, InputError: the file is damaged, or holds what are no samples.
     """
-    stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=n_quantizers, tail=tail)
+    stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=levels, tail=tail)
     for block in audio.blocks(BLOCK):
         yield stream.push(block).astype(np.uint16)
         told(len(block) / audio.sample_rate)
