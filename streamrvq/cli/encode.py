@@ -198,12 +198,12 @@ def _audio_files(sources: list[str]) -> list[tuple[Path, Path]]:
 
 
 def _encode_file(
-    codec: Codec, job: _Job, n_quantizers: int | None, tail: str, downmix: bool, progress: AudioProgress
+    codec: Codec, job: _Job, levels: int | None, tail: str, downmix: bool, progress: AudioProgress
 ) -> TokenFile:
     parts, read = [], 0
     with open_audio(job.source, downmix=downmix) as audio:
         progress.begin(job.source.name, audio.frames / audio.sample_rate)
-        for part in encoded(codec, audio, n_quantizers, tail):
+        for part in encoded(codec, audio, levels, tail):
             parts.append(part)
             progress.advance((audio.position - read) / audio.sample_rate)
             read = audio.position

@@ -62,14 +62,14 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
         "decoder_state_kib": decoder.state_size * kib,
         "encoder_gflop_per_second": gflop_per_hop(config, "encode") * codec.frame_rate,
         "decoder_gflop_per_second": gflop_per_hop(config, "decode") * codec.frame_rate,
-        "encoder_parameters": _count(shapes, "encoder."),
-        "quantizer_parameters": _count(shapes, "quantizer."),
-        "decoder_parameters": _count(shapes, "decoder."),
+        "encoder_parameters": _count(shapes, encoder.tensor_names),
+        "quantizer_parameters": _count(shapes, encoder.quantizer.tensor_names),
+        "decoder_parameters": _count(shapes, decoder.tensor_names),
     }
 
 
-def _count(shapes: dict[str, tuple[int, ...]], prefix: str) -> int:
-    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefix))
+def _count(shapes: dict[str, tuple[int, ...]], names: list[str]) -> int:
+    return sum(math.prod(shapes[name]) for name in names)
 
 
 def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:

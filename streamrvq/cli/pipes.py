@@ -62,14 +62,14 @@ class LineWriter:
         sys.stdout.flush()
 
 
-def encode_stdin(codec: Codec, rate: int | None, format: str, n_quantizers: int | None, tail: str) -> None:
+def encode_stdin(codec: Codec, rate: int | None, format: str, levels: int | None, tail: str) -> None:
     """Encode stdin to its end. Each line is written as soon as its frames are complete.
 
     Raises:
         InputError: bad samples, or an incomplete sample at the end. Everything before it is still encoded.
     """
     dtype = sample_format(format)
-    stream = codec.stream(sample_rate=rate, n_quantizers=n_quantizers, tail=tail)
+    stream = codec.stream(sample_rate=rate, n_quantizers=levels, tail=tail)
     note_untrained(codec)
     stdin, rest = cast(BufferedReader, sys.stdin.buffer), b""
     lines = LineWriter(codec, stream.sample_rate)

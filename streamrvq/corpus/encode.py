@@ -43,13 +43,13 @@ class Row:
     codes: npt.NDArray[np.uint16]
 
 
-def encoded(codec: Codec, audio: AudioReader, n_quantizers: int | None, tail: str) -> Iterator[npt.NDArray[np.uint16]]:
+def encoded(codec: Codec, audio: AudioReader, levels: int | None, tail: str) -> Iterator[npt.NDArray[np.uint16]]:
     """The codes of an open file, block by block, uint16 ``[K, n]``. ``audio.position`` says how far the reading is.
 
     Raises:
         AudioFileError, InputError: the file is damaged, or holds values that are not samples.
     """
-    stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=n_quantizers, tail=tail)
+    stream = codec.stream(sample_rate=audio.sample_rate, n_quantizers=levels, tail=tail)
     for block in audio.blocks(BLOCK):
         yield stream.push(block).astype(np.uint16)
     yield stream.flush().astype(np.uint16)

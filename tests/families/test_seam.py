@@ -1,0 +1,87 @@
+"""The seam of a codec family: the plans name every tensor, and nobody else spells a name or knows a family.
+
+Knows: the sources, and the integers of small codecs. Does not know: how a layer streams (test_geometry.py).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import streamrvq
+from streamrvq.config import PRESETS
+from streamrvq.errors import InputError
+from streamrvq.families import decoder_plan, encoder_plan, family_of, plan, tensor_shapes
+from streamrvq.geometry import Activation, LayerKind
+from tests.support.contract import minute
+from tests.support.imports import imports, modules
+
+ROOT = Path(streamrvq.__file__).parent
+#: What only families/dac.py may spell: the official package's tensors.
+NAMES = re.compile(
+    r"quantizer\.quantizers|encoder\.block\.|decoder\.model\.|(in|out)_proj\.(weight|bias)|codebook\.weight"
+)
+#: A layout of its own: it has a module of nearly the same name.
+FOREIGN = {"streamrvq.weights.huggingface"}
+
+
+def texts(path: Path) -> list[str]:
+    """The strings of a file that are not documentation."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [str(node.value) for node in strings if id(node) not in documentation]
+
+
+def test_tensor_names_are_spelled_in_one_place() -> None:
+    spelled = {name for name, path in modules(ROOT).items() if any(NAMES.search(text) for text in texts(path))}
+    assert spelled - FOREIGN == {"streamrvq.families.dac"}
+
+
+def test_who_knows_the_family() -> None:
+    """The torch modules are its network, and two layouts of weights are its; nobody else may import it."""
+    knowing = {module for module, names in imports(ROOT).items() if any(".families.dac" in name for name in names)}
+    allowed = {"families", "nn", "weights"}
+    assert {name.split(".")[1] for name in knowing} <= allowed, knowing
+
+
+@pytest.mark.parametrize("stem", [1, 4])
+def test_the_plans_name_every_tensor(stem: int) -> None:
+    config = minute((2, 3), stem=stem)
+    encoder, decoder = encoder_plan(config), decoder_plan(config)
+    named = [*encoder.tensor_names, *decoder.tensor_names, *encoder.quantizer.tensor_names]
+    assert sorted(named) == sorted(tensor_shapes(config))
+
+
+def test_both_directions_have_one_quantiser() -> None:
+    config = PRESETS["dac-44khz"]
+    quantizer = encoder_plan(config).quantizer
+    assert quantizer == decoder_plan(config).quantizer
+    assert (len(quantizer.levels), quantizer.codebook_size, quantizer.codebook_dim) == (9, 1024, 8)
+    assert quantizer.latent_channels == 1024
+    assert quantizer.macs(2) == 2 * quantizer.macs() // 9 == 2 * 8 * (2 * 1024 + 1024)
+
+
+def test_an_activation_has_its_tensor() -> None:
+    for layer in (*encoder_plan(minute()).layers, *decoder_plan(minute()).layers):
+        convolution = layer.kind in (LayerKind.CONV, LayerKind.TRANSPOSED_CONV)
+        assert (layer.tensors is not None) == convolution
+        named = layer.tensors is not None and layer.tensors.activation is not None
+        assert named == (layer.activation == Activation.SNAKE)
+
+
+def test_the_numbers_of_the_native_library() -> None:
+    assert [int(kind) for kind in LayerKind] == [0, 1, 2, 3]
+    assert [int(activation) for activation in Activation] == [0, 1]
+
+
+def test_the_family_of_the_presets() -> None:
+    assert {family_of(config).name for config in PRESETS.values()} == {"dac"}
+
+
+def test_another_direction_is_refused() -> None:
+    with pytest.raises(InputError, match="direction is 'sideways'; wanted 'encode' or 'decode'"):
+        plan(minute(), "sideways")  # type: ignore[arg-type]

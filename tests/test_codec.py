@@ -1,0 +1,91 @@
+"""The doors of a codec: its engine, an engine that is passed in, and its pools.
+
+Knows: the public API. Does not know: what an engine computes (tests/engine).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.codec import Codec, load
+from streamrvq.engine import make_engine
+from streamrvq.errors import EngineError, InputError
+from streamrvq.weights import save_weights
+from tests.support.contract import codec_of, minute, noise, weights_of
+
+
+class Counting:
+    """An engine that counts its steps."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.steps = inner, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def encode_step(self, *args: Any) -> Any:
+        self.steps += 1
+        return self.inner.encode_step(*args)
+
+
+def test_an_engine_can_be_passed_in() -> None:
+    weights, usual = weights_of(minute()), codec_of(minute())
+    engine = Counting(make_engine(weights.config, weights.tensors, "torch", dtype="float64"))
+    codec = Codec(weights, engine=engine)
+    assert codec.engine is engine
+    assert codec.dtype == np.float64
+    np.testing.assert_array_equal(codec.encode(noise(500)), usual.encode(noise(500)))
+    stepped = engine.steps
+    assert stepped > 0
+    pool = codec.pool(1)
+    pool.feed(pool.open(), noise(500))
+    batch = pool.next_batch()
+    assert batch is not None
+    batch.run()
+    assert engine.steps == stepped + 1
+
+
+def test_a_file_can_be_loaded_onto_an_engine(tmp_path: Any) -> None:
+    weights = weights_of(minute())
+    save_weights(weights, tmp_path / "codec.safetensors")
+    engine = make_engine(weights.config, weights.tensors, "torch")
+    assert load(tmp_path / "codec.safetensors", engine=engine).engine is engine
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"threads": 2}, "threads 2 and dtype float32 came with an engine"),
+        ({"dtype": "float64"}, "threads None and dtype float64 came with an engine"),
+    ],
+)
+def test_an_engine_has_its_own_settings(settings: dict[str, Any], words: str) -> None:
+    weights = weights_of(minute())
+    engine = make_engine(weights.config, weights.tensors, "torch")
+    with pytest.raises(EngineError, match=words):
+        Codec(weights, engine=engine, **settings)
+
+
+def test_an_engine_of_another_codec_is_refused() -> None:
+    other = codec_of(minute((2, 2))).engine
+    with pytest.raises(EngineError, match="was made for another codec than seeded; make it from these weights"):
+        Codec(weights_of(minute()), engine=other)
+
+
+def test_the_engine_says_what_it_is() -> None:
+    codec = codec_of(minute())
+    assert codec.engine.name == "torch"
+    assert codec.engine.description in repr(codec)
+
+
+def test_a_pool_has_the_directions_unit() -> None:
+    codec = codec_of(minute())
+    assert (codec.pool(3).slots, codec.pool(3).unit) == (3, codec.hop_length)
+    assert codec.pool(1, "decode").unit == 1
+    with pytest.raises(InputError, match="direction is 'both'"):
+        codec.pool(1, "both")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="max_hops is 0"):
+        codec.pool(1, max_hops=0)
