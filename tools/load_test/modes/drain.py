@@ -24,6 +24,8 @@ from ..work import Work
 
 #: Seconds within which the server must be gone.
 _WITHIN = 10.0
+#: Seconds in which clients see that it is: a bound on a hang, not a claim.
+_NOTICED = 60.0
 _GOLDEN = 0.6180339887498949
 
 
@@ -86,7 +88,7 @@ async def _drain(work: Work, host: Host) -> _Drained:
     await asyncio.sleep(settings.seconds / 2)
     seconds = await host.terminate()
     pacer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(_NOTICED):
         for client in clients:
             if not client.deaf:
                 await client.closed.wait()
