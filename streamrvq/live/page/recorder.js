@@ -207,9 +207,8 @@ export class Recorder {
       await player.open(this.#microphone.context, this.url, this.token, onError);
       if (this.#player !== player) player.close(); // no longer wanted
     } catch (error) {
-      if (this.#player !== player) return;
-      this.#stopPlayer();
-      if (this.#connected) this.handlers.onPlayerError(error); // otherwise it restarts on connection
+      if (this.#connected) onError(error);
+      else if (this.#player === player) this.#stopPlayer(); // it restarts on connection
     }
   }
 

@@ -143,7 +143,8 @@ async def parked(server, frames=10, token=...):
         await client.send(pcm)
         await client.hear(frames)
         client.ws.transport.abort()
-    await until(lambda: server.sessions.parked and not server.streams)
+    # where it is not parked for long, it may have expired before anybody looks
+    await until(lambda: (server.sessions.parked or server.metrics.expired) and not server.streams)
     return client.texts[0]["session"], pcm
 
 

@@ -25,6 +25,8 @@ from ..verify import is_exact
 
 #: Seconds within which the server must exit.
 _WITHIN = 10.0
+#: Seconds in which clients see that it is: a bound on a hang, not a claim.
+_NOTICED = 60.0
 
 
 @dataclasses.dataclass
@@ -86,7 +88,7 @@ async def _drain(experiment: Experiment, server: ServerProcess) -> _Drained:
     await asyncio.sleep(settings.seconds / 2)
     seconds = await server.terminate()
     pacer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(_NOTICED):
         for client in clients:
             if not client.deaf:
                 await client.closed.wait()
