@@ -2,7 +2,7 @@
 #
 # Makes and keeps up to date the virtual environment .venv at the repository's root:
 #   ensure_env demo   the package and what it needs to run
-#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs (as root also Debian packages
+#   ensure_env test   the same, and the checkers, the tests' and the documentation's tools, the reference codecs (as root also Debian packages
 #                     that the tests need; otherwise it says which are missing)
 #   ensure_quality    one of the two, and what tools/quality measures with (quality.txt); with "pesq" that too
 # Each level leaves a stamp in .venv with a hash of everything that decides what is installed, so a second call costs
@@ -126,8 +126,8 @@ install_into_env() {
     say "installing $(grep '^torch==' "$ROOT/tools/constraints.txt")"
     pip_install "$(grep '^torch==' "$ROOT/tools/constraints.txt")"
     if [ "$1" = test ]; then
-        say "installing streamrvq (editable), the checkers, the tests' tools and the reference codecs"
-        pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,ray,reference,uvloop]"
+        say "installing streamrvq (editable), the checkers, the tests' tools, the documentation's and the reference codecs"
+        pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,docs,ray,reference,uvloop]"
         pip_install --no-deps -r "$ROOT/tools/reference.txt"
     else
         say "installing streamrvq (editable) and what it needs to run"

@@ -23,7 +23,9 @@ class CoarseFirst(Pattern):
     """Level by level in one row. N = K · T. How many frames there are shows where level 1 begins, by its ids.
 
     Args:
-        vocabulary, bos, eos: as `Pattern`.
+        vocabulary: which id a code is.
+        bos: begin with the token `Vocabulary.bos`.
+        eos: end with the token `Vocabulary.eos`.
 
     Raises:
         InputError: a vocabulary whose levels share their ids, so that nothing shows it.

@@ -25,7 +25,9 @@ class Delay(Pattern):
     """K tokens a step, level k delayed by ``delays[k]`` steps. N = T + the longest delay; 0 for no frames.
 
     Args:
-        vocabulary, bos, eos: as `Pattern`.
+        vocabulary: which id a code is.
+        bos: begin with the token `Vocabulary.bos`.
+        eos: end with the token `Vocabulary.eos`.
         delays: steps for each level, the least of them 0; None: 0, 1 … K − 1.
 
     Raises:

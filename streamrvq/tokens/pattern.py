@@ -24,8 +24,8 @@ class Pattern(abc.ABC):
 
     Args:
         vocabulary: which id a code is.
-        bos, eos: begin with the token `Vocabulary.bos`, end with `Vocabulary.eos` (for sequences of K rows a column
-            of them).
+        bos: begin with the token `Vocabulary.bos` (in sequences of K rows, with a column of them).
+        eos: end with `Vocabulary.eos`, likewise.
     """
 
     #: True where a sequence is ``[K, N]``, K tokens a step; else it is ``[N]``.

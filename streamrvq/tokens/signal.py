@@ -84,7 +84,8 @@ class Signal:
         """The codes of a stretch of time: every frame of which some part lies in it.
 
         Args:
-            start, stop: seconds from the signal's start; None: to its end. What lies beyond the end is left out.
+            start: seconds from the signal's start.
+            stop: the same; None: to its end. What lies beyond the end is left out.
             n_quantizers: the first so many levels; None: all.
             framework: ``"numpy"`` or ``"torch"``.
 
