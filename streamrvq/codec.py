@@ -63,7 +63,9 @@ class Codec:
 
     Args:
         weights: what to compute with.
-        engine, threads, dtype: as for `load`. An `Engine` object has its own threads and dtype.
+        engine: as for `load`. An `Engine` object has its own threads and dtype.
+        threads: as for `load`.
+        dtype: as for `load`.
 
     Attributes:
         config: what the codec is.

@@ -2,8 +2,8 @@
 #
 # It makes the virtual environment .venv at the repository's root and keeps it up to date:
 #   ensure_env demo   the package and what it needs to run
-#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs. As root it also installs
-#                     the Debian packages that the tests need; otherwise it says which are missing
+#   ensure_env test   the same, and the checkers, the tools of the tests and the documentation, and the reference codecs.
+#                     As root it also installs the Debian packages that the tests need; otherwise it says which are missing
 #   ensure_quality    the first, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
 # Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
 # until one of these files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
@@ -126,8 +126,8 @@ install_into_env() {
     say "installing $(grep '^torch==' "$ROOT/tools/constraints.txt")"
     pip_install "$(grep '^torch==' "$ROOT/tools/constraints.txt")"
     if [ "$1" = test ]; then
-        say "installing streamrvq (editable), the checkers, the tests' tools and the reference codecs"
-        pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,ray,reference,uvloop]"
+        say "installing streamrvq (editable), the checkers, the tests' tools, the documentation's and the reference codecs"
+        pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,docs,ray,reference,uvloop]"
         pip_install --no-deps -r "$ROOT/tools/reference.txt"
     else
         say "installing streamrvq (editable) and what it needs to run"

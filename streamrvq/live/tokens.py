@@ -47,7 +47,8 @@ def tokenize(
         codec: from `streamrvq.load`.
         queue_size: items that fit the queue. While it is full, encoding and the source wait; no code is dropped.
         sample_rate: of the source, Hz; None: the source's ``sample_rate`` attribute, or the codec's own rate.
-        n_quantizers, tail: as in ``codec.stream``.
+        n_quantizers: levels; None: all.
+        tail: ``"pad"`` or ``"valid"``, as in ``codec.encode``.
 
     Returns:
         `Tokens`, an async context manager. It raises errors of the settings when it is entered.

@@ -122,7 +122,8 @@ class EncoderStream(_Stream):
     """One live stream: samples in, codes out. Made by ``Codec.stream``, whose arguments these are.
 
     Whatever the sizes of the pushes, their codes and those of `flush`, put one after the other, are
-    ``codec.encode`` of all the samples (promise 1 of the README: bit for bit in float64, but for near-ties in float32).
+    ``codec.encode`` of all the samples: bit for bit on the native engine and in float64, but for near-ties on the torch
+    engine in float32.
     """
 
     _direction: Direction = "encode"

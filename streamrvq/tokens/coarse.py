@@ -24,7 +24,9 @@ class CoarseFirst(Pattern):
     """Level by level in one row. N = K · T. The first id of level 1 shows how many frames there are.
 
     Args:
-        vocabulary, bos, eos: as `Pattern`.
+        vocabulary: which id a code is.
+        bos: begin with the token `Vocabulary.bos`.
+        eos: end with the token `Vocabulary.eos`.
 
     Raises:
         InputError: the levels share their ids, so no id could show where level 1 begins.

@@ -25,7 +25,9 @@ class Delay(Pattern):
     """K tokens at each step, level k delayed by ``delays[k]`` steps. N = T + the longest delay; 0 without frames.
 
     Args:
-        vocabulary, bos, eos: as `Pattern`.
+        vocabulary: maps codes to ids.
+        bos: begin with the token `Vocabulary.bos`.
+        eos: end with the token `Vocabulary.eos`.
         delays: steps for each level, the smallest of them 0; None: 0, 1 … K − 1.
 
     Raises:

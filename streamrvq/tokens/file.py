@@ -20,8 +20,10 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.atomic_file import replacing
 
-#: The metadata's ``format``, and the version of the layout that is written and read.
-FORMAT, VERSION = "streamrvq.tokens", 1
+#: What the metadata's ``format`` says.
+FORMAT = "streamrvq.tokens"
+#: The version of the layout that this file writes, and the newest that it reads.
+VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -24,8 +24,8 @@ class Pattern(abc.ABC):
 
     Args:
         vocabulary: maps codes to ids.
-        bos, eos: whether a sequence begins with `Vocabulary.bos` and ends with `Vocabulary.eos`. In a sequence of K
-            rows each is a column.
+        bos: begin with the token `Vocabulary.bos`, in a sequence of K rows with a column of them.
+        eos: end with the token `Vocabulary.eos`, likewise.
     """
 
     #: True if a sequence is ``[K, N]``, K tokens at each step; False if it is ``[N]``.

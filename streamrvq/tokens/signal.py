@@ -84,7 +84,8 @@ class Signal:
         """The codes of a span of time: every frame that overlaps it.
 
         Args:
-            start, stop: seconds from the signal's start; None: to its end. Times beyond the end give no frames.
+            start: seconds from the signal's start.
+            stop: seconds from the signal's start; None: to its end. Times beyond the end give no frames.
             n_quantizers: how many levels, from the first; None: all.
             framework: ``"numpy"`` or ``"torch"``.
 
