@@ -1,7 +1,7 @@
 """Sample-rate conversion as a stream, over soxr.
 
-The quality is soxr's HQ (20 bit), its default. In the most common case, 48 to 44.1 kHz, VHQ (28 bit) holds samples back
-for 39 ms instead of 19, and its gain is below the noise of a 16-bit recording.
+The quality is soxr's HQ (20 bit), its default. VHQ (28 bit) gains less than the noise of a 16-bit recording, and holds
+samples back for longer: 39 ms instead of 19 in the most common case, 48 to 44.1 kHz.
 
 soxr is linear-phase and removes its own delay: output sample m belongs to the time ``m / rate_out``, just as input
 sample n belongs to ``n / rate_in``. The delay only makes output come late, by at most `held_back` seconds:

@@ -1,8 +1,8 @@
 """The package's own encoder and decoder, computed in the way that trains fastest on a CPU.
 
-It uses the parameters of the modules of `nn` and gives their results; tests compare the two. torch convolves fast with
-time-major activations (a two-dimensional convolution with one dimension of size 1, in "channels last"), in bfloat16 if
-that is asked for, and with weight norm folded once for each pass.
+It uses the parameters of the modules of `nn` and gives their results; tests compare the two. Activations are
+time-major: a convolution is two-dimensional with one dimension of size 1, in "channels last". torch is fast at that.
+bfloat16 is used if it is asked for. Weight norm is folded once for each pass.
 
 Knows: the modules of `nn`, and which layout and precision torch prefers. Does not know: losses, data, quantisers.
 """

@@ -1,7 +1,7 @@
 """Is a candidate better than the current codec? ViSQOL, mel distance and ESTOI decide, clip by clip, by a stated rule.
 
-The candidate is better if at least one of these gains more than twice the standard error of the clips' differences, and
-none loses more than one standard error. All are means over the same clips, with all codebooks. ESTOI counts on speech
+The candidate is better if one of these gains more than twice the standard error of the clips' differences. None of them
+may lose more than one standard error. All are means over the same clips, with all codebooks. ESTOI counts on speech
 only: the other two can improve although words are lost. The standard error reflects the choice of clips, which is the
 only random part of the figures.
 
