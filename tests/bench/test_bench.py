@@ -32,9 +32,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_report(causal: bool) -> None:
     codec = codec_of(minute(causal=causal), "float32")
-    told: list[str] = []
+    said: list[str] = []
     report = run_bench(codec, hops=[1, 3], rows=[1, 2], decode=True, official=False, seconds=0.004, rounds=2,
-                       progress=told.append)  # fmt: skip
+                       progress=said.append)  # fmt: skip
     assert [(t.rows, t.hops) for t in report.encode] == [(1, 1), (1, 3), (2, 1), (2, 3)]
     assert [(t.rows, t.hops) for t in report.decode] == [(1, 1), (1, 3), (2, 1), (2, 3)]
     assert report.official is None
@@ -42,8 +42,8 @@ def test_report(causal: bool) -> None:
     assert report.machine.gflops > 0
     assert report.machine.gbytes > 0
     assert report.machine.threads == 1
-    assert told[0] == "machine"
-    assert told[-1].startswith("round 2 of 2: decode")
+    assert said[0] == "machine"
+    assert said[-1].startswith("round 2 of 2: decode")
     for timed in (*report.encode, *report.decode):
         audio = timed.hops * codec.hop_length / codec.sample_rate
         assert timed.steps >= 4  # two a round at least

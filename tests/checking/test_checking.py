@@ -46,9 +46,9 @@ def test_decoding(minute_codec: Codec) -> None:
 
 
 def test_progress_is_told() -> None:
-    told: list[str] = []
-    check_chunkings(codec_of(minute()), noise(100), [9], progress=told.append)
-    assert told == ["whole signal", "chunks of 9"]
+    said: list[str] = []
+    check_chunkings(codec_of(minute()), noise(100), [9], progress=said.append)
+    assert said == ["whole signal", "chunks of 9"]
 
 
 def differing(monkeypatch: pytest.MonkeyPatch, second_best: bool) -> table.Row:

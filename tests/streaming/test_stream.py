@@ -145,7 +145,7 @@ def test_unknown_tails_are_refused(minute_codec: Codec, tail: Any) -> None:
 # inside
 
 
-class Gate:
+class BlockingEngine:
     """An engine whose steps wait at a barrier, twice: the test sees a step begun and lets it end."""
 
     def __init__(self, inner: Any) -> None:
@@ -167,22 +167,22 @@ class Gate:
 
 @pytest.mark.parametrize("direction", ["encode", "decode"])
 def test_two_calls_at_once_are_an_error_and_harm_nothing(minute_codec: Codec, direction: str) -> None:
-    gate = Gate(minute_codec.engine)
+    engine = BlockingEngine(minute_codec.engine)
     stream: Any
     if direction == "encode":
-        stream, block = EncoderStream(gate, minute_codec.codec_hash), PCM[:100]
+        stream, block = EncoderStream(engine, minute_codec.codec_hash), PCM[:100]
         wanted = minute_codec.stream().push(block)
     else:
-        stream, block = DecoderStream(gate, minute_codec.codec_hash), codes_for(minute_codec, 12)
+        stream, block = DecoderStream(engine, minute_codec.codec_hash), codes_for(minute_codec, 12)
         wanted = minute_codec.decoder_stream().push(block)
     came: list[Any] = []
     worker = threading.Thread(target=lambda: came.append(stream.push(block)))
     worker.start()
-    gate.barrier.wait()  # the step has begun
+    engine.barrier.wait()  # the step has begun
     for call in (lambda: stream.push(block), stream.flush, stream.snapshot):
         with pytest.raises(StreamBusyError, match="one after the other"):
             call()
-    gate.barrier.wait()
+    engine.barrier.wait()
     worker.join(60)
     assert not worker.is_alive()
     np.testing.assert_array_equal(came[0], wanted)

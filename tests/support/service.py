@@ -102,7 +102,7 @@ class RawClient:
         await asyncio.get_running_loop().sock_sendall(self.socket, data)
 
     def close(self, reset: bool = False) -> None:
-        if reset:  # no goodbye: RST
+        if reset:  # no close frame: RST
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 

@@ -166,7 +166,7 @@ def test_what_cannot_be_run(arguments: tuple[object, ...], words: str, capsys: p
     assert words in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------- the reckoning
+# ---------------------------------------------------------------- latencies
 
 
 class Ramp:

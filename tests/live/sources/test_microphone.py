@@ -221,15 +221,12 @@ async def test_the_figures_of_a_capture() -> None:
     with fifo():
         began = time.monotonic()
         async with microphone() as mic:
-            source = RecordedSource(mic, 1)
-            recorded: Any = source
             async with tokenize(mic, CODEC) as tokens:
                 async for item in tokens:
                     if isinstance(item, Frames) and item.time > 0.5:
                         mic.stop()
                 figures = tokens.stats()
             ended = time.monotonic()
-        assert recorded.items == []
     stats = mic.stats()
     assert stats.samples == figures.samples == stats.blocks * BLOCK
     assert stats.samples >= RATE // 2
