@@ -181,8 +181,8 @@ async def test_a_sink_that_fails_is_told_and_the_others_go_on(caplog):
 
 @pytest.mark.asyncio
 async def test_a_file_does_not_hold_up_live_streams():
-    """Three streams send four seconds at once, four are live: as long as a file has hops left, a live stream's hop is in
-    the next step but one at the latest, and no step is larger than fits into a hop."""
+    """Three streams send four seconds at once, four are live. As long as a file has hops left, a live stream's hop is
+    in the next step but one at the latest, and no step is larger than fits into a hop."""
     steps = []
     async with scheduling(row_hops={"encode": 4, "decode": 4}, on_step=steps.append, gather=0) as scheduler:
         files, lives = [Sink(scheduler) for _ in range(3)], [Sink(scheduler) for _ in range(4)]
