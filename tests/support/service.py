@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 import os
 import socket
@@ -18,14 +19,20 @@ from websockets.frames import Frame, Opcode
 
 from streamrvq.codec import Codec
 from streamrvq.live.protocol.constants import SUBPROTOCOL
+from streamrvq.live.server import server as server_module
 from streamrvq.live.server.server import Server
 from streamrvq.live.server.settings import ServerSettings
+from streamrvq.live.server.warmup import warm_up
 from tests.support.contract import codec_of, minute
 from tests.support.patience import PATIENCE
 
 RATE, HOP = 16_000, 64
 CAUSAL = codec_of(minute((8, 8), causal=True, sample_rate=RATE))  # 250 frames/s, 3 codebooks of 64, float64: exact
 DELAYED = codec_of(minute((8, 8), sample_rate=RATE))
+
+
+#: Each server warms its codec up, which costs more than most tests do: here once for each codec.
+server_module.warm_up = functools.cache(warm_up)
 
 
 def serving(codec: Codec = CAUSAL, **settings: Any) -> Server:

@@ -142,8 +142,7 @@ async def test_every_case_has_its_code():
     for name, (code, texts) in ends.items():
         if code == 1009 and name != "huge json":  # the websocket layer's own refusal
             continue
-        assert texts[-1]["type"] == "error", name
-        assert texts[-1]["code"] == code, name
+        assert (texts[-1]["type"], texts[-1]["code"]) == ("error", code), name
         assert len(texts[-1]["message"]) > 20, name
 
 
@@ -162,20 +161,15 @@ async def test_another_subprotocol(offered):
 @pytest.mark.parametrize(
     ("headers", "token", "code"),
     [
-        ({}, ..., 4401),
-        ({}, None, 4401),
-        ({}, "", 4401),
-        ({}, "wrong", 4401),
-        ({}, "korrekt ", 4401),
-        ({}, ["korrekt"], 4401),
-        ({}, "\ud800", 4401),
+        ({}, ..., 4401), ({}, None, 4401), ({}, "", 4401), ({}, "wrong", 4401), ({}, "korrekt ", 4401),
+        ({}, ["korrekt"], 4401), ({}, "\ud800", 4401),
         ({"Authorization": "Bearer wrong"}, "korrekt", 4401),
         ({"Authorization": "Basic korrekt"}, ..., 4401),
         ([("Authorization", "Bearer korrekt"), ("Authorization", "Bearer korrekt")], ..., 4401),
         ({"Authorization": "bearer korrekt"}, ..., 1000),
         ({}, "korrekt", 1000),
     ],
-)
+)  # fmt: skip
 async def test_tokens(headers, token, code, caplog):
     async with serving(tokens=("korrekt",)) as server:
         messages = [start(token=token), text(type="stop")]

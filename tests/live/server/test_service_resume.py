@@ -3,19 +3,17 @@
 import asyncio
 import gc
 import json
-from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect as connect_raw
-from websockets.exceptions import ConnectionClosed
 
 import streamrvq
 from streamrvq import Frames, Gap, ServiceError
 from streamrvq.live.protocol.text import Marker
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
-from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, int16, packet, serving, start, until
+from tests.support.plain_client import raw
+from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, int16, serving, start, until
 from tests.support.shell import nothing_left
 
 
@@ -90,46 +88,6 @@ async def test_the_codes_are_those_of_an_unbroken_run(codec, rate):
     assert len(frames[0]) == len(expected)
     assert frames[0] == [whole[: len(have)] for have, whole in zip(frames[0], expected, strict=True)]
     assert {len(have) for have in frames[0]} == {2, 3}
-
-
-class Raw:
-    """A client in plain messages, which keeps what it hears."""
-
-    def __init__(self, ws):
-        self.ws, self.seq, self.pos, self.codes, self.texts, self.expected = ws, 0, 0, [], [], 0
-
-    async def send(self, pcm):
-        await self.ws.send(packet(self.seq, self.pos, pcm.tobytes()))
-        self.seq, self.pos = self.seq + 1, self.pos + len(pcm)
-
-    async def hear(self, frames=None):
-        """Until so many frames, or to the end."""
-        while frames is None or self.frames < frames:
-            try:
-                data = await self.ws.recv()
-            except ConnectionClosed:
-                return
-            if isinstance(data, str):
-                self.texts.append(json.loads(data))
-                continue
-            assert int.from_bytes(data[4:8], "little") == self.expected
-            assert int.from_bytes(data[8:16], "little") == self.frames
-            self.expected += 1
-            self.codes.append(np.frombuffer(data[16:], "<u2").reshape(-1, 3))
-
-    @property
-    def frames(self):
-        return sum(map(len, self.codes))
-
-
-@asynccontextmanager
-async def raw(server, first, **options):
-    settings = {"subprotocols": ["streamrvq.v1"], "compression": None, **options}
-    async with asyncio.timeout(PATIENCE), connect_raw(server.url, **settings) as ws:
-        await ws.send(first if isinstance(first, str) else json.dumps(first))
-        client = Raw(ws)
-        client.texts.append(json.loads(await ws.recv()))
-        yield client
 
 
 def resume(session, next_frame, **fields):
