@@ -19,8 +19,8 @@ import torch
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
-from streamrvq.engine.library import library
 from streamrvq.engine.native import LAYERS, Core, NativeStates, chosen_isa
+from streamrvq.engine.native.library import load_library
 from streamrvq.engine.torch import TorchEngine
 from streamrvq.errors import EngineError
 from streamrvq.families import plan as plan_of
@@ -32,7 +32,7 @@ from tests.reference.plain_dac import PlainDAC
 
 def _native_is_there() -> bool:
     try:
-        library()
+        load_library()
     except EngineError:
         return False
     return True
@@ -41,7 +41,7 @@ def _native_is_there() -> bool:
 #: The engines that are built here, and what each computes in. STREAMRVQ_REQUIRE_NATIVE makes a missing one an error.
 NATIVE = _native_is_there()
 if os.environ.get("STREAMRVQ_REQUIRE_NATIVE") and not NATIVE:
-    library()
+    load_library()
 ENGINES = ["torch", "native"] if NATIVE else ["torch"]
 ENGINE_DTYPES = [("torch", "float64"), ("torch", "float32"), *([("native", "float32")] if NATIVE else [])]
 #: In what an engine gives the same codes however audio is cut.

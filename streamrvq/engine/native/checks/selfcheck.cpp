@@ -13,7 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "api.hpp"
+#include "api/api.hpp"
 
 using srvq::LayerSpec;
 using Floats = std::vector<float>;

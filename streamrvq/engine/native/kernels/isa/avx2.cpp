@@ -1,5 +1,5 @@
 // AVX2 with FMA and half-precision conversion: 8 floats a vector, 16 registers.
-#include "kernel.hpp"
+#include "kernels/kernels.hpp"
 
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -41,7 +41,7 @@ struct V {
 
 }  // namespace
 
-#include "conv.inl.hpp"
+#include "kernels/conv.inl.hpp"
 
 const srvq::Kernels *srvq::avx2_kernels() {
     static constexpr Kernels kernels = table("avx2");

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "pack.hpp"
+#include "plan/pack.hpp"
 
 namespace srvq {
 

@@ -1,7 +1,7 @@
 // Weights as the kernels read them.
 #pragma once
-#include "kernel.hpp"
-#include "memory.hpp"
+#include "kernels/kernels.hpp"
+#include "plan/memory.hpp"
 
 namespace srvq {
 

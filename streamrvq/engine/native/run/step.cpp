@@ -1,4 +1,4 @@
-#include "step.hpp"
+#include "run/step.hpp"
 
 #include <algorithm>
 #include <chrono>

@@ -3,8 +3,8 @@
 // Knows: how to compute MR rows × NR vectors of columns together. Tile sizes, prefetching and the type of the weights
 // choose what is computed together and never the order inside one output. Does not know: layers, streams' ages, threads.
 #pragma once
-#include "leave.inl.hpp"
-#include "limits.inl.hpp"
+#include "kernels/epilogue.inl.hpp"
+#include "kernels/roofline.inl.hpp"
 
 namespace srvq {
 namespace {

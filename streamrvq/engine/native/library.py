@@ -1,6 +1,6 @@
 """The shared library of the native engine: where it lies, whether it is the right one, and its C functions.
 
-Knows: ctypes, and the declarations of native/api.hpp. Does not know: codecs, plans, steps (native.py). The library has
+Knows: ctypes, and the declarations of api/api.hpp. Does not know: codecs, plans, steps (engine.py). The library has
 plain C functions, so that one build serves every Python; ctypes lets go of the GIL for the time of a call.
 """
 
@@ -13,9 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import EngineError
+from ...errors import EngineError
 
-HERE = Path(__file__).parent / "native"
+HERE = Path(__file__).parent
+ROOMS = ("api", "plan", "run", "kernels")  #: folders of the C++ that the library is built from
 VERSION = 3  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
@@ -66,15 +67,16 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 
 def sources_hash() -> str | None:
     """The hash of the C++ sources beside the library, as the build computes it; None where they are not installed."""
-    sources = sorted([*HERE.glob("*.cpp"), *HERE.glob("*.hpp")], key=lambda path: path.name)
+    files = (path for room in ROOMS for path in (HERE / room).rglob("*") if path.suffix in (".cpp", ".hpp"))
+    sources = {path.relative_to(HERE).as_posix(): path.read_bytes() for path in files}
     if not sources:
         return None
-    text = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in sources)
+    text = "".join(f"{hashlib.sha256(sources[name]).hexdigest()}  {name}\n" for name in sorted(sources))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @lru_cache(maxsize=1)
-def library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """The library, loaded once.
 
     Raises:
@@ -100,12 +102,12 @@ def library() -> ctypes.CDLL:
 
 
 def isas() -> list[str]:
-    """Instruction sets of this build that this machine has, best first. Raises `EngineError` like `library`."""
-    names: list[str] = library().srvq_isas().decode().split(",")
+    """Instruction sets of this build that this machine has, best first. Raises `EngineError` like `load_library`."""
+    names: list[str] = load_library().srvq_isas().decode().split(",")
     return names
 
 
 def last_error() -> str:
     """What the last failed call of this thread complained of."""
-    text: str = library().srvq_error().decode()
+    text: str = load_library().srvq_error().decode()
     return text

@@ -1,7 +1,7 @@
-"""The native engine: the contract of base.py on our own C++ (native/), the same bits however audio is cut.
+"""The native engine: the contract of base.py on our own C++, the same bits however audio is cut.
 
 Knows: how a `Plan` and its tensors are handed to the library, and that a stream's state is one row of floats, its
-histories end to end. Does not know: the arithmetic, tiles, instruction sets and threads; native/ does.
+histories end to end. Does not know: the arithmetic, tiles, instruction sets and threads; the C++ does.
 
 Every output value is one chain of fused multiply-adds in a fixed order, so that codes, latents and samples do not
 depend on chunking, batch, neighbours, threads or instruction set. No torch on this path.
@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
-from ..errors import EngineError
-from ..families import plan
-from ..geometry import Direction, Plan, Quantizer
-from .base import Codes, Floats, Ints, check_histories, check_step
-from .library import LAYER_FIELDS, LEVEL_FIELDS, LayerSpec, LevelSpec, isas, last_error, library
+from ...config import CodecConfig
+from ...errors import EngineError
+from ...families import plan
+from ...geometry import Direction, Plan, Quantizer
+from ..base import Codes, Floats, Ints, check_histories, check_step
+from .library import LAYER_FIELDS, LEVEL_FIELDS, LayerSpec, LevelSpec, isas, last_error, load_library
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 
@@ -68,7 +68,7 @@ class Core:
     """
 
     def __init__(self, isa: str, threads: int) -> None:
-        self._lib = library()
+        self._lib = load_library()
         self.isa, self.threads = isa, threads
         self._handle = self._lib.srvq_engine_new(isa.encode(), threads)
         if not self._handle:
@@ -113,7 +113,7 @@ class Core:
         given: Floats | None = None, out: Floats | None = None, levels: int = 0, codes: Codes | None = None,
         latents: Floats | None = None,
     ) -> None:  # fmt: skip
-        """One step; see ``srvq_step`` in native/api.hpp."""
+        """One step; see ``srvq_step`` in api/api.hpp."""
         slots, clock, length = (np.ascontiguousarray(values, np.int64) for values in (slots, clock, length))
         self.check(self._lib.srvq_step(
             self._handle, what, len(slots), hops, states.address, _address(slots), _address(clock),

@@ -2,7 +2,7 @@
 //
 // Knows: a tile's shape. Does not know: clocks and threads (api.cpp), codecs.
 #pragma once
-#include "kernel.hpp"
+#include "kernels/kernels.hpp"
 
 namespace srvq {
 namespace {

@@ -1,4 +1,4 @@
-#include "layers.hpp"
+#include "plan/plan.hpp"
 
 #include <algorithm>
 #include <stdexcept>

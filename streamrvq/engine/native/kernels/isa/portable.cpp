@@ -86,7 +86,7 @@ struct V {
 
 }  // namespace
 
-#include "conv.inl.hpp"
+#include "kernels/conv.inl.hpp"
 
 const srvq::Kernels *srvq::portable_kernels() {
     static constexpr Kernels kernels = table("portable");

@@ -2,7 +2,7 @@
 //
 // Knows: the rows and columns of a tile, where they lie in their streams. Does not know: how they were computed.
 #pragma once
-#include "functions.inl.hpp"
+#include "kernels/functions.inl.hpp"
 
 namespace srvq {
 namespace {

@@ -3,7 +3,7 @@
 // Knows: one order of arithmetic, the same for every V, so that all instruction sets give the same bits. Does not know:
 // any mathematical library.
 #pragma once
-#include "kernel.hpp"
+#include "kernels/kernels.hpp"
 
 namespace srvq {
 namespace {

@@ -1,5 +1,5 @@
 // NEON of 64-bit Arm: 4 floats a vector, 32 registers.
-#include "kernel.hpp"
+#include "kernels/kernels.hpp"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -37,7 +37,7 @@ struct V {
 
 }  // namespace
 
-#include "conv.inl.hpp"
+#include "kernels/conv.inl.hpp"
 
 const srvq::Kernels *srvq::neon_kernels() {
     static constexpr Kernels kernels = table("neon");

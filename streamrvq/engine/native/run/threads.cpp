@@ -1,4 +1,4 @@
-#include "threads.hpp"
+#include "run/threads.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

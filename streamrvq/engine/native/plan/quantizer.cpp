@@ -1,4 +1,4 @@
-#include "quantizer.hpp"
+#include "plan/quantizer.hpp"
 
 #include <algorithm>
 #include <cmath>

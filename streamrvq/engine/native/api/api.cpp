@@ -1,4 +1,4 @@
-#include "api.hpp"
+#include "api/api.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 #endif
 
-#include "step.hpp"
+#include "run/step.hpp"
 
 #ifndef SRVQ_SOURCES
 #define SRVQ_SOURCES ""

@@ -10,9 +10,9 @@
 #pragma once
 #include <vector>
 
-#include "layers.hpp"
-#include "quantizer.hpp"
-#include "threads.hpp"
+#include "plan/plan.hpp"
+#include "plan/quantizer.hpp"
+#include "run/threads.hpp"
 
 namespace srvq {
 

@@ -4,7 +4,7 @@
 #pragma once
 #include <vector>
 
-#include "pack.hpp"
+#include "plan/pack.hpp"
 
 namespace srvq {
 

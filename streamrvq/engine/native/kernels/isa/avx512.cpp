@@ -1,5 +1,5 @@
 // AVX-512: 16 floats a vector, 32 registers.
-#include "kernel.hpp"
+#include "kernels/kernels.hpp"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -41,7 +41,7 @@ struct V {
 
 }  // namespace
 
-#include "conv.inl.hpp"
+#include "kernels/conv.inl.hpp"
 
 const srvq::Kernels *srvq::avx512_kernels() {
     static constexpr Kernels kernels = table("avx512");

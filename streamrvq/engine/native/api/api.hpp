@@ -3,8 +3,8 @@
 #pragma once
 #include <stdint.h>
 
-#include "layers.hpp"
-#include "quantizer.hpp"
+#include "plan/plan.hpp"
+#include "plan/quantizer.hpp"
 
 #if defined(_WIN32)
 #define SRVQ_API extern "C" __declspec(dllexport)

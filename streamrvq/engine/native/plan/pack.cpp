@@ -1,4 +1,4 @@
-#include "pack.hpp"
+#include "plan/pack.hpp"
 
 #include <bit>
 

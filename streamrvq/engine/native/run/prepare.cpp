@@ -4,7 +4,7 @@
 #include <unistd.h>
 #endif
 
-#include "step.hpp"
+#include "run/step.hpp"
 
 namespace srvq {
 
