@@ -19,7 +19,7 @@ import torch
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
-from streamrvq.engine.native import LAYERS, Core, NativeStates, chosen_isa
+from streamrvq.engine.native import Core, NativeStates, Program, chosen_isa
 from streamrvq.engine.native.library import load_library
 from streamrvq.engine.torch import TorchEngine
 from streamrvq.errors import EngineError
@@ -162,7 +162,7 @@ class NativeLayers:
     ) -> None:  # fmt: skip
         assert dtype == "float32"
         self._core = Core(isa or chosen_isa(), threads)
-        self._core.set_layers(LAYERS, plan, tensors, half_from=0)
+        self._core.set_plan(Program.LAYERS, plan, tensors, half_from=0)
         self._states = NativeStates(plan, 1, np.zeros((1, plan.state_size), np.float32))
         self._plan = plan
 
@@ -171,8 +171,8 @@ class NativeLayers:
         hops = x.shape[1] // self._plan.unit_in
         given = np.ascontiguousarray(x.T, np.float32)
         out = np.empty((hops * self._plan.unit_out, self._plan.layers[-1].cout), np.float32)
-        one = np.zeros(1, np.int64)
-        self._core.step(LAYERS, hops, self._states, one, one + clock, one + length, given=given, out=out)
+        one, states = np.zeros(1, np.int64), self._states.address
+        self._core.step(Program.LAYERS, hops, states, one, one + clock, one + length, given=given, out=out)
         return out.T
 
 

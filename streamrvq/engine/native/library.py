@@ -1,7 +1,7 @@
 """The shared library of the native engine: where it lies, whether it is the right one, and its C functions.
 
-Knows: ctypes, and the declarations of api/api.hpp. Does not know: codecs, plans, steps (engine.py). The library has
-plain C functions, so that one build serves every Python; ctypes lets go of the GIL for the time of a call.
+Knows: ctypes, and the declarations of api/api.hpp and plan/spec.hpp. Does not know: codecs, plans, steps (core.py).
+The library has plain C functions, so that one build serves every Python. ctypes lets go of the GIL during a call.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from ...errors import EngineError
 
 HERE = Path(__file__).parent
 ROOMS = ("api", "plan", "run", "kernels")  #: folders of the C++ that the library is built from
-VERSION = 3  #: of the interface, `srvq_version`
+VERSION = 4  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
 LAYER_FIELDS = (
-    "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "history", "rate_in", "rate_out",
+    "kind", "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "history", "rate_in",
+    "rate_out", "activation",
 )  # fmt: skip
 #: Of a `geometry.Level`, by their names there.
 LEVEL_FIELDS = ("in_weight", "in_bias", "codebook", "out_weight", "out_bias")
@@ -31,7 +32,7 @@ class LayerSpec(ctypes.Structure):
     """``srvq::LayerSpec``: a layer's integers, and where its weights lie."""
 
     _fields_ = (
-        *[(name, c_int64) for name in ("kind", *LAYER_FIELDS)],
+        *[(name, c_int64) for name in LAYER_FIELDS],
         *[(name, c_void_p) for name in ("weight", "bias", "alpha")],
     )
 
@@ -42,31 +43,49 @@ class LevelSpec(ctypes.Structure):
     _fields_ = tuple((name, c_void_p) for name in LEVEL_FIELDS)
 
 
+class QuantizerSpec(ctypes.Structure):
+    """``srvq::QuantizerSpec``: the levels, and their sizes."""
+
+    _fields_ = (
+        ("levels", POINTER(LevelSpec)), *[(name, c_int64) for name in ("count", "size", "dim", "latent")],
+    )  # fmt: skip
+
+
+class PlanSpec(ctypes.Structure):
+    """``srvq::PlanSpec``: layers and a quantiser, which may be null."""
+
+    _fields_ = (
+        ("layers", POINTER(LayerSpec)), *[(name, c_int64) for name in ("count", "masked", "half_from")],
+        ("quantizer", POINTER(QuantizerSpec)),
+    )  # fmt: skip
+
+
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "srvq_version": (c_int64,),
     "srvq_sources": (c_char_p,),
-    "srvq_isas": (c_char_p,),
     "srvq_error": (c_char_p,),
+    "srvq_isas": (c_char_p,),
+    "srvq_layer_kinds": (c_char_p,),
+    "srvq_activations": (c_char_p,),
+    "srvq_trim": (None,),
     "srvq_engine_new": (c_void_p, c_char_p, c_int64),
     "srvq_engine_free": (None, c_void_p),
-    "srvq_set_quantizer": (c_int, c_void_p, POINTER(LevelSpec), c_int64, c_int64, c_int64, c_int64),
-    "srvq_set_layers": (c_int, c_void_p, c_int64, POINTER(LayerSpec), c_int64, c_int64, c_int64),
+    "srvq_set_plan": (c_int, c_void_p, c_int64, POINTER(PlanSpec)),
+    "srvq_weight_bytes": (c_int64, c_void_p, c_int64, c_int64),
     "srvq_step": (
         c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64,
         c_void_p, c_void_p,
     ),
-    "srvq_weight_bytes": (c_int64, c_void_p, c_int64, c_int64),
     "srvq_profile": (c_int64, c_void_p, c_int64, POINTER(c_double), c_int64),
-    "srvq_machine": (c_int, c_void_p, c_double, POINTER(c_double), POINTER(c_double), POINTER(c_double)),
     "srvq_least_part": (c_int64, c_int64, c_int64),
-    "srvq_trim": (None,),
+    "srvq_machine": (c_int, c_void_p, c_double, POINTER(c_double), POINTER(c_double), POINTER(c_double)),
     "srvq_tanh": (c_int, c_void_p, c_void_p, c_void_p, c_int64),
-    "srvq_snake": (c_int, c_void_p, c_void_p, c_void_p, c_int64, c_float),
+    "srvq_activate": (c_int, c_void_p, c_int64, POINTER(c_float), c_void_p, c_void_p, c_int64),
 }  # fmt: skip
 
 
 def sources_hash() -> str | None:
-    """The hash of the C++ sources beside the library, as the build computes it; None where they are not installed."""
+    """The hash of the C++ beside the library, as CMakeLists.txt computes it; None where the sources are missing."""
     files = (path for room in ROOMS for path in (HERE / room).rglob("*") if path.suffix in (".cpp", ".hpp"))
     sources = {path.relative_to(HERE).as_posix(): path.read_bytes() for path in files}
     if not sources:
@@ -85,7 +104,7 @@ def load_library() -> ctypes.CDLL:
     path = HERE / "_native.so"
     if not path.exists():
         raise EngineError(
-            "the native engine was not built for want of a C++20 compiler; install one and streamrvq anew"
+            "the native engine was not built for want of a C++20 compiler; install one, then install streamrvq again"
         )
     try:
         loaded = ctypes.CDLL(str(path))
@@ -94,16 +113,30 @@ def load_library() -> ctypes.CDLL:
             function.restype, function.argtypes = result, arguments
         version = loaded.srvq_version()
     except (OSError, AttributeError) as error:
-        raise EngineError(f"the native engine cannot be loaded ({error}); install streamrvq anew") from None
+        raise EngineError(f"the native engine cannot be loaded ({error}); install streamrvq again") from None
     wanted, built = sources_hash(), loaded.srvq_sources().decode()
     if version != VERSION or (wanted is not None and built != wanted):
-        raise EngineError(f"{path} was built from other sources than those beside it; install streamrvq anew")
+        raise EngineError(f"{path} was built from other sources than those beside it; install streamrvq again")
     return loaded
 
 
 def isas() -> list[str]:
     """Instruction sets of this build that this machine has, best first. Raises `EngineError` like `load_library`."""
-    names: list[str] = load_library().srvq_isas().decode().split(",")
+    return _names("srvq_isas")
+
+
+def layer_kinds() -> list[str]:
+    """The library's kinds of layers, in the order of their numbers. Raises `EngineError` like `load_library`."""
+    return _names("srvq_layer_kinds")
+
+
+def activations() -> list[str]:
+    """The library's activations, in the order of their numbers. Raises `EngineError` like `load_library`."""
+    return _names("srvq_activations")
+
+
+def _names(function: str) -> list[str]:
+    names: list[str] = getattr(load_library(), function)().decode().split(",")
     return names
 
 

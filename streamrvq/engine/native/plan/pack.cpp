@@ -2,7 +2,9 @@
 
 #include <bit>
 
-bool srvq::exact_half(float x, uint16_t &half) {
+namespace srvq {
+
+bool exact_half(float x, uint16_t &half) {
     const uint32_t bits = std::bit_cast<uint32_t>(x);
     const uint32_t sign = bits >> 16 & 0x8000, mantissa = bits & 0x7fffff;
     const int exponent = static_cast<int>(bits >> 23 & 255) - 127;
@@ -22,3 +24,5 @@ bool srvq::exact_half(float x, uint16_t &half) {
     }
     return false;
 }
+
+}  // namespace srvq

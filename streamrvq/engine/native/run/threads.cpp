@@ -1,5 +1,7 @@
 #include "run/threads.hpp"
 
+#include "run/rounding.hpp"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -20,28 +22,8 @@ void pause() {
 
 }  // namespace
 
-PlainArithmetic::PlainArithmetic() {
-#if defined(__x86_64__)
-    before_ = _mm_getcsr();
-    _mm_setcsr(0x1f80);
-#elif defined(__aarch64__)
-    asm volatile("mrs %0, fpcr" : "=r"(before_));
-    asm volatile("msr fpcr, %0" ::"r"(uint64_t{0}));
-#else
-    before_ = 0;
-#endif
-}
-
-PlainArithmetic::~PlainArithmetic() {
-#if defined(__x86_64__)
-    _mm_setcsr(static_cast<unsigned>(before_));
-#elif defined(__aarch64__)
-    asm volatile("msr fpcr, %0" ::"r"(before_));
-#endif
-}
-
 Threads::Threads(int count) : shares_(static_cast<size_t>(count)) {
-    for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { serve(i); });
+    for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work_until_stopped(i); });
 }
 
 Threads::~Threads() {
@@ -68,9 +50,9 @@ void Threads::run(Job &job) {
     job_ = nullptr;
 }
 
-// Opens `phase` or the next that has a task. Called by one thread at a time: the job's starter, or whoever has finished
-// the last task of the phase before. The phase cannot end before its last share is written, so that nobody else opens the
-// next meanwhile.
+// Opens `phase`, or the next one that has a task. Called by one thread at a time: the job's starter, or whoever has finished
+// the last task of the phase before. A phase cannot end before its last share is written, so nobody else opens the next one
+// meanwhile.
 void Threads::open(int phase) {
     const uint32_t number = opened_.load(std::memory_order_relaxed) + 1;
     int tasks = 0;
@@ -97,8 +79,8 @@ bool Threads::work(int me) {
     return false;
 }
 
-// Nothing but the share is read before a task is in hand: only then is it sure that the job is still there. Phases are
-// numbered, so that a share that was read in one phase cannot be taken from in another.
+// Only the share is read before a task is in hand: until then the job may be gone. Phases are numbered, so that a share that
+// was read in one phase cannot be taken from in another.
 bool Threads::take(Share &share, bool own) {
     for (uint64_t left = share.left.load(std::memory_order_acquire); Share::any(left);) {
         const uint64_t rest = own ? left + 1 : left - (uint64_t{1} << 16);
@@ -110,7 +92,7 @@ bool Threads::take(Share &share, bool own) {
     return false;
 }
 
-void Threads::serve(int me) {
+void Threads::work_until_stopped(int me) {
     PlainArithmetic plain;
     for (int spins = 0; running_;) {
         const uint32_t seen = opened_.load(std::memory_order_acquire);
@@ -131,19 +113,19 @@ bool Threads::idle() const {
     return true;
 }
 
-// Until another phase is opened than the one seen, or `still` no longer holds. The sleeper counts itself before it looks
-// again, and `wake` looks at the count after all is written, so that one of them sees the other.
+// Sleeps until another phase is opened than the one seen, or `still` no longer holds. The sleeper counts itself before it
+// looks again, and `wake` looks at the count after everything is written: one of them sees the other.
 void Threads::sleep(uint32_t seen, const std::atomic<bool> &still) {
-    const uint32_t bell = bell_.load();
+    const uint32_t before = wakeups_.load();
     sleepers_.fetch_add(1);
-    if (opened_.load() == seen && still && idle()) bell_.wait(bell);
+    if (opened_.load() == seen && still && idle()) wakeups_.wait(before);
     sleepers_.fetch_sub(1);
 }
 
 void Threads::wake() {
     if (!running_ || sleepers_.load() > 0) {
-        bell_.fetch_add(1);
-        bell_.notify_all();
+        wakeups_.fetch_add(1);
+        wakeups_.notify_all();
     }
 }
 

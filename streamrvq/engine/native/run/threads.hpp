@@ -1,10 +1,10 @@
 // A pool of threads that work through the phases of a job together.
 //
-// Knows: a phase's tasks are shared out in as many runs of neighbours as there are threads. A thread takes its own one by
-// one from the front, so that from phase to phase it works on what lies in its core's own cache; then it helps the others
-// from the back. Whoever finishes a phase's last task opens the next phase; a thread that comes late, or is not scheduled,
-// holds nobody up unless it has a task in hand. Threads spin a bounded while inside a job and sleep between jobs. Does not
-// know: what a task does.
+// Knows: a phase's tasks are shared out in as many runs of neighbours as there are threads. A thread takes its own tasks one
+// by one from the front, so that from phase to phase it works on what lies in its core's own cache. Then it helps the others
+// from the back. Whoever finishes a phase's last task opens the next phase. A thread that comes late, or is not scheduled,
+// holds nobody up unless it has a task in hand. Inside a job threads spin for a bounded time; between jobs they sleep.
+// Does not know: what a task does.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -32,7 +32,7 @@ public:
     void run(Job &job);  // one call at a time
 
 private:
-    // Tasks that nobody has taken: phase opened (a running number) << 32 | the last of them, plus one << 16 | the first
+    // Tasks that nobody has taken, in one number: the phase's running number << 32 | end << 16 | first.
     struct alignas(64) Share {
         std::atomic<uint64_t> left{0};
         static bool any(uint64_t left) { return (left & 0xffff) < (left >> 16 & 0xffff); }
@@ -42,29 +42,19 @@ private:
     bool take(Share &share, bool own);
     bool idle() const;
     void open(int phase);
-    void serve(int me);
+    void work_until_stopped(int me);
     void sleep(uint32_t seen, const std::atomic<bool> &still);
     void wake();
 
-    std::vector<Share> shares_;  // a thread's each
+    std::vector<Share> shares_;  // one for each thread
     alignas(64) std::atomic<uint32_t> opened_{0};  // phases, counted
     alignas(64) std::atomic<int> unfinished_{0};
-    alignas(64) std::atomic<uint32_t> bell_{0};
+    alignas(64) std::atomic<uint32_t> wakeups_{0};
     std::atomic<int> sleepers_{0};
     std::atomic<bool> busy_{false}, running_{true};
     Job *job_ = nullptr;
     int phase_ = 0;  // of job_; written before the shares that open it
     std::vector<std::thread> workers_;
-};
-
-// Round to nearest, denormal numbers kept, while it lives.
-class PlainArithmetic {
-public:
-    PlainArithmetic();
-    ~PlainArithmetic();
-
-private:
-    uint64_t before_;
 };
 
 }  // namespace srvq

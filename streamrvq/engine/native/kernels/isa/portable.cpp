@@ -4,77 +4,79 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/instruction_sets.hpp"
+
 namespace {
 
 struct V {
-    static constexpr int W = 4, MR = 4, NR = 2;
-    struct F {
-        float at[W];
+    static constexpr int kWidth = 4, kRows = 4, kVectors = 2;
+    struct Floats {
+        float at[kWidth];
     };
-    struct M {
-        bool at[W];
+    struct Mask {
+        bool at[kWidth];
     };
     template <class G>
-    static F each(G g) {
-        F y;
-        for (int i = 0; i < W; ++i) y.at[i] = g(i);
+    static Floats each(G g) {
+        Floats y;
+        for (int i = 0; i < kWidth; ++i) y.at[i] = g(i);
         return y;
     }
-    static F set(float x) {
+    static Floats broadcast(float x) {
         return each([&](int) { return x; });
     }
-    static F load(const float *p) {
+    static Floats load(const float *p) {
         return each([&](int i) { return p[i]; });
     }
-    static void store(float *p, F x) { std::memcpy(p, x.at, sizeof x.at); }
-    static F load_half(const uint16_t *p) {
+    static void store(float *p, Floats x) { std::memcpy(p, x.at, sizeof x.at); }
+    static Floats load_half(const uint16_t *p) {
         return each([&](int i) { return from_half(p[i]); });
     }
-    static F add(F a, F b) {
+    static Floats add(Floats a, Floats b) {
         return each([&](int i) { return a.at[i] + b.at[i]; });
     }
-    static F sub(F a, F b) {
+    static Floats sub(Floats a, Floats b) {
         return each([&](int i) { return a.at[i] - b.at[i]; });
     }
-    static F mul(F a, F b) {
+    static Floats mul(Floats a, Floats b) {
         return each([&](int i) { return a.at[i] * b.at[i]; });
     }
-    static F div(F a, F b) {
+    static Floats div(Floats a, Floats b) {
         return each([&](int i) { return a.at[i] / b.at[i]; });
     }
-    static F fma(F a, F b, F c) {
+    static Floats fma(Floats a, Floats b, Floats c) {
         return each([&](int i) { return std::fma(a.at[i], b.at[i], c.at[i]); });
     }
-    static F fms(F a, F b, F c) {
+    static Floats fms(Floats a, Floats b, Floats c) {
         return each([&](int i) { return std::fma(a.at[i], b.at[i], -c.at[i]); });
     }
-    static F min(F a, F b) {
+    static Floats min(Floats a, Floats b) {
         return each([&](int i) { return a.at[i] < b.at[i] ? a.at[i] : b.at[i]; });
     }
-    static F abs(F a) {
+    static Floats abs(Floats a) {
         return each([&](int i) { return std::fabs(a.at[i]); });
     }
-    static F round(F a) {
+    static Floats round(Floats a) {
         return each([&](int i) { return std::nearbyint(a.at[i]); });
     }
-    static F pow2(F n) {
+    static Floats pow2(Floats n) {
         return each([&](int i) { return std::ldexp(1.0f, static_cast<int>(n.at[i])); });
     }
-    static M greater(F a, F b) {
-        M m;
-        for (int i = 0; i < W; ++i) m.at[i] = a.at[i] > b.at[i];
+    static Mask greater(Floats a, Floats b) {
+        Mask m;
+        for (int i = 0; i < kWidth; ++i) m.at[i] = a.at[i] > b.at[i];
         return m;
     }
-    static M ordered(F a) {
-        M m;
-        for (int i = 0; i < W; ++i) m.at[i] = a.at[i] == a.at[i];
+    static Mask is_number(Floats a) {
+        Mask m;
+        for (int i = 0; i < kWidth; ++i) m.at[i] = a.at[i] == a.at[i];
         return m;
     }
-    static F select(M m, F yes, F no) {
+    static Floats select(Mask m, Floats yes, Floats no) {
         return each([&](int i) { return m.at[i] ? yes.at[i] : no.at[i]; });
     }
-    static float fma1(float a, float b, float c) { return std::fma(a, b, c); }
-    static float root(float a) { return std::sqrt(a); }
+    static float fma_scalar(float a, float b, float c) { return std::fma(a, b, c); }
+    static float sqrt_scalar(float a) { return std::sqrt(a); }
 
     static float from_half(uint16_t h) {
         const int exponent = (h >> 10) & 31, mantissa = h & 1023;
@@ -86,9 +88,9 @@ struct V {
 
 }  // namespace
 
-#include "kernels/conv.inl.hpp"
+#include "kernels/kernels.inl.hpp"
 
 const srvq::Kernels *srvq::portable_kernels() {
-    static constexpr Kernels kernels = table("portable");
+    static constexpr Kernels kernels = kernel_table("portable");
     return &kernels;
 }
