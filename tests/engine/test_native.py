@@ -18,9 +18,10 @@ import pytest
 from streamrvq.codec import Codec, load
 from streamrvq.config import CodecConfig
 from streamrvq.engine import make_engine
-from streamrvq.engine.native import NativeEngine, available_cores
-from streamrvq.engine.native.library import Activation
+from streamrvq.engine.native import Core, NativeEngine, Program, available_cores, library
+from streamrvq.engine.native.library import Activation, LayerKind
 from streamrvq.errors import EngineError, SnapshotError, WeightsError
+from streamrvq.geometry import encoder_plan
 from tests.conftest import RealAudio
 from tests.support.contract import minute, needs_native, noise, weights_of
 from tests.support.native import FULL, ISAS, codec_on, same_bits
@@ -92,6 +93,23 @@ def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMRVQ_ISA", "mmx")
     with pytest.raises(EngineError, match=r"'mmx'; this build and machine have .*portable"):
         Codec(weights, engine="native")
+
+
+def test_both_sides_number_kinds_and_activations_alike() -> None:
+    assert library.layer_kinds() == [kind.name.lower() for kind in LayerKind]
+    assert library.activations() == [activation.name.lower() for activation in Activation]
+
+
+def test_a_plan_that_is_none_is_refused() -> None:
+    """By the library itself, whatever Python's side has checked."""
+    tensors, layers = weights_of(minute()).tensors, encoder_plan(minute())
+    core = Core(ISAS[0], 1)
+    with pytest.raises(EngineError, match="needs a quantiser"):
+        core.set_plan(Program.ENCODE, layers, tensors, masked=True)
+    with pytest.raises(EngineError, match="must take the quantiser's latents"):
+        core.set_plan(Program.DECODE, layers, tensors, masked=True, quantizer=minute())
+    with pytest.raises(EngineError, match="program 1 has no plan yet"):
+        core.step(Program.ENCODE, 1, None, *np.zeros((3, 1), np.int64))
 
 
 def test_a_code_out_of_range_leaves_the_state_as_it_was() -> None:

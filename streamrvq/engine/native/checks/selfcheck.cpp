@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <sstream>
@@ -37,7 +39,8 @@ bool set_plan(SrvqEngine *engine, srvq::Program program, const std::vector<Layer
 struct Case {
     LayerKind kind;
     int64_t cin, cout, kernel, stride, dilation, rows, streams;
-    bool snake, halves;
+    Activation activation;
+    bool halves;
 };
 
 float snake(float x, float alpha) {
@@ -52,6 +55,14 @@ float snake(float x, float alpha) {
     for (const float c : {-0x1.32e03cp-1f, 0x1.466ee4p+1f, -0x1.4abbeep+2f, 0x1.921fb6p+1f}) p = std::fma(p, z, c);
     const float sine = f * p;
     return std::fma(sine * inverse, sine, x);
+}
+
+float activated(Activation activation, float x, float alpha) {
+    switch (activation) {
+        case Activation::none: return x;
+        case Activation::snake: return snake(x, alpha);
+    }
+    std::abort();
 }
 
 // x [streams][rows in][cin] → [streams][rows out][cout], the past all zeros.
@@ -69,7 +80,7 @@ Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
                         for (int64_t in = 0; in < c.cin; ++in) {
                             const int64_t t = row * stride + tap * c.dilation - l.history;
                             float v = t < 0 ? 0.0f : x[static_cast<size_t>(b * each + t * c.cin + in)];
-                            if (c.snake && t >= 0) v = snake(v, l.alpha[in]);
+                            if (t >= 0) v = activated(c.activation, v, l.alpha[in]);
                             const float w = across ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
                                                    : l.weight[(out * c.cin + in) * c.kernel + tap];
                             sum = std::fma(v, w, sum);
@@ -106,8 +117,8 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
     l.rate_out = unit_out;
     l.weight = weight.data();
     l.bias = bias.data();
-    l.activation = c.snake ? Activation::snake : Activation::none;
-    l.alpha = c.snake ? alpha.data() : nullptr;
+    l.activation = c.activation;
+    l.alpha = alpha.data();
     const Floats x = numbers(c.streams * c.rows * unit_in * c.cin, false);
     const Floats wanted = expected(c, l, x);
 
@@ -263,10 +274,11 @@ int main(int argc, char **argv) {
             const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
             for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
                 for (const auto &[cin, cout] : widths) {
-                    const bool snake = rows % 2, halves = rows % 3 == 0;
+                    const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
+                    const bool halves = rows % 3 == 0;
                     const int64_t streams = 1 + rows % 3;
                     const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation) {
-                        all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, snake, halves});
+                        all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves});
                     };
                     for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
                     for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);

@@ -11,32 +11,6 @@ namespace {
 // Rows a hop that are few for the weights that have to be read for them.
 constexpr int64_t kFewRows = 16;
 
-// A layer as the one convolution that the kernels compute: a row reads `taps` inputs, and has `per_row` outputs.
-struct Window {
-    int64_t taps, stride, dilation, per_row;
-};
-
-bool convolves(const LayerSpec &l) { return l.kind == LayerKind::conv || l.kind == LayerKind::tconv; }
-
-// A transposed convolution is two taps, x[τ − 1] first, whose row is `stride` outputs; see geometry.py.
-Window window_of(const LayerSpec &l) {
-    if (l.kind == LayerKind::tconv) return {2, 1, 1, l.stride};
-    return {l.kernel, l.stride, l.dilation, 1};
-}
-
-// Depth i of the matrix is tap, then channel. Column j is output of the row, then channel.
-void fill_weights(const Kernels &k, const LayerSpec &l, Matrix &m, char *to) {
-    if (l.kind == LayerKind::tconv) {
-        fill_matrix(k, m, to, [&](int64_t i, int64_t j) {
-            const int64_t tap = j / l.cout + (i < l.cin ? l.stride : 0);
-            return l.weight[((i % l.cin) * l.cout + j % l.cout) * l.kernel + tap];
-        });
-    } else {
-        fill_matrix(k, m, to,
-                    [&](int64_t i, int64_t j) { return l.weight[(j * l.cin + i % l.cin) * l.kernel + i / l.cin]; });
-    }
-}
-
 // Follows the running value through the layers, and writes down what each of them is.
 class Builder {
 public:
@@ -61,26 +35,20 @@ public:
 
 private:
     void convolution(const LayerSpec &l) {
-        const Window window = window_of(l);
         Convolution c;
-        c.per_row = window.per_row;
-        c.rate_out = l.rate_out / c.per_row;
+        c.spec = l;
+        c.spec.weight = c.spec.bias = c.spec.alpha = nullptr;  // they belong to the caller
+        c.window = window_of(l);
+        c.rows = l.rate_out / c.window.per_row;
         // Half precision saves reading and costs a conversion for every tile of rows. Nothing is gained where there are many
         // rows a hop, or where the weights stay in a core's own cache.
-        const int64_t depth = window.taps * l.cin, columns = window.per_row * l.cout;
-        const bool may_half = half_from_ >= 0 && depth * columns >= half_from_ && c.rate_out <= kFewRows;
+        const int64_t depth = c.window.taps * l.cin, columns = c.window.per_row * l.cout;
+        const bool may_half = half_from_ >= 0 && depth * columns >= half_from_ && c.rows <= kFewRows;
         c.matrix = shape_matrix(k_, depth, columns, l.weight, may_half, [&](int64_t j) { return l.bias[j % l.cout]; });
-        c.cin = l.cin;
-        c.taps = window.taps;
-        c.dilation = window.dilation;
-        c.stride = window.stride;
-        c.rate_in = l.rate_in;
         c.history = history(l);
         plan_.widest_input = std::max(plan_.widest_input, l.rate_in * l.cin);
         plan_.longest_history = std::max(plan_.longest_history, c.history.size());
         epilogue_->activation = pack_activation(k_, l.activation, l.alpha, l.cin, columns_);
-        plan_.shapes.push_back(
-            {l.kind, l.kernel, l.stride, l.dilation, l.padding, l.right, l.delay_out, l.rate_out, l.cout});
         plan_.convs.push_back(std::move(c));
         epilogue_ = &plan_.convs.back().epilogue;
         columns_ = columns;
@@ -120,13 +88,6 @@ private:
 
 }  // namespace
 
-int64_t SignalShape::length(int64_t n) const {
-    if (n < 0) return -1;
-    if (kind == LayerKind::tconv) return n ? std::max<int64_t>(0, (n - 1) * stride - padding - right + kernel) : 0;
-    const int64_t over = n + padding + right - ((kernel - 1) * dilation + 1);
-    return over < 0 ? 0 : over / stride + 1;
-}
-
 Plan::Plan(const Kernels &k, Program program_, const PlanSpec &spec) : program(program_), masked(spec.masked != 0) {
     if (spec.count < 1) throw std::invalid_argument("a plan needs layers");
     channels = spec.layers[0].cin;
@@ -141,7 +102,7 @@ Plan::Plan(const Kernels &k, Program program_, const PlanSpec &spec) : program(p
     char *to = weights.as<char>();
     auto conv = convs.begin();
     for (int64_t i = 0; i < spec.count; ++i) {
-        if (!convolves(spec.layers[i])) continue;
+        if (!convolves(spec.layers[i].kind)) continue;
         fill_weights(k, spec.layers[i], conv->matrix, to);
         to += conv++->matrix.bytes;
     }

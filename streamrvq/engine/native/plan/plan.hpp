@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plan/activation.hpp"
+#include "plan/layer_kinds.hpp"
 #include "plan/pack.hpp"
 #include "plan/quantizer.hpp"
 #include "plan/spec.hpp"
@@ -27,10 +28,10 @@ struct Epilogue {
 };
 
 struct Convolution {
+    LayerSpec spec;  // what it was made from, without its pointers
+    Window window;
     Matrix matrix;
-    int64_t cin, taps, dilation, stride;
-    int64_t rate_in, rate_out;  // rows a hop, of the input and of the result
-    int64_t per_row;            // outputs in a row of the result: 1, or the stride of a transposed convolution
+    int64_t rows;  // of the result, a hop; a row has window.per_row outputs
     History history;
     int join = -1;  // the skip that is added to the result, or −1
     Epilogue epilogue;
@@ -39,14 +40,6 @@ struct Convolution {
 struct Skip {
     History history;
     int64_t rate, channels;
-};
-
-// What a layer's length and its place in time follow from.
-struct SignalShape {
-    LayerKind kind;
-    int64_t kernel, stride, dilation, padding, right, delay, rate;
-    int64_t channels;
-    int64_t length(int64_t n) const;  // outputs of the offline network for n inputs; −1, open, stays −1
 };
 
 struct Plan {
@@ -58,18 +51,17 @@ struct Plan {
     int64_t channels, rate;  // of the input
     Epilogue input;
     std::vector<Convolution> convs;
-    std::vector<SignalShape> shapes;  // of every convolution, in order
     std::vector<Skip> skips;
     std::optional<Quantizer> quantizer;
     Memory weights;  // of every convolution, in order, with a wide block to spare at the end
 
-    int64_t state_size = 0;                                     // numbers in a stream's state
-    int64_t widest_input = 0, widest_skip = 0;                  // numbers a hop of the largest buffer, without its history
-    int64_t longest_history = 0, longest_skip_history = 0;      // numbers of the largest
+    int64_t state_size = 0;                                 // numbers in a stream's state
+    int64_t widest_input = 0, widest_skip = 0;              // numbers a hop of the largest buffer, without its history
+    int64_t longest_history = 0, longest_skip_history = 0;  // numbers of the largest
 
     const char *weights_end() const { return convs.back().matrix.data + convs.back().matrix.bytes; }
-    int64_t out_channels() const { return convs.back().matrix.columns / convs.back().per_row; }
-    int64_t out_rate() const { return convs.back().rate_out * convs.back().per_row; }
+    int64_t out_channels() const { return convs.back().spec.cout; }
+    int64_t out_rate() const { return convs.back().spec.rate_out; }
 };
 
 }  // namespace srvq

@@ -5,7 +5,7 @@ namespace srvq {
 
 StreamRows Step::input_rows(size_t i) const {
     const Convolution &c = plan_.convs[i];
-    return {c.history.size(), request_.hops * c.rate_in * c.cin};
+    return {c.history.size(), request_.hops * c.spec.rate_in * c.spec.cin};
 }
 
 StreamRows Step::skip_rows(const Skip &skip) const {
@@ -44,11 +44,11 @@ Conv Step::arguments_of(size_t i) const {
     Conv c{};
     c.in = input_of(i);
     c.in_stride = input_rows(i).stride();
-    c.row_step = layer.stride * layer.cin;
-    c.tap_step = layer.dilation * layer.cin;
-    c.taps = layer.taps;
-    c.depth = layer.cin;
-    if (layer.dilation == 1) {  // the window is one piece
+    c.row_step = layer.window.stride * layer.spec.cin;
+    c.tap_step = layer.window.dilation * layer.spec.cin;
+    c.taps = layer.window.taps;
+    c.depth = layer.spec.cin;
+    if (layer.window.dilation == 1) {  // the window is one piece
         c.depth *= c.taps;
         c.taps = 1;
     }
@@ -56,7 +56,7 @@ Conv Step::arguments_of(size_t i) const {
     c.half = layer.matrix.half;
     c.bias = layer.matrix.bias.as();
     c.columns = layer.matrix.columns;
-    c.rows = request_.hops * layer.rate_out;
+    c.rows = request_.hops * layer.rows;
     c.edges = edges_.of(i + 1);
     if (layer.join >= 0) {
         c.join = workspace_.skip(layer.join);

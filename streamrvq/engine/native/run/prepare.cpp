@@ -40,12 +40,13 @@ void Step::prepare(const Request &request) {
 bool Step::joinable(size_t i) const {
     if (i + 1 >= plan_.convs.size()) return false;
     const Convolution &a = plan_.convs[i], &b = plan_.convs[i + 1];
-    return b.taps == 1 && b.stride == 1 && b.history.rows == 0 && a.per_row == 1 && b.per_row == 1 && a.epilogue.skip < 0;
+    return b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
+           b.window.per_row == 1 && a.epilogue.skip < 0;
 }
 
 Step::Stage Step::stage_at(size_t i) const {
     const Convolution &c = plan_.convs[i];
-    const int64_t rows = request_.streams * request_.hops * c.rate_out, tile = kernels_.tile_rows;
+    const int64_t rows = request_.streams * request_.hops * c.rows, tile = kernels_.tile_rows;
     const int64_t blocks = c.matrix.blocks(kernels_);
     // Several tasks for each thread, so that none waits long for the last one.
     const int64_t work = rows * c.matrix.depth * c.matrix.columns / kTaskWork;
