@@ -6,6 +6,7 @@ million hops.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import subprocess
@@ -19,9 +20,9 @@ from streamrvq.codec import Codec, load
 from streamrvq.config import CodecConfig
 from streamrvq.engine import make_engine
 from streamrvq.engine.native import Core, NativeEngine, Program, available_cores, library
-from streamrvq.engine.native.library import Activation, LayerKind
 from streamrvq.errors import EngineError, SnapshotError, WeightsError
-from streamrvq.geometry import encoder_plan
+from streamrvq.families import encoder_plan
+from streamrvq.geometry import Activation, LayerKind
 from tests.conftest import RealAudio
 from tests.support.contract import minute, needs_native, noise, weights_of
 from tests.support.native import FULL, ISAS, codec_on, same_bits
@@ -102,12 +103,12 @@ def test_both_sides_number_kinds_and_activations_alike() -> None:
 
 def test_a_plan_that_is_none_is_refused() -> None:
     """By the library itself, whatever Python's side has checked."""
-    tensors, layers = weights_of(minute()).tensors, encoder_plan(minute())
-    core = Core(ISAS[0], 1)
-    with pytest.raises(EngineError, match="needs a quantiser"):
-        core.set_plan(Program.ENCODE, layers, tensors, masked=True)
+    core, plan, tensors = Core(ISAS[0], 1), encoder_plan(minute()), weights_of(minute()).tensors
     with pytest.raises(EngineError, match="must take the quantiser's latents"):
-        core.set_plan(Program.DECODE, layers, tensors, masked=True, quantizer=minute())
+        core.set_plan(Program.DECODE, plan, tensors)
+    unit = dataclasses.replace(plan, layers=tuple(layer for layer in plan.layers if layer.kind != LayerKind.JOIN))
+    with pytest.raises(EngineError, match="a residual unit inside another"):
+        core.set_plan(Program.ENCODE, unit, tensors)
     with pytest.raises(EngineError, match="program 1 has no plan yet"):
         core.step(Program.ENCODE, 1, None, *np.zeros((3, 1), np.int64))
 

@@ -67,7 +67,7 @@ float activated(Activation activation, float x, float alpha) {
 
 // x [streams][rows in][cin] → [streams][rows out][cout], the past all zeros.
 Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
-    const bool across = c.kind == LayerKind::tconv;
+    const bool across = c.kind == LayerKind::transposed_conv;
     const int64_t taps = across ? 2 : c.kernel, stride = across ? 1 : c.stride, per_row = across ? c.stride : 1;
     const int64_t n = c.rows * stride, each = n * c.cin;
     Floats y;
@@ -100,7 +100,7 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
         }
         return v;
     };
-    const bool across = c.kind == LayerKind::tconv;
+    const bool across = c.kind == LayerKind::transposed_conv;
     const int64_t unit_in = across ? 1 : c.stride, unit_out = across ? c.stride : 1;
     const Floats weight = numbers(c.cin * c.cout * c.kernel, c.halves), bias = numbers(c.cout, false);
     Floats alpha = numbers(c.cin, false);
@@ -164,14 +164,14 @@ bool codec(const char *isa, int threads) {
         int64_t cin, cout, kernel, stride, delay, history, rate_in, rate_out;
     };
     const auto spec = [&](const Shape &s, bool snake) {
-        const bool across = s.kind == LayerKind::tconv, weighs = across || s.kind == LayerKind::conv;
+        const bool across = s.kind == LayerKind::transposed_conv, weighs = across || s.kind == LayerKind::conv;
         const int64_t half = (s.stride + 1) / 2, pad = across || s.kernel == 2 * s.stride ? half : s.kernel / 2;
         return LayerSpec{s.kind, s.cin, s.cout, s.kernel, s.stride, 1, pad, pad, s.delay, s.history, s.rate_in, s.rate_out,
                          snake ? Activation::snake : Activation::none,
                          weighs ? numbers(s.cin * s.cout * s.kernel, 0.2f, 0.0f) : nullptr,
                          weighs ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr};
     };
-    constexpr LayerKind conv = LayerKind::conv, tconv = LayerKind::tconv, hold = LayerKind::hold, join = LayerKind::join;
+    constexpr LayerKind conv = LayerKind::conv, transposed = LayerKind::transposed_conv, hold = LayerKind::hold, join = LayerKind::join;
     // Delays and histories by the rule of geometry.py.
     const std::vector<LayerSpec> encoder = {
         spec({conv, 1, 12, 7, 1, 3, 6, 128, 128}, false), spec({hold, 12, 12, 1, 1, 3, 0, 128, 128}, false),
@@ -179,7 +179,7 @@ bool codec(const char *isa, int threads) {
         spec({join, 12, 12, 1, 1, 6, 3, 128, 128}, false), spec({conv, 12, 20, 256, 128, 1, 186, 128, 1}, true),
         spec({conv, 20, 9, 3, 1, 2, 2, 1, 1}, true)};
     const std::vector<LayerSpec> decoder = {
-        spec({conv, 9, 20, 7, 1, 3, 6, 1, 1}, false), spec({tconv, 20, 10, 256, 128, 448, 1, 1, 128}, true),
+        spec({conv, 9, 20, 7, 1, 3, 6, 1, 1}, false), spec({transposed, 20, 10, 256, 128, 448, 1, 1, 128}, true),
         spec({hold, 10, 10, 1, 1, 448, 0, 128, 128}, false), spec({conv, 10, 10, 7, 1, 451, 6, 128, 128}, true),
         spec({conv, 10, 10, 1, 1, 451, 0, 128, 128}, true), spec({join, 10, 10, 1, 1, 451, 3, 128, 128}, false),
         spec({conv, 10, 1, 7, 1, 454, 6, 128, 128}, true)};
@@ -282,7 +282,7 @@ int main(int argc, char **argv) {
                     };
                     for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
                     for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
-                    for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::tconv, 2 * stride, stride, 1);
+                    for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::transposed_conv, 2 * stride, stride, 1);
                     add(LayerKind::conv, 1, 1, 1);
                 }
             for (const Case &c : all) {

@@ -22,7 +22,7 @@ public:
     void add(const LayerSpec &l) {
         switch (l.kind) {
             case LayerKind::conv:
-            case LayerKind::tconv: return convolution(l);
+            case LayerKind::transposed_conv: return convolution(l);
             case LayerKind::hold: return hold(l);
             case LayerKind::join: return join(l);
         }

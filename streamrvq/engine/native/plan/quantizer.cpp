@@ -8,19 +8,19 @@ namespace srvq {
 namespace {
 
 // Entries brought to length 1 in double precision, rounded once. The last block is padded with zeros.
-Memory normalized(const Kernels &k, const float *book, int64_t size, int64_t dim) {
+Memory normalized(const Kernels &k, const float *codebook, int64_t size, int64_t dim) {
     const int64_t whole = round_up(size, k.width);
     Memory memory(static_cast<size_t>(whole * dim) * sizeof(float));
     for (int64_t e = 0; e < whole; ++e) {
         double squares = 0.0;
         for (int64_t d = 0; e < size && d < dim; ++d) {
-            const double x = book[e * dim + d];
+            const double x = codebook[e * dim + d];
             squares += x * x;
         }
         const double length = std::max(std::sqrt(squares), 1e-12);
         for (int64_t d = 0; d < dim; ++d)
             memory.as()[(e / k.width * dim + d) * k.width + e % k.width] =
-                e < size ? static_cast<float>(book[e * dim + d] / length) : 0.0f;
+                e < size ? static_cast<float>(codebook[e * dim + d] / length) : 0.0f;
     }
     return memory;
 }
@@ -28,7 +28,7 @@ Memory normalized(const Kernels &k, const float *book, int64_t size, int64_t dim
 QuantizerLevel pack_level(const Kernels &k, Program program, const LevelSpec &s, const QuantizerSpec &q) {
     QuantizerLevel level;
     level.codebook = Memory(static_cast<size_t>(q.size * q.dim) * sizeof(float));
-    std::copy(s.book, s.book + q.size * q.dim, level.codebook.as());
+    std::copy(s.codebook, s.codebook + q.size * q.dim, level.codebook.as());
     const auto out = [&](int64_t d, int64_t c) { return s.out_weight[c * q.dim + d]; };
     if (program == Program::decode) {
         level.project_out = pack_matrix(k, q.dim, q.latent, out, [&](int64_t c) { return s.out_bias[c]; });
@@ -40,7 +40,7 @@ QuantizerLevel pack_level(const Kernels &k, Program program, const LevelSpec &s,
     level.project_in = pack_matrix(
         k, q.latent, q.dim, [&](int64_t c, int64_t d) { return s.in_weight[d * q.latent + c]; },
         [&](int64_t d) { return s.in_bias[d]; });
-    level.normalized = normalized(k, s.book, q.size, q.dim);
+    level.normalized = normalized(k, s.codebook, q.size, q.dim);
     return level;
 }
 

@@ -7,11 +7,11 @@
 #include "kernels/activations.hpp"
 
 // Kinds of layers. Python has the same list in geometry.LayerKind, in the same order.
-//   conv   a convolution
-//   tconv  a transposed convolution of kernel 2 · stride
-//   hold   sets the running value aside at the head of a residual unit
-//   join   adds it back, as late as its branch is
-#define SRVQ_LAYER_KINDS(X) X(conv) X(tconv) X(hold) X(join)
+//   conv             a convolution
+//   transposed_conv  a transposed convolution of kernel 2 · stride
+//   hold             sets the running value aside at the head of a residual unit
+//   join             adds it back, as late as its branch is
+#define SRVQ_LAYER_KINDS(X) X(conv) X(transposed_conv) X(hold) X(join)
 
 namespace srvq {
 
@@ -34,9 +34,9 @@ struct LayerSpec {
     const float *weight, *bias, *alpha;  // alpha [cin]: the activation's parameters, or null
 };
 
-// One level of the quantiser: in_weight [dim][latent], book [size][dim], out_weight [latent][dim].
+// One level of the quantiser: in_weight [dim][latent], codebook [size][dim], out_weight [latent][dim].
 struct LevelSpec {
-    const float *in_weight, *in_bias, *book, *out_weight, *out_bias;
+    const float *in_weight, *in_bias, *codebook, *out_weight, *out_bias;
 };
 
 struct QuantizerSpec {
