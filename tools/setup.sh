@@ -112,7 +112,7 @@ env_hash() {
         printf '%s\n' "$ROOT"
         "$PY" -c 'import sys; print(sys.version)'
         cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh" "$ROOT/tools/hatch_build.py"
-        cat "$ROOT"/streamrvq/engine/native/CMakeLists.txt "$ROOT"/streamrvq/engine/native/*.[ch]pp
+        find "$ROOT/streamrvq/engine/native" \( -name CMakeLists.txt -o -name '*.[ch]pp' \) -print0 | LC_ALL=C sort -z | xargs -0 cat
         compiler || true
     } | sha256sum | cut -d ' ' -f 1
 }

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from ..engine.base import Engine
-from ..engine.native import DECODE, ENCODE, NativeEngine
+from ..engine.native import NativeEngine, Program
 from ..families import plan
 from ..geometry import Direction
 from .steps import Cell
@@ -49,13 +49,13 @@ def layer_times(engine: Engine, cells: Sequence[Cell], seconds: float = 0.5) -> 
 
 
 def _of(engine: NativeEngine, cell: Cell, seconds: float) -> Iterator[LayerTime]:
-    what = ENCODE if cell.direction == "encode" else DECODE
+    program = Program[cell.direction.upper()]
     layers = [layer for layer in plan(engine.config, cell.direction).layers if layer.tensors is not None]
-    engine.core.profile(what, len(layers) + 2)  # from here on
+    engine.core.profile(program, len(layers) + 2)  # from here on
     timed = len(cell.times)
     cell.run(seconds)
     del cell.times[timed:]
-    _, least = engine.core.profile(what, len(layers) + 2)
+    _, least = engine.core.profile(program, len(layers) + 2)
 
     def line(name: str, shape: str, time: float, macs: int, size: int) -> LayerTime:
         hops = engine.core.least_part(cell.rows, cell.hops)  # of the part that took the least time
@@ -68,7 +68,7 @@ def _of(engine: NativeEngine, cell: Cell, seconds: float) -> Iterator[LayerTime]
         last = i + (i + 1 < len(layers) and least[i + 2] > 1e6)  # the next one was run together with this
         parts = layers[i : last + 1]
         shape = " + ".join(f"{p.cin} → {p.cout}, kernel {p.kernel}, stride {p.stride}" for p in parts)
-        size = sum(engine.core.weight_bytes(what, n) for n in range(i, last + 1))
+        size = sum(engine.core.weight_bytes(program, n) for n in range(i, last + 1))
         yield line(parts[0].name, shape, least[i + 1], sum(p.macs for p in parts), size)
         i = last + 1
     yield line("end", "", least[-1], 0, 0)

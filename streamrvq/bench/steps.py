@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..engine.base import Engine
-from ..engine.native import DECODE, ENCODE, NativeEngine
+from ..engine.native import NativeEngine, Program
 from ..families import plan
 from ..geometry import Direction, Layer
 from .machine import Machine
@@ -107,8 +107,8 @@ def gbytes_per_step(engine: Engine, direction: Direction) -> float:
     steps = plan(engine.config, direction)
     numbers = steps.quantizer.macs() if direction == "encode" else 0  # a level multiplies by each of its weights once
     if isinstance(engine, NativeEngine):  # some are in half precision
-        what, convolutions = (ENCODE if direction == "encode" else DECODE), sum(map(_has_weights, steps.layers))
-        packed = sum(engine.core.weight_bytes(what, i) for i in range(convolutions))
+        program, convolutions = Program[direction.upper()], sum(map(_has_weights, steps.layers))
+        packed = sum(engine.core.weight_bytes(program, i) for i in range(convolutions))
         return (packed + numbers * engine.dtype.itemsize) / 1e9
     return (steps.weight_count + numbers) * engine.dtype.itemsize / 1e9
 

@@ -55,10 +55,10 @@ def make_engine(
 
 @cache
 def _native_is_there() -> bool:
-    from .library import library
+    from .native.library import load_library
 
     try:
-        library()
+        load_library()
     except EngineError as error:
         logging.getLogger("streamrvq").warning("%s; using the torch engine, which is slower", error)
         return False

@@ -6,6 +6,7 @@ million hops.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import subprocess
@@ -18,8 +19,10 @@ import pytest
 from streamrvq.codec import Codec, load
 from streamrvq.config import CodecConfig
 from streamrvq.engine import make_engine
-from streamrvq.engine.native import NativeEngine, available_cores
+from streamrvq.engine.native import Core, NativeEngine, Program, available_cores, library
 from streamrvq.errors import EngineError, SnapshotError, WeightsError
+from streamrvq.families import encoder_plan
+from streamrvq.geometry import Activation, LayerKind
 from tests.conftest import RealAudio
 from tests.support.contract import minute, needs_native, noise, weights_of
 from tests.support.native import FULL, ISAS, codec_on, same_bits
@@ -39,8 +42,7 @@ def test_snake_is_right_within_its_bound() -> None:
         x = np.concatenate([
             np.linspace(-40, 40, 400_001), np.linspace(-2e4, 2e4, 200_001), np.geomspace(1e-30, 1e6, 50_001),
         ]).astype(np.float32)  # fmt: skip
-        y = np.empty_like(x)
-        core.check(core._lib.srvq_snake(core._handle, x.ctypes.data, y.ctypes.data, x.size, alpha))
+        y = core.activate(Activation.SNAKE, alpha, x)
         exact, a = x.astype(np.float64), float(np.float32(alpha))
         wanted = exact + np.sin(a * exact) ** 2 / (a + 1e-9)
         bound = 7 * 2.0**-24 / a + 0.51 * np.spacing(np.maximum(np.abs(wanted), np.abs(exact)).astype(np.float32))
@@ -53,8 +55,7 @@ def test_tanh_is_right_within_its_bound() -> None:
     x = np.concatenate([np.linspace(-12, 12, 1_000_001), np.geomspace(1e-38, 1, 100_001)]).astype(np.float32)
     special = np.array([0, -0.0, np.inf, -np.inf, np.nan, 100, -100], np.float32)
     for values in (x, special):
-        y = np.empty_like(values)
-        core.check(core._lib.srvq_tanh(core._handle, values.ctypes.data, y.ctypes.data, values.size))
+        y = core.tanh(values)
         wanted = np.tanh(values.astype(np.float64))
         if values is x:
             error = np.abs(y - wanted) / np.maximum(np.abs(wanted), 1e-45)
@@ -93,6 +94,23 @@ def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMRVQ_ISA", "mmx")
     with pytest.raises(EngineError, match=r"'mmx'; this build and machine have .*portable"):
         Codec(weights, engine="native")
+
+
+def test_both_sides_number_kinds_and_activations_alike() -> None:
+    assert library.layer_kinds() == [kind.name.lower() for kind in LayerKind]
+    assert library.activations() == [activation.name.lower() for activation in Activation]
+
+
+def test_a_plan_that_is_none_is_refused() -> None:
+    """By the library itself, whatever Python's side has checked."""
+    core, plan, tensors = Core(ISAS[0], 1), encoder_plan(minute()), weights_of(minute()).tensors
+    with pytest.raises(EngineError, match="must take the quantiser's latents"):
+        core.set_plan(Program.DECODE, plan, tensors)
+    unit = dataclasses.replace(plan, layers=tuple(layer for layer in plan.layers if layer.kind != LayerKind.JOIN))
+    with pytest.raises(EngineError, match="a residual unit inside another"):
+        core.set_plan(Program.ENCODE, unit, tensors)
+    with pytest.raises(EngineError, match="program 1 has no plan yet"):
+        core.step(Program.ENCODE, 1, None, *np.zeros((3, 1), np.int64))
 
 
 def test_a_code_out_of_range_leaves_the_state_as_it_was() -> None:
@@ -157,10 +175,11 @@ def test_memory_is_the_packed_weights() -> None:
     """Resident after loading dac-44khz and a second of audio: at most the packed weights and 120 MB."""
     out = python(
         "import numpy as np, streamrvq\n"
-        "from streamrvq.engine.native import DECODE, ENCODE\n"
+        "from streamrvq.engine.native import Program\n"
         "codec = streamrvq.load('dac-44khz', engine='native')\n"
         "codec.decode(codec.encode(np.zeros(44100, np.float32)))\n"
-        "sizes = [codec.engine.core.weight_bytes(what, i) for what in (ENCODE, DECODE) for i in range(99)]\n"
+        "programs = (Program.ENCODE, Program.DECODE)\n"
+        "sizes = [codec.engine.core.weight_bytes(program, i) for program in programs for i in range(99)]\n"
         "packed = sum(size for size in sizes if size > 0)\n"
         "pages = int(open('/proc/self/statm').read().split()[1])\n"
         "print(pages * 4096 - packed)"

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from streamrvq import engine
-from streamrvq.engine import library, make_engine
+from streamrvq.engine import make_engine
+from streamrvq.engine.native import library
 from streamrvq.errors import EngineError
 from streamrvq.live.server.static import CONTENT_TYPES
 from tests.support.contract import minute, weights_of
@@ -44,7 +45,7 @@ def test_the_checks_in_cpp(tmp_path: Path, kind: str) -> None:
 def test_the_sources_hash_is_the_librarys() -> None:
     """A library of other sources than those beside it is refused, so that nobody tests what he did not write."""
     try:
-        assert library.library().srvq_sources().decode() == library.sources_hash()
+        assert library.load_library().srvq_sources().decode() == library.sources_hash()
     except EngineError as error:
         assert "was not built" in str(error)
 
@@ -52,7 +53,7 @@ def test_the_sources_hash_is_the_librarys() -> None:
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """`auto` computes with torch and says so once; `native` is refused, with the remedy."""
     monkeypatch.setattr(library, "HERE", tmp_path)
-    library.library.cache_clear()
+    library.load_library.cache_clear()
     engine._native_is_there.cache_clear()
     try:
         weights = weights_of(minute())
@@ -64,7 +65,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
             make_engine(weights.config, weights.tensors, engine="native")
     finally:
         monkeypatch.undo()
-        library.library.cache_clear()
+        library.load_library.cache_clear()
         engine._native_is_there.cache_clear()
 
 
@@ -89,4 +90,4 @@ def test_the_wheel(tmp_path: Path, compiler: str) -> None:
         assert "without its native engine" in done.stdout + done.stderr
     assert ("streamrvq/engine/native/_native.so" in names) == (compiler == "there")
     assert {f"streamrvq/live/page/{name}" for name in CONTENT_TYPES} < set(names)
-    assert "streamrvq/engine/native/api.hpp" in names  # the sources travel along: their hash is checked
+    assert "streamrvq/engine/native/api/api.hpp" in names  # the sources travel along: their hash is checked

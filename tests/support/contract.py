@@ -19,8 +19,8 @@ import torch
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
-from streamrvq.engine.library import library
-from streamrvq.engine.native import LAYERS, Core, NativeStates, chosen_isa
+from streamrvq.engine.native import Core, NativeStates, Program, chosen_isa
+from streamrvq.engine.native.library import load_library
 from streamrvq.engine.torch import TorchEngine
 from streamrvq.errors import EngineError
 from streamrvq.families import plan as plan_of
@@ -32,7 +32,7 @@ from tests.reference.plain_dac import PlainDAC
 
 def _native_is_there() -> bool:
     try:
-        library()
+        load_library()
     except EngineError:
         return False
     return True
@@ -41,7 +41,7 @@ def _native_is_there() -> bool:
 #: The engines that are built here, and what each computes in. STREAMRVQ_REQUIRE_NATIVE makes a missing one an error.
 NATIVE = _native_is_there()
 if os.environ.get("STREAMRVQ_REQUIRE_NATIVE") and not NATIVE:
-    library()
+    load_library()
 ENGINES = ["torch", "native"] if NATIVE else ["torch"]
 ENGINE_DTYPES = [("torch", "float64"), ("torch", "float32"), *([("native", "float32")] if NATIVE else [])]
 #: In what an engine gives the same codes however audio is cut.
@@ -162,7 +162,7 @@ class NativeLayers:
     ) -> None:  # fmt: skip
         assert dtype == "float32"
         self._core = Core(isa or chosen_isa(), threads)
-        self._core.set_layers(LAYERS, plan, tensors, half_from=0)
+        self._core.set_plan(Program.LAYERS, plan, tensors, half_from=0)
         self._states = NativeStates(plan, 1, np.zeros((1, plan.state_size), np.float32))
         self._plan = plan
 
@@ -171,8 +171,8 @@ class NativeLayers:
         hops = x.shape[1] // self._plan.unit_in
         given = np.ascontiguousarray(x.T, np.float32)
         out = np.empty((hops * self._plan.unit_out, self._plan.layers[-1].cout), np.float32)
-        one = np.zeros(1, np.int64)
-        self._core.step(LAYERS, hops, self._states, one, one + clock, one + length, given=given, out=out)
+        one, states = np.zeros(1, np.int64), self._states.address
+        self._core.step(Program.LAYERS, hops, states, one, one + clock, one + length, given=given, out=out)
         return out.T
 
 

@@ -15,7 +15,7 @@ from tests.support.contract import NATIVE, weights_of
 
 FULL = os.environ.get("STREAMRVQ_FULL") == "1"
 if NATIVE:
-    from streamrvq.engine.library import isas
+    from streamrvq.engine.native import isas
 
     ISAS = isas()
 else:

@@ -1,28 +1,46 @@
 // The library against plain loops: one layer at a time, every instruction set that runs here, all bits.
 //
-// Runs by itself, so that sanitizers and emulators (qemu-user) can watch it: `selfcheck [quick]`. Exit code 0: no bit
-// differs. Reference: bias, then tap by tap and channel by channel one std::fma, written out with nothing shared but the
-// constants of the sine.
+// It is a program of its own, so that sanitizers and emulators (qemu-user) can watch it: `selfcheck [quick]`. Exit code 0: no
+// bit differs. The reference is written out: bias, then tap by tap and channel by channel one std::fma. It shares nothing with
+// the library but the constants of the sine.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <vector>
 
-#include "api.hpp"
+#include "api/api.hpp"
 
+using srvq::Activation;
+using srvq::LayerKind;
 using srvq::LayerSpec;
 using Floats = std::vector<float>;
 
 namespace {
 
+using Engine = std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)>;
+
+Engine engine_of(const char *isa, int threads) { return {srvq_engine_new(isa, threads), srvq_engine_free}; }
+
+bool set_plan(SrvqEngine *engine, srvq::Program program, const std::vector<LayerSpec> &layers, bool masked, int64_t half_from,
+              const srvq::QuantizerSpec *quantizer = nullptr) {
+    const srvq::PlanSpec plan{layers.data(), static_cast<int64_t>(layers.size()), masked, half_from, quantizer};
+    return engine && srvq_set_plan(engine, static_cast<int64_t>(program), &plan) == 0;
+}
+
 struct Case {
-    int64_t kind, cin, cout, kernel, stride, dilation, rows, streams;
-    bool snake, halves;
+    LayerKind kind;
+    int64_t cin, cout, kernel, stride, dilation, rows, streams;
+    Activation activation;
+    bool halves;
 };
 
 float snake(float x, float alpha) {
@@ -39,9 +57,18 @@ float snake(float x, float alpha) {
     return std::fma(sine * inverse, sine, x);
 }
 
+float activated(Activation activation, float x, float alpha) {
+    switch (activation) {
+        case Activation::none: return x;
+        case Activation::snake: return snake(x, alpha);
+    }
+    std::abort();
+}
+
 // x [streams][rows in][cin] → [streams][rows out][cout], the past all zeros.
 Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
-    const int64_t taps = c.kind ? 2 : c.kernel, stride = c.kind ? 1 : c.stride, per_row = c.kind ? c.stride : 1;
+    const bool across = c.kind == LayerKind::transposed_conv;
+    const int64_t taps = across ? 2 : c.kernel, stride = across ? 1 : c.stride, per_row = across ? c.stride : 1;
     const int64_t n = c.rows * stride, each = n * c.cin;
     Floats y;
     for (int64_t b = 0; b < c.streams; ++b)
@@ -51,10 +78,10 @@ Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
                     float sum = l.bias[out];
                     for (int64_t tap = 0; tap < taps; ++tap)
                         for (int64_t in = 0; in < c.cin; ++in) {
-                            const int64_t t = row * stride + tap * c.dilation - l.tail;
+                            const int64_t t = row * stride + tap * c.dilation - l.history;
                             float v = t < 0 ? 0.0f : x[static_cast<size_t>(b * each + t * c.cin + in)];
-                            if (c.snake && t >= 0) v = snake(v, l.alpha[in]);
-                            const float w = c.kind ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
+                            if (t >= 0) v = activated(c.activation, v, l.alpha[in]);
+                            const float w = across ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
                                                    : l.weight[(out * c.cin + in) * c.kernel + tap];
                             sum = std::fma(v, w, sum);
                         }
@@ -73,7 +100,8 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
         }
         return v;
     };
-    const int64_t unit_in = c.kind ? 1 : c.stride, unit_out = c.kind ? c.stride : 1;
+    const bool across = c.kind == LayerKind::transposed_conv;
+    const int64_t unit_in = across ? 1 : c.stride, unit_out = across ? c.stride : 1;
     const Floats weight = numbers(c.cin * c.cout * c.kernel, c.halves), bias = numbers(c.cout, false);
     Floats alpha = numbers(c.cin, false);
     for (float &a : alpha) a = std::fabs(a) + 0.5f;
@@ -84,20 +112,21 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
     l.kernel = c.kernel;
     l.stride = c.stride;
     l.dilation = c.dilation;
-    l.tail = c.kind ? 1 : (c.kernel - 1) * c.dilation + 1 - c.stride;
+    l.history = across ? 1 : (c.kernel - 1) * c.dilation + 1 - c.stride;
     l.rate_in = unit_in;
     l.rate_out = unit_out;
     l.weight = weight.data();
     l.bias = bias.data();
-    l.alpha = c.snake ? alpha.data() : nullptr;
+    l.activation = c.activation;
+    l.alpha = alpha.data();
     const Floats x = numbers(c.streams * c.rows * unit_in * c.cin, false);
     const Floats wanted = expected(c, l, x);
 
-    const std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)> engine(srvq_engine_new(isa, threads), srvq_engine_free);
-    if (!engine || srvq_set_layers(engine.get(), 0, &l, 1, 0, c.halves ? 0 : -1)) return false;
+    const Engine engine = engine_of(isa, threads);
+    if (!set_plan(engine.get(), srvq::Program::layers, {l}, false, c.halves ? 0 : -1)) return false;
     // All rows in one step; then hop by hop, in steps of 1, 2, 3 …
     for (const bool whole : {true, false}) {
-        Floats states(static_cast<size_t>(c.streams * l.tail * c.cin) + 1), y(wanted.size());
+        Floats states(static_cast<size_t>(c.streams * l.history * c.cin) + 1), y(wanted.size());
         std::vector<int64_t> slots, clock(static_cast<size_t>(c.streams)), open(static_cast<size_t>(c.streams), -1);
         for (int64_t b = 0; b < c.streams; ++b) slots.push_back(c.streams - 1 - b);
         for (int64_t done = 0, hops = 1; done < c.rows; done += hops, ++hops) {
@@ -131,34 +160,38 @@ bool codec(const char *isa, int threads) {
         return kept.back()->data();
     };
     struct Shape {
-        int64_t kind, cin, cout, kernel, stride, delay, tail, rate_in, rate_out;
+        LayerKind kind;
+        int64_t cin, cout, kernel, stride, delay, history, rate_in, rate_out;
     };
     const auto spec = [&](const Shape &s, bool snake) {
-        const int64_t pad = s.kind == 1 ? (s.stride + 1) / 2 : s.kernel == 2 * s.stride ? (s.stride + 1) / 2 : s.kernel / 2;
-        return LayerSpec{s.kind, s.cin, s.cout, s.kernel, s.stride, 1, pad, pad, s.delay, s.tail, s.rate_in, s.rate_out,
-                         s.kind < 2 ? numbers(s.cin * s.cout * s.kernel, 0.2f, 0.0f) : nullptr,
-                         s.kind < 2 ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr};
+        const bool across = s.kind == LayerKind::transposed_conv, weighs = across || s.kind == LayerKind::conv;
+        const int64_t half = (s.stride + 1) / 2, pad = across || s.kernel == 2 * s.stride ? half : s.kernel / 2;
+        return LayerSpec{s.kind, s.cin, s.cout, s.kernel, s.stride, 1, pad, pad, s.delay, s.history, s.rate_in, s.rate_out,
+                         snake ? Activation::snake : Activation::none,
+                         weighs ? numbers(s.cin * s.cout * s.kernel, 0.2f, 0.0f) : nullptr,
+                         weighs ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr};
     };
-    // Delays and tails by the rule of geometry.py.
+    constexpr LayerKind conv = LayerKind::conv, transposed = LayerKind::transposed_conv, hold = LayerKind::hold, join = LayerKind::join;
+    // Delays and histories by the rule of geometry.py.
     const std::vector<LayerSpec> encoder = {
-        spec({0, 1, 12, 7, 1, 3, 6, 128, 128}, false), spec({2, 12, 12, 1, 1, 3, 0, 128, 128}, false),
-        spec({0, 12, 12, 7, 1, 6, 6, 128, 128}, true), spec({0, 12, 12, 1, 1, 6, 0, 128, 128}, true),
-        spec({3, 12, 12, 1, 1, 6, 3, 128, 128}, false), spec({0, 12, 20, 256, 128, 1, 186, 128, 1}, true),
-        spec({0, 20, 9, 3, 1, 2, 2, 1, 1}, true)};
+        spec({conv, 1, 12, 7, 1, 3, 6, 128, 128}, false), spec({hold, 12, 12, 1, 1, 3, 0, 128, 128}, false),
+        spec({conv, 12, 12, 7, 1, 6, 6, 128, 128}, true), spec({conv, 12, 12, 1, 1, 6, 0, 128, 128}, true),
+        spec({join, 12, 12, 1, 1, 6, 3, 128, 128}, false), spec({conv, 12, 20, 256, 128, 1, 186, 128, 1}, true),
+        spec({conv, 20, 9, 3, 1, 2, 2, 1, 1}, true)};
     const std::vector<LayerSpec> decoder = {
-        spec({0, 9, 20, 7, 1, 3, 6, 1, 1}, false), spec({1, 20, 10, 256, 128, 448, 1, 1, 128}, true),
-        spec({2, 10, 10, 1, 1, 448, 0, 128, 128}, false), spec({0, 10, 10, 7, 1, 451, 6, 128, 128}, true),
-        spec({0, 10, 10, 1, 1, 451, 0, 128, 128}, true), spec({3, 10, 10, 1, 1, 451, 3, 128, 128}, false),
-        spec({0, 10, 1, 7, 1, 454, 6, 128, 128}, true)};
+        spec({conv, 9, 20, 7, 1, 3, 6, 1, 1}, false), spec({transposed, 20, 10, 256, 128, 448, 1, 1, 128}, true),
+        spec({hold, 10, 10, 1, 1, 448, 0, 128, 128}, false), spec({conv, 10, 10, 7, 1, 451, 6, 128, 128}, true),
+        spec({conv, 10, 10, 1, 1, 451, 0, 128, 128}, true), spec({join, 10, 10, 1, 1, 451, 3, 128, 128}, false),
+        spec({conv, 10, 1, 7, 1, 454, 6, 128, 128}, true)};
     std::vector<srvq::LevelSpec> levels;
     for (int i = 0; i < 3; ++i)
         levels.push_back({numbers(27, 1.0f, 0.0f), numbers(3, 0.1f, 0.0f), numbers(33, 1.0f, 0.0f), numbers(27, 0.3f, 0.0f),
                           numbers(9, 0.1f, 0.0f)});
-    const std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)> engine(srvq_engine_new(isa, threads), srvq_engine_free);
+    const srvq::QuantizerSpec quantizer{levels.data(), 3, 11, 3, 9};
+    const Engine engine = engine_of(isa, threads);
     SrvqEngine *const e = engine.get();
-    if (!e || srvq_set_quantizer(e, levels.data(), 3, 11, 3, 9) ||
-        srvq_set_layers(e, 1, encoder.data(), static_cast<int64_t>(encoder.size()), 1, 0) ||
-        srvq_set_layers(e, 2, decoder.data(), static_cast<int64_t>(decoder.size()), 1, 0))
+    if (!set_plan(e, srvq::Program::encode, encoder, true, 0, &quantizer) ||
+        !set_plan(e, srvq::Program::decode, decoder, true, 0, &quantizer))
         return false;
     const int64_t hops = 21, rows = 5, length = 17 * 128 + 50, frames = 17;
     const float *const pcm = numbers(rows * hops * 128, 0.5f, 0.0f);
@@ -183,13 +216,14 @@ bool codec(const char *isa, int threads) {
                     srvq_step(e, 2, group, k, back.data(), slots.data(), clock.data(), lf.data(), nullptr, y.data(), 3,
                               c.data(), nullptr))
                     return false;
-                for (int64_t b = 0; b < group; ++b) {
-                    for (int64_t i = 0; i < 3; ++i)
-                        std::copy_n(&c[static_cast<size_t>((b * 3 + i) * k)], k, &codes[static_cast<size_t>(((row + b) * 3 + i) * hops + done)]);
-                    for (int64_t i = 0; i < 9; ++i)
-                        std::copy_n(&z[static_cast<size_t>((b * 9 + i) * k)], k, &latents[static_cast<size_t>(((row + b) * 9 + i) * hops + done)]);
-                    std::copy_n(&y[static_cast<size_t>(b * k * 128)], k * 128, &out[static_cast<size_t>(((row + b) * hops + done) * 128)]);
-                }
+                // [row][each][hops of this step] into [row][each][hops]
+                const auto put = [&](const auto &from, auto &to, int64_t each, int64_t unit) {
+                    for (int64_t i = 0; i < group * each; ++i)
+                        std::copy_n(from.begin() + i * k * unit, k * unit, to.begin() + ((row * each + i) * hops + done) * unit);
+                };
+                put(c, codes, 3, 1);
+                put(z, latents, 9, 1);
+                put(y, out, 1, 128);
             }
         first[run] = codes;
         inner[run] = latents;
@@ -200,26 +234,26 @@ bool codec(const char *isa, int threads) {
 }
 
 // Many small steps on many threads, from two sides at once: for the thread sanitizer.
-bool crowd(int steps) {
+bool two_callers(int steps) {
     const int64_t channels = 40;
     const Floats weight(channels * channels * 7, 0.01f), bias(channels, 0.1f);
-    LayerSpec l{0, channels, channels, 7, 1, 1, 6, 0, 0, 6, 1, 1, weight.data(), bias.data(), nullptr};
-    SrvqEngine *const engine = srvq_engine_new("", 4);
-    if (!engine || srvq_set_layers(engine, 0, &l, 1, 0, -1)) return false;
+    const LayerSpec l{LayerKind::conv, channels, channels, 7, 1, 1, 6, 0, 0, 6, 1, 1, Activation::none, weight.data(),
+                      bias.data(), nullptr};
+    const Engine engine = engine_of("", 4);
+    if (!set_plan(engine.get(), srvq::Program::layers, {l}, false, -1)) return false;
     std::atomic<bool> good{true};
     const auto side = [&] {
         Floats state(6 * channels), in(16 * channels, 1.0f), out(in.size());
         const int64_t slot = 0, open = -1;
         for (int64_t i = 0; i < steps; ++i) {
             const int64_t hops = 1 + i % 16;
-            if (srvq_step(engine, 0, 1, hops, state.data(), &slot, &i, &open, in.data(), out.data(), 0, nullptr, nullptr))
+            if (srvq_step(engine.get(), 0, 1, hops, state.data(), &slot, &i, &open, in.data(), out.data(), 0, nullptr, nullptr))
                 good = false;
         }
     };
     std::thread other(side);
     side();
     other.join();
-    srvq_engine_free(engine);
     return good;
 }
 
@@ -240,12 +274,16 @@ int main(int argc, char **argv) {
             const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
             for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
                 for (const auto &[cin, cout] : widths) {
-                    const bool snake = rows % 2, halves = rows % 3 == 0;
+                    const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
+                    const bool halves = rows % 3 == 0;
                     const int64_t streams = 1 + rows % 3;
-                    for (const int64_t dilation : {1, 3, 9}) all.push_back({0, cin, cout, 7, 1, dilation, rows, streams, snake, halves});
-                    for (const int64_t stride : {2, 3, 8}) all.push_back({0, cin, cout, 2 * stride, stride, 1, rows, streams, snake, halves});
-                    for (const int64_t stride : {1, 2, 3, 8}) all.push_back({1, cin, cout, 2 * stride, stride, 1, rows, streams, snake, halves});
-                    all.push_back({0, cin, cout, 1, 1, 1, rows, streams, snake, halves});
+                    const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation) {
+                        all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves});
+                    };
+                    for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
+                    for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
+                    for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::transposed_conv, 2 * stride, stride, 1);
+                    add(LayerKind::conv, 1, 1, 1);
                 }
             for (const Case &c : all) {
                 ++cases;
@@ -258,7 +296,7 @@ int main(int argc, char **argv) {
             }
         }
     }
-    if (!crowd(quick ? 300 : 3000)) ++wrong;
+    if (!two_callers(quick ? 300 : 3000)) ++wrong;
     std::printf("%s: %d cases, %d differ\n", srvq_isas(), cases, wrong);
     return wrong != 0;
 }

@@ -1,0 +1,59 @@
+// The C interface that Python loads: plain pointers and whole numbers, no exceptions across it. 0 is success. Otherwise
+// srvq_error() says what was wrong, for the thread that called.
+#pragma once
+#include <stdint.h>
+
+#include "plan/spec.hpp"
+
+#if defined(_WIN32)
+#define SRVQ_API extern "C" __declspec(dllexport)
+#else
+#define SRVQ_API extern "C" __attribute__((visibility("default")))
+#endif
+
+struct SrvqEngine;
+
+// ------------------------------------------------------------------ library (library.cpp)
+
+SRVQ_API int64_t srvq_version();      // of this interface
+SRVQ_API const char *srvq_sources();  // a hash of the sources that it was built from
+SRVQ_API const char *srvq_error();
+// Names with commas between: instruction sets that this build and machine have, best first; the enumerators of
+// srvq::LayerKind and srvq::Activation in order, so that Python can compare its own.
+SRVQ_API const char *srvq_isas();
+SRVQ_API const char *srvq_layer_kinds();
+SRVQ_API const char *srvq_activations();
+// Gives freed memory back to the system, where its C library would keep it.
+SRVQ_API void srvq_trim();
+
+// -------------------------------------------------------------------- engine (engine.cpp)
+
+// isa: an instruction set's name, or "" for the best. Null on failure.
+SRVQ_API SrvqEngine *srvq_engine_new(const char *isa, int64_t threads);
+SRVQ_API void srvq_engine_free(SrvqEngine *);
+SRVQ_API int64_t srvq_threads(SrvqEngine *);
+// Packs a plan's weights, which can go after that. `program` is a srvq::Program.
+SRVQ_API int srvq_set_plan(SrvqEngine *, int64_t program, const srvq::PlanSpec *);
+SRVQ_API int64_t srvq_state_size(SrvqEngine *, int64_t program);                         // −1: no such plan
+SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t program, int64_t convolution);  // −1: no such convolution
+
+// ----------------------------------------------------------------------- step (step.cpp)
+
+// One step. in: float [rows][hops · rate][channels] (layers, encode). out: float (layers, decode). codes: int64
+// [rows][levels][hops]. latents: float [rows][levels · dim][hops], or null. Slot s's state is at states + s · state_size.
+SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t rows, int64_t hops, float *states, const int64_t *slots,
+                       const int64_t *clock, const int64_t *length, const float *in, float *out, int64_t levels,
+                       int64_t *codes, float *latents);
+
+// --------------------------------------------------------------- measuring (measure.cpp)
+
+// The least seconds of each phase since the last call: input, convolutions, finish. Returns the number of steps; −1: no such
+// plan. A large step runs in several parts, each of which counts. The least of them has srvq_least_part() rows · hops.
+SRVQ_API int64_t srvq_profile(SrvqEngine *, int64_t program, double *seconds, int64_t phases);
+SRVQ_API int64_t srvq_least_part(int64_t rows, int64_t hops);
+// What this machine can do on the engine's threads, a second: 10⁹ float32 operations, the same of numbers that are loaded
+// from a core's first cache, 10⁹ bytes read.
+SRVQ_API int srvq_machine(SrvqEngine *, double seconds, double *gflops, double *load_gflops, double *gbytes);
+// The functions alone, for the tests: y = tanh(x), and an activation of one channel (alpha: its parameter, or null).
+SRVQ_API int srvq_tanh(SrvqEngine *, const float *x, float *y, int64_t count);
+SRVQ_API int srvq_activate(SrvqEngine *, int64_t activation, const float *alpha, const float *x, float *y, int64_t count);

@@ -1,0 +1,61 @@
+// Engines and their plans.
+#include "api/engine.hpp"
+
+#include "kernels/instruction_sets.hpp"
+
+using namespace srvq;
+
+namespace {
+
+std::string available() {
+    std::string names;
+    for (const auto kernels : kInstructionSets)
+        if (const Kernels *k = kernels()) names.append(names.empty() ? "" : ",").append(k->name);
+    return names;
+}
+
+const Kernels *kernels_named(const std::string &name) {
+    for (const auto kernels : kInstructionSets)
+        if (const Kernels *k = kernels(); k && (name.empty() || name == k->name)) return k;
+    throw std::invalid_argument("instruction set '" + name + "' is not to be had here; there are " + available());
+}
+
+}  // namespace
+
+const char *srvq_isas() {
+    static const std::string names = available();
+    return names.c_str();
+}
+
+SrvqEngine *srvq_engine_new(const char *isa, int64_t threads) {
+    std::unique_ptr<SrvqEngine> engine;
+    guarded([&] {
+        if (threads < 1 || threads > 1024) throw std::invalid_argument("threads must be from 1 to 1024");
+        engine = std::make_unique<SrvqEngine>();
+        engine->kernels = kernels_named(isa);
+        engine->threads = static_cast<int>(threads);
+    });
+    return engine.release();
+}
+
+void srvq_engine_free(SrvqEngine *engine) { delete engine; }
+int64_t srvq_threads(SrvqEngine *e) { return e->threads; }
+
+int srvq_set_plan(SrvqEngine *e, int64_t program, const PlanSpec *spec) {
+    return guarded([&] {
+        if (program < 0 || program >= kPrograms) throw std::invalid_argument("there is no such program");
+        e->steps[program] = std::make_unique<Step>(*e->kernels, Plan(*e->kernels, static_cast<Program>(program), *spec),
+                                                   e->threads, e->workspace);
+    });
+}
+
+int64_t srvq_state_size(SrvqEngine *e, int64_t program) {
+    const Step *const step = e->find(program);
+    return step ? step->plan().state_size : -1;
+}
+
+int64_t srvq_weight_bytes(SrvqEngine *e, int64_t program, int64_t convolution) {
+    const Step *const step = e->find(program);
+    if (!step || convolution < 0 || convolution >= static_cast<int64_t>(step->plan().convs.size())) return -1;
+    return step->plan().convs[static_cast<size_t>(convolution)].matrix.bytes;
+}

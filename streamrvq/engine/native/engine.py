@@ -1,0 +1,135 @@
+"""The native engine: the contract of base.py on our own C++, the same bits however audio is cut.
+
+Knows: that a stream's state is one row of floats, its histories end to end. Does not know: how the library is called
+(core.py); arithmetic, tiles, instruction sets, threads: the C++ beside it does (README.md).
+
+Every output value is one chain of fused multiply-adds in a fixed order, so that codes, latents and samples do not
+depend on chunking, batch, neighbours, threads or instruction set. No torch on this path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from ...config import CodecConfig
+from ...errors import EngineError
+from ...families import plan
+from ...geometry import Direction, Plan
+from ..base import Codes, Floats, Ints, check_histories, check_step
+from .core import Core, Program, Tensors, address
+from .library import isas
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every platform
+        return os.cpu_count() or 1
+
+
+def chosen_isa() -> str:
+    """``STREAMRVQ_ISA``, or the best instruction set there is. Raises `EngineError` for one that this machine lacks."""
+    wanted, there = os.environ.get("STREAMRVQ_ISA", ""), isas()
+    if wanted and wanted not in there:
+        raise EngineError(f"STREAMRVQ_ISA is {wanted!r}; this build and machine have {', '.join(there)}")
+    return wanted or there[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class NativeStates:
+    """Each slot's histories end to end, in the order of `Plan.histories`.
+
+    ``data`` is float32 ``[slots, state_size]``, written in place.
+    """
+
+    plan: Plan
+    slots: int
+    data: Floats
+
+    @cached_property
+    def address(self) -> int | None:
+        """Where ``data`` lies, for every step."""
+        return address(self.data)
+
+
+class NativeEngine:
+    """The engine on our own C++; see `base.Engine`. float32.
+
+    Bit-identical whatever the chunk size, batch, threads and instruction set.
+
+    Args:
+        config: the codec.
+        tensors: folded weights under the names that the plans give; they are packed, and not kept.
+        threads: cores to compute on; None: all that the process may use.
+
+    Raises:
+        EngineError: the library is not there, or ``STREAMRVQ_ISA`` names what this machine lacks.
+    """
+
+    name = "native"
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, config: CodecConfig, tensors: Tensors, *, threads: int | None) -> None:
+        self.config = config
+        self._core = Core(chosen_isa(), threads or available_cores())
+        self._core.set_plan(Program.ENCODE, plan(config, "encode"), tensors)
+        self._core.set_plan(Program.DECODE, plan(config, "decode"), tensors)
+
+    @property
+    def threads(self) -> int:
+        return self._core.threads
+
+    @property
+    def core(self) -> Core:
+        """What computes, for measuring."""
+        return self._core
+
+    @property
+    def description(self) -> str:
+        return f"native {self._core.isa}, float32, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    # ------------------------------------------------------------------ state
+
+    def new_states(self, slots: int, direction: Direction) -> NativeStates:
+        layers = plan(self.config, direction)
+        return NativeStates(layers, slots, np.zeros((slots, layers.state_size), np.float32))
+
+    def reset(self, states: NativeStates, slots: Ints) -> None:
+        states.data[np.asarray(slots, np.int64)] = 0
+
+    def export_state(self, states: NativeStates, slot: int) -> list[Floats]:
+        ends = np.cumsum([rows * channels for rows, channels in states.plan.histories])
+        parts = np.split(states.data[slot], ends[:-1]) if len(ends) else []
+        return [part.reshape(shape).copy() for part, shape in zip(parts, states.plan.histories, strict=True)]
+
+    def import_state(self, states: NativeStates, slot: int, histories: Sequence[Floats]) -> None:
+        check_histories(states.plan, histories, self.dtype)
+        if histories:
+            states.data[slot] = np.concatenate([np.ravel(history) for history in histories])
+
+    # ------------------------------------------------------------------ steps
+
+    def encode_step(
+        self, pcm: Floats, states: NativeStates, slots: Ints, clock: Ints, length: Ints, levels: int,
+        latents: bool = False,
+    ) -> tuple[Codes, Floats | None]:  # fmt: skip
+        hops, rows = check_step(states, pcm, slots, clock, length), pcm.shape[0]
+        given = np.ascontiguousarray(pcm, np.float32)
+        codes = np.empty((rows, levels, hops), np.int64)
+        inner = np.empty((rows, levels * states.plan.quantizer.codebook_dim, hops), np.float32) if latents else None
+        self._core.step(Program.ENCODE, hops, states.address, slots, clock, length, given=given, levels=levels,
+                        codes=codes, latents=inner)  # fmt: skip
+        return codes, inner
+
+    def decode_step(self, codes: Codes, states: NativeStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
+        hops, (rows, levels, _) = check_step(states, codes, slots, clock, length), codes.shape
+        given = np.ascontiguousarray(codes, np.int64)
+        pcm = np.empty((rows, hops * states.plan.unit_out), np.float32)
+        self._core.step(Program.DECODE, hops, states.address, slots, clock, length, out=pcm, levels=levels, codes=given)
+        return pcm

@@ -1,0 +1,58 @@
+// Sine and tanh by polynomials. Included by activations.inl.hpp.
+//
+// Knows: one order of arithmetic, the same for every V, so that all instruction sets give the same bits. Does not know:
+// any mathematical library.
+#pragma once
+#include "kernels/partial.inl.hpp"
+
+namespace srvq {
+namespace {
+
+// sin(πf)/f for |f| ≤ 1/2 in f², fitted to the least relative error (below 2.9e-8, that of the rounded π).
+constexpr float kSine[] = {0x1.921fb6p+1f, -0x1.4abbeep+2f, 0x1.466ee4p+1f, -0x1.32e03cp-1f, 0x1.466de4p-4f};
+// (tanh(x) − x)/x³ for |x| < 0.625 in x².
+constexpr float kTanh[] = {-0x1.555552p-2f, 0x1.110ddcp-3f, -0x1.b916f0p-5f, 0x1.577db8p-6f, -0x1.8c8c88p-8f};
+// (exp(r) − 1 − r)/r² for |r| ≤ ln 2/2.
+constexpr float kExp[] = {0x1.0p-1f, 0x1.5554e0p-3f, 0x1.555588p-5f, 0x1.120986p-7f, 0x1.6c8844p-10f};
+
+template <int N>
+inline V::Floats horner(V::Floats z, const float (&c)[N]) {
+    V::Floats p = V::broadcast(c[N - 1]);
+    for (int i = N - 2; i >= 0; --i) p = V::fma(p, z, V::broadcast(c[i]));
+    return p;
+}
+
+// x + sin²(αx) · inverse, where turn + turn_low is α/π in two floats. The phase αx/π is the exact product x · turn, split
+// into a rounded high part and its rest, plus x · turn_low. Whole turns are taken off the high part without rounding, so
+// that the error does not grow with the phase. The second rounding keeps |f| ≤ 1/2 for every finite phase, which is the
+// polynomial's range.
+inline V::Floats snake_of(V::Floats x, V::Floats turn, V::Floats turn_low, V::Floats inverse) {
+    const V::Floats phase = V::mul(x, turn);
+    const V::Floats rest = V::fma(x, turn_low, V::fms(x, turn, phase));
+    V::Floats f = V::add(V::sub(phase, V::round(phase)), rest);
+    f = V::sub(f, V::round(f));
+    const V::Floats sine = V::mul(f, horner(V::mul(f, f), kSine));
+    return V::fma(V::mul(sine, inverse), sine, x);
+}
+
+// Near 0: x + x³ · P(x²). Else 1 − 2/(exp(2|x|) + 1) with the sign of x; beyond 10 that rounds to ±1. NaN stays NaN.
+inline V::Floats tanh_of(V::Floats x) {
+    const V::Floats z = V::mul(x, x);
+    const V::Floats small = V::fma(V::mul(z, x), horner(z, kTanh), x);
+    const V::Floats size = V::min(V::abs(x), V::broadcast(10.0f));
+    const V::Floats y = V::add(size, size);
+    const V::Floats n = V::round(V::mul(y, V::broadcast(0x1.715476p+0f)));  // 1/ln 2
+    V::Floats r = V::fma(n, V::broadcast(-0x1.62e400p-1f), y);              // ln 2, high part: n times it is exact
+    r = V::fma(n, V::broadcast(-0x1.7f7d1cp-20f), r);                  // and the rest
+    const V::Floats e = V::mul(V::add(V::fma(V::mul(r, r), horner(r, kExp), r), V::broadcast(1.0f)), V::pow2(n));
+    const V::Floats big = V::sub(V::broadcast(1.0f), V::div(V::broadcast(2.0f), V::add(e, V::broadcast(1.0f))));
+    const V::Floats wide = V::select(V::greater(V::broadcast(0.0f), x), V::sub(V::broadcast(0.0f), big), big);
+    return V::select(V::greater(V::broadcast(0.625f), V::abs(x)), small, V::select(V::is_number(x), wide, x));
+}
+
+void tanh_all(float *x, int64_t count) {
+    for (int64_t i = 0; i < count; i += V::kWidth) store_some(x + i, tanh_of(load_some(x + i, count - i)), count - i);
+}
+
+}  // namespace
+}  // namespace srvq

@@ -1,0 +1,56 @@
+// AVX2 with FMA and half-precision conversion: 8 floats a vector, 16 registers.
+#include "kernels/instruction_sets.hpp"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace {
+
+struct V {
+    static constexpr int kWidth = 8, kRows = 6, kVectors = 2;
+    using Floats = __m256;
+    using Mask = __m256;
+    static Floats broadcast(float x) { return _mm256_set1_ps(x); }
+    static Floats load(const float *p) { return _mm256_loadu_ps(p); }
+    static void store(float *p, Floats x) { _mm256_storeu_ps(p, x); }
+    static Floats load_half(const uint16_t *p) {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)));
+    }
+    static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+    static Floats sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
+    static Floats mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+    static Floats div(Floats a, Floats b) { return _mm256_div_ps(a, b); }
+    static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+    static Floats fms(Floats a, Floats b, Floats c) { return _mm256_fmsub_ps(a, b, c); }
+    static Floats min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+    static Floats abs(Floats a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+    static Floats round(Floats a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+    static Floats pow2(Floats n) {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+    }
+    static Mask greater(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
+    static Mask is_number(Floats a) { return _mm256_cmp_ps(a, a, _CMP_ORD_Q); }
+    static Floats select(Mask m, Floats yes, Floats no) { return _mm256_blendv_ps(no, yes, m); }
+    static float fma_scalar(float a, float b, float c) {
+        return _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
+    }
+    static float sqrt_scalar(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
+};
+
+}  // namespace
+
+#include "kernels/kernels.inl.hpp"
+
+const srvq::Kernels *srvq::avx2_kernels() {
+    static constexpr Kernels kernels = kernel_table("avx2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") ? &kernels
+                                                                                                             : nullptr;
+}
+
+#else
+
+const srvq::Kernels *srvq::avx2_kernels() { return nullptr; }
+
+#endif

@@ -1,0 +1,41 @@
+// Vectors of which only some lanes count: at the end of a row, and at the ends of a signal. Included by functions.inl.hpp.
+#pragma once
+#include "kernels/kernels.hpp"
+
+namespace srvq {
+namespace {
+
+inline void copy_some(float *to, const float *from, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
+// The first `count` values, all of a vector if there are as many; zeros behind them.
+inline V::Floats load_some(const float *from, int64_t count) {
+    if (count >= V::kWidth) return V::load(from);
+    alignas(64) float lanes[V::kWidth] = {};
+    copy_some(lanes, from, count);
+    return V::load(lanes);
+}
+
+inline void store_some(float *to, V::Floats y, int64_t count) {
+    if (count >= V::kWidth) {
+        V::store(to, y);
+    } else {
+        alignas(64) float lanes[V::kWidth];
+        V::store(lanes, y);
+        copy_some(to, lanes, count);
+    }
+}
+
+// y with the elements outside [low, high) zeroed. The vector begins at element `at`.
+inline V::Floats masked(V::Floats y, int64_t at, int64_t low, int64_t high) {
+    if (at >= low && at + V::kWidth <= high) return y;
+    alignas(64) float lanes[V::kWidth];
+    V::store(lanes, y);
+    for (int64_t i = 0; i < V::kWidth; ++i)
+        if (at + i < low || at + i >= high) lanes[i] = 0.0f;
+    return V::load(lanes);
+}
+
+}  // namespace
+}  // namespace srvq

@@ -1,0 +1,119 @@
+#include "plan/plan.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace srvq {
+
+namespace {
+
+// Rows a hop that are few for the weights that have to be read for them.
+constexpr int64_t kFewRows = 16;
+
+// Follows the running value through the layers, and writes down what each of them is.
+class Builder {
+public:
+    Builder(const Kernels &k, Plan &plan, const PlanSpec &spec)
+        : k_(k), plan_(plan), half_from_(spec.half_from), epilogue_(&plan.input), columns_(plan.channels) {
+        plan_.convs.reserve(static_cast<size_t>(spec.count));  // epilogue_ points into it
+    }
+
+    void add(const LayerSpec &l) {
+        switch (l.kind) {
+            case LayerKind::conv:
+            case LayerKind::transposed_conv: return convolution(l);
+            case LayerKind::hold: return hold(l);
+            case LayerKind::join: return join(l);
+        }
+        throw std::invalid_argument("layer kind " + std::to_string(static_cast<int64_t>(l.kind)) + " is unknown");
+    }
+
+    void finish() const {
+        if (plan_.convs.empty() || holding_ >= 0) throw std::invalid_argument("no convolution, or a skip that is never joined");
+    }
+
+private:
+    void convolution(const LayerSpec &l) {
+        Convolution c;
+        c.spec = l;
+        c.spec.weight = c.spec.bias = c.spec.alpha = nullptr;  // they belong to the caller
+        c.window = window_of(l);
+        c.rows = l.rate_out / c.window.per_row;
+        // Half precision saves reading and costs a conversion for every tile of rows. Nothing is gained where there are many
+        // rows a hop, or where the weights stay in a core's own cache.
+        const int64_t depth = c.window.taps * l.cin, columns = c.window.per_row * l.cout;
+        const bool may_half = half_from_ >= 0 && depth * columns >= half_from_ && c.rows <= kFewRows;
+        c.matrix = shape_matrix(k_, depth, columns, l.weight, may_half, [&](int64_t j) { return l.bias[j % l.cout]; });
+        c.history = history(l);
+        plan_.widest_input = std::max(plan_.widest_input, l.rate_in * l.cin);
+        plan_.longest_history = std::max(plan_.longest_history, c.history.size());
+        epilogue_->activation = pack_activation(k_, l.activation, l.alpha, l.cin, columns_);
+        plan_.convs.push_back(std::move(c));
+        epilogue_ = &plan_.convs.back().epilogue;
+        columns_ = columns;
+    }
+
+    void hold(const LayerSpec &l) {
+        if (holding_ >= 0 || epilogue_->skip >= 0) throw std::invalid_argument("a residual unit inside another");
+        holding_ = epilogue_->skip = static_cast<int>(plan_.skips.size());
+        plan_.skips.push_back({{}, l.rate_in, l.cin});
+        plan_.widest_skip = std::max(plan_.widest_skip, l.rate_in * l.cin);
+    }
+
+    void join(const LayerSpec &l) {
+        if (holding_ < 0 || plan_.convs.empty() || plan_.convs.back().join >= 0 || plan_.convs.back().epilogue.skip >= 0)
+            throw std::invalid_argument("a join that no convolution of the same unit comes before");
+        History &kept = plan_.skips[static_cast<size_t>(holding_)].history;
+        kept = history(l);
+        plan_.longest_skip_history = std::max(plan_.longest_skip_history, kept.size());
+        plan_.convs.back().join = holding_;
+        holding_ = -1;
+    }
+
+    // The layer's place in a stream's state: layer after layer.
+    History history(const LayerSpec &l) {
+        const History h{l.history, l.cin, plan_.state_size};
+        plan_.state_size += h.size();
+        return h;
+    }
+
+    const Kernels &k_;
+    Plan &plan_;
+    int64_t half_from_;
+    Epilogue *epilogue_;  // of whoever makes the running value
+    int64_t columns_;     // of its rows
+    int holding_ = -1;    // the skip that is not joined yet, or −1
+};
+
+}  // namespace
+
+Plan::Plan(const Kernels &k, Program program_, const PlanSpec &spec) : program(program_), masked(spec.masked != 0) {
+    if (spec.count < 1) throw std::invalid_argument("a plan needs layers");
+    channels = spec.layers[0].cin;
+    rate = spec.layers[0].rate_in;
+    Builder builder(k, *this, spec);
+    for (int64_t i = 0; i < spec.count; ++i) builder.add(spec.layers[i]);
+    builder.finish();
+
+    int64_t bytes = 0;
+    for (const Convolution &c : convs) bytes += c.matrix.bytes;
+    weights = Memory(static_cast<size_t>(bytes) + 4096);
+    char *to = weights.as<char>();
+    auto conv = convs.begin();
+    for (int64_t i = 0; i < spec.count; ++i) {
+        if (!convolves(spec.layers[i].kind)) continue;
+        fill_weights(k, spec.layers[i], conv->matrix, to);
+        to += conv++->matrix.bytes;
+    }
+
+    if (program == Program::layers) return;
+    if (!spec.quantizer) throw std::invalid_argument("an encoder or a decoder needs a quantiser");
+    quantizer.emplace(k, program, *spec.quantizer);
+    if (program == Program::encode && (out_channels() != quantizer->latent || out_rate() != 1))
+        throw std::invalid_argument("an encoder must give the quantiser's latents");
+    if (program == Program::decode && (channels != quantizer->latent || out_channels() != 1 || rate != 1))
+        throw std::invalid_argument("a decoder must take the quantiser's latents and give one channel");
+}
+
+}  // namespace srvq

@@ -1,0 +1,67 @@
+// A plan, compiled once: convolutions with packed weights, where each one's results go, and the quantiser.
+//
+// Knows: the layers of geometry.py, given as integers. Does not know: threads, steps in time (run/).
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "plan/activation.hpp"
+#include "plan/layer_kinds.hpp"
+#include "plan/pack.hpp"
+#include "plan/quantizer.hpp"
+#include "plan/spec.hpp"
+
+namespace srvq {
+
+// Past inputs that are kept between steps: `rows` × `channels` numbers at `offset` of a stream's state. They are put before
+// the new rows of a buffer.
+struct History {
+    int64_t rows = 0, channels = 0, offset = 0;
+    int64_t size() const { return rows * channels; }
+};
+
+// What happens to values when they are made: kept for a residual skip, put through the next convolution's activation.
+struct Epilogue {
+    int skip = -1;                // the skip they are held for, or −1
+    PackedActivation activation;  // none for the last convolution
+};
+
+struct Convolution {
+    LayerSpec spec;  // what it was made from, without its pointers
+    Window window;
+    Matrix matrix;
+    int64_t rows;  // of the result, a hop; a row has window.per_row outputs
+    History history;
+    int join = -1;  // the skip that is added to the result, or −1
+    Epilogue epilogue;
+};
+
+struct Skip {
+    History history;
+    int64_t rate, channels;
+};
+
+struct Plan {
+    // Throws std::invalid_argument for layers that do not make a plan.
+    Plan(const Kernels &k, Program program, const PlanSpec &spec);
+
+    Program program;
+    bool masked;             // symmetric padding: what lies outside the signal is zeroed at every layer
+    int64_t channels, rate;  // of the input
+    Epilogue input;
+    std::vector<Convolution> convs;
+    std::vector<Skip> skips;
+    std::optional<Quantizer> quantizer;
+    Memory weights;  // of every convolution, in order, with a wide block to spare at the end
+
+    int64_t state_size = 0;                                 // numbers in a stream's state
+    int64_t widest_input = 0, widest_skip = 0;              // numbers a hop of the largest buffer, without its history
+    int64_t longest_history = 0, longest_skip_history = 0;  // numbers of the largest
+
+    const char *weights_end() const { return convs.back().matrix.data + convs.back().matrix.bytes; }
+    int64_t out_channels() const { return convs.back().spec.cout; }
+    int64_t out_rate() const { return convs.back().spec.rate_out; }
+};
+
+}  // namespace srvq

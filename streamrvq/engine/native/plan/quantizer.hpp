@@ -1,0 +1,27 @@
+// The residual vector quantiser's weights, packed for one program.
+//
+// Knows: the levels' matrices and codebooks. Does not know: how they are used (run/quantize.cpp).
+#pragma once
+#include <vector>
+
+#include "plan/pack.hpp"
+#include "plan/spec.hpp"
+
+namespace srvq {
+
+struct QuantizerLevel {
+    Matrix project_in;   // latents to a vector; only for encoding
+    Matrix project_out;  // an entry to latents; for encoding negated, since an entry is taken off what is left
+    Memory codebook;     // [size][dim]
+    Memory normalized;   // entries of length 1, [block][dim][width]; only for encoding
+};
+
+struct Quantizer {
+    Quantizer(const Kernels &k, Program program, const QuantizerSpec &spec);
+
+    int64_t size, dim, latent;
+    std::vector<QuantizerLevel> levels;
+    int64_t count() const { return static_cast<int64_t>(levels.size()); }
+};
+
+}  // namespace srvq

@@ -1,0 +1,84 @@
+// Before a step: memory for it, where its values lie in time, how its layers are cut into tasks, what is prefetched.
+#include <algorithm>
+
+#include "run/step.hpp"
+
+namespace srvq {
+
+namespace {
+
+// Bytes of weights that a core's own cache holds beside all else.
+constexpr int64_t kCoreCache = int64_t{1} << 19;
+
+// Multiply-accumulates of a task of a few microseconds.
+constexpr int64_t kTaskWork = 200000;
+
+void at_least(Memory &memory, size_t bytes) {
+    if (memory.bytes() >= bytes) return;
+    memory = Memory();  // first, so that the two are never there at once
+    memory = Memory(bytes);
+}
+
+}  // namespace
+
+void Step::prepare(const Request &request) {
+    request_ = request;
+    grow();
+    edges_.compute(plan_, request_);
+    stages_.clear();
+    for (size_t i = 0, turn = 0; i < plan_.convs.size(); ++turn) {
+        stages_.push_back(stage_at(i));
+        place_[i] = turn % Workspace::kTurns;
+        if (stages_.back().last > i) place_[++i] = Workspace::kInsideUnit;
+        ++i;
+    }
+    plan_prefetch();
+    start();
+}
+
+// Whether convolution i + 1 can follow i strip by strip: the second of a residual unit, which has one tap.
+bool Step::joinable(size_t i) const {
+    if (i + 1 >= plan_.convs.size()) return false;
+    const Convolution &a = plan_.convs[i], &b = plan_.convs[i + 1];
+    return b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
+           b.window.per_row == 1 && a.epilogue.skip < 0;
+}
+
+Step::Stage Step::stage_at(size_t i) const {
+    const Convolution &c = plan_.convs[i];
+    const int64_t rows = request_.streams * request_.hops * c.rows, tile = kernels_.tile_rows;
+    const int64_t blocks = c.matrix.blocks(kernels_);
+    // Several tasks for each thread, so that none waits long for the last one.
+    const int64_t work = rows * c.matrix.depth * c.matrix.columns / kTaskWork;
+    const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
+    const bool large = c.matrix.bytes > kCoreCache;
+    Stage stage{i, i, rows, blocks, 1, 1, rows, large, {}};
+    // Each task of a joined pair reads all weights: where they are large, few tasks of many rows.
+    const int64_t least = (large ? 16 : 2) * tile;
+    if (joinable(i) && rows >= least * threads_) {
+        stage.last = i + 1;
+        stage.row_parts = large ? rows / least : std::min(wanted, rows / tile);
+        stage.strip = large ? rows : 4 * tile;
+        return stage;
+    }
+    stage.block_parts = std::min(blocks, wanted);
+    stage.row_parts = std::min((wanted + stage.block_parts - 1) / stage.block_parts, (rows + tile - 1) / tile);
+    return stage;
+}
+
+// Sees to it that the workspace is large enough. What failed for want of memory is tried again at the next step.
+void Step::grow() {
+    most_streams_ = std::max(most_streams_, request_.streams);
+    most_hops_ = std::max(most_hops_, request_.hops);
+    const auto floats = [](Memory &m, int64_t numbers) { at_least(m, static_cast<size_t>(numbers) * sizeof(float)); };
+    // Streams and hops are never at their most together: their product is bounded.
+    const int64_t rows = std::min(kMaxRowHops, most_streams_ * most_hops_);
+    constexpr int64_t spare = 64;  // kernels may load past the end
+    for (Memory &m : workspace_.inputs) floats(m, rows * plan_.widest_input + most_streams_ * plan_.longest_history + spare);
+    for (Memory &m : workspace_.skips) floats(m, rows * plan_.widest_skip + most_streams_ * plan_.longest_skip_history + spare);
+    if (!plan_.quantizer) return;
+    floats(workspace_.latents, rows * plan_.quantizer->latent + spare);
+    at_least(workspace_.scratch, static_cast<size_t>(kMaxRowHops) * scratch_.bytes);
+}
+
+}  // namespace srvq

@@ -1,0 +1,156 @@
+#include "run/step.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "run/quantize.hpp"
+
+namespace srvq {
+
+namespace {
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Step::Step(const Kernels &k, Plan plan, int threads, Workspace &workspace)
+    : kernels_(k), plan_(std::move(plan)), threads_(threads), workspace_(workspace) {
+    const size_t n = plan_.convs.size();
+    if (plan_.quantizer) scratch_ = QuantizerScratch(*plan_.quantizer);
+    seconds.assign(n + 2, 1e9);
+    stages_.reserve(n);
+    place_.resize(n);
+}
+
+// ------------------------------------------------------------------ phases
+
+int Step::phases() const { return static_cast<int>(stages_.size()) + 2; }
+
+// Two more tasks than there is to compute, for histories; the first phase has none to save.
+int Step::tasks(int phase) {
+    const double time = now();
+    const size_t p = static_cast<size_t>(phase), n = stages_.size();
+    if (phase) {
+        double &least = seconds[p == 1 ? 0 : stages_[p - 2].first + 1];
+        least = std::min(least, time - started_);
+    }
+    started_ = time;
+    if (p == 0) return static_cast<int>(request_.streams) + 1;
+    return static_cast<int>(p == n + 1 ? groups() : stages_[p - 1].tasks()) + 2;
+}
+
+void Step::start() {
+    started_ = now();
+    ++calls;
+}
+
+void Step::done() { seconds.back() = std::min(seconds.back(), now() - started_); }
+
+// Histories are loaded by the first task and saved by the last. The threads have their shares of tasks in order, so that
+// two different threads do that.
+void Step::run(int phase, int task) {
+    const size_t p = static_cast<size_t>(phase), n = stages_.size();
+    if (p == 0) {
+        task == 0 ? load_histories(0, plan_.input) : write_input(task - 1);
+        return;
+    }
+    const Stage *stage = p <= n ? &stages_[p - 1] : nullptr;
+    const int64_t parts = stage ? stage->tasks() : groups();
+    if (task > parts) {  // what the phase before has left
+        if (p >= 2)
+            for (size_t i = stages_[p - 2].first; i <= stages_[p - 2].last; ++i) save_histories(i);
+    } else if (task > 0) {
+        stage ? compute(*stage, task - 1) : finish(task - 1);
+    } else if (p < n) {  // what the next phase will need
+        load_histories(stage->last + 1, plan_.convs[stage->last].epilogue);
+    }
+}
+
+// ------------------------------------------------------------------- tasks
+
+void Step::write_input(int64_t b) {
+    const int64_t rows = request_.hops * plan_.rate;
+    InputRows s{};
+    if (plan_.program == Program::decode) {
+        char *const scratch = scratch_of(b);
+        int64_t *const codes = scratch_.codes.in(scratch);
+        float *const latents = workspace_.latents.as() + b * rows * plan_.channels;
+        for (int64_t f = 0; f < request_.hops; ++f) {
+            for (int64_t i = 0; i < request_.levels; ++i)
+                codes[i] = request_.codes[(b * request_.levels + i) * request_.code_stride + f];
+            dequantize(kernels_, *plan_.quantizer, codes, request_.levels, latents + f * plan_.channels, scratch_, scratch);
+        }
+        s.in = latents;
+    } else {
+        s.in = request_.in + b * request_.in_stride;
+    }
+    s.rows = rows;
+    s.columns = plan_.channels;
+    s.low = edges_.input_low(b);
+    s.high = edges_.input_high(b);
+    s.out = destinations(plan_.input, 0);
+    s.out.active += b * s.out.active_stride;
+    if (s.out.plain) s.out.plain += b * s.out.plain_stride;
+    kernels_.write_input(s);
+}
+
+void Step::compute(const Stage &stage, int64_t task) {
+    const int64_t i = task / stage.block_parts, j = task % stage.block_parts;
+    Part part{stage.rows * i / stage.row_parts, stage.rows * (i + 1) / stage.row_parts, stage.blocks * j / stage.block_parts,
+              stage.blocks * (j + 1) / stage.block_parts, stage.large, stage.prefetch};
+    const int64_t unit = Prefetch::kLine * stage.prefetch.lines, units = (stage.prefetch.end - stage.prefetch.at) / unit;
+    const int64_t first = units * task / stage.tasks(), count = units * (task + 1) / stage.tasks() - first;
+    const Conv one = arguments_of(stage.first), two = arguments_of(stage.last);
+    const int64_t begin = part.row0, end = part.row1, strips = std::max<int64_t>(1, (end - begin) / stage.strip);
+    for (int64_t s = 0; s < strips; ++s) {
+        part.row0 = begin + (end - begin) * s / strips;
+        part.row1 = begin + (end - begin) * (s + 1) / strips;
+        part.prefetch.at = stage.prefetch.at + (first + count * s / strips) * unit;
+        part.prefetch.end = stage.prefetch.at + (first + count * (s + 1) / strips) * unit;
+        kernels_.conv(one, part);
+        if (stage.last > stage.first)
+            kernels_.conv(two, {part.row0, part.row1, 0, plan_.convs[stage.last].matrix.blocks(kernels_), stage.large, {}});
+    }
+}
+
+int64_t Step::group_size() const {
+    if (plan_.program != Program::encode) return request_.streams;
+    const int64_t frames = request_.streams * request_.hops;
+    return std::min(QuantizerScratch::kMaxFrames, (frames + threads_ - 1) / threads_);
+}
+
+int64_t Step::groups() const {
+    switch (plan_.program) {
+        case Program::layers: return 0;
+        case Program::decode: return request_.streams;
+        case Program::encode: break;
+    }
+    return (request_.streams * request_.hops + group_size() - 1) / group_size();
+}
+
+// A decoder's stream through tanh, or a group of an encoder's frames through the quantiser.
+void Step::finish(int64_t group) {
+    if (plan_.program == Program::decode) {
+        kernels_.tanh(request_.out + group * request_.out_stride, request_.hops * plan_.out_rate());
+        return;
+    }
+    const Quantizer &q = *plan_.quantizer;
+    const int64_t first = group * group_size(), frames = std::min(group_size(), request_.streams * request_.hops - first);
+    const int64_t width = request_.levels * q.dim;
+    char *const scratch = scratch_of(group);
+    float *const latents = scratch_.latents.in(scratch);
+    int64_t *const codes = scratch_.codes.in(scratch);
+    quantize(kernels_, q, workspace_.latents.as() + first * q.latent, frames, request_.levels, codes,
+             request_.latents ? latents : nullptr, scratch_, scratch);
+    for (int64_t f = 0; f < frames; ++f) {
+        const int64_t b = (first + f) / request_.hops, j = (first + f) % request_.hops;
+        for (int64_t i = 0; i < request_.levels; ++i)
+            request_.codes[(b * request_.levels + i) * request_.code_stride + j] = codes[i * frames + f];
+        for (int64_t i = 0; request_.latents && i < width; ++i)
+            request_.latents[(b * width + i) * request_.code_stride + j] = latents[f * width + i];
+    }
+}
+
+}  // namespace srvq
