@@ -11,6 +11,7 @@ import soundfile
 
 from streamrvq import END, EngineError, File, InputError, SourceError, StreamClosedError, tokenize
 from tests.support.contract import noise
+from tests.support.patience import PATIENCE
 from tests.support.shell import CODEC, DELAYED, HOP, codes_of, collect, nothing_left, source
 
 
@@ -182,7 +183,7 @@ async def test_a_cancellation_waits_for_the_call_in_flight():
 
     def hold():
         loop.call_soon_threadsafe(inside.set)
-        assert go.wait(60)
+        assert go.wait(PATIENCE)
 
     async def read():
         async with tokenize(source(noise(HOP), noise(HOP)), fake_codec(hold)) as tokens:

@@ -19,7 +19,7 @@ from tests.support.contract import cut, noise
 from tests.support.javascript import ROOT, codes_of, node, played, samples_of, sending
 from tests.support.parking import CODEBOOKS, RATE, Parking
 from tests.support.parking import HOP as PARKED_HOP
-from tests.support.patience import PATIENCE
+from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, DELAYED, int16, serving
 
 pytestmark = pytest.mark.asyncio
@@ -147,7 +147,7 @@ async def test_bad_input_is_refused_and_leaves_the_stream_as_it_was() -> None:
 
 async def test_the_servers_last_error_is_raised_after_the_items() -> None:
     pcm = noise(1000)
-    async with serving(idle_timeout=0.2) as server:
+    async with serving(idle_timeout=DEADLINE) as server:
         (events,) = await played(plan(server.url, sending(pcm), stop=False, format="f32le"))
     assert [(e["doing"], e["code"]) for e in events if e["type"] == "error"] == [("read", 4408)]
     assert np.array_equal(codes_of(events), CAUSAL.encode(pcm)[:, : 1000 // 64])

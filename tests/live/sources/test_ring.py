@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq.live.sources.ring import Ring
+from tests.support.patience import PATIENCE
 
 
 @given(
@@ -77,7 +78,7 @@ def test_two_threads_miss_no_wake_up_and_no_sample():
     writer.start()
     position = lost = 0
     while not (done.is_set() and not ring.held):
-        assert woken.wait(60), "a wake-up was missed"
+        assert woken.wait(PATIENCE), "a wake-up was missed"
         woken.clear()
         while (block := ring.read()) is not None:
             position += block.lost
