@@ -88,8 +88,7 @@ class RemoteStream:
         self._entered = True
         self.ready = ready = await self._connection.open()
         self.sample_rate = self._start.sample_rate or ready.sample_rate
-        pcm_and_codes = PayloadKind.PCM, PayloadKind.CODES
-        sent, received = pcm_and_codes if self._encoding else reversed(pcm_and_codes)
+        sent, received = (PayloadKind.PCM, PayloadKind.CODES)[:: 1 if self._encoding else -1]
         payload_format = PayloadFormat(self._start.format, ready.codebook_size, range(1, ready.codebooks + 1))
         self._resend = ResendBuffer(sent, ready.max_message, payload_format, self._connection.resumable)
         self._incoming = Incoming(received, payload_format)
