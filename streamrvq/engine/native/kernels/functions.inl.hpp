@@ -42,8 +42,8 @@ inline V::Floats tanh_of(V::Floats x) {
     const V::Floats size = V::min(V::abs(x), V::broadcast(10.0f));
     const V::Floats y = V::add(size, size);
     const V::Floats n = V::round(V::mul(y, V::broadcast(0x1.715476p+0f)));  // 1/ln 2
-    V::Floats r = V::fma(n, V::broadcast(-0x1.62e400p-1f), y);              // ln 2, high part: n times it is exact
-    r = V::fma(n, V::broadcast(-0x1.7f7d1cp-20f), r);                  // and the rest
+    V::Floats r = V::fma(n, V::broadcast(-0x1.62e400p-1f), y);  // ln 2, high part: n times it is exact
+    r = V::fma(n, V::broadcast(-0x1.7f7d1cp-20f), r);           // and the rest
     const V::Floats e = V::mul(V::add(V::fma(V::mul(r, r), horner(r, kExp), r), V::broadcast(1.0f)), V::pow2(n));
     const V::Floats big = V::sub(V::broadcast(1.0f), V::div(V::broadcast(2.0f), V::add(e, V::broadcast(1.0f))));
     const V::Floats wide = V::select(V::greater(V::broadcast(0.0f), x), V::sub(V::broadcast(0.0f), big), big);
