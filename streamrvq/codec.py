@@ -63,7 +63,8 @@ class Codec:
 
     Args:
         weights: what to compute with.
-        engine: as for `load`. An `Engine` object has its own threads and dtype.
+        engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked; that it
+            was made from these weights is not, since an engine keeps no hash of them: the caller vouches for that.
         threads: as for `load`.
         dtype: as for `load`.
 
@@ -83,8 +84,8 @@ class Codec:
         self.config, self.name, self.trained = weights.config, weights.name, weights.trained
         self._weights: Weights | None = weights
         self._source: str | os.PathLike[str] | None = None
-        if isinstance(engine, str):
-            engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)
+        if isinstance(engine, str) or not hasattr(engine, "encode_step"):  # what is neither is refused there
+            engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)  # type: ignore[arg-type]
         elif engine.config != weights.config:
             raise EngineError(f"the engine was made for another codec than {weights.name}; make it from these weights")
         elif threads is not None or dtype not in ("float32", str(engine.dtype)):

@@ -13,6 +13,7 @@ import pytest
 from streamrvq.codec import Codec, load
 from streamrvq.engine import make_engine
 from streamrvq.errors import EngineError, InputError
+from streamrvq.streaming.pool import StreamPool
 from streamrvq.weights import save_weights
 from tests.support.contract import codec_of, minute, noise, weights_of
 
@@ -89,3 +90,19 @@ def test_a_pool_has_the_directions_unit() -> None:
         codec.pool(1, "both")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="max_hops is 0"):
         codec.pool(1, max_hops=0)
+
+
+@pytest.mark.parametrize("engine", [None, 3, object()])
+def test_what_is_no_engine_is_refused(engine: Any) -> None:
+    with pytest.raises(EngineError, match="wanted 'auto', 'native' or 'torch'"):
+        Codec(weights_of(minute()), engine=engine)
+
+
+def test_a_pool_of_a_codec_says_how_to_make_one() -> None:
+    with pytest.raises(InputError, match=r"use codec\.pool\(slots\)"):
+        StreamPool(codec_of(minute()), 2)  # type: ignore[arg-type]
+
+
+def test_an_engine_reads_as_its_description() -> None:
+    engine = codec_of(minute()).engine
+    assert str(engine) == engine.description

@@ -97,6 +97,9 @@ class TorchEngine:
     def threads(self) -> int:
         return torch.get_num_threads()
 
+    def __str__(self) -> str:
+        return self.description
+
     @property
     def description(self) -> str:
         return f"torch {torch.__version__}, {self.dtype}, {self.threads} threads"

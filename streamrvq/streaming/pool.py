@@ -41,10 +41,12 @@ class StreamPool:
         max_hops: hops of a stream in one step at most.
 
     Raises:
-        InputError: ``slots`` or ``max_hops`` below 1, or another direction.
+        InputError: no engine, ``slots`` or ``max_hops`` below 1, or another direction.
     """
 
     def __init__(self, engine: Engine, slots: int, direction: Direction = "encode", max_hops: int = 16) -> None:
+        if not hasattr(engine, "new_states"):
+            raise InputError(f"engine is a {type(engine).__name__}; wanted an engine: use codec.pool(slots)")
         _need_count("slots", slots)
         _need_count("max_hops", max_hops)
         self._engine = engine

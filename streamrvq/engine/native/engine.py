@@ -90,6 +90,9 @@ class NativeEngine:
         """What computes, for measuring."""
         return self._core
 
+    def __str__(self) -> str:
+        return self.description
+
     @property
     def description(self) -> str:
         return f"native {self._core.isa}, float32, {self.threads} thread{'s' if self.threads > 1 else ''}"

@@ -63,13 +63,12 @@ class RemoteStream:
             raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
         if resume < 0:
             raise InputError(f"resume is {resume}; wanted seconds, 0 or more")
-        self._timeout = timeout
+        self._timeout, self._encoding = timeout, mode == "encode"
         self._start = Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers)
         try:
             parse(self._start.to_json(), "client")
         except ProtocolError as error:
             raise InputError(str(error)) from None
-        self._encoding = mode == "encode"
         self._connection = ResumableConnection(url, self._start, token, timeout, resume)
         self._pending_markers: list[int | str] = []  # asked for, and not received yet
         self._last_gap = -1  # the position of the last gap that the server has handled
@@ -88,7 +87,8 @@ class RemoteStream:
         self._entered = True
         self.ready = ready = await self._connection.open()
         self.sample_rate = self._start.sample_rate or ready.sample_rate
-        sent, received = (PayloadKind.PCM, PayloadKind.CODES)[:: 1 if self._encoding else -1]
+        pcm, codes = PayloadKind.PCM, PayloadKind.CODES
+        sent, received = (pcm, codes) if self._encoding else (codes, pcm)
         payload_format = PayloadFormat(self._start.format, ready.codebook_size, range(1, ready.codebooks + 1))
         self._resend = ResendBuffer(sent, ready.max_message, payload_format, self._connection.resumable)
         self._incoming = Incoming(received, payload_format)

@@ -25,6 +25,7 @@ export class Recorder {
   #stream = null;
   #recording = null;
   #player = null;
+  #playerRetriesEnd = null; // of the time in which a failed player is opened again
   #playerWanted = false;
   #captured = null; // samples since the first stream began
   #streamStart = 0; // where the present stream began, in those samples
@@ -200,11 +201,18 @@ export class Recorder {
     const onError = (error) => {
       if (this.#player !== player) return;
       this.#stopPlayer();
-      if (RETRYABLE.has(error.code)) setTimeout(() => this.#startPlayer(), RETRY_INTERVAL * 1000);
-      else this.handlers.onPlayerError(error);
+      const now = performance.now();
+      this.#playerRetriesEnd ??= now + RETRY_TIME * 1000;
+      if (RETRYABLE.has(error.code) && now < this.#playerRetriesEnd) {
+        setTimeout(() => this.#startPlayer(), RETRY_INTERVAL * 1000);
+      } else {
+        this.#playerRetriesEnd = null;
+        this.handlers.onPlayerError(error);
+      }
     };
     try {
       await player.open(this.#microphone.context, this.url, this.token, onError);
+      this.#playerRetriesEnd = null;
       if (this.#player !== player) player.close(); // no longer wanted
     } catch (error) {
       if (this.#connected) onError(error);
