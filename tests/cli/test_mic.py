@@ -1,4 +1,4 @@
-"""`mic` and `devices` on virtual sound devices: to people, to programs, to files; and however it ends."""
+"""`mic` and `devices` on virtual sound devices: what they print and write, and every way a run can end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def of_lines(lines: list[dict[str, Any]]) -> np.ndarray:
 
 
 def check_latency(latency: dict[str, float]) -> None:
-    """It is told, and the parts add up."""
+    """The latency is reported, and its parts add up."""
     for name in ("p50", "p99"):
         parts = [latency[part] for part in ("device", f"handover_{name}", "resampler", "lookahead", f"compute_{name}")]
         assert min(parts) >= 0
@@ -181,7 +181,7 @@ def test_a_device_that_goes_away_ends_it_with_what_was_heard(weights: Path, tmp_
     with Pulse() as server:
         running, lines = started("mic", "--codec", weights, "--json", "--out", path)
         getattr(server, end)()
-        out, err = running.communicate(timeout=PATIENCE)  # a process whose sound server hangs ends all the same
+        out, err = running.communicate(timeout=PATIENCE)  # the process ends even if its sound server hangs
         if end == "freeze":
             server.thaw()
     assert running.returncode == 2

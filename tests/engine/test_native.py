@@ -1,4 +1,4 @@
-"""The native engine beside its bits: sine and tanh within their bounds, refusals, memory, fork, no torch.
+"""The native engine apart from its bits: sine and tanh within their bounds, refusals, memory, fork, no torch.
 
 That it gives the same bits however audio is cut is in test_native_bits.py; STREAMRVQ_FULL=1 makes the long run a
 million hops.
@@ -35,7 +35,7 @@ pytestmark = needs_native
 def test_snake_is_right_within_its_bound() -> None:
     """|error| ≤ 7 · 2⁻²⁴ of the height of the sine part and half a unit in the last place of the sum, at any phase.
 
-    The sine itself is within 2.5 · 2⁻²⁴; squared that counts twice; two more roundings and the reciprocal's come on.
+    The sine itself is within 2.5 · 2⁻²⁴; squaring counts it twice; two more roundings and the reciprocal's are added.
     """
     core = codec_on(minute(), ISAS[0], 1).engine._core  # type: ignore[attr-defined]
     for alpha in (0.03, 0.5, 1.0, 1.7, 25.0):
@@ -155,7 +155,7 @@ def test_a_stream_moves_between_engines(causal: bool) -> None:
 
 
 def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:
-    """A loaded codec has packed them; it reads them again for whoever asks, and notices if they are others."""
+    """A loaded codec has packed them; it reads them again when asked, and notices if they have changed."""
     path = tmp_path / "w.safetensors"
     Codec(weights_of(minute())).save(path)
     codec = load(path, engine="native")

@@ -57,7 +57,7 @@ class Parking:
 
     @contextlib.asynccontextmanager
     async def url(self) -> AsyncIterator[str]:
-        """Listen; where."""
+        """Listen. Returns where."""
         offered = [Subprotocol("streamrvq.v1")]
         async with serve(
             self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None,
@@ -96,7 +96,7 @@ class Parking:
         await self._run(socket, left, frame, [entry for entry in self.log if entry[0] >= frame])
 
     async def _run(self, socket: ServerConnection, left: int, frame: int, again: Sequence[Entry] = ()) -> None:
-        """Serve ``left`` messages, the last one's answer never to be sent. Numbers begin anew."""
+        """Serve ``left`` messages, the last one's answer never to be sent. Numbers begin at 0 again."""
         pos, came, out, held = len(self.taken), 0, 0, list(again)
         while True:
             for number, entry in held:
@@ -140,7 +140,7 @@ class Parking:
             self.log.append((self.frames, self.waiting.pop(0)[1]))
 
     def _text(self, message: dict[str, Any], pos: int) -> int:
-        """What a text message does; how many samples it stands for."""
+        """Handle a text message. Returns how many samples it stands for."""
         match message["type"]:
             case "marker":
                 self.waiting.append((-(-pos // self.hop), json.dumps(message)))

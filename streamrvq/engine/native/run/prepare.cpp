@@ -7,7 +7,7 @@ namespace srvq {
 
 namespace {
 
-// Bytes of weights that a core's own cache holds beside all else.
+// Bytes of weights that fit a core's own cache beside everything else.
 constexpr int64_t kCoreCache = int64_t{1} << 19;
 
 // Multiply-accumulates of a task of a few microseconds.
@@ -66,12 +66,12 @@ Step::Stage Step::stage_at(size_t i) const {
     return stage;
 }
 
-// Sees to it that the workspace is large enough. What failed for want of memory is tried again at the next step.
+// Makes the workspace large enough. An allocation that failed is tried again at the next step.
 void Step::grow() {
     most_streams_ = std::max(most_streams_, request_.streams);
     most_hops_ = std::max(most_hops_, request_.hops);
     const auto floats = [](Memory &m, int64_t numbers) { at_least(m, static_cast<size_t>(numbers) * sizeof(float)); };
-    // Streams and hops are never at their most together: their product is bounded.
+    // Streams and hops never both reach their maximum, because their product is bounded.
     const int64_t rows = std::min(kMaxRowHops, most_streams_ * most_hops_);
     constexpr int64_t spare = 64;  // kernels may load past the end
     for (Memory &m : workspace_.inputs) floats(m, rows * plan_.widest_input + most_streams_ * plan_.longest_history + spare);
