@@ -1,7 +1,7 @@
 """The walls of the house: who may import whom, who may know torch and asyncio, what is public, how large things are.
 
 Read from the sources. Imports inside functions and imports for type checkers count like any other: a wall with a door
-in it is no wall.
+in it is no wall. Only where it is asked what runs without asyncio, imports for type checkers do not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import streamrvq
-from tests.support.imports import arrows, circles, imports, modules
+from tests.support.imports import arrows, circles, imports, modules, reached
 from tests.support.paths import ROOT as CHECKOUT
 from tests.support.patience import PATIENCE
 
@@ -45,7 +45,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOWS_TORCH = {"nn", "engine/torch.py", "tokens/frameworks.py", "weights/descript.py", "bench", "train"}
 #: Where asyncio may be.
 KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}
-#: The files there that must do without asyncio, threads and sockets: values, rules, arithmetic.
+#: What does input and output, and runs at the same time as something else.
+IO = {"asyncio", "threading", "socket", "websockets"}
+#: The files of live that must do without it, and without any module that does it: values, rules, arithmetic.
 SANS_IO = {
     "live": {"items", "latency", "segments", "stats"},
     "live/server": {
@@ -53,7 +55,11 @@ SANS_IO = {
         "warmup",
     },
     "live/client": {"resend", "timing"},
+    "live/sources": {"clock", "devices", "ring"},
+    "live/protocol": {path.stem for path in (ROOT / "live" / "protocol").glob("*.py")},
 }  # fmt: skip
+#: The lock in a stream refuses a second thread, and waits for none.
+LOCKS = {"streamrvq.streaming.stream"}
 #: Where the websocket library may be.
 KNOWS_WEBSOCKETS = {
     *(f"live/server/{name}.py" for name in ("server", "connection", "transport", "closing", "http")),
@@ -141,12 +147,22 @@ def test_who_knows_what(libraries: tuple[str, ...], places: set[str]) -> None:
     assert strange == []
 
 
-@pytest.mark.parametrize("folder", sorted(SANS_IO))
-def test_rules_know_no_asyncio(folder: str) -> None:
-    for name in SANS_IO[folder]:
-        names = imports(ROOT)[".".join(("streamrvq", *folder.split("/"), name))]
-        known = {imported.split(".")[0] for imported in names} & {"asyncio", "threading", "socket", "websockets"}
-        assert known == set(), f"{folder}/{name}.py"
+@pytest.mark.parametrize("path", sorted(f"{folder}/{name}" for folder, names in SANS_IO.items() for name in names))
+def test_rules_reach_no_asyncio(path: str) -> None:
+    """Neither by themselves nor through what they import, however far away."""
+    graph, names = arrows(ROOT, at_run_time=True), imports(ROOT, at_run_time=True)
+    module = ".".join(("streamrvq", *path.split("/"))).removesuffix(".__init__")
+    assert module in graph
+    reaching = {
+        other: known for other in reached(graph, module) - LOCKS
+        if (known := {name.split(".")[0] for name in names[other]} & IO)
+    }  # fmt: skip
+    assert reaching == {}
+
+
+def test_a_stream_knows_a_lock_and_no_more() -> None:
+    for module in LOCKS:
+        assert {name for name in imports(ROOT)[module] if name.split(".")[0] in IO} == {"threading"}
 
 
 def test_nobody_imports_train() -> None:
