@@ -1,6 +1,6 @@
 """Sound devices without hardware, for tests: real ALSA, PortAudio and PulseAudio under a microphone that is a file.
 
-    python -m tests.support.virtual_sound AUDIO COMMAND…   run a command with AUDIO (mono) as what the microphone hears
+    python tests/support/virtual_sound.py AUDIO COMMAND…   run a command with AUDIO (mono) as what the microphone hears
 
 `Fifo`: ALSA's ``file`` plugin reads a FIFO that fifo_feeder.py fills: every sample is known, and none is lost.
 `Pulse`: a sound server of one's own, silent, that can be stopped or killed as a real one would be.
@@ -24,8 +24,6 @@ from types import TracebackType
 from unittest import mock
 
 import numpy as np
-
-from tests.support.patience import PATIENCE
 
 FEEDER = Path(__file__).parent / "fifo_feeder.py"
 NEEDED = "apt-get install libportaudio2 libasound2-plugins pulseaudio (tools/setup.sh does, as root)"
@@ -142,7 +140,7 @@ class Pulse(Device):
         process = subprocess.Popen(
             [server, *options, "--log-level=error", "-F", str(script)], env=os.environ | self.env, cwd=folder
         )
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + 180  # as in patience.py, which a program cannot import
         while not socket.exists():
             assert process.poll() is None, "pulseaudio does not start"
             assert time.monotonic() < deadline, "pulseaudio does not start"
