@@ -14,10 +14,10 @@ import soundfile
 
 from tests.support.command import process
 from tests.support.contract import noise
-from tests.support.javascript import node
 from tests.support.paths import DEMOS
 from tests.support.patience import PATIENCE
 from tests.support.virtual_sound import Fifo, Voice
+from tests.support.web.javascript import node
 
 #: Each demo with its arguments and something that only a good run prints.
 RUNS = {

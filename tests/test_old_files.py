@@ -1,25 +1,39 @@
 """Files that an earlier version wrote: weights, tokens, snapshots, a journal and shards are read as they were meant.
 
+Written anew, they are the same again. Of a safetensors file that means its header and its tensors, because the header's
+entries have no fixed order; of everything else it means the bytes.
+
 Knows: tests/data/formats and its README. The codes and samples there were computed by the native engine of version
 0.1.0, so today's engine must give the same bits.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 import soundfile
 
 from streamrvq.codec import Codec, load
+from streamrvq.corpus import encode as encoding
+from streamrvq.corpus.record import Record
+from streamrvq.corpus.settings import Settings
+from streamrvq.corpus.shard import write_shard
+from streamrvq.corpus.sources import Source
+from streamrvq.errors import AudioFileError
 from streamrvq.streaming.snapshot import Snapshot
 from streamrvq.tokens import open_tokens
-from streamrvq.tokens.file import TokenFile, read_tokens
-from streamrvq.tokens.journal import recover
-from tests.support.contract import ENGINES
+from streamrvq.tokens.file import TokenFile, read_tokens, write_tokens
+from streamrvq.tokens.journal import TokenJournal, recover
+from tests.support.contract import ENGINES, needs_native
 from tests.support.paths import ROOT
 
 FORMATS = ROOT / "tests" / "data" / "formats"
@@ -59,6 +73,23 @@ def test_tokens_say_what_they_said(tokens: TokenFile) -> None:
     assert (tokens.num_samples, tokens.tail, tokens.start, tokens.gaps) == (2003, "pad", 0, ((160, 80),))
 
 
+def parts_of(path: Path) -> tuple[Any, bytes]:
+    """The header of a safetensors file, and the bytes of its tensors."""
+    data = path.read_bytes()
+    (size,) = struct.unpack_from("<Q", data)
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def test_weights_are_written_as_they_were(tmp_path: Path) -> None:
+    load(FORMATS / "codec.safetensors").save(tmp_path / "codec.safetensors")
+    assert parts_of(tmp_path / "codec.safetensors") == parts_of(FORMATS / "codec.safetensors")
+
+
+def test_tokens_are_written_as_they_were(tmp_path: Path, tokens: TokenFile) -> None:
+    write_tokens(tmp_path / "tokens.safetensors", tokens)
+    assert parts_of(tmp_path / "tokens.safetensors") == parts_of(FORMATS / "tokens.safetensors")
+
+
 @pytest.mark.parametrize("name", ["encoder", "decoder"])
 def test_a_snapshot_is_written_as_it_was(name: str) -> None:
     data = (FORMATS / f"{name}.snapshot").read_bytes()
@@ -88,7 +119,51 @@ def test_a_journal_is_recovered(tmp_path: Path, tokens: TokenFile) -> None:
     np.testing.assert_array_equal(read_tokens(tmp_path / "recording.safetensors").codes, recovered.codes)
 
 
+def test_a_journal_is_written_as_it_was(tmp_path: Path, tokens: TokenFile) -> None:
+    """Frames, a gap, frames. Of the next record the old file has two bytes: there it was cut off."""
+    empty = dataclasses.replace(tokens, codes=tokens.codes[:, :0], num_samples=0, gaps=())
+    journal = TokenJournal(tmp_path / "recording.safetensors", empty)
+    journal.frames(tokens.codes[:, :40])
+    journal.gap(320, 16)
+    journal.frames(tokens.codes[:, 40:100])
+    journal.close()
+    old = (FORMATS / "recording.safetensors.journal").read_bytes()
+    assert (tmp_path / "recording.safetensors.journal").read_bytes() == old[:-2]
+
+
 def test_shards_are_read(tokens: TokenFile) -> None:
     (signal,) = open_tokens(FORMATS / "shards")
     assert (signal.path, signal.codec_hash, signal.num_samples) == ("/srv/sounds/signal.wav", HASH, 2003)
     np.testing.assert_array_equal(signal.read(), tokens.codes)
+
+
+@needs_native
+def test_shards_are_written_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's record, too. Parquet's bytes are pyarrow's, so another pyarrow must write only the same content."""
+    (tmp_path / "broken.wav").write_bytes(b"no audio at all")
+    here = {"/srv/sounds/broken.wav": tmp_path / "broken.wav", "/srv/sounds/signal.wav": FORMATS / "signal.wav"}
+    open_audio = encoding.open_audio
+
+    def open_there(path: str, **channels: Any) -> Any:
+        """The file as if it were in /srv/sounds."""
+        try:
+            return open_audio(here[path], **channels)
+        except AudioFileError as error:
+            raise AudioFileError(str(error).replace(str(here[path]), path)) from None
+
+    monkeypatch.setattr(encoding, "open_audio", open_there)
+    codec = load(FORMATS / "codec.safetensors", engine="native")
+    settings = Settings.make(FORMATS / "codec.safetensors", codec, segment_seconds=0.1)
+    sources = [Source(name, name, path.stat().st_size) for name, path in here.items()]
+    with Record(tmp_path / "shards", settings, sources, "0.1.0", None) as record:
+        (shard,) = record.shards
+        record.failures([write_shard(record.folder, shard, record.digest, codec, settings, lambda progress: None)])
+    old, new = FORMATS / "shards", tmp_path / "shards"
+    for path in (old / "__run__").iterdir():
+        assert (new / "__run__" / path.name).read_bytes() == path.read_bytes(), path.name
+    before, after = (pq.ParquetFile(folder / shard.name) for folder in (old, new))
+    assert after.read().equals(before.read())
+    for key in (b"streamrvq", b"streamrvq.shard"):
+        assert after.metadata.metadata[key] == before.metadata.metadata[key]
+    if after.metadata.created_by == before.metadata.created_by:
+        assert (new / shard.name).read_bytes() == (old / shard.name).read_bytes()

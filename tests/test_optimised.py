@@ -15,6 +15,7 @@ import pytest
 
 import streamrvq
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 PACKAGE = Path(streamrvq.__file__).parent
 #: What an assert statement may call: it changes nothing.
@@ -56,7 +57,7 @@ def test_a_slice_of_everything_without_asserts(tmp_path: Path) -> None:
     script = ROOT / "tests" / "support" / "optimised.py"
     done = subprocess.run(
         [sys.executable, "-O", "-W", "error", str(script), str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=2 * PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("every check holds\n"), done.stdout

@@ -1,6 +1,7 @@
 """The walls of the house: who may import whom, who may know torch and asyncio, what is public, how large things are.
 
-Read from the sources. Imports inside functions and imports for type checkers count like any other.
+Read from the sources. Imports inside functions and imports for type checkers count like any other. One test asks what
+runs without asyncio; there, imports for type checkers do not count.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import streamrvq
-from tests.support.imports import arrows, circles, imports, modules
+from tests.support.imports import arrows, circles, imports, modules, reached
 from tests.support.paths import ROOT as CHECKOUT
 from tests.support.patience import PATIENCE
 
@@ -44,7 +45,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOWS_TORCH = {"nn", "engine/torch.py", "tokens/frameworks.py", "weights/descript.py", "bench", "train"}
 #: Where asyncio may be.
 KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}
-#: The files there that must do without asyncio, threads and sockets: values, rules, arithmetic.
+#: What does input and output, and runs at the same time as something else.
+IO = {"asyncio", "threading", "socket", "websockets"}
+#: The files of live that must do without it, and without any module that does it: values, rules, arithmetic.
 SANS_IO = {
     "live": {"items", "latency", "segments", "stats"},
     "live/server": {
@@ -52,14 +55,21 @@ SANS_IO = {
         "warmup",
     },
     "live/client": {"resend", "timing"},
+    "live/sources": {"clock", "devices", "ring"},
+    "live/protocol": {path.stem for path in (ROOT / "live" / "protocol").glob("*.py")},
 }  # fmt: skip
+#: Where threads may be. The lock in streaming/stream.py refuses a second thread, and waits for none.
+KNOWS_THREADS = {"streaming/stream.py", "corpus/local.py", "live/sources/portaudio.py", "train/data.py", "cli/train.py"}
+LOCK = "streamrvq.streaming.stream"
 #: Where the websocket library may be.
 KNOWS_WEBSOCKETS = {
     *(f"live/server/{name}.py" for name in ("server", "connection", "transport", "closing", "http")),
     "live/client/connection.py",
 }
-#: Modules in a folder at most.
-MOST_MODULES = 22
+#: Files of source in a folder at most, and lines in each of them.
+MOST_FILES, MOST_LINES = 22, 300
+#: What counts as source. Style sheets do not: they are lists, and have no ideas to divide.
+SOURCES = {".py", ".cpp", ".hpp", ".js", ".mjs"}
 
 PUBLIC = {
     "AudioFileError", "Codec", "CodecConfig", "ConfigError", "CorpusError", "DEFAULT_CODEC", "DecoderStream",
@@ -83,6 +93,12 @@ def inside(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def sources() -> list[Path]:
+    """Every file of source of the package, and of the checkout around it."""
+    roots = (ROOT, *(CHECKOUT / name for name in ("tests", "tools", "demos")))
+    return sorted(path for root in roots for path in root.rglob("*") if path.suffix in SOURCES)
+
+
 def allowed(path: Path, places: set[str]) -> bool:
     return room(path) in places or inside(path) in places
 
@@ -104,8 +120,8 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 def test_no_room_is_crowded() -> None:
-    folders = Counter(path.parent for root in (ROOT, CHECKOUT / "tools") for path in root.rglob("*.py"))
-    crowded = {str(folder): count for folder, count in folders.items() if count > MOST_MODULES}
+    folders = Counter(path.parent for path in sources())
+    crowded = {str(folder): count for folder, count in folders.items() if count > MOST_FILES}
     assert crowded == {}
 
 
@@ -125,6 +141,8 @@ def test_tests_mirror_the_package() -> None:
         (("torch", "torchaudio", "transformers"), KNOWS_TORCH),
         (("asyncio",), KNOWS_ASYNCIO),
         (("websockets",), KNOWS_WEBSOCKETS),
+        (("threading",), KNOWS_THREADS),
+        (("socket",), {"corpus/cluster.py", "live/server/transport.py"}),
         (("sounddevice",), {"live/sources/portaudio.py"}),
         (("pyarrow", "ray"), set()),  # asked for by name in system/optional.py when they are used
         (("pickle",), {"weights/descript.py", "train/checkpoint.py"}),
@@ -140,12 +158,17 @@ def test_who_knows_what(libraries: tuple[str, ...], places: set[str]) -> None:
     assert strange == []
 
 
-@pytest.mark.parametrize("folder", sorted(SANS_IO))
-def test_rules_know_no_asyncio(folder: str) -> None:
-    for name in SANS_IO[folder]:
-        names = imports(ROOT)[".".join(("streamrvq", *folder.split("/"), name))]
-        known = {imported.split(".")[0] for imported in names} & {"asyncio", "threading", "socket", "websockets"}
-        assert known == set(), f"{folder}/{name}.py"
+@pytest.mark.parametrize("path", sorted(f"{folder}/{name}" for folder, names in SANS_IO.items() for name in names))
+def test_rules_reach_no_asyncio(path: str) -> None:
+    """Neither by themselves nor through what they import, however far away."""
+    graph, names = arrows(ROOT, at_run_time=True), imports(ROOT, at_run_time=True)
+    module = ".".join(("streamrvq", *path.split("/"))).removesuffix(".__init__")
+    assert module in graph
+    reaching = {
+        other: known for other in reached(graph, module) - {LOCK}
+        if (known := {name.split(".")[0] for name in names[other]} & IO)
+    }  # fmt: skip
+    assert reaching == {}
 
 
 def test_nobody_imports_train() -> None:
@@ -180,8 +203,11 @@ def test_public_names() -> None:
     assert [name for name in PUBLIC if not hasattr(streamrvq, name)] == []
 
 
-def test_files_are_small_and_say_what_they_know() -> None:
+def test_files_are_small() -> None:
+    lines = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}, "one idea a file"
+
+
+def test_files_say_what_they_know() -> None:
     for path in modules(ROOT).values():
-        text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 300, f"{path} is long: one idea a file"
-        assert ast.get_docstring(ast.parse(text)), f"{path} has no header"
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no header"

@@ -1,5 +1,6 @@
-"""The README stays short, and pages stay readable: words and sentences are counted."""
+"""The README stays short, pages stay readable, and no placeholder is left in one."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.support.pages import PAGES, README, name, sentences
 MOST_WORDS = 700
 #: Words of the longest sentence.
 LONGEST = 25
+#: What stands where a figure is still to be filled in.
+PLACEHOLDER = re.compile(r"@[A-Z_]+@")
 
 
 def test_the_readme_is_short() -> None:
@@ -20,3 +23,9 @@ def test_the_readme_is_short() -> None:
 def test_no_sentence_is_long(page: Path) -> None:
     long = {sentence: n for sentence in sentences(page) if (n := len(sentence.split())) > LONGEST}
     assert not long, "cut these sentences in two"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_placeholder_is_left(page: Path) -> None:
+    left = PLACEHOLDER.findall(page.read_text(encoding="utf-8"))
+    assert not left, "fill in what belongs there"

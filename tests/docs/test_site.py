@@ -18,6 +18,7 @@ import streamrvq.live.items
 import streamrvq.tokens
 from tests.support.pages import DOCS
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=os.environ | {"PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr, done.stderr

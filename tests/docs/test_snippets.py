@@ -20,11 +20,12 @@ import typer.main
 
 from streamrvq.cli.app import app
 from tests.support.command import process
-from tests.support.javascript import node
 from tests.support.pages import PAGES, Block, blocks, commands, name
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.snippets import Session, furnish
 from tests.support.virtual_sound import Pulse
+from tests.support.web.javascript import node
 
 #: Pages with a snippet that is run.
 RUN = [page for page in PAGES if any(block.run for block in blocks(page) if block.language in ("python", "bash"))]
@@ -46,7 +47,7 @@ def url() -> Iterator[str]:
     assert server.stdout is not None
     yield json.loads(server.stdout.readline())["url"]
     server.terminate()
-    _, err = server.communicate(timeout=60)
+    _, err = server.communicate(timeout=PATIENCE)
     assert server.returncode == 0, err.decode()
 
 
@@ -136,5 +137,5 @@ def _check_tool(where: str, tool: str, arguments: list[str]) -> None:
 def test_javascript_is_read(block: Block, tmp_path: Path) -> None:
     module = tmp_path / "snippet.mjs"
     module.write_text(block.text, encoding="utf-8")
-    done = subprocess.run([node()[0], "--check", module], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([node()[0], "--check", module], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, f"{block}: {done.stderr}"

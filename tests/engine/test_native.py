@@ -190,7 +190,7 @@ def test_memory_is_the_packed_weights() -> None:
 def python(code: str, **environment: str) -> str:
     root = str(ROOT)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE, capture_output=True, text=True,
+        [sys.executable, "-W", "error", "-c", code], check=True, timeout=2 * PATIENCE, capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": root} | environment,
     )  # fmt: skip
     return done.stdout.strip()

@@ -1,7 +1,7 @@
 """Who imports whom, read from the sources.
 
-Knows: import statements, those inside functions and those for type checkers included. Does not know: which of them
-are allowed (test_walls.py).
+Knows: import statements, those inside functions included, and which are for type checkers only. Does not know: which of
+them are allowed (test_walls.py).
 """
 
 from __future__ import annotations
@@ -12,14 +12,25 @@ from functools import cache
 from pathlib import Path
 
 
-def imported(path: Path, package: tuple[str, ...]) -> Iterator[str]:
+def imported(path: Path, package: tuple[str, ...], at_run_time: bool = False) -> Iterator[str]:
     """Every dotted name that a file imports, absolute: ``a.b.name`` for ``from a.b import name``.
 
     Args:
         path: a Python file.
         package: of the file, for its relative imports.
+        at_run_time: leave out what is below ``if TYPE_CHECKING:``.
     """
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    left_out = {
+        node
+        for block in ast.walk(tree)
+        if at_run_time and isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for statement in block.body
+        for node in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -39,24 +50,34 @@ def modules(root: Path) -> Mapping[str, Path]:
 
 
 @cache
-def imports(root: Path) -> Mapping[str, frozenset[str]]:
-    """The whole names that each module of a package imports."""
+def imports(root: Path, at_run_time: bool = False) -> Mapping[str, frozenset[str]]:
+    """The whole names that each module of a package imports, in all or at run time."""
     table = {}
     for name, path in modules(root).items():
         package = tuple(name.split(".")) if path.stem == "__init__" else tuple(name.split(".")[:-1])
-        table[name] = frozenset(imported(path, package))
+        table[name] = frozenset(imported(path, package, at_run_time))
     return table
 
 
-def arrows(root: Path) -> dict[str, set[str]]:
-    """Which modules of a package each of its modules imports. A name is looked up as a module first, then as something
-    inside one."""
+def arrows(root: Path, at_run_time: bool = False) -> dict[str, set[str]]:
+    """Which modules of a package each of its modules imports, in all or at run time. A name is looked up as a module
+    first, then as something inside one."""
     known = modules(root)
     graph: dict[str, set[str]] = {}
-    for module, names in imports(root).items():
+    for module, names in imports(root, at_run_time).items():
         there = {name if name in known else name.rpartition(".")[0] for name in names}
         graph[module] = {name for name in there if name in known and name != module}
     return graph
+
+
+def reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    """The nodes that can be reached from ``start``, itself included."""
+    found, waiting = {start}, [start]
+    while waiting:
+        more = graph.get(waiting.pop(), set()) - found
+        found |= more
+        waiting += more
+    return found
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:

@@ -22,6 +22,7 @@ import soundfile
 from tests.support.command import process
 from tests.support.pages import Block
 from tests.support.paths import DEMOS
+from tests.support.patience import PATIENCE
 
 #: The address in the pages, for which the tests' server stands in.
 ADDRESS = "ws://127.0.0.1:8000"
@@ -80,7 +81,7 @@ class Session:
             words = shlex.split(line, comments=True)
             assert words[0] == "streamrvq", f"{block} is to be run, but {words[0]} is no command of ours"
             running = process(*(word.replace(ADDRESS, self._url) for word in words[1:]))
-            out, err = running.communicate(timeout=120)
+            out, err = running.communicate(timeout=PATIENCE)
             assert running.returncode == 0, f"{block}: {line}\n{err.decode()}"
             output += out.decode()
         return output.rstrip("\n")

@@ -140,7 +140,7 @@ class Pulse(Device):
         process = subprocess.Popen(
             [server, *options, "--log-level=error", "-F", str(script)], env=os.environ | self.env, cwd=folder
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180  # as in patience.py, which a program cannot import
         while not socket.exists():
             assert process.poll() is None, "pulseaudio does not start"
             assert time.monotonic() < deadline, "pulseaudio does not start"

@@ -34,6 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }))  # fmt: skip
     monkeypatch.setattr(release, "CONFIG", config)
     monkeypatch.setattr(release, "_PROBE_MINUTES", 0.03)
+    monkeypatch.setattr(release, "_MOST_PROBES", 10**6)  # however slow this machine is now
     monkeypatch.setattr(release, "DATA", tmp_path / "data")
     arguments = argparse.Namespace(out=tmp_path / "run", minutes=0.06, batch=None, lr=1e-3, device="cpu", cache=None)
     release.train(arguments, tmp_path / "set")
@@ -82,3 +83,13 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
 def test_a_run_that_has_not_ended_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert release.land(tmp_path, None) == 2
     assert "come to its end" in capsys.readouterr().err
+
+
+def test_probes_that_log_no_step_come_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes: list[tuple[str, ...]] = []
+    monkeypatch.setattr(release, "_streamrvq", lambda arguments, *more: probes.append(more))
+    arguments = argparse.Namespace(out=tmp_path / "run", minutes=9, batch=None, lr=None, device="cpu", cache=None)
+    for calls in (1, 2):  # the second one plans anew: it does not train for ever
+        with pytest.raises(release.ReleaseError, match=r"5 probes of 1 min logged nothing; wanted .* smaller --batch"):
+            release.train(arguments, tmp_path / "set")
+        assert probes == [("--minutes", "1.0")] * 5 * calls

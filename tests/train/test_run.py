@@ -212,7 +212,7 @@ def test_a_run_begins_with_weights_and_goes_on_without_them(audio: Path, tmp_pat
     before = run.trainer.model.to_weights("a", True)
     for name, tensor in weights.tensors.items():  # as before, but for the rounding of norms
         np.testing.assert_allclose(before.tensors[name], tensor, rtol=1e-5, atol=1e-6)
-    shares = run.trainer.followers.share
+    shares = run.trainer.running_means.share
     assert shares.sum(1).numpy() == pytest.approx(1, abs=0.6)
     assert float(shares.min()) > 0
     assert not run.go(until=lambda: run.trainer.step == 4)

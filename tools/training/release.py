@@ -28,13 +28,24 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "streamrvq/weights/data"
 CONFIG = ROOT / f"streamrvq/train/configs/{DEFAULT_CODEC}.toml"
 _PROBE_MINUTES = 1.0
+#: Probes until a step must have been logged: on any machine that can train, one of them is long enough.
+_MOST_PROBES = 5
+_LOG_EVERY = 10  #: steps between two rows of the log, in a probe
 #: The columns of the validation curve in the record.
 _CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")
 _FALL_FROM = 0.3  #: the share of a run after which the rate falls
 
 
+class ReleaseError(Exception):
+    """A run that cannot be planned."""
+
+
 def main() -> int:
-    """Run the command line. Returns 0 if the weights were replaced (or only trained), 1 if they are not better."""
+    """Run the command line.
+
+    Returns:
+        0 if the weights were replaced (or only trained), 1 if they are not better, 2 if there is nothing to judge.
+    """
     parser = argparse.ArgumentParser(prog="tools/train_release", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--minutes", type=float, help="to train for")
     parser.add_argument(
@@ -53,27 +64,44 @@ def main() -> int:
     if arguments.land is not None:
         return land(arguments.land, arguments.data)
     data = _corpus(arguments.data)
-    train(arguments, data)
+    try:
+        train(arguments, data)
+    except ReleaseError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0 if arguments.train_only else land(arguments.out, data)
 
 
 def train(arguments: argparse.Namespace, data: Path) -> None:
-    """Train for ``--minutes``. Called again after an interrupt, it continues to the number of steps planned first."""
+    """Train for ``--minutes``. Called again after an interrupt, it continues to the number of steps planned first.
+
+    Raises:
+        ReleaseError: the probes did not get to a logged step.
+    """
     out: Path = arguments.out
     plan = out / "config.json"
     if not plan.is_file():
         out.mkdir(parents=True, exist_ok=True)
         asked = {"batch": arguments.batch, "lr": arguments.lr}
         config = dataclasses.replace(
-            TrainConfig.read(CONFIG), train=(str((data / "train").resolve()),), log_every=10, decay_from=_FALL_FROM,
-            validation=(str((data / "validation").resolve()),), steps=1 << 40,
+            TrainConfig.read(CONFIG), steps=1 << 40, log_every=_LOG_EVERY, decay_from=_FALL_FROM,
+            train=(str((data / "train").resolve()),), validation=(str((data / "validation").resolve()),),
             **{name: value for name, value in asked.items() if value is not None},
         )  # fmt: skip
         _write(plan, config.to_dict())
         rows: list[dict[str, Any]] = []
-        while not rows:  # a slow machine may need several tries for the first logged step
+        for _ in range(_MOST_PROBES):  # a slow machine may need several tries for the first logged step
             _streamrvq(arguments, "--minutes", str(min(_PROBE_MINUTES, arguments.minutes)))
-            rows = [row for row in _log(out) if row["event"] == "train"]
+            if rows := [row for row in _log(out) if row["event"] == "train"]:
+                break
+        else:
+            plan.unlink()  # so that another call does not take its steps, which have no end, for a plan
+            events = [row["event"] for row in _log(out)]
+            raise ReleaseError(
+                f"{_MOST_PROBES} probes of {min(_PROBE_MINUTES, arguments.minutes):g} min logged "
+                f"{', '.join(events) or 'nothing'}; wanted the row of {_LOG_EVERY} training steps: choose a smaller "
+                "--batch or a faster --device, and call it again with the same --out"
+            )
         row = rows[-1]
         left = 60 * max(0.0, arguments.minutes - _PROBE_MINUTES) * row["speed"] / config.step_seconds
         steps = row["step"] + round(left)

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.constants import Close
-from .scheduler import Step
-from .stream import ServedStream
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+
+    from .scheduler import Step
+    from .stream import ServedStream
 
 #: Bounds in seconds: from far below a hop to far above what is live.
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

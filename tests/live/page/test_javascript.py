@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 import streamrvq
 from tests.live.server.test_service import offline
 from tests.support.contract import cut, noise
-from tests.support.javascript import ROOT, codes_of, node, played, samples_of, sending
 from tests.support.parking import CODEBOOKS, RATE, Parking
 from tests.support.parking import HOP as PARKED_HOP
 from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, DELAYED, int16, serving
+from tests.support.web.javascript import ROOT, codes_of, node, played, samples_of, sending
 
 pytestmark = pytest.mark.asyncio
 
@@ -155,7 +155,7 @@ async def test_the_servers_last_error_is_raised_after_the_items() -> None:
 
 async def test_worklets() -> None:
     """Capturing and playing, as an audio thread runs them: see worklets.mjs."""
-    program = [*node(), str(ROOT / "tests" / "support" / "worklets.mjs")]
+    program = [*node(), str(ROOT / "tests" / "support" / "web" / "worklets.mjs")]
     running = await asyncio.create_subprocess_exec(*program, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(PATIENCE):
         _, err = await running.communicate()

@@ -13,9 +13,9 @@ from playwright.async_api import Browser
 
 import streamrvq
 from streamrvq.audio.rates import Resampler, output_length
-from tests.support.browser import SMALL, Tab, browser, frames_of, samples_of, tab
 from tests.support.command import Run
 from tests.support.service import int16, serving, until
+from tests.support.web.browser import SMALL, Tab, browser, frames_of, samples_of, tab
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,9 +11,9 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser
 
 import streamrvq
-from tests.support.browser import SMALL, Relay, Tab, browser, samples_of, tab
 from tests.support.parking import Parking
 from tests.support.service import serving
+from tests.support.web.browser import SMALL, Relay, Tab, browser, samples_of, tab
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,6 +19,7 @@ from streamrvq.live.server.sessions import Sessions
 from streamrvq.live.server.settings import ServerSettings
 from streamrvq.live.worker import Worker
 from tests.support.contract import noise
+from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, HOP, int16, packet, start
 
 
@@ -74,7 +75,7 @@ async def services_of(codec, **settings):
 async def test_a_stream_from_start_to_done():
     pcm = int16(noise(10 * HOP + 7))
     socket = Socket([start(), packet(payload=pcm.tobytes()), '{"type":"stop"}'])
-    async with asyncio.timeout(20), services_of(CAUSAL) as services:
+    async with asyncio.timeout(PATIENCE), services_of(CAUSAL) as services:
         await Connection(services, socket, 1).run()
         assert services.sessions.open == services.sessions.parked == 0
         assert b'streamrvq_closed_total{code="1000"} 1.0' in services.metrics.text()
@@ -88,7 +89,7 @@ async def test_a_stream_from_start_to_done():
 async def test_a_lost_connection_parks_its_session_and_another_resumes_it():
     pcm = int16(noise(10 * HOP))
     lost = Socket([start(), packet(payload=pcm[: 5 * HOP].tobytes()), ConnectionClosedError])
-    async with asyncio.timeout(20), services_of(CAUSAL) as services:
+    async with asyncio.timeout(PATIENCE), services_of(CAUSAL) as services:
         await Connection(services, lost, 1).run()
         assert (services.sessions.open, services.sessions.parked) == (0, 1)
         resume = {"type": "resume", "version": 1, "session": lost.texts[0]["session"], "next_frame": 0}
@@ -104,7 +105,7 @@ async def test_a_lost_connection_parks_its_session_and_another_resumes_it():
 @pytest.mark.asyncio
 async def test_a_wrong_token_ends_with_its_reason():
     socket = Socket([start(token="wrong")])
-    async with asyncio.timeout(20), services_of(CAUSAL, tokens=("right",)) as services:
+    async with asyncio.timeout(PATIENCE), services_of(CAUSAL, tokens=("right",)) as services:
         await Connection(services, socket, 1).run()
     assert socket.close_code == 4401
     assert [(text["type"], text["code"]) for text in socket.texts] == [("error", 4401)]

@@ -1,8 +1,7 @@
 // The library against plain loops: one layer at a time, every instruction set that runs here, all bits.
 //
 // It is a program of its own, so that sanitizers and emulators (qemu-user) can watch it: `selfcheck [quick]`. Exit code 0: no
-// bit differs. The reference is written out: bias, then tap by tap and channel by channel one std::fma. It shares nothing with
-// the library but the constants of the sine.
+// bit differs.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -18,11 +17,9 @@
 #include <vector>
 
 #include "api/api.hpp"
+#include "plain_loops.hpp"
 
-using srvq::Activation;
-using srvq::LayerKind;
-using srvq::LayerSpec;
-using Floats = std::vector<float>;
+using namespace checks;
 
 namespace {
 
@@ -34,60 +31,6 @@ bool set_plan(SrvqEngine *engine, srvq::Program program, const std::vector<Layer
               const srvq::QuantizerSpec *quantizer = nullptr) {
     const srvq::PlanSpec plan{layers.data(), static_cast<int64_t>(layers.size()), masked, half_from, quantizer};
     return engine && srvq_set_plan(engine, static_cast<int64_t>(program), &plan) == 0;
-}
-
-struct Case {
-    LayerKind kind;
-    int64_t cin, cout, kernel, stride, dilation, rows, streams;
-    Activation activation;
-    bool halves;
-};
-
-float snake(float x, float alpha) {
-    const double t = static_cast<double>(alpha) / 3.14159265358979323846;
-    const float turn = static_cast<float>(t), low = static_cast<float>(t - turn);
-    const float inverse = static_cast<float>(1.0 / (static_cast<double>(alpha) + 1e-9));
-    const float phase = x * turn, rest = std::fma(x, low, std::fma(x, turn, -phase));
-    float f = (phase - std::nearbyint(phase)) + rest;
-    f = f - std::nearbyint(f);
-    const float z = f * f;
-    float p = 0x1.466de4p-4f;
-    for (const float c : {-0x1.32e03cp-1f, 0x1.466ee4p+1f, -0x1.4abbeep+2f, 0x1.921fb6p+1f}) p = std::fma(p, z, c);
-    const float sine = f * p;
-    return std::fma(sine * inverse, sine, x);
-}
-
-float activated(Activation activation, float x, float alpha) {
-    switch (activation) {
-        case Activation::none: return x;
-        case Activation::snake: return snake(x, alpha);
-    }
-    std::abort();
-}
-
-// x [streams][rows in][cin] → [streams][rows out][cout], the past all zeros.
-Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
-    const bool across = c.kind == LayerKind::transposed_conv;
-    const int64_t taps = across ? 2 : c.kernel, stride = across ? 1 : c.stride, per_row = across ? c.stride : 1;
-    const int64_t n = c.rows * stride, each = n * c.cin;
-    Floats y;
-    for (int64_t b = 0; b < c.streams; ++b)
-        for (int64_t row = 0; row < c.rows; ++row)
-            for (int64_t phase = 0; phase < per_row; ++phase)
-                for (int64_t out = 0; out < c.cout; ++out) {
-                    float sum = l.bias[out];
-                    for (int64_t tap = 0; tap < taps; ++tap)
-                        for (int64_t in = 0; in < c.cin; ++in) {
-                            const int64_t t = row * stride + tap * c.dilation - l.history;
-                            float v = t < 0 ? 0.0f : x[static_cast<size_t>(b * each + t * c.cin + in)];
-                            if (t >= 0) v = activated(c.activation, v, l.alpha[in]);
-                            const float w = across ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
-                                                   : l.weight[(out * c.cin + in) * c.kernel + tap];
-                            sum = std::fma(v, w, sum);
-                        }
-                    y.push_back(sum);
-                }
-    return y;
 }
 
 bool run(const Case &c, const char *isa, int threads, unsigned seed) {

@@ -1,6 +1,6 @@
 """Node, and the JavaScript client in it: a plan goes in as JSON, what happened comes out as JSON lines.
 
-Knows: how to start Node with a WebSocket, the words of tests/support/client.mjs. Does not know: what is asserted.
+Knows: how to start Node with a WebSocket, the words of client.mjs. Does not know: what is asserted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def node() -> tuple[str, ...]:
 async def played(*plans: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """What each plan's stream gave, all at once in one process. A plan has ``url``, ``options`` and ``steps``."""
     client = await asyncio.create_subprocess_exec(
-        *node(), str(ROOT / "tests" / "support" / "client.mjs"),
+        *node(), str(ROOT / "tests" / "support" / "web" / "client.mjs"),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(PATIENCE):

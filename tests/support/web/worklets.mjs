@@ -15,8 +15,8 @@ Object.assign(globalThis, {
     };
   },
 });
-await import("../../streamrvq/live/page/capture.js");
-await import("../../streamrvq/live/page/playback.js");
+await import("../../../streamrvq/live/page/capture.js");
+await import("../../../streamrvq/live/page/playback.js");
 
 const ramp = (first, count) => Float32Array.from({ length: count }, (_, i) => first + i);
 

@@ -1,7 +1,7 @@
 // Runs plans, which come on stdin as JSON, with the JavaScript client. Prints what happens as JSON lines.
 
 import { readFileSync } from "node:fs";
-import { connect } from "../../streamrvq/live/page/streamrvq.js";
+import { connect } from "../../../streamrvq/live/page/streamrvq.js";
 
 const plain = (name, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 
