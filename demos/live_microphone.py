@@ -71,7 +71,7 @@ async def run() -> int:
         console.print(f"  {name}: " + (words + "; measured {:.1f}").format(*(1e3 * value for value in values)))
 
     if any(isinstance(item, streamrvq.Gap) and item.samples > mic.sample_rate for item in source.items):
-        console.print("a gap of more than a second began a new stream: there is no one signal to compare with")
+        console.print("a gap of more than a second began a new stream: there is no single signal to compare with")
         return 1
     return 0 if same(codec, live, source.pcm(), mic.sample_rate, console) else 1
 

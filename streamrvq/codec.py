@@ -107,7 +107,7 @@ class Codec:
 
     @property
     def weights(self) -> Weights:
-        """The weights it computes with. A loaded codec on the native engine keeps no second copy and reads them anew.
+        """The weights it computes with. A loaded codec on the native engine keeps no second copy and reads them again.
 
         Raises:
             WeightsError: they are not what they were when the codec was loaded, or are gone.
@@ -117,7 +117,7 @@ class Codec:
         assert self._source is not None
         weights = load_weights(self._source)
         if weights.codec_hash != self.codec_hash:
-            raise WeightsError(f"{self._source} has changed since it was loaded; load it anew")
+            raise WeightsError(f"{self._source} has changed since it was loaded; load it again")
         return weights
 
     @cached_property
@@ -263,7 +263,7 @@ class Codec:
         tail: str = "pad",
         snapshot: Snapshot | None = None,
     ) -> EncoderStream:
-        """Open a live stream; see `encode` for the arguments. ``snapshot`` takes up a parked one, and goes alone.
+        """Open a live stream; see `encode` for the arguments. ``snapshot`` resumes a parked one; give it alone.
 
         Raises:
             InputError, SnapshotError: bad settings, or a snapshot that is not of this codec.
@@ -278,7 +278,7 @@ class Codec:
         )
 
     def decoder_stream(self, snapshot: Snapshot | None = None) -> DecoderStream:
-        """Open a live stream back to samples, or take up a parked one."""
+        """Open a live stream back to samples, or resume a parked one."""
         return DecoderStream(self.engine, self.codec_hash, snapshot=snapshot)
 
     def pool(self, slots: int, direction: Direction = "encode", max_hops: int = 16) -> StreamPool:

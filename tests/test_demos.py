@@ -1,4 +1,4 @@
-"""Every demo runs, as a user runs it, and says what it is there to say. What they compute is tested elsewhere."""
+"""Every demo runs as a user runs it, and prints what it should. What the demos compute is tested elsewhere."""
 
 import contextlib
 import json

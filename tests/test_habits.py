@@ -1,4 +1,4 @@
-"""Habits of the sources: a failing test shows which claim fell, a docstring begins with a summary.
+"""Habits of the sources: a failing test shows which claim failed, a docstring begins with a summary.
 
 Knows: the syntax trees of the package, the tools, the demos and the tests. Does not know what they compute.
 """

@@ -1,7 +1,7 @@
 """Files that an earlier version wrote: weights, tokens, snapshots, a journal and shards are read as they were meant.
 
 Knows: tests/data/formats and its README. The codes and samples there were computed by the native engine of version
-0.1.0, so that engine must go on bit for bit.
+0.1.0, so today's engine must give the same bits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The walls of the house: who may import whom, who may know torch and asyncio, what is public, how large things are.
 
-Read from the sources. Imports inside functions and imports for type checkers count like any other: a wall with a door
-in it is no wall.
+Read from the sources. Imports inside functions and imports for type checkers count like any other.
 """
 
 from __future__ import annotations

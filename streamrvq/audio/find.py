@@ -24,7 +24,7 @@ def audio_in(folder: Path) -> list[Path]:
     """Every audio file in a folder and its subfolders, sorted by path.
 
     Raises:
-        InputError: there is none.
+        InputError: no file was found.
     """
     inside = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in audio_suffixes() and path.is_file()]
     if not inside:

@@ -73,7 +73,7 @@ def _chunk_extent(file: BinaryIO, total: int, layout: _Chunks) -> Extent | None:
         at += head
         if size != -1:  # CAF's "unknown", allowed for the last chunk only
             size = max(0, size - layout.counted)
-        if ident == b"ds64" and size >= 16:  # RF64: the size, in 64 bits, behind 8 bytes of file size
+        if ident == b"ds64" and size >= 16:  # RF64: the size, in 64 bits, after 8 bytes of file size
             (long_size,) = struct.unpack("<8xQ", file.read(16))
         if ident.startswith(layout.data):
             if size in _UNKNOWN:

@@ -42,8 +42,8 @@ class Machine:
 def measure_for(engine: Engine) -> Machine:
     """Measure with an engine's threads, and with its own instructions if it has any."""
     if isinstance(engine, NativeEngine):
-        gflops, fed, gbytes = engine.core.machine()
-        return Machine(engine.threads, gflops, gbytes, fed)
+        gflops, load_gflops, gbytes = engine.core.machine()
+        return Machine(engine.threads, gflops, gbytes, load_gflops)
     return measure_machine(engine.threads)
 
 

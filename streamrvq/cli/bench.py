@@ -95,9 +95,10 @@ def _print(codec: Codec, report: Report) -> None:
     console, machine = out(), report.machine
     full = "" if codec.trained else " · weights of full float32, as released ones are"
     console.print(f"{title(codec)} · {codec.engine.description}{full}", style="bold", markup=False)
-    fed = "" if machine.fed_gflops is None else f", {machine.fed_gflops:.0f} of numbers from a core's first cache"
+    load_gflops = machine.fed_gflops
+    loaded = "" if load_gflops is None else f", {load_gflops:.0f} of numbers from a core's first cache"
     console.print(
-        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32){fed}; "
+        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32){loaded}; "
         f"{machine.gbytes:.1f} GB/s read", markup=False,
     )  # fmt: skip
     if report.official is None:

@@ -44,4 +44,4 @@ def convert(
         return
     out().print(f"{target}: {written.name}{'' if written.trained else ' (untrained)'}, codec {written.codec_hash[:12]}")
     if not same:
-        note(f"the codec hash was {weights.codec_hash[:12]} before: this layout splits weights, which rounds some anew")
+        note(f"the codec hash was {weights.codec_hash[:12]} before: this layout splits weights, which rounds some")

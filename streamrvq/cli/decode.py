@@ -96,7 +96,7 @@ def _codec_of(file: TokenFile, path: str, codec: str | None, engine: str, thread
     if opened.codec_hash != file.codec_hash and not force:
         raise TokensError(
             f"{path} holds tokens of codec {file.codec!r} ({file.codec_hash[:12]}); this is {opened.name} "
-            f"({opened.codec_hash[:12]}): give the right one with --codec, or --force to decode all the same"
+            f"({opened.codec_hash[:12]}): give the right one with --codec, or --force to decode anyway"
         )
     return opened
 

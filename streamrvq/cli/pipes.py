@@ -125,7 +125,7 @@ def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:
         if came != codec.codec_hash and not force:
             raise TokensError(
                 f"the lines on stdin are of codec {item.get('codec')!r} ({str(came)[:12]}); this is {codec.name} "
-                f"({codec.codec_hash[:12]}): give --codec, or --force to decode all the same"
+                f"({codec.codec_hash[:12]}): give --codec, or --force to decode anyway"
             )
         expected += codes.shape[1]
         yield codes.astype(np.int64)

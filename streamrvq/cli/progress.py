@@ -37,7 +37,7 @@ class _Bar:
     """What both bars share: rich's bar, the seconds of audio so far, the time of the start.
 
     Args:
-        show: False shows nothing, and neither does a stderr that is no terminal. `speed` is counted all the same.
+        show: whether to show the bar. It is hidden as well if stderr is not a terminal. `speed` is counted in any case.
         columns: of the bar.
     """
 

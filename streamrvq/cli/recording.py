@@ -1,7 +1,7 @@
-"""The token files of a capture: one, and another behind every gap that was too long to be filled.
+"""The token files of a capture: one, and another after every gap that was too long to be filled.
 
 Each file holds one signal and can be decoded by itself. It records where in the capture it begins, and where zeros
-stand for lost samples. While it is being recorded, its journal is on disk (tokens/journal.py).
+replace lost samples. While it is being recorded, its journal is on disk (tokens/journal.py).
 
 Knows: frames, gaps, file names. Does not know: microphones, threads.
 """
@@ -19,10 +19,10 @@ from ..tokens.journal import TokenJournal, journal_of
 
 
 class Recording:
-    """Writes the token files of one capture as it goes on. For one thread at a time.
+    """Writes the token files of one capture while it runs. Used by one thread at a time.
 
     Args:
-        path: of the first file. Those behind long gaps get ``-2``, ``-3`` … appended to their names.
+        path: of the first file. Those after long gaps get ``-2``, ``-3`` … appended to their names.
         empty: the first file, without frames.
 
     Attributes:

@@ -178,7 +178,7 @@ async def _send_tokens(
         if ready.codec_hash != file.codec_hash and not force:
             raise TokensError(
                 f"{path} holds tokens of codec {file.codec!r} ({file.codec_hash[:12]}); the server has {ready.codec} "
-                f"({ready.codec_hash[:12]}): ask another server, or --force to decode all the same"
+                f"({ready.codec_hash[:12]}): ask another server, or --force to decode anyway"
             )
         stream.feed(_paced(file, ready.sample_rate / ready.hop if realtime else None))
         pcm = np.concatenate(

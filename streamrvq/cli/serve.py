@@ -90,7 +90,7 @@ def serve(
     opened = load(codec, engine, threads)
     note_untrained(opened)
     if not settings.tokens and host not in ("127.0.0.1", "::1", "localhost"):
-        note(f"no token is set: whoever reaches {host} may use this server; set {VARIABLE} or --token-file")
+        note(f"no token is set: anyone who reaches {host} may use this server; set {VARIABLE} or --token-file")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonLines() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")

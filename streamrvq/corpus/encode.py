@@ -65,7 +65,7 @@ def rows_of(codec: Codec, settings: Settings, source: Source, progress: FileProg
         source.path.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"the name {source.path!r} is no valid UTF-8, as a column of text must be; rename it"
+            f"the name {source.path!r} is not valid UTF-8, as a column of text must be; rename it"
         ) from None
     number, signals = 0, 1
     while number < signals:

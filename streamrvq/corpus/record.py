@@ -4,7 +4,7 @@ In the run's folder, beside the shards, lies ``__run__``. Readers of whole folde
 
     run.json        settings, version of the package, the plan's digest; written last, so its presence means "complete"
     plan.jsonl      one line for each source: its shard, name, path and size when the run began
-    failed.jsonl    one line for each source that gave no row, and why; written anew whenever a run ends
+    failed.jsonl    one line for each source that gave no row, and why; rewritten whenever a run ends
     lock            held by the process that runs
 
 Knows: these files, and which shards are there. Does not know: how shards are made.

@@ -7,7 +7,7 @@ A step moves B rows by the same k ≥ 1 hops. Row b is the stream in slot ``slot
 ``clock[b]`` and whose signal has ``length[b]`` inputs in all (samples when encoding, frames when decoding), −1 while
 that is not known. Rows may be of any age. Only the named slots change, and none does if the step raises. The engine
 returns all k hops:
-which outputs are the stream's own is the caller's affair (timeline.py).
+the caller decides which of the outputs belong to the stream (timeline.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A live source as segments: one codec stream after another, with the index and the time of every frame.
 
-A gap of up to one second is filled with zeros, so its stream goes on and frames keep their times. A longer gap ends the
-stream. That stream is flushed, so its codes equal ``encode`` of the samples before the gap. A new one begins behind the
-gap. Frame indices go on without a hole, and ``time`` jumps by what was lost.
+A gap of up to one second is filled with zeros, so its stream continues and frames keep their times. A longer gap ends
+the stream. That stream is flushed, so its codes equal ``encode`` of the samples before the gap. A new one begins after
+the gap. Frame indices continue without a hole, and ``time`` jumps by what was lost.
 
 Let a segment begin at source position P. Its frame i begins exactly at sample ``i · hop`` at the codec's rate, and the
 resampler preserves times, so
@@ -54,8 +54,8 @@ class SourcePosition:
 
     @property
     def due(self) -> int:
-        """Frames that hold the samples so far, the last one perhaps in part. Once so many frames have come out, every
-        sample is in them."""
+        """Frames that hold the samples so far, the last one perhaps in part. Once this many frames have come out, they
+        contain every sample."""
         samples = output_length(self.position - self.start, self.sample_rate, self._codec.sample_rate)
         return self.first - (-samples // self._codec.hop_length)
 
@@ -64,7 +64,7 @@ class SourcePosition:
 
         Raises:
             SourceError: it is bytes.
-            InputError: it is no block of valid samples. A bad sample is named by its position in the source.
+            InputError: it is not a block of valid samples. A bad sample is named by its position in the source.
         """
         if isinstance(block, (bytes, bytearray, memoryview)):
             came = type(block).__name__
@@ -85,7 +85,7 @@ class SourcePosition:
         return gap.samples <= FILL_SECONDS * self.sample_rate
 
     def skip(self, gap: Gap) -> None:
-        """End the segment before a long gap, its last hop padded, and begin another behind the gap."""
+        """End the segment before a long gap, its last hop padded, and begin another after the gap."""
         self.first = self.due
         self.position += gap.samples
         self.start = self.position
@@ -145,7 +145,7 @@ class Segments:
         return self._frames(self._stream.flush())
 
     def skip(self, gap: Gap) -> Frames | None:
-        """End the stream before a long gap and begin another behind it. Returns the frames that the first one owed."""
+        """End the stream before a long gap and begin another after it. Returns the frames that the first one owed."""
         rest = self.finish()
         self._source.skip(gap)
         self._begin()

@@ -78,7 +78,7 @@ class Meter:
         self._latency.extend([seconds] * min(count, WINDOW))
 
     def capture_latency(self, seconds: Iterable[float]) -> None:
-        """Count frames that went to the queue so many seconds after the capture of their last samples."""
+        """Count frames by the seconds from the capture of their last samples until they were on the queue."""
         self._capture.extend(seconds)
 
     def stats(self) -> TokenStats:

@@ -42,8 +42,9 @@ def tokenize(
     Args:
         source: `File`, or any async iterable of blocks (arrays ``[n]`` of any sizes, float32 in [−1, 1] or int16) and
             `Gap` marks. A loss of up to one second is filled with zeros. A longer one ends the stream and begins
-            another: the index goes on, and `Frames.time` jumps by the loss. The `Gap` comes out too. A filled one comes
-            at once, so perhaps before earlier frames that the codec still owes; another comes between its two streams.
+            another: the index continues, and `Frames.time` jumps by the loss. The `Gap` comes out too. A filled one
+            comes at once, perhaps before earlier frames that the codec still owes. A longer one comes between its two
+            streams.
         codec: from `streamrvq.load`.
         queue_size: items that fit the queue. While it is full, encoding and the source wait; no code is dropped.
         sample_rate: of the source, Hz; None: the source's ``sample_rate`` attribute, or the codec's own rate.
@@ -63,7 +64,7 @@ class Tokens:
     `END` comes. The exception is raised once: by ``async for`` after the items before it, or, for a reader of the
     queue, at the end of ``async with``. An exception in the codec does the same, but nothing more is encoded.
 
-    Leaving stops the work at once. The items on the queue stay if `END` fits behind them; otherwise they are discarded.
+    Leaving stops the work at once. The items on the queue stay if `END` fits after them; otherwise they are discarded.
     No task, thread or file is left, and the source's iterator is closed (``aclose``).
 
     Attributes:

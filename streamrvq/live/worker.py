@@ -35,7 +35,7 @@ async def wait_through_cancellation(future: asyncio.Future[Any], pass_on: bool =
                 future.cancel()
     if cancelled is not None:
         if not future.cancelled():
-            future.exception()  # mark it as retrieved: nobody else will
+            future.exception()  # mark it as retrieved, because no other code does
         raise cancelled
 
 

@@ -1,4 +1,4 @@
-"""What a pool gives to be run, and what comes of it: `StreamId`, `Batch`, `Output`, and a slot's `Row`.
+"""A pool's steps and their results: `StreamId`, `Batch`, `Output`, and a slot's `Row`.
 
 Knows: one stream's place in a step. Does not know: which streams are in it (pool.py), who computes, or where.
 """

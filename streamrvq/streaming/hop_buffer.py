@@ -1,6 +1,6 @@
 """Blocks of any size in, whole hops out.
 
-Knows: how to hold what has come and not yet been used, along the last axis. Does not know: clocks, edges, or what a
+Knows: how to keep inputs that have not been used yet, along the last axis. Does not know: clocks, edges, or what a
 hop is worth (timeline.py decides how many may be taken).
 """
 

@@ -144,7 +144,7 @@ class StreamPool:
         self._open_row(stream, "close").timeline.close()
 
     def drop(self, stream: StreamId) -> None:
-        """Forget a stream at once; nothing more comes of it, a step under way included.
+        """Forget a stream at once. It gives no more outputs, not even from a step that is running.
 
         Raises:
             PoolError: the stream has ended already.
@@ -165,8 +165,8 @@ class StreamPool:
     ) -> Batch | None:  # fmt: skip
         """The next step: every stream that has a hop waiting, as many hops as all of them have. None: nothing to do.
 
-        A closed stream that is owed nothing more is in no step; it comes with the next batch all the same, or alone
-        in a batch that computes nothing, to deliver its ``final``.
+        A closed stream with no outputs left is not computed. The next batch still lists it, to deliver its ``final``.
+        If there is nothing else to do, that batch computes nothing.
 
         Args:
             max_rows: streams in the step at most. None: all.

@@ -1,4 +1,4 @@
-"""A live stream as bytes: park it, move it, take it up again, to the very next code.
+"""A live stream as bytes: park it, move it, and resume it at the very next code.
 
 Knows: the fields of a snapshot and how to tell a good one from a damaged one. The bytes are a safetensors file, so that
 reading one runs no code; the key ``tail.{i}`` holds history i. Does not know: engines, which export and import the
@@ -80,7 +80,7 @@ class Snapshot:
             values = {name: header[name] for name in _HEADER}
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
             raise SnapshotError(
-                f"the {type(data).__name__} given is no snapshot ({type(error).__name__}: {error}); "
+                f"the {type(data).__name__} given is not a snapshot ({type(error).__name__}: {error}); "
                 "wanted the bytes that Snapshot.to_bytes gave"
             ) from None
         for name, kind in _HEADER.items():

@@ -1,6 +1,6 @@
 """EncoderStream and DecoderStream: push, flush, snapshot.
 
-Knows: what may be pushed when, and how a stream is parked and taken up again. Does not know: how a step is computed
+Knows: what may be pushed when, and how a stream is parked and resumed. Does not know: how a step is computed
 (engine/) or cut (lockstep.py), nor anything of queues and threads beyond refusing two calls at once.
 """
 
@@ -202,7 +202,7 @@ class EncoderStream(_Stream):
             return codes
 
     def snapshot(self) -> Snapshot:
-        """The state as a value. The stream goes on; ``codec.stream(snapshot=…)`` makes another that goes on from here.
+        """The state as a value. The stream continues; ``codec.stream(snapshot=…)`` makes another from here.
 
         Raises:
             SnapshotError: with a resampler in front, whose state cannot be copied: keep such a stream as an object.
@@ -257,6 +257,6 @@ class DecoderStream(_Stream):
             return pcm
 
     def snapshot(self) -> Snapshot:
-        """The state as a value; ``codec.decoder_stream(snapshot=…)`` makes another stream that goes on from here."""
+        """The state as a value; ``codec.decoder_stream(snapshot=…)`` makes another stream from here."""
         with self._turn("snapshot"):
             return self._snapshot()

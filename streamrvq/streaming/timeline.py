@@ -28,7 +28,7 @@ class Timeline:
     """One stream's clock.
 
     The engine's outputs for the hop at ``clock`` have indices ``clock · unit_out − delay …``; those below 0 (the pipe
-    filling) and those from `Plan.outputs` of the length on (the pipe draining) are nobody's. While a stream is open
+    filling) and those from `Plan.outputs` of the length on (the pipe draining) are discarded. While a stream is open
     every output that only real inputs have reached is its own, so nothing given out early could turn out to be past
     the end.
     """

@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to. It gets the name ``path`` when the `with` block ends without an exception.
 
     A reader never finds a partial file, and after an exception the old file is still there. A process that is killed
-    inside the block leaves a hidden ``.NAME.….part``, which nobody reads.
+    inside the block leaves a hidden ``.NAME.….part``, which nothing reads.
 
     Raises:
         OSError: the file cannot be written.

@@ -38,5 +38,5 @@ def read(path: Path) -> dict[str, Any]:
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise WeightsError(f"{path} cannot be read ({reason}); wanted a checkpoint of streamrvq train") from None
     if not isinstance(state, dict) or state.get("streamrvq_training") != VERSION:
-        raise WeightsError(f"{path} is no checkpoint of this version of streamrvq train; start anew in another folder")
+        raise WeightsError(f"{path} is not a checkpoint of this version of streamrvq train; start in another folder")
     return state

@@ -53,7 +53,7 @@ def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
                 x = snake(x, waiting.alpha)
             x, waiting = _upsample(module, x), None
         else:
-            raise TypeError(f"{type(module).__name__} is no module of a codec; wanted those of streamrvq.nn")
+            raise TypeError(f"{type(module).__name__} is not a module of a codec; wanted those of streamrvq.nn")
     return x
 
 

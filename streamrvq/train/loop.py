@@ -53,7 +53,7 @@ class Trainer:
         crops: its batches.
         device: "cpu" or "cuda".
         threads: cores for each shard.
-        weights: to continue from; None: first values (start.py). Optimiser and running means start anew in both cases.
+        weights: to continue from; None: first values (start.py). Optimiser and running means always start afresh.
 
     Raises:
         WeightsError: ``weights`` belong to another codec than ``config.codec``.
@@ -234,7 +234,7 @@ class Trainer:
             yield run_encoder(self.model.encoder, x.to(self.device)[:, None], self.dtype)
 
     def _make_codebooks(self) -> None:
-        """Make the codebooks from data. The first time, optimiser and average start anew."""
+        """Make the codebooks from data. The first time, optimiser and average start afresh."""
         z = torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]).cpu() for z in self._latents()])
         quantizer = copy.deepcopy(self.model.quantizer).cpu()
         shares = make_codebooks(quantizer, z, torch.Generator().manual_seed(self.config.seed), self.config.pole)
@@ -268,7 +268,7 @@ class Trainer:
         return state
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a `state`. If it has no discriminators, they start anew."""
+        """Continue from a `state`. If it has no discriminators, they start afresh."""
         self.step = int(state["step"])
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])

@@ -1,5 +1,5 @@
 // Snake, y = x + sin²(αx)/(α + 1e-9), and its derivatives, for activations stored time-major, [B, T, C], in float32 or
-// bfloat16. The forward pass writes behind `left` rows of zeros, the causal padding of the convolution that follows.
+// bfloat16. The forward pass writes after `left` rows of zeros, the causal padding of the convolution that follows.
 //
 // Knows: one pass over memory instead of torch's eight. Does not know: torch (snake.py calls it through ctypes).
 // Sums over time are taken in a fixed order that does not depend on the number of threads.

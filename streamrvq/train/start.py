@@ -10,7 +10,7 @@ small, so Snake is almost linear. Taps outside the block, and everything else th
 random values. The stem gets none, for they would leak loud bands into quiet ones.
 
 Principal components of the first blocks are frequency bands, whose levels differ by 40 dB and more. Whatever is
-imperfect behind them, such as unfinished codebooks or weights, makes an error in proportion to the loudest band. So
+imperfect after them, such as unfinished codebooks or weights, makes an error in proportion to the loudest band. So
 the levels of the bands are brought closer together in the encoder, and apart again in the decoder. The noise then
 follows the spectrum, as with the weighting filter of a speech codec (Atal and Schroeder 1979).
 

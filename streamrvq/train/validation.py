@@ -82,7 +82,7 @@ def validate(
 
 
 def _mean(values: list[float]) -> float:
-    """The mean without nan, which means that there is no figure."""
+    """The mean without nan. A nan means that there is no figure."""
     known = [value for value in values if not math.isnan(value)]
     return round(math.fsum(known) / max(1, len(known)), 5)
 

@@ -44,7 +44,7 @@ def read(path: Path) -> Weights:
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise WeightsError(
             f"{path} is damaged or holds more than tensors ({reason}); wanted a .pth of dac.DAC: "
-            "save it anew with model.save(path, package=False)"
+            "save it again with model.save(path, package=False)"
         ) from None
     state = content.get("state_dict") if isinstance(content, dict) else None
     metadata = content.get("metadata") if isinstance(content, dict) else None
@@ -52,7 +52,7 @@ def read(path: Path) -> Weights:
     if not isinstance(state, dict) or not isinstance(metadata, dict) or not isinstance(kwargs, dict):
         raise WeightsError(
             f'{path} is not in the layout of dac.DAC; wanted {{"state_dict": …, "metadata": {{"kwargs": …}}}}: '
-            "save it anew with model.save(path, package=False)"
+            "save it again with model.save(path, package=False)"
         )
     ours = metadata.get(_OURS)
     ours = ours if isinstance(ours, dict) else {}

@@ -15,7 +15,7 @@ from ..config import CodecConfig
 from ..errors import WeightsError
 from ..families import tensor_shapes
 
-#: Whoever reads bfloat16 widens it to float32, because numpy does not know it.
+#: A reader of bfloat16 widens it to float32, because numpy does not know it.
 _TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 
 

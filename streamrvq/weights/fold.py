@@ -70,7 +70,7 @@ def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
             for name, other in ((g_name, v_name), (v_name, g_name)):
                 if name not in folded:
                     raise WeightsError(
-                        f"{other} came without {name}; wanted both halves of the weight norm: save the file anew"
+                        f"{other} came without {name}; wanted both halves of the weight norm: save the file again"
                     )
             if weight in folded:
                 raise WeightsError(f"{weight} came both folded and as {g_name}; wanted one of them: remove the other")

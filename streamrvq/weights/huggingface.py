@@ -34,7 +34,7 @@ _FIELDS = {
 
 
 def _theirs(config: CodecConfig) -> Iterator[tuple[str | None, str]]:
-    """Hugging Face's module names in the order of the plans: each convolution's, behind that of the Snake in front."""
+    """Hugging Face's module names in the order of the plans: each convolution's, after that of the Snake before it."""
 
     def unit(name: str) -> Iterator[tuple[str | None, str]]:
         yield f"{name}.snake1", f"{name}.conv1"
@@ -94,13 +94,13 @@ def read(folder: Path) -> Weights:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{config_path} is not JSON ({error}); wanted a DacConfig: fetch or save it anew") from None
+        raise WeightsError(f"{config_path} is not JSON ({error}); wanted a DacConfig: fetch or save it again") from None
     if not isinstance(values, dict) or values.get("model_type") != "dac":
         came = values.get("model_type") if isinstance(values, dict) else type(values).__name__
         raise WeightsError(f'{config_path} has model_type {came!r}; wanted "dac": only DAC folders can be read')
     if not model_path.is_file():
         raise WeightsError(
-            f"{folder} has no model.safetensors; wanted one beside config.json: save it anew with save_pretrained"
+            f"{folder} has no model.safetensors; wanted one beside config.json: save it again with save_pretrained"
         )
     ours = values.get(_OURS)
     ours = ours if isinstance(ours, dict) else {}

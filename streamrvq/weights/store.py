@@ -85,6 +85,6 @@ def read(path: Path) -> Weights:
     if weights.codec_hash != metadata.get("codec_hash"):
         raise WeightsError(
             f"{path} has codec hash {weights.codec_hash[:12]}… but says {str(metadata.get('codec_hash'))[:12]}…; "
-            "wanted them equal: the file is damaged, fetch or save it anew"
+            "wanted them equal: the file is damaged, fetch or save it again"
         )
     return weights

@@ -53,7 +53,7 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"{path} is damaged or not a safetensors file ({reason}); wanted a whole one: fetch or save it anew"
+            f"{path} is damaged or not a safetensors file ({reason}); wanted a whole one: fetch or save it again"
         ) from None
     tensors: dict[str, npt.NDArray[Any]] = {}
     for name, entry in found:

@@ -1,4 +1,4 @@
-"""Audio files: every format read whole in any blocks, every damage named, writing exact and all at once."""
+"""Audio files: every format is read completely in blocks of any size, damage is reported, and writing is exact and atomic."""
 
 import itertools
 import struct

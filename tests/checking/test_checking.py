@@ -1,4 +1,4 @@
-"""check_chunkings tells what is so: nothing where nothing differs, and every kind of difference that is put there."""
+"""check_chunkings reports every kind of difference that a test makes, and none where there is none."""
 
 from __future__ import annotations
 

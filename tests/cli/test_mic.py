@@ -1,4 +1,4 @@
-"""`mic` and `devices` on virtual sound devices: to people, to programs, to files; and however it ends."""
+"""`mic` and `devices` on virtual sound devices: output for people, for programs and to files, and every way a run can end."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_device_that_goes_away_ends_it_with_what_was_heard(weights: Path, tmp_
     with Pulse() as server:
         running, lines = started("mic", "--codec", weights, "--json", "--out", path)
         getattr(server, end)()
-        out, err = running.communicate(timeout=PATIENCE)  # a process whose sound server hangs ends all the same
+        out, err = running.communicate(timeout=PATIENCE)  # the process ends even if its sound server hangs
         if end == "freeze":
             server.thaw()
     assert running.returncode == 2

@@ -1,4 +1,4 @@
-"""`encode -` and `decode -`: lines as they come, bad lines, half samples, readers and users that go away."""
+"""`encode -` and `decode -`: lines as they come, bad lines, incomplete samples, a closed output, an interrupt."""
 
 from __future__ import annotations
 

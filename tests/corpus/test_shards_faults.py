@@ -1,4 +1,4 @@
-"""A run that is cut off, by a kill or a full disk, loses nothing and doubles nothing; a bad file is left out aloud."""
+"""A run that is cut off, by a kill or a full disk, loses and repeats nothing; a bad file is reported and left out."""
 
 from __future__ import annotations
 

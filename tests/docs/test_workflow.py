@@ -1,4 +1,4 @@
-"""The public workflow names only files that there are."""
+"""The public workflow names only files that exist."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The native engine beside its bits: sine and tanh within their bounds, refusals, memory, fork, no torch.
+"""The native engine apart from its bits: sine and tanh within their bounds, refusals, memory, fork, no torch.
 
 That it gives the same bits however audio is cut is in test_native_bits.py; STREAMRVQ_FULL=1 makes the long run a
 million hops.
@@ -155,7 +155,7 @@ def test_a_stream_moves_between_engines(causal: bool) -> None:
 
 
 def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:
-    """A loaded codec has packed them; it reads them again for whoever asks, and notices if they are others."""
+    """A loaded codec has packed them; it reads them again when asked, and notices if they have changed."""
     path = tmp_path / "w.safetensors"
     Codec(weights_of(minute())).save(path)
     codec = load(path, engine="native")

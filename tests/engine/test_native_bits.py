@@ -47,7 +47,7 @@ KINDS = [
     *(("conv", 7, 1, dilation) for dilation in (1, 3, 9)),
     ("conv", 1, 1, 1),
     *(("conv", 2 * stride, stride, 1) for stride in (1, 2, 3, 8)),
-    *(("tconv", 2 * stride, stride, 1) for stride in (1, 2, 5, 8)),
+    *(("transposed_conv", 2 * stride, stride, 1) for stride in (1, 2, 5, 8)),
     ("unit", 7, 1, 3),
 ]
 
@@ -56,7 +56,7 @@ def one_layer(kind: str, kernel: int, stride: int, dilation: int, width: int, ca
     build = builder(minute(causal=causal), width, stride if kind == "conv" else 1)
     if kind == "unit":
         dac.residual_unit(build, "l", dilation)
-    elif kind == "tconv":
+    elif kind == "transposed_conv":
         dac.transposed_conv(build, "l", width + 3, stride, snake="s")
     else:
         dac.conv(build, "l", width + 3, kernel, stride=stride, dilation=dilation, snake="s")

@@ -43,7 +43,7 @@ def test_the_checks_in_cpp(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_sources_hash_is_the_librarys() -> None:
-    """A library of other sources than those beside it is refused, so that nobody tests what he did not write."""
+    """A library built from other sources than those beside it is refused, so that no test runs old code."""
     try:
         assert library.load_library().srvq_sources().decode() == library.sources_hash()
     except EngineError as error:
@@ -72,7 +72,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
 @pytest.mark.heavy
 @pytest.mark.parametrize("compiler", ["there", "missing"])
 def test_the_wheel(tmp_path: Path, compiler: str) -> None:
-    """With a compiler the wheel has the library and a platform; without one it is made all the same, for any."""
+    """With a compiler the wheel has the library and a platform; without one it is still made, for any platform."""
     if compiler == "there" and not COMPILER:
         pytest.skip("there is no C++ compiler, or no CMake")
     tree = tmp_path / "tree"

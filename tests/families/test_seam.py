@@ -1,4 +1,4 @@
-"""The seam of a codec family: the plans name every tensor, and nobody else spells a name or knows a family.
+"""The seam of a codec family: the plans name every tensor, and no other module spells a name or knows a family.
 
 Knows: the sources, and the integers of small codecs. Does not know: how a layer streams (test_geometry.py).
 """
@@ -42,7 +42,7 @@ def test_tensor_names_are_spelled_in_one_place() -> None:
 
 
 def test_who_knows_the_family() -> None:
-    """The torch modules are its network, and two layouts of weights are its; nobody else may import it."""
+    """The torch modules are its network, and two layouts of weights are its; no other module may import it."""
     knowing = {module for module, names in imports(ROOT).items() if any(".families.dac" in name for name in names)}
     allowed = {"families", "nn", "weights"}
     assert {name.split(".")[1] for name in knowing} <= allowed, knowing

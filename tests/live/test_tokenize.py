@@ -1,4 +1,4 @@
-"""The queue of tokens: the codes of the whole signal, the true clock, honest figures."""
+"""The queue of tokens: the codes of the whole signal, the right times, correct statistics."""
 
 import asyncio
 from types import SimpleNamespace

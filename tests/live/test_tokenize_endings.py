@@ -1,4 +1,4 @@
-"""However tokens end (errors, leaving, cancelling, bad settings): told once, and nothing is left behind."""
+"""However tokens end (errors, leaving, cancelling, bad settings): each is reported once, and nothing is left behind."""
 
 import asyncio
 import threading

@@ -65,7 +65,7 @@ class PoolMachine(RuleBasedStateMachine):
         if self.pool.open_streams == SLOTS:
             with pytest.raises(PoolError, match="slots are taken"):
                 self.pool.open()
-            return StreamId(0, -1)  # a handle of nobody
+            return StreamId(0, -1)  # a handle of no stream
         stream = self.pool.open(levels, tail)
         assert stream not in self.fed, "a generation came twice"
         self.fed[stream] = Fed(levels, tail)

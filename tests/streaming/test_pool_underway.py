@@ -127,7 +127,7 @@ class UnderwayMachine(RuleBasedStateMachine):
         self.pool.drop(stream)
         self.check_prefix(model)
         if self.batch is not None and stream in self.computing:
-            self.dropped_in_flight.add(stream)  # its slot is nobody's until the step has ended
+            self.dropped_in_flight.add(stream)  # its slot is not free until the step has ended
         return stream
 
     @rule(stream=ended)

@@ -1,4 +1,4 @@
-"""Snapshots: a stream parked at any point and taken up again is the same stream; anything else is refused.
+"""Snapshots: a stream parked at any point and resumed is the same stream; anything else is refused.
 
 Knows: both directions, as values and as bytes. Does not know: engines.
 """
@@ -187,7 +187,7 @@ def test_cut_or_foreign_bytes_are_refused(data: st.DataObject) -> None:
 
 @given(at=st.integers(0, 10**6), byte=st.integers(1, 255))
 def test_a_changed_byte_is_refused_or_harmless(at: int, byte: int) -> None:
-    """Whatever one byte does, no error but ours comes of it, and a stream made of it runs."""
+    """Whichever byte changes, only our own error is raised. If none is, a stream made from the snapshot runs."""
     codec = codec_of(minute())
     data = bytearray(taken(codec).to_bytes())
     data[at % len(data)] ^= byte

@@ -208,7 +208,7 @@ class Failing:
 
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_an_engine_error_loses_no_codes(minute_codec: Codec, step: int) -> None:
-    """The samples are kept and the finished steps' codes too: the next push goes on from there."""
+    """The samples are kept and the finished steps' codes too: the next push continues from there."""
     engine = Failing(minute_codec.engine)
     stream = EncoderStream(engine, minute_codec.codec_hash)
     rest = 5 * MAX_ROW_HOPS // 2 * minute_codec.hop_length  # three steps

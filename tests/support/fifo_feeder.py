@@ -3,8 +3,8 @@
     python fifo_feeder.py FIFO SAMPLES.f32 RATE BLOCK CHANNELS [AT LENGTH]
 
 A block is written at the instant at which its last sample would have been captured, counted from the opening, so that
-lateness does not add up. PortAudio opens and closes every device that it lists; each opening begins anew (or, if the
-next one follows so fast that nobody here could look, goes on). A block has to be what the reader reads at once: of a
+lateness does not add up. PortAudio opens and closes every device that it lists; each opening starts again (or, if the
+next one follows too fast to be noticed here, continues). A block has to be what the reader reads at once: of a
 shorter one the reader would fill up the rest with old samples. With AT and LENGTH, whole blocks, it is a device that
 loses LENGTH samples at AT and says nothing of it.
 """

@@ -26,7 +26,7 @@ _WS = Path("/usr/share/nodejs/ws/wrapper.mjs")
 
 @functools.cache
 def node() -> tuple[str, ...]:
-    """Node's command line, with a WebSocket. Skips where there is none."""
+    """Node's command line, with a WebSocket. Skips where Node is missing."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("there is no Node (Debian: nodejs)")

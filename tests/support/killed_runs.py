@@ -1,4 +1,4 @@
-"""Runs of one corpus, each killed with SIGKILL at a random moment and gone on with by the next; at last one to its end.
+"""Runs of one corpus, each killed with SIGKILL at a random moment and continued by the next. The last one runs to its end.
 
     python tests/support/killed_runs.py AUDIO WEIGHTS OUT SHARD_BYTES KILLS SEED
 

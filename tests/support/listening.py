@@ -56,7 +56,7 @@ class RecordedSource:
         return [item for item in self.items if isinstance(item, Gap)]
 
     def signals(self) -> list[np.ndarray]:
-        """The signals to encode: zeros fill gaps of up to a second; behind a longer gap a new signal begins."""
+        """The signals to encode: zeros fill gaps of up to a second; after a longer gap a new signal begins."""
         found: list[list[np.ndarray]] = [[]]
         for item in self.items:
             if not isinstance(item, Gap):

@@ -2,8 +2,8 @@
 
     python -O tests/support/optimised.py FOLDER
 
-Knows: the public API and the command line; nothing of tests/, which is no package. It checks with `check`, which raises
-whether asserts are there or not. test_optimised.py runs it.
+Knows: the public API and the command line; nothing of tests/, which is not a package. It checks with `check`, which
+raises whether asserts are there or not. test_optimised.py runs it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def codec_of_file(folder: Path) -> streamrvq.Codec:
     save_weights(weights, folder / "codec.safetensors")
     codec = streamrvq.load(folder / "codec.safetensors", threads=1)
     check(codec.codec_hash == weights.codec_hash, "codec_hash of a loaded codec")
-    check(codec.weights.codec_hash == weights.codec_hash, "weights that are read anew")
+    check(codec.weights.codec_hash == weights.codec_hash, "weights that are read again")
     for book, level in zip(codec.codebooks, range(codec.n_codebooks), strict=True):
         check(book.shape == (64, 3), f"codebook {level}")
     return codec

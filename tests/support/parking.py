@@ -96,7 +96,7 @@ class Parking:
         await self._run(socket, left, frame, [entry for entry in self.log if entry[0] >= frame])
 
     async def _run(self, socket: ServerConnection, left: int, frame: int, again: Sequence[Entry] = ()) -> None:
-        """Serve ``left`` messages, the last one's answer never to be sent. Numbers begin anew."""
+        """Serve ``left`` messages, the last one's answer never to be sent. Numbers begin at 0 again."""
         pos, came, out, held = len(self.taken), 0, 0, list(again)
         while True:
             for number, entry in held:

@@ -1,4 +1,4 @@
-"""Where things lie in a checkout.
+"""Where files are in a checkout.
 
 Knows: folders. Does not know: what is in them.
 """

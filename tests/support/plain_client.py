@@ -26,7 +26,7 @@ class Raw:
         self.seq, self.pos = self.seq + 1, self.pos + len(pcm)
 
     async def hear(self, frames=None):
-        """Until so many frames, or to the end."""
+        """Receive until ``frames`` frames have come, or to the end."""
         while frames is None or self.frames < frames:
             try:
                 data = await self.ws.recv()

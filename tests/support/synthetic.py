@@ -23,7 +23,7 @@ def sound(seconds: float, rate: int = 44100, seed: int = 0, channels: int = 1) -
 
 
 def make_deb(path: Path, files: dict[str, bytes]) -> Path:
-    """A package as dpkg-deb would make it, less what nobody here reads."""
+    """A package as dpkg-deb would make it, without what is not read here."""
     tar_file = io.BytesIO()
     with tarfile.open(fileobj=tar_file, mode="w") as tar:
         for name, content in files.items():

@@ -3,9 +3,9 @@
     python tests/support/virtual_sound.py AUDIO COMMAND…   run a command with AUDIO (mono) as what the microphone hears
 
 `Fifo`: ALSA's ``file`` plugin reads a FIFO that fifo_feeder.py fills: every sample is known, and none is lost.
-`Pulse`: a sound server of one's own, silent, that can be stopped or killed as a real one would be.
+`Pulse`: a separate, silent sound server that can be stopped or killed like a real one.
 
-Knows: how to make them, and that PortAudio has to be started anew to see them. Does not know: what is tested.
+Knows: how to make them, and that PortAudio has to be restarted to see them. Does not know: what is tested.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Pulse(Device):
         return [process]
 
     def again(self) -> None:
-        """After `kill`: the server comes back. (Nobody tells PortAudio.)"""
+        """After `kill`: the server comes back. (PortAudio is not told.)"""
         (self._folder / "native").unlink(missing_ok=True)
         self._processes = self._make()
 

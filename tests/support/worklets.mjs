@@ -33,7 +33,7 @@ for (const quantum of [128, 1, 100, 256, 300, 1000]) {
     assert.equal(first, 512 + 256 * i);
     assert.deepEqual(samples, ramp(first, 256));
   });
-  assert.equal(capture.process([[]]), true, "nothing is connected, yet it goes on");
+  assert.equal(capture.process([[]]), true, "nothing is connected, yet it continues");
   assert.equal(capture.port.reports.length, blocks.length);
 }
 
@@ -89,7 +89,7 @@ function player() {
 }
 
 {
-  // when far too much has come it goes on with the newest, and counts what it passes over
+  // when far too much has come it continues with the newest, and counts what it skips
   const { heard, run, feed, reports } = player();
   feed(ramp(1, 450));
   run(1);

@@ -1,4 +1,4 @@
-"""Recordings: whatever ends one, all that was recorded is there; and token files know where something is missing."""
+"""Recordings: however one ends, nothing that was recorded is lost, and token files say where samples are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/corpus on synthetic packages: the same bytes twice, splits disjoint, licences free, packed and back."""
+"""tools/corpus on synthetic packages: the same bytes in every run, disjoint splits, free licences, packing and unpacking."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""tools/load and tools/soak: what they say of a good server, and that they find a bad one."""
+"""tools/load and tools/soak: what they report about a good server, and that they detect a bad one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tools.load_test.settings import Settings
 from tools.load_test.usage import Usage
 from tools.load_test.verify import verify
 
-#: What a server that fails says in place of `streamrvq serve`: once so many frames have come, one of them is ...
+#: A server that fails, in place of `streamrvq serve`: once a number of frames have come, one of them is ...
 FAULTY = """
 import sys
 import numpy as np
@@ -182,7 +182,7 @@ class Ramp:
 
 
 def recorded(samples: int, codes: np.ndarray[Any, Any], **fields: Any) -> Record:
-    """A stream that sent so much and got these codes."""
+    """A stream that sent ``samples`` samples and got these codes."""
     record = Record(0, 100, RATE, 64, samples=samples, **fields)
     record.levels, record.frames, record.codes = codes.shape[0], codes.shape[1], bytearray(codes.T.astype("<u2"))
     return record

@@ -1,4 +1,4 @@
-"""What a run is made of: corpora, batches that are decided by their number, excerpts to validate on, configurations."""
+"""A run's inputs: corpora, batches that depend on their number alone, validation excerpts, configurations."""
 
 from __future__ import annotations
 

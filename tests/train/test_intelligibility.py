@@ -54,4 +54,4 @@ def test_what_is_too_short_has_no_figure() -> None:
     assert torch.isnan(estoi(torch.ones(8000), torch.ones(8000), RATE))
     quiet = torch.zeros(2 * RATE)
     quiet[:2000] = 0.5
-    assert torch.isnan(estoi(quiet, quiet, RATE)), "a click is no speech"
+    assert torch.isnan(estoi(quiet, quiet, RATE)), "a click is not speech"

@@ -1,5 +1,5 @@
-"""The parts of training, one by one: what is computed fast is what the modules compute, losses are DAC's, batches are
-decided by their number, codebooks represent the data they are made from.
+"""The parts of training, one by one: what is computed fast is what the modules compute, losses are DAC's, batches
+depend on their number alone, codebooks represent the data they are made from.
 
 Knows: streamrvq.train. Does not know: the loop (test_train_run.py).
 """

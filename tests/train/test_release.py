@@ -1,6 +1,6 @@
-"""tools/train_release on a tiny codec: a run is cut to the minutes, and only what is judged better is landed.
+"""tools/train_release on a tiny codec: a run is cut to the minutes, and only better weights replace the shipped ones.
 
-The judge is a stand-in here; what it is stands in test_quality_comparison.py.
+The judge is a stand-in here; test_quality_comparison.py tests the real one.
 """
 
 from __future__ import annotations

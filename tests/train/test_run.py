@@ -236,4 +236,4 @@ def test_codebooks_are_made_again_for_what_the_encoder_has_become(audio: Path, t
         turned.append(float((axes.detach() - before[0]).abs().max()))
         drifted.append(float((filters - before[1]).abs().max()))
     assert turned[4] > 10 * max(turned[3], turned[5]), turned
-    assert drifted[4] < 0.1, "the average of the rest goes on"
+    assert drifted[4] < 0.1, "the average of the rest continues"

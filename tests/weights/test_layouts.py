@@ -1,4 +1,4 @@
-"""Our own layout both ways, damaged and foreign files, and the guessing of layouts and sources."""
+"""Our own layout both ways, damaged and foreign files, and how layouts and sources are recognised."""
 
 import dataclasses
 import os

@@ -185,7 +185,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
 
 def read_manifest(folder: Path) -> list[Row]:
-    """The rows of a set's manifest. Raises `CorpusError` if there is none."""
+    """The rows of a set's manifest. Raises `CorpusError` if the set has none."""
     try:
         with open(folder / MANIFEST, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

@@ -35,7 +35,7 @@ def with_serial(data: bytes, serial: int = 1) -> bytes:
         end = page_body + sum(data[start + _HEADER : page_body])
         page = bytearray(data[start:end])
         if page[:4] != b"OggS" or len(page) != end - start:
-            raise CorpusError(f"byte {start} of an Ogg file begins no whole page; encode the clip anew")
+            raise CorpusError(f"byte {start} of an Ogg file begins no whole page; encode the clip again")
         page[_SERIAL] = serial.to_bytes(4, "little")
         page[_CHECKSUM] = bytes(4)
         page[_CHECKSUM] = _checksum(page).to_bytes(4, "little")

@@ -105,7 +105,7 @@ def main() -> int:
     arguments = parser.parse_args()
     for name in arguments.variants:
         if name not in VARIANTS:
-            parser.error(f"{name!r} is no variant; wanted one of {', '.join(VARIANTS)}")
+            parser.error(f"{name!r} is not a variant; wanted one of {', '.join(VARIANTS)}")
     console = Console(width=None if sys.stdout.isatty() else 120)
     rows = [run(name, arguments, console) for name in arguments.variants or VARIANTS]
     (arguments.out / "ablation.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")

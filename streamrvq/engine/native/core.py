@@ -77,7 +77,7 @@ class Core:
             program: which of the engine's plans this is; `Program.LAYERS` leaves the quantiser out.
             plan: the layers, the quantiser, and the names of their tensors.
             tensors: folded weights under those names.
-            half_from: weights of so many numbers may be kept in half precision where that is exact; −1: none.
+            half_from: weights of at least this many numbers may be kept as halves where that is exact; −1: none.
 
         Raises:
             EngineError: the library refuses the plan, or has not enough memory.

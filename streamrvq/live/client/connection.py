@@ -81,7 +81,7 @@ class Connection:
 
 
 async def open_connection(url: str, token: str | None, timeout: float) -> Connection:
-    """Connect. Raises `ServiceError` if nobody answers or the handshake is refused."""
+    """Connect. Raises `ServiceError` if no server answers or the handshake is refused."""
     from websockets.asyncio.client import connect  # here because it is slow to import
     from websockets.exceptions import InvalidStatus, WebSocketException
     from websockets.typing import Subprotocol
@@ -91,7 +91,7 @@ async def open_connection(url: str, token: str | None, timeout: float) -> Connec
         socket = await connect(
             url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, additional_headers=headers,
             open_timeout=timeout, close_timeout=timeout,
-            ping_interval=None,  # a ping queues behind the audio, so a late answer would prove nothing
+            ping_interval=None,  # a ping queues after the audio, so a late answer would prove nothing
         )  # fmt: skip
     except InvalidStatus as error:
         status = error.response.status_code

@@ -58,7 +58,7 @@ class ResendBuffer:
         self.pos += lost
 
     def next_message(self) -> bytes | str | None:
-        """The message to send now; None if there is none."""
+        """The message to send now, or None."""
         if self._messages:
             return self._messages.popleft()
         if self._handed_out == len(self._entries):
@@ -89,14 +89,14 @@ class ResendBuffer:
         oldest = self._entries[0][0] if self._entries else self.pos
         if not oldest <= pos <= self.pos:
             raise ServiceError(
-                f"the server goes on at sample {pos}; kept are those from {oldest} to {self.pos}", Close.NO_SESSION
+                f"the server continues at sample {pos}; kept are those from {oldest} to {self.pos}", Close.NO_SESSION
             )
         while self._entries and self._end(*self._entries[0]) <= pos and self._entries[0][0] < pos:
             self._entries.popleft()
         if self._entries and self._entries[0][0] < pos:
             start, entry = self._entries.popleft()
             if isinstance(entry, tuple):  # inside a gap: no server of this protocol stops there
-                raise ServiceError(f"the server goes on at sample {pos}, which was lost", Close.NO_SESSION)
+                raise ServiceError(f"the server continues at sample {pos}, which was lost", Close.NO_SESSION)
             self._entries.appendleft((pos, entry[..., pos - start :]))
         self._handed_out = 0
         self._messages.clear()

@@ -1,7 +1,7 @@
 """A client's connection to its stream on a server, which is replaced when it breaks.
 
 The reading task notices that a connection is lost and opens the next one (`receive`). The sending task waits meanwhile
-(`send_pending`), then goes on with what the server has not received. Only an encoding stream can be resumed, and only
+(`send_pending`), then continues with what the server has not received. Only an encoding stream can be resumed, and only
 after a loss: if the server closed the connection itself, that is its answer.
 
 Knows: connections, resuming, how long to try. Does not know: samples, frames, what the messages mean to the user.

@@ -129,7 +129,7 @@ class RemoteStream:
         await self._send_pending()
 
     async def gap(self, samples: int) -> None:
-        """Report ``samples`` lost samples. The server fills up to one second with zeros; behind a longer gap it begins
+        """Report ``samples`` lost samples. The server fills up to one second with zeros; after a longer gap it begins
         a new stream. Raises as `send` does."""
         self._check_open("gap")
         if samples < 1:
@@ -284,7 +284,7 @@ class RemoteStream:
         raise ProtocolError(f"the server sent {message.type} in the middle of a stream")
 
     def _send_pending_in_background(self) -> None:
-        """Send what is pending even if the user sends nothing more. A task that is already doing so goes on."""
+        """Send what is pending even if the user sends nothing more. A task that already does so continues."""
         if self._resending is None or self._resending.done():
             self._resending = asyncio.create_task(self._resend_pending(), name="streamrvq-resend")
 

@@ -54,7 +54,7 @@ class FrameTiming:
         self._sent.append((position, now))
 
     def gap(self, position: int, samples: int, filled: bool, next_frame: int) -> Gap:
-        """The server has handled a gap. If it was not filled, frame ``next_frame`` begins behind it."""
+        """The server has handled a gap. If it was not filled, frame ``next_frame`` begins after it."""
         self._gaps, self._lost = self._gaps + 1, self._lost + samples
         if not filled:
             self._first_sample, self._first_frame = position + samples, next_frame

@@ -73,7 +73,7 @@ export class Microphone {
     this.handlers.onBlock(samples, end + this.#offset);
   }
 
-  /** Stop capturing. The context, and what plays in it, goes on. */
+  /** Stop capturing. The context keeps running, and so does what plays in it. */
   mute() {
     for (const track of this.#media?.getTracks() ?? []) {
       track.onended = null;

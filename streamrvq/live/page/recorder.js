@@ -81,7 +81,7 @@ export class Recorder {
     this.#stopReason = reason;
     this.handlers.onState("stopping");
     this.#microphone.mute();
-    await this.#stream?.stop().catch(() => {}); // #read goes on until everything was received
+    await this.#stream?.stop().catch(() => {}); // #read continues until everything was received
   }
 
   /** Encode with `nQuantizers` codebooks from now on. */

@@ -55,7 +55,7 @@ export class FrameTiming {
     }
   }
 
-  /** The server has handled a gap. If it was not filled, frame `nextFrame` begins behind it. */
+  /** The server has handled a gap. If it was not filled, frame `nextFrame` begins after it. */
   gap(position, samples, filled, nextFrame) {
     this.#gaps += 1;
     this.#lost += samples;

@@ -74,7 +74,7 @@ class Start(Message):
     type: ClassVar[str] = "start"
     version: int = _field(_whole(0), VERSION)
     mode: str = _field(_one_of("encode", "decode"), code=Close.FORMAT)
-    #: of the PCM, whoever sends it, Hz; None: the codec's
+    #: of the PCM in either direction, Hz; None: the codec's
     sample_rate: int | None = _field(_whole(LOWEST_RATE, HIGHEST_RATE), None, Close.FORMAT)
     format: str = _field(_one_of(*FORMATS), "s16le", Close.FORMAT)
     channels: int = _field(_whole(1, 1), 1, Close.FORMAT)
@@ -148,7 +148,7 @@ class Ready(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resumed(Message):
-    """Server: the session goes on."""
+    """Server: the session was resumed."""
 
     type: ClassVar[str] = "resumed"
     pos: int = _field(_whole(0))

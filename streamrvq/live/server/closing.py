@@ -41,7 +41,7 @@ async def close_with_reason(
         except TimeoutError:
             socket.transport.abort()
             return
-    # The client's answer to the close comes behind what it still sends, so that must be read.
+    # The client's answer to the close comes after what it still sends, so that must be read.
     discarding = asyncio.create_task(_discard_messages(socket))
     try:
         async with asyncio.timeout(timeout):

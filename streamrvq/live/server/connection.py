@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from .sessions import Session
 
-#: A client that was told of the drain, and then sends nothing for so long, has sent everything.
+#: A client that was told of the drain, and then sends nothing for this long, has sent everything.
 _QUIET_SECONDS = 0.3
-#: Messages that are handled in one go, if so many have arrived already.
+#: Messages that are handled at once, if that many have already arrived.
 _MESSAGES_PER_TURN = 8
 
 
@@ -253,8 +253,8 @@ class Connection:
         return data
 
     async def _read(self, session: Session) -> None:
-        """Give the stream everything that the client sends, until an exception or a cancellation. Reading goes on after
-        the stream's end, because only a reader learns that a connection was lost. What comes then is discarded."""
+        """Give the stream everything that the client sends, until an exception or a cancellation. Reading continues
+        after the stream's end, because only a reader notices a lost connection. What comes then is discarded."""
         stream, rate_limit, received = session.stream, RateLimit(self._now()), 0
         while True:
             self._reader_waits = True

@@ -76,7 +76,7 @@ class Lane:
         self._taken = 0  # inputs that went into the pool, at the client's rate
         self._stream: StreamId | None = None  # in the pool
         self._failed = False
-        self._resampler: Resampler | None = None  # in front of the pool when encoding, behind it when decoding
+        self._resampler: Resampler | None = None  # before the pool when encoding, after it when decoding
         self._ending: Literal["", "segment", "close"] = ""
         self._ahead, self._ahead_at = 0.0, 0.0  # seconds ahead of real time, and when that was measured
 
@@ -106,7 +106,7 @@ class Lane:
         self._jobs.append(job)
 
     def drop(self) -> None:
-        """Want no more outputs. The next `fill_pool` discards the work and gives the slot back."""
+        """Give no more outputs. The next `fill_pool` discards the work and gives the slot back."""
         self._dropped = True
 
     # ------------------------------------------------------------- the worker's side
@@ -135,7 +135,7 @@ class Lane:
         return Filled(opened)
 
     def fail(self) -> Filled:
-        """Accept that the lane cannot go on: discard its work and drop its stream. Again is harmless."""
+        """Accept that the lane cannot go on: discard its work and drop its stream. Calling it again is harmless."""
         self._failed = True
         return self._leave_pool()
 

@@ -38,7 +38,7 @@ class JsonLines(logging.Formatter):
 
 
 def transport_log() -> logging.Logger:
-    """The logger for websockets' own messages, without tracebacks: what a client sends is no error of the server."""
+    """The logger for websockets' own messages, without tracebacks: what a client sends is not the server's error."""
     logger = logging.getLogger("streamrvq.server.transport")
     if not logger.filters:
         logger.addFilter(_without_traceback)

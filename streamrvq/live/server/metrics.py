@@ -115,8 +115,8 @@ class Metrics:
         yield closes
         for name, text, value in (
             ("lost_samples", "Samples that clients said they lost", self.lost_samples),
-            ("resumed", "Sessions taken up again", self.resumed),
-            ("expired", "Sessions that nobody came back for", self.expired),
+            ("resumed", "Sessions resumed", self.resumed),
+            ("expired", "Sessions that were not resumed in time", self.expired),
             ("refused", "Handshakes and connections refused", self.refused),
         ):
             yield CounterMetricFamily(f"streamrvq_{name}", text, value=value)

@@ -149,7 +149,7 @@ class ServedDecoder(ServedStream):
 
     @property
     def _outputs_due(self) -> int:
-        # Not T · hop: with odd strides a decoder gives fewer samples. A text behind its real end would never be sent.
+        # Not T · hop: with odd strides a decoder gives fewer samples. A text after its real end would never be sent.
         samples = decoder_plan(self._codec.config).outputs(self.incoming.pos)
         return output_length(samples, self._codec.sample_rate, self._rate)
 
@@ -164,5 +164,5 @@ class ServedDecoder(ServedStream):
 
 def _too_many(n_quantizers: int, codec: Codec) -> ProtocolError:
     return ProtocolError(
-        f"n_quantizers is {n_quantizers}; this codec has {codec.n_codebooks}: ask for at most so many", Close.FORMAT
+        f"n_quantizers is {n_quantizers}; this codec has {codec.n_codebooks}: ask for at most that many", Close.FORMAT
     )

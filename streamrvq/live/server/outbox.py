@@ -113,7 +113,7 @@ class CodesOutbox(Outbox):
 
     def __init__(self, levels: int, capacity: int, max_message: int, payload_format: PayloadFormat) -> None:
         self._ring = np.zeros((capacity, levels), np.uint16)  # frame by frame, as they are sent
-        self._level_changes: deque[tuple[int, int]] = deque([(0, levels)])  # (from this frame on, so many levels)
+        self._level_changes: deque[tuple[int, int]] = deque([(0, levels)])  # (first frame, levels from there on)
         super().__init__(PayloadKind.CODES, max_message, payload_format)
 
     @property
@@ -122,7 +122,7 @@ class CodesOutbox(Outbox):
         return self._ring.shape[0]
 
     def set_levels(self, levels: int, frame: int) -> None:
-        """Send so many levels from ``frame`` on. Frames never decrease from call to call."""
+        """Send ``levels`` levels from ``frame`` on. Frames never decrease from call to call."""
         if self._level_changes[-1][0] == frame:
             self._level_changes.pop()
         self._level_changes.append((frame, levels))
@@ -130,7 +130,7 @@ class CodesOutbox(Outbox):
     def put(self, array: npt.NDArray[Any]) -> None:
         count = array.shape[1]
         if self.waiting + count > self.capacity:
-            raise RuntimeError("more codes than the ring holds wait to be sent; whoever feeds must stop before that")
+            raise RuntimeError("more codes than the ring holds wait to be sent; the caller must stop before that")
         at = self.pos % self.capacity
         fits = min(count, self.capacity - at)
         self._ring[at : at + fits] = array.T[:fits]
@@ -149,7 +149,9 @@ class CodesOutbox(Outbox):
         if frame > self.pos:
             raise ProtocolError(f"next_frame is {frame}; only {self.pos} frames have been made")
         if frame < oldest:
-            raise ProtocolError(f"next_frame is {frame}; kept are those from {oldest} on: start anew", Close.NO_SESSION)
+            raise ProtocolError(
+                f"next_frame is {frame}; kept are those from {oldest} on: start a new stream", Close.NO_SESSION
+            )
         self._restart(frame)
 
     def _take(self, sent: int, upto: int) -> npt.NDArray[Any]:
@@ -164,7 +166,7 @@ class CodesOutbox(Outbox):
 
 
 class PcmOutbox(Outbox):
-    """Samples, each sent once. Whoever feeds must watch `waiting`.
+    """Samples, each sent once. The caller must watch `waiting`.
 
     Args:
         max_message, payload_format: see `Outbox`.

@@ -132,7 +132,7 @@ class Scheduler:
         self._wake(lane)
 
     def drop(self, lane: Lane) -> None:
-        """Forget a lane at once; no more outputs come. Again is harmless."""
+        """Forget a lane at once; no more outputs come. Calling it again is harmless."""
         if lane in self._lanes:
             self._retire(lane)
             self._wake(lane)
@@ -191,7 +191,7 @@ class Scheduler:
             except Exception as error:
                 self._fail(lane, error, deliveries)
         ended = [self._step(direction, deliveries, steps) for direction in self._pools]
-        # A blocked lane goes on once a stream has ended.
+        # A blocked lane continues once a stream has ended.
         more = any(ended) or not all(self._waiting.values())
         return deliveries, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
 
@@ -222,7 +222,7 @@ class Scheduler:
         try:
             batch.run()
         except Exception as error:
-            # Nobody knows which of its streams was the cause, so all of them end. The others go on.
+            # It is unknown which of its streams was the cause, so all of them end. The others continue.
             pool.abort(batch)
             for stream in batch.streams:
                 self._fail(owners[stream], error, deliveries)

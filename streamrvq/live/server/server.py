@@ -117,7 +117,7 @@ class Server:
                 ssl=tls, subprotocols=[Subprotocol(SUBPROTOCOL)], select_subprotocol=select_subprotocol,
                 process_request=self._http_response, open_timeout=settings.start_timeout,
                 close_timeout=settings.close_timeout, compression=None,
-                # Pings keep routers awake. A late answer is no fault: it may wait behind audio that TCP holds back.
+                # Pings keep routers awake. A late answer is not a fault: it may wait behind audio that TCP holds back.
                 ping_interval=20, ping_timeout=None, max_size=settings.max_message, logger=transport_log(),
             )  # fmt: skip
         except OSError as error:

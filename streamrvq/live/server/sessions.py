@@ -113,7 +113,7 @@ class Sessions:
         return True
 
     def end(self, session: Session) -> None:
-        """Forget a session and its stream. Again is harmless."""
+        """Forget a session and its stream. Calling it again is harmless."""
         if self._all.pop(session.name, None) is not None:
             self._open -= session.parked_at is None
             session.stream.drop()

@@ -31,7 +31,7 @@ class ServerSettings:
     max_streams: int | None = None  #: open at once; None: as many as the machine computes in real time (warmup.py)
     max_parked: int = 16  #: streams kept after their connection was lost, to be resumed; 0: none
     max_connections: int = 256  #: open at once, with or without a stream
-    max_connections_of_one: int = 256  #: the same from one address
+    max_connections_of_one: int = 256  #: open at once from one address
     max_message: int = MAX_MESSAGE  #: bytes
     gather: float = 0.002  #: how long a step waits for other streams to have a hop
     max_batch: int = 64  #: the most streams × hops of a step; it is lowered to what computes within a hop

@@ -3,7 +3,7 @@
     stream.receive(message)            # parses and checks it; what must be computed goes to the scheduler
     while (out := stream.outbox.next()) is not None: send(out)
 
-A stream does not depend on a connection. Nobody sends the outbox of a parked stream; otherwise it is like any other.
+A stream does not depend on a connection. The outbox of a parked stream is not sent; otherwise it is like any other.
 
 Knows: the order of messages, markers, the end. Does not know: what differs between encoding and decoding (modes.py),
 sockets, asyncio, threads, deadlines, who may open a stream.
@@ -95,13 +95,13 @@ class ServedStream(ABC):
                 raise ProtocolError(f"{message.type} came while a stream is open; a connection carries one stream")
 
     def stop(self) -> None:
-        """End as the client asked for: everything still owed comes out, then `done`. Again is harmless."""
+        """End as the client asked for: everything still owed comes out, then `done`. Calling it again is harmless."""
         if not self.ended:
             self.outbox.text(self._outputs_due, self._totals().to_json())
             self.flush()
 
     def flush(self) -> None:
-        """End the signal: everything still owed comes out, the last message marked final. Again is harmless."""
+        """End the signal: everything owed comes out, the last message marked final. Calling it again is harmless."""
         if not self.ended:
             self.ended = True
             self._scheduler.close(self.lane)

@@ -41,7 +41,7 @@ class DeviceCallback:
         if count and ring.write(self._to_mono(block), now, bool(flags.input_overflow)):
             try:
                 loop.call_soon_threadsafe(woken.set)
-            except RuntimeError:  # the loop was closed: nobody will read the ring any more
+            except RuntimeError:  # the loop was closed: the ring will not be read any more
                 raise portaudio.callback_abort() from None
 
     def on_finished(self) -> None:

@@ -31,7 +31,7 @@ from .callback import DeviceCallback
 from .clock import DeviceClock
 from .ring import Ring
 
-# The device counts as silent after so many polls without samples. Polls are counted, not seconds: after the whole
+# The device counts as silent after this many polls without samples. Polls are counted, not seconds: after the whole
 # process was asleep, the device's thread gets a chance to run first.
 _POLL_SECONDS, _SILENT_POLLS = 0.25, 4
 # The first samples may take longer, because a sound server has to wake its device.
@@ -51,7 +51,7 @@ class Microphone:
     A `Gap` also marks samples that the device lost. It may report that itself. Or the received samples fall behind the
     monotonic clock by more than 50 ms and do not catch up. Before a gap is reported, blocks are held back for a quarter
     of a second (at most 2 s, while a backlog comes in), so that the `Gap` comes at the right place. A slow drift of the
-    device's clock is no gap; `stats`\\ ``().drift_ppm`` reports it.
+    device's clock is not a gap; `stats`\\ ``().drift_ppm`` reports it.
 
     If the device vanishes, or delivers nothing for a second, the iteration raises a `DeviceError` that names the last
     sample, after everything that was captured. Open another Microphone when the device is back.

@@ -65,7 +65,7 @@ def _keep_loaded(library: str) -> None:
 
 
 def refresh_devices() -> None:
-    """A device vanished: let PortAudio list the devices anew before the next call that needs them."""
+    """A device vanished: let PortAudio list the devices again before the next call that needs them."""
     _list_outdated.set()
 
 
@@ -219,7 +219,7 @@ class InputStream:
         try:
             self._stream.start()
         except self._sound.PortAudioError as error:
-            raise DeviceError(f"{self.device.name} cannot be started ({error}); plug it in anew") from None
+            raise DeviceError(f"{self.device.name} cannot be started ({error}); plug it in again") from None
 
     async def close(self) -> None:
         """Stop and close.
@@ -292,4 +292,4 @@ def _refusal(device: InputDevice, rate: int, channels: int, error: Exception) ->
             f"{device.name} is in use by another program, or switched off; end that program, or choose another device"
         )
     reason = str(error.args[0] if error.args else error)
-    return f"{device.name} cannot be opened at {rate} Hz ({reason}); choose another device, or plug it in anew"
+    return f"{device.name} cannot be opened at {rate} Hz ({reason}); choose another device, or plug it in again"

@@ -167,10 +167,10 @@ async def test_worklets() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Journey:
-    """A block of so many samples in each step, what comes behind it, and where connections break."""
+    """The samples of each step's block, what comes after it, and where connections break."""
 
-    steps: list[tuple[int, int | str | None]]  #: samples; behind them a gap of so many, a marker, or nothing
-    breaks: list[int] | None  #: after so many messages of each connection; None: at `stop`
+    steps: list[tuple[int, int | str | None]]  #: samples; after them a gap of that many samples, a marker, or nothing
+    breaks: list[int] | None  #: after how many messages of each connection; None: at `stop`
 
     @property
     def parts(self) -> list[np.ndarray[Any, Any]]:

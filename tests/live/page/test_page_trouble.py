@@ -138,7 +138,7 @@ async def test_a_stream_that_is_gone_is_replaced(browser: Browser, case: str) ->
         await page.start()
         await page.encoded(0.5)
         if case == "restart":
-            relay.target = 1  # nobody
+            relay.target = 1  # where nothing listens
             await first.stop()
             await page.says("The server is restarting. What came so far is kept")
             relay.target = second.port
@@ -155,8 +155,8 @@ async def test_a_stream_that_is_gone_is_replaced(browser: Browser, case: str) ->
         for mode in ("encode", "decode")
     )
     assert len(streams) == 2
-    assert len(played) == 2, "listening goes on, too"
-    assert samples_of(played[1].received).size > 0, "listening goes on, too"
+    assert len(played) == 2, "listening continues, too"
+    assert samples_of(played[1].received).size > 0, "listening continues, too"
     for socket, tokens in zip(streams, files, strict=True):
         codes = SMALL.encode(socket.pcm, sample_rate=tokens.source_rate)
         assert tokens.codes.shape[1] > 20

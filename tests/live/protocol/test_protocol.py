@@ -1,4 +1,4 @@
-"""The wire format alone: every message there and back, and whatever comes, one kind of error."""
+"""The wire format alone: every message there and back, and one kind of error for any bad input."""
 
 import dataclasses
 import json

@@ -87,7 +87,7 @@ def test_codes_come_in_order_and_again(actions):
             got += rows(sent, frames(got), seq)
             seq += sum(isinstance(out, bytes) for out in sent)
         else:
-            # the last frames, and the texts behind them, did not arrive
+            # the last frames, and the texts after them, did not arrive
             upto = max(frames(got) - amount, 0, box.pos - KEPT)
             kept, count = [], 0
             for item in got:
@@ -110,7 +110,7 @@ def test_codes_come_in_order_and_again(actions):
         expected += [text for place, text in texts if place == i]
         if i < box.pos:
             expected.append(tuple(int(v) for v in frame(i)[: levels[i]]))
-    # a text that waits for frames that never come is the caller's mistake, and holds up those behind it
+    # a text that waits for frames that never come is the caller's mistake, and holds up those after it
     if len(texts) == len(model):
         assert [g for g in got if isinstance(g, tuple)] == [e for e in expected if isinstance(e, tuple)]
         assert [g for g in got if isinstance(g, str)] == [e for e in expected if isinstance(e, str)]

@@ -64,7 +64,7 @@ class Signal:
     rate: int
     length: int  #: samples or frames
     sizes: list[int]  #: of the first pieces; then the rest comes at once
-    turns: list[bool]  #: over and over: whether others have their turn behind a piece
+    turns: list[bool]  #: over and over: whether others have their turn after a piece
     segment: int | None = None  #: where another one begins, if it does
     dropped: bool = False
 
@@ -160,7 +160,7 @@ async def test_a_step_that_fails_ends_its_streams_and_no_others(monkeypatch):
         assert not bad.parts
         assert good.error is None
         assert np.array_equal(good.all, CAUSAL.encode(pcm))
-        scheduler.feed(bad.lane, pcm)  # nothing comes of it
+        scheduler.feed(bad.lane, pcm)  # it is ignored
         assert scheduler._pools["encode"].open_streams == 0
 
 

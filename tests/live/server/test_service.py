@@ -250,7 +250,7 @@ async def test_the_example_of_the_page():
 @pytest.mark.asyncio
 @pytest.mark.parametrize("rate", [RATE, 48_000])
 async def test_odd_strides_decode_to_their_end(rate):
-    """A decoder with an odd stride gives fewer samples than frames times hop; the end comes all the same."""
+    """A decoder with an odd stride gives fewer samples than frames times hop; the end still comes."""
     codec = codec_of(minute((2, 5), sample_rate=RATE))
     codes = codec.encode(noise(300))
     async with (

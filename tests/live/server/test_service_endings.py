@@ -1,4 +1,4 @@
-"""The server's own ends: clients that never read, shutdown, failures of the codec, a loop that never waits."""
+"""When the server ends connections: clients that never read, shutdown, failures of the codec, a loop that never waits."""
 
 import asyncio
 import contextlib
@@ -69,7 +69,7 @@ async def test_a_client_that_never_reads_is_gone_and_the_others_do_not_notice(ca
 
 
 async def ping(server, times, read):
-    """So many pings, their answers read or not, until the server cuts the connection."""
+    """Send ``times`` pings, their answers read or not, until the server cuts the connection."""
     client, loop = RawClient(server.port, receive_buffer=4096), asyncio.get_running_loop()
     await client.handshake(read=False)
     await until(lambda: server.connections)
@@ -181,7 +181,7 @@ async def test_a_failing_codec_is_the_servers_fault_and_nobody_elses(caplog, mon
         assert code == 1011
         assert "inner" not in texts[-1]["message"]
         await until(lambda: server.streams == 0)
-    assert "inner workings" in caplog.text  # where its keeper finds it
+    assert "inner workings" in caplog.text  # where the server's operator finds it
 
 
 @pytest.mark.asyncio

@@ -169,7 +169,7 @@ async def test_one_address_has_its_share():
 
 @pytest.mark.asyncio
 async def test_a_drain_gives_every_client_the_codes_of_all_it_sent():
-    """Live clients that know `drain`, one that goes on sending all the same, one that never reads."""
+    """Live clients that know `drain`, one that keeps sending, one that never reads."""
     sent, got, codes = {}, {}, {}
 
     async def live(name, obeys):

@@ -1,4 +1,4 @@
-"""Who may come, what is refused and how, and that leaving early leaves nothing."""
+"""Who may come, what is refused and how, and that a client that leaves early leaves nothing behind."""
 
 import asyncio
 import gc

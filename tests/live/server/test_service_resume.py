@@ -1,4 +1,4 @@
-"""Connections break; streams do not. And nobody gets what is not theirs."""
+"""A stream survives a broken connection, and only its own client can resume it."""
 
 import asyncio
 import gc
@@ -95,7 +95,7 @@ def resume(session, next_frame, **fields):
 
 
 async def parked(server, frames=10, token=...):
-    """A stream of so many frames and half a hop, its connection lost; its name and samples."""
+    """A stream of ``frames`` frames and half a hop whose connection was lost. Returns its name and samples."""
     pcm = int16(noise(frames * HOP + HOP // 2))
     async with raw(server, start(token=token)) as client:
         await client.send(pcm)

@@ -1,4 +1,4 @@
-"""The page's files over HTTP: these and no others, with headers that keep everything else out."""
+"""The page's files over HTTP: these and no others, with headers that forbid everything else."""
 
 from __future__ import annotations
 

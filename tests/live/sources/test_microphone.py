@@ -34,7 +34,7 @@ from tests.support.virtual_sound import Fifo, Voice
 @pytest.mark.asyncio
 async def test_thirty_seconds_of_real_audio_at_both_rates(real_audio: RealAudio) -> None:
     clips = np.concatenate(list(real_audio.clips.values()))
-    most = 30 + PLENTY + 2  # seconds that can come: whoever is late stops late
+    most = 30 + PLENTY + 2  # seconds that can come: a late reader stops late
     voices = {44_100: Voice(clips[: most * 44_100], 44_100, 441), 48_000: Voice(clips[-most * 48_000 :], 48_000, 256)}
     with Fifo(voices[44_100], studio=voices[48_000]):
 

@@ -17,7 +17,7 @@ from streamrvq.audio.rates import Resampler
 from .phase import phase
 
 FOLDER = Path(__file__).parents[3] / "demos/audio"
-#: Seconds that one message may hold. That much of the loop's start is repeated behind its end.
+#: Seconds that one message may hold. That much of the loop's start is repeated after its end.
 _LONGEST = 2.0
 
 

@@ -41,7 +41,7 @@ class NullEngine:
         self.config = config
 
     def new_states(self, slots: int, direction: Direction) -> NullStates:
-        """States of so many slots."""
+        """States of ``slots`` slots."""
         return NullStates(slots, plan(self.config, direction))
 
     def encode_step(
@@ -60,7 +60,7 @@ class NullEngine:
         """Nothing to do."""
 
     def export_state(self, states: Any, slot: int) -> list[Floats]:
-        """There is no state."""
+        """Do nothing: there is no state."""
         return []
 
     def import_state(self, states: Any, slot: int, histories: Sequence[Floats]) -> None:

@@ -17,7 +17,7 @@ std::string available() {
 const Kernels *kernels_named(const std::string &name) {
     for (const auto kernels : kInstructionSets)
         if (const Kernels *k = kernels(); k && (name.empty() || name == k->name)) return k;
-    throw std::invalid_argument("instruction set '" + name + "' is not to be had here; there are " + available());
+    throw std::invalid_argument("instruction set '" + name + "' is not available on this machine; choose from " + available());
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ struct Conv {
 };
 
 // What is fetched into the cache while something else is computed: bytes [at, end), `lines` cache lines every four channels.
-// As few as suffice: a core can wait for a dozen lines at once, and arithmetic slows down when its own loads queue behind
+// As few as suffice: a core can wait for a dozen lines at once, and arithmetic slows down when its own loads queue after
 // them.
 struct Prefetch {
     static constexpr int64_t kLine = 64, kMaxLines = 3;

@@ -9,7 +9,7 @@ inline void copy_some(float *to, const float *from, int64_t count) {
     for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
-// The first `count` values, all of a vector if there are as many; zeros behind them.
+// The first `count` values, at most a whole vector; zeros after them.
 inline V::Floats load_some(const float *from, int64_t count) {
     if (count >= V::kWidth) return V::load(from);
     alignas(64) float lanes[V::kWidth] = {};

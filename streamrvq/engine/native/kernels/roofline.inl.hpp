@@ -10,8 +10,7 @@ namespace {
 
 constexpr int kChains = V::kRows * V::kVectors;  // independent ones, as many as a tile has
 
-// The operations of so many rounds, each a step of every chain. It looks at the chains, so that no compiler leaves them
-// out.
+// The operations of `rounds` rounds, each a step of every chain. It reads the chains, so that no compiler leaves them out.
 inline double operations(const V::Floats *chains, double rounds) {
     alignas(64) float lanes[V::kWidth];
     float sum = 0.0f;

@@ -81,7 +81,7 @@ private:
     const Kernels &k_;
     Plan &plan_;
     int64_t half_from_;
-    Epilogue *epilogue_;  // of whoever makes the running value
+    Epilogue *epilogue_;  // of the convolution that computes the running value
     int64_t columns_;     // of its rows
     int holding_ = -1;    // the skip that is not joined yet, or −1
 };

@@ -48,7 +48,7 @@ struct PlanSpec {
     const LayerSpec *layers;
     int64_t count;
     int64_t masked;     // 1: symmetric padding, so values outside the signal are zeroed at every layer; 0: only at the input
-    int64_t half_from;  // weights of so many numbers may be kept in half precision where that is exact; −1: none
+    int64_t half_from;  // weights of at least this many numbers may be kept as halves where that is exact; −1: none
     const QuantizerSpec *quantizer;  // null for bare layers
 };
 

@@ -12,8 +12,9 @@ namespace srvq {
 
 namespace {
 
-// Bytes of weights that are fetched from memory before they are needed, at most: a part of a last-level cache that does not
-// keep them from step to step. From one that does, to fetch them to a core's own cache gained nothing.
+// The most bytes of weights that are fetched from memory before they are needed. They fill a part of a last-level cache that
+// is too small to keep all weights from step to step. Where it keeps them, fetching them into a core's own cache gained
+// nothing.
 constexpr int64_t kMaxDistance = int64_t{16} << 20;
 
 // Whether the last-level cache keeps this much from step to step; no, where its size is not known.

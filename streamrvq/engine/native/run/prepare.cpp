@@ -71,7 +71,7 @@ void Step::grow() {
     most_streams_ = std::max(most_streams_, request_.streams);
     most_hops_ = std::max(most_hops_, request_.hops);
     const auto floats = [](Memory &m, int64_t numbers) { at_least(m, static_cast<size_t>(numbers) * sizeof(float)); };
-    // Streams and hops are never at their most together: their product is bounded.
+    // Streams and hops never both reach their maximum, because their product is bounded.
     const int64_t rows = std::min(kMaxRowHops, most_streams_ * most_hops_);
     constexpr int64_t spare = 64;  // kernels may load past the end
     for (Memory &m : workspace_.inputs) floats(m, rows * plan_.widest_input + most_streams_ * plan_.longest_history + spare);

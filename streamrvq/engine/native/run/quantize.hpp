@@ -1,6 +1,6 @@
 // Latents to codes and back, a few frames at a time.
 //
-// Knows: a level after the other, all frames of a call together. Does not know: streams, threads.
+// Knows: the levels one by one, each for all frames of a call at once. Does not know: streams, threads.
 #pragma once
 #include "run/workspace.hpp"
 

@@ -5,7 +5,7 @@
 namespace srvq {
 
 // Rows of a step, at most: streams · hops. Deep layers have one or eight rows a hop, and what they do is bound by reading
-// their weights, which is done once for so many rows. Buffers grow with it: for dac-44khz by 0.2 MB a buffer and row.
+// their weights, which is done once for that many rows. Buffers grow with it: for dac-44khz by 0.2 MB a buffer and row.
 constexpr int64_t kMaxRowHops = 32;
 
 // `streams` of them by the same `hops`.
@@ -22,8 +22,8 @@ struct Request {
     float *latents;  // [streams][levels · dim][code_stride] or null
 };
 
-// A call of more rows · hops than kMaxRowHops runs in parts of at most so many rows and hops. They are as equal as can be,
-// since a small rest would read all weights for itself.
+// A call of more rows · hops than kMaxRowHops runs in parts within that limit. They are as equal as can be, since a small
+// rest would read all weights for itself.
 struct Parts {
     int64_t rows, hops;
 };

@@ -4,7 +4,8 @@
 
 namespace srvq {
 
-// Round to nearest and keep denormal numbers, while it lives. Then the mode that was there before is put back.
+// While an object of this class exists, numbers round to nearest and denormal numbers are kept. Its destructor restores the
+// mode that was set before.
 class PlainArithmetic {
 public:
     PlainArithmetic();

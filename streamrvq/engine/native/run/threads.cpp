@@ -50,9 +50,9 @@ void Threads::run(Job &job) {
     job_ = nullptr;
 }
 
-// Opens `phase`, or the next one that has a task. Called by one thread at a time: the job's starter, or whoever has finished
-// the last task of the phase before. A phase cannot end before its last share is written, so nobody else opens the next one
-// meanwhile.
+// Opens `phase`, or the next one that has a task. Called by one thread at a time: the job's starter, or the thread that has
+// finished the last task of the phase before. A phase cannot end before its last share is written, so no other thread opens
+// the next one meanwhile.
 void Threads::open(int phase) {
     const uint32_t number = opened_.load(std::memory_order_relaxed) + 1;
     int tasks = 0;
@@ -79,7 +79,7 @@ bool Threads::work(int me) {
     return false;
 }
 
-// Only the share is read before a task is in hand: until then the job may be gone. Phases are numbered, so that a share that
+// Only the share is read before a task is taken: until then the job may be gone. Phases are numbered, so that a share that
 // was read in one phase cannot be taken from in another.
 bool Threads::take(Share &share, bool own) {
     for (uint64_t left = share.left.load(std::memory_order_acquire); Share::any(left);) {
@@ -114,7 +114,8 @@ bool Threads::idle() const {
 }
 
 // Sleeps until another phase is opened than the one seen, or `still` no longer holds. The sleeper counts itself before it
-// looks again, and `wake` looks at the count after everything is written: one of them sees the other.
+// checks again, and `wake` reads the count after everything is written. So either the sleeper sees the change, or `wake`
+// sees the sleeper.
 void Threads::sleep(uint32_t seen, const std::atomic<bool> &still) {
     const uint32_t before = wakeups_.load();
     sleepers_.fetch_add(1);

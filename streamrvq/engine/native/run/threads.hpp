@@ -2,8 +2,9 @@
 //
 // Knows: a phase's tasks are shared out in as many runs of neighbours as there are threads. A thread takes its own tasks one
 // by one from the front, so that from phase to phase it works on what lies in its core's own cache. Then it helps the others
-// from the back. Whoever finishes a phase's last task opens the next phase. A thread that comes late, or is not scheduled,
-// holds nobody up unless it has a task in hand. Inside a job threads spin for a bounded time; between jobs they sleep.
+// from the back. The thread that finishes a phase's last task opens the next phase. A thread that wakes late, or is not
+// scheduled, delays the others only while it holds a task. Inside a job threads spin for a bounded time; between jobs they
+// sleep.
 // Does not know: what a task does.
 #pragma once
 #include <atomic>
@@ -32,7 +33,7 @@ public:
     void run(Job &job);  // one call at a time
 
 private:
-    // Tasks that nobody has taken, in one number: the phase's running number << 32 | end << 16 | first.
+    // Tasks that no thread has taken, in one number: the phase's running number << 32 | end << 16 | first.
     struct alignas(64) Share {
         std::atomic<uint64_t> left{0};
         static bool any(uint64_t left) { return (left & 0xffff) < (left >> 16 & 0xffff); }

@@ -18,7 +18,7 @@ struct Region {
     T *in(char *block) const { return reinterpret_cast<T *>(block + offset); }
 };
 
-// Lays regions out one behind the other, each from a new cache line on.
+// Lays regions out one after another. Each starts on a new cache line.
 class LayoutBuilder {
 public:
     template <class T>
