@@ -22,7 +22,7 @@ PURE = {"isinstance", "len", "callable", "all", "any", "min", "max"}
 
 
 def side_effects(tree: ast.AST) -> list[tuple[int, str]]:
-    """Line and kind of everything in assert statements that does more than look."""
+    """Line and kind of everything in assert statements that has an effect."""
     found = []
     for statement in (node for node in ast.walk(tree) if isinstance(node, ast.Assert)):
         for node in ast.walk(statement):

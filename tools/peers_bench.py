@@ -1,8 +1,8 @@
 """``tools/peers``: the time of encoding the same seconds of audio, ours and other codecs, in one run.
 
-Every codec is run once a round, by turns, so that a machine that slows down meanwhile does so for all of them; the
-median of the rounds counts. The others have random weights at their published shapes, for time does not depend on
-weights. They encode offline, the whole clip at once; ours does that, and hop by hop as a live stream.
+Every codec is run once in each round, so that a machine that slows down does so for all of them. The median of the
+rounds counts. The others have random weights at their published shapes, because time does not depend on weights. They
+encode offline, the whole clip at once. Ours does that too, and also encodes hop by hop as a live stream.
 
 Knows: how each codec is made and called. Does not know: what else is measured (streamrvq.bench).
 """

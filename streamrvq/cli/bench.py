@@ -45,7 +45,7 @@ def bench(
         bool,
         typer.Option("--paced", help="Pause between steps, as a live stream does; otherwise run them back to back."),
     ] = False,
-    rounds: Annotated[int, typer.Option("--rounds", help="How many times everything is measured, by turns.")] = 3,
+    rounds: Annotated[int, typer.Option("--rounds", help="How many times everything is measured, in turn.")] = 3,
     corpus: Annotated[
         list[str] | None,
         typer.Option("--corpus", help="Instead measure `encode --shards` of these sources, beside the bare engine."),

@@ -30,7 +30,7 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
 
         def begin(plan: RunPlan) -> None:
             if plan.shards_done:
-                note(f"going on: {plan.shards_done} of {plan.shards} shards are there")
+                note(f"continuing: {plan.shards_done} of {plan.shards} shards are there")
             bar.begin(plan.size, plan.size - plan.size_left)
 
         done = encode_corpus(

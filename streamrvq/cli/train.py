@@ -51,7 +51,7 @@ def train(
         weights = load_weights(source) if source is not None else None
         run = Run(settings, folder, bar, cache=cache, device=device, threads=threads, weights=weights)
         if run.trainer.step:
-            note(f"going on from step {run.trainer.step} of {folder}")
+            note(f"continuing from step {run.trainer.step} of {folder}")
         with _StopOnSignal() as stop:
             done = run.go(minutes, stop.wanted)
     result: dict[str, Any] = {"step": run.trainer.step, "steps": settings.steps, "audio_seconds": run.audio_seconds}

@@ -111,7 +111,7 @@ class Record:
                 if came.get(key) != began.get(key):
                     raise CorpusError(
                         f"the run in {self.folder} was begun with {key} {began.get(key)!r}, and this is "
-                        f"{came.get(key)!r}; go on with what it was begun with, or give a new folder"
+                        f"{came.get(key)!r}; use the same again, or give a new folder"
                     )
 
     def _same_sources(self, shards: list[Shard], sources: Sequence[Source]) -> None:
@@ -122,7 +122,7 @@ class Record:
                 first = min(some)[0]
                 raise CorpusError(
                     f"the run in {self.folder} was begun with other sources: this one {what} {len(some)} more, such as "
-                    f"{first}; go on with the sources it was begun with, and give new ones a new folder"
+                    f"{first}; use the same sources again, and give new ones a new folder"
                 )
 
     def sweep(self) -> None:

@@ -21,7 +21,7 @@ class Frames:
     ``==`` compares identities, because codes are an array. Compare ``index`` and ``codes`` instead.
     """
 
-    index: int  #: of the first frame; indices go on through gaps, so none is missing and none comes twice
+    index: int  #: of the first frame; indices continue through gaps, so none is missing or repeated
     time: float  #: seconds from the source's first sample to this frame's first sample, on the source's clock
     codes: npt.NDArray[np.int64]  #: ``[K, n]``, n ≥ 1
 

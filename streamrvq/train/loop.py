@@ -147,7 +147,7 @@ class Trainer:
             self._lost += 1
         if self._lost == _MAX_LOST:
             raise WeightsError(
-                f"the gradient of {_MAX_LOST} steps to {step} is {float(norm)}; wanted a finite one: go on from "
+                f"the gradient of {_MAX_LOST} steps to {step} is {float(norm)}; wanted a finite one: continue from "
                 "an older checkpoint with a lower lr"
             )
         self.step += 1

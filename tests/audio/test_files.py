@@ -1,4 +1,4 @@
-"""Audio files: every format is read completely in blocks of any size, damage is reported, and writing is exact and atomic."""
+"""Audio files: every format is read whole in blocks of any size, damage is reported, writing is exact and atomic."""
 
 import itertools
 import struct

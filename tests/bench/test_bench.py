@@ -131,7 +131,7 @@ def test_every_weight_is_read_once() -> None:
 
 
 def test_steps_are_steady_and_their_own(causal: bool) -> None:
-    """Clocks stand beyond every delay and go on, so that each step is like the one before."""
+    """Clocks start beyond every delay and advance, so that each step is like the one before."""
     codec = codec_of(minute(causal=causal), "float32")
     for direction in ("encode", "decode"):
         cell = Cell(codec.engine, direction, 2, 3)  # type: ignore[arg-type]

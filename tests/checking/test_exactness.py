@@ -70,7 +70,7 @@ def test_the_chunkings_are_200_over_five_minutes_and_reach_both_ends(real_audio:
 
 @pytest.mark.parametrize("kind", ["causal", "symmetric"])
 def test_every_codebook_is_used_widely(real_audio: RealAudio, kind: str) -> None:
-    """Codes that hardly vary would be equal for no good reason."""
+    """Codes that hardly vary could be equal by chance."""
     codec = codec_of(tiny(causal=kind == "causal"), "float32")
     pcm = np.concatenate([clip[44100 : 44100 * 3] for clip in real_audio.clips.values()])
     codes = codec.encode(pcm)

@@ -1,4 +1,4 @@
-"""`mic` and `devices` on virtual sound devices: output for people, for programs and to files, and every way a run can end."""
+"""`mic` and `devices` on virtual sound devices: what they print and write, and every way a run can end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def of_lines(lines: list[dict[str, Any]]) -> np.ndarray:
 
 
 def check_latency(latency: dict[str, float]) -> None:
-    """It is told, and the parts add up."""
+    """The latency is reported, and its parts add up."""
     for name in ("p50", "p99"):
         parts = [latency[part] for part in ("device", f"handover_{name}", "resampler", "lookahead", f"compute_{name}")]
         assert min(parts) >= 0

@@ -48,7 +48,7 @@ def served(*arguments: object, **settings: Any) -> tuple[Any, str]:
 
 
 def ended(server: Any, number: int = signal.SIGTERM) -> str:
-    """Send a signal; what it wrote on stderr."""
+    """Send a signal. Returns what the process wrote on stderr."""
     server.send_signal(number)
     out, err = server.communicate(timeout=PATIENCE)
     assert server.returncode == 0, err

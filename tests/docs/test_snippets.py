@@ -104,7 +104,7 @@ def test_commands_are_understood(page: Path) -> None:
 
 
 def _understand(where: str, command: str, arguments: list[str], whole: bool) -> None:
-    """Let the command line be parsed as far as the command's first line."""
+    """Parse the command line, up to the first line of the command's function."""
     if "--help" in arguments:
         return
     try:

@@ -35,7 +35,7 @@ pytestmark = needs_native
 def test_snake_is_right_within_its_bound() -> None:
     """|error| ≤ 7 · 2⁻²⁴ of the height of the sine part and half a unit in the last place of the sum, at any phase.
 
-    The sine itself is within 2.5 · 2⁻²⁴; squared that counts twice; two more roundings and the reciprocal's come on.
+    The sine itself is within 2.5 · 2⁻²⁴; squaring counts it twice; two more roundings and the reciprocal's are added.
     """
     core = codec_on(minute(), ISAS[0], 1).engine._core  # type: ignore[attr-defined]
     for alpha in (0.03, 0.5, 1.0, 1.7, 25.0):

@@ -1,8 +1,8 @@
 """The native engine's promise: the same bits however audio is cut, on any number of threads and any instruction set.
 
 Knows: the public API, pools with neighbours of other ages, and for single layers the library itself. Its arithmetic is
-held against exact fractions here and against plain C++ loops in test_native_build.py; being right to rounding is the
-contract's affair (test_contract.py).
+compared with exact fractions here and with plain C++ loops in test_native_build.py. test_contract.py checks that it is
+right to rounding.
 
 The covering array is 500 tuples over 10 minutes of real audio; STREAMRVQ_FULL=1 makes it an hour, and the full-width
 tuples 30 s each.

@@ -149,7 +149,7 @@ async def test_breaking_off_leaves_nothing(queue_size):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("silent", [True, False])
 async def test_cancelling_the_reader_leaves_nothing(silent):
-    """While it waits for a source that says no more, or holds a full queue."""
+    """While it waits for a silent source, or for room in a full queue."""
     reached, never = asyncio.Event(), asyncio.Event()
 
     async def blocks():

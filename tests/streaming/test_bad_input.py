@@ -19,7 +19,7 @@ PCM = noise(400, seed=7)
 
 
 def state(stream: Any) -> bytes:
-    """Everything that a stream is."""
+    """All of a stream's state."""
     return bytes(stream.snapshot().to_bytes())
 
 

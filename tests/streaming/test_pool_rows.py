@@ -125,7 +125,7 @@ def test_a_closed_stream_that_is_owed_nothing_ends_without_a_step(minute_codec: 
 
 
 def test_a_batch_runs_once_and_is_ended_once(minute_codec: Codec) -> None:
-    """Run twice it would move its streams on twice; aborted after a run, they would stand before their own state."""
+    """A batch run twice would advance its streams twice; aborted after a run, they would lag behind their state."""
     pool, pcm = minute_codec.pool(1), noise(64)
     stream = pool.open()
     pool.feed(stream, pcm)

@@ -1,7 +1,7 @@
 """The pool while a step is under way: fed, closed, dropped between a batch's run and its completion.
 
-Knows: the states of all slots, compared bit for bit around every step, failed ones included. test_pool.py
-is the same search for whole batches; here the moments inside one are apart.
+Knows: the states of all slots, compared bit for bit around every step, failed ones included.
+test_pool_orders.py searches whole batches in the same way. Here other calls also come while a batch runs.
 """
 
 from __future__ import annotations

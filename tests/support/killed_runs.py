@@ -1,4 +1,4 @@
-"""Runs of one corpus, each killed with SIGKILL at a random moment and continued by the next. The last one runs to its end.
+"""Runs of one corpus. Each is killed at a random moment and continued by the next; the last one finishes.
 
     python tests/support/killed_runs.py AUDIO WEIGHTS OUT SHARD_BYTES KILLS SEED
 
@@ -36,7 +36,7 @@ def main(audio: str, weights: str, out: str, shard_bytes: int, kills: int, seed:
         return pid, reader
 
     def end(pid: int, reader: int, seconds: float | None) -> bool:
-        """Whether it was killed after ``seconds``, not having come to its end before (None: never)."""
+        """Whether it was killed after ``seconds`` (None: never), before it had ended by itself."""
         late = not select.select([reader], [], [], seconds)[0]
         if late:
             os.kill(pid, signal.SIGKILL)

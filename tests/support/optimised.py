@@ -31,7 +31,7 @@ CONFIG = streamrvq.CodecConfig(
 
 
 class Failed(Exception):
-    """A check that does not hold."""
+    """A check that failed."""
 
 
 def check(holds: object, what: str) -> None:

@@ -57,7 +57,7 @@ class Parking:
 
     @contextlib.asynccontextmanager
     async def url(self) -> AsyncIterator[str]:
-        """Listen; where."""
+        """Listen. Returns where."""
         offered = [Subprotocol("streamrvq.v1")]
         async with serve(
             self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None,
@@ -140,7 +140,7 @@ class Parking:
             self.log.append((self.frames, self.waiting.pop(0)[1]))
 
     def _text(self, message: dict[str, Any], pos: int) -> int:
-        """What a text message does; how many samples it stands for."""
+        """Handle a text message. Returns how many samples it stands for."""
         match message["type"]:
             case "marker":
                 self.waiting.append((-(-pos // self.hop), json.dumps(message)))

@@ -54,7 +54,7 @@ def packet(
 
 
 async def end_of(url: str, messages: list[Any], **options: Any) -> tuple[int, list[Any]]:
-    """Send messages, whatever comes back; the close code, and the texts that came before it."""
+    """Send messages, whatever comes back. Returns the close code, and the texts that came before it."""
     settings: dict[str, Any] = {"subprotocols": [SUBPROTOCOL], "compression": None, "max_size": None} | options
     texts: list[Any] = []
     async with asyncio.timeout(PATIENCE), connect_raw(url, **settings) as ws:
@@ -115,7 +115,7 @@ class RawClient:
 
 
 async def until(condition: Any, seconds: float = PATIENCE) -> None:
-    """Until a condition holds that nothing announces."""
+    """Wait until a condition holds that nothing announces."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

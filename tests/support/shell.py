@@ -17,7 +17,7 @@ DELAYED = codec_of(minute(causal=False))
 
 
 async def source(*items, then: BaseException | None = None) -> AsyncIterator[object]:
-    """The items, one after the other, and then an exception or the end."""
+    """The items, one by one, and then an exception or the end."""
     for item in items:
         yield item
     if then is not None:
@@ -46,7 +46,7 @@ def standing() -> tuple[set[object], set[object], list[str]]:
 
 
 async def the_other_tasks() -> None:
-    """Until those are done that asyncio started to close a generator which was dropped."""
+    """Wait for the tasks that asyncio started to close dropped generators."""
     await asyncio.sleep(0)
     await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 

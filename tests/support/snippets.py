@@ -28,7 +28,7 @@ ADDRESS = "ws://127.0.0.1:8000"
 
 
 def furnish(folder: Path) -> None:
-    """Put there what the pages' snippets read."""
+    """Write the files that the pages' snippets read."""
     (folder / "demos").symlink_to(DEMOS, target_is_directory=True)
     clips = folder / "clips"
     clips.mkdir()

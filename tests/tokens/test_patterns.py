@@ -51,7 +51,7 @@ def plain(pattern: Pattern, codes: np.ndarray) -> np.ndarray:
 
 
 def cuts(data: st.DataObject, length: int) -> list[slice]:
-    """A partition of ``length``, empty pieces among it."""
+    """A partition of ``length``, empty pieces included."""
     ends = sorted(data.draw(st.lists(st.integers(0, length), max_size=8)))
     return [slice(a, b) for a, b in zip([0, *ends], [*ends, length], strict=True)]
 
@@ -118,7 +118,7 @@ def test_as_the_papers_draw_them() -> None:
 
 @given(case=cases(), data=st.data())
 def test_a_wrong_token_is_refused_and_leaves_no_trace(case: tuple[Pattern, np.ndarray], data: st.DataObject) -> None:
-    """One token made another: either that is the sequence of other codes, or it is refused and all is as it was."""
+    """One token is changed: either the result is the sequence of other codes, or it is refused and changes nothing."""
     pattern, codes = case
     whole = pattern.interleave(codes)
     if not whole.size:

@@ -1,4 +1,4 @@
-"""tools/corpus on synthetic packages: the same bytes in every run, disjoint splits, free licences, packing and unpacking."""
+"""tools/corpus on synthetic packages: the same bytes in every run, disjoint splits, free licences, packing."""
 
 import hashlib
 import os

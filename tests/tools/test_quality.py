@@ -1,4 +1,4 @@
-"""tools/quality without what it measures with: which systems are compared, on which clips, how figures are averaged, and which is better.
+"""tools/quality without its metrics: which systems and clips are compared, how figures are averaged.
 
 ViSQOL, Whisper and the rest run in the tool itself; here a small codec goes through everything that needs none of them.
 """

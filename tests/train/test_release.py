@@ -22,7 +22,7 @@ CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16)
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that is done."""
+    """A finished run."""
     for split in ("train", "validation"):
         (tmp_path / "set" / split).mkdir(parents=True)
         soundfile.write(tmp_path / "set" / split / f"{split}.wav", 0.3 * noise(44100).astype(np.float32), 44100)
@@ -41,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def judge(folder: Path, code: int) -> None:
-    """In the place of tools/quality: says ``code``, and writes down what it was asked."""
+    """A stand-in for tools/quality: exits with ``code``, and records its arguments."""
     (folder / "tools").mkdir(exist_ok=True)
     script = folder / "tools" / "quality"
     script.write_text(f'#!/bin/sh\necho "$@" >"{folder}/asked"\nexit {code}\n')

@@ -1,8 +1,8 @@
 """The official packages at full width: descript's dac.DAC and Hugging Face's DacModel, at 16, 24 and 44.1 kHz.
 
-Knows: how to ask either for frames, latents, codes and samples. Spread random weights, for no trained ones can be had
-here; they travel through each package's own file format, so that its reading is tested too. A differing code must be
-a near-tie, which a float64 run judges.
+Knows: how to ask either for frames, latents, codes and samples. The weights are random, because no trained ones are
+available here. They pass through each package's own file format, so that its reading is tested too. A differing code
+must be a near-tie, which a float64 run judges.
 """
 
 from __future__ import annotations

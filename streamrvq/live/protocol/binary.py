@@ -123,7 +123,7 @@ class Incoming:
         self.pos += count
 
     def renumber(self) -> None:
-        """Go on over another connection: messages are numbered from 0 again, positions go on."""
+        """Resume over another connection: messages are numbered from 0 again, positions continue."""
         self._seq = 0
 
     def _samples(self, packet: Packet) -> npt.NDArray[Any]:

@@ -24,8 +24,8 @@ LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 class Close(enum.IntEnum):
     """Why a connection ends.
 
-    Before a close by the server, an `error` message gives the reason in words. There is none before 1000, nor where the
-    websocket layer itself ends the connection (1002, 1007, 1009).
+    Before a close by the server, an `error` message gives the reason in words. It is not sent before 1000, or where
+    the websocket layer itself ends the connection (1002, 1007, 1009).
     """
 
     NORMAL = 1000  #: after `done`; or the client left

@@ -84,7 +84,7 @@ class Start(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resume(Message):
-    """Client, instead of `Start`: go on with a session whose connection was lost."""
+    """Client, instead of `Start`: resume a session whose connection was lost."""
 
     type: ClassVar[str] = "resume"
     version: int = _field(_whole(0), VERSION)

@@ -231,7 +231,7 @@ class Connection:
         return session, ready_message(services.codec, session.name, max_message).to_json()
 
     def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
-        """Go on with a session. Returns it, and the greeting to send."""
+        """Resume a session. Returns it, and the greeting to send."""
         sessions, next_frame = self._services.sessions, resume.next_frame
         self._session = session = sessions.resume(resume.session, identity, next_frame, self._on_takeover)
         self._services.metrics.resumed += 1

@@ -41,7 +41,7 @@ class Filled:
     opened: StreamId | None = None  #: the stream that the lane opened in its pool
     closed: StreamId | None = None  #: the stream that the lane dropped from its pool
     waits: bool = False  #: work is left that did not go into the pool
-    blocked: bool = False  #: that work can go on only after a stream of the pool has ended
+    blocked: bool = False  #: that work can continue only after a stream of the pool has ended
 
 
 class Lane:
@@ -135,7 +135,7 @@ class Lane:
         return Filled(opened)
 
     def fail(self) -> Filled:
-        """Accept that the lane cannot go on: discard its work and drop its stream. Calling it again is harmless."""
+        """Accept that the lane cannot continue: discard its work and drop its stream. Calling it again is harmless."""
         self._failed = True
         return self._leave_pool()
 

@@ -68,7 +68,7 @@ class ServedEncoder(ServedStream):
         self.lane = scheduler.open("encode", self._source.sample_rate, self._on_output, self.fail)
 
     def rewind(self, next_frame: int) -> None:
-        """Go on over another connection: send again from that frame on, and number messages from 0 both ways.
+        """Resume over another connection: send again from that frame on, and number messages from 0 both ways.
 
         Raises:
             ProtocolError: see `CodesOutbox.rewind`.

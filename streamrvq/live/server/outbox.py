@@ -2,7 +2,7 @@
 
 Texts keep their positions among the outputs. Outputs are packed only when they are sent, so that outputs that waited
 together go in one message. Codes stay in a ring for 30 seconds: a client that comes back names a frame, and gets
-everything from there on, in messages numbered from 0. Decoded samples are sent once, for they are large, and the client
+everything from there on, in messages numbered from 0. Decoded samples are sent once: they are large, and the client
 has the codes.
 
 Knows: order and positions. Does not know: sockets, asyncio, when the client can take more.

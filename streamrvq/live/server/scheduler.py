@@ -173,7 +173,7 @@ class Scheduler:
                 lane.on_output(data, last)
                 if data.shape[-1] and not lane.queued:
                     self._on_latency(time.monotonic() - lane.fed_at)
-        except Exception as failure:  # of one stream; the others go on
+        except Exception as failure:  # of one stream; the others continue
             log.exception("handing out failed")
             self.drop(lane)
             lane.on_failure(failure)

@@ -191,7 +191,7 @@ class Server:
     # ------------------------------------------------------------- connections
 
     def _http_response(self, socket: ServerConnection, request: Request) -> Response | None:
-        """The response to a plain HTTP request or a refused handshake; None lets the handshake go on."""
+        """The response to a plain HTTP request or a refused handshake; None lets the handshake continue."""
         try:
             origin, host = request.headers.get("Origin"), request.headers.get("Host")
             upgrade = request.headers.get("Upgrade")

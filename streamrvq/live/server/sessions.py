@@ -25,7 +25,7 @@ from .stream import ServedStream
 
 @dataclasses.dataclass(eq=False)
 class Session:
-    """A stream, and who may have it."""
+    """A stream, and which client may resume it."""
 
     name: str
     stream: ServedStream

@@ -14,7 +14,7 @@ def lane_of(pool, direction="encode", hop_seconds=0.5):
 
 
 def run_steps(pool, lane):
-    """Compute all that the pool has; what the lane makes of it."""
+    """Compute all that the pool has. Returns what the lane makes of the outputs."""
     outputs = []
     while (batch := pool.next_batch()) is not None:
         batch.run()

@@ -64,7 +64,7 @@ ACTIONS = st.lists(
 
 @given(ACTIONS)
 def test_codes_come_in_order_and_again(actions):
-    """Whatever is lost on the way, what a client that names its next frame has in the end is the whole line."""
+    """Whatever is lost on the way, a client that names its next frame gets everything in the end."""
     box = CodesOutbox(LEVELS, KEPT, 60, PayloadFormat())
     levels, ahead, model, got = [LEVELS] * 10_000, 0, [], []
     frames = lambda line: sum(isinstance(item, tuple) for item in line)  # noqa: E731

@@ -35,7 +35,7 @@ async def scheduling(codec=CAUSAL, slots=16, row_hops=None, **options):
 
 
 class Sink:
-    """What came of a lane."""
+    """What a lane delivered."""
 
     def __init__(self, scheduler, direction="encode", rate=RATE):
         self.parts, self.error, self.ended = [], None, asyncio.Event()

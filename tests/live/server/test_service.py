@@ -38,7 +38,7 @@ def offline(codec, mode, rate, format, data):
 
 
 async def client(url, mode, rate, format, data, sizes, pace=None):
-    """Send ``data`` in pieces, at ``pace`` a second; everything that came back, and `done`."""
+    """Send ``data`` in pieces, at ``pace`` a second. Returns everything that came back, and `done`."""
     loop = asyncio.get_running_loop()
 
     async def pieces():
@@ -220,7 +220,7 @@ async def test_a_final_message_ends_a_stream_like_stop():
 
 @pytest.mark.asyncio
 async def test_the_example_of_the_page():
-    """What PROTOCOL.md writes out byte by byte is what is said."""
+    """The server says exactly what PROTOCOL.md writes out byte by byte."""
     page = (Path(streamrvq.__file__).parent / "live" / "protocol" / "PROTOCOL.md").read_text(encoding="utf-8")
     codec, said = codec_of(tiny(causal=True)), 0
     async with (

@@ -1,4 +1,4 @@
-"""When the server ends connections: clients that never read, shutdown, failures of the codec, a loop that never waits."""
+"""The server ends a connection: clients that never read, shutdown, failures of the codec, a loop that never waits."""
 
 import asyncio
 import contextlib

@@ -16,7 +16,7 @@ inline V::Floats load_weights(const uint16_t *p) { return V::load_half(p); }
 // late even from a cache.
 constexpr int64_t kPrefetchDistance = 3584;
 
-// A prefetch pays only where a tile has arithmetic to hide it behind.
+// A prefetch pays only where it can overlap with a tile's arithmetic.
 template <int MR>
 inline void prefetch_lines(Prefetch &next) {
     static_assert(Prefetch::kMaxLines == 3);

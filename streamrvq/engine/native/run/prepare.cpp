@@ -7,7 +7,7 @@ namespace srvq {
 
 namespace {
 
-// Bytes of weights that a core's own cache holds beside all else.
+// Bytes of weights that fit a core's own cache beside everything else.
 constexpr int64_t kCoreCache = int64_t{1} << 19;
 
 // Multiply-accumulates of a task of a few microseconds.
@@ -66,7 +66,7 @@ Step::Stage Step::stage_at(size_t i) const {
     return stage;
 }
 
-// Sees to it that the workspace is large enough. What failed for want of memory is tried again at the next step.
+// Makes the workspace large enough. An allocation that failed is tried again at the next step.
 void Step::grow() {
     most_streams_ = std::max(most_streams_, request_.streams);
     most_hops_ = std::max(most_hops_, request_.hops);
