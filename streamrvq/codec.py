@@ -1,7 +1,7 @@
 """Codec: the front door. Load one, encode, decode, open streams, save.
 
 Knows: how weights and an engine make a codec, and that offline is one large push. Does not know: files of audio,
-    asyncio.
+asyncio.
 """
 
 from __future__ import annotations

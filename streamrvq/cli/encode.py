@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.markup import escape
 
 from ..audio.files import open_audio
 from ..audio.find import audio_in
@@ -140,7 +141,11 @@ def encode(
     elif done or len(failures) > 1:
         seconds = sum(item["seconds"] for item in done)
         rest = f", {len(failures)} failed" if failures else ""
-        out().print(f"{len(done)} encoded{rest}: {seconds:.1f} s of audio at {speed:.1f} s a second, {title(opened)}")
+        where = f" → {escape(done[0]['tokens'])}" if len(done) == 1 else ""
+        out().print(
+            f"{len(done)} encoded{rest}: {seconds:.1f} s of audio at {speed:.1f} s a second, {title(opened)}{where}",
+            soft_wrap=True,
+        )
     if failures:
         raise typer.Exit(2)
 

@@ -71,7 +71,7 @@ def serve(
     threads: ThreadsOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON line once it listens.")] = False,
 ) -> None:
-    """Serve live streams over a websocket: PCM to codes, and codes to PCM (PROTOCOL.md)."""
+    """Serve live streams over a websocket: PCM to codes, and codes to PCM (streamrvq/live/protocol/PROTOCOL.md)."""
     from ..live.server.logs import JsonLines
     from ..live.server.settings import ServerSettings
 

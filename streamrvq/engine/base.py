@@ -5,9 +5,8 @@ streams, queues or files; an engine sees slots, clocks and lengths and nothing e
 
 A step moves B rows by the same k ≥ 1 hops. Row b is the stream in slot ``slots[b]``, whose hop counter stands at
 ``clock[b]`` and whose signal has ``length[b]`` inputs in all (samples when encoding, frames when decoding), −1 while
-that is not known. Rows may be of any age. Only the named slots change, and none does if the step raises. The engine
-returns all k hops:
-the caller decides which of the outputs belong to the stream (timeline.py).
+that is not known. Rows may be of any age. Only the named slots change, and none does if the step raises. The
+engine returns all k hops. The caller decides which of the outputs belong to the stream (timeline.py).
 """
 
 from __future__ import annotations
@@ -65,11 +64,13 @@ class Engine(Protocol):
     def encode_step(
         self, pcm: Floats, states: Any, slots: Ints, clock: Ints, length: Ints, levels: int, latents: bool = False
     ) -> tuple[Codes, Floats | None]:
-        """pcm ``[B, k · hop]`` → codes ``[B, levels, k]`` and, if asked for, the quantisers' latents
-        ``[B, levels · codebook_dim, k]``."""
+        """Encode k hops: pcm ``[B, k · hop]`` → codes ``[B, levels, k]``.
+
+        If ``latents`` asks for them, the quantisers' latents ``[B, levels · codebook_dim, k]`` come too; else None.
+        """
 
     def decode_step(self, codes: Codes, states: Any, slots: Ints, clock: Ints, length: Ints) -> Floats:
-        """codes ``[B, K ≤ n_codebooks, k]``, −1 where a level is missing → pcm ``[B, k · hop]``."""
+        """Decode k frames: codes ``[B, K ≤ n_codebooks, k]``, −1 where a level is missing → pcm ``[B, k · hop]``."""
 
     def reset(self, states: Any, slots: Ints) -> None:
         """Make the named slots fresh."""

@@ -42,9 +42,9 @@ def tokenize(
     Args:
         source: `File`, or any async iterable of blocks (arrays ``[n]`` of any sizes, float32 in [−1, 1] or int16) and
             `Gap` marks. A loss of up to one second is filled with zeros. A longer one ends the stream and begins
-            another: the index continues, and `Frames.time` jumps by the loss. The `Gap` comes out too. A filled one
-            comes at once, perhaps before earlier frames that the codec still owes. A longer one comes between its two
-            streams.
+            another: the index continues, and `Frames.time` jumps by the loss. The `Gap` itself comes out in both cases.
+            A gap that is filled comes out at once. Frames from before it may follow, if the codec still owes them.
+            A longer gap comes out between the frames of the two streams.
         codec: from `streamrvq.load`.
         queue_size: items that fit the queue. While it is full, encoding and the source wait; no code is dropped.
         sample_rate: of the source, Hz; None: the source's ``sample_rate`` attribute, or the codec's own rate.

@@ -3,11 +3,12 @@
 A random deep encoder and decoder need thousands of steps to learn to pass any waveform through. With these values they
 do so at step 0: the encoder passes blocks of samples through orthogonal matrices, and the decoder inverts them.
 
-Each strided convolution turns a block of coefficients into channels with a random matrix of orthonormal columns. If it
-has too few channels, it keeps the principal components first. The decoder goes the same way back. Activations are of
-order 1, where Snake in a residual branch is most curved, and the branches start quiet. On the main path the alphas are
-small, so Snake is almost linear. Taps outside the block, and everything else that the matrices leave at 0, get small
-random values. The stem gets none, for they would leak loud bands into quiet ones.
+Each strided convolution turns a block of coefficients into channels with a random matrix of orthonormal columns. If
+there are more coefficients than channels, only the principal components are passed on. The decoder reverses each step.
+
+Activations are of order 1, where Snake in a residual branch is most curved, and the branches start quiet. On the main
+path the alphas are small, so Snake is almost linear. Taps outside the block, and everything else that the matrices
+leave at 0, get small random values. The stem gets none, for they would leak loud bands into quiet ones.
 
 Principal components of the first blocks are frequency bands, whose levels differ by 40 dB and more. Whatever is
 imperfect after them, such as unfinished codebooks or weights, makes an error in proportion to the loudest band. So

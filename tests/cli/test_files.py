@@ -22,6 +22,7 @@ def test_encode_writes_beside_the_audio(run: Run, wav: Path, weights: Path, code
     assert done.code == 0
     assert done.err == ""
     assert "1 encoded" in done.out
+    assert done.out.endswith(f" → {wav.with_suffix('.safetensors')}\n")
     assert "untrained" in done.out
     tokens = read_tokens(wav.with_suffix(".safetensors"))
     np.testing.assert_array_equal(tokens.codes, codec.encode(noise(4410)))
@@ -41,6 +42,7 @@ def test_encode_a_folder_goes_on_after_bad_files(run: Run, tmp_path: Path, wav: 
     done = run("encode", folder, "-o", tmp_path / "out", "--codec", weights)
     assert done.code == 2
     assert "2 encoded, 3 failed" in done.out
+    assert "→" not in done.out
     errors = done.err.splitlines()
     assert len(errors) == 3
     assert [line for line in errors if not line.startswith("streamrvq: error: ")] == []

@@ -79,13 +79,17 @@ class Outbox(ABC):
         if self._packed:
             return self._packed.popleft()
         sent, upto = self._outgoing.pos, self.pos
+        # Every output is sent, but no message has said that it is the last. An empty one must say so, before any text.
+        owes_final = self.finished and not self._final_packed and sent == self.pos
         if self._texts_sent < len(self._texts):
             position, text = self._texts[self._texts_sent]
-            if position <= sent and (self._final_packed or not (self.finished and sent == upto)):
+            text_is_due = position <= sent
+            if text_is_due and not owes_final:
                 self._texts_sent += 1
                 return text
             upto = min(upto, max(position, sent))
-        if upto == sent and (self._final_packed or not self.finished or sent != self.pos):
+        nothing_to_take = upto == sent
+        if nothing_to_take and not owes_final:
             return None
         part = self._take(sent, upto)
         final = self.finished and not self._final_packed and sent + part.shape[-1] == self.pos
