@@ -2,7 +2,8 @@
 #
 # It makes the virtual environment .venv at the repository's root and keeps it up to date:
 #   ensure_env demo   the package and what it needs to run
-#   ensure_env test   the same, and the checkers, the tools of the tests and the documentation, and the reference codecs.
+#   ensure_env docs   the same, and what builds the documentation
+#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs.
 #                     As root it also installs the Debian packages that the tests need; otherwise it says which are missing
 #   ensure_quality    the first, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
 # Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
@@ -125,7 +126,10 @@ install_into_env() {
     # torch first and alone, at its pinned version: resolved together with the rest, it may be downloaded more than once.
     say "installing $(grep '^torch==' "$ROOT/tools/constraints.txt")"
     pip_install "$(grep '^torch==' "$ROOT/tools/constraints.txt")"
-    if [ "$1" = test ]; then
+    if [ "$1" = docs ]; then
+        say "installing streamrvq (editable) and what builds the documentation"
+        pip_install --no-warn-conflicts -e "$ROOT[docs]"
+    elif [ "$1" = test ]; then
         say "installing streamrvq (editable), the checkers, the tests' tools, the documentation's and the reference codecs"
         pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,docs,ray,reference,uvloop]"
         pip_install --no-deps -r "$ROOT/tools/reference.txt"
@@ -133,6 +137,19 @@ install_into_env() {
         say "installing streamrvq (editable) and what it needs to run"
         pip_install --no-warn-conflicts -e "$ROOT"
     fi
+}
+
+# True if the environment has everything of level $1 at the hash $2. A larger level contains the smaller ones.
+env_has() {
+    local level levels=(demo docs test)
+    case "$1" in
+    docs) levels=(docs test) ;;
+    test) levels=(test) ;;
+    esac
+    for level in "${levels[@]}"; do
+        if [ "$(cat "$VENV/.stamp-$level" 2>/dev/null)" = "$2" ]; then return 0; fi
+    done
+    return 1
 }
 
 ensure_env() {
@@ -149,9 +166,8 @@ ensure_env() {
     fi
     offer_compiler
     hash="$(env_hash)"
-    # A complete test environment is also good for the demo.
-    if [ "$(cat "$VENV/.stamp-$level" 2>/dev/null)" != "$hash" ] && [ "$(cat "$VENV/.stamp-test" 2>/dev/null)" != "$hash" ]; then
-        rm -f "$VENV/.stamp-demo" "$VENV/.stamp-test"
+    if ! env_has "$level" "$hash"; then
+        rm -f "$VENV/.stamp-demo" "$VENV/.stamp-docs" "$VENV/.stamp-test"
         install_into_env "$level"
         printf '%s\n' "$hash" >"$VENV/.stamp-$level"
     fi

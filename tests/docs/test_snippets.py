@@ -20,7 +20,7 @@ import typer.main
 
 from streamrvq.cli.app import app
 from tests.support.command import process
-from tests.support.pages import PAGES, Block, blocks, commands, name
+from tests.support.pages import ASYNC_NOTE, PAGES, Block, blocks, commands, name
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 from tests.support.snippets import Session, furnish
@@ -32,7 +32,7 @@ RUN = [page for page in PAGES if any(block.run for block in blocks(page) if bloc
 #: Snippets that may be left out, each with its reason in the page.
 MOST_LEFT_OUT = 3
 #: Programs in the pages that are not ours.
-FOREIGN = {"pip", "git", "apt-get", "node", "python", "/usr/bin/time"}
+FOREIGN = {"pip", "git", "apt-get", "ffmpeg", "node", "python", "source", "/usr/bin/time"}
 #: Where the options of tools/NAME are read.
 TOOLS = {
     "load": "load_test", "soak": "load_test", "quality": "quality_measure", "corpus": "corpus_build",
@@ -59,13 +59,31 @@ def test_snippets_run_and_print_what_the_page_says(
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as exits:
-        if re.search(r"^[^#\n]*with streamrvq\.Microphone\(", text, re.MULTILINE):
+        if re.search(r"^[^#\n]*streamrvq\.Microphone\(", text, re.MULTILINE):
             exits.enter_context(Pulse())
         session = exits.enter_context(Session(request.getfixturevalue("url") if "ws://" in text else ""))
         for block in blocks(page):
             if block.language in ("python", "bash") and block.run:
                 printed = session.run(block)
                 assert block.output in (None, printed), f"{block} prints something else:\n{printed}"
+
+
+def test_await_outside_a_function_needs_the_pages_word(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    awaiting = "```python\nimport asyncio\nawait asyncio.sleep(0)\nprint(1)\n```\n"
+    page.write_text(f"{awaiting}\n{ASYNC_NOTE}\n\n{awaiting}", encoding="utf-8")
+    before, after = blocks(page)
+    with Session("") as session:
+        with pytest.raises(SyntaxError):
+            session.run(before)
+        assert session.run(after) == "1"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if ASYNC_NOTE in page.read_text(encoding="utf-8")], ids=name)
+def test_a_page_that_awaits_begins_with_a_whole_script(page: Path) -> None:
+    first = next(block for block in blocks(page) if block.language == "python")
+    assert not first.awaits
+    assert first.text.endswith("asyncio.run(main())")
 
 
 def test_few_snippets_are_left_out() -> None:

@@ -21,6 +21,9 @@ DOCS = ROOT / "docs"
 #: Everything that is documentation, the README first.
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
 
+#: A page that has this sentence may have ``await`` outside a function in its snippets from there on.
+ASYNC_NOTE = "The snippets below go inside an `async def` like `main`, or into a notebook."
+
 _NOTE = re.compile(r"<!-- snippet: (.*) -->")
 
 
@@ -34,6 +37,7 @@ class Block:
     text: str
     note: str  #: of the comment before it; empty if there is none
     output: str | None  #: the ``text`` block that follows directly: what this one prints
+    awaits: bool  #: the page said before it, with `ASYNC_NOTE`, that ``await`` may stand outside a function
 
     def __str__(self) -> str:
         return f"{name(self.page)}:{self.line}"
@@ -54,6 +58,7 @@ def blocks(page: Path) -> list[Block]:
     found: list[Block] = []
     note, lines, start, language = "", [], 0, None
     last_end = -10  # the line of the fence that closed the block before
+    awaits = False
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         if language is None:
             if match := re.fullmatch(r"```(\w*)", line):
@@ -62,10 +67,11 @@ def blocks(page: Path) -> list[Block]:
                 note = match[1]
             elif line.strip():
                 note, last_end = "", -10
+                awaits = awaits or ASYNC_NOTE in line
         elif line == "```":
             if language == "text" and last_end > 0:
                 found[-1] = dataclasses.replace(found[-1], output="\n".join(lines))
-            found.append(Block(page, start, language, "\n".join(lines), note, None))
+            found.append(Block(page, start, language, "\n".join(lines), note, None, awaits))
             language, note, last_end = None, "", number
         else:
             lines.append(line)
@@ -73,16 +79,27 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
+def pipeline(line: str) -> list[list[str]]:
+    """The words of each command of a line of a shell; none for a comment."""
+    found: list[list[str]] = [[]]
+    for word in shlex.split(line, comments=True):
+        if word == "|":
+            found.append([])
+        else:
+            found[-1].append(word)
+    return [words for words in found if words]
+
+
 def commands(page: Path) -> Iterator[tuple[str, list[str], bool]]:
     """Every command of a page: where it stands, its words, and whether it is whole. In the text it may be abridged."""
     for block in blocks(page):
         if block.language == "bash":
             for number, line in enumerate(block.text.splitlines()):
-                words = shlex.split(line, comments=True)
-                while words and re.match(r"[A-Z_]+=", words[0]):
-                    del words[0]
-                if words:
-                    yield f"{name(page)}:{block.line + number}", words, True
+                for words in pipeline(line):
+                    while words and re.match(r"[A-Z_]+=", words[0]):
+                        del words[0]
+                    if words:
+                        yield f"{name(page)}:{block.line + number}", words, True
     for number, line in enumerate(_prose_lines(page), 1):
         for code in re.findall(r"(?<!`)`((?:streamrvq|tools/\w+) [^`]+)`", line):
             yield f"{name(page)}:{number}", shlex.split(code.replace("…", "")), False

@@ -1,7 +1,8 @@
 """Runs a page's snippets as its reader would: Python blocks in one namespace, commands between them.
 
-``await`` may stand outside a function, as in an interactive session; the pages say so. The folder that snippets run in
-has ``talk.flac`` (2 s of speech), ``clips/`` with two files of a second, and ``demos``.
+A block is compiled as its reader would compile it. It is a part of a script, where ``await`` outside a function is an
+error, unless the page says that it goes inside an ``async def`` or a notebook (`pages.ASYNC_NOTE`). The folder that
+snippets run in has ``talk.flac`` (2 s of speech), ``clips/`` with two files of a second, and ``demos``.
 
 Knows: how a block is run, and what the pages expect around it. Does not know: which pages there are.
 """
@@ -13,14 +14,14 @@ import asyncio
 import contextlib
 import inspect
 import io
-import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
 from tests.support.command import process
-from tests.support.pages import Block
+from tests.support.pages import Block, pipeline
 from tests.support.paths import DEMOS
 from tests.support.patience import PATIENCE
 
@@ -64,7 +65,7 @@ class Session:
     def _python(self, block: Block) -> str:
         # Lines of the page, so that a traceback points at it.
         source = "\n" * (block.line - 1) + block.text.replace(ADDRESS, self._url)
-        code = compile(source, str(block.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code = compile(source, str(block.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if block.awaits else 0)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             if code.co_flags & inspect.CO_COROUTINE:
                 self._loop.run(self._awaited(code))
@@ -78,10 +79,16 @@ class Session:
     def _commands(self, block: Block) -> str:
         output = ""
         for line in block.text.splitlines():
-            words = shlex.split(line, comments=True)
-            assert words[0] == "streamrvq", f"{block} is to be run, but {words[0]} is no command of ours"
-            running = process(*(word.replace(ADDRESS, self._url) for word in words[1:]))
-            out, err = running.communicate(timeout=PATIENCE)
-            assert running.returncode == 0, f"{block}: {line}\n{err.decode()}"
+            out = b""
+            for program, *arguments in pipeline(line):  # one after the other; each reads what the one before it wrote
+                words = [word.replace(ADDRESS, self._url) for word in arguments]
+                if program == "streamrvq":
+                    running = process(*words)
+                else:
+                    assert program == "ffmpeg", f"{block} is to be run, but {program} is neither ours nor ffmpeg"
+                    pipe = subprocess.PIPE
+                    running = subprocess.Popen([program, *words], stdin=pipe, stdout=pipe, stderr=pipe)
+                out, err = running.communicate(out, timeout=PATIENCE)
+                assert running.returncode == 0, f"{block}: {line}\n{err.decode()}"
             output += out.decode()
         return output.rstrip("\n")
