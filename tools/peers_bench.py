@@ -79,6 +79,7 @@ def others() -> list[Peer]:
     import transformers
 
     official = reference()
+
     def offline(call: Callable[[Any], object]) -> Callable[[Pcm], object]:
         return lambda pcm: call(torch.from_numpy(pcm)[None, None])
 

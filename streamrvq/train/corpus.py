@@ -102,9 +102,7 @@ def _manifest(path: Path) -> dict[Path, str]:
     return {(path.parent / row[column or "file"]).resolve(): row.get("kind") or "" for row in rows}
 
 
-def load(
-    entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None
-) -> Corpus:
+def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None) -> Corpus:
     """The corpus of ``entries``. If it was decoded before, it comes from the cache.
 
     Args:

@@ -43,8 +43,7 @@ def test_a_corpus_is_decoded_once(tmp_path: Path) -> None:
     (audio.parent / "manifest.csv").write_text("path,kind\ntrain/a.flac,speech\n")
     decoded: list[str] = []
     corpora = [
-        load([str(audio)], 44100, tmp_path / "cache", on_decoded=lambda name, _: decoded.append(name))
-        for _ in range(2)
+        load([str(audio)], 44100, tmp_path / "cache", on_decoded=lambda name, _: decoded.append(name)) for _ in range(2)
     ]
     assert decoded == ["a.flac", "bb.wav"]
     for corpus in corpora:
