@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from ..config import CodecConfig
+from ..errors import EngineError
 from ..families import plan
 from ..geometry import Activation, Direction, Layer, LayerKind, Level, Plan, Quantizer
 from .base import Codes, Floats, Ints, check_histories, check_step
@@ -80,11 +81,16 @@ class TorchEngine:
         self._weights[names.weight] = self._own(_matrix(tensors[names.weight], layer))
         transposed = layer.kind == LayerKind.TRANSPOSED_CONV
         self._weights[names.bias] = self._own(np.tile(bias, layer.stride) if transposed else bias)
-        if names.activation is not None:
-            # Snake (Ziyin et al. 2020): x + sin²(αx)/(α + 1e-9)
-            alpha = tensors[names.activation].reshape(-1)
-            self._weights[names.activation] = self._own(alpha)
-            self._inverses[names.activation] = self._own(1 / (alpha.astype(self.dtype) + self.dtype.type(1e-9)))
+        match layer.activation:
+            case Activation.NONE:
+                pass
+            case Activation.SNAKE:
+                name = _parameters(layer)
+                alpha = tensors[name].reshape(-1)
+                self._weights[name] = self._own(alpha)
+                self._inverses[name] = self._own(1 / (alpha.astype(self.dtype) + self.dtype.type(1e-9)))
+            case _:
+                raise _unknown_activation(layer)
 
     def _put_level(self, level: Level, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
         for name in (level.codebook, level.in_bias, level.out_bias):
@@ -188,11 +194,15 @@ class TorchEngine:
             history[where] = value
 
     def _activate(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
-        if layer.activation == Activation.NONE or layer.tensors is None or layer.tensors.activation is None:
-            return x
-        alpha = layer.tensors.activation
-        sine = torch.sin(x * self._weights[alpha])
-        return torch.addcmul(x, sine * self._inverses[alpha], sine)
+        match layer.activation:
+            case Activation.NONE:
+                return x
+            case Activation.SNAKE:  # Ziyin et al. 2020: x + sin²(αx)/(α + 1e-9)
+                alpha = _parameters(layer)
+                sine = torch.sin(x * self._weights[alpha])
+                return torch.addcmul(x, sine * self._inverses[alpha], sine)
+            case _:
+                raise _unknown_activation(layer)
 
     def _convolve(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
         """x ``[B, history + n, C]`` → ``[B, n', C_out]``: the windows of all outputs times the weights."""
@@ -256,6 +266,23 @@ class TorchEngine:
             entry = self._project(level, index.clamp(min=0))
             z = z + entry.masked_fill((index < 0)[:, None], 0)
         return z.view(rows, frames, -1)
+
+
+def _parameters(layer: Layer) -> str:
+    """The name of the parameters of a layer's activation. Raises `EngineError` if the plan names none."""
+    if layer.tensors is None or layer.tensors.activation is None:
+        raise EngineError(
+            f"layer {layer.name!r} names no parameters for its activation {layer.activation!r}; "
+            "its Tensors.activation must name them"
+        )
+    return layer.tensors.activation
+
+
+def _unknown_activation(layer: Layer) -> EngineError:
+    return EngineError(
+        f"the torch engine does not know the activation {layer.activation!r} of layer {layer.name!r}; "
+        "add it to _put_layer and _activate in streamrvq/engine/torch.py"
+    )
 
 
 def _matrix(weight: npt.NDArray[Any], layer: Layer) -> npt.NDArray[Any]:

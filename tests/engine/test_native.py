@@ -97,8 +97,8 @@ def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_both_sides_number_kinds_and_activations_alike() -> None:
-    assert library.layer_kinds() == [kind.name.lower() for kind in sorted(LayerKind)]
-    assert library.activations() == [activation.name.lower() for activation in sorted(Activation)]
+    assert dict(enumerate(library.layer_kinds())) == {int(kind): kind.name.lower() for kind in LayerKind}
+    assert dict(enumerate(library.activations())) == {int(kind): kind.name.lower() for kind in Activation}
 
 
 def test_a_plan_that_is_none_is_refused() -> None:

@@ -73,11 +73,6 @@ def test_an_activation_has_its_tensor() -> None:
         assert named == (layer.activation == Activation.SNAKE)
 
 
-def test_the_numbers_of_the_native_library() -> None:
-    assert [int(kind) for kind in LayerKind] == [0, 1, 2, 3]
-    assert [int(activation) for activation in Activation] == [0, 1]
-
-
 def test_the_family_of_the_presets() -> None:
     assert {family_of(config).name for config in PRESETS.values()} == {"dac"}
 

@@ -132,9 +132,9 @@ class Core:
         """Give freed memory back to the system: the C library keeps what weights took until they were packed."""
         self._lib.srvq_trim()
 
-    def least_part(self, rows: int, hops: int) -> int:
-        """Rows · hops of the smallest part that a step runs in; small steps run in one."""
-        least: int = self._lib.srvq_least_part(rows, hops)
+    def least_part(self, streams: int, hops: int) -> int:
+        """Streams · hops of the smallest part that a step runs in. A small step runs in one part."""
+        least: int = self._lib.srvq_least_part(streams, hops)
         return least
 
     def tanh(self, x: Floats) -> Floats:

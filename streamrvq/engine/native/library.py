@@ -94,6 +94,9 @@ def sources_hash() -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_REMEDY = "install streamrvq again, or build it again and copy _native.so beside its sources"
+
+
 @lru_cache(maxsize=1)
 def load_library() -> ctypes.CDLL:
     """The library, loaded once.
@@ -113,10 +116,10 @@ def load_library() -> ctypes.CDLL:
             function.restype, function.argtypes = result, arguments
         version = loaded.srvq_version()
     except (OSError, AttributeError) as error:
-        raise EngineError(f"the native engine cannot be loaded ({error}); install streamrvq again") from None
+        raise EngineError(f"the native engine cannot be loaded ({error}); {_REMEDY}") from None
     wanted, built = sources_hash(), loaded.srvq_sources().decode()
     if version != VERSION or (wanted is not None and built != wanted):
-        raise EngineError(f"{path} was built from other sources than those beside it; install streamrvq again")
+        raise EngineError(f"{path} was built from other sources than those beside it; {_REMEDY}")
     return loaded
 
 

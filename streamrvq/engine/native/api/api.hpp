@@ -39,18 +39,20 @@ SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t program, int64_t convol
 
 // ----------------------------------------------------------------------- step (step.cpp)
 
-// One step. in: float [rows][hops · rate][channels] (layers, encode). out: float (layers, decode). codes: int64
-// [rows][levels][hops]. latents: float [rows][levels · dim][hops], or null. Slot s's state is at states + s · state_size.
-SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t rows, int64_t hops, float *states, const int64_t *slots,
+// One step of `streams` streams, each by `hops` hops. Stream b is in slot slots[b], whose state is at
+// states + slots[b] · state_size. in: float [streams][hops · rate][channels] (layers, encode). out: float (layers, decode).
+// codes: int64 [streams][levels][hops]. latents: float [streams][levels · dim][hops], or null.
+SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t streams, int64_t hops, float *states, const int64_t *slots,
                        const int64_t *clock, const int64_t *length, const float *in, float *out, int64_t levels,
                        int64_t *codes, float *latents);
 
 // --------------------------------------------------------------- measuring (measure.cpp)
 
 // The least seconds of each phase since the last call: input, convolutions, finish. Returns the number of steps; −1: no such
-// plan. A large step runs in several parts, each of which counts. The least of them has srvq_least_part() rows · hops.
+// plan. A large step runs in several parts, and each of them counts. The smallest has srvq_least_part()
+// streams · hops.
 SRVQ_API int64_t srvq_profile(SrvqEngine *, int64_t program, double *seconds, int64_t phases);
-SRVQ_API int64_t srvq_least_part(int64_t rows, int64_t hops);
+SRVQ_API int64_t srvq_least_part(int64_t streams, int64_t hops);
 // What this machine can do on the engine's threads, a second: 10⁹ float32 operations, the same of numbers that are loaded
 // from a core's first cache, 10⁹ bytes read.
 SRVQ_API int srvq_machine(SrvqEngine *, double seconds, double *gflops, double *load_gflops, double *gbytes);

@@ -19,9 +19,9 @@ int64_t srvq_profile(SrvqEngine *e, int64_t program, double *seconds, int64_t ph
     return calls;
 }
 
-int64_t srvq_least_part(int64_t rows, int64_t hops) {
-    const Parts parts = parts_of(rows, hops);
-    return ((rows - 1) % parts.rows + 1) * ((hops - 1) % parts.hops + 1);
+int64_t srvq_least_part(int64_t streams, int64_t hops) {
+    const Parts parts = parts_of(streams, hops);
+    return ((streams - 1) % parts.streams + 1) * ((hops - 1) % parts.hops + 1);
 }
 
 int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *load_gflops, double *gbytes) {

@@ -136,21 +136,22 @@ bool codec(const char *isa, int threads) {
     if (!set_plan(e, srvq::Program::encode, encoder, true, 0, &quantizer) ||
         !set_plan(e, srvq::Program::decode, decoder, true, 0, &quantizer))
         return false;
-    const int64_t hops = 21, rows = 5, length = 17 * 128 + 50, frames = 17;
-    const float *const pcm = numbers(rows * hops * 128, 0.5f, 0.0f);
+    const int64_t hops = 21, streams = 5, length = 17 * 128 + 50, frames = 17;
+    const float *const pcm = numbers(streams * hops * 128, 0.5f, 0.0f);
     std::vector<int64_t> first[2];
     Floats inner[2], samples[2];
     for (const int run : {0, 1}) {
-        std::vector<int64_t> codes(static_cast<size_t>(rows * 3 * hops));
-        Floats latents(static_cast<size_t>(rows * 9 * hops)), out(static_cast<size_t>(rows * hops * 128));
-        Floats states(static_cast<size_t>(rows * srvq_state_size(e, 1))), back(static_cast<size_t>(rows * srvq_state_size(e, 2)));
-        const int64_t group = run ? 1 : rows;
-        for (int64_t row = 0; row < rows; row += group)
+        std::vector<int64_t> codes(static_cast<size_t>(streams * 3 * hops));
+        Floats latents(static_cast<size_t>(streams * 9 * hops)), out(static_cast<size_t>(streams * hops * 128));
+        Floats states(static_cast<size_t>(streams * srvq_state_size(e, 1)));
+        Floats back(static_cast<size_t>(streams * srvq_state_size(e, 2)));
+        const int64_t group = run ? 1 : streams;
+        for (int64_t stream = 0; stream < streams; stream += group)
             for (int64_t done = 0, k = run ? 1 : hops; done < hops; done += k, k = std::min(k + 1, hops - done)) {
                 std::vector<int64_t> slots, clock(static_cast<size_t>(group), done), l(static_cast<size_t>(group), length),
                     lf(static_cast<size_t>(group), frames), c(static_cast<size_t>(group * 3 * k));
                 Floats in, z(static_cast<size_t>(group * 9 * k)), y(static_cast<size_t>(group * k * 128));
-                for (int64_t b = row; b < row + group; ++b) {
+                for (int64_t b = stream; b < stream + group; ++b) {
                     slots.push_back(b);
                     in.insert(in.end(), pcm + (b * hops + done) * 128, pcm + (b * hops + done + k) * 128);
                 }
@@ -159,10 +160,11 @@ bool codec(const char *isa, int threads) {
                     srvq_step(e, 2, group, k, back.data(), slots.data(), clock.data(), lf.data(), nullptr, y.data(), 3,
                               c.data(), nullptr))
                     return false;
-                // [row][each][hops of this step] into [row][each][hops]
+                // [stream][each][hops of this step] into [stream][each][hops]
                 const auto put = [&](const auto &from, auto &to, int64_t each, int64_t unit) {
                     for (int64_t i = 0; i < group * each; ++i)
-                        std::copy_n(from.begin() + i * k * unit, k * unit, to.begin() + ((row * each + i) * hops + done) * unit);
+                        std::copy_n(from.begin() + i * k * unit, k * unit,
+                                    to.begin() + ((stream * each + i) * hops + done) * unit);
                 };
                 put(c, codes, 3, 1);
                 put(z, latents, 9, 1);

@@ -88,7 +88,7 @@ struct Kernels {
     void (*write_input)(const InputRows &);
     void (*search)(const Search &);
     void (*tanh)(float *, int64_t count);
-    // An activation alone, for the tests. Its constants are those of one vector, the same in each lane.
+    // An activation alone, for the tests. Its constants are those of one vector, the same in each element.
     void (*activate)(const float *x, float *y, int64_t count, const ActivationView &);
     // For the roofline.
     double (*register_peak)(int64_t rounds);      // operations done, on registers alone

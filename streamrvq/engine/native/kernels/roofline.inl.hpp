@@ -12,11 +12,11 @@ constexpr int kChains = V::kRows * V::kVectors;  // independent ones, as many as
 
 // The operations of `rounds` rounds, each a step of every chain. It reads the chains, so that no compiler leaves them out.
 inline double operations(const V::Floats *chains, double rounds) {
-    alignas(64) float lanes[V::kWidth];
+    alignas(64) float elements[V::kWidth];
     float sum = 0.0f;
     for (int j = 0; j < kChains; ++j) {
-        V::store(lanes, chains[j]);
-        sum += lanes[0];
+        V::store(elements, chains[j]);
+        sum += elements[0];
     }
     return sum > 0.0f ? 2.0 * V::kWidth * kChains * rounds : 0.0;
 }
@@ -64,9 +64,9 @@ float read(const float *x, int64_t count) {
 #pragma GCC unroll 8
         for (int j = 0; j < 8; ++j) sum[j] = V::add(sum[j], V::load(x + i + j * V::kWidth));
     for (int j = 1; j < 8; ++j) sum[0] = V::add(sum[0], sum[j]);
-    alignas(64) float lanes[V::kWidth];
-    V::store(lanes, sum[0]);
-    return lanes[0];
+    alignas(64) float elements[V::kWidth];
+    V::store(elements, sum[0]);
+    return elements[0];
 }
 
 }  // namespace

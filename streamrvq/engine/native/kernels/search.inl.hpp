@@ -8,7 +8,7 @@ namespace srvq {
 namespace {
 
 // The entry of greatest cosine for each vector, the lowest index on ties. The vector is brought to length 1 first, as the
-// entries are. Lane l of block j is entry j · width + l.
+// entries are. Element l of block j is entry j · width + l.
 void search(const Search &s) {
     alignas(64) float counting[V::kWidth];
     for (int i = 0; i < V::kWidth; ++i) counting[i] = static_cast<float>(i);
@@ -26,10 +26,10 @@ void search(const Search &s) {
             for (int64_t d = 0; d < s.dim; ++d)
                 dot = V::fma(V::broadcast(s.unit[d]), V::load(book + d * V::kWidth), dot);
             if (s.size - first < V::kWidth) {  // the padding cannot win
-                alignas(64) float lanes[V::kWidth];
-                V::store(lanes, dot);
-                for (int64_t i = s.size - first; i < V::kWidth; ++i) lanes[i] = -__builtin_inff();
-                dot = V::load(lanes);
+                alignas(64) float elements[V::kWidth];
+                V::store(elements, dot);
+                for (int64_t i = s.size - first; i < V::kWidth; ++i) elements[i] = -__builtin_inff();
+                dot = V::load(elements);
             }
             const V::Mask better = V::greater(dot, best);
             best = V::select(better, dot, best);

@@ -19,12 +19,12 @@ concept VectorType = requires(const float *from, float *to, const uint16_t *halv
     requires sizeof(typename V::Floats) == V::kWidth * sizeof(float);
 
     // Memory. Addresses need no more alignment than their elements have.
-    { V::broadcast(s) } -> std::same_as<typename V::Floats>;       // s in every lane
+    { V::broadcast(s) } -> std::same_as<typename V::Floats>;       // s in every element
     { V::load(from) } -> std::same_as<typename V::Floats>;         // kWidth floats, unchanged
     { V::store(to, a) } -> std::same_as<void>;                     // kWidth floats, unchanged
     { V::load_half(halves) } -> std::same_as<typename V::Floats>;  // kWidth half-precision numbers, exact, subnormals too
 
-    // Arithmetic, lane by lane, each rounded once.
+    // Arithmetic, element by element, each rounded once.
     { V::add(a, b) } -> std::same_as<typename V::Floats>;     // a + b
     { V::sub(a, b) } -> std::same_as<typename V::Floats>;     // a − b
     { V::mul(a, b) } -> std::same_as<typename V::Floats>;     // a · b

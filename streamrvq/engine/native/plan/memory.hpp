@@ -1,5 +1,5 @@
-// Aligned memory, in huge pages where it is large: a step reads all weights once, and small pages would cost a walk
-// through the page tables every 4 KiB.
+// Aligned memory, in huge pages where it is large. A step reads all weights once. With small pages it would have to look up
+// an address in the page tables every 4 KiB.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -47,7 +47,8 @@ public:
 private:
     static constexpr size_t kHuge = size_t{1} << 21;
 
-    // Mapped, not allocated: what a C library is given back it may keep, and a buffer that grows leaves a smaller one behind.
+    // Mapped, not allocated. A C library may keep memory that is freed, so a growing buffer would leave its smaller
+    // predecessors behind.
     static void *huge(size_t whole) {
 #if defined(__linux__)
         void *const all = mmap(nullptr, whole + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -8,7 +8,7 @@ namespace srvq {
 
 namespace {
 
-// Rows a hop that are few for the weights that have to be read for them.
+// A layer of at most so many rows a hop spends its time on reading weights, not on arithmetic.
 constexpr int64_t kFewRows = 16;
 
 // Follows the running value through the layers, and writes down what each of them is.
@@ -40,8 +40,8 @@ private:
         c.spec.weight = c.spec.bias = c.spec.alpha = nullptr;  // they belong to the caller
         c.window = window_of(l);
         c.rows = l.rate_out / c.window.per_row;
-        // Half precision saves reading and costs a conversion for every tile of rows. Nothing is gained where there are many
-        // rows a hop, or where the weights stay in a core's own cache.
+        // Half precision saves reading, but every tile of rows has to convert it. It does not pay for many rows a hop, nor
+        // for weights that stay in a core's own cache.
         const int64_t depth = c.window.taps * l.cin, columns = c.window.per_row * l.cout;
         const bool may_half = half_from_ >= 0 && depth * columns >= half_from_ && c.rows <= kFewRows;
         c.matrix = shape_matrix(k_, depth, columns, l.weight, may_half, [&](int64_t j) { return l.bias[j % l.cout]; });

@@ -21,7 +21,8 @@ struct History {
     int64_t size() const { return rows * channels; }
 };
 
-// What happens to values when they are made: kept for a residual skip, put through the next convolution's activation.
+// What is done with a convolution's results, or with the input: they go through the next convolution's activation. At the
+// head of a residual unit they are also kept as they are, for its skip.
 struct Epilogue {
     int skip = -1;                // the skip they are held for, or −1
     PackedActivation activation;  // none for the last convolution
@@ -31,7 +32,7 @@ struct Convolution {
     LayerSpec spec;  // what it was made from, without its pointers
     Window window;
     Matrix matrix;
-    int64_t rows;  // of the result, a hop; a row has window.per_row outputs
+    int64_t rows;  // rows of the result a hop: windows, each of window.per_row outputs
     History history;
     int join = -1;  // the skip that is added to the result, or −1
     Epilogue epilogue;

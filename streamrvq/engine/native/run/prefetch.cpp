@@ -12,12 +12,11 @@ namespace srvq {
 
 namespace {
 
-// The most bytes of weights that are fetched from memory before they are needed. They fill a part of a last-level cache that
-// is too small to keep all weights from step to step. Where it keeps them, fetching them into a core's own cache gained
-// nothing.
+// At most so many bytes are fetched ahead of the weights in use. They have to fit the last-level cache, beside other data.
+// Nothing is fetched where that cache keeps all weights from step to step: it gained nothing there.
 constexpr int64_t kMaxDistance = int64_t{16} << 20;
 
-// Whether the last-level cache keeps this much from step to step; no, where its size is not known.
+// Whether the last-level cache keeps this much from step to step. False where its size is not known.
 bool kept_in_cache([[maybe_unused]] size_t bytes) {
 #if defined(_SC_LEVEL3_CACHE_SIZE)
     static const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
@@ -29,8 +28,8 @@ bool kept_in_cache([[maybe_unused]] size_t bytes) {
 
 }  // namespace
 
-// All weights lie in the order of their use. As many are fetched as a convolution's tiles have slots for, and not too long
-// before they are needed.
+// Weights lie in memory in the order of their use. Each stage fetches the next ones that nobody has fetched yet: as many as
+// its tiles have slots for, and at most kMaxDistance ahead.
 void Step::plan_prefetch() {
     if (kept_in_cache(plan_.weights.bytes())) return;
     const char *next = nullptr;
@@ -38,7 +37,7 @@ void Step::plan_prefetch() {
         const Matrix &m = plan_.convs[stage.first].matrix, &last = plan_.convs[stage.last].matrix;
         const char *const after = last.data + last.bytes, *const limit = std::min(after + kMaxDistance, plan_.weights_end());
         next = std::max(next, after);
-        // A slot: four channels of a tile. All tiles of a block but the first have them.
+        // A tile has one slot for every four channels. The first tile of each block has none: it fetches its own block.
         const int64_t together = std::min(stage.strip, stage.rows / stage.row_parts);
         const int64_t free = std::max<int64_t>(0, together - kernels_.tile_rows);
         const int64_t tile = kernels_.tile_rows * kernels_.width * kernels_.vectors;

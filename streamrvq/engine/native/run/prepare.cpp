@@ -36,8 +36,9 @@ void Step::prepare(const Request &request) {
     start();
 }
 
-// Whether convolution i + 1 can follow i strip by strip: the second of a residual unit, which has one tap.
-bool Step::joinable(size_t i) const {
+// Whether i and i + 1 are a residual unit's two convolutions. The second has one tap, so it can follow the first strip by
+// strip.
+bool Step::fusible(size_t i) const {
     if (i + 1 >= plan_.convs.size()) return false;
     const Convolution &a = plan_.convs[i], &b = plan_.convs[i + 1];
     return b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
@@ -52,10 +53,10 @@ Step::Stage Step::stage_at(size_t i) const {
     const int64_t work = rows * c.matrix.depth * c.matrix.columns / kTaskWork;
     const int64_t wanted = threads_ == 1 ? 1 : std::clamp<int64_t>(work, 1, 8 * threads_);
     const bool large = c.matrix.bytes > kCoreCache;
-    Stage stage{i, i, rows, blocks, 1, 1, rows, large, {}};
-    // Each task of a joined pair reads all weights: where they are large, few tasks of many rows.
+    Stage stage{.first = i, .last = i, .rows = rows, .blocks = blocks, .strip = rows, .large = large};
+    // Each task of a fused pair reads all weights. So large weights get few tasks, of many rows each.
     const int64_t least = (large ? 16 : 2) * tile;
-    if (joinable(i) && rows >= least * threads_) {
+    if (fusible(i) && rows >= least * threads_) {
         stage.last = i + 1;
         stage.row_parts = large ? rows / least : std::min(wanted, rows / tile);
         stage.strip = large ? rows : 4 * tile;
@@ -71,14 +72,14 @@ void Step::grow() {
     most_streams_ = std::max(most_streams_, request_.streams);
     most_hops_ = std::max(most_hops_, request_.hops);
     const auto floats = [](Memory &m, int64_t numbers) { at_least(m, static_cast<size_t>(numbers) * sizeof(float)); };
-    // Streams and hops never both reach their maximum, because their product is bounded.
-    const int64_t rows = std::min(kMaxRowHops, most_streams_ * most_hops_);
+    // No step has more than kMaxStreamHops, even if one had the most streams and another the most hops.
+    const int64_t most = std::min(kMaxStreamHops, most_streams_ * most_hops_);
     constexpr int64_t spare = 64;  // kernels may load past the end
-    for (Memory &m : workspace_.inputs) floats(m, rows * plan_.widest_input + most_streams_ * plan_.longest_history + spare);
-    for (Memory &m : workspace_.skips) floats(m, rows * plan_.widest_skip + most_streams_ * plan_.longest_skip_history + spare);
+    for (Memory &m : workspace_.inputs) floats(m, most * plan_.widest_input + most_streams_ * plan_.longest_history + spare);
+    for (Memory &m : workspace_.skips) floats(m, most * plan_.widest_skip + most_streams_ * plan_.longest_skip_history + spare);
     if (!plan_.quantizer) return;
-    floats(workspace_.latents, rows * plan_.quantizer->latent + spare);
-    at_least(workspace_.scratch, static_cast<size_t>(kMaxRowHops) * scratch_.bytes);
+    floats(workspace_.latents, most * plan_.quantizer->latent + spare);
+    at_least(workspace_.scratch, static_cast<size_t>(kMaxStreamHops) * scratch_.bytes);
 }
 
 }  // namespace srvq

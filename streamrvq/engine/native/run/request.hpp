@@ -4,11 +4,12 @@
 
 namespace srvq {
 
-// Rows of a step, at most: streams · hops. Deep layers have one or eight rows a hop, and what they do is bound by reading
-// their weights, which is done once for that many rows. Buffers grow with it: for dac-44khz by 0.2 MB a buffer and row.
-constexpr int64_t kMaxRowHops = 32;
+// The most streams · hops of one step. Deep layers have only one to eight rows a hop, and spend their time on reading their
+// weights. A step reads them once for all its rows, so more rows are cheaper. But each buffer grows with the limit: for
+// dac-44khz by 0.2 MB for each of the 32.
+constexpr int64_t kMaxStreamHops = 32;
 
-// `streams` of them by the same `hops`.
+// One step moves each of `streams` streams on by `hops` hops.
 struct Request {
     int64_t streams, hops;
     float *const *states;  // [streams], each stream's histories
@@ -22,11 +23,11 @@ struct Request {
     float *latents;  // [streams][levels · dim][code_stride] or null
 };
 
-// A call of more rows · hops than kMaxRowHops runs in parts within that limit. They are as equal as can be, since a small
-// rest would read all weights for itself.
+// A call of more streams · hops than kMaxStreamHops runs in parts. The parts are as equal as can be, because even a small
+// one reads all weights. These are the streams and hops of the largest part.
 struct Parts {
-    int64_t rows, hops;
+    int64_t streams, hops;
 };
-Parts parts_of(int64_t rows, int64_t hops);
+Parts parts_of(int64_t streams, int64_t hops);
 
 }  // namespace srvq

@@ -17,7 +17,7 @@ class Measure : public Job {
 public:
     Measure(int threads, int64_t count, Work work) : work_(std::move(work)), tasks_(threads * 8), count_(count) {}
     int phases() const override { return 1; }
-    int tasks(int) override { return tasks_; }
+    int begin(int) override { return tasks_; }
     void run(int, int task) override {
         const int64_t share = count_ / tasks_;
         sink_ = work_(task * share, share);

@@ -28,8 +28,8 @@ Step::Step(const Kernels &k, Plan plan, int threads, Workspace &workspace)
 
 int Step::phases() const { return static_cast<int>(stages_.size()) + 2; }
 
-// Two more tasks than there is to compute, for histories; the first phase has none to save.
-int Step::tasks(int phase) {
+// Besides the tasks that compute, one task loads histories and one saves them. The first phase has none to save.
+int Step::begin(int phase) {
     const double time = now();
     const size_t p = static_cast<size_t>(phase), n = stages_.size();
     if (phase) {
@@ -48,8 +48,8 @@ void Step::start() {
 
 void Step::done() { seconds.back() = std::min(seconds.back(), now() - started_); }
 
-// Histories are loaded by the first task and saved by the last. The threads have their shares of tasks in order, so that
-// two different threads do that.
+// The first task loads histories, the last one saves them. Each thread begins with its own share of the tasks, in order. So
+// two threads share this work.
 void Step::run(int phase, int task) {
     const size_t p = static_cast<size_t>(phase), n = stages_.size();
     if (p == 0) {

@@ -23,11 +23,11 @@ public:
     Step(const Kernels &k, Plan plan, int threads, Workspace &workspace);
 
     const Plan &plan() const { return plan_; }
-    void prepare(const Request &);  // at most kMaxRowHops streams · hops; then give the job to the threads
+    void prepare(const Request &);  // at most kMaxStreamHops; then give the job to the threads
     void done();                    // after it has run
 
     int phases() const override;
-    int tasks(int phase) override;
+    int begin(int phase) override;  // also takes the time of the phase before
     void run(int phase, int task) override;
 
     // The least that the input, each convolution and the end has taken. A unit's time is in its first convolution.
@@ -37,15 +37,17 @@ public:
 private:
     struct Stage {  // convolutions first … last, one or two, and how they are cut into tasks
         size_t first, last;
-        int64_t rows, blocks, row_parts, block_parts, strip;
-        bool large;  // weights are more than a core's own cache holds
-        Prefetch prefetch;  // what its tasks fetch
+        int64_t rows, blocks;                    // rows of all streams; blocks of the first convolution's weights
+        int64_t row_parts = 1, block_parts = 1;  // how many parts of the rows and of the blocks; a task is one of each
+        int64_t strip;                           // rows that go through both convolutions before the task's next rows
+        bool large;                              // weights are more than a core's own cache holds
+        Prefetch prefetch{};                     // what its tasks fetch
         int64_t tasks() const { return row_parts * block_parts; }
     };
 
     // prepare.cpp
     void grow();
-    bool joinable(size_t i) const;
+    bool fusible(size_t i) const;
     Stage stage_at(size_t i) const;
     void plan_prefetch();  // prefetch.cpp
     void start();
@@ -78,7 +80,7 @@ private:
     QuantizerScratch scratch_;
     Request request_{};
     EdgeTable edges_;
-    std::vector<size_t> place_;  // [convolution]: the buffer that its input is in
+    std::vector<size_t> place_;  // [convolution]: its input is in workspace_.inputs[place_[i]]
     std::vector<Stage> stages_;
     int64_t most_streams_ = 0, most_hops_ = 0;  // of any step so far
     double started_ = 0.0;

@@ -56,7 +56,7 @@ void Threads::run(Job &job) {
 void Threads::open(int phase) {
     const uint32_t number = opened_.load(std::memory_order_relaxed) + 1;
     int tasks = 0;
-    while (phase < job_->phases() && (tasks = job_->tasks(phase)) == 0) ++phase;
+    while (phase < job_->phases() && (tasks = job_->begin(phase)) == 0) ++phase;
     phase_ = phase;
     if (tasks == 0) {
         opened_.store(number);

@@ -18,7 +18,7 @@ class Job {
 public:
     virtual ~Job() = default;
     virtual int phases() const = 0;
-    virtual int tasks(int phase) = 0;  // called once, before the phase's first task; 0 to 65535
+    virtual int begin(int phase) = 0;  // called once, before the phase's first task; returns how many it has, 0 to 65535
     virtual void run(int phase, int task) = 0;  // must not throw
 };
 
