@@ -59,7 +59,14 @@ SANS_IO = {
     "live/protocol": {path.stem for path in (ROOT / "live" / "protocol").glob("*.py")},
 }  # fmt: skip
 #: Where threads may be. The lock in streaming/stream.py refuses a second thread, and waits for none.
-KNOWS_THREADS = {"streaming/stream.py", "corpus/local.py", "live/sources/portaudio.py", "train/data.py", "cli/train.py"}
+KNOWS_THREADS = {
+    "system/interrupts.py",
+    "streaming/stream.py",
+    "corpus/local.py",
+    "live/sources/portaudio.py",
+    "train/data.py",
+    "cli/train.py",
+}
 LOCK = "streamrvq.streaming.stream"
 #: Where the websocket library may be.
 KNOWS_WEBSOCKETS = {

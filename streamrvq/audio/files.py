@@ -161,8 +161,8 @@ def _open(path: str) -> Any:
         # TypeError: soundfile treats .raw as samples without a header and wants their rate.
         reason = getattr(error, "error_string", None) or error
         raise AudioFileError(
-            f"{path} is not an audio file that can be read ({str(reason).rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, "
-            "AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
+            f"{path} is no audio file that can be read ({str(reason).rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
+            "or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
         ) from None
 
 

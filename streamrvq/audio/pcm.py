@@ -40,7 +40,7 @@ def as_array(block: Any, what: str) -> npt.NDArray[Any]:
         return np.asarray(block)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{what} are a {type(block).__name__} that is not an array ({error}); pass a numpy array"
+            f"{what} are a {type(block).__name__} that is no array ({error}); pass a numpy array"
         ) from None
 
 

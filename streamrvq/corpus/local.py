@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from ..errors import CorpusError
+from ..system.interrupts import DeferredInterrupts
 from .plan import Shard
 from .progress import OnProgress, Progress
 from .shard import ShardSummary
@@ -46,24 +47,28 @@ def run_in_processes(
     totals = context.Array("d", 1 + 2 * workers, lock=False)
     started = context.Value("i", 0)
     reported = Progress(0.0, 0.0)
-    executor = ProcessPoolExecutor(workers, context, _start, (totals, started))
-    try:
-        waiting: set[Future[ShardSummary]] = {executor.submit(_write, work, shard) for shard in largest_first(shards)}
-        while waiting:
-            ended, waiting = wait(waiting, _REPORT_EVERY, FIRST_COMPLETED)
-            now = Progress(sum(totals[1::2]), sum(totals[2::2]))
-            on_progress(Progress(now.size - reported.size, now.seconds - reported.seconds))
-            reported = now
-            for future in ended:
-                yield future.result()
-    except BrokenProcessPool:
-        raise CorpusError(
-            "a worker process died (was it killed, or did memory run out?); run the same command again, with fewer "
-            "--workers if memory is short: it goes on where it stopped"
-        ) from None
-    finally:
-        totals[0] = 1.0
-        executor.shutdown(wait=True, cancel_futures=True)
+    with DeferredInterrupts() as interrupts:  # an interrupt in `wait` or `submit` would leave a lock taken for ever
+        executor = ProcessPoolExecutor(workers, context, _start, (totals, started))
+        try:
+            waiting: set[Future[ShardSummary]] = {
+                executor.submit(_write, work, shard) for shard in largest_first(shards)
+            }
+            while waiting:
+                ended, waiting = wait(waiting, _REPORT_EVERY, FIRST_COMPLETED)
+                interrupts.check()
+                now = Progress(sum(totals[1::2]), sum(totals[2::2]))
+                on_progress(Progress(now.size - reported.size, now.seconds - reported.seconds))
+                reported = now
+                for future in ended:
+                    yield future.result()
+        except BrokenProcessPool:
+            raise CorpusError(
+                "a worker process died (was it killed, or did memory run out?); run the same command again, with fewer "
+                "--workers if memory is short: it goes on where it stopped"
+            ) from None
+        finally:
+            totals[0] = 1.0
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 class _Stopped(BaseException):

@@ -1,1 +1,1 @@
-"""What the operating system and the installation provide: files that are written whole, and optional packages."""
+"""What the system and the installation provide: files written whole, interrupts that wait, optional packages."""

@@ -68,8 +68,8 @@ def test_a_killed_command_takes_its_workers_along(tmp_path: Path, many: Path, ti
     assert first.stderr is not None
     assert b"30.wav" in first.stderr.readline()  # its shard is there, others are not
     first.kill()
-    first.communicate()  # to the end of its pipes, which its workers hold too
-    out, err = (last := process(*command)).communicate()
+    first.communicate(timeout=PATIENCE)  # to the end of its pipes, which its workers hold too
+    out, err = (last := process(*command)).communicate(timeout=PATIENCE)
     assert last.returncode == 2, err
     assert json.loads(out)["rows"] == 39
     assert list(failed_in(tmp_path / "out")) == [str(many / "30.wav")]
@@ -95,7 +95,7 @@ def test_an_interrupt_leaves_whole_shards_and_no_part(tmp_path: Path, many: Path
     assert started.stderr is not None
     assert b"30.wav" in started.stderr.readline()
     os.killpg(started.pid, signal.SIGINT)  # as a terminal sends it: to the workers too
-    out, err = started.communicate()
+    out, err = started.communicate(timeout=PATIENCE)
     assert (started.returncode, out, err) in [(130, b"", b""), (2, out, b"")]  # the latter: it was done already
     assert not list((tmp_path / "out").glob(".*"))
     assert list(failed_in(tmp_path / "out")) == [str(many / "30.wav")]
@@ -122,7 +122,7 @@ def test_a_full_disk(tmp_path: Path, many: Path, tiny_weights: Path, workers: in
     command = ["encode", folder, "--codec", tiny_weights, "--shards", out, "--shard-mib", 0.1, "--workers", workers]
     limit = 12_000  # bytes a file: all shards but that of the long file fit
     full = process(*command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-    _, err = full.communicate()
+    _, err = full.communicate(timeout=PATIENCE)
     (line,) = err.decode().splitlines()
     assert full.returncode == 2
     assert "cannot write" in line
