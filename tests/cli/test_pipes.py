@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def test_nan_in_a_pipe(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path)
     assert "sample 40 is inf" in done.err
 
 
-def test_a_reader_that_goes_away_is_no_traceback(weights: Path) -> None:
+def encoding_pipe(weights: Path) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes], IO[bytes]]:
+    """A command that encodes its stdin and has written a line, and its three pipes."""
     pipe = process("encode", "-", "--codec", weights)
     assert pipe.stdin is not None
     assert pipe.stdout is not None
@@ -112,24 +114,23 @@ def test_a_reader_that_goes_away_is_no_traceback(weights: Path) -> None:
     pipe.stdin.write(bytes(20_000))
     pipe.stdin.flush()
     pipe.stdout.readline()
-    pipe.stdout.close()
-    pipe.stdin.write(bytes(20_000))
-    pipe.stdin.close()
+    return pipe, pipe.stdin, pipe.stdout, pipe.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback(weights: Path) -> None:
+    pipe, stdin, stdout, stderr = encoding_pipe(weights)
+    stdout.close()
+    stdin.write(bytes(20_000))
+    stdin.close()
     assert pipe.wait() == 141
-    assert b"Traceback" not in pipe.stderr.read()
-    pipe.stderr.close()
+    assert b"Traceback" not in stderr.read()
+    stderr.close()
 
 
 def test_an_interrupt_is_quiet(weights: Path) -> None:
-    pipe = process("encode", "-", "--codec", weights)
-    assert pipe.stdin is not None
-    assert pipe.stdout is not None
-    assert pipe.stderr is not None
-    pipe.stdin.write(bytes(20_000))
-    pipe.stdin.flush()
-    pipe.stdout.readline()  # it is at work
+    pipe, stdin, stdout, stderr = encoding_pipe(weights)
     pipe.send_signal(signal.SIGINT)
     assert pipe.wait() == 130
-    assert b"Traceback" not in pipe.stderr.read()
-    for end in (pipe.stdin, pipe.stdout, pipe.stderr):
+    assert b"Traceback" not in stderr.read()
+    for end in (stdin, stdout, stderr):
         end.close()
