@@ -1,0 +1,50 @@
+"""Foreign bytes, and one place where whatever they cause becomes an error of ours.
+
+A reader checks what it knows can be wrong and says so in its own words. What it did not think of raises anything at
+all: libraries raise their own classes, numbers overflow, a name has no characters, a message fails while it is
+printed. Every reader works inside `foreign_data`, so that its callers meet one kind of error.
+
+Knows: how to tell of an exception in one line. Does not know: any format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import StreamRVQError
+
+_MOST = 200  #: characters of another library's message
+
+
+def one_line(value: object, most: int = _MOST) -> str:
+    """``value`` as one printable line of at most ``most`` characters, whatever it holds; its type if it has no text."""
+    try:
+        words = " ".join(str(value).split())
+    except Exception:
+        return f"a {type(value).__name__}"
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[: most + 1])
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+@contextmanager
+def foreign_data(kind: type[StreamRVQError], what: str, remedy: str) -> Iterator[None]:
+    """Turn whatever is raised inside into ``kind``, save our own errors and those of the operating system.
+
+    Args:
+        kind: an error that takes one message.
+        what: what is read, such as ``"model.safetensors"``.
+        remedy: what to do about it.
+
+    Raises:
+        StreamRVQError: ``kind``; or what the inside raised, if it was one of ours.
+        OSError: as the inside raised it: the file is missing, or may not be read.
+    """
+    try:
+        yield
+    except (StreamRVQError, OSError):
+        raise
+    except MemoryError:
+        raise kind(f"{one_line(what)} asks for more memory than there is; {remedy}") from None
+    except Exception as error:
+        raise kind(f"{one_line(what)} cannot be read ({type(error).__name__}: {one_line(error)}); {remedy}") from error
