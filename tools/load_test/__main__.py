@@ -12,15 +12,22 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from streamrvq import DEFAULT_CODEC, StreamRVQError
 
+from .attacks.attack import Attack
+from .attacks.registry import ATTACKS, attacks_named
 from .errors import LoadError
 from .experiment import Experiment
 from .servers.tiny_codec import write_tiny
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .modes.attack_report import Attacks
+    from .report import Report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +69,10 @@ def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
         ways.add_argument("--throughput", action="store_true",
                           help="clients send as fast as they are read; beside the bare engine")  # fmt: skip
         ways.add_argument("--drain", action="store_true", help="SIGTERM at the end, with clients that never read")
+        ways.add_argument("--attack", metavar="NAME",
+                          help="quiet and attacked by turns: all, list, or names with commas")  # fmt: skip
+        parser.add_argument("--addresses", type=int, default=1, metavar="N",
+                            help="from which the attacker connects (default: the one of honest clients)")  # fmt: skip
     parser.add_argument("--faults", type=float, default=0.05 if soak else 0.0, metavar="SHARE",
                         help="of the clients, hit in each period (default: %(default)s)")  # fmt: skip
     parser.add_argument("--period", type=float, default=60.0, help="seconds (default: %(default)s)")
@@ -80,6 +91,10 @@ def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
 
 
 def _run(a: argparse.Namespace, soak: bool) -> int:
+    if not soak and a.attack == "list":
+        for attack in ATTACKS.values():
+            print(f"{attack.name:<15} {attack.words}")
+        return 0
     with tempfile.TemporaryDirectory(prefix="streamrvq-load-") as folder:
         return _run_with(a, soak, str(write_tiny(Path(folder))) if a.tiny else a.codec)
 
@@ -93,7 +108,9 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
         pin=a.pin, uvloop=a.uvloop, null=a.null, engine=a.engine, threads=a.threads, send_timeout=a.send_timeout,
         server=tuple(shlex.split(a.server or "")), options=tuple(shlex.split(a.options)),
     )  # fmt: skip
+    attacks = attacks_named(a.attack) if not soak and a.attack else []
     experiment = Experiment(settings, Console(stderr=True, quiet=not sys.stderr.isatty()))
+    report: Report | Attacks
     if soak:
         from .modes.soak import soak_report
 
@@ -106,6 +123,8 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
         from .modes.drain import drain_report
 
         report = drain_report(experiment)
+    elif attacks:
+        report = _attacked(experiment, attacks, a.addresses)
     else:
         report = experiment.report(experiment.live(), a.bound)
     if a.json:
@@ -113,6 +132,20 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
     else:
         report.show(Console(width=None if sys.stdout.isatty() else 120))
     return 0 if report.good else 1
+
+
+def _attacked(experiment: Experiment, attacks: Sequence[Attack], addresses: int) -> Report | Attacks:
+    from .modes.attack_report import Attacks, attack_report
+
+    if experiment.settings.faults:
+        raise LoadError("--faults with --attack; wanted one of them, so that it is clear what moved the others")
+    if not 1 <= addresses <= 254:
+        raise LoadError(f"--addresses is {addresses}; wanted 1 to 254")
+    reports = {}
+    for attack in attacks:
+        print(f"{attack.name}: {attack.words}", file=sys.stderr)
+        reports[attack.name] = attack_report(experiment, attack, addresses)
+    return reports[attacks[0].name] if len(attacks) == 1 else Attacks(reports)
 
 
 if __name__ == "__main__":

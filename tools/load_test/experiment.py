@@ -82,11 +82,12 @@ class Experiment:
                             "wanted more streams than that")  # fmt: skip
         return self.within(lambda server: RealtimeRun(settings, server, self.audio, self.block, sample_every).run())
 
-    def report(self, run: Outcome, bound: bool = False) -> Report:
-        """The report of a run, with its codes verified."""
+    def report(self, run: Outcome, bound: bool = False, period: float | None = None) -> Report:
+        """The report of a run, with its codes verified. ``period``: in place of the settings', in seconds."""
         settings = self.settings
         times = [fault.at for fault in run.faults]
-        latency = measure_latency(run.records, self.shape, times, run.window, run.began, run.ended, settings.period)
+        latency = measure_latency(run.records, self.shape, times, run.window, run.began, run.ended,
+                                  period or settings.period)  # fmt: skip
         title = f"{settings.streams} streams for {settings.seconds:g} s"
         return live_report(title, self.where, run, latency, self.verified(run.records), is_exact(self.codec),
                            self.shape, bound)  # fmt: skip

@@ -32,6 +32,8 @@ class Settings:
     send_timeout: float = 10.0  #: of the server: how soon it disconnects a client that never reads
     server: tuple[str, ...] = ()  #: a command to run instead of ``streamrvq serve``, with the same arguments
     options: tuple[str, ...] = ()  #: further arguments for that command
+    token: str | None = None  #: that the clients show
+    descriptors: int | None = None  #: files that the server may open; None: as many as this process
 
     def __post_init__(self) -> None:
         for name, low in {"streams": 1, "threads": 1, "block": 1, "seed": 0}.items():

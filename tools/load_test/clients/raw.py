@@ -31,7 +31,7 @@ from ..errors import LoadError
 from ..record import End, Record
 from .audio import LoopedAudio
 
-_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
+TEXT, BINARY, _CLOSE, PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _MASKED = 0x80
 _OPENING = 30.0  # seconds
 #: Bytes that the kernel buffers for a client that does not read, as on a small device. By default these are megabytes,
@@ -56,6 +56,7 @@ class RawClient(asyncio.Protocol):
         audio: what is sent.
         on_writable: called when more can be sent, for clients that send as fast as the server reads.
         on_drain: what to do when the server announces its shutdown: ``"stop"``, as the protocol asks, or ``"silence"``.
+        token: the access token, where the server wants one.
     """
 
     def __init__(
@@ -64,18 +65,20 @@ class RawClient(asyncio.Protocol):
         audio: LoopedAudio,
         on_writable: Callable[[RawClient], None] | None = None,
         on_drain: str = "stop",
+        token: str | None = None,
     ) -> None:
         self.record, self._audio, self._on_writable, self._on_drain = record, audio, on_writable, on_drain
+        self._token = token
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = asyncio.Event()
         self.writable, self.stopped, self.leaving = True, False, False
         self.deaf = False
         self._handshake: ClientProtocol | None = None
         self._rest, self._seq_in, self._seq_out = b"", 0, 0
-        self._head = frame(_BINARY, HEADER.size + 2 * record.block)
+        self._head = frame(BINARY, HEADER.size + 2 * record.block)
 
-    async def open(self, url: str) -> None:
-        """Connect, start a stream and wait for the answer. Raises `LoadError` if that fails."""
+    async def open(self, url: str, seconds: float = _OPENING) -> None:
+        """Connect, start a stream and wait for the answer, so long. Raises `LoadError` if that fails."""
         uri, loop = parse_uri(url), asyncio.get_running_loop()
         self._socket = sockets.socket()
         self._socket.setblocking(False)
@@ -83,7 +86,7 @@ class RawClient(asyncio.Protocol):
         self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
         self._handshake = ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)])
         try:
-            async with asyncio.timeout(_OPENING):
+            async with asyncio.timeout(seconds):
                 await loop.sock_connect(self._socket, (uri.host, uri.port))
                 self._socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
                 await loop.create_connection(lambda: self, sock=self._socket)
@@ -121,7 +124,7 @@ class RawClient(asyncio.Protocol):
             self._text(Stop().to_json())
 
     def _text(self, text: str) -> None:
-        self._transport.write(frame(_TEXT, len(text)) + text.encode())
+        self._transport.write(frame(TEXT, len(text)) + text.encode())
 
     # ------------------------------------------------------------- misbehaving
 
@@ -132,6 +135,13 @@ class RawClient(asyncio.Protocol):
             return
         self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+    def give_up(self) -> None:
+        """Close whatever is open."""
+        if hasattr(self, "_transport"):
+            self._transport.abort()
+        else:  # it never got as far as asyncio's transport
+            self._socket.close()
 
     def cut(self) -> None:
         """Close the connection in the middle of a message."""
@@ -165,7 +175,10 @@ class RawClient(asyncio.Protocol):
         """asyncio: the socket is open."""
         self._transport: asyncio.Transport = transport
         assert self._handshake is not None
-        self._handshake.send_request(self._handshake.connect())
+        request = self._handshake.connect()
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        self._handshake.send_request(request)
         transport.write(b"".join(self._handshake.data_to_send()))
 
     def data_received(self, data: bytes) -> None:
@@ -203,11 +216,11 @@ class RawClient(asyncio.Protocol):
             self._text(Start(mode="encode", sample_rate=self._audio.rate, format="s16le").to_json())
 
     def _frame(self, head: int, data: bytes, now: float) -> None:
-        if head == _BINARY:
+        if head == BINARY:
             self._codes(data, now)
-        elif head == _TEXT:
+        elif head == TEXT:
             self._message(json.loads(data))
-        elif head == _PING:
+        elif head == PING:
             self._transport.write(frame(_PONG, len(data)) + data)
         elif head == _CLOSE:
             code = int.from_bytes(data[:2], "big") if data else 1005

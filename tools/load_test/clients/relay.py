@@ -26,7 +26,7 @@ class Relay:
         self._port = port
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._cutting = False
+        self._cutting, self._back = False, 0.0
 
     async def __aenter__(self) -> Relay:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -42,8 +42,12 @@ class Relay:
             await asyncio.wait(self._tasks)
         await self._server.wait_closed()
 
-    def cut(self, within_a_message: bool) -> None:
-        """Reset both connections: at once, or when half of the client's next bytes have passed."""
+    def cut(self, within_a_message: bool, away: float = 0.0) -> None:
+        """Reset both connections: at once, or when half of the client's next bytes have passed.
+
+        For ``away`` seconds from now, new connections wait.
+        """
+        self._back = asyncio.get_running_loop().time() + away
         if within_a_message:
             self._cutting = True
         else:
@@ -64,6 +68,7 @@ class Relay:
         self._tasks.add(task)
         pair = None
         try:
+            await asyncio.sleep(max(0.0, self._back - asyncio.get_running_loop().time()))
             far_reader, far = await asyncio.open_connection("127.0.0.1", self._port)
             pair = (writer, far)
             self._pairs.add(pair)

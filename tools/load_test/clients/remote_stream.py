@@ -22,17 +22,19 @@ class RemoteStreamClient:
     Args:
         record, audio: as for `raw.RawClient`.
         relay: the relay that it connects through.
+        token: the access token, where the server wants one.
     """
 
-    def __init__(self, record: Record, audio: LoopedAudio, relay: Relay) -> None:
-        self.record, self.relay, self._audio = record, relay, audio
+    def __init__(self, record: Record, audio: LoopedAudio, relay: Relay, token: str | None = None) -> None:
+        self.record, self.relay, self._audio, self._token = record, relay, audio, token
         record.remote_stream = True
 
     async def run(self, first: float, messages: int) -> None:
         """Send messages from ``first`` on (of `time.perf_counter`), and record everything that comes."""
         record = self.record
         try:
-            async with streamrvq.connect(self.relay.url, sample_rate=self._audio.rate, format="s16le") as stream:
+            rate, token = self._audio.rate, self._token
+            async with streamrvq.connect(self.relay.url, sample_rate=rate, format="s16le", token=token) as stream:
                 sending = asyncio.create_task(self._send(stream, first, messages))
                 try:
                     async for item in stream:

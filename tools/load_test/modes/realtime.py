@@ -13,6 +13,7 @@ import os
 import random
 import time
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 import numpy as np
 
@@ -52,6 +53,15 @@ class Outcome:
     errors: list[str]  #: from the server's log
 
 
+class Beside(Protocol):
+    """What happens beside the clients, and for how many seconds afterwards they may notice it."""
+
+    window: float
+
+    async def run(self, began: float, end: float) -> list[Fault]:
+        """Do it between these times, and return what happened when."""
+
+
 class RealtimeRun:
     """A run at real-time pace.
 
@@ -61,11 +71,13 @@ class RealtimeRun:
         audio: what the clients send.
         block: samples in a message.
         sample_every: seconds between two samples of the server's usage.
+        beside: what else happens, in place of faults.
     """
 
     def __init__(
-        self, settings: Settings, server: ServerProcess, audio: LoopedAudio, block: int, sample_every: float = 5.0
-    ) -> None:
+        self, settings: Settings, server: ServerProcess, audio: LoopedAudio, block: int, sample_every: float = 5.0,
+        beside: Beside | None = None,
+    ) -> None:  # fmt: skip
         self._settings, self._server, self._audio, self._block = settings, server, audio, block
         self._sample_every = min(sample_every, settings.seconds / 10)
         self._period = block / audio.rate
@@ -73,7 +85,7 @@ class RealtimeRun:
         self._clients: list[RawClient] = []
         self._remote_streams: list[tuple[RemoteStreamClient, asyncio.Task[None]]] = []
         self._happened: list[Fault] = []
-        self._pacer = Pacer()
+        self._beside, self._pacer = beside, Pacer()
         self._rng = random.Random(settings.seed + 1)
 
     async def run(self) -> Outcome:
@@ -88,21 +100,25 @@ class RealtimeRun:
             began = time.perf_counter() + _LEAD
             end = began + settings.seconds
             for relay in relays:
-                client = RemoteStreamClient(self._record(), self._audio, relay)
+                client = RemoteStreamClient(self._record(), self._audio, relay, settings.token)
                 first = began + self._phase(client.record)
                 running = client.run(first, self._messages(first, end))
                 self._remote_streams.append((client, asyncio.create_task(running)))
             for number, opened in enumerate(raw):
                 self._start(opened, began + self._phase(opened.record) + number * 1e-4, end)
             injecting = asyncio.create_task(self._run_faults(faults, began, end))
+            beside = asyncio.create_task(self._beside.run(began, end)) if self._beside is not None else None
             usages, figures, own = await self._measure(began, end)
             await injecting
+            if beside is not None:
+                self._happened += await beside
             await self._ends()
             closes = (await self._after_all()).closes()
         gc.unfreeze()
         self._pacer.close()
         late = float(np.percentile(np.array(self._pacer.late), 99)) if self._pacer.late else 0.0
-        return Outcome(self._records, self._happened, faults.window, began, end, usages, figures, closes, late, own,
+        window = faults.window if self._beside is None else self._beside.window
+        return Outcome(self._records, self._happened, window, began, end, usages, figures, closes, late, own,
                    self._server.errors())  # fmt: skip
 
     # ------------------------------------------------------------- clients
@@ -121,7 +137,7 @@ class RealtimeRun:
         return max(1, int((end - first) / self._period))
 
     async def _open(self) -> RawClient:
-        client = RawClient(self._record(), self._audio)
+        client = RawClient(self._record(), self._audio, token=self._settings.token)
         await client.open(self._server.url)
         self._clients.append(client)
         return client

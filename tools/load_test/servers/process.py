@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from ..usage import Usage, usage
 from .metrics import Reading
 
 ROOT = Path(__file__).parents[3]
-_STARTING, _ENDING = 120.0, 30.0  # seconds
+_STARTING, _ENDING, _ANSWERING = 120.0, 30.0, 30.0  # seconds
 
 
 class ServerProcess:
@@ -62,6 +63,9 @@ class ServerProcess:
         environment |= {name: str(self._settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         with self._cores.started_on_server_core(), self.log.open("wb") as log:
             self._process = subprocess.Popen(self._command(), stdout=subprocess.PIPE, stderr=log, env=environment)
+        if self._settings.descriptors is not None:
+            limits = (self._settings.descriptors, self._settings.descriptors)
+            resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, limits)
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(_STARTING):
@@ -123,18 +127,26 @@ class ServerProcess:
         return time.perf_counter() - began
 
     async def reading(self) -> Reading:
-        """What /metrics says now."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
+        """What /metrics says now. Raises `LoadError` if it does not answer."""
+        try:
+            async with asyncio.timeout(_ANSWERING):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                answer = await reader.read()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError) as error:
+            raise LoadError(f"/metrics gave no answer: {str(error) or f'{_ANSWERING:g} s passed'}") from None
         head, _, body = answer.partition(b"\r\n\r\n")
         if b" 200 " not in head.split(b"\r\n")[0]:
             raise LoadError(f"/metrics answered {head[:80]!r}; wanted 200")
         return Reading.parse(body.decode())
 
+    def log_lines(self) -> list[str]:
+        """All lines of the log."""
+        return self.log.read_text(errors="replace").splitlines()
+
     def errors(self) -> list[str]:
         """The lines of the log that report a failure of the server itself."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self.log_lines()
         return [line for line in lines if '"level": "error"' in line or "Traceback" in line]

@@ -1,0 +1,62 @@
+"""One kind of attack, and how it is kept up: a number of connections, each replaced as soon as it ends.
+
+Knows: tasks, time. Does not know: what a connection does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+from .target import Tally, Target
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack:
+    """A kind of attack.
+
+    Attributes:
+        name: on the command line.
+        words: what it does, in a line.
+        connect: one connection, from its opening to its end. It counts its own attempts.
+        connections: how many it keeps up at once.
+        authenticated: whether it needs a token.
+        streams: how many streams it has open at once, at most.
+        phase: seconds that it needs at least, to have its effect.
+        descriptors: how many file descriptors the server may open; None: as many as usual.
+        resuming: whether honest clients must be able to resume beside it.
+    """
+
+    name: str
+    words: str
+    connect: Callable[[Target], Awaitable[None]]
+    connections: int = 16
+    authenticated: bool = False
+    streams: int = 0
+    phase: float = 4.0
+    descriptors: int | None = None
+    resuming: bool = False
+
+
+async def keep_up(attack: Attack, target: Target, seconds: float) -> Tally:
+    """Attack for so long. Afterwards all connections of the attack are closed. Returns what was done in that time."""
+    before = dataclasses.replace(target.tally)
+    tasks = [asyncio.create_task(_again(attack, target)) for _ in range(attack.connections)]
+    ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in ended:
+        task.result()  # raises: an attack ends by itself only if it is written wrongly
+    now = target.tally
+    return Tally(now.attempts - before.attempts, now.bytes - before.bytes, now.broken - before.broken)
+
+
+async def _again(attack: Attack, target: Target) -> None:
+    while True:
+        try:
+            await attack.connect(target)
+        except OSError:
+            target.tally.broken += 1
+        await asyncio.sleep(0)  # where nothing had to wait, the other connections have their turn
