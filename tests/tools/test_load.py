@@ -120,6 +120,27 @@ def test_good_servers(weights: Path) -> None:
     assert failing(throughput) <= {"service keeps the bare engine's speed"}, throughput
 
 
+def test_an_attacked_server() -> None:
+    names = ("handshakes", "gaps", "decode-amplify", "parked")
+    document = outcome(load("--null", "--attack", ",".join(names), "--streams", 3, "--seconds", 1.5))
+    assert len(document["checks"]) == 10 * len(names)
+    for name in names:
+        figures = document[name]
+        assert figures["attack"]["attempts"] > 0, name
+        assert figures["codes"]["wrong"] == figures["codes"]["missing_frames"] == figures["drops"] == 0, name
+        assert figures["codes"]["checked"] > 3 * 9 * 50, name
+        assert figures["fresh_clients"]["came"] > 0, name
+        assert figures["fresh_clients"]["wrong"] == 0, name
+        good = {check["name"]: check["good"] for check in document["checks"]}
+        # What a busy machine decides, or the server, may fail; these may not.
+        assert good[f"{name}: every code equals offline"]
+        assert good[f"{name}: the attack happened"]
+        assert {f"{name}: {check}" for check in (
+            "nobody else's p99 moves by more than a hop", "latency comes back", "memory grows little and comes back",
+            "whoever has the token gets in", "the log is short and has no error", "file descriptors come back",
+        )} <= set(good)  # fmt: skip
+
+
 @pytest.mark.parametrize("fault", ["wrong", "shifted", "silent"])
 def test_bad_servers_are_found(weights: Path, tmp_path: Path, fault: str) -> None:
     script = tmp_path / "faulty.py"
@@ -150,6 +171,9 @@ def test_bad_servers_are_found(weights: Path, tmp_path: Path, fault: str) -> Non
         (("--streams", 1, "--faults", 0.5), "wanted more streams"),
         (("--codec", "no-such-codec"), "no-such-codec"),
         (("--null", "--server", "false"), "the server did not start"),
+        (("--attack", "header"), "--attack is 'header'"),
+        (("--null", "--attack", "pings", "--faults", 0.5), "--faults with --attack"),
+        (("--null", "--attack", "pings", "--addresses", 0), "--addresses is 0"),
     ],
 )
 def test_what_cannot_be_run(arguments: tuple[object, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,10 +43,12 @@ async def keep_up(attack: Attack, target: Target, seconds: float) -> Tally:
     """Attack for so long. Afterwards all connections of the attack are closed. Returns what was done in that time."""
     before = dataclasses.replace(target.tally)
     tasks = [asyncio.create_task(_again(attack, target)) for _ in range(attack.connections)]
-    ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    try:
+        ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
     for task in ended:
         task.result()  # raises: an attack ends by itself only if it is written wrongly
     now = target.tally
