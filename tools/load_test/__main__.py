@@ -135,17 +135,13 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
 
 
 def _attacked(experiment: Experiment, attacks: Sequence[Attack], addresses: int) -> Report | Attacks:
-    from .modes.attack_report import Attacks, attack_report
+    from .modes.attack_report import attack_reports
 
     if experiment.settings.faults:
         raise LoadError("--faults with --attack; wanted one of them, so that it is clear what moved the others")
     if not 1 <= addresses <= 254:
         raise LoadError(f"--addresses is {addresses}; wanted 1 to 254")
-    reports = {}
-    for attack in attacks:
-        print(f"{attack.name}: {attack.words}", file=sys.stderr)
-        reports[attack.name] = attack_report(experiment, attack, addresses)
-    return reports[attacks[0].name] if len(attacks) == 1 else Attacks(reports)
+    return attack_reports(experiment, attacks, addresses)
 
 
 if __name__ == "__main__":

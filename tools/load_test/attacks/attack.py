@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Awaitable, Callable
 
 from .target import Tally, Target
@@ -41,7 +42,7 @@ class Attack:
 
 async def keep_up(attack: Attack, target: Target, seconds: float) -> Tally:
     """Attack for so long. Afterwards all connections of the attack are closed. Returns what was done in that time."""
-    before = dataclasses.replace(target.tally)
+    before, cpu = dataclasses.replace(target.tally), time.process_time()
     tasks = [asyncio.create_task(_again(attack, target)) for _ in range(attack.connections)]
     try:
         ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -52,7 +53,9 @@ async def keep_up(attack: Attack, target: Target, seconds: float) -> Tally:
     for task in ended:
         task.result()  # raises: an attack ends by itself only if it is written wrongly
     now = target.tally
-    return Tally(now.attempts - before.attempts, now.bytes - before.bytes, now.broken - before.broken)
+    return Tally(
+        now.attempts - before.attempts, now.bytes - before.bytes, now.broken - before.broken, time.process_time() - cpu
+    )
 
 
 async def _again(attack: Attack, target: Target) -> None:

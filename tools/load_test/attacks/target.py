@@ -25,11 +25,19 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclasses.dataclass
 class Tally:
-    """What an attacker did: attempts, bytes sent, and how many connections the server or the network ended early."""
+    """What an attacker did.
+
+    Attributes:
+        attempts: of what it does: requests, handshakes, messages.
+        bytes: that were sent.
+        broken: connections that the server or the network ended early.
+        cpu: seconds of its own CPU time. Near the time that passed, the attacker was what limited the attack.
+    """
 
     attempts: int = 0
     bytes: int = 0
     broken: int = 0
+    cpu: float = 0.0
 
 
 class Target:

@@ -6,6 +6,7 @@ Knows: figures and the bars that they must pass. Does not know: how the figures 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..attacks.attack import Attack
+from ..errors import LoadError
 from ..experiment import Experiment
 from ..record import End
 from ..report import Check, Report, merged
@@ -28,6 +30,8 @@ _GROWN, _LEFT = 50.0, 25.0
 _DESCRIPTORS = 4
 #: Lines of the log: for each honest client, and for each second of the attack.
 _LINES_OF_ONE, _LINES_A_SECOND = 6, 50
+#: Columns of the table of several attacks, between the attack's name and whether all checks passed.
+_HEADINGS = ("a second", "p99 quiet → attacked, ms", "hops", "MB quiet → most → end", "got in", "wrong", "log lines")
 #: What a report of faults calls these figures.
 _PERIODS = "latency_p99_ms_by_period"
 _NAMES = {"latency_ms_near_faults": "latency_ms_attacked", "latency_ms_away_from_faults": "latency_ms_quiet",
@@ -60,6 +64,22 @@ def attack_report(experiment: Experiment, attack: Attack, addresses: int = 1) ->
     return merged(dataclasses.replace(report, title=title, figures=kept), figures, checks)
 
 
+def attack_reports(experiment: Experiment, attacks: Sequence[Attack], addresses: int = 1) -> Report | Attacks:
+    """One attack's report, or those of several. Beside others, an attack whose run fails has only that to report."""
+    if len(attacks) == 1:
+        return attack_report(experiment, attacks[0], addresses)
+    reports = {}
+    for attack in attacks:
+        try:
+            report = attack_report(experiment, attack, addresses)
+        except LoadError as error:
+            report = Report(attack.name, {}, [Check("the run came to its end", False, str(error))])
+        reports[attack.name] = report
+        failed = [check.name for check in report.checks if not check.good]
+        print(f"{attack.name}: {'; '.join(f'NO {name}' for name in failed) or 'good'}", file=sys.stderr, flush=True)
+    return Attacks(reports)
+
+
 def _of_attack(experiment: Experiment, attack: Attack, result: Attacked) -> tuple[dict[str, Any], list[Check]]:
     seconds, tally = took(result.attacks)
     usages: list[Usage] = result.outcome.usages
@@ -76,7 +96,8 @@ def _of_attack(experiment: Experiment, attack: Attack, result: Attacked) -> tupl
     figures: dict[str, Any] = {
         "attack": {"name": attack.name, "phases": len(result.attacks), "seconds": round(seconds, 1),
                    "attempts": tally.attempts, "attempts_per_second": round(tally.attempts / seconds, 1),
-                   "mb_per_second": round(tally.bytes / seconds / _MB, 3), "broken": tally.broken},
+                   "mb_per_second": round(tally.bytes / seconds / _MB, 3), "broken": tally.broken,
+                   "cores": round(tally.cpu / seconds, 2)},
         "server_rss_mb": {name: round(value / _MB, 1) for name, value in dataclasses.asdict(rss).items()},
         "server_fds_attacked": dataclasses.asdict(fds),
         "fresh_clients": {"came": len(result.visits), "got_in": len(times), "got_codes": len(good),
@@ -137,11 +158,12 @@ class Attacks:
     def show(self, console: Console) -> None:
         """Print a row for each attack, and below what failed."""
         table = Table(title=self.together.title, title_justify="left")
-        for heading in ("attack", "a second", "p99 quiet → attacked, ms", "hops", "MB quiet → most → end", "got in",
-                        "wrong", "log", "good"):  # fmt: skip
-            table.add_column(heading, justify="left" if heading == "attack" else "right")
+        table.add_column("attack")
+        for heading in (*_HEADINGS, "good"):
+            table.add_column(heading, justify="right")
         for name, report in self.reports.items():
-            table.add_row(name, *_row(report.figures), "yes" if report.good else "[bold red]NO[/]")
+            row = _row(report.figures) if report.figures else ["–"] * len(_HEADINGS)
+            table.add_row(name, *row, "yes" if report.good else "[bold red]NO[/]")
         console.print(table)
         for check in self.together.checks:
             if not check.good:
