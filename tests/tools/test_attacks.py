@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import io
+import json
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 import streamrvq
 from tests.support.contract import noise
@@ -19,6 +23,7 @@ from tools.load_test.attacks.attack import Attack, keep_up
 from tools.load_test.attacks.registry import ATTACKS, attacks_named
 from tools.load_test.attacks.target import Target
 from tools.load_test.errors import LoadError
+from tools.load_test.modes import attack_report
 from tools.load_test.modes.attack import VISITS, Phases
 from tools.load_test.modes.attack_report import Growth
 
@@ -98,6 +103,20 @@ def test_twenty_clients_come_in_half_a_minute() -> None:
 
 def test_growth_is_measured_from_before_the_attack() -> None:
     assert Growth.of([(0, 5), (1, 7), (2, 30), (3, 9)], 1.5) == Growth(quiet=7, most=30, after=9)
+
+
+def test_a_server_that_does_not_survive_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise LoadError("the server is [gone]")
+
+    monkeypatch.setattr(attack_report, "attack_report", gone)
+    experiment: Any = None
+    reports = attack_report.attack_reports(experiment, attacks_named("parked,headers"))
+    assert not reports.good
+    assert json.loads(reports.to_json())["parked"] == {}
+    shown = io.StringIO()
+    reports.show(Console(file=shown, width=120))
+    assert "NO headers: the run came to its end: the server is [gone]" in shown.getvalue()
 
 
 def test_attacks_by_name() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..attacks.attack import Attack
@@ -167,7 +168,7 @@ class Attacks:
         console.print(table)
         for check in self.together.checks:
             if not check.good:
-                console.print(f"[bold red]NO[/] {check.name}: {check.words}", highlight=False)
+                console.print(f"[bold red]NO[/] {check.name}: {escape(check.words)}", highlight=False)
 
 
 def _row(figures: dict[str, Any]) -> list[str]:
