@@ -101,6 +101,23 @@ def test_twenty_clients_come_in_half_a_minute() -> None:
     assert {len(Phases.of(30, attack.phase).visits()) for attack in ATTACKS.values()} == {VISITS}
 
 
+@pytest.mark.parametrize(
+    ("phases", "attacked", "failing"),
+    [
+        ([8.0, 9.0, 7.0, 12.0, 9.0], 16.0, set()),
+        ([8.0, 30.0, 9.0], 30.0, {"p99 moves by at most a hop"}),
+        ([8.0, 30.0, 29.0], 30.0, {"p99 moves by at most a hop", "latency comes back"}),
+        ([None, 8.0, None], 8.0, {"p99 moves by at most a hop", "latency comes back"}),
+    ],
+)
+def test_an_attack_is_compared_with_the_quietest_phase(
+    phases: list[float | None], attacked: float, failing: set[str]
+) -> None:
+    figures = {"latency_p99_ms_by_period": phases, "latency_ms_near_faults": {"p99": attacked}}
+    _, checks = attack_report.of_latency(figures, 0.01)
+    assert {check.name for check in checks if not check.good} == failing
+
+
 def test_growth_is_measured_from_before_the_attack() -> None:
     assert Growth.of([(0, 5), (1, 7), (2, 30), (3, 9)], 1.5) == Growth(quiet=7, most=30, after=9)
 

@@ -32,7 +32,7 @@ _DESCRIPTORS = 4
 #: Lines of the log: for each honest client, and for each second of the attack.
 _LINES_OF_ONE, _LINES_A_SECOND = 6, 50
 #: Columns of the table of several attacks, between the attack's name and whether all checks passed.
-_HEADINGS = ("a second", "p99 quiet → attacked, ms", "hops", "MB quiet → most → end", "got in", "wrong", "log lines")
+_HEADINGS = ("a second", "p99 quietest → attacked, ms", "hops", "MB quiet → most → end", "got in", "wrong", "log lines")
 #: What a report of faults calls these figures.
 _PERIODS = "latency_p99_ms_by_period"
 _NAMES = {"latency_ms_near_faults": "latency_ms_attacked", "latency_ms_away_from_faults": "latency_ms_quiet",
@@ -59,10 +59,10 @@ def attack_report(experiment: Experiment, attack: Attack, addresses: int = 1) ->
     result = attacked(experiment, attack, addresses)
     report = experiment.report(result.outcome, period=result.phases.seconds)
     figures, checks = _of_attack(experiment, attack, result)
-    checks.append(_recovered(report, experiment.shape.hop_seconds))
+    moved, latency_checks = of_latency(report.figures, experiment.shape.hop_seconds)
     kept = {_NAMES.get(name, name): value for name, value in report.figures.items() if name != "faults"}
     title = f"{attack.name}: {attack.words}; beside {report.title}"
-    return merged(dataclasses.replace(report, title=title, figures=kept), figures, checks)
+    return merged(dataclasses.replace(report, title=title, figures=kept), figures | moved, checks + latency_checks)
 
 
 def attack_reports(experiment: Experiment, attacks: Sequence[Attack], addresses: int = 1) -> Report | Attacks:
@@ -126,11 +126,26 @@ def _of_attack(experiment: Experiment, attack: Attack, result: Attacked) -> tupl
     return figures, checks
 
 
-def _recovered(report: Report, hop_seconds: float) -> Check:
-    """Whether the last quiet phase is as the first. Where it is not, the quiet figures hide what the attack did."""
-    first, *_, last = report.figures[_PERIODS]
-    good = None not in (first, last) and last - first <= 1000 * hop_seconds
-    return Check("latency comes back", good, f"p99 {first} ms in the first quiet phase, {last} ms in the last")
+def of_latency(figures: dict[str, Any], hop_seconds: float) -> tuple[dict[str, Any], list[Check]]:
+    """What the attack did to the honest clients, and whether it ended with the attack.
+
+    Both are measured from the quietest phase: after an attack with a long aftermath, quiet phases are as bad as itself.
+    """
+    phases, hop = figures[_PERIODS], 1000 * hop_seconds
+    quietest = min((p99 for p99 in phases[::2] if p99 is not None), default=None)
+    of = {"attacked": figures["latency_ms_near_faults"]["p99"], "last": phases[-1]}
+    moved = {name: None if None in (p99, quietest) else (p99 - quietest) / hop for name, p99 in of.items()}
+    good = {name: hops is not None and hops <= 1 for name, hops in moved.items()}
+    values = {
+        "p99_ms_of_quietest_phase": quietest,
+        "p99_moved_from_quietest_by_hops": None if moved["attacked"] is None else round(moved["attacked"], 3),
+    }
+    return values, [
+        Check("p99 moves by at most a hop", good["attacked"],
+              f"{quietest} ms in the quietest phase, {of['attacked']} ms attacked; a hop is {hop:.1f} ms"),
+        Check("latency comes back", good["last"],
+              f"p99 {quietest} ms in the quietest phase, {of['last']} ms in the last"),
+    ]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,11 +188,10 @@ class Attacks:
 
 def _row(figures: dict[str, Any]) -> list[str]:
     rss, fresh = figures["server_rss_mb"], figures["fresh_clients"]
-    quiet, attacked, moved = (figures[name] for name in (_NAMES["latency_ms_away_from_faults"],
-                              _NAMES["latency_ms_near_faults"], "p99_moved_by_hops"))  # fmt: skip
+    quietest, moved = figures["p99_ms_of_quietest_phase"], figures["p99_moved_from_quietest_by_hops"]
     return [
         f"{figures['attack']['attempts_per_second']:.0f}",
-        f"{quiet['p99']} → {attacked['p99']}",
+        f"{quietest} → {figures[_NAMES['latency_ms_near_faults']]['p99']}",
         "–" if moved is None else f"{moved:.2f}",
         f"{rss['quiet']} → {rss['most']} → {rss['after']}",
         f"{fresh['got_codes']} of {fresh['came']}",
