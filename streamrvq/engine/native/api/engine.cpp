@@ -22,6 +22,42 @@ const Kernels *kernels_named(const std::string &name) {
 
 }  // namespace
 
+namespace srvq {
+
+Engines &engines() {
+    static Engines &all = *new Engines();  // never destroyed: a thread may be in a step at exit
+    return all;
+}
+
+Engines::Engines() {
+#if !defined(_WIN32)
+    const auto let_go = [] { engines().let_go(); };
+    pthread_atfork([] { engines().hold(); }, let_go, let_go);
+#endif
+}
+
+void Engines::add(SrvqEngine *engine) {
+    const std::lock_guard lock(lock_);
+    all_.insert(engine);
+}
+
+void Engines::remove(SrvqEngine *engine) {
+    const std::lock_guard lock(lock_);
+    all_.erase(engine);
+}
+
+void Engines::hold() {
+    lock_.lock();
+    for (SrvqEngine *const engine : all_) engine->hold();
+}
+
+void Engines::let_go() {
+    for (SrvqEngine *const engine : all_) engine->let_go();
+    lock_.unlock();
+}
+
+}  // namespace srvq
+
 const char *srvq_isas() {
     static const std::string names = available();
     return names.c_str();

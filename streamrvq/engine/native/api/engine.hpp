@@ -1,8 +1,10 @@
-// An engine behind the C interface: its plans, its threads, and the lock that lets one step run at a time.
+// An engine behind the C interface: its plans, its threads, and the lock that lets one step run at a time; and how it
+// comes through a fork.
 #pragma once
 #include <memory>
 #include <mutex>
 #include <new>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -10,6 +12,7 @@
 #include <process.h>
 #define getpid _getpid
 #else
+#include <pthread.h>
 #include <unistd.h>
 #endif
 
@@ -43,6 +46,23 @@ struct Runtime {
     int process;
 };
 
+// All engines of the process. A thread that forks waits for the steps of the others, and the child's engines stand as they
+// were between two steps. Otherwise the child would have a copy of a step half done, and locks that nobody gives back.
+class Engines {
+public:
+    Engines();
+    void add(SrvqEngine *);
+    void remove(SrvqEngine *);
+    void hold();
+    void let_go();
+
+private:
+    std::mutex lock_;
+    std::set<SrvqEngine *> all_;
+};
+
+Engines &engines();
+
 }  // namespace srvq
 
 struct SrvqEngine {
@@ -58,8 +78,20 @@ struct SrvqEngine {
         if (!runtime_ || runtime_->process != getpid()) runtime_ = new srvq::Runtime(threads);
         return *runtime_;
     }
+    SrvqEngine() { srvq::engines().add(this); }
     ~SrvqEngine() {
+        srvq::engines().remove(this);
         if (runtime_ && runtime_->process == getpid()) delete runtime_;
+    }
+
+    // Between the two no step runs, and the engine is whole: a fork happens there.
+    void hold() {
+        runtime_lock_.lock();
+        if (runtime_) runtime_->step_lock.lock();
+    }
+    void let_go() {
+        if (runtime_) runtime_->step_lock.unlock();
+        runtime_lock_.unlock();
     }
 
     // Null: there is no such plan.
