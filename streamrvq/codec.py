@@ -12,13 +12,13 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from .audio.pcm import Pcm, as_array, as_pcm
-from .audio.rates import Resampler
+from .audio.pcm import as_array, as_pcm
+from .audio.rates import resample_rows
 from .config import DEFAULT_CODEC
 from .engine import Engine, make_engine
 from .engine.base import Codes, Floats
 from .engine.native import NativeEngine
-from .errors import EngineError, WeightsError
+from .errors import EngineError
 from .families import decoder_plan, encoder_plan
 from .geometry import Direction
 from .streaming.lockstep import Lockstep
@@ -26,8 +26,9 @@ from .streaming.pool import StreamPool
 from .streaming.snapshot import Snapshot
 from .streaming.stream import DecoderStream, EncoderStream, check_codes, check_levels
 from .streaming.timeline import check_tail
+from .system.copying import Shared
 from .weights import Weights, load_weights, save_weights
-from .weights.load import Layout
+from .weights.load import Layout, load_again
 
 
 def load(
@@ -43,23 +44,32 @@ def load(
             or a folder in Hugging Face's DAC layout.
         engine: ``"auto"`` (native where it was built and ``dtype`` is float32, else torch), ``"native"``, ``"torch"``,
             or an `Engine` that was made for this codec.
-        threads: cores to compute on; None: the engine's choice. A codec on the native engine has its own; the
-            torch engine sets the number for the whole process.
+        threads: cores to compute on; None: the engine's choice. Each codec has its own.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
 
     Raises:
         WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
         EngineError: an engine or dtype that cannot be had.
     """
-    codec = Codec(load_weights(source), engine=engine, threads=threads, dtype=dtype)
-    if isinstance(codec.engine, NativeEngine):
-        codec._forget(source)
+    return _loaded(load_weights(source), engine, threads, dtype)
+
+
+def _loaded(weights: Weights | tuple[str, str], engine: str | Engine, threads: int | None, dtype: str) -> Codec:
+    """A codec that was loaded, or, with a source and its hash in place of weights, pickled."""
+    if isinstance(weights, tuple):
+        weights = load_again(*weights)
+    codec = Codec(weights, engine=engine, threads=threads, dtype=dtype)
+    if isinstance(codec.engine, NativeEngine) and weights.source is not None:
+        codec._forget()
         codec.engine.core.trim()
     return codec
 
 
-class Codec:
+class Codec(Shared):
     """Weights on an engine. Immutable; any number of streams may be open at once.
+
+    A copy of a codec is the codec itself. A pickle holds the name or path that its weights were loaded from and their
+    hash, or, if they were loaded from nowhere, the weights; and the engine's name, ``threads`` and ``dtype``.
 
     Args:
         weights: what to compute with.
@@ -83,7 +93,8 @@ class Codec:
     ) -> None:
         self.config, self.name, self.trained = weights.config, weights.name, weights.trained
         self._weights: Weights | None = weights
-        self._source: str | os.PathLike[str] | None = None
+        self._source, self._asked = weights.source, (threads, dtype)
+        self._made_engine = isinstance(engine, str)
         if isinstance(engine, str) or not hasattr(engine, "encode_step"):  # what is neither is refused there
             engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)  # type: ignore[arg-type]
         elif engine.config != weights.config:
@@ -99,11 +110,20 @@ class Codec:
         facts = f"{self.sample_rate} Hz, {self.n_codebooks} codebooks, {self.engine.description}{trained}"
         return f"<Codec {self.name}: {facts}>"
 
-    def _forget(self, source: str | os.PathLike[str]) -> None:
-        """Let the weights go that the engine has packed for itself; `weights` reads them from ``source`` again."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._made_engine:
+            raise EngineError(
+                f"{self.name} computes on an engine that was given to it, which cannot be pickled; pickle the codec's "
+                "weights, and make codec and engine there"
+            )
+        weights = self.weights if self._source is None else (self._source, self.codec_hash)
+        return _loaded, (weights, self.engine.name, *self._asked)
+
+    def _forget(self) -> None:
+        """Let the weights go that the engine has packed for itself; `weights` reads them from their source again."""
         # What a codec is asked for often is computed here, while the weights are at hand, and cached.
         _ = self.codec_hash, self.codebooks
-        self._source, self._weights = source, None
+        self._weights = None
 
     @property
     def weights(self) -> Weights:
@@ -115,10 +135,7 @@ class Codec:
         if self._weights is not None:
             return self._weights
         assert self._source is not None
-        weights = load_weights(self._source)
-        if weights.codec_hash != self.codec_hash:
-            raise WeightsError(f"{self._source} has changed since it was loaded; load it again")
-        return weights
+        return load_again(self._source, self.codec_hash)
 
     @cached_property
     def codec_hash(self) -> str:
@@ -190,13 +207,9 @@ class Codec:
     ) -> tuple[Codes, Floats]: ...  # fmt: skip
 
     def encode(
-        self,
-        pcm: Any,
-        sample_rate: int | None = None,
-        n_quantizers: int | None = None,
-        tail: str = "pad",
+        self, pcm: Any, sample_rate: int | None = None, n_quantizers: int | None = None, tail: str = "pad",
         return_latents: bool = False,
-    ) -> Codes | tuple[Codes, Floats]:
+    ) -> Codes | tuple[Codes, Floats]:  # fmt: skip
         """Encode whole signals: a fresh stream's push and flush.
 
         Args:
@@ -216,7 +229,7 @@ class Codec:
         single = as_array(pcm, "samples").ndim != 2
         rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
         levels = check_levels(n_quantizers, self.n_codebooks)
-        rows = self._to_model_rate(rows, sample_rate)
+        rows = resample_rows(rows, self.sample_rate if sample_rate is None else sample_rate, self.sample_rate)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
         parts = run.push(rows), run.finish()
         codes = np.concatenate([part[0] for part in parts], axis=-1)
@@ -224,15 +237,6 @@ class Codec:
             return codes[0] if single else codes
         latents = np.concatenate([part[1] for part in parts if part[1] is not None], axis=-1)
         return (codes[0], latents[0]) if single else (codes, latents)
-
-    def _to_model_rate(self, rows: Pcm, sample_rate: int | None) -> Pcm:
-        if sample_rate is None or sample_rate == self.sample_rate:
-            return rows
-        moved = []
-        for row in rows:
-            resampler = Resampler(sample_rate, self.sample_rate)
-            moved.append(np.concatenate([resampler.push(row), resampler.flush()]))
-        return np.stack(moved) if moved else np.zeros((0, 0), np.float32)
 
     def decode(self, codes: Any) -> Floats:
         """Decode whole signals.
@@ -257,29 +261,23 @@ class Codec:
     # -------------------------------------------------------------- streams
 
     def stream(
-        self,
-        sample_rate: int | None = None,
-        n_quantizers: int | None = None,
-        tail: str = "pad",
+        self, sample_rate: int | None = None, n_quantizers: int | None = None, tail: str = "pad",
         snapshot: Snapshot | None = None,
-    ) -> EncoderStream:
+    ) -> EncoderStream:  # fmt: skip
         """Open a live stream; see `encode` for the arguments. ``snapshot`` resumes a parked one; give it alone.
 
         Raises:
             InputError, SnapshotError: bad settings, or a snapshot that is not of this codec.
         """
-        return EncoderStream(
-            self.engine,
-            self.codec_hash,
-            sample_rate=sample_rate,
-            n_quantizers=n_quantizers,
-            tail=tail,
+        stream = EncoderStream(
+            self.engine, self.codec_hash, sample_rate=sample_rate, n_quantizers=n_quantizers, tail=tail,
             snapshot=snapshot,
-        )
+        )  # fmt: skip
+        return stream.made_by(self)
 
     def decoder_stream(self, snapshot: Snapshot | None = None) -> DecoderStream:
         """Open a live stream back to samples, or resume a parked one."""
-        return DecoderStream(self.engine, self.codec_hash, snapshot=snapshot)
+        return DecoderStream(self.engine, self.codec_hash, snapshot=snapshot).made_by(self)
 
     def pool(self, slots: int, direction: Direction = "encode", max_hops: int = 16) -> StreamPool:
         """A pool for up to ``slots`` live streams that are stepped together; see `StreamPool`.
@@ -292,7 +290,7 @@ class Codec:
         Raises:
             InputError: ``slots`` or ``max_hops`` below 1, or another direction.
         """
-        return StreamPool(self.engine, slots, direction, max_hops)
+        return StreamPool(self.engine, slots, direction, max_hops).made_by(self)
 
     def save(self, path: str | os.PathLike[str], layout: Layout | None = None) -> None:
         """Write the weights: ``.safetensors`` (ours), ``.pth`` (descript's) or a folder (Hugging Face's); see

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -63,13 +64,14 @@ class NativeEngine(BuildHookInterface[Any]):
 
     def _build(self, library: Path) -> None:
         source, build = library.parent, Path(self.root) / "build" / "native"
+        cores: int = runpy.run_path(str(Path(self.root) / "streamrvq/system/cores.py"))["available_cores"]()
         # From scratch: an earlier build may refer to files that are gone, such as pip's own CMake and Ninja.
         shutil.rmtree(build, ignore_errors=True)
         build.mkdir(parents=True)
         ninja = ["-G", "Ninja"] if shutil.which("ninja") else []
         for command in (
             ["cmake", "-S", source, "-B", build, *ninja, "-DCMAKE_BUILD_TYPE=Release"],
-            ["cmake", "--build", build, "--config", "Release", "--parallel", str(os.cpu_count() or 1)],
+            ["cmake", "--build", build, "--config", "Release", "--parallel", str(cores)],
         ):
             subprocess.run(list(map(str, command)), check=True, text=True, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT)  # fmt: skip

@@ -27,6 +27,7 @@ import soxr
 
 from streamrvq import Codec
 from streamrvq.bench.stand_in import stand_in
+from streamrvq.system.cores import available_cores
 from streamrvq.weights import load_weights
 
 ROOT = Path(__file__).parent.parent
@@ -131,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tools/peers", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--seconds", type=float, default=4.0, help="of audio (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="of every codec once (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of each (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=min(2, available_cores()), help="of each (default: %(default)s)")
     options = parser.parse_args(arguments)
 
     import torch

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from ..errors import AudioFileError, InputError
+from ..system.copying import NeverCopied
 from .headers import ogg_is_cut, sample_extent
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import check_rate
@@ -49,7 +50,7 @@ def open_audio(path: Path, downmix: bool = False, channel: int | None = None) ->
     return AudioReader(path, downmix, channel)
 
 
-class AudioReader:
+class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", instead="open the file again"):
     """An open audio file, read as float32 mono in [−1, 1]. A context manager. Not for two threads at once.
 
     Attributes:

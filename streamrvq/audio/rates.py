@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import soxr
 
-from ..errors import InputError, StreamClosedError
+from ..errors import InputError, SnapshotError, StreamClosedError
+from ..system.copying import NeverCopied
 from .pcm import Pcm
 
 #: No audio has a rate outside of these limits, and soxr's filters grow with the ratio.
@@ -70,7 +71,18 @@ def held_back(rate_in: int, rate_out: int) -> float:
     return lead
 
 
-class Resampler:
+def resample_rows(rows: Pcm, rate_in: int, rate_out: int) -> Pcm:
+    """Whole signals ``[B, n]`` at ``rate_out``: the push and flush of a `Resampler` each. Raises `InputError` as it."""
+    if rate_in == rate_out:
+        return rows
+    moved = []
+    for row in rows:
+        resampler = Resampler(rate_in, rate_out)
+        moved.append(np.concatenate([resampler.push(row), resampler.flush()]))
+    return np.stack(moved) if moved else np.zeros((0, 0), np.float32)
+
+
+class Resampler(NeverCopied, error=SnapshotError, holds="soxr's state", instead="keep the object itself"):
     """One mono stream from ``rate_in`` to ``rate_out``.
 
     However the input is divided into pushes, the joined output has the same bits and equals ``soxr.resample`` of the

@@ -6,7 +6,7 @@ import dataclasses
 from contextlib import nullcontext
 
 from ..bench.bulk import run_bulk
-from ..engine.native import available_cores
+from ..system.cores import available_cores
 from .common import err, out, print_json
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import CorpusError, StreamRVQError
+from ..system.cores import available_cores
 from ..system.optional import need
 from .plan import Shard
 from .progress import OnProgress, Progress
@@ -106,7 +107,8 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _check_reachable(address)
-        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+        cores = {"num_cpus": available_cores()} if address == LOCAL else {}  # a running cluster has its own number
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False, **cores)
     except (OSError, RuntimeError, ValueError) as error:
         raise CorpusError(
             f"no Ray cluster can be reached at {address} ({' '.join(str(error).split())}); start one with `ray start "

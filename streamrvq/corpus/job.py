@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ..codec import load
 from ..config import DEFAULT_CODEC
-from ..engine.native import available_cores
 from ..errors import CorpusError, InputError
+from ..system.cores import available_cores
 from .cluster import run_on_ray
 from .local import run_here, run_in_processes
 from .plan import Shard

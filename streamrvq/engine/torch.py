@@ -23,13 +23,15 @@ from ..config import CodecConfig
 from ..errors import EngineError
 from ..families import plan
 from ..geometry import Activation, Direction, Layer, LayerKind, Level, Plan, Quantizer
+from ..system.copying import CopiedWhole, NeverCopied, Shared
 from .base import Codes, Floats, Ints, check_histories, check_step
+from .torch_threads import StepThreads, on_own_threads
 
 _Edges = tuple[Ints, list[list[int]]]  # clock [B]; lengths [layers + 1][B], −1 where open
 
 
 @dataclasses.dataclass
-class TorchStates:
+class TorchStates(CopiedWhole):
     """One ``[slots, rows, C]`` tensor for each of `Plan.histories`."""
 
     plan: Plan
@@ -37,7 +39,7 @@ class TorchStates:
     histories: list[torch.Tensor]
 
 
-class TorchEngine:
+class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's weights", instead="pickle its codec"):
     """The engine on torch; see `base.Engine`.
 
     float64 gives the same codes however audio is cut; float32 the same but for near-ties.
@@ -45,7 +47,7 @@ class TorchEngine:
     Args:
         config: the codec.
         tensors: folded weights under the names that the plans give.
-        threads: passed to ``torch.set_num_threads``, which holds for the whole process; None leaves torch's setting.
+        threads: of torch, in this engine's calls; None: one, or ``OMP_NUM_THREADS``. In a forked child always one.
         dtype: ``"float32"`` or ``"float64"``.
     """
 
@@ -54,9 +56,7 @@ class TorchEngine:
     def __init__(
         self, config: CodecConfig, tensors: Mapping[str, npt.NDArray[np.float32]], *, threads: int | None, dtype: str
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self.config = config
+        self.config, self._threads = config, StepThreads(threads)
         self.dtype = np.dtype(dtype)
         self._torch_dtype = torch.float64 if dtype == "float64" else torch.float32
         #: By the tensors' own names; weights as matrices.
@@ -64,10 +64,11 @@ class TorchEngine:
         self._inverses: dict[str, torch.Tensor] = {}  # 1/(α + 1e-9), by the name of α
         self._units: dict[str, torch.Tensor] = {}  # codebooks of entries of length 1, by the name of the codebook
         encoder, decoder = plan(config, "encode"), plan(config, "decode")
-        for layer in (*encoder.layers, *decoder.layers):
-            self._put_layer(layer, tensors)
-        for level in encoder.quantizer.levels:
-            self._put_level(level, tensors)
+        with self._threads.used():
+            for layer in (*encoder.layers, *decoder.layers):
+                self._put_layer(layer, tensors)
+            for level in encoder.quantizer.levels:
+                self._put_level(level, tensors)
 
     def _own(self, array: npt.NDArray[Any]) -> torch.Tensor:
         # A copy: weights may be read-only views of a mapped file, which torch must not alias.
@@ -101,22 +102,24 @@ class TorchEngine:
 
     @property
     def threads(self) -> int:
-        return torch.get_num_threads()
+        return self._threads.count
 
     def __str__(self) -> str:
         return self.description
 
     @property
     def description(self) -> str:
-        return f"torch {torch.__version__}, {self.dtype}, {self.threads} threads"
+        return f"torch {torch.__version__}, {self.dtype}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     # ------------------------------------------------------------------ state
 
+    @on_own_threads
     def new_states(self, slots: int, direction: Direction) -> TorchStates:
         layers = plan(self.config, direction)
         histories = [torch.zeros(slots, rows, channels, dtype=self._torch_dtype) for rows, channels in layers.histories]
         return TorchStates(layers, slots, histories)
 
+    @on_own_threads
     def reset(self, states: TorchStates, slots: Ints) -> None:
         where = torch.as_tensor(np.asarray(slots, np.int64))
         for history in states.histories:
@@ -125,6 +128,7 @@ class TorchEngine:
     def export_state(self, states: TorchStates, slot: int) -> list[Floats]:
         return [history[slot].numpy().copy() for history in states.histories]
 
+    @on_own_threads
     def import_state(self, states: TorchStates, slot: int, histories: Sequence[Floats]) -> None:
         check_histories(states.plan, histories, self.dtype)
         for mine, given in zip(states.histories, histories, strict=True):
@@ -132,6 +136,7 @@ class TorchEngine:
 
     # ------------------------------------------------------------------ steps
 
+    @on_own_threads
     def encode_step(
         self,
         pcm: Floats,
@@ -150,6 +155,7 @@ class TorchEngine:
             self._keep(states, slots, fresh)
             return codes.numpy(), None if inner is None else inner.numpy()
 
+    @on_own_threads
     def decode_step(self, codes: Codes, states: TorchStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
         check_step(states, codes, slots, clock, length)
         with torch.inference_mode():
@@ -163,9 +169,6 @@ class TorchEngine:
         self, x: torch.Tensor, states: TorchStates, slots: Ints, clock: Ints, length: Ints
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The last layer's values, and the histories to keep: `_keep` comes when nothing can raise any more."""
-        # In a new thread torch takes no notice of set_num_threads until somebody there asks for the number; till then
-        # OpenMP spins on every core, which beside a busy process makes a small step many times as long.
-        torch.get_num_threads()
         plan = states.plan
         where = torch.as_tensor(np.asarray(slots, np.int64))
         per_row = [[int(n), *plan.lengths(int(n))] for n in length]

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ..audio.pcm import Pcm, as_pcm
 from ..audio.rates import check_rate, output_length
 from ..errors import SourceError
+from ..system.copying import CopiedWhole
 from .items import Frames, Gap
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class SourcePosition:
         self.start = self.position
 
 
-class Segments:
+class Segments(CopiedWhole):
     """Encodes a source: a new stream of the codec for each segment. Calls must come in the source's order.
 
     Args:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, SourceError, StreamClosedError
+from ..system.copying import NeverCopied
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
@@ -57,7 +58,7 @@ def tokenize(
     return Tokens(source, codec, queue_size, sample_rate, n_quantizers, tail)
 
 
-class Tokens:
+class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instead="call tokenize again"):
     """Codes as they come: an async context manager, and within it an async iterator over `Frames` and `Gap`.
 
     A bad block or an exception in the source ends the tokens. What was received before is encoded to its end, then

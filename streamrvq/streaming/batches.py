@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from ..errors import PoolError
+from ..system.copying import CopiedWhole, NeverCopied
 from .hop_buffer import HopBuffer
 from .timeline import Timeline
 
@@ -34,7 +35,7 @@ class Output:
 
 
 @dataclasses.dataclass
-class Row:
+class Row(CopiedWhole):
     """A slot's stream."""
 
     timeline: Timeline
@@ -49,7 +50,7 @@ class Row:
 
 
 @dataclasses.dataclass
-class Batch:
+class Batch(NeverCopied, error=PoolError, holds="a step of its pool", instead="run and complete it"):
     """One step, ready to run: k hops of every stream in it."""
 
     streams: tuple[StreamId, ...]

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..system.copying import CopiedWhole
 
-class HopBuffer:
+
+class HopBuffer(CopiedWhole):
     """A first-in first-out buffer of arrays ``[..., n]`` that is read ``unit`` inputs at a time.
 
     Args:

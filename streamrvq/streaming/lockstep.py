@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..engine.base import Engine
 from ..families import plan
 from ..geometry import Direction
+from ..system.copying import CopiedWhole
 from .hop_buffer import HopBuffer
 from .timeline import Tail, Timeline
 
@@ -25,7 +26,7 @@ MAX_ROW_HOPS = 32
 Outputs = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]  #: codes or pcm; latents where asked for
 
 
-class Lockstep:
+class Lockstep(CopiedWhole):
     """B streams that begin, advance and end together.
 
     Args:

@@ -26,12 +26,13 @@ from ..errors import InputError, PoolError, StreamClosedError
 from ..families import plan
 from ..geometry import Direction
 from .batches import Batch, Output, Row, StreamId
+from .copies import CopiedEmpty
 from .hop_buffer import HopBuffer
 from .stream import check_codes, check_levels
 from .timeline import Timeline, check_tail
 
 
-class StreamPool:
+class StreamPool(CopiedEmpty):
     """Up to ``slots`` streams of one direction of one codec. ``Codec.pool`` makes one.
 
     Args:
@@ -63,6 +64,11 @@ class StreamPool:
     def slots(self) -> int:
         """Streams that may be open at once."""
         return len(self._rows)
+
+    @property
+    def direction(self) -> Direction:
+        """``"encode"`` or ``"decode"``."""
+        return self._plan.direction
 
     @property
     def unit(self) -> int:

@@ -16,6 +16,7 @@ from ..audio.rates import Resampler
 from ..engine.base import Codes, Engine, Floats
 from ..errors import InputError, SnapshotError, StreamBusyError, StreamClosedError
 from ..geometry import Direction
+from .copies import CopiedBySnapshot
 from .lockstep import Lockstep
 from .snapshot import VERSION, Snapshot
 from .timeline import check_tail
@@ -64,7 +65,7 @@ class _Turn:
         self._lock.release()
 
 
-class _Stream:
+class _Stream(CopiedBySnapshot):
     """What both directions share: one row of `Lockstep`, a lock that refuses, and an end."""
 
     _direction: Direction

@@ -26,6 +26,7 @@ import numpy as np
 
 from ..engine.base import Codes
 from ..errors import TokensError
+from ..system.copying import NeverCopied
 from .file import TokenFile, write_tokens
 
 FORMAT, VERSION = "streamrvq.journal", 1
@@ -41,7 +42,7 @@ def journal_of(path: str | os.PathLike[str]) -> Path:
     return path if path.name.endswith(".journal") else path.with_name(path.name + ".journal")
 
 
-class TokenJournal:
+class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead="a recording has one journal"):
     """A recording in progress. Not for two threads at once.
 
     Args:

@@ -16,6 +16,7 @@ import numpy as np
 from ..audio.pcm import as_array
 from ..engine.base import Codes
 from ..errors import InputError, StreamClosedError
+from ..system.copying import CopiedWhole
 from .vocabulary import Ids, Vocabulary
 
 
@@ -67,7 +68,7 @@ class Pattern(abc.ABC):
         return np.full((self.vocabulary.n_codebooks, columns) if self.in_rows else columns, token, np.int64)
 
 
-class PatternEncoder(abc.ABC):
+class PatternEncoder(CopiedWhole, abc.ABC):
     """Frames in, tokens out. Made by `Pattern.encoder`. All pushes and the flush together give the sequence."""
 
     def __init__(self, pattern: Pattern) -> None:
@@ -113,7 +114,7 @@ class PatternEncoder(abc.ABC):
         """The remaining tokens."""
 
 
-class PatternDecoder(abc.ABC):
+class PatternDecoder(CopiedWhole, abc.ABC):
     """Tokens in, frames out as they become complete. Made by `Pattern.decoder`."""
 
     def __init__(self, pattern: Pattern) -> None:

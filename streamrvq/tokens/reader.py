@@ -148,15 +148,13 @@ class _Single:
     def names(self) -> list[tuple[str, int]]:
         return [(str(self._path), -1)]
 
+    def _fetch(self, start: int, end: int, levels: int) -> npt.NDArray[np.int64]:
+        return read_part(self._path, start, end, levels)[0].codes
+
     def signal(self, number: int) -> Signal:
         head, (levels, frames) = read_part(self._path, 0, 0)
-        path = self._path
-
-        def fetch(start: int, end: int, levels: int) -> npt.NDArray[np.int64]:
-            return read_part(path, start, end, levels)[0].codes
-
         return Signal(
-            path=str(path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
+            path=str(self._path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
             n_quantizers=levels, sample_rate=head.sample_rate, hop_length=head.hop_length, codec_hash=head.codec_hash,
-            _fetch=fetch,
+            _fetch=self._fetch,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,9 @@ class Shard:
         same = {name: int(index[name][first])
                 for name in ("channel", "source_rate", "n_quantizers", "sample_rate", "hop_length")}  # fmt: skip
 
-        def fetch(start: int, end: int, levels: int) -> npt.NDArray[np.uint16]:
-            return self._frames(first, stop, start, end, levels)
-
         return Signal(
             path=index["path"][first].as_py(), codec_hash=index["codec_hash"][first].as_py(), **whole, **same,
-            _fetch=fetch,
+            _fetch=partial(self._frames, first, stop),
         )  # fmt: skip
 
     def _frames(self, first: int, stop: int, start: int, end: int, levels: int) -> npt.NDArray[np.uint16]:

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..engine.torch_threads import asked_threads
 from ..errors import WeightsError
 from ..nn import CodecModel
+from ..system.cores import available_cores
 from ..weights import Weights
 from .adversarial import Discriminators, codec_losses, discriminator_loss
 from .balance import balanced
@@ -85,6 +87,8 @@ class Trainer:
             self._find_shares()
         self.optimizer = Optimizer(self.model, self.config)
         # Shards wait for each other once in a step. Threads inside operations would do so thousands of times.
+        if asked_threads() is None:  # torch's own number for this thread knows nothing of a quota
+            torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
         if config.adversarial_from is not None:

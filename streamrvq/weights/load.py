@@ -32,8 +32,33 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
     """
     if isinstance(source, str) and source in PRESETS:
         packaged = _DATA / f"{source}.safetensors"
-        return store.read(packaged) if packaged.is_file() else seeded(PRESETS[source], name=source)
-    path = Path(source)
+        weights = store.read(packaged) if packaged.is_file() else seeded(PRESETS[source], name=source)
+        return weights.loaded_from(source)
+    # Absolute: whoever reads them again may be in another folder.
+    return _read(source, Path(source)).loaded_from(os.path.abspath(source))
+
+
+def load_again(source: str, codec_hash: str) -> Weights:
+    """The weights that were loaded from `Weights.source` before, in this process or in another.
+
+    Raises:
+        WeightsError: they are gone, or others are there now.
+    """
+    try:
+        weights = load_weights(source)
+    except WeightsError as error:
+        raise WeightsError(
+            f"the weights of a codec that was loaded from {source} cannot be read again: {error}"
+        ) from None
+    if weights.codec_hash != codec_hash:
+        raise WeightsError(
+            f"{source} has changed since it was loaded: its codec hash is {weights.codec_hash[:12]}… and was "
+            f"{codec_hash[:12]}…; load it again, or put the file back"
+        )
+    return weights
+
+
+def _read(source: str | os.PathLike[str], path: Path) -> Weights:
     if path.is_dir():
         return huggingface.read(path)
     layout = _SUFFIXES.get(path.suffix.lower())

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import CodecConfig
+from ..system.copying import Shared
 from .fit import fit
 from .fold import fold
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Weights:
+class Weights(Shared):
     """The numbers of a codec. Make it with `from_tensors`, `load_weights` or `seeded`, which check them.
 
     Attributes:
@@ -29,12 +30,27 @@ class Weights:
         tensors: folded, float32, C-contiguous, read-only; with the names and shapes that the configuration gives.
         trained: False for seeded weights, whose codes mean nothing.
         name: a short name for people, such as "causal-44khz".
+        source: the preset's name or the absolute path that they were loaded from; None: they were made here.
     """
 
     config: CodecConfig
     tensors: dict[str, npt.NDArray[np.float32]] = dataclasses.field(repr=False)
     trained: bool
     name: str
+    source: str | None = dataclasses.field(
+        default=None, init=False, repr=False
+    )  # so that `replace` does not take it over
+
+    def loaded_from(self, source: str) -> Weights:
+        """These weights, which know from now on where they came from."""
+        object.__setattr__(self, "source", source)
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """From a pickle, which holds the numbers themselves; numpy gives them back writable."""
+        self.__dict__.update(state, source=None)
+        for tensor in self.tensors.values():
+            tensor.flags.writeable = False
 
     @classmethod
     def from_tensors(cls, config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], *, name: str, trained: bool,

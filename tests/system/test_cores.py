@@ -31,7 +31,10 @@ def machine(folder: Path, cgroup: str, mounts: str, files: dict[str, str]) -> Pa
 
 
 V2 = "30 23 0:26 / {}/cg rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
-V1 = "33 31 0:29 / {}/cg/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n34 31 0:30 / {}/cg/cpuset rw - cgroup cgroup rw,cpuset\n"
+V1 = (
+    "33 31 0:29 / {}/cg/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "34 31 0:30 / {}/cg/cpuset rw - cgroup cgroup rw,cpuset\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,9 @@ def test_a_path_that_is_not_mounted_counts_as_the_mount(tmp_path: Path, path: st
     assert available_cores(machine(tmp_path, f"0::{path}\n", V2, {"cg/cpu.max": "200000 100000"})) == 2
 
 
-@pytest.mark.parametrize("quota, period, wanted", [("-1", "100000", 8), ("150000", "100000", 1), ("500000", "100000", 5)])
+@pytest.mark.parametrize(
+    "quota, period, wanted", [("-1", "100000", 8), ("150000", "100000", 1), ("500000", "100000", 5)]
+)
 def test_version_1_has_a_quota_and_a_period(tmp_path: Path, quota: str, period: str, wanted: int) -> None:
     files = {"cg/cpu,cpuacct/box/cpu.cfs_quota_us": quota, "cg/cpu,cpuacct/box/cpu.cfs_period_us": period}
     process = machine(tmp_path, "5:cpuset:/\n4:cpu,cpuacct:/box\n", V1, files)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamrvq import DEFAULT_CODEC, Codec, StreamRVQError, load
+from streamrvq.system.cores import available_cores
 
 from ..corpus_build.debian import default_cache
 from ..corpus_build.errors import CorpusError
@@ -69,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--codebooks", help=f"numbers of codebooks (default: all and {','.join(map(str, CODEBOOKS))})")
     parser.add_argument("--opus", help=f"kbit/s; none (default: {','.join(map(str, OPUS_KBPS))})")
     parser.add_argument("--quick", action="store_true", help="a few short clips: under 3 minutes instead of 15")
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=min(2, available_cores()),
+                        help="processes of one thread each (default: 2, or 1 where there is one core)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help="only quality.json")
     parser.add_argument("--json", action="store_true", help="print quality.json instead of the table")
     return parser

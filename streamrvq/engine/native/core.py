@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ...errors import EngineError
 from ...geometry import Activation, Plan, Quantizer
+from ...system.copying import NeverCopied, Shared
 from ..base import Codes, Floats, Ints
 from .library import (
     LAYER_FIELDS,
@@ -55,7 +56,7 @@ def address(array: npt.NDArray[Any] | None) -> int | None:
         return at
 
 
-class Core:
+class Core(Shared, NeverCopied, error=EngineError, holds="a process's weights and threads", instead="pickle its codec"):
     """A library engine: packed weights and threads.
 
     Arrays given to `step` must be C-contiguous and of its types.

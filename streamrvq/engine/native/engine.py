@@ -13,6 +13,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -20,17 +21,11 @@ from ...config import CodecConfig
 from ...errors import EngineError
 from ...families import plan
 from ...geometry import Direction, Plan
+from ...system.copying import NeverCopied, Shared
+from ...system.cores import available_cores
 from ..base import Codes, Floats, Ints, check_histories, check_step
 from .core import Core, Program, Tensors, address
 from .library import isas
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every platform
-        return os.cpu_count() or 1
 
 
 def chosen_isa() -> str:
@@ -52,13 +47,24 @@ class NativeStates:
     slots: int
     data: Floats
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> NativeStates:  # by default it would keep the other's address
+        return NativeStates(self.plan, self.slots, self.data.copy())
+
+    def __copy__(self) -> NativeStates:
+        return self.__deepcopy__({})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NativeStates, (self.plan, self.slots, self.data)
+
     @cached_property
     def address(self) -> int | None:
         """Where ``data`` lies, for every step."""
         return address(self.data)
 
 
-class NativeEngine:
+class NativeEngine(
+    Shared, NeverCopied, error=EngineError, holds="a process's weights and threads", instead="pickle its codec"
+):
     """The engine on our own C++; see `base.Engine`. float32.
 
     Bit-identical whatever the chunk size, batch, threads and instruction set.

@@ -18,6 +18,7 @@ from typing import Any
 
 from ...audio.pcm import Pcm, as_pcm
 from ...errors import InputError, ProtocolError, ServiceError, StreamClosedError
+from ...system.copying import NeverCopied
 from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
@@ -29,11 +30,10 @@ from .timing import FrameTiming, RemoteStats
 
 _EARLY_CLOSE_SECONDS = 2.0  # to wait for the server's close frame when the user leaves before the end
 
-#: What `RemoteStream` yields.
-Item = Frames | Gap | Marker | Pcm
+Item = Frames | Gap | Marker | Pcm  #: what `RemoteStream` yields
 
 
-class RemoteStream:
+class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instead="call connect again"):
     """One stream on a server: an async context manager, and inside it an async iterator.
 
     An encoding stream yields `Frames`, a `Gap` for each gap that the server has handled, and the `Marker` messages that

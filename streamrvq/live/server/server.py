@@ -28,6 +28,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from ...errors import ServiceError
+from ...system.copying import NeverCopied
 from ..protocol.constants import SUBPROTOCOL
 from ..worker import Worker
 from .access import origin_allowed
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 _WATCH_SECONDS = 0.5
 
 
-class Server:
+class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", instead="make another one"):
     """A server for one codec; an async context manager.
 
     Args:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
+from typing import Any
 
 from ...audio.files import AudioReader, open_audio
 from ...audio.pcm import Pcm
@@ -103,6 +104,10 @@ class File:
         self.block = block or max(1, self.sample_rate // (100 if realtime else 5))
         self.start_time: float | None = None
         self._open: set[_Pass] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, or another process, makes passes of its own."""
+        return File, (os.path.abspath(self.path), self.realtime, self.block, self.downmix)
 
     async def __aiter__(self) -> AsyncGenerator[Pcm, None]:
         current = _Pass(self.path, self.downmix)

@@ -24,6 +24,7 @@ import numpy as np
 from ...audio.pcm import Pcm
 from ...audio.rates import check_rate
 from ...errors import DeviceError, InputError, StreamClosedError
+from ...system.copying import NeverCopied
 from ..items import Gap
 from ..stats import WINDOW, MicrophoneStats, percentiles
 from . import portaudio
@@ -41,7 +42,7 @@ _OVERRUN = "overrun: the blocks before were not taken in time, and no room was l
 _JUMP = "lost on the way: the device reported an overflow, or its samples fell behind the clock at once"
 
 
-class Microphone:
+class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead="make another one"):
     """A sound device as an async iterable of float32 mono blocks ``[n]`` and `Gap` marks.
 
     It is captured once, from the first ``async for`` on. No sample is lost silently. While the reader is slow or the

@@ -1,0 +1,84 @@
+"""On how many threads the torch engine computes. The rest of the process keeps the number that it has set.
+
+One thread, unless somebody asks for more. torch divides every operation among its OpenMP threads, and they wait for
+each other, spinning, some hundred times in a step. Where another process takes a core meanwhile, each of these waits
+may last a time slice: two threads beside a busy process encoded 0.8 s of audio a second, and one thread 12.3. How long
+threads spin is a setting that OpenMP reads when it is loaded, so it cannot be changed here.
+
+In a forked child it is one thread too. The child has no copy of its parent's threads, and OpenMP would wait for them
+for ever. With one thread torch does not ask OpenMP for any.
+
+Knows: torch's number of threads, OMP_NUM_THREADS, forks. Does not know: what is computed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_PROCESS = os.getpid()  # that loaded torch; a child that was forked has another
+
+
+def asked_threads() -> int | None:
+    """What OMP_NUM_THREADS asks for, on its outermost level; None where it is not set, or is not a number."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+class StepThreads:
+    """The number of threads of one engine, which it sets for each of its calls.
+
+    Args:
+        wanted: None: what OMP_NUM_THREADS says, or 1.
+    """
+
+    def __init__(self, wanted: int | None) -> None:
+        self._wanted = wanted or asked_threads() or 1
+
+    @property
+    def count(self) -> int:
+        """In this process."""
+        return self._wanted if os.getpid() == _PROCESS else 1
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Inside, this thread computes on `count` threads.
+
+        torch keeps the number for each thread. Only a thread that uses torch for the first time meanwhile begins with
+        this number too.
+        """
+        before, count = torch.get_num_threads(), self.count
+        if before == count:
+            yield
+            return
+        try:
+            torch.set_num_threads(count)
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+class _HasThreads(Protocol):
+    _threads: StepThreads
+
+
+E = TypeVar("E", bound=_HasThreads)
+
+
+def on_own_threads(method: Callable[Concatenate[E, P], T]) -> Callable[Concatenate[E, P], T]:
+    """A method of an engine that computes on the engine's own number of threads."""
+
+    @wraps(method)
+    def call(self: E, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._threads.used():
+            return method(self, *args, **kwargs)
+
+    return call

@@ -1,0 +1,57 @@
+"""What becomes of an object that is copied, or pickled for another process.
+
+Three kinds of objects need more than Python's default, which would copy a lock, an address or half of a state:
+
+- `NeverCopied` holds something of this process that cannot be had twice: a device, a file, a connection, threads. A
+  copy is refused with a sentence.
+- `Shared` never changes. Its copies are itself, as those of a tuple are.
+- `CopiedWhole` changes, part by part. A shallow copy would share the parts and keep its own counts of them.
+
+Knows: Python's copy protocol. Does not know: who takes part.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, NoReturn, Self
+
+from ..errors import StreamRVQError
+
+
+class NeverCopied:
+    """Refuses `copy.copy`, `copy.deepcopy` and pickling.
+
+    A subclass says why, as keywords of its class statement: ``error``, the class to raise; ``holds``, what it holds,
+    such as "an open file"; ``instead``, what to do.
+    """
+
+    _refusal: ClassVar[tuple[type[StreamRVQError], str, str]]
+
+    def __init_subclass__(
+        cls, *, error: type[StreamRVQError] | None = None, holds: str = "", instead: str = "", **others: Any
+    ) -> None:
+        super().__init_subclass__(**others)
+        if error is not None:
+            cls._refusal = error, holds, instead
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        error, holds, instead = self._refusal
+        refused = "cannot be pickled" if isinstance(self, Shared) else "can be neither copied nor pickled"
+        raise error(f"{type(self).__name__} holds {holds} and {refused}; {instead}")
+
+
+class Shared:
+    """`copy.copy` and `copy.deepcopy` give the object itself. With `NeverCopied` beside it, pickling is refused."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class CopiedWhole:
+    """`copy.copy` is `copy.deepcopy`."""
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)
