@@ -1,4 +1,4 @@
-"""A script: a codec on each engine, sent to other processes in every usual way, under the start method that is asked for.
+"""A script: a codec on each engine, sent to other processes in every usual way, under one start method.
 
     python codec_in_processes.py fork|spawn|forkserver FILE.safetensors ENGINE...
 
