@@ -7,7 +7,7 @@ asyncio.
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -51,16 +51,18 @@ def load(
         WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
         EngineError: an engine or dtype that cannot be had.
     """
-    return _loaded(load_weights(source), engine, threads, dtype)
+    return _loaded(source, None, engine, threads, dtype)
 
 
-def _loaded(weights: Weights | tuple[str, str], engine: str | Engine, threads: int | None, dtype: str) -> Codec:
-    """A codec that was loaded, or, with a source and its hash in place of weights, pickled."""
-    if isinstance(weights, tuple):
-        weights = load_again(*weights)
+def _loaded(
+    source: str | os.PathLike[str], codec_hash: str | None, engine: str | Engine, threads: int | None, dtype: str
+) -> Codec:
+    """`load`; with a hash, as an unpickled codec is loaded."""
+    weights = load_weights(source) if codec_hash is None else load_again(os.fspath(source), codec_hash)
     codec = Codec(weights, engine=engine, threads=threads, dtype=dtype)
-    if isinstance(codec.engine, NativeEngine) and weights.source is not None:
+    if isinstance(codec.engine, NativeEngine):
         codec._forget()
+        del weights  # so that they are gone when memory is given back
         codec.engine.core.trim()
     return codec
 
@@ -93,7 +95,7 @@ class Codec(Shared):
     ) -> None:
         self.config, self.name, self.trained = weights.config, weights.name, weights.trained
         self._weights: Weights | None = weights
-        self._source, self._asked = weights.source, (threads, dtype)
+        self._source, self._asked = weights.source, {"threads": threads, "dtype": dtype}
         self._made_engine = isinstance(engine, str)
         if isinstance(engine, str) or not hasattr(engine, "encode_step"):  # what is neither is refused there
             engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)  # type: ignore[arg-type]
@@ -116,13 +118,13 @@ class Codec(Shared):
                 f"{self.name} computes on an engine that was given to it, which cannot be pickled; pickle the codec's "
                 "weights, and make codec and engine there"
             )
-        weights = self.weights if self._source is None else (self._source, self.codec_hash)
-        return _loaded, (weights, self.engine.name, *self._asked)
+        if self._source is None:
+            return partial(Codec, engine=self.engine.name, **self._asked), (self.weights,)
+        return partial(_loaded, engine=self.engine.name, **self._asked), (self._source, self.codec_hash)
 
     def _forget(self) -> None:
         """Let the weights go that the engine has packed for itself; `weights` reads them from their source again."""
-        # What a codec is asked for often is computed here, while the weights are at hand, and cached.
-        _ = self.codec_hash, self.codebooks
+        _ = self.codec_hash, self.codebooks  # asked for often: computed while the weights are at hand, and cached
         self._weights = None
 
     @property

@@ -20,7 +20,7 @@ from streamrvq.engine import make_engine
 from streamrvq.errors import EngineError, WeightsError
 from streamrvq.weights import load_weights, save_weights
 from tests.support.contract import ENGINE_DTYPES, ENGINES, codec_of, minute, noise, weights_of
-from tests.support.copies import copies
+from tests.support.copying.ways import copies
 
 
 def same(a: Codec, b: Codec) -> None:

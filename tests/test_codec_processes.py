@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from streamrvq.codec import Codec
-from tests.support import codec_in_processes
 from tests.support.contract import ENGINES, tiny, weights_of
+from tests.support.copying import codec_in_processes
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 

@@ -27,7 +27,7 @@ from streamrvq.live.server.server import Server
 from streamrvq.tokens import CoarseFirst, Delay, Flat, Parallel, TokenFile, Vocabulary, open_tokens, write_tokens
 from streamrvq.tokens.journal import TokenJournal
 from tests.support.contract import codec_of, minute
-from tests.support.copies import copies
+from tests.support.copying.ways import copies
 from tests.support.paths import AUDIO
 
 

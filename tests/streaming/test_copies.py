@@ -18,7 +18,7 @@ from streamrvq.streaming.lockstep import Lockstep
 from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from streamrvq.streaming.timeline import Timeline
 from tests.support.contract import ENGINES, codec_of, minute, noise
-from tests.support.copies import WAYS, copies
+from tests.support.copying.ways import WAYS, copies
 
 Copied = Callable[[Any], Any]
 
