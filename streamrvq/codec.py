@@ -95,8 +95,8 @@ class Codec(Shared):
     ) -> None:
         self.config, self.name, self.trained = weights.config, weights.name, weights.trained
         self._weights: Weights | None = weights
-        self._source, self._asked = weights.source, {"threads": threads, "dtype": dtype}
-        self._made_engine = isinstance(engine, str)
+        self._source, self._made_engine = weights.source, isinstance(engine, str)
+        self._asked: dict[str, Any] = {"threads": threads, "dtype": dtype}
         if isinstance(engine, str) or not hasattr(engine, "encode_step"):  # what is neither is refused there
             engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)  # type: ignore[arg-type]
         elif engine.config != weights.config:

@@ -1,1 +1,1 @@
-"""What the system and the installation provide: files written whole, interrupts that wait, optional packages."""
+"""What the system and the installation provide: cores, files written whole, interrupts that wait, optional packages."""

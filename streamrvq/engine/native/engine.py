@@ -21,7 +21,7 @@ from ...config import CodecConfig
 from ...errors import EngineError
 from ...families import plan
 from ...geometry import Direction, Plan
-from ...system.copying import NeverCopied, Shared
+from ...system.copying import CopiedWhole, NeverCopied, Shared
 from ...system.cores import available_cores
 from ..base import Codes, Floats, Ints, check_histories, check_step
 from .core import Core, Program, Tensors, address
@@ -37,7 +37,7 @@ def chosen_isa() -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class NativeStates:
+class NativeStates(CopiedWhole):
     """Each slot's histories end to end, in the order of `Plan.histories`.
 
     ``data`` is float32 ``[slots, state_size]``, written in place.
@@ -47,14 +47,8 @@ class NativeStates:
     slots: int
     data: Floats
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> NativeStates:  # by default it would keep the other's address
-        return NativeStates(self.plan, self.slots, self.data.copy())
-
-    def __copy__(self) -> NativeStates:
-        return self.__deepcopy__({})
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return NativeStates, (self.plan, self.slots, self.data)
+    def __getstate__(self) -> dict[str, Any]:  # of a copy, whose data lies elsewhere
+        return {name: value for name, value in self.__dict__.items() if name != "address"}
 
     @cached_property
     def address(self) -> int | None:
