@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import runpy
 from pathlib import Path
 
 import pytest
 
 from streamrvq.system import cores
 from streamrvq.system.cores import available_cores
+from tests.support.paths import ROOT
 
 UNLIMITED = {"cpu.max": "max 100000"}
 
@@ -108,6 +111,17 @@ def test_without_affinity_the_machine_counts(tmp_path: Path, monkeypatch: pytest
 
 def test_the_file_runs_by_itself() -> None:
     """The build hook has no package to import it from."""
-    import runpy
-
     assert runpy.run_path(str(cores.__file__))["available_cores"]() >= 1
+
+
+def test_nobody_else_counts_cores() -> None:
+    """Every default number comes from here. The load test asks which cores there are, to pin processes to them."""
+    counting = {"cpu_count", "process_cpu_count", "sched_getaffinity"}
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("streamrvq", "tools", "demos")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if getattr(node, "attr", getattr(node, "id", None)) in counting
+    }
+    assert found == {"streamrvq/system/cores.py", "tools/load_test/cores.py"}

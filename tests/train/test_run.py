@@ -237,3 +237,21 @@ def test_codebooks_are_made_again_for_what_the_encoder_has_become(audio: Path, t
         drifted.append(float((filters - before[1]).abs().max()))
     assert turned[4] > 10 * max(turned[3], turned[5]), turned
     assert drifted[4] < 0.1, "the average of the rest continues"
+
+
+@pytest.mark.parametrize("asked, wanted", [(None, 2), ("3", 3)])
+def test_a_run_keeps_to_its_share_of_the_cores(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, wanted: int
+) -> None:
+    """torch's own number for the main thread knows nothing of a container's quota; OMP_NUM_THREADS counts."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setattr("streamrvq.train.loop.available_cores", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        Run(config_of(audio), tmp_path, Silent())
+        assert torch.get_num_threads() == wanted
+    finally:
+        torch.set_num_threads(before)
