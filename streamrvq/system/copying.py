@@ -18,6 +18,12 @@ from typing import Any, ClassVar, NoReturn, Self
 from ..errors import StreamRVQError
 
 
+def _also_a_type_error(error: type[StreamRVQError]) -> type[StreamRVQError]:
+    """``error`` as Python's own refusals are classed: libraries that try whether a thing can be pickled expect that."""
+    back = {"__module__": error.__module__, "__reduce__": lambda self: (error, self.args)}  # it can be sent itself
+    return type(error.__name__, (error, TypeError), back)
+
+
 class NeverCopied:
     """Refuses `copy.copy`, `copy.deepcopy` and pickling.
 
@@ -32,7 +38,7 @@ class NeverCopied:
     ) -> None:
         super().__init_subclass__(**others)
         if error is not None:
-            cls._refusal = error, holds, instead
+            cls._refusal = _also_a_type_error(error), holds, instead
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         error, holds, instead = self._refusal

@@ -55,6 +55,8 @@ def test_never_copied(copied: Callable[[Any], Any], thing: type[Any], error: typ
     with pytest.raises(error) as raised:
         copied(thing())
     assert str(raised.value) == words
+    assert isinstance(raised.value, TypeError)
+    assert pickle.loads(pickle.dumps(raised.value)).args == (words,)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
