@@ -42,7 +42,9 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 #: Where torch may be imported at all; elsewhere not even inside a function.
-KNOWS_TORCH = {"nn", "engine/torch.py", "engine/torch_states.py", "tokens/frameworks.py", "weights/descript.py", "bench", "train"}
+KNOWS_TORCH = {
+    "nn", "engine/torch.py", "engine/torch_states.py", "tokens/frameworks.py", "weights/descript.py", "bench", "train",
+}  # fmt: skip
 #: Where asyncio may be.
 KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}
 #: What does input and output, and runs at the same time as something else.

@@ -1,8 +1,8 @@
 """How far each slot's state has come: a hop count that lives with the state and changes with it as one.
 
-An exception from a signal handler, such as KeyboardInterrupt, may come between any two bytecodes: after a step has moved
-its slots, and before its caller has the outputs. The count then says that the step has happened. The caller asks for
-the same step again and is given the outputs that it missed.
+An exception from a signal handler, such as KeyboardInterrupt, may come between any two bytecodes: after a step has
+moved its slots, and before its caller has the outputs. The count then says that the step has happened. The caller asks
+for the same step again and is given the outputs that it missed.
 
 Knows: counts, and the outputs of the last step. Does not know: histories, and how a step is computed.
 """

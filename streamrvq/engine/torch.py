@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from ..config import CodecConfig
 from ..errors import EngineError
 from ..families import plan
-from ..geometry import Activation, Direction, Layer, LayerKind, Level, Plan, Quantizer
+from ..geometry import Activation, Direction, Layer, LayerKind, Level, Quantizer
 from .base import Codes, Floats, Ints, check_histories, check_step
 from .counts import HopCounts
 from .torch_states import Result, TorchStates

@@ -1,6 +1,7 @@
 """The torch engine's states: histories as tensors, and hop counts, moved on as one.
 
-Knows: how a step's result gets into the tensors whatever interrupts it. Does not know: how a step is computed (torch.py).
+Knows: how a step's result gets into the tensors, whatever interrupts it. Does not know: how a step is computed
+(torch.py).
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ class Lockstep:
     """B streams that begin, advance and end together.
 
     An exception from a signal handler may come between any two bytecodes. Each change is therefore one attribute store:
-    inputs count when ``timeline.given`` grows, a step when ``timeline.clock`` moves on, its outputs leave with ``call``.
-    A step that the engine has made and the clock has not counted is asked for again, just as it was, and comes first.
+    inputs count when ``timeline.given`` grows, a step when ``timeline.clock`` moves on. Outputs leave with ``call``. A
+    step that the engine has made and the clock has not counted is asked for again, just as it was, and comes first.
 
     Args:
         levels: quantiser levels to encode with; for decoding, the rows of codes that `push` is given.
