@@ -87,7 +87,7 @@ class Caller:
         for start, part in self.parts:
             np.testing.assert_array_equal(part, self.wanted[..., start : start + part.shape[-1]])
             came[start : start + part.shape[-1]] += 1
-        assert came.max() == 1, "an output came twice"
+        assert came.max() <= 1, "an output came twice"
         return int((came == 0).sum())
 
 
@@ -146,7 +146,7 @@ def test_nothing_is_left_of_an_interrupted_encode_or_decode(engine: str, dtype: 
     pcm = np.stack([noise(53 + 20 * codec.hop_length, seed=row) for row in range(rows)])
     codes = codec.encode(pcm)
     decoded = codec.decode(codes)
-    for interrupt in every_place(11 * STRIDE[engine], ARITHMETIC):
+    for interrupt in every_place(31 * STRIDE[engine], ARITHMETIC):
         with interrupt:
             codec.encode(pcm)
             codec.decode(codes)
