@@ -45,13 +45,17 @@ class HopCounts:
         self.values: npt.NDArray[np.int64] = np.zeros(slots, np.int64)
         self.last: tuple[Step, Any] | None = None
 
-    def outputs_of(self, step: Step) -> Any:
+    def outputs_of(self, step: Step, slots: npt.NDArray[np.int64]) -> Any:
         """The outputs of a step that has happened already, or None for a step that is next.
+
+        Args:
+            step: as it is asked for.
+            slots: its slots as an array, which is faster to look up.
 
         Raises:
             EngineError: the slots' states come from other steps than those before this one.
         """
-        counts = self.values.take(step.slots).tolist()
+        counts = self.values.take(slots).tolist()
         if counts == step.clock:
             return None
         if self.last is not None and self.last[0] == step and counts == [clock + step.hops for clock in step.clock]:

@@ -138,7 +138,7 @@ class TorchEngine:
         step = check_step(states, pcm, slots, clock, length, levels, latents)
         with torch.inference_mode():
             states.write()
-            kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step)
+            kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step, slots)
             if kept is not None:
                 return kept
             x = torch.from_numpy(np.array(pcm, self.dtype)).unsqueeze(2)
@@ -153,7 +153,7 @@ class TorchEngine:
         step = check_step(states, codes, slots, clock, length, codes.shape[1])
         with torch.inference_mode():
             states.write()
-            kept: Floats | None = states.counts.outputs_of(step)
+            kept: Floats | None = states.counts.outputs_of(step, slots)
             if kept is not None:
                 return kept
             z = self._embed(torch.from_numpy(np.array(codes, np.int64)), states.plan.quantizer)

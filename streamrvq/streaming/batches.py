@@ -6,6 +6,7 @@ Knows: one stream's place in a step. Does not know: which streams are in it (poo
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from ..engine.base import Ints
 from ..errors import InputError, PoolError
+from .call import Turn
 from .hop_buffer import HopBuffer
 from .timeline import Timeline
 
@@ -75,6 +77,7 @@ class Batch:
     _clock: Ints  # of the streams that the step moves on, which come first
     _outputs: npt.NDArray[Any] | None = None
     _results: list[Result] | None = None
+    _turn: Turn = dataclasses.field(default_factory=Turn)
 
     @property
     def slots(self) -> Ints:
@@ -88,8 +91,14 @@ class Batch:
         KeyboardInterrupt comes as the step ends. Run it again, or abort it; nothing is lost or computed twice.
 
         Raises:
-            PoolError: it has run already; complete it.
+            PoolError: it has run already: complete it; or it runs on another thread.
         """
         if self._outputs is not None:
             raise PoolError("a batch runs once; complete it and take the next")
-        self._outputs = self._compute()
+        if not self._turn.take(sys._getframe()):
+            raise PoolError("a batch runs once, and another thread is at it; wait for that run to return")
+        turn = Turn()
+        try:
+            self._outputs = self._compute()
+        finally:
+            self._turn = turn

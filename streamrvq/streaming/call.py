@@ -14,7 +14,34 @@ from types import FrameType
 from typing import Any
 
 
-class Call:
+class Turn:
+    """Who may do something that only one function at a time may do."""
+
+    __slots__ = ("_holders",)
+
+    def __init__(self) -> None:
+        self._holders: dict[FrameType | None, FrameType] = {}  # the first, and who followed each that had ended
+
+    def take(self, frame: FrameType) -> bool:
+        """Give the turn to the function of a frame. False: it is another's, which still runs.
+
+        To take a turn and to note its holder is one act (`dict.setdefault`). So is to follow a holder that an exception
+        kept from giving its turn back: of two that try, one comes first.
+        """
+        holder = self._holders.setdefault(None, frame)
+        while holder is not frame:
+            if _runs(holder):
+                return False
+            holder = self._holders.setdefault(holder, frame)
+        return True
+
+    @property
+    def taken(self) -> bool:
+        """Whether a function that has it still runs."""
+        return any(map(_runs, tuple(self._holders.values())))
+
+
+class Call(Turn):
     """One call, or the gap between two.
 
     Args:
@@ -26,25 +53,12 @@ class Call:
         ended: as given.
     """
 
-    __slots__ = ("_turns", "ended", "outputs")
+    __slots__ = ("ended", "outputs")
 
     def __init__(self, outputs: dict[int, Any] | None = None, ended: bool = False) -> None:
         self.outputs: dict[int, Any] = {} if outputs is None else outputs
         self.ended = ended
-        self._turns: dict[FrameType | None, FrameType] = {}
-
-    def take_turn(self, frame: FrameType) -> bool:
-        """Give the turn to the function of a frame. False: it is another's, which still runs.
-
-        To take a turn and to note its holder is one act (`dict.setdefault`). So is to follow a holder that an exception
-        kept from giving its turn back: of two that try, one comes first.
-        """
-        holder = self._turns.setdefault(None, frame)
-        while holder is not frame:
-            if _runs(holder):
-                return False
-            holder = self._turns.setdefault(holder, frame)
-        return True
+        self._holders = {}
 
 
 def _runs(frame: FrameType) -> bool:

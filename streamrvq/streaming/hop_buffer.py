@@ -28,7 +28,7 @@ class HopBuffer:
     """
 
     def __init__(self, timeline: Timeline, like: npt.NDArray[Any], fill: float = 0) -> None:
-        self._timeline, self._fill = timeline, fill
+        self._timeline, self._fill, self._unit = timeline, fill, timeline.plan.unit_in
         # An array, and the index in the stream of its first input. Beyond `given` it holds nothing of meaning.
         self._window = np.array(like[..., :0]), 0
 
@@ -36,7 +36,7 @@ class HopBuffer:
     def held(self) -> int:
         """Inputs that no step has used."""
         timeline = self._timeline
-        return max(0, timeline.given - timeline.clock * timeline.plan.unit_in)
+        return max(0, timeline.given - timeline.clock * self._unit)
 
     def append(self, block: npt.NDArray[Any]) -> None:
         """Take ``[..., n]``, copied, for the caller may use its buffer again. They count with the last act."""
@@ -54,19 +54,20 @@ class HopBuffer:
 
     def _make_room(self, count: int) -> None:
         """Move what is held to a new array with room for ``count`` more."""
-        held, unit = self.remainder(), self._timeline.plan.unit_in
-        size = held.shape[-1] + count + max(held.shape[-1], _SPARE_HOPS * unit if count else 0)
+        held = self.remainder()
+        size = held.shape[-1] + count + max(held.shape[-1], _SPARE_HOPS * self._unit if count else 0)
         array = np.empty((*held.shape[:-1], size), held.dtype)
         array[..., : held.shape[-1]] = held
         self._window = array, self._timeline.given - held.shape[-1]
 
     def peek(self, hops: int) -> npt.NDArray[Any]:
         """The next ``hops`` hops, ``[..., hops · unit_in]``, filled up past the end; nothing is used up."""
-        wanted = hops * self._timeline.plan.unit_in
-        held = self.remainder()[..., :wanted]
+        array, first = self._window
+        wanted, start = hops * self._unit, self._timeline.clock * self._unit - first
+        if first + start + wanted <= self._timeline.given:
+            return array[..., start : start + wanted]
+        held = self.remainder()
         missing = wanted - held.shape[-1]
-        if not missing:
-            return held
         return np.concatenate([held, np.full((*held.shape[:-1], missing), self._fill, held.dtype)], axis=-1)
 
     def remainder(self) -> npt.NDArray[Any]:
@@ -77,6 +78,6 @@ class HopBuffer:
 
     def trim(self) -> None:
         """Let go of an array that is much larger than what is held."""
-        array, _ = self._window
-        if array.shape[-1] > 4 * (self.held + _SPARE_HOPS * self._timeline.plan.unit_in):
+        size, spare = self._window[0].shape[-1], _SPARE_HOPS * self._unit
+        if size > 4 * spare and size > 4 * (self.held + spare):
             self._make_room(0)

@@ -17,7 +17,6 @@ pool with one attribute store, or with several that it may repeat, and says what
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -272,27 +271,28 @@ class StreamPool:
         return results
 
     def _own(self, outputs: npt.NDArray[Any] | None, i: int, hops: int, levels: int) -> npt.NDArray[Any]:
-        encode = self._plan.direction == "encode"
-        if outputs is None or not hops:
-            return np.zeros((levels, 0), np.int64) if encode else np.zeros(0, self._engine.dtype)
-        return outputs[i, :levels] if encode else outputs[i]
+        if self._plan.direction == "decode":
+            return np.zeros(0, self._engine.dtype) if outputs is None or not hops else outputs[i]
+        return np.zeros((levels, 0), np.int64) if outputs is None or not hops else outputs[i, :levels]
 
     def abort(self, batch: Batch) -> None:
         """Take back a batch whose run raised: its streams stand where they stood, their inputs still waiting.
 
-        If it was interrupted after its step had happened, `next_batch` gives that step again, with its outputs.
-        Interrupted itself, it may be called again; if that is refused, it was done.
+        If its step had happened all the same, `next_batch` gives that step again, with its outputs. Interrupted itself,
+        this may be called again; if that is refused, it was done.
 
         Raises:
-            PoolError: a batch that is not the one that is out, or whose run went well: complete that one.
+            PoolError: a batch that is not out, or that another thread still runs, or that has run: complete that one.
         """
         if batch is not self._batch or batch._outputs is not None:
             raise PoolError("abort wants the batch that is out, unless it has run well; complete that one")
+        if batch._turn.taken:
+            raise PoolError("abort came while the batch runs on another thread; wait for that run to return")
         if batch.hops:
             moved = self._engine.hop_counts(self._states, batch.slots)
             if (moved == batch._clock + batch.hops).all():
                 outputs = batch._compute()  # the engine has kept them
-                self._again = dataclasses.replace(batch, _compute=lambda: outputs)
+                self._again = Batch(batch.streams, batch.hops, lambda: outputs, batch._clock)
         for stream in batch.streams:
             row = self._slots.find(stream)
             if row is not None and row.dropped:

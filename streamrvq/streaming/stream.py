@@ -45,7 +45,7 @@ class _Stream:
         frame, run = sys._getframe(1), self._run
         while True:
             call = run.call
-            if not call.take_turn(frame):
+            if not call.take(frame):
                 raise StreamBusyError(f"{doing} while another call is running on this stream; call one after the other")
             if run.call is call:  # else that turn has ended, and this one was for nothing
                 break

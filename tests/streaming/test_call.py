@@ -29,31 +29,31 @@ def ended() -> FrameType:
 
 def test_one_function_has_the_turn() -> None:
     call, mine = Call(), sys._getframe()
-    assert call.take_turn(mine)
+    assert call.take(mine)
 
     def other() -> bool:
-        return call.take_turn(sys._getframe())
+        return call.take(sys._getframe())
 
     assert not other()
-    assert call.take_turn(mine)
+    assert call.take(mine)
 
 
 def test_who_has_ended_has_the_turn_no_longer() -> None:
     call = Call()
-    assert call.take_turn(ended())
-    assert call.take_turn(ended())
-    assert call.take_turn(sys._getframe())
+    assert call.take(ended())
+    assert call.take(ended())
+    assert call.take(sys._getframe())
 
 
 def test_of_many_that_follow_one_that_ended_one_comes_first() -> None:
     for _ in range(20):
         call, won = Call(), []
-        call.take_turn(ended())
+        call.take(ended())
         start, done = threading.Barrier(4, timeout=PATIENCE), threading.Barrier(4, timeout=PATIENCE)
 
         def follow(call: Call = call, won: list[bool] = won, start: Any = start, done: Any = done) -> None:
             start.wait()
-            if call.take_turn(sys._getframe()):
+            if call.take(sys._getframe()):
                 won.append(True)
             done.wait()  # all of them run until then
 
@@ -70,7 +70,7 @@ def test_a_stream_is_not_busy_after_an_exception_that_its_call_could_not_see(min
     """One that came before the call's first line, or after its last."""
     stream, pcm = minute_codec.stream(), noise(300)
     parts = [stream.push(pcm[:100])]
-    stream._run.call.take_turn(ended())
+    stream._run.call.take(ended())
     if call == "snapshot":
         stream.snapshot()
     if call == "push":
@@ -102,7 +102,7 @@ def test_a_stream_keeps_no_frame_and_so_no_block_alive(minute_codec: Codec) -> N
     stream.push(pcm)
     with pytest.raises(InputError):
         stream.push("no samples")
-    assert stream._run.call._turns == {}
+    assert stream._run.call._holders == {}
     gc.collect()
     gc.disable()
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streamrvq.codec import Codec
-from streamrvq.errors import StreamClosedError, StreamRVQError
+from streamrvq.errors import SnapshotError, StreamClosedError
 from streamrvq.streaming.lockstep import MAX_ROW_HOPS
 from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from tests.support.contract import ENGINE_DTYPES, codec_of, minute, noise
@@ -121,7 +121,7 @@ def test_an_exception_in_the_resampler_ends_the_stream_with_an_error(call: str) 
     """Its state cannot be copied; what came before is right, and every later call says what has happened."""
     codec, lost, late = codec_for(*EXACT[-1]), 0, 0
     rate = codec.sample_rate * 2
-    for interrupt in every_place():
+    for interrupt in every_place(5):
         caller = Caller(codec, "encode", HOPS if call == "push" else 0, rate)
         interrupted(caller, call, interrupt)
         try:
@@ -135,7 +135,7 @@ def test_an_exception_in_the_resampler_ends_the_stream_with_an_error(call: str) 
             caller.missing()
         else:
             late += bool(caller.missing())
-    assert lost > 20, "hardly a place in the resampler was tried"
+    assert lost > 4, "hardly a place in the resampler was tried"
     assert late <= LAST_PLACES
 
 
@@ -186,30 +186,24 @@ class Interrupted:
 
 @pytest.mark.parametrize("which", [1, 2, 3])
 @pytest.mark.parametrize("exception", EXCEPTIONS)
+@pytest.mark.parametrize("direction", ["encode", "decode"])
 @pytest.mark.parametrize(("engine", "dtype"), EXACT)
 def test_an_exception_as_a_step_returns_costs_no_output(
-    engine: str, dtype: str, exception: type[BaseException], which: int
+    engine: str, dtype: str, direction: str, exception: type[BaseException], which: int
 ) -> None:
-    codec = codec_for(engine, dtype)
-    pcm, parts = noise(53 + HOPS * codec.hop_length), []
-    stream = EncoderStream(Interrupted(codec.engine, which, exception), codec.codec_hash)
-    for call in (
-        lambda: stream.push(pcm[: 40 * codec.hop_length]),
-        lambda: stream.push(pcm[stream.samples_received :]),
-    ):
+    codec, caught = codec_for(engine, dtype), 0
+    caller = Caller(codec, direction)
+    kind = EncoderStream if caller.encodes else DecoderStream
+    caller.stream = kind(Interrupted(codec.engine, which, exception), codec.codec_hash)
+    caller.parts.clear()
+    while not caller.stream.closed:
         try:
-            parts.append(call())
+            while caller.taken < caller.signal.shape[-1]:
+                caller.push(caller.taken + 40 * (codec.hop_length if caller.encodes else 1))
+            caller.flush()
         except exception:
-            with pytest.raises(StreamRVQError, match="push again"):
-                stream.snapshot()
-    parts.append(stream.flush())
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), codec.encode(pcm))
-    decoder, codes = DecoderStream(Interrupted(codec.engine, which, exception), codec.codec_hash), codec.encode(pcm)
-    parts = []
-    for part in np.split(codes, 3, axis=1) if codes.shape[1] % 3 == 0 else (codes[:, :30], codes[:, 30:]):
-        try:
-            parts.append(decoder.push(part))
-        except exception:
-            continue
-    parts.append(decoder.flush())
-    np.testing.assert_array_equal(np.concatenate(parts), codec.decode(codes))
+            caught += 1
+            with pytest.raises((SnapshotError, StreamClosedError)):
+                caller.stream.snapshot()
+    assert caught == 1
+    assert not caller.missing()

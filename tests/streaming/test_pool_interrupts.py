@@ -6,6 +6,7 @@ Knows: every method of the pool and of a batch, on both engines, and a caller th
 from __future__ import annotations
 
 import contextlib
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from streamrvq.streaming.batches import Batch, Output, StreamId
 from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import ENGINE_DTYPES, codec_of, minute, noise
 from tests.support.interrupting import after, every_place
+from tests.support.patience import PATIENCE
 
 ARITHMETIC = ("engine/torch.py", "families", "geometry.py")
 #: Places after a call's last act: see test_interrupts.py.
@@ -252,3 +254,28 @@ def test_an_interrupted_abort_may_be_called_again(kind: tuple[Codec, str], happe
         if caller.pool.batch is not None:
             caller.pool.abort(batch)
         assert not caller.end()
+
+
+def test_a_batch_that_another_thread_runs_is_not_aborted(minute_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the wait for that thread is interrupted: its step is under way, and will happen."""
+    caller, real = Caller(minute_codec, "encode"), minute_codec.engine.encode_step
+    batch, began, go_on = caller.next(), threading.Event(), threading.Event()
+
+    def step(*arguments: Any) -> Any:
+        began.set()
+        assert go_on.wait(PATIENCE)
+        return real(*arguments)
+
+    monkeypatch.setattr(minute_codec.engine, "encode_step", step)
+    thread = threading.Thread(target=batch.run)
+    thread.start()
+    assert began.wait(PATIENCE)
+    with pytest.raises(PoolError, match="wait for that run to return"):
+        caller.pool.abort(batch)
+    with pytest.raises(PoolError, match="wait for that run to return"):
+        batch.run()
+    go_on.set()
+    thread.join()
+    monkeypatch.undo()
+    caller.complete(batch)
+    assert not caller.end()

@@ -141,7 +141,7 @@ class NativeEngine:
         latents: bool = False,
     ) -> tuple[Codes, Floats | None]:  # fmt: skip
         step = check_step(states, pcm, slots, clock, length, levels, latents)
-        kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step)
+        kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step, slots)
         if kept is not None:
             return kept
         hops, rows = step.hops, pcm.shape[0]
@@ -157,7 +157,7 @@ class NativeEngine:
     def decode_step(self, codes: Codes, states: NativeStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
         rows, levels, _ = codes.shape
         step = check_step(states, codes, slots, clock, length, levels)
-        kept: Floats | None = states.counts.outputs_of(step)
+        kept: Floats | None = states.counts.outputs_of(step, slots)
         if kept is not None:
             return kept
         given = np.ascontiguousarray(codes, np.int64)
