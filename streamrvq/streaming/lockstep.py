@@ -59,8 +59,8 @@ class Lockstep:
     @property
     def owed(self) -> int:
         """Outputs computed in a call that raised, which the next call gives."""
-        clock = self.timeline.clock
-        return sum(outputs.shape[-1] for at, (outputs, _) in self.call.outputs.items() if at < clock)
+        clock, done = self.timeline.clock, tuple(self.call.outputs.items())  # copied, for another thread may be adding
+        return sum(outputs.shape[-1] for at, (outputs, _) in done if at < clock)
 
     def feed(self, block: npt.NDArray[Any]) -> None:
         """Take inputs and compute nothing yet."""

@@ -60,46 +60,41 @@ class Work:
             alarm.stop()
         return bool((call(inputs) == wanted).all())
 
-    def stream(self, alarm: Alarm, seconds: float) -> bool:
+    def stream(self, alarm: Alarm, seconds: float, storm: bool = False) -> bool:
         stream = self.codec.stream()
-        return self.pushed(
-            alarm, seconds, stream, lambda: (stream.samples_received, stream.frames_given), self.pcm, self.codes, 700
-        )
+        (alarm.storm if storm else alarm.set)(seconds)
+        return self.pushed(alarm, stream, lambda: stream.samples_received, self.pcm, self.codes, 700)
 
-    def decoder_stream(self, alarm: Alarm, seconds: float) -> bool:
+    def decoder_stream(self, alarm: Alarm, seconds: float, storm: bool = False) -> bool:
         stream = self.codec.decoder_stream()
-        return self.pushed(
-            alarm, seconds, stream, lambda: (stream.frames_received, stream.samples_given), self.codes, self.decoded, 3
-        )
+        (alarm.storm if storm else alarm.set)(seconds)
+        return self.pushed(alarm, stream, lambda: stream.frames_received, self.codes, self.decoded, 3)
 
     def resampled(self, alarm: Alarm, seconds: float) -> bool:
         stream = self.codec.stream(sample_rate=self.codec.sample_rate * 2)
+        alarm.set(seconds)
         try:
-            return self.pushed(
-                alarm, seconds, stream, lambda: (stream.samples_received, stream.frames_given), self.pcm,
-                self.at_another_rate, 700,
-            )  # fmt: skip
+            return self.pushed(alarm, stream, lambda: stream.samples_received, self.pcm, self.at_another_rate, 700)
         except StreamClosedError as error:
             return "lost" in str(error)
 
-    def pushed(
-        self, alarm: Alarm, seconds: float, stream: Any, counts: Any, inputs: Any, wanted: Any, piece: int
-    ) -> bool:
+    def pushed(self, alarm: Alarm, stream: Any, taken: Any, inputs: Any, wanted: Any, piece: int) -> bool:
         """Pushes and a flush. After an exception the stream says where to go on."""
         parts: list[Any] = []
-        alarm.set(seconds)
-        while not stream.closed:
+        while True:
             try:
-                while (at := counts()[0]) < inputs.shape[-1]:
+                while (at := taken()) < inputs.shape[-1]:
                     parts.append(stream.push(inputs[..., at : at + piece]))
+                if stream.closed:
+                    break
                 parts.append(stream.flush())
             except EXCEPTIONS:
-                alarm.stop()
+                continue
         alarm.stop()
         came = np.concatenate(parts, axis=-1)
         return came.shape == wanted.shape and bool((came == wanted).all())
 
-    def pool(self, alarm: Alarm, seconds: float) -> bool:
+    def pool(self, alarm: Alarm, seconds: float, storm: bool = False) -> bool:
         """Two streams. Each call is made again or found done, as its documentation says."""
         pool = self.codec.pool(2, max_hops=8)
         streams = [pool.open(), pool.open()]
@@ -108,22 +103,22 @@ class Work:
             pool.close(stream)
         came: dict[Any, list[Any]] = {stream: [] for stream in streams}
         outputs: list[Any] = []
-        more = True
-        alarm.set(seconds)
-        while more:
+        caught = 0
+        (alarm.storm if storm else alarm.set)(seconds)
+        while True:
             try:
                 batch = pool.batch or pool.next_batch()
-                more = batch is not None
-                if batch is not None:
-                    batch.run()
-                    outputs.extend(pool.complete(batch))
-            except EXCEPTIONS:
-                alarm.stop()
-                if (batch := pool.batch) is not None and batch._outputs is None:
+                if batch is None:
+                    break
+                if batch._outputs is None and caught % 2:
+                    caught += 1
                     pool.abort(batch)
-                elif batch is not None:
-                    outputs.extend(pool.complete(batch))
-                more = True
+                    continue
+                if batch._outputs is None:
+                    batch.run()
+                outputs.extend(pool.complete(batch))
+            except EXCEPTIONS:
+                caught += 1
         alarm.stop()
         for output in outputs:
             came[output.stream].append(output.data)
@@ -142,6 +137,21 @@ def test_signals_at_random_moments_give_no_wrong_code(alarm: Alarm, engine: str,
     seconds = time.perf_counter() - began  # of an undisturbed round: the signals come somewhere in it
     for _ in range(MOST_ROUNDS):
         wrong += not call(alarm, float(rng.uniform(1e-5, seconds)))
+        if alarm.inside >= ENOUGH:
+            break
+    assert alarm.inside >= ENOUGH
+    assert wrong == 0
+
+
+@pytest.mark.parametrize("kind", ["stream", "decoder_stream", "pool"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_signals_without_end_give_no_wrong_code(alarm: Alarm, engine: str, kind: str) -> None:
+    """Several in one call, and in the call after it."""
+    config = tiny(causal=True) if engine == "native" else minute(causal=False)
+    work = Work(codec_of(config, EXACT[engine], engine))
+    call, rng, wrong = getattr(work, kind), np.random.default_rng(0), 0
+    for _ in range(MOST_ROUNDS):
+        wrong += not call(alarm, float(rng.uniform(0.002, 0.006)), storm=True)
         if alarm.inside >= ENOUGH:
             break
     assert alarm.inside >= ENOUGH

@@ -87,39 +87,43 @@ def after(real: Callable[..., Any], which: int, exception: type[BaseException] =
 
 
 class Alarm:
-    """SIGALRM raises an exception at most once between `set` and `stop`.
+    """SIGALRM raises an exception once between `set` and `stop`, or, between `storm` and `stop`, again and again; but
+    only in code of the package, or in what that calls.
 
     Attributes:
-        inside: how many came while code of the package ran.
-        came: how many came at all.
+        inside: how many it has raised.
     """
 
     def __init__(self) -> None:
-        self.inside = self.came = 0
-        self._armed = False
+        self.inside = 0
+        self._armed = self._storm = False
         self._old = signal.signal(signal.SIGALRM, self._ring)
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         if not self._armed:
             return
-        self._armed = False
-        self.came += 1
         at = frame
-        while at is not None:
-            if at.f_code.co_filename.startswith(PACKAGE):
-                self.inside += 1
-                break
+        while at is not None and not at.f_code.co_filename.startswith(PACKAGE):
             at = at.f_back
-        raise EXCEPTIONS[self.came % len(EXCEPTIONS)]("as from a signal handler")
+        self._armed = self._storm
+        if at is None:
+            return
+        self.inside += 1
+        raise EXCEPTIONS[self.inside % len(EXCEPTIONS)]("as from a signal handler")
 
     def set(self, seconds: float) -> None:
         """Ring once, so many seconds from now."""
         self._armed = True
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
+    def storm(self, seconds: float) -> None:
+        """Ring every so many seconds."""
+        self._armed = self._storm = True
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
     def stop(self) -> None:
         """Ring no more."""
-        self._armed = False
+        self._armed = self._storm = False
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def close(self) -> None:
