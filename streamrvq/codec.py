@@ -1,7 +1,6 @@
 """Codec: the front door. Load one, encode, decode, open streams, save.
 
-Knows: how weights and an engine make a codec, and that offline is one large push. Does not know: files of audio,
-asyncio.
+Knows: how weights and an engine make a codec, and that offline is one large push. Does not know: audio files, asyncio.
 """
 
 from __future__ import annotations
@@ -21,10 +20,11 @@ from .engine.native import NativeEngine
 from .errors import EngineError
 from .families import decoder_plan, encoder_plan
 from .geometry import Direction
+from .streaming.checks import check_codes, check_levels
 from .streaming.lockstep import Lockstep
 from .streaming.pool import StreamPool
 from .streaming.snapshot import Snapshot
-from .streaming.stream import DecoderStream, EncoderStream, check_codes, check_levels
+from .streaming.stream import DecoderStream, EncoderStream
 from .streaming.timeline import check_tail
 from .system.copying import Shared
 from .weights import Weights, load_weights, save_weights

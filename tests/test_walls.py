@@ -43,7 +43,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 #: Where torch may be imported at all; elsewhere not even inside a function.
 KNOWS_TORCH = {
-    "nn", "engine/torch.py", "engine/torch_threads.py", "tokens/frameworks.py", "weights/descript.py", "bench", "train",
+    "nn", "engine/torch.py", "engine/torch_states.py", "engine/torch_threads.py", "tokens/frameworks.py",
+    "weights/descript.py", "bench", "train",
 }  # fmt: skip
 #: Where asyncio may be.
 KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}

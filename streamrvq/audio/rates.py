@@ -88,7 +88,8 @@ class Resampler(NeverCopied, error=SnapshotError, holds="soxr's state", instead=
     However the input is divided into pushes, the joined output has the same bits and equals ``soxr.resample`` of the
     whole. (This holds on one machine: soxr chooses its arithmetic by processor.) Equal rates pass samples through.
 
-    soxr's state can be neither copied nor pickled, so there is no snapshot. To keep a stream, keep this object.
+    soxr's state can be neither copied nor pickled, so there is no snapshot. To keep a stream, keep this object. Nor can
+    soxr go back. If an exception comes in a call, such as KeyboardInterrupt, every later call is refused.
 
     Raises:
         InputError: a rate is not a whole number of Hz from 1000 to 768 000.
@@ -99,6 +100,7 @@ class Resampler(NeverCopied, error=SnapshotError, holds="soxr's state", instead=
         self.rate_out = check_rate(rate_out, "the rate to convert to")
         self._taken = self._given = 0
         self._closed = False
+        self._moving = False  # soxr has moved on, and nobody has its output yet
         self._soxr = None
         if self.rate_in != self.rate_out:
             self._soxr = soxr.ResampleStream(self.rate_in, self.rate_out, 1, dtype="float32", quality="HQ")
@@ -113,16 +115,16 @@ class Resampler(NeverCopied, error=SnapshotError, holds="soxr's state", instead=
 
         Raises:
             InputError: another dtype or shape.
-            StreamClosedError: after `flush`.
+            StreamClosedError: after `flush`, or after an exception in a call.
         """
-        if self._closed:
-            raise StreamClosedError("samples came to a resampler that was flushed; make a new one for a new signal")
+        self._check_open("samples came")
         if getattr(pcm, "dtype", None) != np.float32 or pcm.ndim != 1:
             came = f"{getattr(pcm, 'dtype', type(pcm).__name__)} {list(np.shape(pcm))}"
             raise InputError(f"a resampler was given {came}; wanted float32 [samples]: convert with as_pcm first")
-        self._taken += len(pcm)
         if self._soxr is None:
             return pcm
+        self._moving = True
+        self._taken += len(pcm)
         # The length rule bounds the output, so one array of that size is enough for a large push.
         out = np.empty(output_length(self._taken, self.rate_in, self.rate_out) - self._given + 1, np.float32)
         filled = 0
@@ -131,19 +133,25 @@ class Resampler(NeverCopied, error=SnapshotError, holds="soxr's state", instead=
             out[filled : filled + len(part)] = part
             filled += len(part)
         self._given += filled
+        self._moving = False
         return out[:filled]
 
     def flush(self) -> Pcm:
         """End the signal and return the remaining samples. In all, `output_length` samples have come.
 
         Raises:
-            StreamClosedError: the resampler was flushed before.
+            StreamClosedError: the resampler was flushed before, or an exception came in a call.
         """
-        if self._closed:
-            raise StreamClosedError("flush came to a resampler that was flushed; make a new one for a new signal")
+        self._check_open("flush came")
         self._closed = True
         if self._soxr is None:
             return np.zeros(0, np.float32)
         rest: Pcm = self._soxr.resample_chunk(np.zeros(0, np.float32), last=True)
         self._given += len(rest)
         return rest
+
+    def _check_open(self, what: str) -> None:
+        if self._closed:
+            raise StreamClosedError(f"{what} to a resampler that was flushed; make a new one for a new signal")
+        if self._moving:
+            raise StreamClosedError(f"{what} to a resampler whose state an exception has cost; make a new one")

@@ -73,7 +73,10 @@ class Cell:
             self._inputs = random.integers(0, config.codebook_size, (rows, config.n_codebooks, hops))
         self._slots, self._length = np.arange(rows), np.full(rows, -1)
         # Beyond every delay, so that no edge has to be masked.
-        self._clock = np.full(rows, 1 + plan(config, direction).delay)
+        clock = 1 + plan(config, direction).delay
+        for row in range(rows):
+            engine.import_state(self._states, row, engine.export_state(self._states, row), clock)
+        self._clock = np.full(rows, clock)
 
     def _step(self) -> None:
         where = (self._states, self._slots, self._clock, self._length)

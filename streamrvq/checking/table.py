@@ -20,8 +20,8 @@ from ..codec import Codec
 from ..engine.base import Codes, Floats
 from ..errors import InputError
 from ..geometry import Direction
+from ..streaming.checks import check_codes
 from ..streaming.lockstep import Lockstep
-from ..streaming.stream import check_codes
 from .near_ties import Comparison, compare
 
 #: Block sizes of sound cards and files, sizes around a hop of 512, a long one, and random ones.

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from ..codec import Codec, load
 from ..config import PRESETS
 from ..errors import CorpusError, InputError
-from ..streaming.stream import check_levels
+from ..streaming.checks import check_levels
 from ..streaming.timeline import check_tail
 
 #: A file of several channels is refused (``one``), averaged (``mean``), or encoded channel by channel (``each``).

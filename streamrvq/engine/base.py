@@ -5,8 +5,13 @@ streams, queues or files; an engine sees slots, clocks and lengths and nothing e
 
 A step moves B rows by the same k ≥ 1 hops. Row b is the stream in slot ``slots[b]``, whose hop counter stands at
 ``clock[b]`` and whose signal has ``length[b]`` inputs in all (samples when encoding, frames when decoding), −1 while
-that is not known. Rows may be of any age. Only the named slots change, and none does if the step raises. The
-engine returns all k hops. The caller decides which of the outputs belong to the stream (timeline.py).
+that is not known. Rows may be of any age. Only the named slots change. The engine returns all k hops. The caller
+decides which of the outputs belong to the stream (timeline.py).
+
+A slot's state carries its own hop count (counts.py), and the two change as one. If a step raises, either no slot has
+changed, or all have and the outputs are kept: KeyboardInterrupt, or what else a signal handler raises, can come after
+the last act of a step. So the caller asks for the same step again. A step that is next is computed. The step that
+happened last gives the outputs that it gave, and changes nothing. Any other is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import numpy.typing as npt
 from ..config import CodecConfig
 from ..errors import InputError, SnapshotError
 from ..geometry import Direction, Plan
+from .counts import HopCounts, Step
 
 Codes = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.int64]
@@ -34,6 +40,9 @@ class States(Protocol):
 
     @property
     def plan(self) -> Plan: ...
+
+    @property
+    def counts(self) -> HopCounts: ...
 
 
 class Engine(Protocol):
@@ -67,23 +76,43 @@ class Engine(Protocol):
         """Encode k hops: pcm ``[B, k · hop]`` → codes ``[B, levels, k]``.
 
         If ``latents`` asks for them, the quantisers' latents ``[B, levels · codebook_dim, k]`` come too; else None.
+
+        Raises:
+            InputError: see `check_step`.
+            EngineError: ``clock`` is not the slots' hop count, nor is this the last step again. No slot has changed.
         """
 
     def decode_step(self, codes: Codes, states: Any, slots: Ints, clock: Ints, length: Ints) -> Floats:
-        """Decode k frames: codes ``[B, K ≤ n_codebooks, k]``, −1 where a level is missing → pcm ``[B, k · hop]``."""
+        """Decode k frames: codes ``[B, K ≤ n_codebooks, k]``, −1 where a level is missing → pcm ``[B, k · hop]``.
+
+        Raises as `encode_step`.
+        """
+
+    def hop_counts(self, states: Any, slots: Ints) -> Ints:
+        """The hops that each named slot's state has been moved by, int64 ``[n]``; −1: see `reset`."""
 
     def reset(self, states: Any, slots: Ints) -> None:
-        """Make the named slots fresh."""
+        """Make the named slots fresh: their hop counts are 0.
+
+        If an exception comes meanwhile, as after a signal, the slots have no state and refuse steps until a `reset` or
+        an `import_state` goes through.
+        """
 
     def export_state(self, states: Any, slot: int) -> list[Floats]:
         """The canonical state: a ``[rows, channels]`` array for each of `Plan.histories`, oldest row first."""
 
-    def import_state(self, states: Any, slot: int, histories: Sequence[Floats]) -> None:
-        """The inverse of `export_state`; every array is checked before the slot is touched (`check_histories`)."""
+    def import_state(self, states: Any, slot: int, histories: Sequence[Floats], clock: int = 0) -> None:
+        """The inverse of `export_state`; every array is checked before the slot is touched (`check_histories`).
+
+        Args:
+            clock: the hop count that the slot had.
+        """
 
 
-def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints, length: Ints) -> int:
-    """Check a step's arguments against each other and return k.
+def check_step(
+    states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints, length: Ints, levels: int, latents: bool = False
+) -> Step:
+    """Check a step's arguments against each other and return them by value, k among them.
 
     Raises:
         InputError: no row, no whole hop, other row counts, a slot out of range or named twice, a negative clock.
@@ -103,9 +132,10 @@ def check_step(states: States, data: npt.NDArray[Any], slots: Ints, clock: Ints,
         raise InputError(f"slots are {named}; wanted every slot at most once in a step")
     if not (min(named) >= 0 and max(named) < states.slots):
         raise InputError(f"slots are {named}; wanted slots from 0 to {states.slots - 1}")
-    if (earliest := min(clock.tolist())) < 0:
+    hops = clock.tolist()
+    if (earliest := min(hops)) < 0:
         raise InputError(f"clock has {earliest}; wanted hops since the start, so at least 0")
-    return inputs // unit
+    return Step(named, hops, inputs // unit, levels, latents)
 
 
 def check_histories(plan: Plan, histories: Sequence[Floats], dtype: np.dtype[Any]) -> None:

@@ -10,7 +10,6 @@ amounts to at every layer.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,21 +21,14 @@ import torch.nn.functional as F
 from ..config import CodecConfig
 from ..errors import EngineError
 from ..families import plan
-from ..geometry import Activation, Direction, Layer, LayerKind, Level, Plan, Quantizer
-from ..system.copying import CopiedWhole, NeverCopied, Shared
+from ..geometry import Activation, Direction, Layer, LayerKind, Level, Quantizer
+from ..system.copying import NeverCopied, Shared
 from .base import Codes, Floats, Ints, check_histories, check_step
+from .counts import HopCounts
+from .torch_states import Result, TorchStates
 from .torch_threads import StepThreads, on_own_threads
 
 _Edges = tuple[Ints, list[list[int]]]  # clock [B]; lengths [layers + 1][B], −1 where open
-
-
-@dataclasses.dataclass
-class TorchStates(CopiedWhole):
-    """One ``[slots, rows, C]`` tensor for each of `Plan.histories`."""
-
-    plan: Plan
-    slots: int
-    histories: list[torch.Tensor]
 
 
 class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's weights", instead="pickle its codec"):
@@ -117,22 +109,23 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
     def new_states(self, slots: int, direction: Direction) -> TorchStates:
         layers = plan(self.config, direction)
         histories = [torch.zeros(slots, rows, channels, dtype=self._torch_dtype) for rows, channels in layers.histories]
-        return TorchStates(layers, slots, histories)
+        return TorchStates(layers, slots, histories, HopCounts(slots))
+
+    def hop_counts(self, states: TorchStates, slots: Ints) -> Ints:
+        states.write()
+        return states.counts.values[np.asarray(slots, np.int64)]
 
     @on_own_threads
     def reset(self, states: TorchStates, slots: Ints) -> None:
-        where = torch.as_tensor(np.asarray(slots, np.int64))
-        for history in states.histories:
-            history[where] = 0
+        states.reset(np.asarray(slots, np.int64))
 
     def export_state(self, states: TorchStates, slot: int) -> list[Floats]:
-        return [history[slot].numpy().copy() for history in states.histories]
+        return states.read(slot)
 
     @on_own_threads
-    def import_state(self, states: TorchStates, slot: int, histories: Sequence[Floats]) -> None:
+    def import_state(self, states: TorchStates, slot: int, histories: Sequence[Floats], clock: int = 0) -> None:
         check_histories(states.plan, histories, self.dtype)
-        for mine, given in zip(states.histories, histories, strict=True):
-            mine[slot] = torch.tensor(given)
+        states.replace(slot, histories, clock)
 
     # ------------------------------------------------------------------ steps
 
@@ -147,28 +140,39 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
         levels: int,
         latents: bool = False,
     ) -> tuple[Codes, Floats | None]:
-        check_step(states, pcm, slots, clock, length)
+        step = check_step(states, pcm, slots, clock, length, levels, latents)
         with torch.inference_mode():
+            states.write()
+            kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step, slots)
+            if kept is not None:
+                return kept
             x = torch.from_numpy(np.array(pcm, self.dtype)).unsqueeze(2)
             z, fresh = self._run(x, states, slots, clock, length)
             codes, inner = self._quantize(z, states.plan.quantizer, levels, latents)
-            self._keep(states, slots, fresh)
-            return codes.numpy(), None if inner is None else inner.numpy()
+            outputs = codes.numpy(), None if inner is None else inner.numpy()
+            states.unwritten = Result(step, fresh, outputs)
+            states.write()
+            return outputs
 
     @on_own_threads
     def decode_step(self, codes: Codes, states: TorchStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
-        check_step(states, codes, slots, clock, length)
+        step = check_step(states, codes, slots, clock, length, codes.shape[1])
         with torch.inference_mode():
+            states.write()
+            kept: Floats | None = states.counts.outputs_of(step, slots)
+            if kept is not None:
+                return kept
             z = self._embed(torch.from_numpy(np.array(codes, np.int64)), states.plan.quantizer)
             pcm, fresh = self._run(z, states, slots, clock, length)
             out: Floats = torch.tanh(pcm)[:, :, 0].numpy()
-            self._keep(states, slots, fresh)
+            states.unwritten = Result(step, fresh, out)
+            states.write()
             return out
 
     def _run(
         self, x: torch.Tensor, states: TorchStates, slots: Ints, clock: Ints, length: Ints
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The last layer's values, and the histories to keep: `_keep` comes when nothing can raise any more."""
+        """The last layer's values, and the histories to keep."""
         plan = states.plan
         where = torch.as_tensor(np.asarray(slots, np.int64))
         per_row = [[int(n), *plan.lengths(int(n))] for n in length]
@@ -190,11 +194,6 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
             if not plan.causal:  # else zero histories are the padding, and nothing kept sees what is past the end
                 x = self._mask(x, edges, number, layer.rate_out, layer.delay_out)
         return x, fresh
-
-    def _keep(self, states: TorchStates, slots: Ints, fresh: list[torch.Tensor]) -> None:
-        where = torch.as_tensor(np.asarray(slots, np.int64))
-        for history, value in zip(states.histories, fresh, strict=True):
-            history[where] = value
 
     def _activate(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
         match layer.activation:

@@ -153,8 +153,11 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             if not self._leaving:  # else the source swallowed the cancellation
                 await self.queue.put(END)
                 return
-        except asyncio.CancelledError:
-            if not self._leaving:
+        except BaseException as error:  # a cancellation, or what a signal handler raised here
+            if not self._leaving or not isinstance(error, asyncio.CancelledError):
+                self._error = self._error or StreamClosedError(
+                    f"these tokens ended before their source did: {type(error).__name__} came from outside"
+                )
                 self._end_now()
                 raise
         self._end_now()

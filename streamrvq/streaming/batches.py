@@ -6,15 +6,25 @@ Knows: one stream's place in a step. Does not know: which streams are in it (poo
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
-from ..errors import PoolError
+from ..engine.base import Ints
+from ..errors import InputError, PoolError
 from ..system.copying import CopiedWhole, NeverCopied
+from .call import Turn
 from .hop_buffer import HopBuffer
 from .timeline import Timeline
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no whole number of at least 1, with `InputError`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} is {value!r}; wanted a whole number of at least 1")
 
 
 class StreamId(NamedTuple):
@@ -41,12 +51,21 @@ class Row(CopiedWhole):
     timeline: Timeline
     buffer: HopBuffer
     levels: int
-    in_flight: bool = False
+    generation: int
+    in_flight: bool = False  # in the batch that is out, if one is
     dropped: bool = False
 
-    def feed(self, data: npt.NDArray[Any]) -> None:
-        self.buffer.append(data)
-        self.timeline.given += data.shape[-1]
+    def is_left(self, batch_out: bool) -> bool:
+        """Whether nobody needs it any more: its stream was dropped, and no step has it."""
+        return self.dropped and not (batch_out and self.in_flight)
+
+
+class Result(NamedTuple):
+    """What a batch does to a stream when it is completed."""
+
+    row: Row
+    clock: int  # the row's, after it
+    output: Output
 
 
 @dataclasses.dataclass
@@ -55,15 +74,32 @@ class Batch(NeverCopied, error=PoolError, holds="a step of its pool", instead="r
 
     streams: tuple[StreamId, ...]
     hops: int
-    _compute: Callable[[], npt.NDArray[Any]]
+    _compute: Callable[[], npt.NDArray[Any]]  # the same outputs each time; only the first time computes them
+    _clock: Ints  # of the streams that the step moves on, which come first
     _outputs: npt.NDArray[Any] | None = None
+    _results: list[Result] | None = None
+    _turn: Turn = dataclasses.field(default_factory=Turn)
+
+    @property
+    def slots(self) -> Ints:
+        """The slots of the streams that the step moves on."""
+        return np.array([stream.slot for stream in self.streams[: len(self._clock)]], np.int64)
 
     def run(self) -> None:
-        """Compute the step; only the streams in it change, and none if this raises.
+        """Compute the step; only the streams in it change.
+
+        If this raises, either none of them has changed or all have and the outputs are kept: that is so when
+        KeyboardInterrupt comes as the step ends. Run it again, or abort it; nothing is lost or computed twice.
 
         Raises:
-            PoolError: it has run already; again it would move its streams on twice.
+            PoolError: it has run already: complete it; or it runs on another thread.
         """
         if self._outputs is not None:
             raise PoolError("a batch runs once; complete it and take the next")
-        self._outputs = self._compute()
+        if not self._turn.take(sys._getframe()):
+            raise PoolError("a batch runs once, and another thread is at it; wait for that run to return")
+        turn = Turn()
+        try:
+            self._outputs = self._compute()
+        finally:
+            self._turn = turn

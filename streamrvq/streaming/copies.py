@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 from ..engine.base import Engine
 from ..errors import PoolError, SnapshotError
 from ..geometry import Direction
+from .slots import Slots
 from .snapshot import Snapshot
 
 
@@ -72,7 +73,7 @@ def _resumed(codec: Maker, direction: Direction, snapshot: Snapshot) -> Any:
 class _Pool(Protocol):
     _maker: Maker | None
     _max_hops: int
-    _generations: list[int]
+    _slots: Slots
 
     @property
     def open_streams(self) -> int: ...
@@ -95,10 +96,10 @@ class CopiedEmpty(_Made):
             )
         if self._maker is None:
             raise PoolError("this pool was made without a codec, and a copy needs one; open pools with codec.pool()")
-        return _opened, (self._maker, self.slots, self.direction, self._max_hops, tuple(self._generations))
+        return _opened, (self._maker, self.slots, self.direction, self._max_hops, self._slots.generations)
 
 
 def _opened(codec: Maker, slots: int, direction: Direction, max_hops: int, generations: Sequence[int]) -> Any:
     pool = codec.pool(slots, direction, max_hops)
-    pool._generations = list(generations)
+    pool._slots.generations = generations
     return pool

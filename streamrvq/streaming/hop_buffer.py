@@ -1,65 +1,84 @@
 """Blocks of any size in, whole hops out.
 
-Knows: how to keep inputs that have not been used yet, along the last axis. Does not know: clocks, edges, or what a
-hop is worth (timeline.py decides how many may be taken).
+Knows: how to keep inputs that have not been used yet, along the last axis. Does not know: edges, or how many hops may
+be taken. It counts nothing itself: what has come and what has been used are the timeline's ``given`` and ``clock``, so
+that each of them changes by one store, and an exception at any place leaves the old inputs or the new ones.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..system.copying import CopiedWhole
+from .timeline import Timeline
+
+#: Hops that there is room for beyond what is held, so that a live stream seldom needs a new array.
+_SPARE_HOPS = 8
 
 
 class HopBuffer(CopiedWhole):
-    """A first-in first-out buffer of arrays ``[..., n]`` that is read ``unit`` inputs at a time.
+    """The inputs ``[..., n]`` of a stream that no step has used.
 
     Args:
-        unit: inputs a hop.
+        timeline: the stream's. Its ``given`` grows with `append`; its ``clock`` says what is used up.
         like: an empty array ``[..., 0]`` that gives the leading shape and dtype.
         fill: what inputs after the end are read as.
     """
 
-    def __init__(self, unit: int, like: npt.NDArray[Any], fill: float = 0) -> None:
-        self.unit, self.held = unit, 0
-        self._like, self._fill = like[..., :0], fill
-        self._blocks: deque[npt.NDArray[Any]] = deque()
+    def __init__(self, timeline: Timeline, like: npt.NDArray[Any], fill: float = 0) -> None:
+        self._timeline, self._fill, self._unit = timeline, fill, timeline.plan.unit_in
+        # An array, and the index in the stream of its first input. Beyond `given` it holds nothing of meaning.
+        self._window = np.array(like[..., :0]), 0
+
+    @property
+    def held(self) -> int:
+        """Inputs that no step has used."""
+        timeline = self._timeline
+        return max(0, timeline.given - timeline.clock * self._unit)
 
     def append(self, block: npt.NDArray[Any]) -> None:
-        """Take ``[..., n]``, copied, for the caller may use its buffer again."""
-        if block.shape[-1]:
-            self._blocks.append(np.array(block, self._like.dtype))
-            self.held += block.shape[-1]
+        """Take ``[..., n]``, copied, for the caller may use its buffer again. They count with the last act."""
+        count = block.shape[-1]
+        if not count:
+            return
+        array, first = self._window
+        stop = self._timeline.given - first
+        if stop + count > array.shape[-1]:
+            self._make_room(count)
+            array, first = self._window
+            stop = self._timeline.given - first
+        array[..., stop : stop + count] = block
+        self._timeline.given += count
+
+    def _make_room(self, count: int) -> None:
+        """Move what is held to a new array with room for ``count`` more."""
+        held = self.remainder()
+        size = held.shape[-1] + count + max(held.shape[-1], _SPARE_HOPS * self._unit if count else 0)
+        array = np.empty((*held.shape[:-1], size), held.dtype)
+        array[..., : held.shape[-1]] = held
+        self._window = array, self._timeline.given - held.shape[-1]
 
     def peek(self, hops: int) -> npt.NDArray[Any]:
-        """The next ``hops`` hops, ``[..., hops · unit]``, filled up past the end; nothing is used up."""
-        wanted, parts = hops * self.unit, []
-        for block in self._blocks:
-            if wanted <= 0:
-                break
-            parts.append(block[..., :wanted])
-            wanted -= parts[-1].shape[-1]
-        if wanted > 0:
-            parts.append(np.full((*self._like.shape[:-1], wanted), self._fill, self._like.dtype))
-        return parts[0] if len(parts) == 1 else np.concatenate([self._like, *parts], axis=-1)
-
-    def drop(self, hops: int) -> None:
-        """Use up the next ``hops`` hops, or what is left."""
-        count = min(hops * self.unit, self.held)
-        self.held -= count
-        while count:
-            head = self._blocks[0]
-            if head.shape[-1] <= count:
-                self._blocks.popleft()
-                count -= head.shape[-1]
-            else:
-                self._blocks[0] = head[..., count:]
-                count = 0
+        """The next ``hops`` hops, ``[..., hops · unit_in]``, filled up past the end; nothing is used up."""
+        array, first = self._window
+        wanted, start = hops * self._unit, self._timeline.clock * self._unit - first
+        if first + start + wanted <= self._timeline.given:
+            return array[..., start : start + wanted]
+        held = self.remainder()
+        missing = wanted - held.shape[-1]
+        return np.concatenate([held, np.full((*held.shape[:-1], missing), self._fill, held.dtype)], axis=-1)
 
     def remainder(self) -> npt.NDArray[Any]:
         """All that is held, ``[..., held]``."""
-        return np.concatenate([self._like, *self._blocks], axis=-1)
+        array, first = self._window
+        stop = self._timeline.given - first
+        return array[..., stop - self.held : stop]
+
+    def trim(self) -> None:
+        """Let go of an array that is much larger than what is held."""
+        size, spare = self._window[0].shape[-1], _SPARE_HOPS * self._unit
+        if size > 4 * spare and size > 4 * (self.held + spare):
+            self._make_room(0)

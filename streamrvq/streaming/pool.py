@@ -10,6 +10,9 @@ know: when a step should run or where; the caller drives it:
 
 A `StreamId` names a slot *and* a generation. A slot's next user has another generation, so that neither a late call
 nor a late output can reach it; a slot whose step is under way is not given out again before that step is completed.
+
+An exception from a signal handler, such as KeyboardInterrupt, may come at any place in a call. Each method changes the
+pool with one attribute store, or with several that it may repeat, and says what to do after such an exception.
 """
 
 from __future__ import annotations
@@ -25,10 +28,11 @@ from ..engine.base import Engine, Ints
 from ..errors import InputError, PoolError, StreamClosedError
 from ..families import plan
 from ..geometry import Direction
-from .batches import Batch, Output, Row, StreamId
+from .batches import Batch, Output, Result, Row, StreamId, check_count
+from .checks import check_codes, check_levels
 from .copies import CopiedEmpty
 from .hop_buffer import HopBuffer
-from .stream import check_codes, check_levels
+from .slots import Slots
 from .timeline import Timeline, check_tail
 
 
@@ -48,17 +52,25 @@ class StreamPool(CopiedEmpty):
     def __init__(self, engine: Engine, slots: int, direction: Direction = "encode", max_hops: int = 16) -> None:
         if not hasattr(engine, "new_states"):
             raise InputError(f"engine is a {type(engine).__name__}; wanted an engine: use codec.pool(slots)")
-        _need_count("slots", slots)
-        _need_count("max_hops", max_hops)
+        check_count("slots", slots)
+        check_count("max_hops", max_hops)
         self._engine = engine
         self._plan = plan(engine.config, direction)
         self._states = self._engine.new_states(slots, direction)
-        self._rows: list[Row | None] = [None] * slots
-        self._taken: set[int] = set()  # the slots with a row, so that a large pool with few streams costs little
-        self._generations = [0] * slots
+        codes = np.zeros((engine.config.n_codebooks, 0), np.int64)
+        # No inputs, and what fills up the last hop.
+        self._empty = (np.zeros(0, np.float32), 0) if direction == "encode" else (codes, -1)
+        self._slots = Slots(slots)
+        self._rows = self._slots.rows
         self._max_hops = max_hops
         self._turn = 0  # the slot to look at first, so that a full pool is served in rotation
         self._batch: Batch | None = None
+        self._again: Batch | None = None  # a step that has happened and was aborted: it comes next
+
+    @property
+    def batch(self) -> Batch | None:
+        """The batch that is out, for who called `next_batch` and was interrupted."""
+        return self._batch
 
     @property
     def slots(self) -> int:
@@ -78,37 +90,25 @@ class StreamPool(CopiedEmpty):
     @property
     def open_streams(self) -> int:
         """Slots in use, those included that still drain."""
-        return len(self._taken)
+        return len(self._slots.streams)
 
     def open(self, n_quantizers: int | None = None, tail: str = "pad") -> StreamId:
-        """A fresh stream.
+        """A fresh stream. Interrupted, it has opened none.
 
         Raises:
             PoolError: every slot is taken.
             InputError: bad settings.
         """
-        config = self._engine.config
-        levels, checked = check_levels(n_quantizers, config.n_codebooks), check_tail(tail)
-        slot = next((slot for slot, row in enumerate(self._rows) if row is None), None)
-        if slot is None:
-            raise PoolError(f"all {self.slots} slots are taken; close a stream first or make a larger pool")
+        levels, checked = check_levels(n_quantizers, self._engine.config.n_codebooks), check_tail(tail)
+        slot = self._slots.next_free(self._batch is not None)
         self._engine.reset(self._states, np.array([slot]))
-        if self._plan.direction == "encode":
-            buffer = HopBuffer(self._plan.unit_in, np.zeros(0, np.float32))
-        else:
-            buffer = HopBuffer(1, np.zeros((config.n_codebooks, 0), np.int64), fill=-1)
-        self._rows[slot] = Row(Timeline(self._plan, checked), buffer, levels)
-        self._taken.add(slot)
-        return StreamId(slot, self._generations[slot])
-
-    def _row(self, stream: StreamId) -> Row:
-        row = self._rows[stream.slot] if 0 <= stream.slot < self.slots else None
-        if row is None or row.dropped or self._generations[stream.slot] != stream.generation:
-            raise PoolError(f"{stream} has ended; open a new stream")
-        return row
+        timeline = Timeline(self._plan, checked)
+        stream = self._slots.next_id(slot)
+        self._slots.put(slot, Row(timeline, HopBuffer(timeline, *self._empty), levels, stream.generation))
+        return stream
 
     def _open_row(self, stream: StreamId, doing: str) -> Row:
-        row = self._row(stream)
+        row = self._slots.get(stream)
         if row.timeline.length >= 0:
             raise StreamClosedError(f"{doing} on {stream}, which was closed already; open a new stream")
         return row
@@ -116,33 +116,36 @@ class StreamPool(CopiedEmpty):
     def feed(self, stream: StreamId, block: Any) -> None:
         """Give a stream its next inputs: samples ``[n]``, or codes ``[K, n]``. Nothing is computed here.
 
+        Interrupted, it has taken all of them or none: `waiting` tells.
+
         Raises:
             InputError: bad inputs; the stream is as it was.
             PoolError, StreamClosedError: the stream has ended, or was closed.
         """
         row = self._open_row(stream, "feed")
         if self._plan.direction == "encode":
-            row.feed(as_pcm(block, position=row.timeline.given))
+            row.buffer.append(as_pcm(block, position=row.timeline.given))
         else:
-            row.feed(check_codes(block, self._engine, 2))
+            row.buffer.append(check_codes(block, self._engine, 2))
 
     def feed_checked(self, stream: StreamId, data: npt.NDArray[Any]) -> None:
         """`feed` for inputs of the right shape and type that were checked where they came from, before a resampler
         perhaps: no sample is looked at again. Raises `PoolError` and `StreamClosedError` as `feed`."""
-        self._open_row(stream, "feed").feed(data)
+        self._open_row(stream, "feed").buffer.append(data)
 
     @property
     def busy(self) -> bool:
         """Whether `next_batch` would give one."""
-        rows = (self._rows[slot] for slot in self._taken)
-        return any(row is not None and (row.timeline.ready > 0 or row.timeline.length >= 0) for row in rows)
+        return any(row.timeline.ready > 0 or row.timeline.length >= 0 for row in self._slots.streams)
 
     def waiting(self, stream: StreamId) -> int:
         """Inputs fed and not yet computed."""
-        return self._row(stream).buffer.held
+        return self._slots.get(stream).buffer.held
 
     def close(self, stream: StreamId) -> None:
         """The end of a stream's signal: what it is still owed comes with the next batches, the last marked ``final``.
+
+        Interrupted, it has closed the stream or not; calling it again tells.
 
         Raises:
             PoolError, StreamClosedError: the stream has ended, or was closed already.
@@ -152,18 +155,15 @@ class StreamPool(CopiedEmpty):
     def drop(self, stream: StreamId) -> None:
         """Forget a stream at once. It gives no more outputs, not even from a step that is running.
 
+        Interrupted, it has dropped the stream or not; calling it again tells.
+
         Raises:
             PoolError: the stream has ended already.
         """
-        row = self._row(stream)
+        row = self._slots.get(stream)
         row.dropped = True
-        if not row.in_flight:
-            self._free(stream.slot)
-
-    def _free(self, slot: int) -> None:
-        self._rows[slot] = None
-        self._taken.remove(slot)
-        self._generations[slot] += 1
+        if row.is_left(self._batch is not None):
+            self._slots.free(stream.slot)
 
     def next_batch(
         self, max_rows: int | None = None, max_row_hops: int | None = None,
@@ -180,31 +180,28 @@ class StreamPool(CopiedEmpty):
             rank: where there are more streams than ``max_rows``, those of the lowest rank come first, and among equals,
                 or without a rank, in rotation.
 
+        A step that was aborted after it had happened comes first, just as it was. Interrupted, this has given no batch,
+        or `batch` has it.
+
         Raises:
             PoolError: a batch is out; complete or abort it first.
             InputError: ``max_rows`` or ``max_row_hops`` below 1.
         """
         if max_rows is not None:
-            _need_count("max_rows", max_rows)
+            check_count("max_rows", max_rows)
         if max_row_hops is not None:
-            _need_count("max_row_hops", max_row_hops)
+            check_count("max_row_hops", max_row_hops)
         if self._batch is not None:
             raise PoolError("a batch is out; complete or abort it before the next")
-        chosen: list[int] = []
-        ended: list[int] = []
-        for slot in sorted(self._taken, key=lambda slot: (slot - self._turn) % self.slots):
-            row = self._rows[slot]
-            if row is None:
-                continue
-            if row.timeline.ready > 0:
-                chosen.append(slot)
-            elif row.timeline.length >= 0:
-                ended.append(slot)
+        chosen, ended = self._slots.with_work(self._turn)
+        if self._again is not None and (again := self._step_again(self._again)) is not None:
+            self._batch = again
+            return again
         if not chosen and not ended:
             return None
         if max_rows is not None and len(chosen) > max_rows:
             if rank is not None:
-                chosen.sort(key=lambda slot: rank(StreamId(slot, self._generations[slot])))
+                chosen.sort(key=lambda slot: rank(self._slots.id(slot)))
             del chosen[max_rows:]
         rows = [row for slot in chosen if (row := self._rows[slot]) is not None]
         hops = min([self._max_hops, *(row.timeline.ready for row in rows)]) if rows else 0
@@ -212,18 +209,30 @@ class StreamPool(CopiedEmpty):
             hops = min(hops, max(1, max_row_hops // len(rows)))
         if chosen:
             self._turn = (chosen[-1] + 1) % self.slots
+        streams = tuple(map(self._slots.id, (*chosen, *ended)))
+        clock = np.array([row.timeline.clock for row in rows], np.int64)
+        batch = Batch(streams, hops, self._step(np.array(chosen, np.int64), clock, rows, hops), clock)
         for row in rows:
             row.in_flight = True
-        streams = tuple(StreamId(slot, self._generations[slot]) for slot in (*chosen, *ended))
-        self._batch = Batch(streams, hops, self._step(np.array(chosen, np.int64), rows, hops))
-        return self._batch
+        self._batch = batch
+        return batch
 
-    def _step(self, slots: Ints, rows: list[Row], hops: int) -> Callable[[], npt.NDArray[Any]]:
+    def _step_again(self, batch: Batch) -> Batch | None:
+        """A step that has happened, for those of its streams that are still there."""
+        rows = {i: row for i in range(len(batch._clock)) if (row := self._slots.find(batch.streams[i])) is not None}
+        if not rows:
+            return None
+        there = list(rows)
+        streams, outputs = tuple(batch.streams[i] for i in there), batch._compute()[there]
+        for row in rows.values():
+            row.in_flight = True
+        return Batch(streams, batch.hops, lambda: outputs, batch._clock[there])
+
+    def _step(self, slots: Ints, clock: Ints, rows: list[Row], hops: int) -> Callable[[], npt.NDArray[Any]]:
         if not rows:
             return lambda: np.zeros(0)
         # Copied here, so that feeding and closing while the step runs change nothing in it.
         data = np.stack([row.buffer.peek(hops) for row in rows])
-        clock = np.array([row.timeline.clock for row in rows])
         length = np.array([row.timeline.length for row in rows])
         levels = max(row.levels for row in rows)
         if self._plan.direction == "encode":
@@ -233,6 +242,9 @@ class StreamPool(CopiedEmpty):
     def complete(self, batch: Batch) -> list[Output]:
         """Take a batch that has run and say what each of its streams got.
 
+        Interrupted, it has given nothing: complete the batch again and get all. Only if that is refused with
+        `PoolError`, the interrupt came after the last act; the next outputs' ``index`` shows what is missing.
+
         Raises:
             PoolError: a batch that is not the one that is out, or has not run.
         """
@@ -240,51 +252,55 @@ class StreamPool(CopiedEmpty):
             raise PoolError(
                 "complete wants the batch that is out, after its run(); it got another or one that has not run"
             )
-        self._batch = None
+        if batch._results is None:
+            batch._results = self._results(batch)
+        for row, clock, output in batch._results:  # all of it may be done again
+            row.timeline.clock = clock
+            row.buffer.trim()
+            if (row.dropped or output.final) and self._slots.find(output.stream) is row:
+                self._slots.free(output.stream.slot)
+        outputs = [result.output for result in batch._results if not result.row.dropped]
+        self._again = self._batch = None
+        return outputs
+
+    def _results(self, batch: Batch) -> list[Result]:
+        """What `complete` will do. Nothing is changed here."""
         results = []
         for i, stream in enumerate(batch.streams):
-            row = self._rows[stream.slot]
-            if row is None or self._generations[stream.slot] != stream.generation:
+            row = self._slots.find(stream)
+            if row is None:
                 continue  # ended without a step, and dropped meanwhile
-            hops = batch.hops if row.in_flight else 0
-            row.in_flight = False
-            if row.dropped:
-                self._free(stream.slot)
-                continue
-            # `emitted` before the clock moves on is the index of the first output that `advance` lets through.
-            index = row.timeline.emitted
-            row.buffer.drop(hops)
-            own = row.timeline.advance(hops)
-            data = self._own(batch._outputs, i, hops, row.levels)[..., own]
-            final = row.timeline.length >= 0 and row.timeline.ready <= 0
-            if final:
-                self._free(stream.slot)
-            results.append(Output(stream, index, data, final))
+            timeline, hops = row.timeline, batch.hops if i < len(batch._clock) else 0
+            data = self._own(batch._outputs, i, hops, row.levels)[..., timeline.own(hops)]
+            final = timeline.length >= 0 and timeline.ready <= hops
+            results.append(Result(row, timeline.clock + hops, Output(stream, timeline.emitted, data, final)))
         return results
 
     def _own(self, outputs: npt.NDArray[Any] | None, i: int, hops: int, levels: int) -> npt.NDArray[Any]:
-        encode = self._plan.direction == "encode"
-        if outputs is None or not hops:
-            return np.zeros((levels, 0), np.int64) if encode else np.zeros(0, self._engine.dtype)
-        return outputs[i, :levels] if encode else outputs[i]
+        if self._plan.direction == "decode":
+            return np.zeros(0, self._engine.dtype) if outputs is None or not hops else outputs[i]
+        return np.zeros((levels, 0), np.int64) if outputs is None or not hops else outputs[i, :levels]
 
     def abort(self, batch: Batch) -> None:
         """Take back a batch whose run raised: its streams stand where they stood, their inputs still waiting.
 
+        If its step had happened all the same, `next_batch` gives that step again, with its outputs. Interrupted itself,
+        this may be called again; if that is refused, it was done.
+
         Raises:
-            PoolError: a batch that is not the one that is out, or whose run went well: complete that one.
+            PoolError: a batch that is not out, or that another thread still runs, or that has run: complete that one.
         """
         if batch is not self._batch or batch._outputs is not None:
             raise PoolError("abort wants the batch that is out, unless it has run well; complete that one")
-        self._batch = None
+        if batch._turn.taken:
+            raise PoolError("abort came while the batch runs on another thread; wait for that run to return")
+        if batch.hops:
+            moved = self._engine.hop_counts(self._states, batch.slots)
+            if (moved == batch._clock + batch.hops).all():
+                outputs = batch._compute()  # the engine has kept them
+                self._again = Batch(batch.streams, batch.hops, lambda: outputs, batch._clock)
         for stream in batch.streams:
-            row = self._rows[stream.slot]
-            if row is not None and self._generations[stream.slot] == stream.generation:
-                row.in_flight = False
-                if row.dropped:
-                    self._free(stream.slot)
-
-
-def _need_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} is {value!r}; wanted a whole number of at least 1")
+            row = self._slots.find(stream)
+            if row is not None and row.dropped:
+                self._slots.free(stream.slot)
+        self._batch = None

@@ -2,93 +2,85 @@
 
 Knows: what may be pushed when, and how a stream is parked and resumed. Does not know: how a step is computed
 (engine/) or cut (lockstep.py), nor anything of queues and threads beyond refusing two calls at once.
+
+What a call computed is given with its last act, the store of a fresh `Call`, which also ends its turn. An exception
+before that, from a signal handler too, leaves the outputs owed. Between that and the return comes no other call.
 """
 
 from __future__ import annotations
 
-import threading
+import sys
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
-from ..audio.pcm import as_array, as_pcm
+from ..audio.pcm import as_pcm
 from ..audio.rates import Resampler
 from ..engine.base import Codes, Engine, Floats
-from ..errors import InputError, SnapshotError, StreamBusyError, StreamClosedError
+from ..errors import SnapshotError, StreamBusyError, StreamClosedError
 from ..geometry import Direction
+from .call import Call
+from .checks import check_codes, check_levels
 from .copies import CopiedBySnapshot
 from .lockstep import Lockstep
 from .snapshot import VERSION, Snapshot
 from .timeline import check_tail
 
 
-def check_levels(n_quantizers: int | None, n_codebooks: int) -> int:
-    """How many levels to encode with: ``n_quantizers``, or all. Raises `InputError` out of 1 … n_codebooks."""
-    levels = n_codebooks if n_quantizers is None else n_quantizers
-    if isinstance(levels, bool) or not isinstance(levels, (int, np.integer)) or not 1 <= levels <= n_codebooks:
-        raise InputError(f"n_quantizers is {n_quantizers!r}; wanted a whole number from 1 to {n_codebooks}")
-    return int(levels)
-
-
-def check_codes(codes: Any, engine: Engine, ndim: int) -> Codes:
-    """Codes ``[(B,) K, T]`` of any integer dtype as int64 ``[(B,) n_codebooks, T]``, missing levels −1.
-
-    Raises:
-        InputError: no integers, another shape, more levels than the codec has, or a code out of range (it is named).
-    """
-    array = as_array(codes, "codes")
-    size, levels = engine.config.codebook_size, engine.config.n_codebooks
-    wanted = "[K, T]" if ndim == 2 else "[B, K, T]"
-    if array.ndim != ndim or not 1 <= array.shape[-2] <= levels:
-        raise InputError(f"codes have shape {list(array.shape)}; wanted {wanted} with K from 1 to {levels} codebooks")
-    if array.dtype.kind not in "iu":
-        raise InputError(f"codes are {array.dtype}; wanted integers, as encode gives them")
-    if array.size and not (array.min() >= 0 and array.max() < size):
-        *_, k, t = np.unravel_index(int(np.argmax((array < 0) | (array >= size))), array.shape)
-        bad = array[(array < 0) | (array >= size)][0]
-        raise InputError(f"code {int(bad)} at codebook {int(k)}, frame {int(t)}; wanted codes from 0 to {size - 1}")
-    full = np.full((*array.shape[:-2], levels, array.shape[-1]), -1, np.int64)
-    full[..., : array.shape[-2], :] = array
-    return full
-
-
-class _Turn:
-    """Holds a lock that was taken. A generator would cost a push several times what this does."""
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
-
-
 class _Stream(CopiedBySnapshot):
-    """What both directions share: one row of `Lockstep`, a lock that refuses, and an end."""
+    """What both directions share: one row of `Lockstep`, whose `Call` refuses a second one, and an end."""
 
     _direction: Direction
 
     def __init__(self, engine: Engine, codec_hash: str, run: Lockstep) -> None:
         self._engine, self._codec_hash, self._run = engine, codec_hash, run
-        self._lock, self._closed = threading.Lock(), False
 
     @property
     def closed(self) -> bool:
         """True after `flush`."""
-        return self._closed
+        return self._run.call.ended
 
-    def _turn(self, doing: str) -> _Turn:
-        if not self._lock.acquire(blocking=False):
-            raise StreamBusyError(f"{doing} while another call is running on this stream; call one after the other")
+    def _begin(self, doing: str) -> None:
+        """Take the turn for the function that called this."""
+        frame, run = sys._getframe(1), self._run
+        while True:
+            call = run.call
+            if not call.take(frame):
+                raise StreamBusyError(f"{doing} while another call is running on this stream; call one after the other")
+            if run.call is call:  # else that turn has ended, and this one was for nothing
+                break
         # A flush that raised in a step may be tried again, but the end of the signal stands.
-        if self._closed or (doing != "flush" and self._run.timeline.length >= 0):
-            self._lock.release()
+        if call.ended or (doing != "flush" and run.timeline.length >= 0):
+            self._end()
             raise StreamClosedError(f"{doing} on a stream that was flushed; open a new one with codec.stream()")
-        return _Turn(self._lock)
+
+    def _give(self, doing: str, act: Callable[..., None], *inputs: Any) -> npt.NDArray[Any]:
+        """A whole call: do something to the inputs, make the steps that can be made, hand out what is owed."""
+        self._begin(doing)
+        try:
+            act(*inputs)
+            outputs: npt.NDArray[Any] = self._run.compute()[0][0]
+            call = Call(ended=doing == "flush")
+        except BaseException:
+            self._end()
+            raise
+        self._run.call = call
+        return outputs
+
+    def _end(self) -> None:
+        """Give the turn back and hand out nothing. What was computed stays owed."""
+        call = self._run.call
+        self._run.call = Call(call.outputs, call.ended)
 
     def _snapshot(self) -> Snapshot:
+        self._begin("snapshot")
+        try:
+            return self._parked()
+        finally:
+            self._end()
+
+    def _parked(self) -> Snapshot:
         timeline = self._run.timeline
         if self._run.owed or timeline.ready:
             raise SnapshotError(
@@ -111,12 +103,11 @@ class _Stream(CopiedBySnapshot):
         config, run = self._engine.config, self._run
         dtype = str(self._engine.dtype)
         snapshot.check(self._codec_hash, self._direction, dtype, config.hop_length, config.n_codebooks)
-        self._engine.import_state(run.states, 0, snapshot.histories)
+        self._engine.import_state(run.states, 0, snapshot.histories, snapshot.clock)
         run.timeline.clock = snapshot.clock
         run.timeline.given = snapshot.clock * run.timeline.plan.unit_in
         if snapshot.remainder.size:
             run.buffer.append(snapshot.remainder[None])
-            run.timeline.given += snapshot.remainder.size
 
 
 class EncoderStream(_Stream):
@@ -151,10 +142,10 @@ class EncoderStream(_Stream):
         self._resampler = (
             None if self.sample_rate == config.sample_rate else Resampler(self.sample_rate, config.sample_rate)
         )
-        self._received = 0
+        self._resampled = 0  # samples that went into the resampler
+        self._resampling = False  # a call has moved the resampler, and nobody else
         if snapshot is not None:
             self._restore(snapshot)
-            self._received = self._run.timeline.given
 
     @property
     def n_quantizers(self) -> int:
@@ -168,8 +159,8 @@ class EncoderStream(_Stream):
 
     @property
     def samples_received(self) -> int:
-        """Samples pushed so far, at ``sample_rate``."""
-        return self._received
+        """Samples pushed so far, at ``sample_rate``. After an exception it says whether the block was taken."""
+        return self._run.timeline.given if self._resampler is None else self._resampled
 
     def push(self, block: Any) -> Codes:
         """Take the next samples and give the codes of the frames that they complete.
@@ -182,25 +173,46 @@ class EncoderStream(_Stream):
 
         Raises:
             InputError: bad samples; the stream is as it was.
-            StreamClosedError: after `flush`.
+            StreamClosedError: after `flush`, or after an exception in the resampler, such as KeyboardInterrupt.
             StreamBusyError: while another call is running on this stream.
+
+        If anything else comes out, such as KeyboardInterrupt, the stream is whole. `samples_received` says whether the
+        block was taken; if so, do not push it again. The codes that this call did not give come with the next one.
         """
-        with self._turn("push"):
-            pcm = as_pcm(block, position=self._received)
-            self._received += len(pcm)
-            if self._resampler is not None:
-                pcm = self._resampler.push(pcm)
-            codes: Codes = self._run.push(pcm[None])[0][0]
-            return codes
+        return self._give("push", self._take, block)
+
+    def _take(self, block: Any) -> None:
+        self._check_resampler()
+        pcm = as_pcm(block, position=self.samples_received)
+        if self._resampler is None:
+            self._run.feed(pcm[None])
+        else:
+            self._resampling = True
+            self._run.feed(self._resampler.push(pcm)[None])
+            self._resampled += len(pcm)
+            self._resampling = False
 
     def flush(self) -> Codes:
-        """End the stream: the codes of all frames still owed, ``[K, n]``. The stream is closed then."""
-        with self._turn("flush"):
-            if self._resampler is not None and self._run.timeline.length < 0:
+        """End the stream: the codes of all frames still owed, ``[K, n]``. The stream is closed then.
+
+        Raises as `push`. If anything comes out, the stream takes no more samples; flush again for its codes.
+        """
+        return self._give("flush", self._close)
+
+    def _close(self) -> None:
+        self._check_resampler()
+        if self._run.timeline.length < 0:
+            if self._resampler is not None:
+                self._resampling = True
                 self._run.feed(self._resampler.flush()[None])
-            codes: Codes = self._run.finish()[0][0]
-            self._closed = True
-            return codes
+            self._run.timeline.close()
+            self._resampling = False
+
+    def _check_resampler(self) -> None:
+        if self._resampling:
+            raise StreamClosedError(
+                "this stream was interrupted in its resampler, whose state is lost; open a new one with codec.stream()"
+            )
 
     def snapshot(self) -> Snapshot:
         """The state as a value. The stream continues; ``codec.stream(snapshot=…)`` makes another from here.
@@ -208,13 +220,15 @@ class EncoderStream(_Stream):
         Raises:
             SnapshotError: with a resampler in front, whose state cannot be copied: keep such a stream as an object.
         """
-        with self._turn("snapshot"):
-            if self._resampler is not None:
-                raise SnapshotError(
-                    f"this stream resamples from {self.sample_rate} Hz and a resampler cannot be copied; "
-                    "keep the stream itself, or push samples at the codec's own rate"
-                )
-            return self._snapshot()
+        return self._snapshot()
+
+    def _parked(self) -> Snapshot:
+        if self._resampler is not None:
+            raise SnapshotError(
+                f"this stream resamples from {self.sample_rate} Hz and a resampler cannot be copied; "
+                "keep the stream itself, or push samples at the codec's own rate"
+            )
+        return super()._parked()
 
 
 class DecoderStream(_Stream):
@@ -227,6 +241,11 @@ class DecoderStream(_Stream):
         super().__init__(engine, codec_hash, Lockstep(engine, "decode", 1, engine.config.n_codebooks))
         if snapshot is not None:
             self._restore(snapshot)
+
+    @property
+    def frames_received(self) -> int:
+        """Frames pushed so far. After an exception it says whether the codes were taken."""
+        return self._run.timeline.given
 
     @property
     def samples_given(self) -> int:
@@ -246,18 +265,15 @@ class DecoderStream(_Stream):
         Raises:
             InputError, StreamClosedError, StreamBusyError: as `EncoderStream.push`.
         """
-        with self._turn("push"):
-            pcm: Floats = self._run.push(check_codes(codes, self._engine, 2)[None])[0][0]
-            return pcm
+        return self._give("push", self._take, codes)
+
+    def _take(self, codes: Any) -> None:
+        self._run.feed(check_codes(codes, self._engine, 2)[None])
 
     def flush(self) -> Floats:
-        """End the stream: all samples still owed. The stream is closed then."""
-        with self._turn("flush"):
-            pcm: Floats = self._run.finish()[0][0]
-            self._closed = True
-            return pcm
+        """End the stream: all samples still owed. The stream is closed then. Exceptions: as `EncoderStream.flush`."""
+        return self._give("flush", self._run.timeline.close)
 
     def snapshot(self) -> Snapshot:
         """The state as a value; ``codec.decoder_stream(snapshot=…)`` makes another stream from here."""
-        with self._turn("snapshot"):
-            return self._snapshot()
+        return self._snapshot()

@@ -66,11 +66,16 @@ class Timeline:
             return 0
         return -(-(self.total + self.plan.delay) // self.plan.unit_out) - self.clock
 
-    def advance(self, hops: int) -> slice:
-        """Count ``hops`` as computed and say which of their ``hops · unit_out`` outputs belong to the stream."""
+    def own(self, hops: int) -> slice:
+        """Which of the ``hops · unit_out`` outputs of the next ``hops`` hops belong to the stream."""
         first = self.clock * self.plan.unit_out - self.plan.delay
         count = hops * self.plan.unit_out
-        self.clock += hops
         stop = count if self.length < 0 else min(count, self.total - first)
         start = max(0, -first)
         return slice(start, max(start, stop))
+
+    def advance(self, hops: int) -> slice:
+        """`own`, and then count those hops as computed."""
+        own = self.own(hops)
+        self.clock += hops
+        return own

@@ -104,20 +104,19 @@ def whole(config: CodecConfig, specs: list[Spec], tensors: dict[str, Any], x: An
 
 def in_hops(runner: Any, plan: Plan, x: Any, sizes: list[int], most: int) -> Any:
     """The stack as a stream: ``sizes`` inputs a push, at most ``most`` hops a step."""
-    timeline, buffer = Timeline(plan, "valid"), HopBuffer(plan.unit_in, np.zeros((CHANNELS, 0)))
+    timeline = Timeline(plan, "valid")
+    buffer = HopBuffer(timeline, np.zeros((CHANNELS, 0)))
     given: list[Any] = []
 
     def drain() -> None:
         while hops := min(timeline.ready, most):
             y = runner.step(buffer.peek(hops), timeline.clock, timeline.length)
-            buffer.drop(hops)
             given.append(y[:, timeline.advance(hops)])
 
     start = 0
     for size in [*sizes, x.shape[1]]:
         block = x[:, start : start + size]
         buffer.append(block)
-        timeline.given += block.shape[1]
         start += size
         drain()
     timeline.close()

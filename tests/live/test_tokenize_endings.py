@@ -178,6 +178,18 @@ async def test_cancelling_the_reader_leaves_nothing(silent):
 
 
 @pytest.mark.asyncio
+async def test_tokens_that_somebody_else_cancels_do_not_end_as_if_the_source_had():
+    """A program that cancels all tasks meets the one that encodes."""
+    with nothing_left():
+        async with tokenize(source(*[noise(HOP)] * 9), CODEC, queue_size=1) as tokens:
+            await anext(tokens)
+            tokens._task.cancel()
+            with pytest.raises(StreamClosedError, match="ended before their source did: CancelledError"):
+                async for _ in tokens:
+                    pass
+
+
+@pytest.mark.asyncio
 async def test_a_cancellation_waits_for_the_call_in_flight():
     loop, inside, go = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 

@@ -104,13 +104,14 @@ class Core(Shared, NeverCopied, error=EngineError, holds="a process's weights an
 
     def step(
         self, program: Program, hops: int, states: int | None, slots: Ints, clock: Ints, length: Ints, *,
-        given: Floats | None = None, out: Floats | None = None, levels: int = 0, codes: Codes | None = None,
-        latents: Floats | None = None,
+        counts: int | None = None, given: Floats | None = None, out: Floats | None = None, levels: int = 0,
+        codes: Codes | None = None, latents: Floats | None = None,
     ) -> None:  # fmt: skip
-        """One step; see ``srvq_step`` in api/api.hpp. ``states`` is where slot 0's state lies."""
+        """One step; see ``srvq_step`` in api/api.hpp. ``states`` is where slot 0's state lies, ``counts`` where its
+        hop count does."""
         slots, clock, length = (np.ascontiguousarray(values, np.int64) for values in (slots, clock, length))
         self.check(self._lib.srvq_step(
-            self._handle, program, len(slots), hops, states, address(slots), address(clock),
+            self._handle, program, len(slots), hops, states, counts, address(slots), address(clock),
             address(length), address(given), address(out), levels, address(codes), address(latents),
         ))  # fmt: skip
 

@@ -24,6 +24,7 @@ from ...geometry import Direction, Plan
 from ...system.copying import CopiedWhole, NeverCopied, Shared
 from ...system.cores import available_cores
 from ..base import Codes, Floats, Ints, check_histories, check_step
+from ..counts import HopCounts
 from .core import Core, Program, Tensors, address
 from .library import isas
 
@@ -38,22 +39,31 @@ def chosen_isa() -> str:
 
 @dataclasses.dataclass(frozen=True)
 class NativeStates(CopiedWhole):
-    """Each slot's histories end to end, in the order of `Plan.histories`.
+    """Each slot's histories end to end, in the order of `Plan.histories`, and its hop count.
 
-    ``data`` is float32 ``[slots, state_size]``, written in place.
+    ``data`` is float32 ``[slots, state_size]``, written in place. So are the counts, by the same call of the library.
     """
 
     plan: Plan
     slots: int
     data: Floats
+    counts: HopCounts = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", HopCounts(self.slots))
 
     def __getstate__(self) -> dict[str, Any]:  # of a copy, whose data lies elsewhere
-        return {name: value for name, value in self.__dict__.items() if name != "address"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("address", "counts_address")}
 
     @cached_property
     def address(self) -> int | None:
         """Where ``data`` lies, for every step."""
         return address(self.data)
+
+    @cached_property
+    def counts_address(self) -> int | None:
+        """Where the counts lie."""
+        return address(self.counts.values)
 
 
 class NativeEngine(
@@ -103,18 +113,26 @@ class NativeEngine(
         layers = plan(self.config, direction)
         return NativeStates(layers, slots, np.zeros((slots, layers.state_size), np.float32))
 
+    def hop_counts(self, states: NativeStates, slots: Ints) -> Ints:
+        return states.counts.values[np.asarray(slots, np.int64)]
+
     def reset(self, states: NativeStates, slots: Ints) -> None:
-        states.data[np.asarray(slots, np.int64)] = 0
+        where = np.asarray(slots, np.int64)
+        states.counts.begin(where)
+        states.data[where] = 0
+        states.counts.set(where, 0)
 
     def export_state(self, states: NativeStates, slot: int) -> list[Floats]:
         ends = np.cumsum([rows * channels for rows, channels in states.plan.histories])
         parts = np.split(states.data[slot], ends[:-1]) if len(ends) else []
         return [part.reshape(shape).copy() for part, shape in zip(parts, states.plan.histories, strict=True)]
 
-    def import_state(self, states: NativeStates, slot: int, histories: Sequence[Floats]) -> None:
+    def import_state(self, states: NativeStates, slot: int, histories: Sequence[Floats], clock: int = 0) -> None:
         check_histories(states.plan, histories, self.dtype)
+        states.counts.begin(slot)
         if histories:
             states.data[slot] = np.concatenate([np.ravel(history) for history in histories])
+        states.counts.set(slot, clock)
 
     # ------------------------------------------------------------------ steps
 
@@ -122,17 +140,29 @@ class NativeEngine(
         self, pcm: Floats, states: NativeStates, slots: Ints, clock: Ints, length: Ints, levels: int,
         latents: bool = False,
     ) -> tuple[Codes, Floats | None]:  # fmt: skip
-        hops, rows = check_step(states, pcm, slots, clock, length), pcm.shape[0]
+        step = check_step(states, pcm, slots, clock, length, levels, latents)
+        kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step, slots)
+        if kept is not None:
+            return kept
+        hops, rows = step.hops, pcm.shape[0]
         given = np.ascontiguousarray(pcm, np.float32)
         codes = np.empty((rows, levels, hops), np.int64)
         inner = np.empty((rows, levels * states.plan.quantizer.codebook_dim, hops), np.float32) if latents else None
-        self._core.step(Program.ENCODE, hops, states.address, slots, clock, length, given=given, levels=levels,
-                        codes=codes, latents=inner)  # fmt: skip
+        # Kept before the library moves the counts: from then on these arrays hold the outputs, whoever gets them.
+        states.counts.last = step, (codes, inner)
+        self._core.step(Program.ENCODE, hops, states.address, slots, clock, length, counts=states.counts_address,
+                        given=given, levels=levels, codes=codes, latents=inner)  # fmt: skip
         return codes, inner
 
     def decode_step(self, codes: Codes, states: NativeStates, slots: Ints, clock: Ints, length: Ints) -> Floats:
-        hops, (rows, levels, _) = check_step(states, codes, slots, clock, length), codes.shape
+        rows, levels, _ = codes.shape
+        step = check_step(states, codes, slots, clock, length, levels)
+        kept: Floats | None = states.counts.outputs_of(step, slots)
+        if kept is not None:
+            return kept
         given = np.ascontiguousarray(codes, np.int64)
-        pcm = np.empty((rows, hops * states.plan.unit_out), np.float32)
-        self._core.step(Program.DECODE, hops, states.address, slots, clock, length, out=pcm, levels=levels, codes=given)
+        pcm = np.empty((rows, step.hops * states.plan.unit_out), np.float32)
+        states.counts.last = step, pcm  # as in encode_step
+        self._core.step(Program.DECODE, step.hops, states.address, slots, clock, length, counts=states.counts_address,
+                        out=pcm, levels=levels, codes=given)  # fmt: skip
         return pcm

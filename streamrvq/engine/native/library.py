@@ -17,7 +17,7 @@ from ...errors import EngineError
 
 HERE = Path(__file__).parent
 ROOMS = ("api", "plan", "run", "kernels")  #: folders of the C++ that the library is built from
-VERSION = 4  #: of the interface, `srvq_version`
+VERSION = 5  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
 LAYER_FIELDS = (
@@ -73,8 +73,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "srvq_set_plan": (c_int, c_void_p, c_int64, POINTER(PlanSpec)),
     "srvq_weight_bytes": (c_int64, c_void_p, c_int64, c_int64),
     "srvq_step": (
-        c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64,
-        c_void_p, c_void_p,
+        c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
+        c_void_p, c_int64, c_void_p, c_void_p,
     ),
     "srvq_profile": (c_int64, c_void_p, c_int64, POINTER(c_double), c_int64),
     "srvq_least_part": (c_int64, c_int64, c_int64),

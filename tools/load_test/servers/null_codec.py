@@ -17,6 +17,7 @@ import numpy as np
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
 from streamrvq.engine.base import Codes, Floats, Ints
+from streamrvq.engine.counts import HopCounts
 from streamrvq.families import plan
 from streamrvq.geometry import Direction, Plan
 from streamrvq.weights import seeded
@@ -28,7 +29,7 @@ class NullStates:
     """States that hold nothing."""
 
     def __init__(self, slots: int, plan: Plan) -> None:
-        self.slots, self.plan = slots, plan
+        self.slots, self.plan, self.counts = slots, plan, HopCounts(slots)
 
 
 class NullEngine:
@@ -56,6 +57,10 @@ class NullEngine:
         """Silence."""
         return np.zeros((codes.shape[0], codes.shape[2] * self.config.hop_length), self.dtype)
 
+    def hop_counts(self, states: Any, slots: Ints) -> Ints:
+        """All 0: a step changes nothing, so that one that was interrupted may be computed again."""
+        return np.zeros(len(slots), np.int64)
+
     def reset(self, states: Any, slots: Ints) -> None:
         """Nothing to do."""
 
@@ -63,7 +68,7 @@ class NullEngine:
         """Do nothing: there is no state."""
         return []
 
-    def import_state(self, states: Any, slot: int, histories: Sequence[Floats]) -> None:
+    def import_state(self, states: Any, slot: int, histories: Sequence[Floats], clock: int = 0) -> None:
         """Nothing to do."""
 
 

@@ -40,11 +40,13 @@ SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t program, int64_t convol
 // ----------------------------------------------------------------------- step (step.cpp)
 
 // One step of `streams` streams, each by `hops` hops. Stream b is in slot slots[b], whose state is at
-// states + slots[b] · state_size. in: float [streams][hops · rate][channels] (layers, encode). out: float (layers, decode).
+// states + slots[b] · state_size. A step's last act adds `hops` to counts[slots[b]], and a step that fails adds nothing: so a
+// slot's count says how far its state has come. counts may be null.
+// in: float [streams][hops · rate][channels] (layers, encode). out: float (layers, decode).
 // codes: int64 [streams][levels][hops]. latents: float [streams][levels · dim][hops], or null.
-SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t streams, int64_t hops, float *states, const int64_t *slots,
-                       const int64_t *clock, const int64_t *length, const float *in, float *out, int64_t levels,
-                       int64_t *codes, float *latents);
+SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t streams, int64_t hops, float *states, int64_t *counts,
+                       const int64_t *slots, const int64_t *clock, const int64_t *length, const float *in, float *out,
+                       int64_t levels, int64_t *codes, float *latents);
 
 // --------------------------------------------------------------- measuring (measure.cpp)
 

@@ -11,6 +11,7 @@ namespace {
 struct Call {
     int64_t streams, hops;
     float *states;
+    int64_t *counts;
     const int64_t *slots, *clock, *length;
     const float *in;
     float *out;
@@ -69,15 +70,16 @@ void run(SrvqEngine &e, Step &step, Threads &threads, const Call &c) {
 
 }  // namespace
 
-int srvq_step(SrvqEngine *e, int64_t program, int64_t streams, int64_t hops, float *states, const int64_t *slots,
-              const int64_t *clock, const int64_t *length, const float *in, float *out, int64_t levels, int64_t *codes,
-              float *latents) {
+int srvq_step(SrvqEngine *e, int64_t program, int64_t streams, int64_t hops, float *states, int64_t *counts,
+              const int64_t *slots, const int64_t *clock, const int64_t *length, const float *in, float *out, int64_t levels,
+              int64_t *codes, float *latents) {
     return guarded([&] {
         Step &step = e->step(program);
-        const Call call{streams, hops, states, slots, clock, length, in, out, levels, codes, latents};
+        const Call call{streams, hops, states, counts, slots, clock, length, in, out, levels, codes, latents};
         check(step.plan(), call);
         Runtime &runtime = e->runtime();
         const std::lock_guard lock(runtime.step_lock);
         run(*e, step, runtime.threads, call);
+        for (int64_t b = 0; counts && b < streams; ++b) counts[slots[b]] += hops;
     });
 }

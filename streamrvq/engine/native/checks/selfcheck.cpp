@@ -80,8 +80,8 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
                 const auto from = x.begin() + (b * c.rows + done) * in_row;
                 in.insert(in.end(), from, from + hops * in_row);
             }
-            if (srvq_step(engine.get(), 0, c.streams, hops, states.data(), slots.data(), clock.data(), open.data(), in.data(),
-                          out.data(), 0, nullptr, nullptr))
+            if (srvq_step(engine.get(), 0, c.streams, hops, states.data(), nullptr, slots.data(), clock.data(), open.data(),
+                          in.data(), out.data(), 0, nullptr, nullptr))
                 return false;
             for (int64_t b = 0; b < c.streams; ++b) {
                 clock[static_cast<size_t>(b)] += hops;
@@ -155,10 +155,10 @@ bool codec(const char *isa, int threads) {
                     slots.push_back(b);
                     in.insert(in.end(), pcm + (b * hops + done) * 128, pcm + (b * hops + done + k) * 128);
                 }
-                if (srvq_step(e, 1, group, k, states.data(), slots.data(), clock.data(), l.data(), in.data(), nullptr, 3,
-                              c.data(), z.data()) ||
-                    srvq_step(e, 2, group, k, back.data(), slots.data(), clock.data(), lf.data(), nullptr, y.data(), 3,
-                              c.data(), nullptr))
+                if (srvq_step(e, 1, group, k, states.data(), nullptr, slots.data(), clock.data(), l.data(), in.data(), nullptr,
+                              3, c.data(), z.data()) ||
+                    srvq_step(e, 2, group, k, back.data(), nullptr, slots.data(), clock.data(), lf.data(), nullptr, y.data(),
+                              3, c.data(), nullptr))
                     return false;
                 // [stream][each][hops of this step] into [stream][each][hops]
                 const auto put = [&](const auto &from, auto &to, int64_t each, int64_t unit) {
@@ -190,9 +190,13 @@ bool two_callers(int steps) {
     const auto side = [&] {
         Floats state(6 * channels), in(16 * channels, 1.0f), out(in.size());
         const int64_t slot = 0, open = -1;
+        int64_t count = 0, wanted = 0;
         for (int64_t i = 0; i < steps; ++i) {
             const int64_t hops = 1 + i % 16;
-            if (srvq_step(engine.get(), 0, 1, hops, state.data(), &slot, &i, &open, in.data(), out.data(), 0, nullptr, nullptr))
+            wanted += hops;
+            if (srvq_step(engine.get(), 0, 1, hops, state.data(), &count, &slot, &i, &open, in.data(), out.data(), 0, nullptr,
+                          nullptr) ||
+                count != wanted)
                 good = false;
         }
     };

@@ -1,0 +1,209 @@
+"""An exception from a signal handler at every bytecode of a stream's calls: never a wrong code without an error.
+
+Knows: `push`, `flush`, `snapshot` of both directions on both engines, and a caller that goes on as the documentation
+says. test_pool_interrupts.py does the same for the pool, test_signals.py with real signals.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.codec import Codec
+from streamrvq.errors import SnapshotError, StreamClosedError
+from streamrvq.streaming.lockstep import MAX_ROW_HOPS
+from streamrvq.streaming.stream import DecoderStream, EncoderStream
+from tests.support.contract import ENGINE_DTYPES, codec_of, minute, noise
+from tests.support.interrupting import EXCEPTIONS, Interrupt, after, every_place
+
+#: Where only lines are places: what is computed there is local.
+ARITHMETIC = ("engine/torch.py", "families", "geometry.py")
+#: Every place where the engine costs little, else every few; the places around its step are the same.
+STRIDE = {"native": 1, "torch": 7}
+#: Places after a call's last act, before its function returns: there codes are given and not received. No Python looks
+#: for signals there; this test looks everywhere.
+LAST_PLACES = 8
+
+HOPS = 3 * MAX_ROW_HOPS // 2  # two steps
+EXACT = [pair for pair in ENGINE_DTYPES if pair != ("torch", "float32")]
+
+
+def codec_for(engine: str, dtype: str) -> Codec:
+    return codec_of(minute(causal=False), dtype, engine)
+
+
+@lru_cache(maxsize=64)
+def signal_of(codec: Codec, direction: str, hops: int, rate: int | None) -> tuple[Any, Any]:
+    """A signal with so many hops after its beginning, and what it gives when nothing is interrupted."""
+    if direction == "encode":
+        pcm = noise(53 + hops * codec.hop_length, seed=5)
+        return pcm, codec.encode(pcm, sample_rate=rate)
+    codes = np.random.default_rng(5).integers(0, codec.config.codebook_size, (codec.n_codebooks, 7 + hops))
+    return codes, codec.decode(codes)
+
+
+class Caller:
+    """Pushes a signal piece by piece, and goes on after exceptions as the documentation says."""
+
+    def __init__(self, codec: Codec, direction: str, hops: int = HOPS, rate: int | None = None) -> None:
+        self.encodes = direction == "encode"
+        self.stream: Any
+        self.signal, self.wanted = signal_of(codec, direction, hops, rate)
+        self.stream = codec.stream(sample_rate=rate) if self.encodes else codec.decoder_stream()
+        self.parts: list[tuple[int, Any]] = []  # where each begins, and what came
+        self.push(53 if self.encodes else 7)
+
+    @property
+    def taken(self) -> int:
+        """Inputs that the stream has taken."""
+        return int(self.stream.samples_received if self.encodes else self.stream.frames_received)
+
+    @property
+    def given(self) -> int:
+        return int(self.stream.frames_given if self.encodes else self.stream.samples_given)
+
+    def push(self, end: int | None = None) -> None:
+        """Up to input ``end``, or all."""
+        start = self.given
+        self.parts.append((start, self.stream.push(self.signal[..., self.taken : end])))
+
+    def flush(self) -> None:
+        start = self.given
+        self.parts.append((start, self.stream.flush()))
+
+    def finish(self) -> None:
+        """Everything that is left, whatever was interrupted."""
+        if self.taken < self.signal.shape[-1]:
+            self.push()
+        if not self.stream.closed:
+            self.flush()
+
+    def missing(self) -> int:
+        """Compare all that came, each part at its place. Returns how many outputs did not come."""
+        came = np.zeros(self.wanted.shape[-1], int)
+        for start, part in self.parts:
+            np.testing.assert_array_equal(part, self.wanted[..., start : start + part.shape[-1]])
+            came[start : start + part.shape[-1]] += 1
+        assert came.max() <= 1, "an output came twice"
+        return int((came == 0).sum())
+
+
+def interrupted(caller: Caller, call: str, interrupt: Interrupt) -> None:
+    with interrupt:
+        if call == "push":
+            caller.push(-5)
+        elif call == "flush":
+            caller.flush()
+        else:
+            caller.stream.snapshot()
+
+
+@pytest.mark.parametrize("call", ["push", "flush", "snapshot"])
+@pytest.mark.parametrize("direction", ["encode", "decode"])
+@pytest.mark.parametrize(("engine", "dtype"), EXACT)
+def test_an_exception_at_any_place_costs_no_output(engine: str, dtype: str, direction: str, call: str) -> None:
+    codec, places, late = codec_for(engine, dtype), 0, 0
+    for interrupt in every_place(STRIDE[engine], ARITHMETIC):
+        caller = Caller(codec, direction, HOPS if call == "push" else 0)
+        interrupted(caller, call, interrupt)
+        caller.finish()
+        late += bool(caller.missing())
+        places += 1
+    assert places > 20, "hardly a place was tried"
+    assert late <= LAST_PLACES
+
+
+@pytest.mark.parametrize("call", ["push", "flush"])
+def test_an_exception_in_the_resampler_ends_the_stream_with_an_error(call: str) -> None:
+    """Its state cannot be copied; what came before is right, and every later call says what has happened."""
+    codec, lost, late = codec_for(*EXACT[-1]), 0, 0
+    rate = codec.sample_rate * 2
+    for interrupt in every_place(5):
+        caller = Caller(codec, "encode", HOPS if call == "push" else 0, rate)
+        interrupted(caller, call, interrupt)
+        try:
+            caller.finish()
+        except StreamClosedError as error:
+            assert "interrupted in its resampler" in str(error)
+            lost += 1
+            for again in (caller.push, caller.flush):
+                with pytest.raises(StreamClosedError, match="open a new one"):
+                    again()
+            caller.missing()
+        else:
+            late += bool(caller.missing())
+    assert lost > 4, "hardly a place in the resampler was tried"
+    assert late <= LAST_PLACES
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(("engine", "dtype"), EXACT)
+def test_nothing_is_left_of_an_interrupted_encode_or_decode(engine: str, dtype: str, rows: int) -> None:
+    codec = codec_for(engine, dtype)
+    pcm = np.stack([noise(53 + 20 * codec.hop_length, seed=row) for row in range(rows)])
+    codes = codec.encode(pcm)
+    decoded = codec.decode(codes)
+    for interrupt in every_place(31 * STRIDE[engine], ARITHMETIC):
+        with interrupt:
+            codec.encode(pcm)
+            codec.decode(codes)
+        np.testing.assert_array_equal(codec.encode(pcm), codes)
+        np.testing.assert_array_equal(codec.decode(codes), decoded)
+
+
+@pytest.mark.parametrize("direction", ["encode", "decode"])
+@pytest.mark.parametrize(("engine", "dtype"), EXACT)
+def test_streams_that_were_not_made_leave_nothing(engine: str, dtype: str, direction: str) -> None:
+    codec = codec_for(engine, dtype)
+    caller = Caller(codec, direction)
+    parked = caller.stream.snapshot()
+    rest = Caller(codec, direction)
+    rest.push()
+    rest.flush()
+    make = codec.stream if direction == "encode" else codec.decoder_stream
+    for interrupt in every_place(5 * STRIDE[engine], ARITHMETIC):
+        with interrupt:
+            make(snapshot=parked)
+    caller.stream = make(snapshot=parked)
+    caller.finish()
+    assert not caller.missing()
+
+
+class Interrupted:
+    """An engine whose step number ``which`` is interrupted just as it returns."""
+
+    def __init__(self, inner: Any, which: int, exception: type[BaseException]) -> None:
+        self.inner = inner
+        self.encode_step = after(inner.encode_step, which, exception)
+        self.decode_step = after(inner.decode_step, which, exception)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@pytest.mark.parametrize("which", [1, 2, 3])
+@pytest.mark.parametrize("exception", EXCEPTIONS)
+@pytest.mark.parametrize("direction", ["encode", "decode"])
+@pytest.mark.parametrize(("engine", "dtype"), EXACT)
+def test_an_exception_as_a_step_returns_costs_no_output(
+    engine: str, dtype: str, direction: str, exception: type[BaseException], which: int
+) -> None:
+    codec, caught = codec_for(engine, dtype), 0
+    caller = Caller(codec, direction)
+    kind = EncoderStream if caller.encodes else DecoderStream
+    caller.stream = kind(Interrupted(codec.engine, which, exception), codec.codec_hash)
+    caller.parts.clear()
+    while not caller.stream.closed:
+        try:
+            while caller.taken < caller.signal.shape[-1]:
+                caller.push(caller.taken + 40 * (codec.hop_length if caller.encodes else 1))
+            caller.flush()
+        except exception:
+            caught += 1
+            with pytest.raises((SnapshotError, StreamClosedError)):
+                caller.stream.snapshot()
+    assert caught == 1
+    assert not caller.missing()

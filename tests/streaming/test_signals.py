@@ -1,0 +1,158 @@
+"""Real signals at random moments: never a wrong code without an error.
+
+Knows: a timer, handlers that raise, and callers that go on as the documentation says: `samples_received` tells what a
+push has taken, `frames_given` what has come. test_interrupts.py tries every place instead.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrvq.codec import Codec
+from streamrvq.errors import StreamClosedError
+from tests.support.contract import ENGINES, EXACT, codec_of, minute, noise, tiny
+from tests.support.interrupting import EXCEPTIONS, Alarm
+
+#: Signals that must land within the package, for each engine and kind of work, and the most rounds tried for them.
+ENOUGH, MOST_ROUNDS = 45, 2000
+#: Seconds in which no round is still at work.
+NEVER = 1e6
+
+
+@pytest.fixture
+def alarm() -> Iterator[Alarm]:
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals come to the main thread only")
+    alarm = Alarm()
+    yield alarm
+    alarm.close()
+
+
+class Work:
+    """One codec, signals, and what they give when nothing is interrupted."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.pcm = noise((60 if codec.hop_length > 8 else 200) * codec.hop_length + 17, seed=3)
+        self.codes = codec.encode(self.pcm)
+        self.decoded = codec.decode(self.codes)
+        self.at_another_rate = codec.encode(self.pcm, sample_rate=codec.sample_rate * 2)
+
+    def encode(self, alarm: Alarm, seconds: float) -> bool:
+        return self.whole(alarm, seconds, self.codec.encode, self.pcm, self.codes)
+
+    def decode(self, alarm: Alarm, seconds: float) -> bool:
+        return self.whole(alarm, seconds, self.codec.decode, self.codes, self.decoded)
+
+    def whole(self, alarm: Alarm, seconds: float, call: Any, inputs: Any, wanted: Any) -> bool:
+        """Interrupted, and then in peace. True: the outputs are right."""
+        try:
+            alarm.set(seconds)
+            call(inputs)
+            alarm.stop()
+        except EXCEPTIONS:
+            alarm.stop()
+        return bool((call(inputs) == wanted).all())
+
+    def stream(self, alarm: Alarm, seconds: float, storm: bool = False) -> bool:
+        stream = self.codec.stream()
+        (alarm.storm if storm else alarm.set)(seconds)
+        return self.pushed(alarm, stream, lambda: stream.samples_received, self.pcm, self.codes, 700)
+
+    def decoder_stream(self, alarm: Alarm, seconds: float, storm: bool = False) -> bool:
+        stream = self.codec.decoder_stream()
+        (alarm.storm if storm else alarm.set)(seconds)
+        return self.pushed(alarm, stream, lambda: stream.frames_received, self.codes, self.decoded, 3)
+
+    def resampled(self, alarm: Alarm, seconds: float) -> bool:
+        stream = self.codec.stream(sample_rate=self.codec.sample_rate * 2)
+        alarm.set(seconds)
+        try:
+            return self.pushed(alarm, stream, lambda: stream.samples_received, self.pcm, self.at_another_rate, 700)
+        except StreamClosedError as error:
+            return "lost" in str(error)
+
+    def pushed(self, alarm: Alarm, stream: Any, taken: Any, inputs: Any, wanted: Any, piece: int) -> bool:
+        """Pushes and a flush. After an exception the stream says where to go on."""
+        parts: list[Any] = []
+        while True:
+            try:
+                while (at := taken()) < inputs.shape[-1]:
+                    parts.append(stream.push(inputs[..., at : at + piece]))
+                if stream.closed:
+                    break
+                parts.append(stream.flush())
+            except EXCEPTIONS:
+                continue
+        alarm.stop()
+        came = np.concatenate(parts, axis=-1)
+        return came.shape == wanted.shape and bool((came == wanted).all())
+
+    def pool(self, alarm: Alarm, seconds: float, storm: bool = False) -> bool:
+        """Two streams. Each call is made again or found done, as its documentation says."""
+        pool = self.codec.pool(2, max_hops=8)
+        streams = [pool.open(), pool.open()]
+        for stream in streams:
+            pool.feed(stream, self.pcm)
+            pool.close(stream)
+        came: dict[Any, list[Any]] = {stream: [] for stream in streams}
+        outputs: list[Any] = []
+        caught = 0
+        (alarm.storm if storm else alarm.set)(seconds)
+        while True:
+            try:
+                batch = pool.batch or pool.next_batch()
+                if batch is None:
+                    break
+                if batch._outputs is None and caught % 2:
+                    caught += 1
+                    pool.abort(batch)
+                    continue
+                if batch._outputs is None:
+                    batch.run()
+                outputs.extend(pool.complete(batch))
+            except EXCEPTIONS:
+                caught += 1
+        alarm.stop()
+        for output in outputs:
+            came[output.stream].append(output.data)
+        return all(np.array_equal(np.concatenate(parts, axis=1), self.codes) for parts in came.values())
+
+
+@pytest.mark.parametrize("kind", ["encode", "decode", "stream", "decoder_stream", "resampled", "pool"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_signals_at_random_moments_give_no_wrong_code(alarm: Alarm, engine: str, kind: str) -> None:
+    # Native steps are long calls of the library; torch's are long in Python, even if they compute next to nothing.
+    config = tiny(causal=True) if engine == "native" else minute(causal=False)
+    work = Work(codec_of(config, EXACT[engine], engine))
+    call, rng, wrong = getattr(work, kind), np.random.default_rng(0), 0
+    began = time.perf_counter()
+    call(alarm, NEVER)
+    seconds = time.perf_counter() - began  # of an undisturbed round: the signals come somewhere in it
+    for _ in range(MOST_ROUNDS):
+        wrong += not call(alarm, float(rng.uniform(1e-5, seconds)))
+        if alarm.inside >= ENOUGH:
+            break
+    assert alarm.inside >= ENOUGH
+    assert wrong == 0
+
+
+@pytest.mark.parametrize("kind", ["stream", "decoder_stream", "pool"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_signals_without_end_give_no_wrong_code(alarm: Alarm, engine: str, kind: str) -> None:
+    """Several in one call, and in the call after it."""
+    config = tiny(causal=True) if engine == "native" else minute(causal=False)
+    work = Work(codec_of(config, EXACT[engine], engine))
+    call, rng, wrong = getattr(work, kind), np.random.default_rng(0), 0
+    for _ in range(MOST_ROUNDS):
+        wrong += not call(alarm, float(rng.uniform(0.002, 0.006)), storm=True)
+        if alarm.inside >= ENOUGH:
+            break
+    assert alarm.inside >= ENOUGH
+    assert wrong == 0

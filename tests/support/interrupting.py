@@ -1,0 +1,132 @@
+"""Exceptions as signal handlers raise them, at every place of a call.
+
+Knows: bytecodes, frames, timers. Does not know: what is interrupted, and what must hold afterwards.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import streamrvq
+
+PACKAGE = str(Path(streamrvq.__file__).parent)
+#: What a handler may raise: it need not be SIGINT, nor an `Exception`.
+EXCEPTIONS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, TimeoutError)
+
+
+class Interrupt:
+    """Raises in the package's code at the n-th place from 0 on, once.
+
+    A place is the beginning of a bytecode. In the files of ``by_line``, whose arithmetic changes nothing that lives on,
+    it is the beginning of a line.
+    """
+
+    def __init__(self, n: int, exception: type[BaseException], by_line: tuple[str, ...] = ()) -> None:
+        self._left, self._exception = n, exception
+        self._by_line = tuple(f"{PACKAGE}/{name}" for name in by_line)
+        self.where = ""
+
+    def __enter__(self) -> Interrupt:
+        sys.settrace(self._enter)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> bool:
+        """Swallows the exception that it raised."""
+        sys.settrace(None)
+        return bool(self.where) and kind is self._exception
+
+    def _enter(self, frame: FrameType, event: str, arg: Any) -> Any:
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE):
+            return None
+        lines = name.startswith(self._by_line) if self._by_line else False
+        frame.f_trace_opcodes, frame.f_trace_lines = not lines, lines
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event in ("opcode", "line"):
+            self._left -= 1
+            if self._left < 0 and not self.where:
+                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name} +{frame.f_lasti}"
+                raise self._exception("as from a signal handler")
+        return self._step
+
+
+def every_place(stride: int = 1, by_line: tuple[str, ...] = ()) -> Iterator[Interrupt]:
+    """An `Interrupt` for every place of a call, one after another, until the call comes to its end."""
+    n = 0
+    while True:
+        interrupt = Interrupt(n, EXCEPTIONS[n // stride % len(EXCEPTIONS)], by_line)
+        yield interrupt
+        if not interrupt.where:
+            return
+        n += stride
+
+
+def after(real: Callable[..., Any], which: int, exception: type[BaseException] = KeyboardInterrupt) -> Any:
+    """``real``, that raises just after its call number ``which``, from 1 on, has done its work."""
+    count = 0
+
+    def call(*args: Any, **settings: Any) -> Any:
+        nonlocal count
+        done = real(*args, **settings)
+        count += 1
+        if count == which:
+            raise exception("as from a signal handler")
+        return done
+
+    return call
+
+
+class Alarm:
+    """SIGALRM raises an exception once between `set` and `stop`, or, between `storm` and `stop`, again and again; but
+    only in code of the package, or in what that calls.
+
+    Attributes:
+        inside: how many it has raised.
+    """
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self._armed = self._storm = False
+        self._old = signal.signal(signal.SIGALRM, self._ring)
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        if not self._armed:
+            return
+        at = frame
+        while at is not None and not at.f_code.co_filename.startswith(PACKAGE):
+            at = at.f_back
+        self._armed = self._storm
+        if at is None:
+            return
+        self.inside += 1
+        raise EXCEPTIONS[self.inside % len(EXCEPTIONS)]("as from a signal handler")
+
+    def set(self, seconds: float) -> None:
+        """Ring once, so many seconds from now."""
+        self._armed = True
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def storm(self, seconds: float) -> None:
+        """Ring every so many seconds."""
+        self._armed = self._storm = True
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
+    def stop(self) -> None:
+        """Ring no more."""
+        self._armed = self._storm = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def close(self) -> None:
+        """Give the signal back."""
+        self.stop()
+        signal.signal(signal.SIGALRM, self._old)
