@@ -19,11 +19,17 @@ import safetensors
 from safetensors.numpy import save_file
 
 from ..errors import WeightsError
+from ..system.foreign_data import foreign_data, one_line, shown
 
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?",
 }  # fmt: skip
+#: Bytes of a header, which becomes ten times as many in memory; that of a DAC has 100 KB.
+_MOST_HEADER = 8 << 20
+#: Of a tensor; weights have three.
+_MOST_DIMENSIONS = 16
+_MOST_NAME = 200  #: characters of the name that a file gives itself
 
 
 def unreadable(path: Path, error: OSError) -> WeightsError:
@@ -32,12 +38,20 @@ def unreadable(path: Path, error: OSError) -> WeightsError:
     return WeightsError(f"cannot read {path}: {reason}; wanted a weights file: check the path")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes. Raises `WeightsError` if it cannot be read."""
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The file's bytes. Raises `WeightsError` if it cannot be read, or has more than ``most``."""
     try:
+        if most is not None and (size := path.stat().st_size) > most:
+            raise WeightsError(f"{path} has {size} bytes; wanted at most {most}: fetch or save it again")
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def printable_name(name: object, default: str) -> str:
+    """The name that a file gives itself, in one printable line; ``default`` if that is no text."""
+    name = name if isinstance(name, str) else default
+    return name if name.isprintable() and len(name) <= _MOST_NAME else one_line(name, _MOST_NAME)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
@@ -47,25 +61,40 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
         WeightsError: the file cannot be read, is truncated or not a safetensors file, or holds an unknown type.
     """
     data = read_bytes(path)
-    try:
-        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    with foreign_data(WeightsError, str(path), "wanted a whole safetensors file: fetch or save it again"):
+        length = int.from_bytes(data[:8], "little")
+        if length > _MOST_HEADER:
+            raise WeightsError(
+                f"{path} is damaged or not a safetensors file (a header of {length} bytes); "
+                f"wanted at most {_MOST_HEADER}: fetch or save it again"
+            )
+        try:
+            found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+            header = json.loads(data[8 : 8 + length])
+        except (safetensors.SafetensorError, ValueError, RecursionError) as error:
+            reason = one_line((str(error) or type(error).__name__).partition("\n")[0])
+            raise WeightsError(
+                f"{path} is damaged or not a safetensors file ({reason}); wanted a whole one: fetch or save it again"
+            ) from None
+        tensors = {name: _array(f"{one_line(name)} in {path}", entry, len(data)) for name, entry in found}
+        return tensors, header.get("__metadata__") or {}
+
+
+def _array(what: str, entry: dict[str, Any], size: int) -> npt.NDArray[Any]:
+    """A tensor of a file of ``size`` bytes."""
+    kind, raw, shape = entry["dtype"], entry["data"], entry["shape"]
+    if kind != "BF16" and kind not in _TYPES:
+        raise WeightsError(f"{what} is {one_line(kind)}; wanted a float type of at most 64 bits: convert it")
+    # A tensor without elements may have any other dimension; numpy has limits of its own.
+    if len(shape) > _MOST_DIMENSIONS or max(shape, default=0) > size:
         raise WeightsError(
-            f"{path} is damaged or not a safetensors file ({reason}); wanted a whole one: fetch or save it again"
-        ) from None
-    tensors: dict[str, npt.NDArray[Any]] = {}
-    for name, entry in found:
-        kind, raw, shape = entry["dtype"], entry["data"], entry["shape"]
-        if kind == "BF16":  # the upper half of a float32
-            wide = np.frombuffer(raw, "<u2").astype("<u4") << np.uint32(16)
-            tensors[name] = wide.view("<f4").reshape(shape)
-        elif kind in _TYPES:
-            tensors[name] = np.frombuffer(raw, _TYPES[kind]).reshape(shape)
-        else:
-            raise WeightsError(f"{name} in {path} is {kind}; wanted a float type of at most 64 bits: convert it")
-    return tensors, header.get("__metadata__", {})
+            f"{what} has shape {shown(list(shape))} in a file of {size} bytes; wanted a tensor of at most "
+            f"{_MOST_DIMENSIONS} dimensions that the file can hold: the file is damaged, fetch or save it again"
+        )
+    if kind == "BF16":  # the upper half of a float32
+        wide = np.frombuffer(raw, "<u2").astype("<u4") << np.uint32(16)
+        return wide.view("<f4").reshape(shape)
+    return np.frombuffer(raw, _TYPES[kind]).reshape(shape)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]) -> None:

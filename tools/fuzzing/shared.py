@@ -31,7 +31,8 @@ class Shared:
             path.write_bytes(bytes(_HEAD.size + MOST_INPUT))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
-        self.runs, self.start, self.peak, _ = _HEAD.unpack_from(self._map)
+        values: tuple[int, ...] = _HEAD.unpack_from(self._map)
+        self.runs, self.start, self.peak, _ = values
 
     def reading(self, data: bytes) -> None:
         """``data`` is about to be read."""
