@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from ..errors import AudioFileError, InputError
+from ..system.foreign_data import foreign_data, one_line
 from .headers import ogg_is_cut, sample_extent
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import check_rate
@@ -62,7 +63,8 @@ class AudioReader:
 
     def __init__(self, path: Path, downmix: bool = False, channel: int | None = None) -> None:
         self.path, self._channel = os.fspath(path), channel
-        self._file = _open(self.path)
+        with foreign_data(AudioFileError, self.path, _REMEDY):
+            self._file = _open(self.path)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
@@ -70,7 +72,8 @@ class AudioReader:
         self._ahead = np.zeros(0, np.float32)  # decoded, but not read yet
         self._decoded, self._over, self._damage = 0, False, ""
         try:
-            self._check(downmix)
+            with foreign_data(AudioFileError, self.path, _REMEDY):
+                self._check(downmix)
         except BaseException:
             self.close()
             raise
@@ -120,7 +123,9 @@ class AudioReader:
         """Decode a block of fixed size, because in an MP3 the last bit depends on how the reads are divided."""
         try:
             block = self._file.read(_STEP, dtype="float32", always_2d=True)
-        except (soundfile.SoundFileError, RuntimeError):  # libsndfile's message describes its own state
+        except Exception as error:  # soundfile's own, or what it did not expect; the message is about libsndfile
+            if isinstance(error, MemoryError):
+                raise
             self._over, self._damage = True, "it cannot be decoded there"
             return np.zeros(0, np.float32)
         self._decoded += len(block)
@@ -151,17 +156,18 @@ def _open(path: str) -> Any:
     try:
         with open(path, "rb") as probe:
             empty = not probe.read(1)
-    except OSError as error:
-        raise AudioFileError(f"cannot open {path}: {error.strerror or error}; check the name and the rights") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise AudioFileError(f"cannot open {path}: {reason}; check the name and the rights") from None
     if empty:
         raise AudioFileError(f"{path} is empty (0 bytes); wanted an audio file: copy it again")
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         # TypeError: soundfile treats .raw as samples without a header and wants their rate.
-        reason = getattr(error, "error_string", None) or error
+        reason = one_line(getattr(error, "error_string", None) or error)
         raise AudioFileError(
-            f"{path} is no audio file that can be read ({str(reason).rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
+            f"{path} is no audio file that can be read ({reason.rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
             "or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
         ) from None
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from ..codec import Codec
 from ..errors import InputError
+from ..system.foreign_data import one_line
 
+_MOST = 4000  #: characters of a message
 CodecOption = Annotated[str, typer.Option("--codec", help="A preset's name, or a file or folder of weights.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use. Default: the engine's choice.")]
@@ -20,25 +22,27 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def out() -> Console:
-    """A console on the present stdout, which tests replace. On a pipe it is wide enough for a table."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    """A console on the present stdout, which tests replace. On a pipe it is wide enough for a table.
+
+    It prints text as it is: a name like ``[/x]`` is no markup.
+    """
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 150)
 
 
 def err() -> Console:
     """A console on stderr, for progress and remarks."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def complain(error: object) -> int:
-    """Print an error as one line on stderr. Returns the exit code for it."""
-    text = " ".join(str(error).split())
-    err().print(f"[bold red]streamrvq: error:[/] {escape(text)}")
+    """Print an error as one line on stderr, whatever it holds. Returns the exit code for it."""
+    err().print(Text.assemble(("streamrvq: error:", "bold red"), " ", one_line(error, _MOST)))
     return 2
 
 
 def note(text: str) -> None:
     """Print a remark on stderr."""
-    err().print(f"streamrvq: {escape(text)}")
+    err().print(Text(f"streamrvq: {one_line(text, _MOST)}"))
 
 
 def print_version(wanted: bool) -> None:

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.markup import escape
 
 from ..audio.files import open_audio
 from ..audio.find import audio_in
@@ -141,7 +140,7 @@ def encode(
     elif done or len(failures) > 1:
         seconds = sum(item["seconds"] for item in done)
         rest = f", {len(failures)} failed" if failures else ""
-        where = f" → {escape(done[0]['tokens'])}" if len(done) == 1 else ""
+        where = f" → {done[0]['tokens']}" if len(done) == 1 else ""
         out().print(
             f"{len(done)} encoded{rest}: {seconds:.1f} s of audio at {speed:.1f} s a second, {title(opened)}{where}",
             soft_wrap=True,

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 import torch
 
-from ..errors import ConfigError
+from ..errors import ConfigError, WeightsError
+from ..system.foreign_data import foreign_data, shown
 from ..weights import Weights
 from . import checkpoint
 from .config import TrainConfig
@@ -98,15 +99,16 @@ class Run:
 
     def _resume(self) -> None:
         state = checkpoint.read(self.checkpoint_path)
-        was, now = state["config"], self.trainer.config.to_dict()
-        for name in sorted(set(now) - _FREE):
-            if was.get(name) != now[name]:
-                raise ConfigError(
-                    f"{self.folder} holds a run with {name} {was.get(name)!r}, and this one has {now[name]!r}; "
-                    "wanted the same: start in another folder"
-                )
-        self.trainer.load(state)
-        self.audio_seconds, self.train_time = state["audio_seconds"], state["train_time"]
+        with foreign_data(WeightsError, str(self.checkpoint_path), "wanted its whole state: start in another folder"):
+            was, now = state["config"], self.trainer.config.to_dict()
+            for name in sorted(set(now) - _FREE):
+                if was.get(name) != now[name]:
+                    raise ConfigError(
+                        f"{self.folder} holds a run with {name} {shown(was.get(name))}, "
+                        f"and this one has {now[name]!r}; wanted the same: start in another folder"
+                    )
+            self.trainer.load(state)
+            self.audio_seconds, self.train_time = float(state["audio_seconds"]), float(state["train_time"])
 
     def save(self) -> None:
         extra = {"audio_seconds": self.audio_seconds, "train_time": self.train_time}

@@ -81,9 +81,10 @@ def read(path: Path) -> Weights:
     trained = metadata.get("trained") == "true"
     name = printable_name(metadata.get("name"), path.stem)
     weights = Weights.from_tensors(config, tensors, name=name, trained=trained, source=str(path))
-    if weights.codec_hash != metadata.get("codec_hash"):
+    came = metadata.get("codec_hash")
+    if weights.codec_hash != came:
         raise WeightsError(
-            f"{path} has codec hash {weights.codec_hash[:12]}… but says {one_line(metadata.get('codec_hash'), 12)}…; "
+            f"{path} has codec hash {weights.codec_hash[:12]}… but says {one_line(str(came)[:12])}…; "
             "wanted them equal: the file is damaged, fetch or save it again"
         )
     return weights

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import safetensors
 from safetensors.numpy import save_file
 
-from ..errors import WeightsError
+from ..errors import StreamRVQError, WeightsError
 from ..system.foreign_data import foreign_data, one_line, shown
 
 _TYPES = {
@@ -60,36 +60,52 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
     Raises:
         WeightsError: the file cannot be read, is truncated or not a safetensors file, or holds an unknown type.
     """
-    data = read_bytes(path)
-    with foreign_data(WeightsError, str(path), "wanted a whole safetensors file: fetch or save it again"):
+    return tensors_of(read_bytes(path), WeightsError, str(path), "wanted a whole one: fetch or save it again")
+
+
+def tensors_of(
+    data: bytes, kind: type[StreamRVQError], what: str, remedy: str
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """``(tensors, metadata)`` of a safetensors file's bytes, whose number bounds what is allocated.
+
+    Args:
+        data: the whole file.
+        kind: the error to raise: one that takes a message.
+        what: names the data in it.
+        remedy: the end of it.
+
+    Raises:
+        StreamRVQError: ``kind``: the bytes are no safetensors file, or hold an unknown type or an impossible shape.
+    """
+    with foreign_data(kind, what, remedy):
         length = int.from_bytes(data[:8], "little")
-        if length > _MOST_HEADER:
-            raise WeightsError(
-                f"{path} is damaged or not a safetensors file (a header of {length} bytes); "
-                f"wanted at most {_MOST_HEADER}: fetch or save it again"
-            )
+        if _MOST_HEADER < length <= len(data):
+            raise kind(f"{what} has a header of {length} bytes; wanted at most {_MOST_HEADER}: save it again")
         try:
             found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
             header = json.loads(data[8 : 8 + length])
         except (safetensors.SafetensorError, ValueError, RecursionError) as error:
             reason = one_line((str(error) or type(error).__name__).partition("\n")[0])
-            raise WeightsError(
-                f"{path} is damaged or not a safetensors file ({reason}); wanted a whole one: fetch or save it again"
-            ) from None
-        tensors = {name: _array(f"{one_line(name)} in {path}", entry, len(data)) for name, entry in found}
+            raise kind(f"{what} is damaged or not a safetensors file ({reason}); {remedy}") from None
+        tensors = {}
+        for name, entry in found:
+            try:
+                tensors[name] = _array(entry, len(data))
+            except ValueError as error:
+                raise kind(f"{one_line(name)} in {what} {error}") from None
         return tensors, header.get("__metadata__") or {}
 
 
-def _array(what: str, entry: dict[str, Any], size: int) -> npt.NDArray[Any]:
-    """A tensor of a file of ``size`` bytes."""
+def _array(entry: dict[str, Any], size: int) -> npt.NDArray[Any]:
+    """A tensor of a file of ``size`` bytes. Raises ValueError with the end of a sentence about it."""
     kind, raw, shape = entry["dtype"], entry["data"], entry["shape"]
     if kind != "BF16" and kind not in _TYPES:
-        raise WeightsError(f"{what} is {one_line(kind)}; wanted a float type of at most 64 bits: convert it")
+        raise ValueError(f"is {one_line(kind)}; wanted a float type of at most 64 bits: convert it")
     # A tensor without elements may have any other dimension; numpy has limits of its own.
     if len(shape) > _MOST_DIMENSIONS or max(shape, default=0) > size:
-        raise WeightsError(
-            f"{what} has shape {shown(list(shape))} in a file of {size} bytes; wanted a tensor of at most "
-            f"{_MOST_DIMENSIONS} dimensions that the file can hold: the file is damaged, fetch or save it again"
+        raise ValueError(
+            f"has shape {shown(list(shape))} in a file of {size} bytes; wanted at most {_MOST_DIMENSIONS} dimensions, "
+            "none larger than the file: it is damaged, fetch or save it again"
         )
     if kind == "BF16":  # the upper half of a float32
         wide = np.frombuffer(raw, "<u2").astype("<u4") << np.uint32(16)

@@ -20,7 +20,9 @@ from functools import lru_cache
 
 from .target import Target
 
-_FORMATS: tuple[str, ...] = ("configuration",)
+_FORMATS: tuple[str, ...] = (
+    "audio", "configuration", "messages", "service", "snapshots", "training", "weights",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)

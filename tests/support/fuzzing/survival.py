@@ -6,11 +6,12 @@ Knows: the targets of tools/fuzzing, and what they may do. Does not know: format
 from __future__ import annotations
 
 from tests.support.patience import PATIENCE
-from tools.fuzzing.judging import fault_of
+from tools.fuzzing.judging import fault_of, forget_peak
 from tools.fuzzing.registry import targets
 
 
 def assert_survives(name: str, data: bytes) -> None:
     """The target ``name`` reads ``data`` or refuses it in one line: no traceback, no hang, no more than 200 MiB."""
+    forget_peak()
     fault = fault_of(targets()[name], data, seconds=PATIENCE)
     assert fault is None, f"{fault.kind}: {fault.what}"
