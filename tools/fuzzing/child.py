@@ -20,10 +20,10 @@ def main() -> None:
     name, folder, seconds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     with atheris.instrument_imports(include=["streamrvq"]):
         from .judging import fault_of, peak_memory
-        from .registry import targets
+        from .registry import target_named
         from .shared import MOST_INPUT, Shared
 
-        target = targets()[name]
+        target = target_named(name)
     seeds = list(target.seeds())
     for seed in seeds:  # what is imported or made at the first use belongs to the memory at the start
         target.read(seed)

@@ -21,17 +21,24 @@ from functools import lru_cache
 from .target import Target
 
 _FORMATS: tuple[str, ...] = (
-    "audio", "configuration", "messages", "service", "snapshots", "training", "weights",
+    "audio", "configuration", "messages", "service", "snapshots", "weights",
+    "training",  # the last, for it imports torch
 )  # fmt: skip
+
+
+def _of(name: str) -> tuple[Target, ...]:
+    found: tuple[Target, ...] = importlib.import_module(f"{__package__}.targets.{name}").TARGETS
+    return found
 
 
 @lru_cache(maxsize=1)
 def targets() -> dict[str, Target]:
-    """Every target under its name. It imports the readers, so whoever instruments them calls it after that."""
-    found: dict[str, Target] = {}
-    for name in _FORMATS:
-        module = importlib.import_module(f"{__package__}.targets.{name}")
-        for target in module.TARGETS:
-            assert target.name not in found, target.name
-            found[target.name] = target
-    return found
+    """Every target under its name. It imports every reader."""
+    found = [target for name in _FORMATS for target in _of(name)]
+    assert len({target.name for target in found}) == len(found), "two targets have one name"
+    return {target.name: target for target in found}
+
+
+def target_named(name: str) -> Target:
+    """One target. It imports no more than it must: whoever instruments the readers calls it within that."""
+    return next(target for format in _FORMATS for target in _of(format) if target.name == name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 
 from streamrvq.weights import load_weights, save_weights
@@ -30,6 +31,7 @@ def _pth(data: bytes) -> None:
     load_weights(written("weights.pth", data))
 
 
+@lru_cache(maxsize=1)
 def _pth_seeds() -> list[bytes]:
     return [_saved("seed.pth").read_bytes()]
 
