@@ -12,9 +12,11 @@ from rich.text import Text
 
 from ..codec import Codec
 from ..errors import InputError
-from ..system.foreign_data import one_line
+from ..system.foreign_data import one_line, shown
 
 _MOST = 4000  #: characters of a message
+_MOST_NUMBER = 65536  #: hops of a step or of a push, rows of a batch
+
 CodecOption = Annotated[str, typer.Option("--codec", help="A preset's name, or a file or folder of weights.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use. Default: the engine's choice.")]
@@ -85,13 +87,15 @@ def identity(codec: Codec) -> dict[str, Any]:
 
 
 def numbers(text: str, option: str) -> list[int]:
-    """Parse ``"1,2,4"``: whole numbers of at least 1. Raises an `InputError` that names the option."""
+    """Parse ``"1,2,4"``: whole numbers from 1 to 65536. Raises an `InputError` that names the option."""
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:
         values = []
     if not values or min(values) < 1:
         raise InputError(
-            f"{option} is {text!r}; wanted whole numbers of at least 1 with commas between, such as 1,4,16"
+            f"{option} is {shown(text)}; wanted whole numbers of at least 1 with commas between, such as 1,4,16"
         )
+    if max(values) > _MOST_NUMBER:
+        raise InputError(f"{option} is {shown(text)}; wanted whole numbers of at most {_MOST_NUMBER}")
     return values
