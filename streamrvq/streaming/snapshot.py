@@ -101,6 +101,10 @@ class Snapshot:
         Raises:
             SnapshotError: another codec, direction or dtype, or numbers that no stream could have.
         """
+        with foreign_data(SnapshotError, "the snapshot", "wanted one that a stream gave"):
+            self._check(codec_hash, direction, dtype, hop, n_codebooks)
+
+    def _check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
         pairs = (
             ("codec_hash", self.codec_hash, codec_hash),
             ("direction", self.direction, direction),

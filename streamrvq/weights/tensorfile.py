@@ -25,8 +25,8 @@ _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?",
 }  # fmt: skip
-#: Bytes of a header, which becomes ten times as many in memory; that of a DAC has 100 KB.
-_MOST_HEADER = 8 << 20
+#: Bytes of a header, which becomes twenty times as many in memory; that of a DAC has 100 KB.
+_MOST_HEADER = 4 << 20
 #: Of a tensor; weights have three.
 _MOST_DIMENSIONS = 16
 _MOST_NAME = 200  #: characters of the name that a file gives itself

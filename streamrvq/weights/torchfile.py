@@ -10,6 +10,7 @@ Knows: torch's two file formats, pickle's opcodes, what a tensor may be. Does no
 from __future__ import annotations
 
 import io
+import os
 import pickletools
 import warnings
 import zipfile
@@ -96,9 +97,19 @@ def read_torch(path: Path, wanted: str) -> Any:
             raise WeightsError(f"{path} is damaged or holds more than tensors ({reason}); {wanted}") from None
 
 
+class _InPieces(io.FileIO):
+    """A file that is read in small pieces only: zipfile reads a list of members, however long, in one."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        if (left if size is None or size < 0 else size) > 2 * _MOST_PICKLE:
+            raise ValueError(f"a part of it is longer than {2 * _MOST_PICKLE} bytes")
+        return super().read(size) or b""
+
+
 def _in_archive(path: Path, size: int, wanted: str) -> list[bytes]:
     """The pickles of a zip archive whose members are stored as they are, and together are no larger than the file."""
-    with zipfile.ZipFile(path) as archive:
+    with _InPieces(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise WeightsError(f"{path} is a compressed archive; {wanted}")

@@ -17,6 +17,7 @@ from tests.support.fuzzing.raw_bytes import one_change
 from tests.support.fuzzing.survival import assert_survives
 from tests.support.fuzzing.torch_files import VALUES, broken_torch_file, saved
 from tools.fuzzing.registry import targets
+from tools.fuzzing.target import written
 
 NAMES = ("training-toml", "training-json", "training-manifest", "training-index", "checkpoint")
 RIGHT = {name: targets()[name].seeds()[0] for name in NAMES}
@@ -52,6 +53,14 @@ def test_any_setting_from_python_is_taken_or_refused_in_one_line(name: str, valu
 def test_a_setting_beyond_its_limit_is_named(change: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         TrainConfig.from_dict({**SETTINGS, **change})
+
+
+@pytest.mark.parametrize(
+    "text", ["a." * 20_000 + "b = 1", "x = {" + "a." * 20_000 + "b = 1}", "[" + "a." * 20_000 + "b]"]
+)
+def test_a_key_of_many_parts_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ConfigError, match="line 1 has more than 64 dots"):
+        TrainConfig.read(written("run.toml", text.encode()))
 
 
 @given(data=one_change(RIGHT["training-manifest"]) | st.sampled_from(

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.errors import WeightsError
-from streamrvq.weights import load_weights
+from streamrvq.errors import ConfigError, WeightsError
+from streamrvq.weights import Weights, load_weights, seeded
 from tests.support.fuzzing.json_text import broken_json
 from tests.support.fuzzing.raw_bytes import one_change
 from tests.support.fuzzing.safetensors_files import broken_safetensors, taken_apart
 from tests.support.fuzzing.survival import assert_survives
 from tests.support.fuzzing.torch_files import TENSORS, VALUES, broken_pickle, broken_torch_file, saved
 from tools.fuzzing.registry import targets
+from tools.fuzzing.small import CONFIG
 
 RIGHT = {name: targets()[name].seeds()[0] for name in ("weights", "pth", "pth-pickle", "hf-config", "hf-tensors")}
 
@@ -58,8 +62,6 @@ def test_a_model_safetensors_with_one_thing_broken(data: bytes) -> None:
 
 def content() -> dict[str, Any]:
     """What a right .pth of the small codec holds."""
-    import io
-
     found: dict[str, Any] = torch.load(io.BytesIO(RIGHT["pth"]), weights_only=True)
     return found
 
@@ -122,6 +124,29 @@ def test_a_tensor_that_is_no_weight_is_named(tmp_path: Path, kind: str, said: st
     (path := tmp_path / "x.pth").write_bytes(saved({"state_dict": {"x": TENSORS[kind]()}}))
     with pytest.raises(WeightsError, match=said):
         load_weights(path)
+
+
+def test_an_archive_with_a_list_of_members_that_never_ends_is_refused(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number in range(70_000):
+            archive.writestr(zipfile.ZipInfo(f"{number:030}"), b"")
+    (path := tmp_path / "x.pth").write_bytes(out.getvalue())
+    with pytest.raises(WeightsError, match="a part of it is longer than"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("tensors", [{"x": [1.0]}, {"x": None}, {"x": np.array(["a"])}, {1: np.zeros(1)}, 5], ids=repr)
+def test_tensors_from_python_that_are_none_are_refused_in_one_line(tensors: Any) -> None:
+    with pytest.raises(WeightsError) as caught:
+        Weights.from_tensors(CONFIG, tensors, name="x", trained=False)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", True, None])
+def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
+    with pytest.raises(ConfigError, match="seed is"):
+        seeded(CONFIG, seed)
 
 
 def test_a_pth_of_the_older_kind_is_still_read(tmp_path: Path) -> None:

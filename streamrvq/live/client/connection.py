@@ -98,7 +98,7 @@ async def open_connection(url: str, token: str | None, timeout: float) -> Connec
         status = error.response.status_code
         text = one_line((error.response.body or b"").decode("ascii", "replace"))
         raise ServiceError(f"{url} refused the connection (HTTP {status}: {text})", status) from None
-    except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
+    except (OSError, ValueError, WebSocketException) as error:  # TimeoutError is an OSError; ValueError: a wrong URL
         reason = one_line(str(error) or type(error).__name__)
-        raise ServiceError(f"cannot connect to {url} ({reason}); is a server listening there?") from None
+        raise ServiceError(f"cannot connect to {one_line(url)} ({reason}); is a server listening there?") from None
     return Connection(url, socket, timeout)
