@@ -218,8 +218,8 @@ ensure_fuzz() {
     if [ "$(cat "$VENV/.stamp-fuzz" 2>/dev/null)" != "$hash" ]; then
         say "installing what tools/fuzz fuzzes with"
         # atheris comes as a wheel or not at all: from source it needs a compiler of its own.
-        pip_install --no-warn-conflicts --only-binary atheris -r "$ROOT/tools/fuzz.txt" ||
-            die "atheris has no wheel for $("$PY" -V) on $(uname -sm): fuzz on Linux with Python 3.11 to 3.13 (PYTHON=python3.11)"
+        pip_install --no-warn-conflicts --only-binary atheris -r "$ROOT/tools/fuzz.txt" 2>"$VENV/fuzz.log" ||
+            die "atheris cannot be installed for $("$PY" -V) on $(uname -sm), which may have no wheel of it: fuzz on Linux with Python 3.11 to 3.13 (pip's words are in .venv/fuzz.log)"
         printf '%s\n' "$hash" >"$VENV/.stamp-fuzz"
     fi
     exec 9>&-

@@ -5,7 +5,8 @@ To add one:
 1.  Write a file ``targets/FORMAT.py`` with a tuple ``TARGETS`` of `Target` (target.py). ``read`` takes bytes: it writes
     them with ``written`` where the reader takes a path, calls the reader, and uses what came out as its users do. It
     catches nothing. ``seeds`` makes right files, as small as they can be (``small.py`` has a small codec).
-    Import the reader at the top of the file: then atheris sees the branches of the whole package.
+    Import the reader at the top of the file: then atheris sees the branches of the whole package. What an extra
+    brings, such as pyarrow, is imported where it is used: ``--list`` works without.
 2.  Name the file in `_FORMATS` below. ``tools/fuzz --list`` shows the new targets.
 3.  Write a test beside the reader's others that gives the same target files with one thing broken, drawn by Hypothesis:
     ``tests/support/fuzzing/`` has ``assert_survives`` and the parts that formats share.
