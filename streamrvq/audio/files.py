@@ -176,10 +176,11 @@ def _mean(block: npt.NDArray[np.float32]) -> Pcm:
     """The mean ``[n]`` of ``[n, C]``. Added in channel order in float64, so that it does not depend on blocks."""
     if block.shape[1] == 1:
         return np.ascontiguousarray(block[:, 0])
-    total = block[:, 0].astype(np.float64)
-    for channel in range(1, block.shape[1]):
-        total += block[:, channel]
-    mean: Pcm = (total / block.shape[1]).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # a float file may hold anything; whoever uses it refuses that
+        total = block[:, 0].astype(np.float64)
+        for channel in range(1, block.shape[1]):
+            total += block[:, channel]
+        mean: Pcm = (total / block.shape[1]).astype(np.float32)
     return mean
 
 

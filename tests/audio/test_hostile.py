@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +41,14 @@ def test_an_au_file_whose_samples_begin_behind_its_end_holds_none(tmp_path: Path
     extent = sample_extent(path)
     assert extent is not None
     assert extent.held == 0
+
+
+def test_the_mean_of_samples_that_are_no_numbers_is_none_and_warns_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.array([[np.inf, -np.inf], [np.nan, 0], [3e38, 3e38]], np.float32), 16000, subtype="FLOAT")
+    with open_audio(path, downmix=True) as reader:
+        pcm = reader.read(9)
+    assert not np.isfinite(pcm[:2]).any()
 
 
 def test_a_name_with_a_nul_is_refused() -> None:

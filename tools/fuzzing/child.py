@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import warnings
 from pathlib import Path
 
 
@@ -25,6 +26,7 @@ def main() -> None:
 
         target = target_named(name)
     seeds = list(target.seeds())
+    warnings.simplefilter("error")  # a warning is more than one line on stderr
     for seed in seeds:  # what is imported or made at the first use belongs to the memory at the start
         target.read(seed)
     shared = Shared(folder / "shared")
