@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from ..errors import AudioFileError, InputError
+from ..system.atomic_file import check_replaceable
 from ..system.foreign_data import foreign_data, one_line
 from .headers import ogg_is_cut, sample_extent
 from .pcm import Pcm, as_array, as_pcm, to_int16
@@ -208,11 +209,14 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
     folder, name = os.path.split(os.fspath(path))
     part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
     try:
+        check_replaceable(path)
         soundfile.write(part, samples, rate, subtype=subtype, format="WAV")
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # ValueError: a NUL in the name
         name = os.fspath(path)
-        raise AudioFileError(f"cannot write {name} ({error}); check its folder, its rights, the disk") from None
+        raise AudioFileError(
+            f"cannot write {name} ({one_line(error)}); check its folder, its rights, the disk"
+        ) from None
     finally:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             os.unlink(part)

@@ -6,6 +6,7 @@ a failure is reported.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -15,6 +16,16 @@ from typing import BinaryIO
 
 #: The end of a temporary file's name. The name begins with a dot, so that tools that read a whole folder skip it.
 PART = ".part"
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path at which something other than a file lies: a rename would put a file in place of ``/dev/null``.
+
+    Raises:
+        OSError: a device, a pipe or a folder lies there.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EEXIST, "something that is no file lies there", os.fspath(path))
 
 
 @contextmanager
@@ -27,6 +38,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written.
     """
+    check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
         with open(part, "xb") as file:

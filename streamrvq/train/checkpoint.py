@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import WeightsError
+from ..system.atomic_file import check_replaceable
 from ..weights.torchfile import read_torch
 
 VERSION = 1
@@ -21,6 +22,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Write ``state``. An older file is replaced once the new one is complete. Raises `WeightsError`."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        check_replaceable(path)
         torch.save({"streamrvq_training": VERSION} | state, part)
         os.replace(part, path)
     except (OSError, RuntimeError) as error:

@@ -19,6 +19,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from ..errors import StreamRVQError, WeightsError
+from ..system.atomic_file import check_replaceable
 from ..system.foreign_data import foreign_data, one_line, shown
 
 _TYPES = {
@@ -126,6 +127,7 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
     """
     part = None
     try:
+        check_replaceable(path)
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(descriptor)
         write(part)
@@ -133,8 +135,10 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
         os.umask(mask)
         os.chmod(part, 0o666 & ~mask)  # mkstemp would leave 0600
         os.replace(part, path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"cannot write {path}: {error}; wanted a writable place: check it and its space") from None
+    except (OSError, ValueError, safetensors.SafetensorError) as error:  # ValueError: a NUL in the name
+        raise WeightsError(
+            f"cannot write {path}: {one_line(error)}; wanted a writable place: check it and its space"
+        ) from None
     finally:
         if part is not None:
             with contextlib.suppress(OSError):
