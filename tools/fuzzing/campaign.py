@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 from .judging import MOST_MEMORY, MOST_SECONDS, Fault
 from .shared import Shared
-from .target import Target
+from .target import Target, in_memory
 
 #: Seconds without a finished input after which the process is ended: some code in C never came back.
 _STUCK = 3 * MOST_SECONDS
@@ -81,10 +83,12 @@ def run(target: Target, seconds: float, folder: Path) -> Report:
 def _once(name: str, folder: Path, seconds: int) -> bool:
     """Run one process. Returns whether another one may follow: this one came as far as its inputs."""
     before = Shared(folder / "shared").runs
-    with (folder / "log").open("a") as log:
+    # libFuzzer ends the process without a chance to remove its files, so they lie in a folder of this one.
+    with (folder / "log").open("a") as log, tempfile.TemporaryDirectory(dir=in_memory()) as scratch:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tools.fuzzing.child", name, str(folder), str(seconds)], stdout=log, stderr=log
-        )
+            [sys.executable, "-m", "tools.fuzzing.child", name, str(folder), str(seconds)],
+            stdout=log, stderr=log, env=os.environ | {"TMPDIR": scratch},
+        )  # fmt: skip
         try:
             stuck = _wait(process, folder / "shared")
         finally:

@@ -33,10 +33,14 @@ class Target:
     seeds: Callable[[], Sequence[bytes]]
 
 
+def in_memory() -> str | None:
+    """A folder in memory for temporary files; None where there is none."""
+    return str(_IN_MEMORY) if _IN_MEMORY.is_dir() and os.access(_IN_MEMORY, os.W_OK) else None
+
+
 @lru_cache(maxsize=1)
 def _folder() -> tempfile.TemporaryDirectory[str]:
-    memory = _IN_MEMORY if _IN_MEMORY.is_dir() and os.access(_IN_MEMORY, os.W_OK) else None
-    return tempfile.TemporaryDirectory(prefix="streamrvq-fuzz-", dir=memory)
+    return tempfile.TemporaryDirectory(prefix="streamrvq-fuzz-", dir=os.environ.get("TMPDIR", in_memory()))
 
 
 def scratch(name: str) -> Path:
