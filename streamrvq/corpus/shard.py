@@ -140,6 +140,7 @@ class _Writer:
         # With a dictionary a code takes only the bits that it needs. The few other columns compress to almost nothing.
         self._writer = schema.parquet().ParquetWriter(file, self._schema, compression="zstd", use_dictionary=True)
         self._rows: list[Row] = []
+        self._checksums: list[int] = []
         self._held = self._count = self._frames = 0
         self._seconds = 0.0
 
@@ -150,6 +151,7 @@ class _Writer:
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
+        self._checksums.append(schema.checksum(row.codes))
         self._held += row.codes.size
         self._count += 1
         self._frames += row.codes.shape[1]
@@ -170,7 +172,8 @@ class _Writer:
     def close(self, summary: ShardSummary) -> None:
         if self._rows:
             self._write()
-        self._writer.add_key_value_metadata({schema.SHARD_KEY: summary.to_json()})
+        checksums = schema.checksums_text(self._checksums)
+        self._writer.add_key_value_metadata({schema.SHARD_KEY: summary.to_json(), schema.CHECKSUMS_KEY: checksums})
         self._writer.close()
 
     def __enter__(self) -> _Writer:
