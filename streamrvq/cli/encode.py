@@ -99,7 +99,7 @@ def encode(
         encode_shards(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
-            shard_bytes=None if shard_mib is None else int(shard_mib * 2**20), workers=workers, threads=threads or 1,
+            shard_bytes=None if shard_mib is None else _bytes(shard_mib), workers=workers, threads=threads or 1,
             ray=ray, retry_failed=retry_failed,
         )  # fmt: skip
         return
@@ -147,6 +147,12 @@ def encode(
         )
     if failures:
         raise typer.Exit(2)
+
+
+def _bytes(mib: float) -> int:
+    if not 0 < mib < 2**40:
+        raise InputError(f"--shard-mib is {mib:g}; wanted more than 0 MiB")
+    return int(mib * 2**20)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from ..codec import Codec
-from ..errors import AudioFileError, CorpusError, InputError
+from ..errors import AudioFileError, CorpusError, InputError, TokensError
 from ..system.atomic_file import replacing
+from ..system.foreign_data import foreign_data, one_line
 from ..tokens import schema
+from ..tokens.shards import Shard as Rows
 from .encode import Row, columns, rows_of
 from .held_rows import HeldRows
 from .plan import Shard
@@ -70,8 +72,16 @@ class ShardSummary:
     def from_json(cls, text: str | bytes) -> ShardSummary:
         """The inverse of `to_json`. Raises `ValueError`, `KeyError` or `TypeError` for another text."""
         values = json.loads(text)
-        values["failed"] = tuple(Failed(**item) for item in values["failed"])
-        return cls(**values)
+        counts = [values[name] for name in ("number", "sources", "rows", "frames")]
+        if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+            raise ValueError("a count in its summary is no whole number")
+        seconds = values["seconds"]
+        if type(seconds) not in (int, float) or not 0 <= seconds < 2**53:
+            raise ValueError("the seconds in its summary are no number")
+        failed = tuple(Failed(**item) for item in values.pop("failed"))
+        if any(not isinstance(text, str) for item in failed for text in (item.path, item.error)):
+            raise ValueError("a failure in its summary is no text")
+        return cls(**values, failed=failed)
 
 
 def write_shard(
@@ -191,15 +201,31 @@ def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
     Raises:
         CorpusError: the file is damaged, or belongs to another run.
     """
+    remedy = "move it away and run the same command again"
+    with foreign_data(CorpusError, f"{path}", remedy):
+        try:
+            metadata = schema.parquet().read_metadata(path).metadata or {}
+            summary = ShardSummary.from_json(metadata[schema.SHARD_KEY])
+            if (summary.number, summary.digest) != (shard.number, digest):
+                raise ValueError("it is of another run")
+        except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+            raise CorpusError(f"{path} is no whole shard of this run ({one_line(error)}); {remedy}") from None
+    return summary
+
+
+def verified_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
+    """`read_summary` of a shard whose rows and codes are what was written: their checksums are compared.
+
+    Raises:
+        CorpusError: the file is damaged, or belongs to another run.
+    """
+    summary, rows = read_summary(path, shard, digest), Rows(path)
     try:
-        metadata = schema.parquet().read_metadata(path).metadata or {}
-        summary = ShardSummary.from_json(metadata[schema.SHARD_KEY])
-        if (summary.number, summary.digest) != (shard.number, digest):
-            raise ValueError("it is of another run")
-    except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise CorpusError(
-            f"{path} is no whole shard of this run ({error}); move it away and run the same command again"
-        ) from None
+        rows.verify()
+        if (rows.rows, rows.frames) != (summary.rows, summary.frames):
+            raise TokensError(f"{path} has {rows.rows} rows of {rows.frames} frames, and says {summary.rows}")
+    except TokensError as error:
+        raise CorpusError(f"{error}: move {path} away and run the same command again") from None
     return summary
 
 
