@@ -66,7 +66,7 @@ SANS_IO = {
 KNOWS_THREADS = {
     "system/interrupts.py",
     "streaming/stream.py",
-    "corpus/local.py",
+    "corpus/processes.py",
     "live/sources/portaudio.py",
     "train/data.py",
     "cli/train.py",

@@ -16,6 +16,7 @@ from io import TextIOWrapper
 
 from ..errors import StreamRVQError
 from ..system.foreign_data import one_line
+from ..system.interrupts import exit_at_once_on_interrupts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        exit_at_once_on_interrupts()
         code = 130
     except BrokenPipeError:
         code = 141

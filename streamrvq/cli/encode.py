@@ -150,8 +150,8 @@ def encode(
 
 
 def _bytes(mib: float) -> int:
-    if not 0 < mib < 2**40:
-        raise InputError(f"--shard-mib is {mib:g}; wanted more than 0 MiB")
+    if not abs(mib) < 2**40:
+        raise InputError(f"--shard-mib is {mib:g}; wanted MiB of audio in a shard")
     return int(mib * 2**20)
 
 
