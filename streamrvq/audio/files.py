@@ -5,10 +5,10 @@ Knows: soundfile, and how a damaged file can be recognised. Does not know: codec
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
+import pathlib
 from collections.abc import Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from ..errors import AudioFileError, InputError
-from ..system.atomic_file import check_replaceable
+from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
 from .headers import ogg_is_cut, sample_extent
 from .pcm import Pcm, as_array, as_pcm, to_int16
@@ -206,17 +206,14 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
     samples: npt.NDArray[Any] = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
     if subtype == "PCM_16":  # libsndfile would scale by 32767, which is not the inverse of reading
         samples = to_int16(samples)
-    folder, name = os.path.split(os.fspath(path))
-    part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
     try:
-        check_replaceable(path)
-        soundfile.write(part, samples, rate, subtype=subtype, format="WAV")
-        os.replace(part, path)
-    except (OSError, RuntimeError, ValueError) as error:  # ValueError: a NUL in the name
-        name = os.fspath(path)
+        with replacing(pathlib.Path(path)) as part:
+            soundfile.write(part.name, samples, rate, subtype=subtype, format="WAV")
+            if os.path.getsize(part.name) < samples.nbytes:  # libsndfile counts what it could not write
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        # ValueError: a NUL in the name. AssertionError: soundfile asserts that everything was written.
+        reason = one_line(error) or os.strerror(errno.ENOSPC)
         raise AudioFileError(
-            f"cannot write {name} ({one_line(error)}); check its folder, its rights, the disk"
+            f"cannot write {os.fspath(path)} ({reason}); check its folder, its rights, the disk"
         ) from None
-    finally:
-        with suppress(OSError, ValueError):
-            os.unlink(part)

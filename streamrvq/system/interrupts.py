@@ -27,11 +27,15 @@ class DeferredInterrupts:
     ``SystemExit(143)``. Nothing changes outside the main thread, which is the only one that Python interrupts, nor for
     a signal that is ignored, nor for a SIGINT that is left to the system.
 
+    Args:
+        second_at_once: deliver a second signal where it comes, in the middle of whatever is going on.
+
     Attributes:
         came: how many signals came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, second_at_once: bool = False) -> None:
+        self._second_at_once = second_at_once
         self._handlers: dict[int, signal._HANDLER] = {}  # those that were there before
         self._pending: list[int] = []
         self.came = 0
@@ -60,6 +64,8 @@ class DeferredInterrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._pending.append(number)
         self.came += 1
+        if self._second_at_once and self.repeated:
+            self.check()
 
     def check(self) -> None:
         """Deliver an interrupt that came. Raises what its handler raises: `KeyboardInterrupt`, by default."""

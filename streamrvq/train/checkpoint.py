@@ -5,14 +5,13 @@ Knows: torch's own format, of tensors and plain values. Does not know: what the 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import WeightsError
-from ..system.atomic_file import check_replaceable
+from ..system.atomic_file import replacing
 from ..weights.torchfile import read_torch
 
 VERSION = 1
@@ -20,15 +19,11 @@ VERSION = 1
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write ``state``. An older file is replaced once the new one is complete. Raises `WeightsError`."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        check_replaceable(path)
-        torch.save({"streamrvq_training": VERSION} | state, part)
-        os.replace(part, path)
+        with replacing(path) as part:
+            torch.save({"streamrvq_training": VERSION} | state, part.name)
     except (OSError, RuntimeError) as error:
         raise WeightsError(f"cannot write the checkpoint {path}: {error}; check its folder and its space") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict[str, Any]:

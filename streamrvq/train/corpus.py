@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import numpy.typing as npt
 from ..audio.files import open_audio
 from ..audio.rates import Resampler
 from ..errors import AudioFileError, InputError
+from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, shown
 
 SUFFIXES = {".flac", ".wav", ".ogg", ".mp3", ".aif", ".aiff", ".opus"}
@@ -157,27 +157,21 @@ def _decode(
 ) -> None:
     rows: list[list[Any]] = []
     start = 0
-    part = data.with_suffix(f".{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            for file, kind in files:
-                length = 0
-                for block in _mono(file, rate):
-                    out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes())
-                    length += len(block)
-                if length:
-                    rows.append([str(file), kind, start, length])
-                start += length
-                if on_decoded is not None:
-                    on_decoded(file.name, length / rate)
+    with replacing(data) as out:
+        for file, kind in files:
+            length = 0
+            for block in _mono(file, rate):
+                out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes())
+                length += len(block)
+            if length:
+                rows.append([str(file), kind, start, length])
+            start += length
+            if on_decoded is not None:
+                on_decoded(file.name, length / rate)
         if not start:
             raise AudioFileError("every audio file is empty; wanted samples to train on")
-        part.replace(data)
-    finally:
-        part.unlink(missing_ok=True)
-    text = index.with_suffix(f".{os.getpid()}.part")
-    text.write_text(json.dumps(rows), encoding="utf-8")
-    text.replace(index)
+    with replacing(index) as out:
+        out.write(json.dumps(rows).encode())
 
 
 def _mono(file: Path, rate: int) -> Any:

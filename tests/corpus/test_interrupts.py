@@ -26,7 +26,7 @@ from tests.support.patience import PATIENCE
 
 pytestmark = needs_proc
 
-FILES, SECONDS, RATE = 4, 900, 44100
+FILES, SECONDS, RATE = 4, 240, 44100
 
 
 class Bulk(NamedTuple):
