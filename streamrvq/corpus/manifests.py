@@ -115,11 +115,13 @@ def _parquet_rows(manifest: Path) -> Iterator[dict[str, Any]]:
         size = manifest.stat().st_size
         if not 0 <= metadata.num_rows <= ROWS_PER_BYTE * size:
             raise InputError(f"{manifest} has {size} bytes and claims {metadata.num_rows} rows; write it again")
-        kind = described.field(columns[0]).type
-        if pa.types.is_nested(kind) or any(pa.types.is_nested(described.field(name).type) for name in columns[1:]):
-            raise InputError(f"{manifest} has {columns[0]} or {_OFFSET} of type {one_line(kind, 60)}; wanted text")
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            _check_shared_text(manifest, metadata, columns[0])
+        for name in columns:
+            kind = described.field(name).type
+            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+                _check_shared_text(manifest, metadata, name)
+            elif name != _OFFSET or not (pa.types.is_primitive(kind) or pa.types.is_null(kind)):
+                raise InputError(f"{manifest} has {name} of type {one_line(kind, 60)}; wanted text in {columns[0]}")
         with parquet().ParquetFile(manifest, metadata=metadata) as file:
             for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
                 yield from batch.to_pylist()

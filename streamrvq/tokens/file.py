@@ -119,7 +119,7 @@ class TokenFile:
 
 
 def _whole(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value <= most
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(least <= value <= most)
 
 
 def _is_text(value: Any) -> bool:

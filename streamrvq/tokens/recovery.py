@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.foreign_data import foreign_data, one_line
 from .file import MOST_LEVELS, TokenFile, write_tokens
@@ -91,9 +91,7 @@ def _parse(journal: Path, data: bytes) -> TokenFile:
         raise TokensError(f"{journal}: {error}") from None
 
 
-def _records(
-    journal: Path, data: bytes, at: int, levels: int
-) -> tuple[npt.NDArray[np.uint16], list[tuple[int, int]], int | None]:
+def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, list[tuple[int, int]], int | None]:
     """From byte ``at`` on: the codes ``[K, T]``, the gaps and, if there is an end, the samples of the signal."""
     rest = memoryview(data)
     frames = bytearray()
@@ -117,4 +115,4 @@ def _records(
         elif kind == END:
             (num_samples,) = struct.unpack("<Q", payload)
         at = end + CRC.size
-    return np.frombuffer(frames, "<u2").reshape(-1, levels).T, gaps, num_samples
+    return np.frombuffer(frames, "<u2").reshape(-1, levels).T.astype(np.int64), gaps, num_samples

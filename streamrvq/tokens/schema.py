@@ -97,7 +97,7 @@ def about_of(metadata: dict[bytes, bytes] | None, path: object) -> dict[str, Any
 
 def checksum(codes: npt.NDArray[np.uint16]) -> int:
     """The checksum of a row's codes, level by level."""
-    return zlib.crc32(np.ascontiguousarray(codes, "<u2"))
+    return zlib.crc32(np.ascontiguousarray(codes, "<u2").data)
 
 
 def checksums_text(checksums: Sequence[int]) -> str:

@@ -99,7 +99,7 @@ class Shard:
         whole = {name: int(index.numbers[name][first:stop].sum()) for name in ("num_samples", "frames")}
         same = {name: int(index.numbers[name][first])
                 for name in ("channel", "source_rate", "n_quantizers", "sample_rate", "hop_length")}  # fmt: skip
-        text = {name: index.text[name][first].as_py() for name in ("path", "codec_hash")}
+        text: dict[str, Any] = {name: index.text[name][first].as_py() for name in ("path", "codec_hash")}
 
         def fetch(start: int, end: int, levels: int) -> npt.NDArray[np.uint16]:
             return self._frames(first, stop, start, end, levels)

@@ -22,7 +22,7 @@ from functools import lru_cache
 from .target import Target
 
 _FORMATS: tuple[str, ...] = (
-    "audio", "configuration", "messages", "service", "snapshots", "weights",
+    "audio", "configuration", "corpora", "messages", "service", "snapshots", "tokens", "weights",
     "training",  # the last, for it imports torch
 )  # fmt: skip
 

@@ -24,7 +24,8 @@ _SHAPES: list[list[int]] = [[], [0], [1], [1] * 8, [1] * 70, [0, 2**63 - 1], [0,
 _NAMES = ["", "x", "\ud800", "a\0b", "a\nb", "x" * 5000, "__metadata__", "a.weight_g", "a.weight_v", "[/x]"]
 
 
-def _put_together(header: str, data: bytes, length: int | None = None) -> bytes:
+def put_together(header: str, data: bytes, length: int | None = None) -> bytes:
+    """A file of this header and data; ``length`` is what it says of the header, None: the truth."""
     raw = header.encode("utf-8", "surrogatepass")
     raw += b" " * (-len(raw) % 8)
     return (len(raw) if length is None else length).to_bytes(8, "little") + raw + data
@@ -73,9 +74,9 @@ def broken_safetensors(draw: st.DrawFn, file: bytes) -> bytes:
     elif kind == "text":
         paths = [(n, key) for n in names for key in ("dtype", "shape", "data_offsets")]
         where = draw(st.sampled_from([*paths, ("__metadata__",), (name,)]))
-        return _put_together(text_of(copy.deepcopy(header), {where: draw(st.sampled_from(HOSTILE))}), data)
+        return put_together(text_of(copy.deepcopy(header), {where: draw(st.sampled_from(HOSTILE))}), data)
     elif kind == "length":
-        return _put_together(json.dumps(header), data, draw(NUMBERS))
+        return put_together(json.dumps(header), data, draw(NUMBERS))
     else:
         return draw(one_change(file))
-    return _put_together(json.dumps(header), data)
+    return put_together(json.dumps(header), data)
