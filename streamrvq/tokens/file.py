@@ -22,15 +22,12 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
+from .limits import MOST_CODE, MOST_LEVELS, MOST_RATE, MOST_SAMPLES
 
 #: What the metadata's ``format`` says.
 FORMAT = "streamrvq.tokens"
 #: The version of the layout that this file writes, and the newest that it reads.
 VERSION = 1
-#: Levels that a file may have: a shard counts them as int16.
-MOST_LEVELS = 32767
-#: The largest rate and hop length (a shard's int32), and the largest position or number of samples (its int64).
-MOST_RATE, MOST_SAMPLES = 2**31 - 1, 2**63 - 1
 
 _REMEDY = "encode the audio again"
 _NUMBER = re.compile("-?[0-9]{1,19}")
@@ -79,9 +76,9 @@ class TokenFile:
                 f"codes are {codes.dtype} {list(codes.shape)}; wanted integers [K, T] with K at least 1 and at most "
                 f"{MOST_LEVELS}"
             )
-        if codes.size and not (codes.min() >= 0 and codes.max() <= 65535):
+        if codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
             raise TokensError(
-                f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to 65535 (uint16)"
+                f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to {MOST_CODE} (uint16)"
             )
         for name in ("sample_rate", "hop_length", "source_rate"):
             self._check(name, 1, MOST_RATE)

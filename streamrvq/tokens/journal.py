@@ -28,7 +28,8 @@ import numpy as np
 
 from ..engine.base import Codes
 from ..errors import TokensError
-from .file import MOST_SAMPLES, TokenFile
+from .file import TokenFile
+from .limits import MOST_CODE, MOST_SAMPLES
 from .recovery import CRC, END, FORMAT, FRAMES, GAP, HEAD, VERSION, journal_of, recover
 
 __all__ = ["JournalError", "TokenJournal", "journal_of", "recover"]
@@ -92,8 +93,8 @@ class TokenJournal:
                 f"frames are {codes.dtype} {list(codes.shape)}; wanted integers with {self._levels} levels, as the "
                 "recording began"
             )
-        if codes.size and not (codes.min() >= 0 and codes.max() <= 65535):
-            raise TokensError(f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to 65535")
+        if codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
+            raise TokensError(f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to {MOST_CODE}")
         self._record(FRAMES, np.ascontiguousarray(codes.T, "<u2").tobytes())
 
     def gap(self, position: int, samples: int) -> None:

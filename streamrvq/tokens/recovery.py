@@ -21,7 +21,8 @@ import numpy as np
 from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.foreign_data import foreign_data, one_line
-from .file import MOST_LEVELS, TokenFile, write_tokens
+from .file import TokenFile, write_tokens
+from .limits import MOST_LEVELS
 
 FORMAT, VERSION = "streamrvq.journal", 1
 FRAMES, GAP, END = 1, 2, 3

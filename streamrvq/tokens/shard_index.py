@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..errors import TokensError
 from ..system.foreign_data import one_line
 from . import schema
-from .file import MOST_LEVELS, MOST_RATE
+from .limits import MOST_LEVELS, MOST_RATE
 
 Numbers = npt.NDArray[np.int64]
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ..errors import TokensError
 from ..system.foreign_data import foreign_data, one_line
 from . import schema
+from .limits import MOST_CODE
 from .shard_index import TEXT, ShardIndex, check_columns, read_index
 from .signal import Signal
 
@@ -168,6 +169,8 @@ class Shard:
             if len(rows) != len(sizes) or rows.null_count or rows.values.null_count:
                 raise TokensError(f"row {row} of {self.path}: codes are missing in its group; encode it again")
             ends, codes = rows.offsets.to_numpy(), rows.values.to_numpy()
-            if codes.dtype != np.uint16 and codes.size and not (codes.min() >= 0 and codes.max() <= 65535):
-                raise TokensError(f"row {row} of {self.path}: codes in its group are not 0 to 65535; encode it again")
+            if codes.dtype != np.uint16 and codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
+                raise TokensError(
+                    f"row {row} of {self.path}: codes in its group are not 0 to {MOST_CODE}; encode it again"
+                )
             return _Group(group, ends, codes.astype(np.uint16, copy=False), np.zeros(len(sizes), np.bool_))
