@@ -99,11 +99,12 @@ def _bare(codec: str, workers: int, seconds: float, shape: tuple[int, int]) -> f
             start_children(processes)
             for _, theirs in pipes:  # now a process's end closes when it dies
                 theirs.close()
-            waiting = [ours for ours, _ in pipes]
+            waiting: list[Any] = [ours for ours, _ in pipes]
             while waiting:
-                for ours in multiprocessing.connection.wait(waiting, _LOOK_EVERY):
-                    waiting.remove(ours)  # type: ignore[arg-type]
-                    speeds.append(ours.recv())  # type: ignore[union-attr]
+                answers: list[Any] = multiprocessing.connection.wait(waiting, _LOOK_EVERY)
+                for answer in answers:
+                    waiting.remove(answer)
+                    speeds.append(answer.recv())
                 interrupts.check()
         except EOFError:
             raise EngineError("a process that ran the bare engine died; try again with fewer --workers") from None

@@ -100,12 +100,12 @@ class Shard:
         whole = {name: int(index.numbers[name][first:stop].sum()) for name in ("num_samples", "frames")}
         same = {name: int(index.numbers[name][first])
                 for name in ("channel", "source_rate", "n_quantizers", "sample_rate", "hop_length")}  # fmt: skip
-        text: dict[str, Any] = {name: index.text[name][first].as_py() for name in ("path", "codec_hash")}
+        path, codec_hash = (index.text[name][first].as_py() for name in TEXT)
 
         def fetch(start: int, end: int, levels: int) -> npt.NDArray[np.uint16]:
             return self._frames(first, stop, start, end, levels)
 
-        return Signal(**text, **whole, **same, _fetch=fetch)
+        return Signal(path=path, codec_hash=codec_hash, **whole, **same, _fetch=fetch)
 
     def verify(self) -> None:
         """Read all codes and compare them with their checksums. Without checksums only the index is read.
@@ -170,7 +170,5 @@ class Shard:
                 raise TokensError(f"row {row} of {self.path}: codes are missing in its group; encode it again")
             ends, codes = rows.offsets.to_numpy(), rows.values.to_numpy()
             if codes.dtype != np.uint16 and codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
-                raise TokensError(
-                    f"row {row} of {self.path}: codes in its group are not 0 to {MOST_CODE}; encode it again"
-                )
+                raise TokensError(f"row {row} of {self.path}: codes are not 0 to {MOST_CODE}; encode it again")
             return _Group(group, ends, codes.astype(np.uint16, copy=False), np.zeros(len(sizes), np.bool_))

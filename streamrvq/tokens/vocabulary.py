@@ -52,7 +52,8 @@ class Vocabulary:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
                 raise InputError(
-                    f"{name} is {one_line(repr(value), 60)}; wanted a whole number of at least {least} and at most {most}"
+                    f"{name} is {one_line(repr(value), 60)}; wanted a whole number of at least {least} and at most "
+                    f"{most}"
                 )
             object.__setattr__(self, name, int(value))  # numpy's would overflow in silence
         if self.size > MOST_ID:

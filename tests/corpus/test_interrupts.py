@@ -102,9 +102,7 @@ def test_a_stopped_worker_is_killed_and_named(tmp_path: Path, bulk: Bulk, number
     assert unfinished(tmp_path / "out") == []
 
 
-def test_a_second_interrupt_waits_for_no_stopped_worker(
-    tmp_path: Path, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_interrupt_waits_for_no_stopped_worker(tmp_path: Path, bulk: Bulk) -> None:
     run = bulk.start(tmp_path / "out")
     until("two unfinished shards", lambda: len(unfinished(tmp_path / "out")) == 2)
     workers = workers_of(run.pid)

@@ -1,44 +1,76 @@
-"""A file that is replaced: whole or not at all, and only a file."""
+"""Files and lines that are there whole or not at all."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamrvq.audio.files import write_wav
-from streamrvq.errors import AudioFileError, WeightsError
-from streamrvq.system.atomic_file import replacing
-from streamrvq.weights import save_weights
-from tools.fuzzing.small import weights
-
-
-def _bytes(path: Path) -> None:
-    with replacing(path) as file:
-        file.write(b"x")
+from streamrvq.system import atomic_file
+from streamrvq.system.atomic_file import append_line, replacing
 
 
-WRITERS: list[Callable[[Path], None]] = [
-    _bytes, lambda path: write_wav(path, np.zeros(9, np.float32), 16000),
-    lambda path: save_weights(weights(), path, "streamrvq"), lambda path: save_weights(weights(), path, "descript"),
-]  # fmt: skip
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    with replacing(tmp_path / "x") as file:
+        file.write(b"new")
+        assert not (tmp_path / "x").exists()
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"new")]
 
 
-@pytest.mark.parametrize("write", WRITERS)
-def test_what_is_no_file_is_not_replaced(write: Callable[[Path], None], tmp_path: Path) -> None:
-    os.mkfifo(path := tmp_path / "pipe")
-    with pytest.raises(OSError if write in WRITERS[:2] else WeightsError, match="no file"):
-        write(path)
-    assert stat.S_ISFIFO(path.stat().st_mode)
-    assert os.listdir(tmp_path) == ["pipe"]
+def test_an_exception_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "x") as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
 
 
-def test_a_name_with_a_nul_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(AudioFileError):
-        write_wav(tmp_path / "a\0b.wav", np.zeros(9, np.float32), 16000)
-    with pytest.raises(WeightsError):
-        save_weights(weights(), tmp_path / "a\0b.safetensors")
+@given(
+    lines=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=9)),
+    torn=st.binary(max_size=20), piece=st.integers(1, 8),
+)  # fmt: skip
+def test_a_line_comes_behind_whole_lines(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], torn: bytes, piece: int
+) -> None:
+    path = tmp_path_factory.mktemp("lines") / "log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(atomic_file, "_PIECE", piece)
+        for line in lines:
+            append_line(path, line)
+            with open(path, "ab") as file:  # as a killed process leaves it
+                file.write(torn.replace(b"\n", b""))
+        append_line(path, "last")
+    assert path.read_bytes().split(b"\n") == [line.encode() for line in [*lines, "last", ""]]
+
+
+class _Full:
+    """A file that takes half of a write, and then no more."""
+
+    def __init__(self, file: object) -> None:
+        self._file, self._full = file, False
+
+    def write(self, data: bytes) -> int:
+        if self._full:
+            raise OSError(28, "No space left on device")
+        self._full = True
+        return int(self._file.write(bytes(data)[: len(data) // 2]))  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> _Full:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()  # type: ignore[attr-defined]
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append_line(tmp_path / "log", "one")
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic_file, "open", lambda *args, **kwargs: _Full(open(*args, **kwargs)), raising=False)
+        with pytest.raises(OSError, match="No space left"):
+            append_line(tmp_path / "log", "two")
+    assert (tmp_path / "log").read_bytes() == b"one\n"

@@ -7,14 +7,11 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from streamrvq.corpus.record import Record
 from streamrvq.corpus.settings import Settings
 from streamrvq.corpus.shard import verified_summary
 from streamrvq.corpus.sources import Source, find_sources
-from streamrvq.tokens.schema import SHARD_KEY
+from streamrvq.tokens.schema import SHARD_KEY, arrow, parquet
 
 from ..small import codec
 from ..target import Target, scratch, written
@@ -37,7 +34,7 @@ def _read_table(data: bytes) -> None:
 
 def _table_seeds() -> list[bytes]:
     path = scratch("seed.parquet")
-    pq.write_table(pa.table({"path": ["a.wav", "b.wav", "a.wav"], "offset": [0.0, None, 0.0]}), path)
+    parquet().write_table(arrow().table({"path": ["a.wav", "b.wav", "a.wav"], "offset": [0.0, None, 0.0]}), path)
     return [path.read_bytes()]
 
 
@@ -79,15 +76,15 @@ def _run() -> tuple[Path, Record]:
 def _read_summary(data: bytes) -> None:
     """A right shard with another summary."""
     path, record = _run()
-    table = pq.read_table(path)
+    table = parquet().read_table(path)
     other = scratch("summary.parquet")
-    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, SHARD_KEY: data}), other)
+    parquet().write_table(table.replace_schema_metadata({**table.schema.metadata, SHARD_KEY: data}), other)
     summary = verified_summary(other, record.shards[0], record.digest)
     json.dumps(summary.to_json(), allow_nan=False)
 
 
 def _summary_seeds() -> list[bytes]:
-    return [pq.read_metadata(_run()[0]).metadata[SHARD_KEY]]
+    return [parquet().read_metadata(_run()[0]).metadata[SHARD_KEY]]
 
 
 TARGETS = (
