@@ -70,7 +70,7 @@ class _Full:
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append_line(tmp_path / "log", "one")
     with monkeypatch.context() as patch:
-        patch.setattr(atomic_file, "open", lambda *args, **kwargs: _Full(open(*args, **kwargs)), raising=False)
+        patch.setattr(atomic_file, "open", lambda *args, **given: _Full(open(*args, **given)), raising=False)  # noqa: SIM115
         with pytest.raises(OSError, match="No space left"):
             append_line(tmp_path / "log", "two")
     assert (tmp_path / "log").read_bytes() == b"one\n"

@@ -22,7 +22,8 @@ def test_stopped_and_running_processes_end() -> None:
     assert is_there(pids[1])
     end_children(processes)
     assert [pid for pid in pids if is_there(pid)] == []
-    assert [process.exitcode for process in processes] == [-signal.SIGKILL, -signal.SIGTERM]
+    assert processes[0].exitcode in (-signal.SIGKILL, -signal.SIGTERM)  # by system
+    assert processes[1].exitcode == -signal.SIGTERM
 
 
 def test_processes_that_never_started_or_have_ended() -> None:
