@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+    code, lost = 0, False
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -32,10 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exit_at_once_on_interrupts()
         code = 130
     except BrokenPipeError:
-        code = 141
-    if code == 141:  # Python flushes stdout once more at exit; give it somewhere to write
+        code, lost = 141, True
+    except OSError as error:  # what stdout goes to is full; the command may have failed by that already
+        code, lost = code or _cannot_print(error), True
+    if lost or code == 141:  # Python flushes stdout once more at exit; give it somewhere to write
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _cannot_print(error: OSError) -> int:
+    from .common import complain
+
+    return complain(f"cannot write the output ({error.strerror or error}); make room, and run the command again")
 
 
 def _run(arguments: Sequence[str] | None) -> int:
