@@ -120,6 +120,7 @@ def read_index(file: Any, path: Path) -> ShardIndex:
 
 def _text(column: Any, name: str, path: Path) -> Any:
     values = column.dictionary if hasattr(column, "dictionary") else column
+    column.validate(full=True)  # no index beyond its dictionary
     values.validate(full=True)  # valid UTF-8, too
     if max(map(len, values.to_pylist()), default=0) > _LONGEST:
         raise TokensError(f"{path} has a {name} of more than {_LONGEST} characters; it is damaged: encode it again")

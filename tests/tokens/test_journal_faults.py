@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import random
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -199,3 +200,31 @@ def test_frames_that_a_token_file_cannot_hold_are_refused(tmp_path: Path, frames
         with pytest.raises(TokensError, match="a gap of"):
             journal.gap(position, samples)
     assert dataclasses.replace(journal.finish(0), codes=EMPTY.codes).num_samples == 0
+
+
+class _Alarm(BaseException):
+    pass
+
+
+def test_interrupts_at_any_moment_tear_nothing(tmp_path: Path) -> None:
+    """An alarm's handler raises, as Ctrl-C's does. What was interrupted is given again; nothing is lost or doubled."""
+
+    def alarm(number: int, frame: object) -> None:
+        raise _Alarm
+
+    journal, chance, taken, interrupts = TokenJournal(tmp_path / "a.safetensors", EMPTY), random.Random(3), 0, 0
+    before = signal.signal(signal.SIGALRM, alarm)
+    try:
+        while interrupts < 200:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, 3e-4))
+                while True:
+                    journal.frames(np.full((3, 2), taken % 65536))
+                    taken += 1
+            except _Alarm:
+                interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    journal.close()
+    np.testing.assert_array_equal(recover(tmp_path / "a.safetensors").codes[0, ::2], np.arange(taken) % 65536)
