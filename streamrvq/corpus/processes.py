@@ -127,8 +127,12 @@ class Workers:
                 "streamrvq: the worker process %s, at %s, did not stop within %g s and is killed; its shard is "
                 "written when the run goes on", worker.process.pid, worker.shard.name, STOP_WITHIN,
             )  # fmt: skip
-        end_children([worker.process for worker in self._workers])
+        killed = end_children([worker.process for worker in self._workers])
         for worker in self._workers:
+            if worker.process in killed and worker not in asked and not at_once():
+                _log.warning(
+                    "streamrvq: the worker process %s did not end by itself and was killed", worker.process.pid
+                )
             worker.pipe.close()
 
 
@@ -161,19 +165,29 @@ def _serve(work: Work, pipe: Connection, totals: Any, at: int) -> None:
 
     try:
         work.prepare()
-        pipe.send((_READY, "", ""))
-        while True:
-            work.write(pipe.recv(), on_progress)
-            pipe.send((_READY, "", ""))
+        while (shard := _next(pipe)) is not None:
+            work.write(shard, on_progress)
     except _Stopped:
-        pipe.send((_STOPPED, "", ""))
-        pipe.recv()  # never comes: the parent ends this process, or closes the pipe
-    except EOFError:
-        pass
+        _answer(pipe, _STOPPED)
     except Exception as error:
         if not isinstance(error, (StreamRVQError, MemoryError)):
             traceback.print_exc()
-        pipe.send((_FAILED, type(error).__name__, one_line(error, _LONGEST)))
+        _answer(pipe, _FAILED, type(error).__name__, one_line(error, _LONGEST))
+
+
+def _next(pipe: Connection) -> Shard | None:
+    """Say that this worker is ready, and wait for a shard; None if the parent is gone."""
+    _answer(pipe, _READY)
+    try:
+        shard: Shard = pipe.recv()
+    except (EOFError, OSError):
+        return None
+    return shard
+
+
+def _answer(pipe: Connection, kind: str, name: str = "", text: str = "") -> None:
+    with suppress(OSError):  # the parent is gone
+        pipe.send((kind, name, text))
 
 
 def _exit_with_the_parent() -> None:

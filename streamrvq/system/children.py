@@ -33,8 +33,12 @@ def start_children(processes: Iterable[BaseProcess]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_children(processes: Sequence[BaseProcess]) -> None:
-    """End processes: terminate all, and kill those that are still there after half a second. They are all reaped."""
+def end_children(processes: Sequence[BaseProcess]) -> list[BaseProcess]:
+    """End processes: terminate all, and kill those that are still there after half a second. They are all reaped.
+
+    Returns:
+        Those that had to be killed.
+    """
     alive = [process for process in processes if process.pid is not None and process.exitcode is None]
     for process in alive:
         process.terminate()
@@ -42,6 +46,7 @@ def end_children(processes: Sequence[BaseProcess]) -> None:
     for process in alive:
         process.kill()
     _left(alive, _KILLED_WITHIN)
+    return alive
 
 
 def _left(processes: Sequence[BaseProcess], within: float) -> list[BaseProcess]:
