@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from streamrvq.system.interrupts import DeferredInterrupts, ordered_termination
+
+
+@pytest.fixture(autouse=True)
+def no_handler_for_sigterm() -> Iterator[None]:
+    """Other tests' libraries leave one: Ray does."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_an_interrupt_waits_for_check() -> None:
