@@ -12,7 +12,7 @@ import struct
 import subprocess
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -33,10 +33,10 @@ class Bulk(NamedTuple):
     audio: Path
     weights: Path
 
-    def start(self, out: Path, workers: int = 2) -> subprocess.Popen[bytes]:
+    def start(self, out: Path, workers: int = 2, **settings: Any) -> subprocess.Popen[bytes]:
         """The command. Every file becomes a shard of its own."""
         return process("encode", self.audio, "--codec", self.weights, "--shards", out, "--shard-mib", 0.1,
-                       "--workers", workers)  # fmt: skip
+                       "--workers", workers, **settings)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,14 @@ def test_termination_stops_it_in_order_and_it_goes_on(tmp_path: Path, bulk: Bulk
     again = encode_corpus([bulk.audio], tmp_path / "out", bulk.weights, workers=1, shard_bytes=int(0.1 * 2**20))
     assert again.written == FILES - done
     assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == FILES * SECONDS * RATE
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_workers_too(tmp_path: Path, bulk: Bulk, number: int, code: int) -> None:
+    """As a terminal sends it, and as a service manager does."""
+    run = bulk.start(tmp_path / "out", start_new_session=True)
+    until("two unfinished shards", lambda: len(unfinished(tmp_path / "out")) == 2)
+    workers = workers_of(run.pid)
+    os.killpg(run.pid, number)
+    assert ended(run, workers) == (code, b"", b"")
+    assert unfinished(tmp_path / "out") == []
