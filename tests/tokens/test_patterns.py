@@ -203,7 +203,8 @@ def test_bad_input() -> None:
             pattern.deinterleave(np.array(ids))
 
 
-@pytest.mark.parametrize("settings", [(10**12, 8), (3, 2**62), (3, 8, 2**63), (3, 10**400), (True, 8), (3, 8, 2**63 - 20)],
+@pytest.mark.parametrize("settings", [(10**12, 8), (3, 2**62), (3, 8, 2**63), (3, 10**400), (True, 8),
+                                      (3, 8, 2**63 - 20)],
                          ids=str)  # fmt: skip
 def test_a_vocabulary_beyond_int64_is_refused(settings: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="wanted") as caught:
