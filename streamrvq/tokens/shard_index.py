@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..errors import TokensError
 from ..system.foreign_data import one_line
 from . import schema
+from .footer import row_groups
 from .limits import MOST_LEVELS, MOST_RATE
 
 Numbers = npt.NDArray[np.int64]
@@ -92,8 +93,9 @@ def read_index(file: Any, path: Path) -> ShardIndex:
         TokensError: they hold what no run writes.
     """
     size, rows = path.stat().st_size, file.metadata.num_rows
-    groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-    if min(groups, default=0) < 0 or sum(groups) != rows or rows > size:
+    claims = row_groups(path, "codes")
+    groups = [claim.rows for claim in claims]
+    if sum(groups) != rows or rows > size or len(groups) != file.num_row_groups:
         raise TokensError(f"{path} has {size} bytes and claims {rows} rows; it is damaged: encode it again")
     table = file.read(columns=list(schema.INDEX)).unify_dictionaries()
     if table.num_rows != rows:
@@ -109,12 +111,14 @@ def read_index(file: Any, path: Path) -> ShardIndex:
         groups=np.cumsum([0, *groups]), checksums=schema.checksums_of(file.metadata.metadata, rows, path),
     )  # fmt: skip
     most = max(MOST_CODES, CODES_PER_BYTE * size)
-    for group in range(len(groups)):
-        if (codes := int(index.sizes(group).sum())) > most:
+    for group, claim in enumerate(claims):
+        sizes, where = index.sizes(group), f"rows {index.groups[group]} to {index.groups[group + 1] - 1}"
+        if (codes := int(sizes.sum())) > most:
             raise TokensError(
-                f"{path} has {size} bytes and claims {codes} codes in rows {index.groups[group]} to "
-                f"{index.groups[group + 1] - 1}; it is damaged: encode it again"
+                f"{path} has {size} bytes and claims {codes} codes in {where}; it is damaged: encode it again"
             )
+        if claim.values != np.maximum(sizes, 1).sum():  # a row without codes counts as one value
+            raise TokensError(f"{path} has {claim.values} codes in {where}, and claims {codes}: encode it again")
     return index
 
 

@@ -156,15 +156,6 @@ class Shard:
         """A row group, read because ``row`` was asked for."""
         sizes = self._index.sizes(group)
         with self._open(f"row {row} of ") as file:
-            described = file.metadata.row_group(group)
-            columns = [described.column(i) for i in range(described.num_columns)]
-            values = [column.num_values for column in columns if column.path_in_schema.split(".")[0] == "codes"]
-            # A row without codes counts as one value.
-            if values != [int(np.maximum(sizes, 1).sum())]:
-                raise TokensError(
-                    f"row {row} of {self.path}: its group claims {one_line(values, 40)} codes; wanted {sizes.sum()}: "
-                    "damaged, encode it again"
-                )
             rows = file.read_row_group(group, columns=["codes"])["codes"].combine_chunks()
             if len(rows) != len(sizes) or rows.null_count or rows.values.null_count:
                 raise TokensError(f"row {row} of {self.path}: codes are missing in its group; encode it again")
