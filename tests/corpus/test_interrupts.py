@@ -18,11 +18,11 @@ import pytest
 
 from streamrvq.corpus import encode_corpus
 from streamrvq.weights import save_weights
-from tests.support.children import is_there, needs_proc, until, workers_of
 from tests.support.command import process
 from tests.support.contract import tiny, weights_of
 from tests.support.corpora import rows_in
 from tests.support.patience import PATIENCE
+from tests.support.processes.children import is_there, needs_proc, until, workers_of
 
 pytestmark = needs_proc
 

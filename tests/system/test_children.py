@@ -8,7 +8,7 @@ import signal
 import time
 
 from streamrvq.system.children import end_children, start_children
-from tests.support.children import is_there, needs_proc
+from tests.support.processes.children import is_there, needs_proc
 
 
 @needs_proc

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.children import needs_proc, until
+from tests.support.processes.children import needs_proc, until
 from tools.quality_measure import judging
 
 
