@@ -6,6 +6,7 @@
 #   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs.
 #                     As root it also installs the Debian packages that the tests need; otherwise it says which are missing
 #   ensure_quality    the first, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
+#   ensure_fuzz       the first, and what tools/fuzz fuzzes with (fuzz.txt)
 # Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
 # until one of these files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
 
@@ -204,6 +205,22 @@ ensure_quality() {
         fi
         say "installing PESQ"
         pip_install -r "$ROOT/tools/quality-pesq.txt"
+    fi
+    exec 9>&-
+}
+
+ensure_fuzz() {
+    local hash
+    ensure_env demo
+    exec 9>"$ROOT/.venv.lock"
+    flock 9
+    hash="$(env_hash) $(sha256sum <"$ROOT/tools/fuzz.txt")"
+    if [ "$(cat "$VENV/.stamp-fuzz" 2>/dev/null)" != "$hash" ]; then
+        say "installing what tools/fuzz fuzzes with"
+        # atheris comes as a wheel or not at all: from source it needs a compiler of its own.
+        pip_install --no-warn-conflicts --only-binary atheris -r "$ROOT/tools/fuzz.txt" 2>"$VENV/fuzz.log" ||
+            die "atheris cannot be installed for $("$PY" -V) on $(uname -sm), which may have no wheel of it: fuzz on Linux with Python 3.11 to 3.13 (pip's words are in .venv/fuzz.log)"
+        printf '%s\n' "$hash" >"$VENV/.stamp-fuzz"
     fi
     exec 9>&-
 }

@@ -5,10 +5,10 @@ Knows: soundfile, and how a damaged file can be recognised. Does not know: codec
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
+import pathlib
 from collections.abc import Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal
 
@@ -17,7 +17,9 @@ import numpy.typing as npt
 import soundfile
 
 from ..errors import AudioFileError, InputError
+from ..system.atomic_file import replacing
 from ..system.copying import NeverCopied
+from ..system.foreign_data import foreign_data, one_line
 from .headers import ogg_is_cut, sample_extent
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import check_rate
@@ -63,7 +65,8 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
 
     def __init__(self, path: Path, downmix: bool = False, channel: int | None = None) -> None:
         self.path, self._channel = os.fspath(path), channel
-        self._file = _open(self.path)
+        with foreign_data(AudioFileError, self.path, _REMEDY):
+            self._file = _open(self.path)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
@@ -71,7 +74,8 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         self._ahead = np.zeros(0, np.float32)  # decoded, but not read yet
         self._decoded, self._over, self._damage = 0, False, ""
         try:
-            self._check(downmix)
+            with foreign_data(AudioFileError, self.path, _REMEDY):
+                self._check(downmix)
         except BaseException:
             self.close()
             raise
@@ -121,7 +125,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         """Decode a block of fixed size, because in an MP3 the last bit depends on how the reads are divided."""
         try:
             block = self._file.read(_STEP, dtype="float32", always_2d=True)
-        except (soundfile.SoundFileError, RuntimeError):  # libsndfile's message describes its own state
+        except Exception as error:  # soundfile's own, or what it did not expect; the message is about libsndfile
+            if isinstance(error, MemoryError):
+                raise
             self._over, self._damage = True, "it cannot be decoded there"
             return np.zeros(0, np.float32)
         self._decoded += len(block)
@@ -152,17 +158,18 @@ def _open(path: str) -> Any:
     try:
         with open(path, "rb") as probe:
             empty = not probe.read(1)
-    except OSError as error:
-        raise AudioFileError(f"cannot open {path}: {error.strerror or error}; check the name and the rights") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise AudioFileError(f"cannot open {path}: {reason}; check the name and the rights") from None
     if empty:
         raise AudioFileError(f"{path} is empty (0 bytes); wanted an audio file: copy it again")
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         # TypeError: soundfile treats .raw as samples without a header and wants their rate.
-        reason = getattr(error, "error_string", None) or error
+        reason = one_line(getattr(error, "error_string", None) or error)
         raise AudioFileError(
-            f"{path} is no audio file that can be read ({str(reason).rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
+            f"{path} is no audio file that can be read ({reason.rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
             "or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
         ) from None
 
@@ -171,10 +178,11 @@ def _mean(block: npt.NDArray[np.float32]) -> Pcm:
     """The mean ``[n]`` of ``[n, C]``. Added in channel order in float64, so that it does not depend on blocks."""
     if block.shape[1] == 1:
         return np.ascontiguousarray(block[:, 0])
-    total = block[:, 0].astype(np.float64)
-    for channel in range(1, block.shape[1]):
-        total += block[:, channel]
-    mean: Pcm = (total / block.shape[1]).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # a float file may hold anything; whoever uses it refuses that
+        total = block[:, 0].astype(np.float64)
+        for channel in range(1, block.shape[1]):
+            total += block[:, channel]
+        mean: Pcm = (total / block.shape[1]).astype(np.float32)
     return mean
 
 
@@ -199,14 +207,14 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
     samples: npt.NDArray[Any] = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
     if subtype == "PCM_16":  # libsndfile would scale by 32767, which is not the inverse of reading
         samples = to_int16(samples)
-    folder, name = os.path.split(os.fspath(path))
-    part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
     try:
-        soundfile.write(part, samples, rate, subtype=subtype, format="WAV")
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        name = os.fspath(path)
-        raise AudioFileError(f"cannot write {name} ({error}); check its folder, its rights, the disk") from None
-    finally:
-        with suppress(OSError):
-            os.unlink(part)
+        with replacing(pathlib.Path(path)) as part:
+            soundfile.write(part.name, samples, rate, subtype=subtype, format="WAV")
+            if os.path.getsize(part.name) < samples.nbytes:  # libsndfile counts what it could not write
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        # ValueError: a NUL in the name. AssertionError: soundfile asserts that everything was written.
+        reason = one_line(error) or os.strerror(errno.ENOSPC)
+        raise AudioFileError(
+            f"cannot write {os.fspath(path)} ({reason}); check its folder, its rights, the disk"
+        ) from None

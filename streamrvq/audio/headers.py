@@ -14,6 +14,8 @@ from typing import BinaryIO, NamedTuple
 
 # Sizes that recorders write when they do not know the size: through a pipe they cannot return to the header.
 _UNKNOWN = (0xFFFFFFFF, 0x7FFFFFFF, -1)
+#: Chunks that are looked at. Recorders write a few; a hostile file can hold an empty one in every eight bytes.
+_MOST_CHUNKS = 10_000
 _OGG_PAGE_MAX = 27 + 255 + 255 * 255
 
 
@@ -66,14 +68,16 @@ def sample_extent(path: str | os.PathLike[str]) -> Extent | None:
 def _chunk_extent(file: BinaryIO, total: int, layout: _Chunks) -> Extent | None:
     head = layout.ident + struct.calcsize(layout.size)
     at, long_size = layout.first, None
-    while at + head <= total:
+    for _ in range(_MOST_CHUNKS):
+        if at + head > total:
+            break
         file.seek(at)
         ident = file.read(layout.ident)
         (size,) = struct.unpack(layout.size, file.read(head - layout.ident))
         at += head
         if size != -1:  # CAF's "unknown", allowed for the last chunk only
             size = max(0, size - layout.counted)
-        if ident == b"ds64" and size >= 16:  # RF64: the size, in 64 bits, after 8 bytes of file size
+        if ident == b"ds64" and size >= 16 and at + 16 <= total:  # RF64: 64 bits, after 8 bytes of file size
             (long_size,) = struct.unpack("<8xQ", file.read(16))
         if ident.startswith(layout.data):
             if size in _UNKNOWN:
@@ -88,7 +92,7 @@ def _au_extent(file: BinaryIO, total: int) -> Extent | None:
     if len(head) < 8:
         return None
     offset, size = struct.unpack(">II", head)
-    return None if size in _UNKNOWN else Extent(size, total - offset)
+    return None if size in _UNKNOWN else Extent(size, max(0, total - offset))
 
 
 def ogg_is_cut(path: str | os.PathLike[str]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import multiprocessing.connection
 import os
 import statistics
 import tempfile
@@ -19,9 +20,13 @@ from typing import Any
 
 from ..codec import load
 from ..corpus import encode_corpus
-from ..errors import InputError
+from ..errors import EngineError, InputError
+from ..system.children import end_children, start_children
+from ..system.interrupts import DeferredInterrupts
 from .steps import Cell
 
+#: Seconds between two looks for an interrupt.
+_LOOK_EVERY = 0.25
 #: Hops and rows of the bare engine's steps: as in bulk encoding of a stream, and as in a full batch.
 SHAPES = ((16, 1), (16, 16))
 
@@ -82,20 +87,35 @@ def run_bulk(
 
 
 def _bare(codec: str, workers: int, seconds: float, shape: tuple[int, int]) -> float:
-    """Seconds of audio that ``workers`` processes encode together per second."""
+    """Seconds of audio that ``workers`` processes encode together per second. Interrupted, it ends them."""
     context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(workers), context.SimpleQueue()
+    start = context.Barrier(workers)
     place = codec if not os.path.exists(codec) else os.path.abspath(codec)
-    processes = [context.Process(target=_steps, args=(place, seconds, shape, start, results)) for _ in range(workers)]
-    for process in processes:
-        process.start()
-    speeds = [results.get() for _ in processes]
-    for process in processes:
-        process.join()
+    pipes = [context.Pipe(duplex=False) for _ in range(workers)]
+    processes = [context.Process(target=_steps, args=(place, seconds, shape, start, theirs)) for _, theirs in pipes]
+    speeds: list[float] = []
+    with DeferredInterrupts() as interrupts:
+        try:
+            start_children(processes)
+            for _, theirs in pipes:  # now a process's end closes when it dies
+                theirs.close()
+            waiting: list[Any] = [ours for ours, _ in pipes]
+            while waiting:
+                answers: list[Any] = multiprocessing.connection.wait(waiting, _LOOK_EVERY)
+                for answer in answers:
+                    waiting.remove(answer)
+                    speeds.append(answer.recv())
+                interrupts.check()
+        except EOFError:
+            raise EngineError("a process that ran the bare engine died; try again with fewer --workers") from None
+        finally:
+            end_children(processes)
+            for ours, _ in pipes:
+                ours.close()
     return float(sum(speeds))
 
 
-def _steps(codec: str, seconds: float, shape: tuple[int, int], start: Any, results: Any) -> None:
+def _steps(codec: str, seconds: float, shape: tuple[int, int], start: Any, result: Any) -> None:
     """In one process: run engine steps for ``seconds``, once all processes are ready."""
     opened = load(codec, threads=1)
     cell = Cell(opened.engine, "encode", *shape)
@@ -104,4 +124,4 @@ def _steps(codec: str, seconds: float, shape: tuple[int, int], start: Any, resul
     cell.run(seconds)
     elapsed = time.perf_counter() - begun
     audio = (1 + len(cell.times)) * shape[0] * shape[1] * opened.hop_length / opened.sample_rate
-    results.put(audio / elapsed)
+    result.send(audio / elapsed)

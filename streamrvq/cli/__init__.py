@@ -1,6 +1,6 @@
 """The command ``streamrvq``. Each command has a file of its own; app.py lists them.
 
-An error that the package raises on purpose, or a wrong command line, is printed as one sentence on stderr. Exit codes:
+An error, or a wrong command line, is printed as one sentence on stderr, and never as a traceback. Exit codes:
 0 success; 1 `check` found a difference; 2 an error; 130 interrupted; 141 the reader of the output went away.
 
 Knows: how errors leave the process. Does not know: what the commands do.
@@ -10,23 +10,41 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from ..errors import StreamRVQError
+from ..system.foreign_data import one_line
+from ..system.interrupts import exit_at_once_on_interrupts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line (None: that of the process) and exit."""
+    # A name in a message may have characters that the terminal has not: it is shown with escapes.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    code, lost = 0, False
     try:
         code = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        exit_at_once_on_interrupts()
         code = 130
     except BrokenPipeError:
-        code = 141
-    if code == 141:  # Python flushes stdout once more at exit; give it somewhere to write
+        code, lost = 141, True
+    except OSError as error:  # what stdout goes to is full; the command may have failed by that already
+        code, lost = code or _cannot_print(error), True
+    if lost or code == 141:  # Python flushes stdout once more at exit; give it somewhere to write
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _cannot_print(error: OSError) -> int:
+    from .common import complain
+
+    return complain(f"cannot write the output ({error.strerror or error}); make room, and run the command again")
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -38,13 +56,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     except StreamRVQError as error:
         return complain(error)
     except OSError as error:  # a full disk, a folder without permissions
-        return complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+        return complain(f"{error.strerror or error}{where}")
     except MemoryError:
         return complain("memory ran out; take shorter files, a smaller codec or fewer streams")
     except Exception as error:
         # A usage error of typer. Newer versions contain click, so its class has no fixed name to import.
         explain, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
         if explain is None or code is None:
-            raise
+            return complain(f"{_unforeseen(error)}; this is a fault of streamrvq: please report it with the command")
         return complain(f"{explain().rstrip('.')}; see streamrvq --help") if explain() else int(code)
     return result if isinstance(result, int) else 0
+
+
+def _unforeseen(error: Exception) -> str:
+    """What an error was that nobody thought of, and where in the package it came from."""
+    inside = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(inside)]
+    where = f" at {frames[-1].filename.removeprefix(inside)}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}: {one_line(error)}"

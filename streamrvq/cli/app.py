@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..system.interrupts import exit_at_once_on_interrupts
 from . import bench, check, convert, decode, devices, encode, info, mic, send, serve, train
 from .common import print_version
 
@@ -37,6 +38,7 @@ def _quiet(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
+            exit_at_once_on_interrupts()
             raise typer.Exit(130) from None
         except BrokenPipeError:
             raise typer.Exit(141) from None

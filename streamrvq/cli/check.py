@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ..audio.files import open_audio
 from ..audio.pcm import Pcm
@@ -102,7 +103,7 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
             str(found.differing_frames), str(found.near_ties), f"{row.latent_difference:.2g}",
             f"{row.smallest_margin:.2g}" if row.smallest_margin is not None else "–",
             f"{found.largest_gap:.2g}" if differs else "–",
-            "equal" if not differs else "near-ties" if row.passed else "[red]DIFFERENT[/]",
+            "equal" if not differs else "near-ties" if row.passed else Text("DIFFERENT", "red"),
         )  # fmt: skip
     console.print(table)
     if decoded:

@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from ..codec import Codec
 from ..errors import InputError
+from ..system.foreign_data import one_line, shown
+
+_MOST = 4000  #: characters of a message
+_MOST_NUMBER = 65536  #: hops of a step or of a push, rows of a batch
 
 CodecOption = Annotated[str, typer.Option("--codec", help="A preset's name, or a file or folder of weights.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
@@ -20,25 +24,27 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def out() -> Console:
-    """A console on the present stdout, which tests replace. On a pipe it is wide enough for a table."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    """A console on the present stdout, which tests replace. On a pipe it is wide enough for a table.
+
+    It prints text as it is: a name like ``[/x]`` is no markup.
+    """
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 150)
 
 
 def err() -> Console:
     """A console on stderr, for progress and remarks."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def complain(error: object) -> int:
-    """Print an error as one line on stderr. Returns the exit code for it."""
-    text = " ".join(str(error).split())
-    err().print(f"[bold red]streamrvq: error:[/] {escape(text)}")
+    """Print an error as one line on stderr, whatever it holds. Returns the exit code for it."""
+    err().print(Text.assemble(("streamrvq: error:", "bold red"), " ", one_line(error, _MOST)))
     return 2
 
 
 def note(text: str) -> None:
     """Print a remark on stderr."""
-    err().print(f"streamrvq: {escape(text)}")
+    err().print(Text(f"streamrvq: {one_line(text, _MOST)}"))
 
 
 def print_version(wanted: bool) -> None:
@@ -81,13 +87,15 @@ def identity(codec: Codec) -> dict[str, Any]:
 
 
 def numbers(text: str, option: str) -> list[int]:
-    """Parse ``"1,2,4"``: whole numbers of at least 1. Raises an `InputError` that names the option."""
+    """Parse ``"1,2,4"``: whole numbers from 1 to 65536. Raises an `InputError` that names the option."""
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:
         values = []
     if not values or min(values) < 1:
         raise InputError(
-            f"{option} is {text!r}; wanted whole numbers of at least 1 with commas between, such as 1,4,16"
+            f"{option} is {shown(text)}; wanted whole numbers of at least 1 with commas between, such as 1,4,16"
         )
+    if max(values) > _MOST_NUMBER:
+        raise InputError(f"{option} is {shown(text)}; wanted whole numbers of at most {_MOST_NUMBER}")
     return values

@@ -14,9 +14,10 @@ import typer
 
 from ..audio.files import write_wav
 from ..codec import Codec, load
-from ..config import DEFAULT_CODEC
+from ..config import DEFAULT_CODEC, PRESETS
 from ..engine.base import Floats
-from ..errors import InputError, StreamRVQError, TokensError
+from ..errors import InputError, TokensError
+from ..system.foreign_data import one_line, shown
 from ..tokens import TokenFile, read_tokens
 from .common import EngineOption, JsonOption, ThreadsOption, identity, note_untrained, out, print_json, title
 from .pipes import code_lines, sample_format, write_samples
@@ -32,7 +33,7 @@ def decode(
         str | None, typer.Option("-o", "--output", help="A .wav name, or - for raw samples on stdout.")
     ] = None,
     codec: Annotated[
-        str | None, typer.Option("--codec", help="Default: the one that the tokens name; for - the default codec.")
+        str | None, typer.Option("--codec", help="Default: the preset that the tokens name; for - the default codec.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
     format: Annotated[str, typer.Option("--format", help="Samples: s16le, or f32le (32-bit float).")] = "s16le",
@@ -84,19 +85,21 @@ def decode(
 
 
 def _codec_of(file: TokenFile, path: str, codec: str | None, engine: str, threads: int | None, force: bool) -> Codec:
-    """The codec to decode with: ``codec``, else the one that the tokens name. Its hash must be that of the tokens."""
-    try:
-        opened = load(codec or file.codec, engine, threads)
-    except StreamRVQError as error:
-        if codec is not None:
-            raise
+    """The codec to decode with: ``codec``, else the preset that the tokens name. Its hash must be that of the tokens.
+
+    Any other name in the tokens is only shown: a file that is decoded does not choose what is opened.
+    """
+    if codec is None and file.codec not in PRESETS:
         raise TokensError(
-            f"{path} was encoded with {file.codec!r}, which cannot be had here: give it with --codec ({error})"
-        ) from None
+            f"{path} was encoded with {shown(file.codec)}, which is no preset; give it with --codec: "
+            "a file that tokens name is not opened"
+        )
+    opened = load(file.codec if codec is None else codec, engine, threads)
     if opened.codec_hash != file.codec_hash and not force:
         raise TokensError(
-            f"{path} holds tokens of codec {file.codec!r} ({file.codec_hash[:12]}); this is {opened.name} "
-            f"({opened.codec_hash[:12]}): give the right one with --codec, or --force to decode anyway"
+            f"{path} holds tokens of codec {shown(file.codec)} ({one_line(file.codec_hash[:12])}); "
+            f"this is {opened.name} ({opened.codec_hash[:12]}): "
+            "give the right one with --codec, or --force to decode anyway"
         )
     return opened
 

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.markup import escape
 
 from ..audio.files import open_audio
 from ..audio.find import audio_in
@@ -100,7 +99,7 @@ def encode(
         encode_shards(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
-            shard_bytes=None if shard_mib is None else int(shard_mib * 2**20), workers=workers, threads=threads or 1,
+            shard_bytes=None if shard_mib is None else _bytes(shard_mib), workers=workers, threads=threads or 1,
             ray=ray, retry_failed=retry_failed,
         )  # fmt: skip
         return
@@ -141,13 +140,19 @@ def encode(
     elif done or len(failures) > 1:
         seconds = sum(item["seconds"] for item in done)
         rest = f", {len(failures)} failed" if failures else ""
-        where = f" → {escape(done[0]['tokens'])}" if len(done) == 1 else ""
+        where = f" → {done[0]['tokens']}" if len(done) == 1 else ""
         out().print(
             f"{len(done)} encoded{rest}: {seconds:.1f} s of audio at {speed:.1f} s a second, {title(opened)}{where}",
             soft_wrap=True,
         )
     if failures:
         raise typer.Exit(2)
+
+
+def _bytes(mib: float) -> int:
+    if not abs(mib) < 2**40:
+        raise InputError(f"--shard-mib is {mib:g}; wanted MiB of audio in a shard")
+    return int(mib * 2**20)
 
 
 @dataclasses.dataclass(frozen=True)

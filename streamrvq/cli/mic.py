@@ -63,6 +63,8 @@ def mic(
 ) -> None:
     """Tokens from a microphone as you speak. Ctrl-C ends it, with nothing lost."""
     if recovered is not None:
+        if not recovered.name:
+            raise InputError(f"--recover is {str(recovered)!r}; wanted the name of a recording")
         tokens = recover(recovered)
         frames, path = tokens.codes.shape[1], str(recovered).removesuffix(".journal")
         out().print(f"{path}: {frames} frames, {tokens.seconds:.2f} s, recovered from {path}.journal")

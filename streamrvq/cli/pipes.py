@@ -21,12 +21,16 @@ from ..audio.pcm import FORMATS, to_int16
 from ..codec import Codec
 from ..engine.base import Codes
 from ..errors import InputError, TokensError
+from ..system.foreign_data import foreign_data, one_line, shown
 from .common import note_untrained
 
 #: Bytes that one read requests; it returns earlier with what there is.
 READ_BYTES = 1 << 16
 #: Bytes that a line may have. Ten minutes of frames take less.
 MAX_LINE_BYTES = 16 << 20
+#: Lists and objects that a line may have.
+_MOST_LISTS = 1 << 16
+_REMEDY = "wanted what `streamrvq encode -` writes"
 
 
 def sample_format(name: str) -> np.dtype[Any]:
@@ -102,33 +106,39 @@ def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:
         number += 1
         if not line.strip():
             continue
-        try:
-            item = json.loads(line)
-            if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
-                continue
-            index, listed = item["index"], item["codes"]
-            codes = np.array(listed)
-        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-            raise TokensError(
-                f'line {number} on stdin is not {{"index", "time", "codes"}} ({type(error).__name__}: {error}); '
-                "wanted what `streamrvq encode -` writes"
-            ) from None
-        if codes.ndim != 2 or codes.dtype.kind not in "iu":
-            raise TokensError(
-                f"line {number} on stdin has codes {codes.dtype} {list(codes.shape)}; wanted whole numbers [K][n]"
-            )
-        if index != expected:
-            raise TokensError(
-                f"line {number} on stdin begins at frame {index!r}; wanted {expected}: lines are missing or mixed up"
-            )
-        came = item.get("codec_hash", codec.codec_hash)
-        if came != codec.codec_hash and not force:
-            raise TokensError(
-                f"the lines on stdin are of codec {item.get('codec')!r} ({str(came)[:12]}); this is {codec.name} "
-                f"({codec.codec_hash[:12]}): give --codec, or --force to decode anyway"
-            )
-        expected += codes.shape[1]
-        yield codes.astype(np.int64)
+        with foreign_data(TokensError, f"line {number} on stdin", _REMEDY):
+            codes = _codes_of(line, f"line {number} on stdin", codec, force, expected)
+        if codes is not None:
+            expected += codes.shape[1]
+            yield codes
+
+
+def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) -> Codes | None:
+    """The codes of a line that ``what`` names; None for one of another kind."""
+    # Every list takes thirty times its two bytes. A line of codes has one for each level, and one around them.
+    if line.count(b"[") + line.count(b"{") > _MOST_LISTS:
+        raise TokensError(f"{what} has more than {_MOST_LISTS} lists; {_REMEDY}")
+    try:
+        item = json.loads(line)
+        if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
+            return None
+        index, listed = item["index"], item["codes"]
+        codes = np.array(listed)
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise TokensError(
+            f'{what} is not {{"index", "time", "codes"}} ({type(error).__name__}: {one_line(error)}); {_REMEDY}'
+        ) from None
+    if codes.ndim != 2 or codes.dtype.kind not in "iu":
+        raise TokensError(f"{what} has codes {codes.dtype} {list(codes.shape)}; wanted whole numbers [K][n]")
+    if index != expected:
+        raise TokensError(f"{what} begins at frame {shown(index)}; wanted {expected}: lines are missing or mixed up")
+    came = item.get("codec_hash", codec.codec_hash)
+    if came != codec.codec_hash and not force:
+        raise TokensError(
+            f"the lines on stdin are of codec {shown(item.get('codec'))} ({one_line(str(came)[:12])}); this is "
+            f"{codec.name} ({codec.codec_hash[:12]}): give --codec, or --force to decode anyway"
+        )
+    return codes.astype(np.int64)
 
 
 def write_samples(pcm: Any, format: str) -> None:

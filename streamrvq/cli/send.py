@@ -22,6 +22,7 @@ from ..live.client.connect import connect
 from ..live.client.stream import RemoteStream
 from ..live.items import Frames, Gap
 from ..live.sources.file import File, Pace
+from ..system.foreign_data import one_line, shown
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import JsonOption, note, out, print_json
 from .pipes import sample_format
@@ -130,7 +131,7 @@ async def _write_codes(stream: RemoteStream, source: str, output: str | None, js
     """Write everything that an encoding stream yields to ``output``; then print the figures."""
     ready, parts, filled = stream.ready, [], 0
     if not ready.trained:
-        note(f"{ready.codec} is untrained: its codes are exact, but mean nothing")
+        note(f"{one_line(ready.codec)} is untrained: its codes are exact, but mean nothing")
     async for item in stream:
         if isinstance(item, Gap):
             note(f"{item.samples} samples were lost at sample {item.position}: {item.reason}")
@@ -177,8 +178,9 @@ async def _send_tokens(
         ready = stream.ready
         if ready.codec_hash != file.codec_hash and not force:
             raise TokensError(
-                f"{path} holds tokens of codec {file.codec!r} ({file.codec_hash[:12]}); the server has {ready.codec} "
-                f"({ready.codec_hash[:12]}): ask another server, or --force to decode anyway"
+                f"{path} holds tokens of codec {shown(file.codec)} ({one_line(file.codec_hash[:12])}); "
+                f"the server has {one_line(ready.codec)} ({one_line(ready.codec_hash[:12])}): "
+                "ask another server, or --force to decode anyway"
             )
         stream.feed(_paced(file, ready.sample_rate / ready.hop if realtime else None))
         pcm = np.concatenate(
@@ -195,7 +197,7 @@ async def _send_tokens(
             "sample_rate": stream.sample_rate,
         })  # fmt: skip
     else:
-        out().print(f"{output}: {seconds:.2f} s decoded by {ready.codec} at {url}", soft_wrap=True)
+        out().print(f"{output}: {seconds:.2f} s decoded by {one_line(ready.codec)} at {url}", soft_wrap=True)
 
 
 async def _paced(file: TokenFile, frame_rate: float | None) -> AsyncIterator[Any]:

@@ -12,9 +12,12 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..system.foreign_data import one_line
 
 #: The environment variable with the token, if no option gives one.
 VARIABLE = "STREAMRVQ_TOKEN"
+#: Of a token file; ten thousand tokens fit.
+_MOST_BYTES = 1 << 20
 
 TokenOption = Annotated[
     str | None, typer.Option("--token", help=f"Every user of this machine can see it; prefer a file, or {VARIABLE}.")
@@ -32,9 +35,15 @@ def tokens(token: str | None, file: Path | None) -> tuple[str, ...]:
         raise InputError("--token and --token-file came together; give one of them")
     if file is not None:
         try:
-            lines = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read tokens from {file} ({error}); give a text file") from None
+            with file.open("rb") as opened:  # a device, say, has no end
+                data = opened.read(_MOST_BYTES + 1)
+            if len(data) > _MOST_BYTES:
+                raise InputError(f"{file} has more than {_MOST_BYTES} bytes; wanted one token a line: check the name")
+            lines = tuple(line.strip() for line in data.decode("utf-8").splitlines() if line.strip())
+        except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"cannot read tokens from {file} ({one_line(error)}); give a text file") from None
         if not lines:
             raise InputError(f"{file} holds no token; wanted one a line")
         return lines

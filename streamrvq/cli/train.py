@@ -102,7 +102,7 @@ class _Bar:
         self._show = show
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-            TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=self._console,
+            TimeRemainingColumn(), TextColumn("{task.fields[figures]}", markup=False), console=self._console,
             disable=not (show and self._console.is_terminal),
         )  # fmt: skip
         self._task = self._bar.add_task("training", total=steps, figures="")

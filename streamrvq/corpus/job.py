@@ -17,6 +17,7 @@ from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
+from ..system.interrupts import DeferredInterrupts, ordered_termination
 from .cluster import run_on_ray
 from .local import run_here, run_in_processes
 from .plan import Shard
@@ -98,8 +99,10 @@ def encode_corpus(
     """Encode files into shards of tokens, or resume a run that was cut off.
 
     Called again with the same arguments after an interrupt, a crash or a full disk, it writes the shards that are
-    missing. The shards do not depend on who wrote them, or on how often the run was cut off. Several workers are
-    separate processes: call this function from under ``if __name__ == "__main__"``.
+    missing, and compares those that are there with their checksums. The shards do not depend on who wrote them, or on
+    how often the run was cut off. Ctrl-C and SIGTERM stop a run within a block of audio, a second one stops it at once.
+    Both raise as usual, SIGTERM a ``SystemExit`` with code 143. Several workers are separate processes: call this
+    function from under ``if __name__ == "__main__"``.
 
     Args:
         sources: audio files, folders, globs, manifests (see `sources.find_sources`).
@@ -145,7 +148,7 @@ def encode_corpus(
         if on_progress is not None:
             on_progress(progress)
 
-    with Record(folder, settings, found, version("streamrvq"), shard_bytes) as record:
+    with ordered_termination(), Record(folder, settings, found, version("streamrvq"), shard_bytes) as record:
         summaries = {n: done for n, done in record.done.items() if not (retry_failed and done.failed)}
         missing = [shard for shard in record.shards if shard.number not in summaries]
         if on_plan is not None:
@@ -160,7 +163,8 @@ def encode_corpus(
                         for failure in summary.failed:
                             on_failure(failure)
         except BaseException:
-            with suppress(CorpusError):  # the first error is the one to report
+            with suppress(CorpusError, OSError), DeferredInterrupts():  # the first error is the one to report
+                record.sweep()
                 record.failures(_sorted(summaries))
             raise
         every = _sorted(summaries)

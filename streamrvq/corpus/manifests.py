@@ -3,17 +3,21 @@
 Relative paths start from the manifest's folder. A row stands for a whole file. The other columns are not copied into
 the shards. A shard's ``path`` is the manifest's own text, so the two can be joined by it.
 
+A manifest's rows come one at a time, and each is bounded, so that a small file cannot ask for much memory.
+
 Knows: these two formats. Does not know: whether the files exist.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..system.foreign_data import foreign_data, one_line
 from ..tokens.schema import arrow, parquet
 
 MANIFESTS = {".jsonl", ".parquet"}
@@ -21,40 +25,66 @@ MANIFESTS = {".jsonl", ".parquet"}
 PATHS = ("path", "audio_filepath", "file", "audio", "file_name")
 #: A column that marks a row as a piece of a file, where it is not zero.
 _OFFSET = "offset"
+#: Characters of a line of JSON. A line of texts and figures about a file takes a thousandth.
+MAX_LINE = 4 << 20
+#: Rows of a Parquet manifest for each of its bytes. Paths in order, well compressed, take a third of a byte.
+ROWS_PER_BYTE = 8
+#: Rows that are read at a time, and the bytes of a path in them: more than any system opens.
+_ROWS, _LONGEST = 1024, 1 << 15
 
 
-def read_manifest(manifest: Path) -> list[str]:
+def read_manifest(manifest: Path) -> Iterator[str]:
     """The paths, exactly as the manifest states them.
 
     Raises:
-        InputError: the manifest cannot be read, has no path column, or has rows that are pieces of files.
+        InputError: the manifest cannot be read, has no path column, or has rows that are pieces of files or that no
+            file can be named by.
         ExtraError: it is Parquet, and pyarrow is not installed.
     """
-    rows = _parquet_rows(manifest) if manifest.suffix.lower() == ".parquet" else _json_rows(manifest)
-    paths = []
-    for number, row in enumerate(rows, 1):
-        column = next((name for name in PATHS if name in row), None)
-        path = None if column is None else row[column]
-        if not isinstance(path, str) or not path:
-            came = (
-                f"has the columns {', '.join(map(str, row)) or 'none'}" if column is None else f"has {column} {path!r}"
-            )
-            raise InputError(
-                f"row {number} of {manifest} {came}; wanted a file's path as text in one called {', '.join(PATHS)}"
-            )
-        if row.get(_OFFSET):
-            raise InputError(
-                f"row {number} of {manifest} is a piece of {path}, from {row[_OFFSET]!r} on; wanted whole files, for "
-                "codes depend on what comes before: leave the column out, and cut tokens by time when reading"
-            )
-        paths.append(path)
-    return paths
+    with foreign_data(InputError, f"{manifest}", "write it again"):
+        rows = _parquet_rows(manifest) if manifest.suffix.lower() == ".parquet" else _json_rows(manifest)
+        for number, row in enumerate(rows, 1):
+            column = next((name for name in PATHS if name in row), None)
+            path = None if column is None else row[column]
+            if not isinstance(path, str) or not path:
+                came = (
+                    f"has the columns {one_line(', '.join(map(str, row)) or 'none')}"
+                    if column is None
+                    else f"has {column} {one_line(repr(path), 80)}"
+                )
+                raise InputError(
+                    f"row {number} of {manifest} {came}; wanted a file's path as text in one called {', '.join(PATHS)}"
+                )
+            if row.get(_OFFSET):
+                raise InputError(
+                    f"row {number} of {manifest} is a piece of {one_line(path)}, from "
+                    f"{one_line(repr(row[_OFFSET]), 40)} on; wanted whole files, for codes depend on what comes "
+                    "before: leave the column out, and cut tokens by time when reading"
+                )
+            if not is_path(path):
+                raise InputError(
+                    f"row {number} of {manifest} has {column} {one_line(ascii(path), 80)}, as no file can be named; "
+                    "correct the row"
+                )
+            yield path
+
+
+def is_path(path: str) -> bool:
+    """Whether a system can have a file of this name: no NUL, no half of a surrogate pair."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _json_rows(manifest: Path) -> Iterator[dict[str, Any]]:
     try:
         with manifest.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+            number = 0
+            while line := lines.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise InputError(f"line {number} of {manifest} is longer than {MAX_LINE} characters; shorten it")
                 if not line.strip():
                     continue
                 row = json.loads(line)
@@ -64,21 +94,50 @@ def _json_rows(manifest: Path) -> Iterator[dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{manifest} is no manifest of JSON lines ({error}); wanted an object a line") from None
+        raise InputError(
+            f"{manifest} is no manifest of JSON lines ({one_line(error)}); wanted an object a line"
+        ) from None
     except OSError as error:
         raise InputError(f"cannot read {manifest} ({error.strerror or error}); check the name and the rights") from None
 
 
 def _parquet_rows(manifest: Path) -> Iterator[dict[str, Any]]:
+    pa = arrow()
     try:
-        file = parquet().ParquetFile(manifest)
-        names = file.schema_arrow.names
+        with parquet().ParquetFile(manifest) as file:
+            names, metadata, described = file.schema_arrow.names, file.metadata, file.schema_arrow
         columns = [name for name in PATHS if name in names][:1] + [name for name in (_OFFSET,) if name in names]
         if not columns or columns == [_OFFSET]:
             raise InputError(
-                f"{manifest} has the columns {', '.join(names)}; wanted a file's path in one called {', '.join(PATHS)}"
+                f"{manifest} has the columns {one_line(', '.join(names))}; wanted a file's path in one called "
+                f"{', '.join(PATHS)}"
             )
-        for batch in file.iter_batches(columns=columns):
-            yield from batch.to_pylist()
-    except (arrow().ArrowException, OSError) as error:
-        raise InputError(f"{manifest} is no Parquet file that can be read ({error}); write it again") from None
+        size = manifest.stat().st_size
+        if not 0 <= metadata.num_rows <= ROWS_PER_BYTE * size:
+            raise InputError(f"{manifest} has {size} bytes and claims {metadata.num_rows} rows; write it again")
+        for name in columns:
+            kind = described.field(name).type
+            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+                _check_shared_text(manifest, metadata, name)
+            elif name != _OFFSET or not (pa.types.is_primitive(kind) or pa.types.is_null(kind)):
+                raise InputError(f"{manifest} has {name} of type {one_line(kind, 60)}; wanted text in {columns[0]}")
+        with parquet().ParquetFile(manifest, metadata=metadata) as file:
+            for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{manifest} is no Parquet file that can be read ({one_line(error)}); write it again"
+        ) from None
+
+
+def _check_shared_text(manifest: Path, metadata: Any, column: str) -> None:
+    """Raise `InputError` for a long text in a dictionary: each row that uses it would hold a copy."""
+    with parquet().ParquetFile(manifest, metadata=metadata, read_dictionary=[column]) as file:
+        for group in range(file.num_row_groups):
+            first = next(file.iter_batches(batch_size=1, row_groups=[group], columns=[column]), None)
+            if first is None or not arrow().types.is_dictionary(first.column(0).type):
+                continue
+            longest = max(map(len, first.column(0).dictionary.cast(arrow().large_binary()).to_pylist()), default=0)
+            if longest > _LONGEST:
+                raise InputError(f"{manifest} has a path of {longest} bytes; wanted at most {_LONGEST}: write it again")

@@ -22,10 +22,11 @@ from typing import Any
 
 from ..errors import CorpusError
 from ..system.atomic_file import PART, replacing
+from ..system.foreign_data import foreign_data, one_line
 from .lock import Lock
 from .plan import Shard, divide
 from .settings import Settings
-from .shard import ShardSummary, read_summary
+from .shard import ShardSummary, verified_summary
 from .sources import Source
 
 FORMAT, VERSION = "streamrvq.run", 1
@@ -61,7 +62,7 @@ class Record:
                 self.shards, self.digest = self._resume(head, sources)
             else:
                 self.shards, self.digest = self._begin(head, planned)
-            self.done = {shard.number: read_summary(folder / shard.name, shard, self.digest)
+            self.done = {shard.number: verified_summary(folder / shard.name, shard, self.digest)
                          for shard in self.shards if (folder / shard.name).exists()}  # fmt: skip
             self.sweep()
         except OSError as error:
@@ -85,20 +86,23 @@ class Record:
         return shards, digest
 
     def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[list[Shard], str]:
-        try:
-            recorded = json.loads((self._records / "run.json").read_text(encoding="utf-8"))
-            lines = (self._records / "plan.jsonl").read_text(encoding="utf-8").splitlines()
-            shards = _shards(lines, recorded["shards"])
-            if (
-                recorded["format"] != FORMAT
-                or _digest({name: recorded[name] for name in head}, lines) != recorded["digest"]
-            ):
-                raise ValueError("the digest is another")
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-            raise CorpusError(
-                f"the record in {self._records} is damaged ({error}); begin again in a new folder"
-            ) from None
-        self._agree(head, recorded)
+        with foreign_data(CorpusError, f"the record in {self._records}", "begin again in a new folder"):
+            try:
+                recorded = json.loads((self._records / "run.json").read_text(encoding="utf-8"))
+                lines = (self._records / "plan.jsonl").read_text(encoding="utf-8").splitlines()
+                if (
+                    recorded["format"] != FORMAT
+                    or _digest({name: recorded[name] for name in head}, lines) != recorded["digest"]
+                ):
+                    raise ValueError("the digest is another")
+                shards = _shards(lines, recorded["shards"])
+                self._agree(head, recorded)
+            except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+                if isinstance(error, CorpusError):
+                    raise
+                raise CorpusError(
+                    f"the record in {self._records} is damaged ({one_line(error)}); begin again in a new folder"
+                ) from None
         self._same_sources(shards, sources)
         return shards, recorded["digest"]
 
@@ -107,10 +111,13 @@ class Record:
             came, began = {name: head[name]}, {name: recorded[name]}
             if name == "settings":
                 came, began = head[name], recorded[name]
+                if not isinstance(began, dict):
+                    raise ValueError(f"settings {one_line(began, 40)}")
             for key in sorted({*came, *began}):
                 if came.get(key) != began.get(key):
                     raise CorpusError(
-                        f"the run in {self.folder} was begun with {key} {began.get(key)!r}, and this is "
+                        f"the run in {self.folder} was begun with {one_line(key, 40)} "
+                        f"{one_line(repr(began.get(key)), 80)}, and this is "
                         f"{came.get(key)!r}; use the same again, or give a new folder"
                     )
 
@@ -119,7 +126,7 @@ class Record:
         came = {(source.path, source.file) for source in sources}
         for what, some in (("has", came - began), ("lacks", began - came)):
             if some:
-                first = min(some)[0]
+                first = one_line(min(some)[0])
                 raise CorpusError(
                     f"the run in {self.folder} was begun with other sources: this one {what} {len(some)} more, such as "
                     f"{first}; use the same sources again, and give new ones a new folder"
@@ -157,11 +164,19 @@ def _plan_lines(shards: Sequence[Shard]) -> list[str]:
     ]
 
 
-def _shards(lines: Sequence[str], count: int) -> list[Shard]:
+def _shards(lines: Sequence[str], count: Any) -> list[Shard]:
+    """The planned shards. Raises `ValueError`, `KeyError` or `TypeError` if the lines are not those of a plan."""
+    if type(count) is not int or not 0 <= count <= len(lines):  # a shard has at least one source
+        raise ValueError(f"{one_line(count, 40)} shards of {len(lines)} sources")
     groups: list[list[Source]] = [[] for _ in range(count)]
     for line in lines:
         item = json.loads(line)
-        groups[item["shard"]].append(Source(item["path"], item["file"], item["bytes"]))
+        source = Source(item["path"], item["file"], item["bytes"])
+        if not (isinstance(source.path, str) and isinstance(source.file, str) and type(source.size) is int):
+            raise ValueError(f"a source {one_line(line, 80)}")
+        if type(item["shard"]) is not int or not 0 <= item["shard"] < count or not 0 <= source.size < 2**63:
+            raise ValueError(f"a source {one_line(line, 80)}")
+        groups[item["shard"]].append(source)
     return [Shard(number, count, tuple(group)) for number, group in enumerate(groups)]
 
 

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from ..codec import Codec
-from ..errors import AudioFileError, CorpusError, InputError
+from ..errors import AudioFileError, CorpusError, InputError, TokensError
 from ..system.atomic_file import replacing
+from ..system.foreign_data import foreign_data, one_line
 from ..tokens import schema
+from ..tokens.shards import Shard as Rows
 from .encode import Row, columns, rows_of
 from .held_rows import HeldRows
 from .plan import Shard
@@ -70,8 +72,16 @@ class ShardSummary:
     def from_json(cls, text: str | bytes) -> ShardSummary:
         """The inverse of `to_json`. Raises `ValueError`, `KeyError` or `TypeError` for another text."""
         values = json.loads(text)
-        values["failed"] = tuple(Failed(**item) for item in values["failed"])
-        return cls(**values)
+        counts = [values[name] for name in ("number", "sources", "rows", "frames")]
+        if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+            raise ValueError("a count in its summary is no whole number")
+        seconds = values["seconds"]
+        if type(seconds) not in (int, float) or not 0 <= seconds < 2**53:
+            raise ValueError("the seconds in its summary are no number")
+        failed = tuple(Failed(**item) for item in values.pop("failed"))
+        if any(not isinstance(text, str) for item in failed for text in (item.path, item.error)):
+            raise ValueError("a failure in its summary is no text")
+        return cls(**values, failed=failed)
 
 
 def write_shard(
@@ -140,6 +150,7 @@ class _Writer:
         # With a dictionary a code takes only the bits that it needs. The few other columns compress to almost nothing.
         self._writer = schema.parquet().ParquetWriter(file, self._schema, compression="zstd", use_dictionary=True)
         self._rows: list[Row] = []
+        self._checksums: list[int] = []
         self._held = self._count = self._frames = 0
         self._seconds = 0.0
 
@@ -150,6 +161,7 @@ class _Writer:
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
+        self._checksums.append(schema.checksum(row.codes))
         self._held += row.codes.size
         self._count += 1
         self._frames += row.codes.shape[1]
@@ -170,7 +182,8 @@ class _Writer:
     def close(self, summary: ShardSummary) -> None:
         if self._rows:
             self._write()
-        self._writer.add_key_value_metadata({schema.SHARD_KEY: summary.to_json()})
+        checksums = schema.checksums_text(self._checksums)
+        self._writer.add_key_value_metadata({schema.SHARD_KEY: summary.to_json(), schema.CHECKSUMS_KEY: checksums})
         self._writer.close()
 
     def __enter__(self) -> _Writer:
@@ -188,15 +201,31 @@ def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
     Raises:
         CorpusError: the file is damaged, or belongs to another run.
     """
+    remedy = "move it away and run the same command again"
+    with foreign_data(CorpusError, f"{path}", remedy):
+        try:
+            metadata = schema.parquet().read_metadata(path).metadata or {}
+            summary = ShardSummary.from_json(metadata[schema.SHARD_KEY])
+            if (summary.number, summary.digest) != (shard.number, digest):
+                raise ValueError("it is of another run")
+        except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+            raise CorpusError(f"{path} is no whole shard of this run ({one_line(error)}); {remedy}") from None
+    return summary
+
+
+def verified_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
+    """`read_summary` of a shard whose rows and codes are what was written: their checksums are compared.
+
+    Raises:
+        CorpusError: the file is damaged, or belongs to another run.
+    """
+    summary, rows = read_summary(path, shard, digest), Rows(path)
     try:
-        metadata = schema.parquet().read_metadata(path).metadata or {}
-        summary = ShardSummary.from_json(metadata[schema.SHARD_KEY])
-        if (summary.number, summary.digest) != (shard.number, digest):
-            raise ValueError("it is of another run")
-    except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise CorpusError(
-            f"{path} is no whole shard of this run ({error}); move it away and run the same command again"
-        ) from None
+        rows.verify()
+        if (rows.rows, rows.frames) != (summary.rows, summary.frames):
+            raise TokensError(f"{path} has {rows.rows} rows of {rows.frames} frames, and says {summary.rows}")
+    except TokensError as error:
+        raise CorpusError(f"{error}: move {path} away and run the same command again") from None
     return summary
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ..audio.find import audio_in
 from ..errors import InputError
-from .manifests import MANIFESTS, read_manifest
+from ..system.foreign_data import one_line
+from .manifests import MANIFESTS, is_path, read_manifest
 
 
 class Source(NamedTuple):
@@ -32,7 +33,8 @@ def find_sources(entries: Sequence[str | os.PathLike[str]]) -> list[Source]:
             (``.jsonl`` or ``.parquet``, see manifests.py).
 
     Raises:
-        InputError: no entries; a folder or glob without files; or a manifest that cannot be used.
+        InputError: no entries; a name that no file can have; a folder or glob without files; or a manifest that cannot
+            be used.
     """
     named: dict[str, str] = {}
     for path in _walk(os.fspath(entry) for entry in entries):
@@ -50,6 +52,8 @@ class _Named(NamedTuple):
 
 def _walk(entries: Iterable[str]) -> Iterator[_Named]:
     for entry in entries:
+        if not is_path(entry):
+            raise InputError(f"{one_line(ascii(entry), 80)} was given, and no file can be named so; correct it")
         path = Path(entry)
         if path.is_dir():
             yield from (_Named(str(found), str(found)) for found in audio_in(path))

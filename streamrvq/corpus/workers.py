@@ -25,6 +25,10 @@ class Work(NamedTuple):
     digest: str
     threads: int
 
+    def prepare(self) -> None:
+        """Load this process's codec. Raises as `Settings.load`."""
+        _codec(self.settings, self.threads)
+
     def write(self, shard: Shard, on_progress: OnProgress) -> ShardSummary:
         """Write one shard with this process's codec. Raises as `write_shard` and `Settings.load`."""
         codec = _codec(self.settings, self.threads)

@@ -6,8 +6,10 @@ asks the functions here and names no family.
 
 from __future__ import annotations
 
-from ..config import CodecConfig
-from ..errors import InputError
+import math
+
+from ..config import LIMITS, CodecConfig
+from ..errors import ConfigError, InputError
 from ..geometry import Direction, Plan
 from .base import Family, Shapes
 from .dac import DAC
@@ -40,5 +42,16 @@ def plan(config: CodecConfig, direction: Direction) -> Plan:
 
 
 def tensor_shapes(config: CodecConfig) -> Shapes:
-    """Every folded tensor of the codec with its shape, under the names of its family's state dict."""
-    return family_of(config).tensor_shapes(config)
+    """Every folded tensor of the codec with its shape, under the names of its family's state dict.
+
+    Raises:
+        ConfigError: the tensors are larger than any codec's (`config.LIMITS`), whatever they would be made for.
+    """
+    shapes = family_of(config).tensor_shapes(config)
+    count = sum(math.prod(shape) for shape in shapes.values())
+    if count > LIMITS["weights"]:
+        raise ConfigError(
+            f"the configuration has {count} weights; wanted at most {LIMITS['weights']}: "
+            "make its dimensions, strides or codebooks smaller"
+        )
+    return shapes

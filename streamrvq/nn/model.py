@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..config import CodecConfig
 from ..errors import InputError
+from ..families import tensor_shapes
 from ..weights import Weights
 from .decoder import Decoder
 from .encoder import Encoder
@@ -38,6 +39,7 @@ class CodecModel(nn.Module):
 
     def __init__(self, config: CodecConfig, weight_norm: bool = True) -> None:
         super().__init__()
+        tensor_shapes(config)  # refuses a codec that is too large before anything is allocated
         self.config = config
         self.sample_rate, self.hop_length = config.sample_rate, config.hop_length
         self.encoder = Encoder(config, weight_norm)

@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from ..errors import SnapshotError
 from ..geometry import Direction
+from ..system.foreign_data import foreign_data, one_line, shown
+from ..weights.tensorfile import tensors_of
 from .timeline import Tail
 
 VERSION = 1
+#: Of a signal: positions in samples are 64-bit numbers, and a snapshot's stream goes on.
+_MOST_SAMPLES = 2**62
 
 _HEADER: dict[str, type] = {
     "version": int, "codec_hash": str, "direction": str, "dtype": str,
@@ -72,22 +74,25 @@ class Snapshot:
         Raises:
             SnapshotError: bytes that are not a snapshot, are damaged, or of another version.
         """
-        try:
-            arrays = load_tensors(bytes(memoryview(data)))  # memoryview: bytes(5) would be five zeros
-            header = json.loads(arrays.pop("header").tobytes())
-            remainder = arrays.pop("remainder")
-            histories = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
-            values = {name: header[name] for name in _HEADER}
-        except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
-            raise SnapshotError(
-                f"the {type(data).__name__} given is not a snapshot ({type(error).__name__}: {error}); "
-                "wanted the bytes that Snapshot.to_bytes gave"
-            ) from None
+        what, remedy = f"the {type(data).__name__} given", "wanted the bytes that Snapshot.to_bytes gave"
+        with foreign_data(SnapshotError, what, remedy):
+            try:
+                arrays, _ = tensors_of(bytes(memoryview(data)), SnapshotError, what, remedy)  # not bytes(5): five zeros
+                header = json.loads(arrays.pop("header").tobytes())
+                remainder = arrays.pop("remainder")
+                histories = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
+                values = {name: header[name] for name in _HEADER}
+            except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+                if isinstance(error, SnapshotError):
+                    raise
+                raise SnapshotError(
+                    f"{what} is not a snapshot ({type(error).__name__}: {one_line(error)}); {remedy}"
+                ) from None
         for name, kind in _HEADER.items():
             if type(values[name]) is not kind:
-                raise SnapshotError(f"{name} is {values[name]!r}; wanted {kind.__name__}: the snapshot is damaged")
+                raise SnapshotError(f"{name} is {shown(values[name])}; wanted {kind.__name__}: the snapshot is damaged")
         if values["version"] != VERSION:
-            raise SnapshotError(f"the snapshot has version {values['version']}; this release reads {VERSION}")
+            raise SnapshotError(f"the snapshot has version {shown(values['version'])}; this release reads {VERSION}")
         return cls(**values, remainder=remainder, histories=histories)
 
     def check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
@@ -96,6 +101,10 @@ class Snapshot:
         Raises:
             SnapshotError: another codec, direction or dtype, or numbers that no stream could have.
         """
+        with foreign_data(SnapshotError, "the snapshot", "wanted one that a stream gave"):
+            self._check(codec_hash, direction, dtype, hop, n_codebooks)
+
+    def _check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
         pairs = (
             ("codec_hash", self.codec_hash, codec_hash),
             ("direction", self.direction, direction),
@@ -106,14 +115,16 @@ class Snapshot:
         for name, came, wanted in pairs:
             if came != wanted:
                 raise SnapshotError(
-                    f"the snapshot's {name} is {came!r}; wanted {wanted!r}: restore it where it was taken"
+                    f"the snapshot's {name} is {shown(came)}; wanted {wanted!r}: restore it where it was taken"
                 )
         if self.tail not in ("pad", "valid"):
-            raise SnapshotError(f"the snapshot's tail is {self.tail!r}; wanted 'pad' or 'valid'")
-        if not 0 <= self.clock < 2**53:
-            raise SnapshotError(f"the snapshot's clock is {self.clock}; wanted hops since the start, so at least 0")
+            raise SnapshotError(f"the snapshot's tail is {shown(self.tail)}; wanted 'pad' or 'valid'")
+        if not 0 <= self.clock < min(2**53, _MOST_SAMPLES // hop):
+            raise SnapshotError(
+                f"the snapshot's clock is {shown(self.clock)}; wanted hops since the start, so at least 0"
+            )
         if not 1 <= self.n_quantizers <= n_codebooks:
-            raise SnapshotError(f"the snapshot has {self.n_quantizers} levels; wanted 1 to {n_codebooks}")
+            raise SnapshotError(f"the snapshot has {shown(self.n_quantizers)} levels; wanted 1 to {n_codebooks}")
         rest = self.remainder
         fits = (
             rest.dtype == np.float32 and rest.ndim == 1 and rest.size < hop if direction == "encode" else rest.size == 0

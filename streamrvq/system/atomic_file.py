@@ -1,20 +1,34 @@
-"""A file that appears complete or not at all.
+"""A file that appears complete or not at all, and a line that does.
 
-Knows: a temporary file in the same folder, forced to the disk and then renamed. Does not know: what is written, or how
-a failure is reported.
+Knows: a temporary file in the same folder, forced to the disk and then renamed; a file that grows by lines. Does not
+know: what is written, or how a failure is reported.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
 
 #: The end of a temporary file's name. The name begins with a dot, so that tools that read a whole folder skip it.
 PART = ".part"
+#: Bytes that are read at a time on the way to the end of the last whole line.
+_PIECE = 1 << 16
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path at which something other than a file lies: a rename would put a file in place of ``/dev/null``.
+
+    Raises:
+        OSError: a device, a pipe or a folder lies there.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EEXIST, "something that is no file lies there", os.fspath(path))
 
 
 @contextmanager
@@ -27,6 +41,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written.
     """
+    check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
         with open(part, "xb") as file:
@@ -37,3 +52,35 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file of lines, whole or not at all. What a killed process left of its last line is cut off.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with open(path, "a+b", buffering=0) as file:
+        end = _end_of_lines(file)
+        file.truncate(end)
+        try:
+            left = memoryview(line.encode() + b"\n")
+            while left:
+                left = left[file.write(left) :]
+        except BaseException:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
+
+
+def _end_of_lines(file: RawIOBase) -> int:
+    """Where the last whole line of a file ends."""
+    at = file.seek(0, os.SEEK_END)
+    while at:
+        start = max(0, at - _PIECE)
+        file.seek(start)
+        found = (file.read(at - start) or b"").rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        at = start
+    return 0

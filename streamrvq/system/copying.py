@@ -31,17 +31,17 @@ class NeverCopied:
     such as "an open file"; ``instead``, what to do.
     """
 
-    _refusal: ClassVar[tuple[type[StreamRVQError], str, str]]
+    _copy_refusal: ClassVar[tuple[type[StreamRVQError], str, str]]
 
     def __init_subclass__(
         cls, *, error: type[StreamRVQError] | None = None, holds: str = "", instead: str = "", **others: Any
     ) -> None:
         super().__init_subclass__(**others)
         if error is not None:
-            cls._refusal = _also_a_type_error(error), holds, instead
+            cls._copy_refusal = _also_a_type_error(error), holds, instead
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        error, holds, instead = self._refusal
+        error, holds, instead = self._copy_refusal
         refused = "cannot be pickled" if isinstance(self, Shared) else "can be neither copied nor pickled"
         raise error(f"{type(self).__name__} holds {holds} and {refused}; {instead}")
 

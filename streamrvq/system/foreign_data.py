@@ -4,11 +4,12 @@ A reader checks what it knows can be wrong and says so in its own words. What it
 all: libraries raise their own classes, numbers overflow, a name has no characters, a message fails while it is
 printed. Every reader works inside `foreign_data`, so that its callers meet one kind of error.
 
-Knows: how to tell of an exception in one line. Does not know: any format.
+Knows: how to tell of an exception or a value in one line. Does not know: any format.
 """
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,32 @@ def one_line(value: object, most: int = _MOST) -> str:
         return f"a {type(value).__name__}"
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[: most + 1])
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A foreign value as a message quotes it: like ``repr``, but one printable line of at most ``most`` characters.
+
+    It costs little whatever the value is. A few KB of nested lists that share their parts can have a ``repr`` of many
+    GB, and so can the ``repr`` of a foreign class; such a value is named by its type.
+    """
+    try:
+        return one_line(_SHORT.repr(value), most)
+    except Exception:  # such as a whole number with more digits than Python prints
+        return f"a {type(value).__name__}"
+
+
+class _Short(reprlib.Repr):
+    """A short ``repr`` of plain values that calls no method of any other class."""
+
+    _PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict)
+
+    def repr1(self, x: object, level: int) -> str:
+        return super().repr1(x, level) if type(x) in self._PLAIN else f"a {type(x).__name__}"
+
+
+_SHORT = _Short()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict = 3, 12, 12, 4
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
 @contextmanager

@@ -1,50 +1,108 @@
-"""Ctrl-C that waits for a safe place.
+"""Ctrl-C and SIGTERM that wait for a safe place.
 
 An interrupt is an exception between any two bytecodes. Code that is taking a lock then may never give it back:
 `concurrent.futures.wait` takes the locks of all its futures, and an interrupt among them leaves its executor waiting
 for ever.
 
-Knows: SIGINT. Does not know: what is interrupted.
+Knows: SIGINT and SIGTERM. Does not know: what is interrupted.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
+
+#: The exit codes of a process that SIGINT or SIGTERM ended.
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 class DeferredInterrupts:
-    """A context in which SIGINT only leaves a note, until `check` or the end of the context delivers it.
+    """A context in which SIGINT and SIGTERM only leave a note, until `check` or the end of the context delivers it.
 
-    It changes nothing outside the main thread, which is the only one that Python interrupts, nor where SIGINT is
-    ignored or left to the system.
+    SIGINT is delivered to the handler that was there before. So is SIGTERM; where it had none, delivery raises
+    ``SystemExit(143)``. Nothing changes outside the main thread, which is the only one that Python interrupts, nor for
+    a signal that is ignored, nor for a SIGINT that is left to the system.
+
+    Args:
+        second_at_once: deliver a second signal where it comes, in the middle of whatever is going on.
+
+    Attributes:
+        came: how many signals came.
     """
 
-    def __init__(self) -> None:
-        self._handler: signal._HANDLER = None  # the one that was there before
-        self._pending = False
+    def __init__(self, second_at_once: bool = False) -> None:
+        self._second_at_once = second_at_once
+        self._handlers: dict[int, signal._HANDLER] = {}  # those that were there before
+        self._pending: list[int] = []
+        self.came = 0
+
+    @property
+    def repeated(self) -> bool:
+        """Whether more than one signal came: whoever sends them wants no more waiting."""
+        return self.came > 1
 
     def __enter__(self) -> DeferredInterrupts:
         if threading.current_thread() is threading.main_thread():
-            handler = signal.getsignal(signal.SIGINT)
-            if callable(handler):
-                self._handler = handler
-                signal.signal(signal.SIGINT, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler) or (number == signal.SIGTERM and handler == signal.SIG_DFL):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         self.check()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._pending = True
+        self._pending.append(number)
+        self.came += 1
+        if self._second_at_once and self.repeated:
+            self.check()
 
     def check(self) -> None:
         """Deliver an interrupt that came. Raises what its handler raises: `KeyboardInterrupt`, by default."""
-        if self._pending and callable(self._handler):
-            self._pending = False
-            self._handler(signal.SIGINT, None)
+        if self._pending:
+            number = self._pending[0]
+            self._pending.clear()
+            handler = self._handlers[number]
+            if callable(handler):
+                handler(number, None)
+            else:
+                _terminated(number, None)
+
+
+@contextmanager
+def ordered_termination() -> Iterator[None]:
+    """A context in which SIGTERM raises ``SystemExit(143)``, so that what was begun is put in order.
+
+    Nothing changes outside the main thread, nor where SIGTERM has a handler or is ignored.
+    """
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def exit_at_once_on_interrupts() -> None:
+    """From now on, SIGINT ends the process with code 130. For a command that was interrupted and is about to exit.
+
+    Another interrupt would be an exception in the middle of Python's own end, which prints it.
+    """
+    if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)

@@ -17,6 +17,8 @@ import numpy as np
 
 from ..engine.base import Codes
 from ..errors import InputError
+from ..system.foreign_data import one_line
+from .limits import MOST_DELAY
 from .pattern import Pattern, PatternDecoder, PatternEncoder
 from .vocabulary import Ids, Vocabulary
 
@@ -43,8 +45,11 @@ class Delay(Pattern):
         levels = vocabulary.n_codebooks
         self.delays = tuple(range(levels)) if delays is None else tuple(delays)
         whole = all(isinstance(delay, (int, np.integer)) and not isinstance(delay, bool) for delay in self.delays)
-        if len(self.delays) != levels or not whole or min(self.delays) != 0:
-            raise InputError(f"delays are {list(self.delays)}; wanted {levels} whole numbers, the least of them 0")
+        if len(self.delays) != levels or not whole or min(self.delays) != 0 or max(self.delays) > MOST_DELAY:
+            raise InputError(
+                f"delays are {one_line(list(self.delays))}; wanted {levels} whole numbers, the least of them 0, and "
+                f"none above {MOST_DELAY}"
+            )
 
     @property
     def longest(self) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -19,11 +21,16 @@ from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.atomic_file import replacing
+from ..system.foreign_data import foreign_data, one_line
+from .limits import MOST_CODE, MOST_LEVELS, MOST_RATE, MOST_SAMPLES
 
 #: What the metadata's ``format`` says.
 FORMAT = "streamrvq.tokens"
 #: The version of the layout that this file writes, and the newest that it reads.
 VERSION = 1
+
+_REMEDY = "encode the audio again"
+_NUMBER = re.compile("-?[0-9]{1,19}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,24 +71,38 @@ class TokenFile:
 
     def __post_init__(self) -> None:
         codes = self.codes
-        if codes.ndim != 2 or not codes.shape[0] or codes.dtype.kind not in "iu":
-            raise TokensError(f"codes are {codes.dtype} {list(codes.shape)}; wanted integers [K, T] with K at least 1")
-        if codes.size and not (codes.min() >= 0 and codes.max() <= 65535):
+        if codes.ndim != 2 or not 0 < codes.shape[0] <= MOST_LEVELS or codes.dtype.kind not in "iu":
             raise TokensError(
-                f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to 65535 (uint16)"
+                f"codes are {codes.dtype} {list(codes.shape)}; wanted integers [K, T] with K at least 1 and at most "
+                f"{MOST_LEVELS}"
+            )
+        if codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
+            raise TokensError(
+                f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to {MOST_CODE} (uint16)"
             )
         for name in ("sample_rate", "hop_length", "source_rate"):
-            if getattr(self, name) < 1:
-                raise TokensError(f"{name} is {getattr(self, name)}; wanted a whole number of at least 1")
+            self._check(name, 1, MOST_RATE)
         for name in ("num_samples", "start"):
-            if getattr(self, name) < 0:
-                raise TokensError(f"{name} is {getattr(self, name)}; wanted at least 0")
-        if any(len(gap) != 2 or gap[0] < 0 or gap[1] < 1 for gap in self.gaps):
-            raise TokensError(f"gaps are {self.gaps}; wanted pairs of a position and at least 1 sample")
+            self._check(name, 0, MOST_SAMPLES)
+        for gap in self.gaps:
+            pair = isinstance(gap, (tuple, list)) and len(gap) == 2
+            if not pair or not _whole(gap[0], 0, MOST_SAMPLES) or not _whole(gap[1], 1, MOST_SAMPLES):
+                raise TokensError(f"gaps hold {one_line(gap, 60)}; wanted pairs of a position and at least 1 sample")
         if self.tail not in ("pad", "valid"):
-            raise TokensError(f"tail is {self.tail!r}; wanted 'pad' or 'valid'")
+            raise TokensError(f"tail is {one_line(repr(self.tail), 60)}; wanted 'pad' or 'valid'")
+        if not isinstance(self.trained, bool):
+            raise TokensError(f"trained is {one_line(repr(self.trained), 60)}; wanted True or False")
+        for name in ("codec", "codec_hash"):
+            if not _is_text(getattr(self, name)):
+                raise TokensError(f"{name} is {one_line(ascii(getattr(self, name)), 60)}; wanted text that is Unicode")
         # int64 whatever type came, as in the rest of the package
         object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
+
+    def _check(self, name: str, least: int, most: int) -> None:
+        value = getattr(self, name)
+        if not _whole(value, least, most):
+            wanted = f"a whole number of at least {least}" if least else "at least 0"
+            raise TokensError(f"{name} is {one_line(value, 60)}; wanted {wanted} and at most {most}")
 
     @property
     def pcm_length(self) -> int:
@@ -92,6 +113,18 @@ class TokenFile:
     def seconds(self) -> float:
         """Length of the original signal."""
         return self.num_samples / self.source_rate
+
+
+def _whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(least <= value <= most)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a file can hold it: text without half a surrogate pair."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
@@ -106,7 +139,7 @@ def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
         value = getattr(tokens, field.name)
         if field.name == "codes" or (field.name in ("start", "gaps") and not value):
             continue
-        metadata[field.name] = str(value) if isinstance(value, str) else json.dumps(value)
+        metadata[field.name] = str(value) if isinstance(value, str) else json.dumps(value, default=int)
     data = safetensors.numpy.save({"codes": tokens.codes.astype("<u2")}, metadata)
     try:
         with replacing(path) as file:
@@ -140,6 +173,25 @@ def read_part(
     Raises:
         TokensError: as `read_tokens`.
     """
+    with foreign_data(TokensError, f"{path}", _REMEDY):
+        metadata, codes, shape = _read(path, first, stop, levels)
+        try:
+            values = _values(metadata)
+        except (KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
+            raise TokensError(
+                f"{path} has a missing or damaged entry ({one_line(error, 80)}); encode the audio again"
+            ) from None
+        try:
+            tokens = TokenFile(codes=codes, **values)
+        except TokensError as error:
+            raise TokensError(f"{path}: {error}") from None
+        return tokens, (shape[0], shape[1])
+
+
+def _read(
+    path: str | os.PathLike[str], first: int, stop: int | None, levels: int | None
+) -> tuple[dict[str, str], Codes, tuple[int, ...]]:
+    """The metadata, the codes that were asked for, and the shape of all codes."""
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -149,34 +201,46 @@ def read_part(
                 )
             if metadata.get("version") != str(VERSION):
                 raise TokensError(
-                    f"{path} is a token file of version {metadata.get('version')!r}; this streamrvq reads {VERSION}: "
-                    "update it, or encode again"
+                    f"{path} is a token file of version {one_line(repr(metadata.get('version')), 60)}; "
+                    f"this streamrvq reads {VERSION}: update it, or encode again"
                 )
             whole = file.get_slice("codes")
             shape = tuple(whole.get_shape())
-            if len(shape) == 2 and range(*slice(first, stop).indices(shape[1])):
+            if len(shape) != 2 or not 0 < shape[0] <= MOST_LEVELS:
+                raise TokensError(
+                    f"{path} holds codes {one_line(list(shape), 60)}; wanted [K, T] with K from 1 to {MOST_LEVELS}: "
+                    "encode the audio again"
+                )
+            if range(*slice(first, stop).indices(shape[1])):
                 codes = whole[:levels, first:stop]
             else:  # safetensors cannot read an empty slice
-                codes = file.get_tensor("codes")[:levels, first:stop] if len(shape) == 2 else file.get_tensor("codes")
+                codes = file.get_tensor("codes")[:levels, first:stop]
     except OSError as error:
         reason = "it is a folder" if Path(path).is_dir() else error.strerror or "no such file"
         raise TokensError(
             f"cannot read tokens from {path} ({reason}); give a .safetensors file that 'streamrvq encode' wrote"
         ) from None
     except safetensors.SafetensorError as error:
-        raise TokensError(f"{path} is no token file, or a damaged one ({error}); encode the audio again") from None
+        raise TokensError(
+            f"{path} is no token file, or a damaged one ({one_line(error)}); encode the audio again"
+        ) from None
     if codes.dtype != np.uint16:
         raise TokensError(f"{path} holds codes as {codes.dtype}; wanted uint16: encode the audio again")
-    try:
-        numbers = {name: int(metadata[name]) for name in ("sample_rate", "hop_length", "source_rate", "num_samples")}
-        text = {name: metadata[name] for name in ("codec", "codec_hash", "tail")}
-        trained = {"true": True, "false": False}[metadata["trained"]]
-        numbers["start"] = int(metadata.get("start", 0))
-        gaps = tuple((int(position), int(samples)) for position, samples in json.loads(metadata.get("gaps", "[]")))
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise TokensError(f"{path} has a missing or damaged entry ({error}); encode the audio again") from None
-    try:
-        tokens = TokenFile(codes=codes, trained=trained, gaps=gaps, **numbers, **text)  # type: ignore[arg-type]
-    except TokensError as error:
-        raise TokensError(f"{path}: {error}") from None
-    return tokens, (shape[0], shape[1])
+    return metadata, codes, shape
+
+
+def _values(metadata: dict[str, str]) -> dict[str, Any]:
+    """What the metadata says, as `TokenFile` takes it. Raises `ValueError`, `KeyError` and their like."""
+    values: dict[str, Any] = {name: metadata[name] for name in ("codec", "codec_hash", "tail")}
+    for name in ("sample_rate", "hop_length", "source_rate", "num_samples"):
+        values[name] = _number(metadata[name])
+    values["start"] = _number(metadata.get("start", "0"))
+    values["trained"] = {"true": True, "false": False}[metadata["trained"]]
+    values["gaps"] = tuple((position, samples) for position, samples in json.loads(metadata.get("gaps", "[]")))
+    return values
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{one_line(repr(text), 60)} is no number that fits")
+    return int(text)

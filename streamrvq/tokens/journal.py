@@ -2,44 +2,45 @@
 
 During a recording ``NAME.safetensors.journal`` holds a line of JSON, which describes the codec, and then records:
 frames as they come, gaps, and the end. Each record is written at once, so a killed process loses nothing that it had
-recorded. Every second the file is forced to the disk, so a power cut loses at most a second. `recover` turns the
-journal into the token file, and so does a normal end. At a torn or damaged record the journal counts as ended.
+recorded. Every second the file is forced to the disk, so a power cut loses at most a second. A record is whole or not
+there: after a failed write the file is put back to its last whole record. `recovery.recover` turns the journal into the
+token file, and so does a normal end.
 
     kind u8 (1 frames, 2 gap, 3 end) · length u32 · payload · CRC-32 of everything before u32     (little-endian)
     1: codes u16, frame by frame      2: position u64, samples u64      3: samples of the signal u64
 
-Knows: the journal. Does not know: the layout of token files (file.py), or where codes come from.
+Knows: how a journal is written. Does not know: how it is read (recovery.py), or where codes come from.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import struct
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.copying import NeverCopied
-from .file import TokenFile, write_tokens
+from .file import TokenFile
+from .limits import MOST_CODE, MOST_SAMPLES
+from .recovery import CRC, END, FORMAT, FRAMES, GAP, HEAD, VERSION, journal_of, recover
 
-FORMAT, VERSION = "streamrvq.journal", 1
-_FRAMES, _GAP, _END = 1, 2, 3
-_HEAD, _CRC = struct.Struct("<BI"), struct.Struct("<I")
+__all__ = ["JournalError", "TokenJournal", "journal_of", "recover"]
+
 _SYNC_SECONDS = 1.0
 _NOT_IN_THE_HEAD = ("codes", "num_samples", "gaps", "version")
 
 
-def journal_of(path: str | os.PathLike[str]) -> Path:
-    """The path of a token file's journal. The path of a journal is returned as it is."""
-    path = Path(path)
-    return path if path.name.endswith(".journal") else path.with_name(path.name + ".journal")
+class JournalError(TokensError, OSError):
+    """A journal that cannot be written to. The record that was to be written is not in it."""
 
 
 class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead="a recording has one journal"):
@@ -55,7 +56,10 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
 
     def __init__(self, path: str | os.PathLike[str], empty: TokenFile) -> None:
         self.path, self._levels, self._synced = Path(path), empty.codes.shape[0], time.monotonic()
-        journal = journal_of(path)
+        self._journal = journal = journal_of(path)
+        self._end = 0  # bytes of whole records
+        self._torn = False  # whether the file may go on behind them
+        self._refusal = ""  # why nothing more may be recorded
         if self.path.exists():
             raise TokensError(f"{path} is there already; move it away, or choose another name")
         head = {name.name: getattr(empty, name.name) for name in dataclasses.fields(empty)}
@@ -63,117 +67,133 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
         head |= {"format": FORMAT, "version": VERSION, "n_quantizers": self._levels}
         try:
             self._file = open(journal, "xb", buffering=0)  # noqa: SIM115
-            self._write(json.dumps(head).encode() + b"\n")
         except FileExistsError:
             raise TokensError(
                 f"{journal} is left of a recording that was cut off; make a token file of it with "
                 f"`streamrvq mic --recover {path}`, or move it away"
             ) from None
         except OSError as error:
-            raise TokensError(
-                f"cannot write to {journal} ({error.strerror}); give a folder that may be written to"
-            ) from None
+            raise self._error(error, "give a folder that may be written to") from None
+        try:
+            self._append(json.dumps(head, default=int).encode() + b"\n", sync=False)
+        except BaseException:
+            self.close()
+            with suppress(OSError):
+                journal.unlink()
+            raise
 
     def frames(self, codes: Codes) -> None:
-        """Record the next frames, ``[K, n]``. Raises `TokensError` for another K than the recording's."""
-        if codes.shape[0] != self._levels:
-            raise TokensError(f"frames have {codes.shape[0]} levels; wanted {self._levels}, as the recording began")
-        self._record(_FRAMES, np.ascontiguousarray(codes.T, "<u2").tobytes())
+        """Record the next frames, ``[K, n]``.
+
+        Raises:
+            TokensError: another K than the recording's, or codes that are not integers from 0 to 65535.
+            JournalError: they cannot be written. They are not recorded, and may be given again.
+        """
+        if codes.ndim != 2 or codes.shape[0] != self._levels or codes.dtype.kind not in "iu":
+            raise TokensError(
+                f"frames are {codes.dtype} {list(codes.shape)}; wanted integers with {self._levels} levels, as the "
+                "recording began"
+            )
+        if codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
+            raise TokensError(f"codes reach from {codes.min()} to {codes.max()}; a token file holds 0 to {MOST_CODE}")
+        self._record(FRAMES, np.ascontiguousarray(codes.T, "<u2").tobytes())
 
     def gap(self, position: int, samples: int) -> None:
-        """Record a gap that was filled with zeros. ``position`` is in samples from the signal's start."""
-        self._record(_GAP, struct.pack("<QQ", position, samples))
+        """Record a gap that was filled with zeros. ``position`` is in samples from the signal's start.
+
+        Raises:
+            TokensError: a gap that cannot be.
+            JournalError: as `frames`.
+        """
+        if not (0 <= position <= MOST_SAMPLES and 1 <= samples <= MOST_SAMPLES):
+            raise TokensError(f"a gap of {samples} samples at {position}; wanted at least 1, from 0 on")
+        self._record(GAP, struct.pack("<QQ", position, samples))
 
     def finish(self, num_samples: int | None) -> TokenFile:
         """End the recording: write the token file and delete the journal.
 
         Args:
             num_samples: of the signal. None if frames are missing at its end: then the frames that came decide.
+
+        Raises:
+            TokensError: a length that cannot be.
+            JournalError: the journal cannot be forced to the disk; as `frames`.
         """
         if num_samples is not None:
-            self._record(_END, struct.pack("<Q", num_samples))
-        os.fsync(self._file.fileno())
-        self._file.close()
+            if not 0 <= num_samples <= MOST_SAMPLES:
+                raise TokensError(f"the signal has {num_samples} samples; wanted 0 to {MOST_SAMPLES}")
+            self._record(END, struct.pack("<Q", num_samples), sync=True)
+        else:
+            self._append(b"", sync=True)
+        self.close()
         return recover(self.path)
 
     def discard(self) -> None:
         """Delete the journal, and write no token file."""
-        self._file.close()
-        journal_of(self.path).unlink()
+        self.close()
+        self._journal.unlink()
 
     def close(self) -> None:
-        """Close the journal and leave it for `recover`."""
-        self._file.close()
+        """Close the journal and leave it for `recover`. It may be closed more than once."""
+        with suppress(OSError):  # nothing waits in a buffer
+            self._file.close()
 
-    def _record(self, kind: int, payload: bytes) -> None:
-        data = _HEAD.pack(kind, len(payload)) + payload
-        self._write(data + _CRC.pack(zlib.crc32(data)))
-        now = time.monotonic()
-        if now - self._synced > _SYNC_SECONDS:
-            os.fsync(self._file.fileno())
-            self._synced = now
+    def _record(self, kind: int, payload: bytes, sync: bool = False) -> None:
+        if len(payload) > 0xFFFFFFFF:
+            raise TokensError(f"{len(payload)} bytes of frames came at once; a record holds less than 4 GiB")
+        data = HEAD.pack(kind, len(payload)) + payload
+        self._append(data + CRC.pack(zlib.crc32(data)), sync or time.monotonic() - self._synced > _SYNC_SECONDS)
+
+    def _append(self, data: bytes, sync: bool) -> None:
+        """Write ``data`` behind the last whole record: all of it, or nothing and an exception.
+
+        Whatever is raised in here, an interrupt too, ``data`` is not recorded: the file is put back, now or before
+        the next record.
+        """
+        if self._refusal:
+            raise JournalError(self._refusal)
+        try:
+            if self._torn:
+                self._put_back()
+            end, self._torn = self._end + len(data), True
+            self._write(data)
+            if sync:
+                self._sync()
+            # From here to the end of the frame nothing is called, so no interrupt comes between the two.
+            self._end, self._torn = end, False
+        except BaseException as error:
+            with suppress(OSError):
+                self._put_back()
+            if isinstance(error, OSError):
+                raise self._error(error, "make room, or end the recording: what it had is whole") from None
+            raise
 
     def _write(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            left = left[self._file.write(left) :]
+            written = self._file.write(left)
+            if not written:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            left = left[written:]
 
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:  # the system may have dropped what it could not write, and would not say so again
+            self._refusal = (
+                f"{self._journal} could not be forced to the disk ({error.strerror or error}), so nothing more is "
+                f"recorded; end the recording, and check what is there with `streamrvq mic --recover {self.path}`"
+            )
+            raise
+        self._synced = time.monotonic()
 
-def recover(path: str | os.PathLike[str]) -> TokenFile:
-    """Write the token file from all whole records of a journal, then delete the journal.
+    def _put_back(self) -> None:
+        """Cut off what a failed write left. Raises `OSError`."""
+        self._file.truncate(self._end)
+        self._file.seek(self._end)
+        self._torn = False
 
-    Args:
-        path: of the token file, or of the journal.
-
-    Raises:
-        TokensError: there is no journal, it is not one of ours, or the token file cannot be written. The journal stays.
-    """
-    journal = journal_of(path)
-    target = journal.with_name(journal.name.removesuffix(".journal"))
-    try:
-        data = journal.read_bytes()
-    except OSError as error:
-        raise TokensError(
-            f"cannot read {journal} ({error.strerror}); only a recording that was cut off has a journal"
-        ) from None
-    if target.exists():
-        raise TokensError(f"{target} is there already; move it away, and recover {journal} again")
-    tokens = _parse(journal, data)
-    write_tokens(target, tokens)
-    journal.unlink()
-    return tokens
-
-
-def _parse(journal: Path, data: bytes) -> TokenFile:
-    line, _, rest = data.partition(b"\n")
-    try:
-        head: dict[str, Any] = json.loads(line)
-        levels = head.pop("n_quantizers")
-        if (head.pop("format"), head.pop("version")) != (FORMAT, VERSION):
-            raise ValueError("another format or version")
-        empty = TokenFile(codes=np.zeros((levels, 0), np.int64), num_samples=0, **head)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TokensError(
-            f"{journal} is no journal of tokens ({error}); wanted one that `streamrvq mic` left"
-        ) from None
-    frames: list[Codes] = []
-    gaps: list[tuple[int, int]] = []
-    num_samples: int | None = None
-    at = 0
-    while num_samples is None and at + _HEAD.size <= len(rest):
-        kind, length = _HEAD.unpack_from(rest, at)
-        end = at + _HEAD.size + length
-        if end + _CRC.size > len(rest) or _CRC.unpack_from(rest, end)[0] != zlib.crc32(rest[at:end]):
-            break
-        payload = rest[at + _HEAD.size : end]
-        if kind == _FRAMES:
-            frames.append(np.frombuffer(payload, "<u2").reshape(-1, levels).T)
-        elif kind == _GAP:
-            gaps.append(struct.unpack("<QQ", payload))
-        elif kind == _END:
-            (num_samples,) = struct.unpack("<Q", payload)
-        at = end + _CRC.size
-    codes = np.concatenate([empty.codes, *frames], axis=1)
-    if num_samples is None:  # as many as the frames hold
-        num_samples = codes.shape[1] * empty.hop_length * empty.source_rate // empty.sample_rate
-    return dataclasses.replace(empty, codes=codes, num_samples=num_samples, gaps=tuple(gaps))
+    def _error(self, error: OSError, remedy: str) -> JournalError:
+        failed = JournalError(f"cannot write to {self._journal} ({error.strerror or error}); {remedy}")
+        failed.errno = error.errno
+        return failed

@@ -17,6 +17,7 @@ from ..audio.pcm import as_array
 from ..engine.base import Codes
 from ..errors import InputError, StreamClosedError
 from ..system.copying import CopiedWhole
+from .limits import MOST_ID
 from .vocabulary import Ids, Vocabulary
 
 
@@ -182,6 +183,10 @@ class PatternDecoder(CopiedWhole, abc.ABC):
         if not fits or array.dtype.kind not in "iu":
             wanted = f"[{levels}, steps]" if self._pattern.in_rows else "[tokens]"
             raise InputError(f"tokens are {array.dtype} {list(array.shape)}; wanted integers {wanted}")
+        if array.dtype == np.uint64 and array.max() > MOST_ID:
+            raise InputError(
+                f"token {array.max()}; wanted ids of the vocabulary, 0 to {self._pattern.vocabulary.size - 1}"
+            )
         return array.astype(np.int64)
 
     @abc.abstractmethod

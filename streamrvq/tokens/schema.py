@@ -17,7 +17,9 @@ A shard is a Parquet file. A row is a signal, or a segment of a long signal, who
     codes         list<uint16>  [K, T] level by level: the first j · T are those of the first j levels
 
 A signal without a frame is one row with no codes. The file's metadata holds JSON under two keys. ``streamrvq`` says
-what made the codes (`ABOUT`). ``streamrvq.shard`` says what the shard holds, and which sources failed and why.
+what made the codes (`ABOUT`). ``streamrvq.shard`` says what the shard holds, and which sources failed and why. A third
+key, ``streamrvq.crc32``, holds 8 hexadecimal digits for each row: the CRC-32 of its codes as little-endian bytes. It is
+no column, so that shards with and without it have one schema. Older shards lack it.
 
 Knows: this layout. Does not know: where rows come from or go to.
 """
@@ -25,14 +27,20 @@ Knows: this layout. Does not know: where rows come from or go to.
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import TokensError
+from ..system.foreign_data import one_line
 from ..system.optional import need
 
 FORMAT, VERSION = "streamrvq.shard", 1
 #: The keys of a shard's metadata.
-ABOUT_KEY, SHARD_KEY = b"streamrvq", b"streamrvq.shard"
+ABOUT_KEY, SHARD_KEY, CHECKSUMS_KEY = b"streamrvq", b"streamrvq.shard", b"streamrvq.crc32"
 #: What ``streamrvq`` in the metadata holds beside ``format`` and ``version``.
 ABOUT = ("codec", "codec_hash", "trained", "sample_rate", "hop_length", "n_codebooks", "codebook_size", "tail")
 
@@ -79,5 +87,37 @@ def about_of(metadata: dict[bytes, bytes] | None, path: object) -> dict[str, Any
     if not ours:
         raise TokensError(f"{path} is a Parquet file but no shard of tokens; wanted one of 'streamrvq encode --shards'")
     if version != VERSION:
-        raise TokensError(f"{path} is a shard of version {version!r}; this streamrvq reads {VERSION}: update it")
+        raise TokensError(
+            f"{path} is a shard of version {one_line(repr(version), 40)}; this streamrvq reads {VERSION}: update it"
+        )
+    if missing := [name for name in ABOUT if name not in about]:
+        raise TokensError(f"{path} does not say {', '.join(missing)}; it is damaged: encode it again")
     return {name: about[name] for name in ABOUT}
+
+
+def checksum(codes: npt.NDArray[np.uint16]) -> int:
+    """The checksum of a row's codes, level by level."""
+    return zlib.crc32(np.ascontiguousarray(codes, "<u2").data)
+
+
+def checksums_text(checksums: Sequence[int]) -> str:
+    """Checksums as a shard's metadata holds them."""
+    return "".join(f"{value:08x}" for value in checksums)
+
+
+def checksums_of(metadata: dict[bytes, bytes] | None, rows: int, path: object) -> npt.NDArray[np.uint32] | None:
+    """The checksum of each row; None in a shard that has none.
+
+    Raises:
+        TokensError: there are not ``rows`` of them.
+    """
+    text = (metadata or {}).get(CHECKSUMS_KEY)
+    if text is None:
+        return None
+    try:
+        data = bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        data = b""
+    if len(text) != 8 * rows or len(data) != 4 * rows:
+        raise TokensError(f"{path} has {rows} rows, and checksums that are not theirs; it is damaged: encode it again")
+    return np.frombuffer(data, ">u4").astype(np.uint32)

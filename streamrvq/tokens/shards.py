@@ -1,10 +1,12 @@
 """One shard, read lazily: the index of its rows first, and codes by row group when they are asked for.
 
-Knows: Parquet, and that a signal's segments are consecutive rows. Does not know: other shards, time.
+Knows: Parquet, and that a signal's segments are consecutive rows. Does not know: other shards, time, what rows may hold
+(shard_index.py).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -15,8 +17,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TokensError
+from ..system.foreign_data import foreign_data, one_line
 from . import schema
+from .limits import MOST_CODE
+from .shard_index import TEXT, ShardIndex, check_columns, read_index
 from .signal import Signal
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Group:
+    """The codes of a row group: those of row ``i`` of it are ``codes[ends[i] : ends[i + 1]]``."""
+
+    number: int
+    ends: npt.NDArray[np.integer]
+    codes: npt.NDArray[np.uint16]
+    checked: npt.NDArray[np.bool_]  # rows whose checksum was found right
 
 
 class Shard:
@@ -32,63 +47,76 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held: tuple[int, Any] | None = None  # the last row group that was read
+        self._held: _Group | None = None  # the last row group that was read
         self._metadata: Any = None  # the file's footer, parsed
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_held": None, "_metadata": None}  # the other process reads them again
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
+    def _open(self, what: str, **options: Any) -> Iterator[Any]:
         parquet, arrow = schema.parquet(), schema.arrow()
-        try:
-            with parquet.ParquetFile(self.path, metadata=self._metadata) as file:
-                self._metadata = file.metadata
-                yield file
-        except (arrow.ArrowException, OSError) as error:
-            raise TokensError(f"cannot read {self.path} ({error}); encode it again") from None
+        with foreign_data(TokensError, f"{what}{self.path}", "encode it again"):
+            try:
+                with parquet.ParquetFile(self.path, metadata=self._metadata, **options) as file:
+                    self._metadata = file.metadata
+                    yield file
+            except (arrow.ArrowException, OSError) as error:
+                raise TokensError(f"cannot read {what}{self.path} ({one_line(error)}); encode it again") from None
 
     @cached_property
-    def _index(self) -> dict[str, Any]:
-        """The columns `schema.INDEX`; ``starts``: the first row of each signal; ``groups``: of each row group."""
-        with self._open() as file:
+    def _index(self) -> ShardIndex:
+        with self._open("") as file:
             self.about = schema.about_of(file.schema_arrow.metadata, self.path)
-            if missing := set(schema.INDEX) - set(file.schema_arrow.names):
-                raise TokensError(f"{self.path} lacks the columns {', '.join(sorted(missing))}; encode it again")
-            table = file.read(columns=list(schema.INDEX))
-            sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        text = ("path", "codec_hash")
-        index = {name: table[name] if name in text else table[name].to_numpy() for name in schema.INDEX}
-        index["starts"] = np.append(np.flatnonzero(index["segment"] == 0), table.num_rows)
-        index["groups"] = np.cumsum([0, *sizes])
-        return index
+            check_columns(file.schema_arrow, self.path)
+        with self._open("", read_dictionary=TEXT) as file:  # a path that many rows share is held once
+            return read_index(file, self.path)
 
     def __len__(self) -> int:
-        return len(self._index["starts"]) - 1
+        return len(self._index.starts) - 1
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self._index.starts[-1])
+
+    @property
+    def frames(self) -> int:
+        """T of all rows together."""
+        return int(self._index.numbers["frames"].sum())
 
     @property
     def names(self) -> list[tuple[str, int]]:
         """The path and the channel of every signal."""
         index = self._index
-        starts = index["starts"][:-1]
-        return list(zip(index["path"].take(starts).to_pylist(), index["channel"][starts].tolist(), strict=True))
+        starts = index.starts[:-1]
+        channels = index.numbers["channel"][starts].tolist()
+        return list(zip(index.text["path"].take(starts).to_pylist(), channels, strict=True))
 
     def signal(self, number: int) -> Signal:
         """The signal of this number, from 0."""
         index = self._index
-        first, stop = (int(row) for row in index["starts"][number : number + 2])
-        whole = {name: int(index[name][first:stop].sum()) for name in ("num_samples", "frames")}
-        same = {name: int(index[name][first])
+        first, stop = (int(row) for row in index.starts[number : number + 2])
+        whole = {name: int(index.numbers[name][first:stop].sum()) for name in ("num_samples", "frames")}
+        same = {name: int(index.numbers[name][first])
                 for name in ("channel", "source_rate", "n_quantizers", "sample_rate", "hop_length")}  # fmt: skip
+        path, codec_hash = (index.text[name][first].as_py() for name in TEXT)
 
-        return Signal(
-            path=index["path"][first].as_py(), codec_hash=index["codec_hash"][first].as_py(), **whole, **same,
-            _fetch=partial(self._frames, first, stop),
-        )  # fmt: skip
+        return Signal(path=path, codec_hash=codec_hash, **whole, **same, _fetch=partial(self._frames, first, stop))
+
+    def verify(self) -> None:
+        """Read all codes and compare them with their checksums. Without checksums only the index is read.
+
+        Raises:
+            TokensError: the file is damaged. The message names it and the row.
+        """
+        if self._index.checksums is not None:
+            for row in range(self.rows):
+                self._row(row)
 
     def _frames(self, first: int, stop: int, start: int, end: int, levels: int) -> npt.NDArray[np.uint16]:
         """Frames ``start … end`` of the signal in rows ``first … stop``. Only rows that hold some of them are read."""
-        begins = self._index["start_frame"][first:stop]
+        begins = self._index.numbers["start_frame"][first:stop]
         parts = [np.zeros((levels, 0), np.uint16)]
         row = first + max(0, int(np.searchsorted(begins, start, "right")) - 1)
         while row < stop and (begin := int(begins[row - first])) < end:
@@ -98,18 +126,37 @@ class Shard:
         return np.concatenate(parts, axis=1)
 
     def _row(self, row: int) -> npt.NDArray[np.uint16]:
-        """The codes ``[K, T]`` of one row."""
+        """The codes ``[K, T]`` of one row, checked."""
         index = self._index
-        group = int(np.searchsorted(index["groups"], row, "right")) - 1
-        if self._held is None or self._held[0] != group:
+        group = int(np.searchsorted(index.groups, row, "right")) - 1
+        if self._held is None or self._held.number != group:
             self._held = None  # one row group is held at a time
-            with self._open() as file:
-                self._held = group, file.read_row_group(group, columns=["codes"])["codes"].combine_chunks()
-        codes = self._held[1][row - int(index["groups"][group])].values.to_numpy()
-        shape = int(index["n_quantizers"][row]), int(index["frames"][row])
-        if codes.size != shape[0] * shape[1]:
+            self._held = self._read_group(group, row)
+        held, first = self._held, int(index.groups[group])
+        levels, frames = (int(index.numbers[name][row]) for name in ("n_quantizers", "frames"))
+        begin, end = (int(at) for at in held.ends[row - first : row - first + 2])
+        if end - begin != levels * frames:
             raise TokensError(
-                f"row {row} of {self.path} has {codes.size} codes; wanted {shape[0]} × {shape[1]}: damaged"
+                f"row {row} of {self.path} has {end - begin} codes; wanted {levels} × {frames}: encode it again"
             )
-        array: npt.NDArray[np.uint16] = codes.reshape(shape)
-        return array
+        codes = held.codes[begin:end]
+        if index.checksums is not None and not held.checked[row - first]:
+            if schema.checksum(codes) != index.checksums[row]:
+                raise TokensError(
+                    f"row {row} of {self.path} holds other codes than were written: their checksum is another; it is "
+                    "damaged, encode it again"
+                )
+            held.checked[row - first] = True
+        return codes.reshape(levels, frames)
+
+    def _read_group(self, group: int, row: int) -> _Group:
+        """A row group, read because ``row`` was asked for."""
+        sizes = self._index.sizes(group)
+        with self._open(f"row {row} of ") as file:
+            rows = file.read_row_group(group, columns=["codes"])["codes"].combine_chunks()
+            if len(rows) != len(sizes) or rows.null_count or rows.values.null_count:
+                raise TokensError(f"row {row} of {self.path}: codes are missing in its group; encode it again")
+            ends, codes = rows.offsets.to_numpy(), rows.values.to_numpy()
+            if codes.dtype != np.uint16 and codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
+                raise TokensError(f"row {row} of {self.path}: codes are not 0 to {MOST_CODE}; encode it again")
+            return _Group(group, ends, codes.astype(np.uint16, copy=False), np.zeros(len(sizes), np.bool_))

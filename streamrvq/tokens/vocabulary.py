@@ -13,6 +13,8 @@ import numpy.typing as npt
 from ..audio.pcm import as_array
 from ..engine.base import Codes
 from ..errors import InputError
+from ..system.foreign_data import one_line
+from .limits import MOST_ID, MOST_LEVELS
 
 Ids = npt.NDArray[np.int64]
 
@@ -32,7 +34,8 @@ class Vocabulary:
         shared: see above.
 
     Raises:
-        InputError: ``n_codebooks`` or ``codebook_size`` below 1, a negative ``offset``.
+        InputError: ``n_codebooks`` or ``codebook_size`` below 1 or a negative ``offset``; more levels than tokens have,
+            or ids beyond int64.
     """
 
     n_codebooks: int
@@ -41,10 +44,22 @@ class Vocabulary:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("n_codebooks", 1), ("codebook_size", 1), ("offset", 0)):
+        for name, least, most in (
+            ("n_codebooks", 1, MOST_LEVELS),
+            ("codebook_size", 1, MOST_ID),
+            ("offset", 0, MOST_ID),
+        ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise InputError(f"{name} is {value!r}; wanted a whole number of at least {least}")
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+                raise InputError(
+                    f"{name} is {one_line(repr(value), 60)}; wanted a whole number of at least {least} and at most "
+                    f"{most}"
+                )
+            object.__setattr__(self, name, int(value))  # numpy's would overflow in silence
+        if self.size > MOST_ID:
+            raise InputError(
+                f"the ids of {self} reach {self.size - 1}; wanted at most {MOST_ID - 1}: int64 holds no more"
+            )
 
     @property
     def pad(self) -> int:

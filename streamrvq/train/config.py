@@ -7,15 +7,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..config import CodecConfig
 from ..errors import ConfigError
+from ..system.foreign_data import foreign_data, one_line, shown
+from .numbers import check_numbers, is_weight
 
 Precision = Literal["bf16", "float32"]
 Codebooks = Literal["ema", "gradient"]
+
+#: The largest values of whole numbers that decide how much is allocated, far above what a machine can train with.
+LIMITS = {
+    "batch": 1 << 16,
+    "frames": 1 << 16,
+    "shards": 1 << 12,
+    "samples": 1 << 28,  # in a batch: 1 GiB
+    "codebook_frames": 1 << 24,
+    "validation_clips": 1 << 16,
+    "validation_seconds": 3600,
+    "discriminator_width": 1 << 12,
+    "stft_windows": 1 << 20,  # samples of each
+    "ns_steps": 100,
+    "bytes": 1 << 18,  # of the settings file
+}
+_MOST_DOTS = 64  #: outside of quotes, in a line of TOML
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +48,9 @@ class Augment:
     tilt_db: float = 3.0  #: its standard deviation at each of its six nodes
     mix: float = 0.15  #: share of crops with another one added
     mix_db: tuple[float, float] = (-15.0, -3.0)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, LIMITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +65,9 @@ class LossWeights:
     feature: float = 2.0
     commitment: float = 0.25  #: a plain loss, beside the balanced ones
     codebook: float = 1.0  #: as `commitment`; only with ``codebooks = "gradient"``
+
+    def __post_init__(self) -> None:
+        check_numbers(self, LIMITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,14 +144,26 @@ class TrainConfig:
     validation_seconds: float = 4.0
 
     def __post_init__(self) -> None:
+        for name, wanted in (("codec", CodecConfig), ("loss", LossWeights), ("augment", Augment)):
+            if not isinstance(getattr(self, name), wanted):
+                raise ConfigError(f"{name} is {shown(getattr(self, name))}; wanted a {wanted.__name__}")
+        check_numbers(self, LIMITS)
+        for name in ("train", "validation"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(entry, str) for entry in value):
+                raise ConfigError(f"{name} is {shown(value)}; wanted a list of folders, manifests or files")
+        if not isinstance(self.kinds, dict) or not all(
+            isinstance(kind, str) and is_weight(share) for kind, share in self.kinds.items()
+        ):
+            raise ConfigError(f"kinds is {shown(self.kinds)}; wanted a number of at least 0 for each kind")
         for name in ("batch", "frames", "steps", "log_every", "validate_every", "checkpoint_every", "validation_clips",
                      "shards"):  # fmt: skip
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if value < 1:
                 raise ConfigError(f"{name} is {value!r}; wanted a whole number of at least 1")
         for name, allowed in (("precision", get_args(Precision)), ("codebooks", get_args(Codebooks))):
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; wanted one of {', '.join(allowed)}")
+                raise ConfigError(f"{name} is {shown(getattr(self, name))}; wanted one of {', '.join(allowed)}")
         if self.batch % self.shards:
             raise ConfigError(
                 f"batch is {self.batch} and shards {self.shards}; wanted a batch that is a multiple of it"
@@ -138,6 +176,11 @@ class TrainConfig:
         samples = self.frames * self.codec.hop_length
         if samples <= 2048 // 2:
             raise ConfigError(f"a crop of {self.frames} frames has {samples} samples; wanted more than 1024")
+        if self.batch * samples > LIMITS["samples"]:
+            raise ConfigError(
+                f"{self.batch} crops of {samples} samples are {self.batch * samples} in a batch; "
+                f"wanted at most {LIMITS['samples']}"
+            )
 
     @property
     def samples(self) -> int:
@@ -158,45 +201,60 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """The inverse of `to_dict`. Raises `ConfigError` for an unknown key or a bad value."""
-        values = dict(values)
-        if not isinstance(values.get("codec"), dict):
-            raise ConfigError("the training configuration has no codec; wanted a table [codec] of codec settings")
-        values["codec"] = CodecConfig.from_dict(values["codec"])
-        for name, kind in (("loss", LossWeights), ("augment", Augment)):
-            if name in values:
-                values[name] = _made(kind, values[name], name)
-        made: TrainConfig = _made(cls, values, "the training configuration")
-        return made
+        with foreign_data(ConfigError, "the training configuration", "wanted a table of settings"):
+            values = dict(values)
+            if not isinstance(values.get("codec"), dict):
+                raise ConfigError("the training configuration has no codec; wanted a table [codec] of codec settings")
+            values["codec"] = CodecConfig.from_dict(values["codec"])
+            for name, kind in (("loss", LossWeights), ("augment", Augment)):
+                if name in values:
+                    values[name] = _made(kind, values[name], name)
+            made: TrainConfig = _made(cls, values, "the training configuration")
+            return made
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:
         """Read a .toml or .json file. Relative data paths in it start from its folder."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error.strerror or error}; wanted a run's settings") from None
-        try:
-            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"{path} cannot be parsed ({error}); wanted TOML, or JSON in a .json") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path} holds a {type(values).__name__}; wanted a table of settings")
-        config = cls.from_dict(values)
-        return dataclasses.replace(
-            config,
-            train=tuple(str((path.parent / entry).resolve()) for entry in config.train),
-            validation=tuple(str((path.parent / entry).resolve()) for entry in config.validation),
-        )
+        with foreign_data(ConfigError, str(path), "wanted TOML, or JSON in a .json"):
+            try:
+                size = path.stat().st_size
+                if size > LIMITS["bytes"]:
+                    raise ConfigError(f"{path} has {size} bytes; wanted a run's settings, at most {LIMITS['bytes']}")
+                text = path.read_text(encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(f"cannot read {path}: {error.strerror or error}; wanted a run's settings") from None
+            try:
+                values = json.loads(text) if path.suffix == ".json" else _toml(text)
+            except (ValueError, RecursionError) as error:
+                raise ConfigError(
+                    f"{path} cannot be parsed ({one_line(error)}); wanted TOML, or JSON in a .json"
+                ) from None
+            if not isinstance(values, dict):
+                raise ConfigError(f"{path} holds a {type(values).__name__}; wanted a table of settings")
+            config = cls.from_dict(values)
+            return dataclasses.replace(
+                config,
+                train=tuple(str((path.parent / entry).resolve()) for entry in config.train),
+                validation=tuple(str((path.parent / entry).resolve()) for entry in config.validation),
+            )
+
+
+def _toml(text: str) -> Any:
+    """TOML, but for keys of many parts: the time that they take grows as the square of their number."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if _QUOTED.sub("", line).count(".") > _MOST_DOTS:
+            raise ValueError(f"line {number} has more than {_MOST_DOTS} dots")
+    return tomllib.loads(text)
 
 
 def _made(kind: Any, values: Any, where: str) -> Any:
     if not isinstance(values, dict):
         raise ConfigError(f"{where} is a {type(values).__name__}; wanted a table of settings")
     known = {field.name for field in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - known)
+    unknown = sorted(map(shown, set(values) - known))
     if unknown:
-        raise ConfigError(f"{where} has an unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        raise ConfigError(f"{where} has an unknown key {unknown[0]}; known are {', '.join(sorted(known))}")
     try:
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except TypeError as error:
-        raise ConfigError(f"{where} cannot be used: {error}") from None
+        raise ConfigError(f"{where} cannot be used: {one_line(error)}") from None

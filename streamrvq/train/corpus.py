@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ import numpy.typing as npt
 from ..audio.files import open_audio
 from ..audio.rates import Resampler
 from ..errors import AudioFileError, InputError
+from ..system.atomic_file import replacing
+from ..system.foreign_data import foreign_data, shown
 
 SUFFIXES = {".flac", ".wav", ".ogg", ".mp3", ".aif", ".aiff", ".opus"}
 _BLOCK = 1 << 16
@@ -94,12 +95,19 @@ def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
 
 
 def _manifest(path: Path) -> dict[Path, str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    column = next((name for name in ("file", "path") if rows and name in rows[0]), None)
-    if rows and column is None:
-        raise InputError(f"{path} has the columns {', '.join(rows[0])}; wanted one called file or path")
-    return {(path.parent / row[column or "file"]).resolve(): row.get("kind") or "" for row in rows}
+    found: dict[Path, str] = {}
+    remedy = "wanted a CSV file with a column called file or path"
+    with foreign_data(InputError, str(path), remedy), path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        columns = list(reader.fieldnames or ())
+        column = next((name for name in ("file", "path") if name in columns), None)
+        for row in reader:
+            if column is None:
+                raise InputError(f"{path} has the columns {shown(columns)}; wanted one called file or path")
+            if not row[column]:
+                raise InputError(f"line {reader.line_num} of {path} names no file; wanted one in its {column}")
+            found[(path.parent / row[column]).resolve()] = row.get("kind") or ""
+    return found
 
 
 def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None) -> Corpus:
@@ -115,14 +123,33 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
         InputError, AudioFileError: there is nothing to read, or a file cannot be read. The message names it.
     """
     files = find(entries)
-    stamp = [[str(file), kind, (stat := file.stat()).st_size, stat.st_mtime_ns] for file, kind in files]
+    try:
+        stamp = [[str(file), kind, (stat := file.stat()).st_size, stat.st_mtime_ns] for file, kind in files]
+    except OSError as error:
+        raise AudioFileError(
+            f"cannot open {error.filename}: {error.strerror or error}; check the manifest, the name and the rights"
+        ) from None
     key = hashlib.sha256(json.dumps([sample_rate, stamp]).encode()).hexdigest()[:16]
     data, index = cache / f"corpus-{key}.i16", cache / f"corpus-{key}.json"
     if not index.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         _decode(files, sample_rate, data, index, on_decoded)
-    clips = tuple(Clip(*row) for row in json.loads(index.read_text(encoding="utf-8")))
-    return Corpus(clips, np.memmap(data, np.int16, "r"), sample_rate)
+    return Corpus(*cached(data, index), sample_rate)
+
+
+def cached(data: Path, index: Path) -> tuple[tuple[Clip, ...], npt.NDArray[np.int16]]:
+    """The clips of ``index`` and the samples of ``data``. Raises `InputError` if they do not belong together."""
+    with foreign_data(InputError, str(index), f"delete it and {data.name}, and they are made again"):
+        samples = np.memmap(data, np.int16, "r")
+        clips = tuple(Clip(*row) for row in json.loads(index.read_text(encoding="utf-8")))
+        for clip in clips:
+            if type(clip.start) is not int or type(clip.length) is not int or not isinstance(clip.name, str):
+                raise TypeError(f"a clip is {shown(dataclasses.astuple(clip))}")
+            if not 0 <= clip.start < clip.start + clip.length <= len(samples):
+                raise ValueError(f"a clip ends at {shown(clip.start + clip.length)} of {len(samples)} samples")
+        if not clips:
+            raise ValueError("it has no clip")
+        return clips, samples
 
 
 def _decode(
@@ -130,27 +157,21 @@ def _decode(
 ) -> None:
     rows: list[list[Any]] = []
     start = 0
-    part = data.with_suffix(f".{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            for file, kind in files:
-                length = 0
-                for block in _mono(file, rate):
-                    out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes())
-                    length += len(block)
-                if length:
-                    rows.append([str(file), kind, start, length])
-                start += length
-                if on_decoded is not None:
-                    on_decoded(file.name, length / rate)
+    with replacing(data) as out:
+        for file, kind in files:
+            length = 0
+            for block in _mono(file, rate):
+                out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes())
+                length += len(block)
+            if length:
+                rows.append([str(file), kind, start, length])
+            start += length
+            if on_decoded is not None:
+                on_decoded(file.name, length / rate)
         if not start:
             raise AudioFileError("every audio file is empty; wanted samples to train on")
-        part.replace(data)
-    finally:
-        part.unlink(missing_ok=True)
-    text = index.with_suffix(f".{os.getpid()}.part")
-    text.write_text(json.dumps(rows), encoding="utf-8")
-    text.replace(index)
+    with replacing(index) as out:
+        out.write(json.dumps(rows).encode())
 
 
 def _mono(file: Path, rate: int) -> Any:

@@ -20,6 +20,7 @@ from ..engine.torch_threads import asked_threads
 from ..errors import WeightsError
 from ..nn import CodecModel
 from ..system.cores import available_cores
+from ..system.foreign_data import foreign_data
 from ..weights import Weights
 from .adversarial import Discriminators, codec_losses, discriminator_loss
 from .balance import balanced
@@ -272,15 +273,19 @@ class Trainer:
         return state
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a `state`. If it has no discriminators, they start afresh."""
-        self.step = int(state["step"])
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.running_means.load(state["followers"])
-        if self.discriminators is not None and "judges" in state:
-            self.discriminators.load_state_dict(state["judges"])
-            self.judge_optimizer.load_state_dict(state["judge_optimizer"])
+        """Continue from a `state`. If it has no discriminators, they start afresh.
+
+        Raises `WeightsError` for a state of another run. What was loaded before it was found stays.
+        """
+        with foreign_data(WeightsError, "the run's state", "wanted one of this configuration: start in another folder"):
+            self.step = int(state["step"])
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.running_means.load(state["followers"])
+            if self.discriminators is not None and "judges" in state:
+                self.discriminators.load_state_dict(state["judges"])
+                self.judge_optimizer.load_state_dict(state["judge_optimizer"])
 
 
 def _continued(config: TrainConfig, weights: Weights) -> CodecModel:

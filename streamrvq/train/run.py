@@ -16,7 +16,10 @@ from typing import Any, Protocol
 
 import torch
 
-from ..errors import ConfigError
+from ..errors import ConfigError, WeightsError
+from ..system.atomic_file import append_line
+from ..system.foreign_data import foreign_data, shown
+from ..system.interrupts import DeferredInterrupts
 from ..weights import Weights
 from . import checkpoint
 from .config import TrainConfig
@@ -98,15 +101,16 @@ class Run:
 
     def _resume(self) -> None:
         state = checkpoint.read(self.checkpoint_path)
-        was, now = state["config"], self.trainer.config.to_dict()
-        for name in sorted(set(now) - _FREE):
-            if was.get(name) != now[name]:
-                raise ConfigError(
-                    f"{self.folder} holds a run with {name} {was.get(name)!r}, and this one has {now[name]!r}; "
-                    "wanted the same: start in another folder"
-                )
-        self.trainer.load(state)
-        self.audio_seconds, self.train_time = state["audio_seconds"], state["train_time"]
+        with foreign_data(WeightsError, str(self.checkpoint_path), "wanted its whole state: start in another folder"):
+            was, now = state["config"], self.trainer.config.to_dict()
+            for name in sorted(set(now) - _FREE):
+                if was.get(name) != now[name]:
+                    raise ConfigError(
+                        f"{self.folder} holds a run with {name} {shown(was.get(name))}, "
+                        f"and this one has {now[name]!r}; wanted the same: start in another folder"
+                    )
+            self.trainer.load(state)
+            self.audio_seconds, self.train_time = float(state["audio_seconds"]), float(state["train_time"])
 
     def save(self) -> None:
         extra = {"audio_seconds": self.audio_seconds, "train_time": self.train_time}
@@ -115,23 +119,32 @@ class Run:
     def go(self, minutes: float | None = None, until: Callable[[], bool] = lambda: False) -> bool:
         """Train until ``config.steps`` are done, the minutes are over, or ``until()`` is true.
 
-        The checkpoint is saved at the end, whatever the reason for the end.
+        The checkpoint is saved at the end, whatever the reason for the end. Ctrl-C waits for the end of a step. A
+        second one does not: then no checkpoint is saved of a step that is half done.
 
         Returns:
             Whether all steps are done.
         """
+        with DeferredInterrupts(second_at_once=True) as interrupts:
+            return self._go(minutes, until, interrupts)
+
+    def _go(self, minutes: float | None, until: Callable[[], bool], interrupts: DeferredInterrupts) -> bool:
         config, trainer = self.config, self.trainer
         started = time.perf_counter()
         at_start = self.train_time
         first, window = trainer.step, dict[str, list[float]]()
         spent = 0.0  # seconds that this call spent in steps, without validation and saving
         batches = trainer.crops.batches(first, config.steps)
+        halfway = False  # within a step
         try:
             for batch in batches:
+                interrupts.check()
                 clock = time.perf_counter()
                 if until() or (minutes is not None and clock - started >= 60 * minutes):
                     break
+                halfway = True
                 figures = trainer.train_step(batch)
+                halfway = False
                 spent += time.perf_counter() - clock
                 self.audio_seconds += config.step_seconds
                 self.train_time = at_start + spent
@@ -151,7 +164,7 @@ class Run:
                     self.save()
         finally:
             batches.close()
-            if trainer.step > first:
+            if trainer.step > first and not (halfway and interrupts.repeated):
                 self.save()
         done = trainer.step >= config.steps
         if done and trainer.step > first:
@@ -192,8 +205,7 @@ class Run:
             "step": self.trainer.step, "audio_seconds": round(self.audio_seconds, 1),
             "train_seconds": round(self.train_time, 1), "time": round(time.time()),
         }  # fmt: skip
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row | values) + "\n")
+        append_line(self.folder / "log.jsonl", json.dumps(row | values))
 
 
 def _check_device(device: str) -> None:

@@ -1,29 +1,25 @@
 """Descript's layout: a torch .pth file of ``{"state_dict": …, "metadata": {"kwargs": …}}``.
 
 Knows: what ``dac.DAC.load`` and ``dac.DAC.save(…, package=False)`` read and write. Does not know: other layouts. It
-imports torch only while it reads or writes, and unpickles only tensors and plain values (``weights_only``).
+imports torch only while it reads or writes; torchfile.py reads the file.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
-import warnings
 from pathlib import Path
 from typing import Any
-
-import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..errors import ConfigError, WeightsError
 from ..families.dac import normalised
+from ..system.foreign_data import shown
 from .fold import pair_names, split
-from .tensorfile import replace, unreadable
+from .tensorfile import printable_name, replace, unreadable
+from .torchfile import as_arrays, read_torch
 from .value import Weights
 
 _OURS = "streamrvq"  #: metadata beside ``kwargs`` that DAC does not read
-#: What torch.load raises for a file that it did not write.
-_DAMAGE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def read(path: Path) -> Weights:
@@ -32,20 +28,10 @@ def read(path: Path) -> Weights:
     Raises:
         WeightsError: the file cannot be read, is damaged, holds code, has another layout, or does not fit its kwargs.
     """
-    import torch
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns about archives that it then refuses
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_torch(path, "wanted a .pth of dac.DAC: save it again with model.save(path, package=False)")
     except OSError as error:
         raise unreadable(path, error) from None
-    except _DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise WeightsError(
-            f"{path} is damaged or holds more than tensors ({reason}); wanted a .pth of dac.DAC: "
-            "save it again with model.save(path, package=False)"
-        ) from None
     state = content.get("state_dict") if isinstance(content, dict) else None
     metadata = content.get("metadata") if isinstance(content, dict) else None
     kwargs = metadata.get("kwargs") if isinstance(metadata, dict) else None
@@ -57,11 +43,11 @@ def read(path: Path) -> Weights:
     ours = metadata.get(_OURS)
     ours = ours if isinstance(ours, dict) else {}
     config = _config({**kwargs, **({"output_padding": True} if ours.get("output_padding") is True else {})}, path)
-    tensors = {str(name): _array(value, str(name), path) for name, value in state.items()}
+    tensors = as_arrays(state, path)
     return Weights.from_tensors(
         config,
         tensors,
-        name=str(ours.get("name", path.stem)),
+        name=printable_name(ours.get("name"), path.stem),
         trained=ours.get("trained") is not False,
         source=str(path),
     )
@@ -72,27 +58,15 @@ def _config(kwargs: dict[str, Any], path: Path) -> CodecConfig:
     values = {name: value for name, value in kwargs.items() if name in known}
     dims = values.get("codebook_dim")
     if isinstance(dims, (list, tuple)) and dims:  # DAC allows one for each level
-        if len(set(dims)) > 1:
+        if not all(isinstance(dim, int) for dim in dims) or len(set(dims)) > 1:
             raise WeightsError(
-                f"{path} has codebook_dim {list(dims)}; wanted one for all levels: no other is supported"
+                f"{path} has codebook_dim {shown(list(dims))}; wanted one for all levels: no other is supported"
             )
         values["codebook_dim"] = dims[0]
     try:
         return CodecConfig.from_dict(values)
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise WeightsError(f"the kwargs in {path} cannot be used: {error}") from None
-
-
-def _array(value: Any, name: str, path: Path) -> npt.NDArray[Any]:
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        raise WeightsError(f"{name} in {path} is a {type(value).__name__}; wanted a tensor: save the state dict only")
-    value = value.detach()
-    if value.dtype == torch.bfloat16:  # numpy lacks it; float32 holds it exactly
-        value = value.float()
-    array: npt.NDArray[Any] = value.numpy()
-    return array
 
 
 def save(weights: Weights, path: Path) -> None:

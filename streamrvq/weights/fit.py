@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..config import CodecConfig
 from ..errors import WeightsError
 from ..families import tensor_shapes
+from ..system.foreign_data import one_line
 
 #: A reader of bfloat16 widens it to float32, because numpy does not know it.
 _TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
@@ -62,7 +63,7 @@ def _check_names(wanted: set[str], came: set[str], source: str) -> None:
     missing, unknown = sorted(wanted - came), sorted(came - wanted)
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        beside = f" (it has {unknown[0]}, which is not wanted)" if unknown else ""
+        beside = f" (it has {one_line(unknown[0])}, which is not wanted)" if unknown else ""
         raise WeightsError(
             f"{source} lacks {missing[0]}{others}{beside}; wanted every tensor of the configuration: "
             "check that file and configuration are of one codec"
@@ -70,6 +71,6 @@ def _check_names(wanted: set[str], came: set[str], source: str) -> None:
     if unknown:
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise WeightsError(
-            f"{source} has {unknown[0]}{others}, which the configuration does not know; wanted only its own tensors: "
-            "check that file and configuration are of one codec"
+            f"{source} has {one_line(unknown[0])}{others}, which the configuration does not know; "
+            "wanted only its own tensors: check that file and configuration are of one codec"
         )

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import WeightsError
+from ..system.foreign_data import one_line
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,8 @@ def fold_pair(name: str, g: Array, v: Array) -> npt.NDArray[np.float32]:
             f"{name}: g has shape {list(g.shape)} beside v {list(v.shape)}; wanted g "
             f"{[v.shape[0], *[1] * (v.ndim - 1)] if v.ndim else 'of one value a row'}, weight norm over dimension 0"
         )
+    if not v.size:
+        raise WeightsError(f"{name}: v has shape {list(v.shape)}; wanted rows with at least one value each")
     rows = v.reshape(v.shape[0], -1).astype(np.float64)
     # accumulate adds strictly in order, while sum() may add in pairs. The last column is the sum.
     squares = np.add.accumulate(rows * rows, axis=1)[:, -1:]
@@ -70,11 +73,15 @@ def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
             for name, other in ((g_name, v_name), (v_name, g_name)):
                 if name not in folded:
                     raise WeightsError(
-                        f"{other} came without {name}; wanted both halves of the weight norm: save the file again"
+                        f"{one_line(other)} came without {one_line(name)}; "
+                        "wanted both halves of the weight norm: save the file again"
                     )
             if weight in folded:
-                raise WeightsError(f"{weight} came both folded and as {g_name}; wanted one of them: remove the other")
-            folded[weight] = fold_pair(weight, folded.pop(g_name), folded.pop(v_name))
+                raise WeightsError(
+                    f"{one_line(weight)} came both folded and as {one_line(g_name)}; "
+                    "wanted one of them: remove the other"
+                )
+            folded[weight] = fold_pair(one_line(weight), folded.pop(g_name), folded.pop(v_name))
     return folded
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..config import CodecConfig
+from ..config import LIMITS, CodecConfig
 from ..errors import ConfigError, WeightsError
 from ..families.dac import decoder_plan, encoder_plan
-from .tensorfile import read_bytes, read_tensors, replace, write_tensors
+from ..system.foreign_data import one_line, shown
+from .tensorfile import printable_name, read_bytes, read_tensors, replace, write_tensors
 from .value import Weights
 
 _OURS = "streamrvq"  #: a key in config.json that transformers keeps but does not read
@@ -90,14 +91,16 @@ def read(folder: Path) -> Weights:
         WeightsError: a file is missing or damaged, the model is not a DAC, or the tensors do not fit config.json.
     """
     config_path, model_path = folder / "config.json", folder / "model.safetensors"
-    text = read_bytes(config_path)
+    text = read_bytes(config_path, LIMITS["json"])
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{config_path} is not JSON ({error}); wanted a DacConfig: fetch or save it again") from None
+        raise WeightsError(
+            f"{config_path} is not JSON ({one_line(error)}); wanted a DacConfig: fetch or save it again"
+        ) from None
     if not isinstance(values, dict) or values.get("model_type") != "dac":
         came = values.get("model_type") if isinstance(values, dict) else type(values).__name__
-        raise WeightsError(f'{config_path} has model_type {came!r}; wanted "dac": only DAC folders can be read')
+        raise WeightsError(f'{config_path} has model_type {shown(came)}; wanted "dac": only DAC folders can be read')
     if not model_path.is_file():
         raise WeightsError(
             f"{folder} has no model.safetensors; wanted one beside config.json: save it again with save_pretrained"
@@ -112,12 +115,12 @@ def read(folder: Path) -> Weights:
     settings["output_padding"] = ours.get("output_padding") is True
     try:
         config = CodecConfig.from_dict(settings)
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise WeightsError(f"{config_path} cannot be used: {error}") from None
     raw, _ = read_tensors(model_path)
     back = {theirs: ours_ for ours_, theirs in _prefixes(config).items()}
     return Weights.from_tensors(
-        config, _renamed(raw, back), name=str(ours.get("name", folder.resolve().name)),
+        config, _renamed(raw, back), name=printable_name(ours.get("name"), folder.resolve().name),
         trained=ours.get("trained") is not False, source=str(model_path),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from ..config import PRESETS
 from ..errors import WeightsError
+from ..system.foreign_data import foreign_data
 from . import descript, huggingface, store
 from .seeded import seeded
 from .value import Weights
@@ -59,16 +60,18 @@ def load_again(source: str, codec_hash: str) -> Weights:
 
 
 def _read(source: str | os.PathLike[str], path: Path) -> Weights:
-    if path.is_dir():
-        return huggingface.read(path)
-    layout = _SUFFIXES.get(path.suffix.lower())
-    if layout is None or not path.exists():
-        what = "is no file of weights" if path.exists() else "is neither a preset nor a file"
-        raise WeightsError(
-            f"{os.fspath(source)!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
-            "a .safetensors or .pth file, or a Hugging Face DAC folder: check the name"
-        )
-    return store.read(path) if layout == "streamrvq" else descript.read(path)
+    named = os.fspath(source)
+    with foreign_data(WeightsError, named, "wanted weights of a codec: fetch or save them again"):
+        if path.is_dir():
+            return huggingface.read(path)
+        layout = _SUFFIXES.get(path.suffix.lower())
+        if layout is None or not path.is_file():
+            what = "is no file of weights" if path.exists() else "is neither a preset nor a file"
+            raise WeightsError(
+                f"{named!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
+                "a .safetensors or .pth file, or a Hugging Face DAC folder: check the name"
+            )
+        return store.read(path) if layout == "streamrvq" else descript.read(path)
 
 
 def save_weights(

@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import CodecConfig
+from ..errors import ConfigError
 from ..families import decoder_plan, encoder_plan, tensor_shapes
 from ..geometry import Layer, LayerKind
+from ..system.foreign_data import shown
 from .value import Weights
 
 #: Audio is at about 0.1 (−20 dBFS) and everything inside at about 1, so the first layer amplifies by ten.
@@ -38,7 +40,12 @@ def seeded(config: CodecConfig, seed: int = 0, name: str = "seeded") -> Weights:
         config: the codec.
         seed: a non-negative whole number. Equal seeds give equal bits on every platform.
         name: of the result.
+
+    Raises:
+        ConfigError: a seed that is none, or a codec that is larger than any.
     """
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"seed is {shown(seed)}; wanted a whole number of at least 0")
     gains, alphas, tensors = _gains(config), _alphas(config), {}
     for tensor, shape in tensor_shapes(config).items():
         value = np.empty(math.prod(shape), np.float16)

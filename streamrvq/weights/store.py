@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..errors import ConfigError, WeightsError
-from .tensorfile import read_tensors, write_tensors
+from ..system.foreign_data import one_line, shown
+from .tensorfile import printable_name, read_tensors, write_tensors
 from .value import Weights
 
 VERSION = "1"
@@ -71,20 +72,19 @@ def read(path: Path) -> Weights:
         )
     if metadata.get("version") != VERSION:
         raise WeightsError(
-            f"{path} has format version {metadata.get('version')!r}; wanted {VERSION!r}: update streamrvq"
+            f"{path} has format version {shown(metadata.get('version'))}; wanted {VERSION!r}: update streamrvq"
         )
     try:
         config = CodecConfig.from_json(metadata.get("config", ""))
     except ConfigError as error:
         raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
-    except TypeError as error:  # a value of a type that no check expects
-        raise WeightsError(f"the configuration in {path} cannot be used ({error}); wanted one of streamrvq's") from None
     trained = metadata.get("trained") == "true"
-    name = metadata.get("name", path.stem)
+    name = printable_name(metadata.get("name"), path.stem)
     weights = Weights.from_tensors(config, tensors, name=name, trained=trained, source=str(path))
-    if weights.codec_hash != metadata.get("codec_hash"):
+    came = metadata.get("codec_hash")
+    if weights.codec_hash != came:
         raise WeightsError(
-            f"{path} has codec hash {weights.codec_hash[:12]}… but says {str(metadata.get('codec_hash'))[:12]}…; "
+            f"{path} has codec hash {weights.codec_hash[:12]}… but says {one_line(str(came)[:12])}…; "
             "wanted them equal: the file is damaged, fetch or save it again"
         )
     return weights

@@ -18,12 +18,19 @@ import numpy.typing as npt
 import safetensors
 from safetensors.numpy import save_file
 
-from ..errors import WeightsError
+from ..errors import StreamRVQError, WeightsError
+from ..system.atomic_file import check_replaceable
+from ..system.foreign_data import foreign_data, one_line, shown
 
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?",
 }  # fmt: skip
+#: Bytes of a header, which becomes twenty times as many in memory; that of a DAC has 100 KB.
+_MOST_HEADER = 4 << 20
+#: Of a tensor; weights have three.
+_MOST_DIMENSIONS = 16
+_MOST_NAME = 200  #: characters of the name that a file gives itself
 
 
 def unreadable(path: Path, error: OSError) -> WeightsError:
@@ -32,12 +39,20 @@ def unreadable(path: Path, error: OSError) -> WeightsError:
     return WeightsError(f"cannot read {path}: {reason}; wanted a weights file: check the path")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes. Raises `WeightsError` if it cannot be read."""
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The file's bytes. Raises `WeightsError` if it cannot be read, or has more than ``most``."""
     try:
+        if most is not None and (size := path.stat().st_size) > most:
+            raise WeightsError(f"{path} has {size} bytes; wanted at most {most}: fetch or save it again")
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def printable_name(name: object, default: str) -> str:
+    """The name that a file gives itself, in one printable line; ``default`` if that is no text."""
+    name = name if isinstance(name, str) else default
+    return name if name.isprintable() and len(name) <= _MOST_NAME else one_line(name, _MOST_NAME)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
@@ -46,26 +61,57 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
     Raises:
         WeightsError: the file cannot be read, is truncated or not a safetensors file, or holds an unknown type.
     """
-    data = read_bytes(path)
-    try:
-        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path} is damaged or not a safetensors file ({reason}); wanted a whole one: fetch or save it again"
-        ) from None
-    tensors: dict[str, npt.NDArray[Any]] = {}
-    for name, entry in found:
-        kind, raw, shape = entry["dtype"], entry["data"], entry["shape"]
-        if kind == "BF16":  # the upper half of a float32
-            wide = np.frombuffer(raw, "<u2").astype("<u4") << np.uint32(16)
-            tensors[name] = wide.view("<f4").reshape(shape)
-        elif kind in _TYPES:
-            tensors[name] = np.frombuffer(raw, _TYPES[kind]).reshape(shape)
-        else:
-            raise WeightsError(f"{name} in {path} is {kind}; wanted a float type of at most 64 bits: convert it")
-    return tensors, header.get("__metadata__", {})
+    return tensors_of(read_bytes(path), WeightsError, str(path), "wanted a whole one: fetch or save it again")
+
+
+def tensors_of(
+    data: bytes, kind: type[StreamRVQError], what: str, remedy: str
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """``(tensors, metadata)`` of a safetensors file's bytes, whose number bounds what is allocated.
+
+    Args:
+        data: the whole file.
+        kind: the error to raise: one that takes a message.
+        what: names the data in it.
+        remedy: the end of it.
+
+    Raises:
+        StreamRVQError: ``kind``: the bytes are no safetensors file, or hold an unknown type or an impossible shape.
+    """
+    with foreign_data(kind, what, remedy):
+        length = int.from_bytes(data[:8], "little")
+        if _MOST_HEADER < length <= len(data):
+            raise kind(f"{what} has a header of {length} bytes; wanted at most {_MOST_HEADER}: save it again")
+        try:
+            found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+            header = json.loads(data[8 : 8 + length])
+        except (safetensors.SafetensorError, ValueError, RecursionError) as error:
+            reason = one_line((str(error) or type(error).__name__).partition("\n")[0])
+            raise kind(f"{what} is damaged or not a safetensors file ({reason}); {remedy}") from None
+        tensors = {}
+        for name, entry in found:
+            try:
+                tensors[name] = _array(entry, len(data))
+            except ValueError as error:
+                raise kind(f"{one_line(name)} in {what} {error}") from None
+        return tensors, header.get("__metadata__") or {}
+
+
+def _array(entry: dict[str, Any], size: int) -> npt.NDArray[Any]:
+    """A tensor of a file of ``size`` bytes. Raises ValueError with the end of a sentence about it."""
+    kind, raw, shape = entry["dtype"], entry["data"], entry["shape"]
+    if kind != "BF16" and kind not in _TYPES:
+        raise ValueError(f"is {one_line(kind)}; wanted a float type of at most 64 bits: convert it")
+    # A tensor without elements may have any other dimension; numpy has limits of its own.
+    if len(shape) > _MOST_DIMENSIONS or max(shape, default=0) > size:
+        raise ValueError(
+            f"has shape {shown(list(shape))} in a file of {size} bytes; wanted at most {_MOST_DIMENSIONS} dimensions, "
+            "none larger than the file: it is damaged, fetch or save it again"
+        )
+    if kind == "BF16":  # the upper half of a float32
+        wide = np.frombuffer(raw, "<u2").astype("<u4") << np.uint32(16)
+        return wide.view("<f4").reshape(shape)
+    return np.frombuffer(raw, _TYPES[kind]).reshape(shape)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]) -> None:
@@ -81,6 +127,7 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
     """
     part = None
     try:
+        check_replaceable(path)
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(descriptor)
         write(part)
@@ -88,8 +135,10 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
         os.umask(mask)
         os.chmod(part, 0o666 & ~mask)  # mkstemp would leave 0600
         os.replace(part, path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"cannot write {path}: {error}; wanted a writable place: check it and its space") from None
+    except (OSError, ValueError, safetensors.SafetensorError) as error:  # ValueError: a NUL in the name
+        raise WeightsError(
+            f"cannot write {path}: {one_line(error)}; wanted a writable place: check it and its space"
+        ) from None
     finally:
         if part is not None:
             with contextlib.suppress(OSError):

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import CodecConfig
+from ..errors import WeightsError
 from ..system.copying import Shared
+from ..system.foreign_data import foreign_data
 from .fit import fit
 from .fold import fold
 
@@ -60,7 +62,8 @@ class Weights(Shared):
         Raises:
             WeightsError: the tensors do not fit. ``source`` says in the message where they came from.
         """
-        return cls(config, fit(config, fold(tensors), source), trained, name)
+        with foreign_data(WeightsError, source, "wanted a numpy array under each name"):
+            return cls(config, fit(config, fold(tensors), source), trained, name)
 
     @cached_property
     def codec_hash(self) -> str:

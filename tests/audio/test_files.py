@@ -2,6 +2,9 @@
 
 import itertools
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,3 +204,21 @@ def test_bad_writes(tmp_path):
     with pytest.raises(InputError, match="subtype"):
         write_wav(tmp_path / "a.wav", tone(), 48000, subtype="PCM_24")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """The system's limit on a file's size stands for a full disk: libsndfile counts what it could not write."""
+    code = (
+        "import sys, resource, numpy as np; from pathlib import Path; from streamrvq.audio.files import write_wav;"
+        "path = Path(sys.argv[1]); write_wav(path, np.zeros(9, np.float32), 44100);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
+        "from streamrvq import AudioFileError\n"
+        "try: write_wav(path, np.zeros(90_000, np.float32), 44100)\n"
+        "except AudioFileError as error: print(error)"
+    )
+    for flags in ([], ["-O"]):
+        done = subprocess.run([sys.executable, *flags, "-c", code, str(tmp_path / "x.wav")], capture_output=True,
+                              text=True, check=True)  # fmt: skip
+        assert done.stdout.startswith(f"cannot write {tmp_path / 'x.wav'} (")
+        assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]
+        assert soundfile.info(tmp_path / "x.wav").frames == 9

@@ -16,6 +16,7 @@ from streamrvq.audio.rates import Resampler
 from streamrvq.codec import Codec
 from tests.support.command import Run, process
 from tests.support.contract import noise
+from tests.support.patience import PATIENCE
 
 
 def test_a_pipe_gives_lines_as_they_come(weights: Path, codec: Codec) -> None:
@@ -134,3 +135,15 @@ def test_an_interrupt_is_quiet(weights: Path) -> None:
     assert b"Traceback" not in stderr.read()
     for end in (stdin, stdout, stderr):
         end.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", [["info", "--json"], ["info"], ["--version"]], ids=" ".join)
+def test_an_output_that_is_full_is_one_sentence(weights: Path, command: list[str]) -> None:
+    named = [*command, weights] if "info" in command else command
+    with open("/dev/full", "wb") as full:
+        ran = process(*named, stdout=full)
+        _, err = ran.communicate(timeout=PATIENCE)
+    assert ran.returncode == 2
+    (line,) = err.decode().splitlines()
+    assert "No space left" in line

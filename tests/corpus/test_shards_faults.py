@@ -53,7 +53,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, many: P
     bytes_each = 100_000
     encode_corpus([many], tmp_path / "whole", tiny_weights, workers=1, shard_bytes=bytes_each)
     arguments = [many, tiny_weights, tmp_path / "out", bytes_each, KILLS, 7]
-    script = [sys.executable, ROOT / "tests/support/killed_runs.py", *arguments]
+    script = [sys.executable, ROOT / "tests/support/processes/killed_runs.py", *arguments]
     tried = subprocess.run([str(a) for a in script], capture_output=True, timeout=5 * PATIENCE, check=True)
     assert json.loads(tried.stdout)["kills"] == KILLS
     assert json.loads(tried.stdout)["halfway"] >= 5

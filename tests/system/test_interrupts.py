@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
-from streamrvq.system.interrupts import DeferredInterrupts
+from streamrvq.system.interrupts import DeferredInterrupts, ordered_termination
+
+
+@pytest.fixture(autouse=True)
+def no_handler_for_sigterm() -> Iterator[None]:
+    """Other tests' libraries leave one: Ray does."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_an_interrupt_waits_for_check() -> None:
@@ -48,3 +57,45 @@ def test_another_thread_changes_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+def test_termination_waits_too_and_exits() -> None:
+    reached = []
+    with pytest.raises(SystemExit) as left, DeferredInterrupts() as interrupts:
+        signal.raise_signal(signal.SIGTERM)
+        reached.append("after the signal")
+        assert not interrupts.repeated
+        signal.raise_signal(signal.SIGINT)
+        assert interrupts.repeated
+        interrupts.check()
+        reached.append("after check")
+    assert left.value.code == 143
+    assert reached == ["after the signal"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with DeferredInterrupts() as interrupts, ordered_termination():
+            signal.raise_signal(signal.SIGTERM)
+            assert interrupts.came == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_second_one_comes_at_once_where_that_is_wanted() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), DeferredInterrupts(second_at_once=True):
+        signal.raise_signal(signal.SIGINT)
+        reached.append("after the first")
+        signal.raise_signal(signal.SIGINT)
+        reached.append("after the second")
+    assert reached == ["after the first"]
+
+
+def test_termination_in_order_raises_and_is_put_back() -> None:
+    with pytest.raises(SystemExit) as left, ordered_termination():
+        signal.raise_signal(signal.SIGTERM)
+    assert left.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -201,3 +201,26 @@ def test_bad_input() -> None:
     ):
         with pytest.raises(InputError, match=message):
             pattern.deinterleave(np.array(ids))
+
+
+@pytest.mark.parametrize("settings", [(10**12, 8), (3, 2**62), (3, 8, 2**63), (3, 10**400), (True, 8),
+                                      (3, 8, 2**63 - 20)],
+                         ids=str)  # fmt: skip
+def test_a_vocabulary_beyond_int64_is_refused(settings: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="wanted") as caught:
+        Vocabulary(*settings)
+    assert len(str(caught.value)) < 300
+
+
+def test_the_last_vocabulary_that_fits() -> None:
+    vocabulary = Vocabulary(1, 8, 2**63 - 1 - 8 - 3)
+    codes = np.array([[0, 7]])
+    np.testing.assert_array_equal(Flat(vocabulary).deinterleave(Flat(vocabulary).interleave(codes)), codes)
+
+
+def test_delays_and_tokens_beyond_all_bounds_are_refused() -> None:
+    with pytest.raises(InputError, match="none above"):
+        Delay(Vocabulary(2, 8), delays=[0, 10**12])
+    for token in (2**64 - 1, 2**63, 10**400):
+        with pytest.raises(InputError, match="wanted"):
+            Flat(Vocabulary(2, 8)).decoder().push([token, token])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,35 @@ def test_a_run_keeps_to_its_share_of_the_cores(
         assert torch.get_num_threads() == wanted
     finally:
         torch.set_num_threads(before)
+
+
+def interrupted(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, times: int) -> Run:
+    """A run whose fourth step got ``times`` interrupts, ``where``: before its optimiser moved anything, or after."""
+    run = Run(config_of(audio), tmp_path / "run", Silent(), cache=tmp_path / "cache")
+    step = run.trainer.train_step
+
+    def interrupted_step(batch: Any) -> Any:
+        strike = run.trainer.step == 3
+        figures = None if where == "before" and strike else step(batch)
+        for _ in range(times * strike):
+            signal.raise_signal(signal.SIGINT)
+        return step(batch) if figures is None else figures
+
+    monkeypatch.setattr(run.trainer, "train_step", interrupted_step)
+    with pytest.raises(KeyboardInterrupt):
+        run.go()
+    return run
+
+
+def test_an_interrupt_waits_for_the_end_of_a_step(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = interrupted(audio, tmp_path, monkeypatch, "before", 1)
+    assert run.trainer.step == 4
+    assert checkpoint.read(run.checkpoint_path)["step"] == 4
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_second_interrupt_saves_no_half_step(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    run = interrupted(audio, tmp_path, monkeypatch, where, 2)
+    assert checkpoint.read(run.checkpoint_path)["step"] == 3

@@ -171,9 +171,13 @@ def check_replaceable(out: Path) -> None:
 
 
 def replace(part: Path, out: Path) -> None:
-    """Move a finished folder to its place."""
-    shutil.rmtree(out, ignore_errors=True)
+    """Move a finished folder to its place. The old one is deleted when the new one is there."""
+    old = out.with_name(out.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
     part.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:

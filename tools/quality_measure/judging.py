@@ -7,16 +7,20 @@ Knows: what a process must load once. Does not know: means, tables, other clips.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from streamrvq import Codec, load
+from streamrvq.system.children import end_children
+from streamrvq.system.interrupts import DeferredInterrupts
 
 from .clips import Clip, Samples
 from .metrics import Judge
@@ -82,11 +86,16 @@ class Worker:
         return judged
 
 
+#: Seconds between two looks for an interrupt.
+_LOOK_EVERY = 0.25
+T = TypeVar("T")
+
 _worker: Worker | None = None
 
 
 def _start(task: Task) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it here too; the parent ends this process
     _worker = Worker(task)
 
 
@@ -98,7 +107,8 @@ def _judge(clip: Clip) -> Judged:
 def sounds(task: Task, clip: Clip, systems: Sequence[System]) -> list[Samples]:
     """The output of some systems for a clip, computed in a separate process, like the scores."""
     with _processes(1, task) as pool:
-        return pool.submit(_sounds, clip, systems).result()
+        (pcms,) = _results([pool.submit(_sounds, clip, systems)])
+        return pcms
 
 
 def _sounds(clip: Clip, systems: Sequence[System]) -> list[Samples]:
@@ -108,18 +118,29 @@ def _sounds(clip: Clip, systems: Sequence[System]) -> list[Samples]:
 
 @contextmanager
 def _processes(number: int, task: Task) -> Iterator[ProcessPoolExecutor]:
+    others = set(active_children())
     with ProcessPoolExecutor(number, mp_context=get_context("spawn"), initializer=_start, initargs=(task,)) as pool:
         try:
             yield pool
-        except BaseException:
+        except BaseException:  # leaving the block waits for every process
             pool.shutdown(wait=False, cancel_futures=True)
+            end_children([child for child in active_children() if child not in others])
             raise
+
+
+def _results(waiting: Iterable[Future[T]]) -> Iterator[T]:
+    """What the futures give, in the order in which they are ready. An interrupt comes where no lock is taken."""
+    left = set(waiting)
+    with DeferredInterrupts() as interrupts:
+        while left:
+            ended, left = wait(left, _LOOK_EVERY, FIRST_COMPLETED)
+            interrupts.check()
+            for future in ended:
+                yield future.result()
 
 
 def judge_all(task: Task, clips: Iterable[Clip], workers: int) -> Iterator[Judged]:
     """Judge all clips, the longest first. Results come in the order in which they are ready."""
     ordered = sorted(clips, key=lambda clip: (-len(task.on(clip)) * clip.samples, clip.name))
     with _processes(workers, task) as pool:
-        waiting = [pool.submit(_judge, clip) for clip in ordered]
-        for done in as_completed(waiting):
-            yield done.result()
+        yield from _results([pool.submit(_judge, clip) for clip in ordered])

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ...errors import ServiceError
+from ...system.foreign_data import one_line
 from ..protocol.constants import SUBPROTOCOL, Close
 from ..protocol.text import Error, Message, parse
 
@@ -61,13 +62,13 @@ class Connection:
             return data
         message = parse(data, "server")
         if isinstance(message, Error):
-            raise ServiceError(message.message, message.code)
+            raise ServiceError(one_line(message.message, 2048), message.code)
         return message
 
     def _failure(self) -> ServiceError:
         code = self._socket.close_code or Close.LOST
         reason = self._socket.close_reason or ("it broke" if code == Close.LOST else "no reason given")
-        text = f"the connection to {self._url} ended before the stream did (code {code}: {reason})"
+        text = f"the connection to {self._url} ended before the stream did (code {code}: {one_line(reason)})"
         return self._timeout_error or ServiceError(text, code)
 
     async def close(self, seconds: float) -> None:
@@ -95,9 +96,9 @@ async def open_connection(url: str, token: str | None, timeout: float) -> Connec
         )  # fmt: skip
     except InvalidStatus as error:
         status = error.response.status_code
-        text = (error.response.body or b"").decode("ascii", "replace").strip()[:200]
+        text = one_line((error.response.body or b"").decode("ascii", "replace"))
         raise ServiceError(f"{url} refused the connection (HTTP {status}: {text})", status) from None
-    except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
-        reason = str(error) or type(error).__name__
-        raise ServiceError(f"cannot connect to {url} ({reason}); is a server listening there?") from None
+    except (OSError, ValueError, WebSocketException) as error:  # TimeoutError is an OSError; ValueError: a wrong URL
+        reason = one_line(str(error) or type(error).__name__)
+        raise ServiceError(f"cannot connect to {one_line(url)} ({reason}); is a server listening there?") from None
     return Connection(url, socket, timeout)

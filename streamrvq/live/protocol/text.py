@@ -34,6 +34,16 @@ def _text(longest: int) -> _Check:
     )
 
 
+def _utf8(longest: int) -> _Check:
+    """Text that can be written to a file or a terminal: half a surrogate pair, which JSON can escape, cannot."""
+
+    def check(value: Any) -> str | None:
+        good = _text(longest)(value) is None and not any("\ud800" <= c <= "\udfff" for c in value)
+        return None if good else f"a string of at most {longest} characters that UTF-8 can hold"
+
+    return check
+
+
 def _one_of(*choices: str) -> _Check:
     return lambda value: None if isinstance(value, str) and value in choices else " or ".join(choices)
 
@@ -134,8 +144,8 @@ class Ready(Message):
     type: ClassVar[str] = "ready"
     version: int = _field(_whole(0), VERSION)
     session: str = _field(_text(64))
-    codec: str = _field(_text(1024))
-    codec_hash: str = _field(_text(128))
+    codec: str = _field(_utf8(1024))
+    codec_hash: str = _field(_utf8(128))
     trained: bool = _field(_flag)
     sample_rate: int = _field(_whole(1))
     hop: int = _field(_whole(1))

@@ -10,6 +10,7 @@ import ssl
 from pathlib import Path
 
 from ...errors import InputError
+from ...system.foreign_data import one_line
 from ..protocol.constants import MAX_MESSAGE, SMALLEST_MAX_MESSAGE
 from .access import check_origin
 
@@ -79,10 +80,12 @@ class ServerSettings:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            context.load_cert_chain(self.tls_certificate, self.tls_key)
-        except (OSError, ssl.SSLError) as error:
+            # Without a password of ours, OpenSSL would ask for that of an encrypted key on the terminal, and wait.
+            context.load_cert_chain(self.tls_certificate, self.tls_key, password="")
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"cannot use {self.tls_certificate} as a certificate ({error.strerror or error}); wanted a PEM file "
-                "with the chain and its key, or the key in a file of its own"
+                f"cannot use {self.tls_certificate} as a certificate ({one_line(reason)}); wanted a PEM file "
+                "with the chain and its key, or the key in a file of its own, and no password"
             ) from None
         return context

@@ -1,6 +1,6 @@
 """Runs of one corpus. Each is killed at a random moment and continued by the next; the last one finishes.
 
-    python tests/support/killed_runs.py AUDIO WEIGHTS OUT SHARD_BYTES KILLS SEED
+    python tests/support/processes/killed_runs.py AUDIO WEIGHTS OUT SHARD_BYTES KILLS SEED
 
 Everything is imported once, and each run is a fork of this process: so that the moments fall into the work, not into
 the start of an interpreter. Prints JSON: kills, and how many of them left some shards but not all. Knows: the public

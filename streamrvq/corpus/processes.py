@@ -1,0 +1,201 @@
+"""Worker processes: each writes one shard after another, and none outlives the process that started it.
+
+Between the two processes go only short messages, which a pipe takes whole: so the parent never waits for a worker that
+was stopped while it wrote one. A shard's sources may be many, so a thread sends them. What the shard holds, the parent
+reads in the shard itself.
+
+Knows: how workers start, answer and end. Does not know: what is in a shard, or which shards are wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from .. import errors
+from ..errors import CorpusError, StreamRVQError
+from ..system.children import end_children, start_children
+from ..system.foreign_data import one_line
+from .plan import Shard
+from .progress import Progress
+from .workers import Work
+
+#: Seconds in which a worker must stop that was asked to. It looks up after each block of audio.
+STOP_WITHIN = 5.0
+#: Seconds between two looks at whether to wait on.
+_LOOK_EVERY = 0.1
+#: Characters of an error's text: with its name it fits what a pipe takes at once.
+_LONGEST = 2000
+
+_READY, _STOPPED, _FAILED = "ready", "stopped", "failed"
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One process, and the shard that it is writing."""
+
+    def __init__(self, process: BaseProcess, pipe: Connection) -> None:
+        self.process, self.pipe = process, pipe
+        self.shard: Shard | None = None
+
+
+class Workers:
+    """Some worker processes.
+
+    Args:
+        work: what they do.
+        count: how many.
+    """
+
+    def __init__(self, work: Work, count: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks in a broken state
+        # Says stop, when it is not 0; then, for each worker, the bytes and the seconds that it has done so far.
+        self._totals: Any = context.RawArray("d", 1 + 2 * count)
+        self._workers: list[Worker] = []
+        self._theirs: list[Connection] = []
+        for number in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(work, theirs, self._totals, 1 + 2 * number))
+            self._workers.append(Worker(process, ours))
+            self._theirs.append(theirs)
+
+    def start(self) -> None:
+        """Start the processes."""
+        start_children(worker.process for worker in self._workers)
+        for pipe in self._theirs:  # now a worker's end closes when it dies
+            pipe.close()
+
+    @property
+    def done(self) -> Progress:
+        """What all of them have done so far."""
+        return Progress(sum(self._totals[1::2]), sum(self._totals[2::2]))
+
+    def give(self, worker: Worker, shard: Shard) -> None:
+        """Have a worker write a shard. It must have answered what it was given before."""
+        worker.shard = shard
+        threading.Thread(target=_send, args=(worker.pipe, shard), name="streamrvq-shard", daemon=True).start()
+
+    def answers(self, within: float) -> Iterator[tuple[Worker, Shard | None]]:
+        """Workers that are ready for a shard, and the shard that each of them has written; none after ``within`` s.
+
+        Raises:
+            CorpusError: a worker died.
+            StreamRVQError: what a worker's shard raised.
+        """
+        by_pipe = {worker.pipe: worker for worker in self._workers}
+        for pipe in multiprocessing.connection.wait(list(by_pipe), within):
+            worker = by_pipe[pipe]  # type: ignore[index]
+            try:
+                kind, name, text = worker.pipe.recv()
+            except (EOFError, OSError):
+                raise CorpusError(
+                    "a worker process died (was it killed, or did memory run out?); run the same command again, with "
+                    "fewer --workers if memory is short: it goes on where it stopped"
+                ) from None
+            done, worker.shard = worker.shard, None
+            if kind == _FAILED:
+                raise _error(name, text)
+            yield worker, done
+
+    def end(self, at_once: Callable[[], bool]) -> None:
+        """End all workers. Those that are writing leave nothing of their shards, if they answer.
+
+        Args:
+            at_once: asked again and again: whether not to wait for answers any longer.
+        """
+        self._totals[0] = 1.0
+        until = time.monotonic() + STOP_WITHIN
+        asked = [worker for worker in self._workers if worker.shard is not None]
+        while asked and not at_once() and time.monotonic() < until:
+            answered = multiprocessing.connection.wait([worker.pipe for worker in asked], _LOOK_EVERY)
+            asked = [worker for worker in asked if worker.pipe not in answered]
+        for worker in [] if at_once() else asked:
+            assert worker.shard is not None
+            _log.warning(
+                "streamrvq: the worker process %s, at %s, did not stop within %g s and is killed; its shard is "
+                "written when the run goes on", worker.process.pid, worker.shard.name, STOP_WITHIN,
+            )  # fmt: skip
+        killed = end_children([worker.process for worker in self._workers])
+        for worker in self._workers:
+            if worker.process in killed and worker not in asked and not at_once():
+                _log.warning(
+                    "streamrvq: the worker process %s did not end by itself and was killed", worker.process.pid
+                )
+            worker.pipe.close()
+
+
+def _send(pipe: Connection, shard: Shard) -> None:
+    with suppress(OSError, ValueError):  # the worker died, which its parent sees; or the pipe was closed since
+        pipe.send(shard)
+
+
+def _error(name: str, text: str) -> BaseException:
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, StreamRVQError):
+        return kind(text)
+    return MemoryError(text) if name == "MemoryError" else RuntimeError(f"a worker process failed: {name}: {text}")
+
+
+class _Stopped(BaseException):
+    """The run was stopped: give up the shard, and leave nothing of it."""
+
+
+def _serve(work: Work, pipe: Connection, totals: Any, at: int) -> None:
+    """In a new worker: write shards until the parent ends it. ``at``: the place of its two totals."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    _exit_with_the_parent()
+
+    def on_progress(progress: Progress) -> None:
+        if totals[0]:
+            raise _Stopped
+        totals[at] += progress.size
+        totals[at + 1] += progress.seconds
+
+    try:
+        work.prepare()
+        while (shard := _next(pipe)) is not None:
+            work.write(shard, on_progress)
+    except _Stopped:
+        _answer(pipe, _STOPPED)
+    except Exception as error:
+        if not isinstance(error, (StreamRVQError, MemoryError)):
+            traceback.print_exc()
+        _answer(pipe, _FAILED, type(error).__name__, one_line(error, _LONGEST))
+
+
+def _next(pipe: Connection) -> Shard | None:
+    """Say that this worker is ready, and wait for a shard; None if the parent is gone."""
+    _answer(pipe, _READY)
+    try:
+        shard: Shard = pipe.recv()
+    except (EOFError, OSError):
+        return None
+    return shard
+
+
+def _answer(pipe: Connection, kind: str, name: str = "", text: str = "") -> None:
+    with suppress(OSError):  # the parent is gone
+        pipe.send((kind, name, text))
+
+
+def _exit_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

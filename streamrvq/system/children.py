@@ -1,0 +1,60 @@
+"""Processes that this one started, and how they end: asked to first, then killed.
+
+Knows: processes of `multiprocessing`. Does not know: what they do.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from multiprocessing.process import BaseProcess
+
+#: Seconds in which a process must end that was terminated, before it is killed; and then one that was killed. A
+#: stopped process does not see that it is terminated; one that waits for a broken disk does not even die.
+_TERMINATED_WITHIN, _KILLED_WITHIN = 0.5, 5.0
+
+
+def start_children(processes: Iterable[BaseProcess]) -> None:
+    """Start processes in which SIGINT has no effect: a terminal sends it to them too, and only their parent decides."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        for process in processes:
+            process.start()
+        return
+    from multiprocessing import resource_tracker  # which changes the mask, too, when it starts
+
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for process in processes:
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_children(processes: Sequence[BaseProcess]) -> list[BaseProcess]:
+    """End processes: terminate all, and kill those that are still there after half a second. They are all reaped.
+
+    Returns:
+        Those that had to be killed.
+    """
+    alive = [process for process in processes if process.pid is not None and process.exitcode is None]
+    for process in alive:
+        process.terminate()
+    alive = _left(alive, _TERMINATED_WITHIN)
+    for process in alive:
+        process.kill()
+    _left(alive, _KILLED_WITHIN)
+    return alive
+
+
+def _left(processes: Sequence[BaseProcess], within: float) -> list[BaseProcess]:
+    """Those that have not ended after ``within`` seconds."""
+    left, until = list(processes), time.monotonic() + within
+    while left and (seconds := until - time.monotonic()) > 0:
+        ended = multiprocessing.connection.wait([process.sentinel for process in left], seconds)
+        for process in [process for process in left if process.sentinel in ended]:
+            process.join()
+            left.remove(process)
+    return left

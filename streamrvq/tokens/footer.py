@@ -1,0 +1,128 @@
+"""What a Parquet file's footer claims of its row groups, read without pyarrow.
+
+pyarrow can say the same, but its description of a column ends the process where a footer is damaged: an exception of
+its C++ that nobody catches. These few numbers are needed before anything is read, and from files of anybody.
+
+Knows: Thrift's compact protocol, and where Parquet's format (parquet.thrift) keeps these numbers. Does not know: what
+they should be.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_MAGIC = b"PAR1"
+#: Nesting that a footer may have; Parquet's own is 7.
+_DEEPEST = 32
+
+# Types of the compact protocol.
+_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
+_INTEGERS = (4, 5, 6)
+# Numbers of the fields that are needed: of the file, a row group, a column chunk and its metadata.
+_ROW_GROUPS, _COLUMNS, _NUM_ROWS, _META_DATA, _PATH, _NUM_VALUES = 4, 1, 3, 3, 3, 5
+
+
+class RowGroup(NamedTuple):
+    """What a row group claims."""
+
+    rows: int
+    values: int  #: of the column that was asked for; a list without elements counts as one value
+
+
+def row_groups(path: Path, column: str) -> list[RowGroup]:
+    """The row groups of a file, with the values of the column whose name, or whose first part of it, is ``column``.
+
+    Raises:
+        ValueError, LookupError, TypeError: the footer is damaged, or has not one such column.
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 8))
+        end = file.read()
+        length = int.from_bytes(end[:4], "little")
+        if end[4:] != _MAGIC or length > size - 12:
+            raise ValueError("no footer of Parquet")
+        file.seek(size - 8 - length)
+        footer = _Footer(file.read(length)).struct(0)
+    groups = []
+    for group in footer[_ROW_GROUPS]:
+        described = [chunk[_META_DATA] for chunk in group[_COLUMNS]]
+        (values,) = [one[_NUM_VALUES] for one in described if one[_PATH][0] == column.encode()]
+        groups.append(RowGroup(group[_NUM_ROWS], values))
+    if any(type(number) is not int or number < 0 for group in groups for number in group):
+        raise ValueError("a row group without a number of rows or values")
+    return groups
+
+
+class _Footer:
+    """Bytes of the compact protocol. A struct becomes a dict by the numbers of its fields."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def struct(self, depth: int) -> dict[int, Any]:
+        fields: dict[int, Any] = {}
+        number = 0
+        while head := self._byte():
+            number = number + (head >> 4) if head >> 4 else self._integer()
+            kind = head & 15
+            fields[number] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth)
+        return fields
+
+    def _value(self, kind: int, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        if kind in _INTEGERS:
+            return self._integer()
+        if kind == _BINARY:
+            return self._bytes(self._varint())
+        if kind in (_LIST, _SET):
+            return self._list(depth)
+        if kind == _STRUCT:
+            return self.struct(depth + 1)
+        if kind == _MAP:
+            return self._map(depth)
+        if kind in (_TRUE, _FALSE, _BYTE, _DOUBLE):
+            return self._bytes(8 if kind == _DOUBLE else 1)
+        raise ValueError(f"type {kind} is none")
+
+    def _list(self, depth: int) -> list[Any]:
+        head = self._byte()
+        count = head >> 4 if head >> 4 < 15 else self._varint()
+        if count > len(self._data) - self._at:  # each element takes a byte at least
+            raise ValueError(f"{count} elements")
+        return [self._value(head & 15, depth + 1) for _ in range(count)]
+
+    def _map(self, depth: int) -> list[Any]:
+        if not (count := self._varint()):
+            return []
+        kinds = self._byte()
+        if count > len(self._data) - self._at:
+            raise ValueError(f"{count} entries")
+        return [(self._value(kinds >> 4, depth + 1), self._value(kinds & 15, depth + 1)) for _ in range(count)]
+
+    def _byte(self) -> int:
+        self._at += 1
+        return self._data[self._at - 1]
+
+    def _bytes(self, length: int) -> bytes:
+        if length > len(self._data) - self._at:
+            raise ValueError(f"{length} bytes")
+        self._at += length
+        return self._data[self._at - length : self._at]
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while shift < 70:
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+        raise ValueError("an integer of more than 10 bytes")
+
+    def _integer(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)

@@ -1,0 +1,119 @@
+"""A journal read back: the token file of a recording that ended, or was cut off.
+
+The journal counts as ended at a torn record, as a crash leaves one: its check is another, or it is not all there. A
+record under a right check that is not of the described form comes from no recorder, so it is refused.
+
+Knows: a journal's format (journal.py describes it). Does not know: the layout of token files (file.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..engine.base import Codes
+from ..errors import TokensError
+from ..system.foreign_data import foreign_data, one_line
+from .file import TokenFile, write_tokens
+from .limits import MOST_LEVELS
+
+FORMAT, VERSION = "streamrvq.journal", 1
+FRAMES, GAP, END = 1, 2, 3
+HEAD, CRC = struct.Struct("<BI"), struct.Struct("<I")
+
+#: Sizes of the payloads of fixed size.
+_SIZES = {GAP: 16, END: 8}
+
+
+def journal_of(path: str | os.PathLike[str]) -> Path:
+    """The path of a token file's journal. The path of a journal is returned as it is."""
+    path = Path(path)
+    return path if path.name.endswith(".journal") else path.with_name(path.name + ".journal")
+
+
+def recover(path: str | os.PathLike[str]) -> TokenFile:
+    """Write the token file from all whole records of a journal, then delete the journal.
+
+    Args:
+        path: of the token file, or of the journal.
+
+    Raises:
+        TokensError: there is no journal, it is not one of ours, or the token file cannot be written. The journal stays.
+    """
+    journal = journal_of(path)
+    target = journal.with_name(journal.name.removesuffix(".journal"))
+    with foreign_data(TokensError, f"{journal}", "wanted a journal that `streamrvq mic` left"):
+        try:
+            data = journal.read_bytes()
+        except OSError as error:
+            raise TokensError(
+                f"cannot read {journal} ({error.strerror}); only a recording that was cut off has a journal"
+            ) from None
+        if target.exists():
+            raise TokensError(f"{target} is there already; move it away, and recover {journal} again")
+        tokens = _parse(journal, data)
+    write_tokens(target, tokens)
+    try:
+        journal.unlink()
+    except OSError as error:
+        raise TokensError(f"{target} is whole, but {journal} cannot be deleted ({error.strerror}); delete it") from None
+    return tokens
+
+
+def _parse(journal: Path, data: bytes) -> TokenFile:
+    line = data.partition(b"\n")[0]
+    try:
+        head: dict[str, Any] = json.loads(line)
+        levels = head.pop("n_quantizers")
+        if (head.pop("format"), head.pop("version")) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= MOST_LEVELS:
+            raise ValueError(f"n_quantizers {one_line(levels, 40)}")
+        if "gaps" in head or "num_samples" in head:
+            raise ValueError("what only records say")
+        empty = TokenFile(codes=np.zeros((levels, 0), np.int64), num_samples=0, **head)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TokensError(
+            f"{journal} is no journal of tokens ({one_line(error, 120)}); wanted one that `streamrvq mic` left"
+        ) from None
+    codes, gaps, num_samples = _records(journal, data, len(line) + 1, levels)
+    if num_samples is None:  # as many as the frames hold
+        num_samples = codes.shape[1] * empty.hop_length * empty.source_rate // empty.sample_rate
+    try:
+        return dataclasses.replace(empty, codes=codes, num_samples=num_samples, gaps=tuple(gaps))
+    except TokensError as error:
+        raise TokensError(f"{journal}: {error}") from None
+
+
+def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, list[tuple[int, int]], int | None]:
+    """From byte ``at`` on: the codes ``[K, T]``, the gaps and, if there is an end, the samples of the signal."""
+    rest = memoryview(data)
+    frames = bytearray()
+    gaps: list[tuple[int, int]] = []
+    num_samples: int | None = None
+    while num_samples is None and at + HEAD.size <= len(rest):
+        kind, length = HEAD.unpack_from(rest, at)
+        end = at + HEAD.size + length
+        if end + CRC.size > len(rest) or CRC.unpack_from(rest, end)[0] != zlib.crc32(rest[at:end]):
+            break
+        payload = rest[at + HEAD.size : end]
+        if length % (2 * levels) if kind == FRAMES else length != _SIZES.get(kind, length):
+            raise TokensError(
+                f"{journal} has a record of kind {kind} with {length} bytes at byte {at}, "
+                f"as no recorder writes it; cut the file there to have what is before it"
+            )
+        if kind == FRAMES:
+            frames += payload
+        elif kind == GAP:
+            gaps.append(struct.unpack("<QQ", payload))
+        elif kind == END:
+            (num_samples,) = struct.unpack("<Q", payload)
+        at = end + CRC.size
+    return np.frombuffer(frames, "<u2").reshape(-1, levels).T.astype(np.int64), gaps, num_samples

@@ -1,0 +1,64 @@
+"""Are the numbers of a table of settings numbers? By the types of its fields.
+
+Knows: whole numbers, finite numbers, tuples of them. Does not know: what any setting means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConfigError
+from ..system.foreign_data import shown
+
+#: Numbers without a limit of their own: they only count, or weigh.
+_MOST = 2**53
+
+
+def check_numbers(settings: Any, limits: Mapping[str, int]) -> None:
+    """Refuse a field of a dataclass that is annotated as a number, or as a tuple of numbers, and is something else.
+
+    Args:
+        settings: the dataclass; its annotations are text.
+        limits: the largest value of a field, by its name.
+
+    Raises:
+        ConfigError: the message names the field, its value, and what was wanted.
+    """
+    for field in dataclasses.fields(settings):
+        value, kind, most = getattr(settings, field.name), str(field.type), limits.get(field.name, _MOST)
+        if kind.endswith(" | None") and value is None:
+            continue
+        kind = kind.removesuffix(" | None")
+        if kind in ("int", "float"):
+            good = _fits(value, kind, most)
+            wanted = _described(kind, most)
+        elif kind in ("tuple[int, ...]", "tuple[float, ...]", "tuple[float, float]"):
+            part = kind[6:].partition(",")[0]
+            good = isinstance(value, tuple) and all(_fits(each, part, most) for each in value)
+            if kind == "tuple[float, float]":
+                good = good and len(value) == 2
+            wanted = f"a list, each {_described(part, most)}"
+        else:
+            continue
+        if not good:
+            raise ConfigError(f"{field.name} is {shown(value)}; wanted {wanted}")
+
+
+def is_weight(value: object) -> bool:
+    """Whether ``value`` is a finite number of at least 0."""
+    return _fits(value, "float", _MOST) and value >= 0  # type: ignore[operator]  # it is a number there
+
+
+def _fits(value: object, kind: str, most: int) -> bool:
+    if isinstance(value, bool):
+        return False
+    if kind == "int":
+        return isinstance(value, int) and 0 <= value <= most
+    return isinstance(value, (int, float)) and -most <= value <= most  # NaN is not
+
+
+def _described(kind: str, most: int) -> str:
+    limit = "" if most == _MOST else f" of at most {most}"
+    return f"a whole number{limit}, 0 or more" if kind == "int" else f"a finite number{limit}"

@@ -1,0 +1,56 @@
+"""Hostile audio files: refused in one line, or read, in every format."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrvq.audio.files import open_audio
+from streamrvq.audio.headers import sample_extent
+from streamrvq.errors import AudioFileError
+from tests.support.fuzzing.raw_bytes import one_change
+from tests.support.fuzzing.survival import assert_survives
+from tools.fuzzing.registry import targets
+
+RIGHT = targets()["audio"].seeds()
+
+
+@pytest.mark.parametrize("seed", range(len(RIGHT)))
+@given(data=st.data())
+def test_a_file_with_one_thing_broken(seed: int, data: st.DataObject) -> None:
+    broken = data.draw(one_change(RIGHT[seed], first=120))
+    assert_survives("audio-header", broken)
+    assert_survives("audio", broken)
+
+
+@pytest.mark.parametrize(("chunks", "seen"), [(100, True), (20_000, False)])
+def test_no_more_chunks_are_looked_at_than_any_recorder_writes(tmp_path: Path, chunks: int, seen: bool) -> None:
+    empty, samples = b"abcd\0\0\0\0", b"data" + struct.pack("<I", 4) + b"\0\0"
+    (path := tmp_path / "x.wav").write_bytes(b"RIFF\xff\xff\xff\xffWAVE" + empty * chunks + samples)
+    assert (sample_extent(path) == (4, 2)) == seen
+
+
+def test_an_au_file_whose_samples_begin_behind_its_end_holds_none(tmp_path: Path) -> None:
+    (path := tmp_path / "x.au").write_bytes(b".snd" + struct.pack(">II", 1 << 20, 100))
+    extent = sample_extent(path)
+    assert extent is not None
+    assert extent.held == 0
+
+
+def test_the_mean_of_samples_that_are_no_numbers_is_none_and_warns_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.array([[np.inf, -np.inf], [np.nan, 0], [3e38, 3e38]], np.float32), 16000, subtype="FLOAT")
+    with open_audio(path, downmix=True) as reader:
+        pcm = reader.read(9)
+    assert not np.isfinite(pcm[:2]).any()
+
+
+def test_a_name_with_a_nul_is_refused() -> None:
+    with pytest.raises(AudioFileError, match="cannot open"):
+        open_audio("a\0b.wav")

@@ -1,0 +1,142 @@
+"""Ctrl-C and SIGTERM during a bulk run, once and twice, at any moment, and with workers that do not answer.
+
+The run is a command in a process of its own, and gets real signals. Each test waits until something is there: workers,
+their unfinished shards, the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from streamrvq.corpus import encode_corpus
+from streamrvq.weights import save_weights
+from tests.support.command import process
+from tests.support.contract import tiny, weights_of
+from tests.support.corpora import rows_in
+from tests.support.patience import PATIENCE
+from tests.support.processes.children import is_there, needs_proc, until, workers_of
+
+pytestmark = needs_proc
+
+FILES, SECONDS, RATE = 4, 240, 44100
+
+
+class Bulk(NamedTuple):
+    audio: Path
+    weights: Path
+
+    def start(self, out: Path, workers: int = 2, **settings: Any) -> subprocess.Popen[bytes]:
+        """The command. Every file becomes a shard of its own."""
+        return process("encode", self.audio, "--codec", self.weights, "--shards", out, "--shard-mib", 0.1,
+                       "--workers", workers, **settings)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bulk(tmp_path_factory: pytest.TempPathFactory) -> Bulk:
+    """Files of silence, long enough that no worker ends one before it is interrupted. They take no place."""
+    folder = tmp_path_factory.mktemp("bulk")
+    save_weights(weights_of(tiny(causal=True)), folder / "tiny.safetensors")
+    (folder / "in").mkdir()
+    size = 2 * SECONDS * RATE
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16,
+                       b"data", size)  # fmt: skip
+    for number in range(FILES):
+        with open(folder / "in" / f"{number}.wav", "wb") as file:
+            file.write(head)
+            file.truncate(len(head) + size)
+    return Bulk(folder / "in", folder / "tiny.safetensors")
+
+
+def unfinished(out: Path) -> list[Path]:
+    return list(out.glob(".shard-*.part"))
+
+
+def ended(run: subprocess.Popen[bytes], workers: list[int]) -> tuple[int, bytes, bytes]:
+    """The exit code, stdout and stderr of a run; none of its workers may be left."""
+    out, err = run.communicate(timeout=PATIENCE)
+    assert [pid for pid in workers if is_there(pid)] == []
+    return run.returncode, out, err
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.0, 0.02, 0.05, 0.1, 0.3])
+def test_two_interrupts_end_it_and_leave_nothing_unfinished(tmp_path: Path, bulk: Bulk, gap: float) -> None:
+    run = bulk.start(tmp_path / "out")
+    until("two unfinished shards", lambda: len(unfinished(tmp_path / "out")) == 2)
+    workers = workers_of(run.pid)
+    run.send_signal(signal.SIGINT)
+    time.sleep(gap)
+    run.send_signal(signal.SIGINT)
+    assert ended(run, workers) == (130, b"", b"")
+    assert unfinished(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_an_interrupt_while_workers_start(tmp_path: Path, bulk: Bulk, times: int) -> None:
+    run = bulk.start(tmp_path / "out")
+    until("workers", lambda: workers_of(run.pid))
+    workers = workers_of(run.pid)
+    for _ in range(times):
+        run.send_signal(signal.SIGINT)
+    assert ended(run, workers) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_worker_is_killed_and_named(tmp_path: Path, bulk: Bulk, number: int, code: int) -> None:
+    run = bulk.start(tmp_path / "out")
+    until("two unfinished shards", lambda: len(unfinished(tmp_path / "out")) == 2)
+    workers = workers_of(run.pid)
+    os.kill(workers[0], signal.SIGSTOP)
+    run.send_signal(number)
+    left, out, err = ended(run, workers)
+    assert (left, out) == (code, b"")
+    (line,) = err.decode().splitlines()
+    assert f"the worker process {workers[0]}, at shard-0" in line
+    assert unfinished(tmp_path / "out") == []
+
+
+def test_a_second_interrupt_waits_for_no_stopped_worker(tmp_path: Path, bulk: Bulk) -> None:
+    run = bulk.start(tmp_path / "out")
+    until("two unfinished shards", lambda: len(unfinished(tmp_path / "out")) == 2)
+    workers = workers_of(run.pid)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    run.send_signal(signal.SIGINT)
+    run.send_signal(signal.SIGTERM)
+    left, out, err = ended(run, workers)
+    assert left in (130, 143)
+    assert (out, err) == (b"", b"")
+    assert unfinished(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_termination_stops_it_in_order_and_it_goes_on(tmp_path: Path, bulk: Bulk, workers: int) -> None:
+    run = bulk.start(tmp_path / "out", workers)
+    until("a shard", lambda: list((tmp_path / "out").glob("*.parquet")))
+    started = workers_of(run.pid)
+    run.send_signal(signal.SIGTERM)
+    assert ended(run, started) == (143, b"", b"")
+    assert unfinished(tmp_path / "out") == []
+    done = len(list((tmp_path / "out").glob("*.parquet")))
+    assert 0 < done < FILES
+    again = encode_corpus([bulk.audio], tmp_path / "out", bulk.weights, workers=1, shard_bytes=int(0.1 * 2**20))
+    assert again.written == FILES - done
+    assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == FILES * SECONDS * RATE
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_workers_too(tmp_path: Path, bulk: Bulk, number: int, code: int) -> None:
+    """As a terminal sends it, and as a service manager does."""
+    run = bulk.start(tmp_path / "out", start_new_session=True)
+    until("two unfinished shards", lambda: len(unfinished(tmp_path / "out")) == 2)
+    workers = workers_of(run.pid)
+    os.killpg(run.pid, number)
+    assert ended(run, workers) == (code, b"", b"")
+    assert unfinished(tmp_path / "out") == []

@@ -1,0 +1,35 @@
+"""Processes end when they are told to, one that is stopped too."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+from streamrvq.system.children import end_children, start_children
+from tests.support.processes.children import is_there, needs_proc
+
+
+@needs_proc
+def test_stopped_and_running_processes_end() -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=time.sleep, args=(1e6,)) for _ in range(2)]
+    start_children(processes)
+    pids = [process.pid or 0 for process in processes]
+    os.kill(pids[0], signal.SIGSTOP)
+    os.kill(pids[1], signal.SIGINT)  # which a terminal sends to them as well
+    assert is_there(pids[1])
+    end_children(processes)
+    assert [pid for pid in pids if is_there(pid)] == []
+    assert processes[0].exitcode in (-signal.SIGKILL, -signal.SIGTERM)  # by system
+    assert processes[1].exitcode == -signal.SIGTERM
+
+
+def test_processes_that_never_started_or_have_ended() -> None:
+    context = multiprocessing.get_context("spawn")
+    never, ended = context.Process(target=int), context.Process(target=int)
+    start_children([ended])
+    ended.join()
+    end_children([never, ended])
+    assert ended.exitcode == 0

@@ -1,0 +1,165 @@
+"""Hostile weights in every layout: refused in one line or read, whatever one thing is broken, at little cost."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrvq.errors import ConfigError, WeightsError
+from streamrvq.weights import Weights, load_weights, seeded
+from tests.support.fuzzing.json_text import broken_json
+from tests.support.fuzzing.raw_bytes import one_change
+from tests.support.fuzzing.safetensors_files import broken_safetensors, taken_apart
+from tests.support.fuzzing.survival import assert_survives
+from tests.support.fuzzing.torch_files import TENSORS, VALUES, broken_pickle, broken_torch_file, saved
+from tools.fuzzing.registry import targets
+from tools.fuzzing.small import CONFIG
+
+RIGHT = {name: targets()[name].seeds()[0] for name in ("weights", "pth", "pth-pickle", "hf-config", "hf-tensors")}
+
+
+# --- our own layout
+
+
+@given(data=broken_safetensors(RIGHT["weights"]))
+def test_a_safetensors_file_with_one_thing_broken(data: bytes) -> None:
+    assert_survives("weights", data)
+
+
+@given(data=st.data())
+def test_a_configuration_in_it_with_one_thing_broken(data: st.DataObject) -> None:
+    header, tensors = taken_apart(RIGHT["weights"])
+    config = data.draw(broken_json(json.loads(header["__metadata__"]["config"])))
+    header["__metadata__"]["config"] = config.decode("utf-8", "replace")
+    raw = json.dumps(header).encode()
+    assert_survives("weights", len(raw).to_bytes(8, "little") + raw + tensors)
+
+
+# --- Hugging Face's
+
+
+@given(data=broken_json(json.loads(RIGHT["hf-config"])))
+def test_a_config_json_with_one_thing_broken(data: bytes) -> None:
+    assert_survives("hf-config", data)
+
+
+@given(data=broken_safetensors(RIGHT["hf-tensors"]))
+def test_a_model_safetensors_with_one_thing_broken(data: bytes) -> None:
+    assert_survives("hf-tensors", data)
+
+
+# --- descript's
+
+
+def content() -> dict[str, Any]:
+    """What a right .pth of the small codec holds."""
+    found: dict[str, Any] = torch.load(io.BytesIO(RIGHT["pth"]), weights_only=True)
+    return found
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+@pytest.mark.parametrize("name", ["x", "a.weight_v", "encoder.block.0.weight_v"])
+def test_a_tensor_of_another_kind(kind: str, name: str) -> None:
+    whole = content()
+    whole["state_dict"][name] = TENSORS[kind]()
+    assert_survives("pth", saved(whole))
+
+
+@given(data=st.data())
+def test_a_plain_value_of_another_kind(data: st.DataObject) -> None:
+    whole = content()
+    places = [
+        *((whole["metadata"]["kwargs"], key) for key in whole["metadata"]["kwargs"]),
+        *((whole["metadata"]["streamrvq"], key) for key in whole["metadata"]["streamrvq"]),
+        (whole, "state_dict"), (whole, "metadata"), (whole["metadata"], "kwargs"), (whole["metadata"], "streamrvq"),
+        (whole["metadata"]["kwargs"], "x"), (whole["state_dict"], "x"), (whole["state_dict"], ("a", 1)),
+        (whole["state_dict"], "\ud800"), (whole["state_dict"], None),
+    ]  # fmt: skip
+    where, key = data.draw(st.sampled_from(places))
+    where[key] = data.draw(st.sampled_from(VALUES))()
+    assert_survives("pth", saved(whole, old=data.draw(st.booleans())))
+
+
+@given(data=broken_torch_file(RIGHT["pth"]))
+def test_a_pth_with_one_thing_broken(data: bytes) -> None:
+    assert_survives("pth", data)
+
+
+@given(data=broken_pickle(RIGHT["pth-pickle"]) | one_change(RIGHT["pth-pickle"]))
+def test_the_pickle_of_a_pth_with_one_thing_broken(data: bytes) -> None:
+    assert_survives("pth-pickle", data)
+
+
+@given(data=st.data())
+def test_an_old_pth_with_one_thing_broken(data: st.DataObject) -> None:
+    assert_survives("pth", data.draw(one_change(saved(content(), old=True))))
+
+
+# --- what is said
+
+
+def test_a_tensor_that_claims_more_than_its_file_is_named(tmp_path: Path) -> None:
+    whole = content()
+    whole["state_dict"]["a.weight_v"] = torch.zeros(1).expand(1 << 16, 1 << 15)
+    (path := tmp_path / "x.pth").write_bytes(saved(whole))
+    with pytest.raises(WeightsError, match=r"a\.weight_v in .* has shape \[65536, 32768\].* bytes are not enough"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("sparse", "a sparse tensor"), ("quantised", "QInt8Storage"), ("nested", "a nested tensor"),
+     ("meta", "a meta tensor"), ("complex", "a complex tensor"), ("float8", "float8")],
+)  # fmt: skip
+def test_a_tensor_that_is_no_weight_is_named(tmp_path: Path, kind: str, said: str) -> None:
+    (path := tmp_path / "x.pth").write_bytes(saved({"state_dict": {"x": TENSORS[kind]()}}))
+    with pytest.raises(WeightsError, match=said):
+        load_weights(path)
+
+
+def test_an_archive_with_a_list_of_members_that_never_ends_is_refused(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number in range(70_000):
+            archive.writestr(zipfile.ZipInfo(f"{number:030}"), b"")
+    (path := tmp_path / "x.pth").write_bytes(out.getvalue())
+    with pytest.raises(WeightsError, match="a part of it is longer than"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("tensors", [{"x": [1.0]}, {"x": None}, {"x": np.array(["a"])}, {1: np.zeros(1)}, 5], ids=repr)
+def test_tensors_from_python_that_are_none_are_refused_in_one_line(tensors: Any) -> None:
+    with pytest.raises(WeightsError) as caught:
+        Weights.from_tensors(CONFIG, tensors, name="x", trained=False)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", True, None])
+def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
+    with pytest.raises(ConfigError, match="seed is"):
+        seeded(CONFIG, seed)
+
+
+def test_a_pth_of_the_older_kind_is_still_read(tmp_path: Path) -> None:
+    (path := tmp_path / "x.pth").write_bytes(saved(content(), old=True))
+    (new := tmp_path / "y.pth").write_bytes(RIGHT["pth"])
+    assert load_weights(path).codec_hash == load_weights(new).codec_hash
+
+
+@pytest.mark.parametrize("name", ["[/x]", "two\nlines", "\x1b[31m", "x" * 5000])
+def test_a_name_in_a_file_becomes_one_printable_line(tmp_path: Path, name: str) -> None:
+    header, tensors = taken_apart(RIGHT["weights"])
+    header["__metadata__"]["name"] = name
+    raw = json.dumps(header).encode()
+    (path := tmp_path / "x.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + tensors)
+    assert load_weights(path).name.isprintable()
+    assert len(load_weights(path).name) <= 200
