@@ -161,7 +161,7 @@ class StreamPool:
 
     def next_batch(
         self, max_rows: int | None = None, max_row_hops: int | None = None,
-        rank: Callable[[StreamId], float] | None = None,
+        rank: Callable[[StreamId], float] | None = None, only: Callable[[StreamId], bool] | None = None,
     ) -> Batch | None:  # fmt: skip
         """The next step: every stream that has a hop waiting, as many hops as all of them have. None: nothing to do.
 
@@ -173,6 +173,7 @@ class StreamPool:
             max_row_hops: streams times hops at most, but at least one hop of each. None: ``max_hops`` alone counts.
             rank: where there are more streams than ``max_rows``, those of the lowest rank come first, and among equals,
                 or without a rank, in rotation.
+            only: whether a stream may be computed now. None: all. It is not asked about streams with no outputs left.
 
         A step that was aborted after it had happened comes first, just as it was. Interrupted, this has given no batch,
         or `batch` has it.
@@ -191,6 +192,8 @@ class StreamPool:
         if self._again is not None and (again := self._step_again(self._again)) is not None:
             self._batch = again
             return again
+        if only is not None:
+            chosen = [slot for slot in chosen if only(self._slots.id(slot))]
         if not chosen and not ended:
             return None
         if max_rows is not None and len(chosen) > max_rows:

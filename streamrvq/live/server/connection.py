@@ -22,7 +22,7 @@ from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
 from ..protocol.text import Drain, Resume, Resumed, Start
 from .access import RateLimit
-from .closing import close_with_reason, how_closed, peer_name
+from .closing import close_with_reason, how_closed, peer_host, peer_name
 from .handshake import first_message, header_token, ready_message
 from .logs import log, log_event
 from .modes import open_stream
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: A client that was told of the drain, and then sends nothing for this long, has sent everything.
 _QUIET_SECONDS = 0.3
 #: Messages that are handled at once, if that many have already arrived.
-_MESSAGES_PER_TURN = 8
+_MESSAGES_PER_TURN = 4
 
 
 class _ConnectionLost(Exception):
@@ -142,6 +142,7 @@ class Connection:
                 code, why = Close(error.code), str(error)
             except _ServerDraining:
                 code, why = Close.RESTART, "the server is going down; connect again"
+            self._release_session(code)  # at once: the client may take its time to answer
             await self._close_with_reason(code, why)
         except _ConnectionLost as error:
             code, why = Close.LOST, str(error)
@@ -151,6 +152,7 @@ class Connection:
         except Exception:
             code, why = Close.FAILED, "the server failed; its log says more"
             log.exception("failed conn=%d", self._number)
+            self._release_session(code)
             with suppress(ConnectionClosed):
                 await self._close_with_reason(code, why)
         finally:
@@ -226,14 +228,17 @@ class Connection:
         services, max_message = self._services, self._settings.max_message
         services.sessions.check_capacity()
         stream = open_stream(services.codec, services.scheduler, start, max_message)
-        self._session = session = services.sessions.add(stream, identity, self._on_takeover)
+        address = peer_host(self._socket)
+        self._session = session = services.sessions.add(stream, identity, self._on_takeover, address)
         self.log("started", mode=start.mode, rate=start.sample_rate, format=start.format, levels=start.n_quantizers)
         return session, ready_message(services.codec, session.name, max_message).to_json()
 
     def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
         """Resume a session. Returns it, and the greeting to send."""
         sessions, next_frame = self._services.sessions, resume.next_frame
-        self._session = session = sessions.resume(resume.session, identity, next_frame, self._on_takeover)
+        self._session = session = sessions.resume(
+            resume.session, identity, next_frame, self._on_takeover, peer_host(self._socket)
+        )
         self._services.metrics.resumed += 1
         self.log("resumed", frame=next_frame, of=session.stream.outbox.pos)
         return session, Resumed(pos=session.stream.incoming.pos, next_frame=next_frame).to_json()
@@ -275,7 +280,7 @@ class Connection:
         stream, drain_sent = session.stream, False
         await self._send(greeting)
         while self._session is session:
-            message = stream.outbox.next()
+            message = stream.next_message()
             if message is not None:
                 await self._send(message)
                 if self._reader_waits:
