@@ -142,7 +142,6 @@ class Connection:
                 code, why = Close(error.code), str(error)
             except _ServerDraining:
                 code, why = Close.RESTART, "the server is going down; connect again"
-            self._release_session(code)  # at once: the client may take its time to answer
             await self._close_with_reason(code, why)
         except _ConnectionLost as error:
             code, why = Close.LOST, str(error)
@@ -152,7 +151,6 @@ class Connection:
         except Exception:
             code, why = Close.FAILED, "the server failed; its log says more"
             log.exception("failed conn=%d", self._number)
-            self._release_session(code)
             with suppress(ConnectionClosed):
                 await self._close_with_reason(code, why)
         finally:
@@ -174,6 +172,8 @@ class Connection:
             self.log("parked", frames=stream.outbox.pos)
 
     async def _close_with_reason(self, code: Close, why: str) -> None:
+        if self._session is not None:  # it has ended, however long the client takes to answer
+            self._services.sessions.seal(self._session)
         await close_with_reason(self._socket, code, why, self._settings.send_timeout, self._settings.close_timeout)
 
     async def _serve(self) -> None:

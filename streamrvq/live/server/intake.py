@@ -48,9 +48,14 @@ class Allowance:
 
 
 class Turns:
-    """The connections that have used their allowance up, and whose turn it is."""
+    """The connections that have used their allowance up, and whose turn it is.
 
-    def __init__(self) -> None:
+    Args:
+        clock: gives the time, in seconds. None: the running event loop's.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock
         self._queue: deque[Intake] = deque()
         self._planned = False
 
@@ -67,11 +72,12 @@ class Turns:
 
     def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        began = now = loop.time()
+        clock = self._clock or loop.time
+        began = now = clock()
         self._planned = False
         while self._queue and now - began < TURN_SECONDS:
             self._queue.popleft().take_turn()
-            now = loop.time()
+            now = clock()
         if self._queue:
             self._planned = True
             loop.call_later((now - began) * PAUSE_RATIO, self._serve)

@@ -101,7 +101,7 @@ class Lane:
         self._failed = False
         self._resampler: Resampler | None = None  # before the pool when encoding, after it when decoding
         self._ending: Literal["", "segment", "close"] = ""
-        self._pace = Pace()
+        self._pace = Pace(hop_seconds)
 
     # ------------------------------------------------------------- the event loop's side
 

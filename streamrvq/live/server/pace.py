@@ -8,8 +8,8 @@ Knows: seconds of audio, the time (it is passed in). Does not know: streams, ste
 
 from __future__ import annotations
 
-#: A stream that fell behind real time may catch up with this much audio by right. Blocks of that length and network
-#: delays fit. It is short, because a stream that comes back after a break is behind by all of the break.
+#: A stream that fell behind real time may catch up with this much audio by right, if no more of it waits. Blocks of
+#: that length and network delays fit. It is short, because who comes back after a break is behind by all of the break.
 MAX_SECONDS_BEHIND = 0.125
 #: A stream that was computed far ahead of real time waits for its right to more as if it were ahead by this much.
 MAX_SECONDS_AHEAD = 0.625
@@ -22,9 +22,15 @@ LIVE_BLOCK_SECONDS, LIVE_SECONDS_AHEAD = 0.04, 0.5
 
 
 class Pace:
-    """The pace of one stream: a token bucket that time empties and computing fills."""
+    """The pace of one stream: a token bucket that time empties and computing fills.
 
-    def __init__(self) -> None:
+    Args:
+        hop_seconds: seconds of audio in a hop.
+    """
+
+    def __init__(self, hop_seconds: float) -> None:
+        # Two hops above the lowest value, since time that passes there is lost.
+        self._real_time_only = min(0.0, 2 * hop_seconds - MAX_SECONDS_BEHIND)
         self._ahead, self._at = 0.0, 0.0  # seconds ahead of real time, and when that was measured
 
     def computed(self, seconds: float, now: float) -> None:
@@ -40,4 +46,7 @@ class Pace:
 
     def urgent(self, now: float, waiting: float) -> bool:
         """Whether a stream has a right to be computed now. ``waiting``: its seconds of audio besides the first hop."""
-        return self.seconds_ahead(now) <= (LIVE_SECONDS_AHEAD if waiting <= LIVE_BLOCK_SECONDS else 0.0)
+        ahead = self.seconds_ahead(now)
+        if waiting <= LIVE_BLOCK_SECONDS:
+            return ahead <= LIVE_SECONDS_AHEAD
+        return ahead <= 0.0 if waiting <= MAX_SECONDS_BEHIND else ahead <= self._real_time_only

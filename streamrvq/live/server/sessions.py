@@ -35,6 +35,7 @@ class Session:
     identity: str  #: of the token that opened it; "" where the server asks for none
     on_takeover: Callable[[], None]  #: tells the connection that holds it that another one has taken it over
     address: str = ""  #: of the client that held it last
+    sealed: bool = False  #: whether nobody can resume it any more
     parked_at: float | None = None  #: since when no connection holds it; None: one does
 
 
@@ -88,17 +89,16 @@ class Sessions:
         """Give a session to the caller. Its codes are sent again from ``next_frame`` on.
 
         Raises:
-            ProtocolError: this identity has no session of that name, its stream has failed, the session does not have
-                that frame, or as many sessions as allowed are held. The session is then as it was.
+            ProtocolError: this identity has no session of that name, its stream has ended or failed, the session does
+                not have that frame, or as many sessions as allowed are held. The session is then as it was.
         """
         session = self._all.get(name)
-        stream = None if session is None else session.stream
-        foreign = session is None or session.identity != identity
-        if session is None or foreign or not isinstance(stream, ServedEncoder) or stream.error is not None:
+        if session is None or session.identity != identity or not _resumable(session):
             raise ProtocolError("no such session is parked here; start a new stream", Close.NO_SESSION)
         if session.parked_at is not None:
             self.check_capacity()
-        stream.rewind(next_frame)
+        assert isinstance(session.stream, ServedEncoder)  # it is resumable
+        session.stream.rewind(next_frame)
         if session.parked_at is None:
             session.on_takeover()
         else:
@@ -109,7 +109,7 @@ class Sessions:
 
     def park(self, session: Session, now: float) -> bool:
         """Keep a session whose connection broke. Where it cannot be kept it ends instead, and this is False."""
-        if not isinstance(session.stream, ServedEncoder) or session.stream.error is not None or not self._max_parked:
+        if not _resumable(session) or not self._max_parked:
             self.end(session)
             return False
         session.parked_at = now
@@ -125,6 +125,11 @@ class Sessions:
         some = _of_whoever_has_most(some, lambda session: session.identity)
         some = _of_whoever_has_most(some, lambda session: session.address)
         return min(some, key=lambda session: session.parked_at or 0.0)
+
+    def seal(self, session: Session) -> None:
+        """Let nobody resume a session any more. It counts as held until `end`: its connection is being closed."""
+        session.sealed = True
+        session.stream.drop()
 
     def end(self, session: Session) -> None:
         """Forget a session and its stream. Calling it again is harmless."""
@@ -144,6 +149,10 @@ class Sessions:
         for session in late:
             self.end(session)
         return len(late)
+
+
+def _resumable(session: Session) -> bool:
+    return isinstance(session.stream, ServedEncoder) and session.stream.error is None and not session.sealed
 
 
 def _of_whoever_has_most(sessions: list[Session], owner: Callable[[Session], str]) -> list[Session]:

@@ -5,7 +5,6 @@ Knows: websockets' connections and asyncio's transports. Does not know: streams,
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket as sockets
 from typing import Any
@@ -44,8 +43,7 @@ def connection_class(known: dict[ServerConnection, Any]) -> type[ServerConnectio
     turns = Turns()
 
     class LimitedConnection(ServerConnection):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
+        def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.BaseTransport
             socket = transport.get_extra_info("socket")
             socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
             if hasattr(transport, "max_size"):  # of asyncio's own loop
