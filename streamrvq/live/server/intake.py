@@ -3,6 +3,7 @@
 A read may hold a thousand frames, and each costs as much to parse as a live stream's hop. So bytes are parsed in small
 slices, and each connection has an allowance that live streams never use up. Who sends more waits: the connection is not
 read any further, and its bytes are parsed in turn with those of other such connections, in a fifth of the loop's time.
+Even what is within the allowances takes only so much of one round of the loop; the rest comes in the next.
 
 Knows: bytes, units of work, turns. Does not know: websockets (transport.py), what the bytes mean.
 """
@@ -13,13 +14,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-#: Bytes parsed at once. It may hold 42 empty frames, which take less than half a millisecond.
-SLICE_BYTES = 256
+#: Bytes parsed at once. They may hold 85 empty frames, which take less than a millisecond.
+SLICE_BYTES = 512
 #: A frame is one unit of work, and so are so many bytes.
 UNIT_BYTES = 2048
 #: The units of a connection at once, and those added per second. A live stream with blocks of 5 ms uses 250 a second.
-UNITS_AT_ONCE, UNITS_PER_SECOND = 64.0, 400.0
-#: The units of a connection in its turn; the seconds of all turns together; how much longer the pause after them is.
+UNITS_AT_ONCE, UNITS_PER_SECOND = 32.0, 400.0
+#: The seconds of one round of the loop for all connections that are within their allowance.
+ROUND_SECONDS = 0.002
+#: Beyond it: a connection's units in its turn; the seconds of all turns of a round; how much longer the pause then is.
 UNITS_OF_A_TURN, TURN_SECONDS, PAUSE_RATIO = 16.0, 0.0005, 4.0
 
 
@@ -48,7 +51,7 @@ class Allowance:
 
 
 class Turns:
-    """The connections that have used their allowance up, and whose turn it is.
+    """The turns of all connections: within their allowances, and beyond them.
 
     Args:
         clock: gives the time, in seconds. None: the running event loop's.
@@ -56,31 +59,59 @@ class Turns:
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock
-        self._queue: deque[Intake] = deque()
-        self._planned = False
+        self._within: deque[Intake] = deque()
+        self._beyond: deque[Intake] = deque()
+        self._used = 0.0  # seconds of this round of the loop
+        self._round_planned = self._beyond_planned = False
+
+    def now(self) -> float:
+        """The time, in seconds."""
+        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
+
+    @property
+    def time_left(self) -> bool:
+        """Whether a connection within its allowance may be parsed in this round, before `add` gives it a turn."""
+        return self._used < ROUND_SECONDS and not self._within
+
+    def use(self, seconds: float) -> None:
+        """Count time of this round that went to a connection within its allowance."""
+        self._used += seconds
+        self._plan_round()
 
     def add(self, intake: Intake, within_allowance: bool) -> None:
-        """Give a connection's bytes a turn: soon, or after those of all others. It must not be waiting for one."""
-        loop = asyncio.get_running_loop()
+        """Give a connection's bytes a turn in the next round, or after those of all others. It must not have one."""
         if within_allowance:
-            loop.call_soon(intake.take_turn)
+            self._within.append(intake)
+            self._plan_round()
             return
-        self._queue.append(intake)
-        if not self._planned:
-            self._planned = True
-            loop.call_soon(self._serve)
+        self._beyond.append(intake)
+        if not self._beyond_planned:
+            self._beyond_planned = True
+            asyncio.get_running_loop().call_soon(self._serve_beyond)
 
-    def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        clock = self._clock or loop.time
-        began = now = clock()
-        self._planned = False
-        while self._queue and now - began < TURN_SECONDS:
-            self._queue.popleft().take_turn()
-            now = clock()
-        if self._queue:
-            self._planned = True
-            loop.call_later((now - began) * PAUSE_RATIO, self._serve)
+    def _plan_round(self) -> None:
+        if not self._round_planned:
+            self._round_planned = True
+            asyncio.get_running_loop().call_soon(self._begin_round)
+
+    def _begin_round(self) -> None:
+        self._round_planned, self._used = False, 0.0
+        for _ in range(len(self._within)):
+            if self._used >= ROUND_SECONDS:
+                self._plan_round()
+                return
+            began = self.now()
+            self._within.popleft().take_turn()
+            self.use(self.now() - began)
+
+    def _serve_beyond(self) -> None:
+        began = now = self.now()
+        while self._beyond and now - began < TURN_SECONDS:
+            self._beyond.popleft().take_turn()
+            now = self.now()
+        self._beyond_planned = bool(self._beyond)
+        if self._beyond:
+            asyncio.get_running_loop().call_later((now - began) * PAUSE_RATIO, self._serve_beyond)
 
 
 class Intake:
@@ -92,15 +123,13 @@ class Intake:
         turns: those of all connections.
         parse: takes bytes. It may call `count`, `hold`, `release` and `discard`.
         pause, resume: stop reading from the socket, and go on.
-        clock: gives the time, in seconds.
     """
 
     def __init__(
-        self, turns: Turns, parse: Callable[[bytes], None], pause: Callable[[], None], resume: Callable[[], None],
-        clock: Callable[[], float],
-    ) -> None:  # fmt: skip
-        self._turns, self._parse, self._pause, self._resume, self._clock = turns, parse, pause, resume, clock
-        self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, clock())
+        self, turns: Turns, parse: Callable[[bytes], None], pause: Callable[[], None], resume: Callable[[], None]
+    ) -> None:
+        self._turns, self._parse, self._pause, self._resume = turns, parse, pause, resume
+        self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, turns.now())
         self._bytes = bytearray()
         self._frames = 0
         self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = False
@@ -134,7 +163,7 @@ class Intake:
     def take_turn(self) -> None:
         """Parse a little, be it beyond the allowance; `Turns` calls this."""
         self._waits_for_turn = False
-        self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(self._clock())))
+        self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(self._turns.now())))
 
     def parse_rest(self, most: int) -> None:
         """Parse what is left, after the last bytes came. It is discarded if it is more than ``most`` bytes."""
@@ -154,7 +183,9 @@ class Intake:
 
     def _go_on(self) -> None:
         if not (self._held or self._waits_for_turn or self._parsing):
-            self._parse_some(self._allowance.left(self._clock()))
+            began = self._turns.now()
+            self._parse_some(self._allowance.left(began) if self._turns.time_left else 0.0)
+            self._turns.use(self._turns.now() - began)
         self._update()
 
     def _parse_some(self, most: float) -> None:
@@ -168,14 +199,14 @@ class Intake:
                 used += self._frames - before + len(part) / UNIT_BYTES
         finally:
             self._parsing = False
-        self._allowance.use(used, self._clock())
+        self._allowance.use(used, self._turns.now())
         if self._bytes and not self._held:
             self._wait_for_turn()
         self._update()
 
     def _wait_for_turn(self) -> None:
         self._waits_for_turn = True
-        self._turns.add(self, within_allowance=self._allowance.left(self._clock()) > 0)
+        self._turns.add(self, within_allowance=self._allowance.left(self._turns.now()) > 0)
 
     def _update(self) -> None:
         """Pause or resume reading. Within `_parse_some` that waits for its end."""

@@ -51,12 +51,10 @@ def connection_class(known: dict[ServerConnection, Any]) -> type[ServerConnectio
             known[self] = None
             self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
             super().connection_made(transport)
-            clock = self.loop.time
-            self.intake = Intake(
-                turns, super().data_received, transport.pause_reading, transport.resume_reading, clock
-            )  # fmt: skip
+            self.intake = Intake(turns, super().data_received, transport.pause_reading, transport.resume_reading)
             self.recv_messages.pause, self.recv_messages.resume = self.intake.hold, self.intake.release
-            self.pings, self.fragments = RateLimit(clock()), Allowance(SMALL_AT_ONCE, SMALL_PER_SECOND, clock())
+            now = self.loop.time()
+            self.pings, self.fragments = RateLimit(now), Allowance(SMALL_AT_ONCE, SMALL_PER_SECOND, now)
 
         def data_received(self, data: bytes) -> None:
             self.intake.receive(data)
