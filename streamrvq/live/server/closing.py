@@ -79,6 +79,11 @@ def how_closed(socket: ServerConnection) -> tuple[Close, str]:
     return known, f"closed from outside with {close.code}"
 
 
+def is_closing(socket: ServerConnection) -> bool:
+    """Whether the server, its websocket layer or the client has sent a close; not whether the connection was lost."""
+    return socket.protocol.close_sent is not None or socket.protocol.close_rcvd is not None
+
+
 async def _discard_messages(socket: ServerConnection) -> None:
     with suppress(ConnectionClosed):
         while True:

@@ -22,7 +22,7 @@ from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
 from ..protocol.text import Drain, Resume, Resumed, Start
 from .access import RateLimit
-from .closing import close_with_reason, how_closed, peer_host, peer_name
+from .closing import close_with_reason, how_closed, is_closing, peer_host, peer_name
 from .handshake import first_message, header_token, ready_message
 from .logs import log, log_event
 from .modes import open_stream
@@ -172,8 +172,8 @@ class Connection:
             self.log("parked", frames=stream.outbox.pos)
 
     async def _close_with_reason(self, code: Close, why: str) -> None:
-        if self._session is not None:  # it has ended, however long the client takes to answer
-            self._services.sessions.seal(self._session)
+        if self._session is not None:
+            self._services.sessions.seal(self._session)  # now: the client may take its time to answer
         await close_with_reason(self._socket, code, why, self._settings.send_timeout, self._settings.close_timeout)
 
     async def _serve(self) -> None:
@@ -183,7 +183,7 @@ class Connection:
             raise _ServerDraining
         first, identity = await self._run_reading(self._receive_first())
         session, greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
-        session.stream.on_change = self._on_change
+        session.stream.on_change, session.closing = self._on_change, lambda: is_closing(self._socket)
         self._writing = asyncio.create_task(self._write(session, greeting), name="streamrvq-write")
         try:
             with suppress(_ServerDraining):
@@ -225,10 +225,9 @@ class Connection:
 
     def _start(self, start: Start, identity: str) -> tuple[Session, str]:
         """Start a session. Returns it, and the greeting to send."""
-        services, max_message = self._services, self._settings.max_message
+        services, max_message, address = self._services, self._settings.max_message, peer_host(self._socket)
         services.sessions.check_capacity()
         stream = open_stream(services.codec, services.scheduler, start, max_message)
-        address = peer_host(self._socket)
         self._session = session = services.sessions.add(stream, identity, self._on_takeover, address)
         self.log("started", mode=start.mode, rate=start.sample_rate, format=start.format, levels=start.n_quantizers)
         return session, ready_message(services.codec, session.name, max_message).to_json()
@@ -236,9 +235,8 @@ class Connection:
     def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
         """Resume a session. Returns it, and the greeting to send."""
         sessions, next_frame = self._services.sessions, resume.next_frame
-        self._session = session = sessions.resume(
-            resume.session, identity, next_frame, self._on_takeover, peer_host(self._socket)
-        )
+        address = peer_host(self._socket)
+        self._session = session = sessions.resume(resume.session, identity, next_frame, self._on_takeover, address)
         self._services.metrics.resumed += 1
         self.log("resumed", frame=next_frame, of=session.stream.outbox.pos)
         return session, Resumed(pos=session.stream.incoming.pos, next_frame=next_frame).to_json()

@@ -106,12 +106,14 @@ class Turns:
 
     def _serve_beyond(self) -> None:
         began = now = self.now()
-        while self._beyond and now - began < TURN_SECONDS:
-            self._beyond.popleft().take_turn()
-            now = self.now()
-        self._beyond_planned = bool(self._beyond)
-        if self._beyond:
-            asyncio.get_running_loop().call_later((now - began) * PAUSE_RATIO, self._serve_beyond)
+        try:
+            while self._beyond and now - began < TURN_SECONDS:
+                self._beyond.popleft().take_turn()
+                now = self.now()
+        finally:
+            self._beyond_planned = bool(self._beyond)
+            if self._beyond:
+                asyncio.get_running_loop().call_later((now - began) * PAUSE_RATIO, self._serve_beyond)
 
 
 class Intake:

@@ -35,6 +35,7 @@ class Session:
     identity: str  #: of the token that opened it; "" where the server asks for none
     on_takeover: Callable[[], None]  #: tells the connection that holds it that another one has taken it over
     address: str = ""  #: of the client that held it last
+    closing: Callable[[], bool] = lambda: False  #: whether the connection that holds it is being closed by a side
     sealed: bool = False  #: whether nobody can resume it any more
     parked_at: float | None = None  #: since when no connection holds it; None: one does
 
@@ -93,7 +94,8 @@ class Sessions:
                 not have that frame, or as many sessions as allowed are held. The session is then as it was.
         """
         session = self._all.get(name)
-        if session is None or session.identity != identity or not _resumable(session):
+        held = session is not None and session.parked_at is None
+        if session is None or session.identity != identity or not _resumable(session) or (held and session.closing()):
             raise ProtocolError("no such session is parked here; start a new stream", Close.NO_SESSION)
         if session.parked_at is not None:
             self.check_capacity()
