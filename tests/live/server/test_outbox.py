@@ -169,6 +169,19 @@ def test_whoever_keeps_to_the_room_never_overwrites_what_a_client_may_want(actio
             assert line == [tuple(int(v) for v in frame(i)) for i in range(first, box.pos)]
 
 
+def test_a_client_that_wants_all_that_is_kept_leaves_room_for_what_was_allowed():
+    room = 5
+    box = CodesOutbox(LEVELS, KEPT, 1000, PayloadFormat(), room)
+    for i in range(100):
+        box.put(frame(i)[:, None])
+        drained(box)
+    allowed = box.allowed
+    box.rewind(100 - KEPT)
+    for i in range(100, allowed):
+        box.put(frame(i)[:, None])
+    assert rows_of_any_size(drained(box)) == [tuple(map(int, frame(i))) for i in range(100 - KEPT, 100 + room)]
+
+
 def rows_of_any_size(sent):
     return [tuple(int(v) for v in value) for out in sent if isinstance(out, bytes) for value in unpacked(out)[5]]
 

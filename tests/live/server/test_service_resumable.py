@@ -190,10 +190,12 @@ async def test_a_close_by_the_client_ends_the_stream(code):
     async with serving() as server, asyncio.timeout(PATIENCE):
         client, session = await begun(server)
         await client.send(masked(8, b"" if code is None else code.to_bytes(2, "big")))
+        assert await code_of(client) == (code or 0)  # the answer
+        assert (await end_of(server.url, [resume(session)]))[0] == 4404
+        client.close()
         await until(lambda: not server.streams)
         assert server.sessions.parked == 0
         assert (await end_of(server.url, [resume(session)]))[0] == 4404
-        client.close()
 
 
 @pytest.mark.asyncio
