@@ -174,7 +174,7 @@ class StreamPool:
                 or without a rank, in rotation.
             only: whether a stream may be computed now. None: all. It is not asked about those with no outputs left.
 
-        A step aborted after it had happened comes first, just as it was. Interrupted, this gave none, or `batch` has it.
+        A step aborted after it had happened comes first, as it was. Interrupted, this gave none, or `batch` has it.
 
         Raises:
             PoolError: a batch is out; complete or abort it first.

@@ -157,8 +157,9 @@ def test_a_stream_that_caught_up_is_live_again(monkeypatch):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 9), st.sampled_from([1, 2, 5]), st.lists(st.integers(1, 400), max_size=3))
+@given(st.integers(1, 9), st.sampled_from([1, 2, 5]), st.lists(st.integers(33, 400), max_size=3))
 def test_whatever_catches_up_the_others_are_live(lives, blocks, backlogs):
+    """A backlog is more than `MAX_SECONDS_BEHIND` of audio, here 31 hops. Less is a block of a live stream."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         alone = Simulation(monkeypatch, lives, blocks)
         alone.run(0.5)
