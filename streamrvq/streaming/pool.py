@@ -167,21 +167,20 @@ class StreamPool(CopiedEmpty):
 
     def next_batch(
         self, max_rows: int | None = None, max_row_hops: int | None = None,
-        rank: Callable[[StreamId], float] | None = None,
+        rank: Callable[[StreamId], float] | None = None, only: Callable[[StreamId], bool] | None = None,
     ) -> Batch | None:  # fmt: skip
         """The next step: every stream that has a hop waiting, as many hops as all of them have. None: nothing to do.
 
         A closed stream with no outputs left is not computed. The next batch still lists it, to deliver its ``final``.
-        If there is nothing else to do, that batch computes nothing.
 
         Args:
             max_rows: streams in the step at most. None: all.
             max_row_hops: streams times hops at most, but at least one hop of each. None: ``max_hops`` alone counts.
             rank: where there are more streams than ``max_rows``, those of the lowest rank come first, and among equals,
                 or without a rank, in rotation.
+            only: whether a stream may be computed now. None: all. It is not asked about those with no outputs left.
 
-        A step that was aborted after it had happened comes first, just as it was. Interrupted, this has given no batch,
-        or `batch` has it.
+        A step aborted after it had happened comes first, as it was. Interrupted, this gave none, or `batch` has it.
 
         Raises:
             PoolError: a batch is out; complete or abort it first.
@@ -197,6 +196,7 @@ class StreamPool(CopiedEmpty):
         if self._again is not None and (again := self._step_again(self._again)) is not None:
             self._batch = again
             return again
+        chosen = [slot for slot in chosen if only is None or only(self._slots.id(slot))]
         if not chosen and not ended:
             return None
         if max_rows is not None and len(chosen) > max_rows:

@@ -133,13 +133,14 @@ def test_lockstep_is_of_its_process() -> None:
 
 @copies
 def test_buffers_and_clocks(copied: Copied) -> None:
-    buffer = HopBuffer(4, np.zeros(0, np.float32))
-    buffer.append(np.arange(10))
+    plan = codec_of(minute()).pool(1)._plan
+    buffer = HopBuffer(Timeline(plan), np.zeros(0, np.float32))
+    buffer.append(np.arange(plan.unit_in + 3))
     other = copied(buffer)
-    other.drop(2)
-    assert other.remainder().tolist() == [8, 9]
-    assert buffer.remainder().tolist() == list(range(10))
-    timeline = Timeline(codec_of(minute()).pool(1)._plan, clock=3, given=30)
+    other._timeline.advance(1)
+    assert other.remainder().tolist() == list(range(plan.unit_in, plan.unit_in + 3))
+    assert buffer.remainder().tolist() == list(range(plan.unit_in + 3))
+    timeline = Timeline(plan, clock=3, given=30)
     again = copied(timeline)
     again.advance(2)
     assert (again.clock, again.given, again.tail, timeline.clock) == (5, 30, "pad", 3)

@@ -185,13 +185,17 @@ class Outgoing:
             raise InputError(f"codes reach from {array.min()} to {array.max()}; wanted 0 to {self._size - 1}")
         return array
 
+    def most(self, levels: int) -> int:
+        """Frames of ``levels`` codes, or, with 0 levels, samples, that fit one message."""
+        return max(1, self._max_payload // (2 * levels or FORMATS[self._format].itemsize))
+
     def pack(self, array: npt.NDArray[Any], final: bool = False) -> list[bytes]:
         """Pack samples ``[n]`` (float or int16) or codes ``[K, n]``; for n = 0 no message, unless ``final``."""
         codes = self.kind == PayloadKind.CODES
         raw = array.T.astype("<u2") if codes else self._pcm(array)
         levels = array.shape[0] if codes else 0
         count = array.shape[-1]
-        step = max(1, self._max_payload // ((levels or 1) * raw.dtype.itemsize))
+        step = self.most(levels)
         messages = []
         for start in range(0, max(count, int(final)), step):
             part = raw[start : start + step]

@@ -59,11 +59,29 @@ def peer_name(socket: ServerConnection) -> str:
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
 
 
+def peer_host(socket: ServerConnection) -> str:
+    """The client's address without the port."""
+    address = socket.remote_address
+    return str(address[0] if isinstance(address, tuple) else address)
+
+
 def how_closed(socket: ServerConnection) -> tuple[Close, str]:
-    """The code and the reason of a connection that the client, or the websocket layer, ended."""
-    code = socket.close_code
-    known = Close(code) if code in set(Close) else Close.NORMAL if code == 1001 else Close.LOST
-    return known, f"closed from outside with {code}"
+    """The code and the reason of a connection that the client, or the websocket layer, ended.
+
+    `Close.LOST` only where nobody sent a close. Whoever sends one ends the stream, whether it is answered or not, and
+    whatever its code.
+    """
+    protocol = socket.protocol
+    close = protocol.close_rcvd if protocol.close_rcvd_then_sent else protocol.close_sent or protocol.close_rcvd
+    if close is None:
+        return Close.LOST, f"closed from outside with {socket.close_code}"
+    known = Close(close.code) if close.code in set(Close) - {Close.LOST} else Close.NORMAL
+    return known, f"closed from outside with {close.code}"
+
+
+def is_closing(socket: ServerConnection) -> bool:
+    """Whether the server, its websocket layer or the client has sent a close; not whether the connection was lost."""
+    return socket.protocol.close_sent is not None or socket.protocol.close_rcvd is not None
 
 
 async def _discard_messages(socket: ServerConnection) -> None:

@@ -22,7 +22,7 @@ from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
 from ..protocol.text import Drain, Resume, Resumed, Start
 from .access import RateLimit
-from .closing import close_with_reason, how_closed, peer_name
+from .closing import close_with_reason, how_closed, is_closing, peer_host, peer_name
 from .handshake import first_message, header_token, ready_message
 from .logs import log, log_event
 from .modes import open_stream
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: A client that was told of the drain, and then sends nothing for this long, has sent everything.
 _QUIET_SECONDS = 0.3
 #: Messages that are handled at once, if that many have already arrived.
-_MESSAGES_PER_TURN = 8
+_MESSAGES_PER_TURN = 4
 
 
 class _ConnectionLost(Exception):
@@ -172,6 +172,8 @@ class Connection:
             self.log("parked", frames=stream.outbox.pos)
 
     async def _close_with_reason(self, code: Close, why: str) -> None:
+        if self._session is not None:
+            self._services.sessions.seal(self._session)  # now: the client may take its time to answer
         await close_with_reason(self._socket, code, why, self._settings.send_timeout, self._settings.close_timeout)
 
     async def _serve(self) -> None:
@@ -181,7 +183,7 @@ class Connection:
             raise _ServerDraining
         first, identity = await self._run_reading(self._receive_first())
         session, greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
-        session.stream.on_change = self._on_change
+        session.stream.on_change, session.closing = self._on_change, lambda: is_closing(self._socket)
         self._writing = asyncio.create_task(self._write(session, greeting), name="streamrvq-write")
         try:
             with suppress(_ServerDraining):
@@ -223,17 +225,18 @@ class Connection:
 
     def _start(self, start: Start, identity: str) -> tuple[Session, str]:
         """Start a session. Returns it, and the greeting to send."""
-        services, max_message = self._services, self._settings.max_message
+        services, max_message, address = self._services, self._settings.max_message, peer_host(self._socket)
         services.sessions.check_capacity()
         stream = open_stream(services.codec, services.scheduler, start, max_message)
-        self._session = session = services.sessions.add(stream, identity, self._on_takeover)
+        self._session = session = services.sessions.add(stream, identity, self._on_takeover, address)
         self.log("started", mode=start.mode, rate=start.sample_rate, format=start.format, levels=start.n_quantizers)
         return session, ready_message(services.codec, session.name, max_message).to_json()
 
     def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
         """Resume a session. Returns it, and the greeting to send."""
         sessions, next_frame = self._services.sessions, resume.next_frame
-        self._session = session = sessions.resume(resume.session, identity, next_frame, self._on_takeover)
+        address = peer_host(self._socket)
+        self._session = session = sessions.resume(resume.session, identity, next_frame, self._on_takeover, address)
         self._services.metrics.resumed += 1
         self.log("resumed", frame=next_frame, of=session.stream.outbox.pos)
         return session, Resumed(pos=session.stream.incoming.pos, next_frame=next_frame).to_json()
@@ -275,7 +278,7 @@ class Connection:
         stream, drain_sent = session.stream, False
         await self._send(greeting)
         while self._session is session:
-            message = stream.outbox.next()
+            message = stream.next_message()
             if message is not None:
                 await self._send(message)
                 if self._reader_waits:

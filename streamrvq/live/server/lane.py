@@ -1,13 +1,17 @@
 """One stream's way through the scheduler: its waiting work, its resampler, its place in a pool.
 
-A lane is used from two threads. The event loop adds work (`Lane.put`), drops the lane (`Lane.drop`) and receives the
-outputs. The worker thread moves the work into the pool (`Lane.fill_pool`) and takes the outputs from it. The two sides
-share a deque, whose ends are safe to use from one thread each, and values that only one side writes.
+A lane is used from two threads. The event loop adds work (`Lane.put`), says how many outputs there is room for
+(`Lane.allow`), drops the lane (`Lane.drop`) and receives the outputs. The worker thread moves the work into the pool
+(`Lane.fill_pool`) and takes the outputs from it. The two sides share a deque, whose ends are safe to use from one
+thread each, and values that only one side writes.
+
+Work goes into the pool in parts, however large it came. What is in the pool will be computed, so its outputs are
+reserved: no input goes there before there is room for what it becomes.
 
 All of a lane's state is written in this file. Its methods return what they did, and the scheduler records that.
 
-Knows: the order of a stream's work, sample rates, how far a stream is ahead of real time. Does not know: other streams,
-when a step runs (scheduler.py), messages.
+Knows: the order of a stream's work, sample rates, room for outputs, how far a stream is ahead of real time
+(pace.py). Does not know: other streams, when a step runs (scheduler.py), messages, what keeps the outputs (outbox.py).
 """
 
 from __future__ import annotations
@@ -25,13 +29,22 @@ from ...errors import PoolError
 from ...geometry import Direction
 from ...streaming.batches import Output, StreamId
 from ...streaming.pool import StreamPool
+from .pace import Pace
 
 #: Hops that a lane may have in the pool. The rest waits in the lane, where it is cheap to count and to discard.
 MAX_POOL_HOPS = 32
-#: A stream that fell behind real time has priority for at most this much audio. Beyond that it counts like the others.
-MAX_SECONDS_BEHIND = 1.0
+#: Seconds without inputs after which a stream does not count as live any more.
+LIVE_PAUSE = 1.0
 
-_Job = npt.NDArray[Any] | Literal["segment", "close"]
+
+@dataclasses.dataclass(frozen=True)
+class Silence:
+    """Zeros in place of lost samples. They wait as a number, and become samples as they go into the pool."""
+
+    samples: int
+
+
+_Job = npt.NDArray[Any] | Silence | Literal["segment", "close"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +54,8 @@ class Filled:
     opened: StreamId | None = None  #: the stream that the lane opened in its pool
     closed: StreamId | None = None  #: the stream that the lane dropped from its pool
     waits: bool = False  #: work is left that did not go into the pool
-    blocked: bool = False  #: that work can continue only after a stream of the pool has ended
+    blocked: bool = False  #: that work can continue only after a stream of the pool has ended, or outputs were sent
+    hops: float = dataclasses.field(default=0.0, compare=False)  #: hops of inputs that went into the pool
 
 
 class Lane:
@@ -54,6 +68,7 @@ class Lane:
         hop_seconds: seconds of audio in a hop.
         on_output: called on the event loop with an output, and whether it is the last one.
         on_failure: called on the event loop with the error that ended the lane. No output follows it.
+        outputs: how many outputs a signal of so many inputs has. None: they are not counted, and `allow` is not used.
 
     Attributes:
         direction, on_output, on_failure: as given.
@@ -63,22 +78,30 @@ class Lane:
     def __init__(
         self, direction: Direction, pool: StreamPool, rates: tuple[int, int], hop_seconds: float,
         on_output: Callable[[npt.NDArray[Any], bool], None], on_failure: Callable[[BaseException], None],
+        outputs: Callable[[int], int] | None = None,
     ) -> None:  # fmt: skip
         self.direction, self.on_output, self.on_failure = direction, on_output, on_failure
-        self._pool, self._rates, self._hop_seconds = pool, rates, hop_seconds
+        self._pool, self._rates, self._hop_seconds, self._outputs = pool, rates, hop_seconds, outputs
+        self._inputs_per_hop = pool.unit * rates[0] / rates[1] if direction == "encode" else 1.0
         # ---- written by the event loop
         self.fed_at = 0.0
         self._fed = 0  # inputs put in, at the client's rate
+        self._signal = False  # whether any of them came since the last "segment"
+        self._segments = 0  # "segment"s put in
+        self._allowed = 0  # outputs that there is room for, from the first one on
         self._dropped = False
         # ---- written by both, at one end each
         self._jobs: deque[_Job] = deque()
         # ---- written by the worker
         self._taken = 0  # inputs that went into the pool, at the client's rate
+        self._segment_taken = 0  # of these, those of the present signal
+        self._earlier = 0  # outputs of the signals before it
+        self._segments_out = 0  # signals before it
         self._stream: StreamId | None = None  # in the pool
         self._failed = False
         self._resampler: Resampler | None = None  # before the pool when encoding, after it when decoding
         self._ending: Literal["", "segment", "close"] = ""
-        self._ahead, self._ahead_at = 0.0, 0.0  # seconds ahead of real time, and when that was measured
+        self._pace = Pace(hop_seconds)
 
     # ------------------------------------------------------------- the event loop's side
 
@@ -92,18 +115,35 @@ class Lane:
         """The same in seconds of audio."""
         return self.queued / self._rates[0] if self.direction == "encode" else self.queued * self._hop_seconds
 
+    @property
+    def segments_seconds(self) -> float:
+        """The least that the ends of signals cost that have not come out yet: a hop each, in seconds of audio."""
+        return (self._segments - self._segments_out) * self._hop_seconds
+
     def put(self, job: _Job, now: float) -> None:
         """Add work.
 
         Args:
-            job: checked inputs (float32 ``[n]`` at the client's rate, or codes ``[K, n]``); or ``"segment"``: the
-                signal ends and a fresh one follows; or ``"close"``: the signal ends for good.
+            job: checked inputs (float32 ``[n]`` at the client's rate, `Silence`, or codes ``[K, n]``); or
+                ``"segment"``: the signal ends and a fresh one follows; or ``"close"``: the signal ends for good.
             now: the time; it counts for inputs only.
         """
-        if isinstance(job, np.ndarray):
-            self._fed += job.shape[-1]
-            self.fed_at = now
+        if isinstance(job, str):
+            if job == "segment":
+                if not self._signal:
+                    return  # there is nothing to end
+                self._segments += 1
+                self._signal = False
+        else:
+            self._fed += _length(job)
+            self.fed_at, self._signal = now, True
+            if self.direction == "decode" and isinstance(job, np.ndarray):
+                job = job.astype(np.uint16)  # a quarter of the memory while they wait
         self._jobs.append(job)
+
+    def allow(self, outputs: int) -> None:
+        """Make room for outputs: ``outputs`` of them, counted from the first one. It may be fewer than before."""
+        self._allowed = outputs
 
     def drop(self) -> None:
         """Give no more outputs. The next `fill_pool` discards the work and gives the slot back."""
@@ -111,28 +151,41 @@ class Lane:
 
     # ------------------------------------------------------------- the worker's side
 
-    def fill_pool(self) -> Filled:
+    def fill_pool(self, most: float = MAX_POOL_HOPS) -> Filled:
         """Move as much work into the pool as fits; open a stream there where none is open.
 
         A lane that was dropped, or has failed, discards its work and drops its stream instead. After an exception the
         caller must call `fail`.
+
+        Args:
+            most: hops to move. The last part may be a hop more.
         """
         if self._dropped or self._failed:
             return self._leave_pool()
-        opened = None
+        opened, moved = None, 0.0
         while self._jobs:
             if self._ending:  # the segment before must come out first
-                return Filled(opened, waits=True, blocked=True)
+                return Filled(opened, waits=True, blocked=True, hops=moved)
             if self._stream is None:
                 try:
                     opened = self._stream = self._pool.open()
                 except PoolError:  # every slot is taken, perhaps by streams that still drain
                     return Filled(waits=True, blocked=True)
                 self._make_resampler()
-            if self._pool.waiting(self._stream) >= MAX_POOL_HOPS * self._pool.unit:
-                return Filled(opened, waits=True)
-            self._move(self._jobs.popleft(), self._stream)
-        return Filled(opened)
+            job = self._jobs[0]
+            if isinstance(job, str):
+                self._jobs.popleft()
+                self._end_signal(job, self._stream)
+                continue
+            hops = min(most - moved, MAX_POOL_HOPS - self._pool.waiting(self._stream) / self._pool.unit)
+            if hops <= 0:
+                return Filled(opened, waits=True, hops=moved)
+            count = min(_length(job), max(1, int(max(hops, 1.0) * self._inputs_per_hop)), self._inputs_allowed())
+            if count < 1:
+                return Filled(opened, waits=True, blocked=True, hops=moved)
+            self._move(self._next_part(job, count), self._stream)
+            moved += count / self._inputs_per_hop
+        return Filled(opened, hops=moved)
 
     def fail(self) -> Filled:
         """Accept that the lane cannot continue: discard its work and drop its stream. Calling it again is harmless."""
@@ -150,9 +203,12 @@ class Lane:
         Returns:
             Codes ``[K, n]``, or samples float32 ``[n]`` at the client's rate; and whether that is the lane's last.
         """
-        self._ahead, self._ahead_at = self.seconds_ahead(now) + hops * self._hop_seconds, now
+        self._pace.computed(hops * self._hop_seconds, now)
         data, last = output.data, output.final and self._ending == "close"
         if output.final:  # before anything below can fail: the pool has forgotten the stream
+            if self._ending == "segment":
+                self._earlier, self._segment_taken = self._owed, 0
+                self._segments_out += 1
             self._stream, self._ending = None, ""
         if self.direction == "decode":
             data = np.asarray(data, np.float32)
@@ -163,12 +219,31 @@ class Lane:
         return data, last
 
     def seconds_ahead(self, now: float) -> float:
-        """Seconds of audio computed beyond real time. The stream with the lowest value is served first.
+        """Seconds of audio computed beyond real time. The stream with the lowest value is served first."""
+        return self._pace.seconds_ahead(now)
 
-        This is a token bucket: it falls with time, and never below −`MAX_SECONDS_BEHIND`. So a stream that paused has
-        no priority for its whole pause.
-        """
-        return max(-MAX_SECONDS_BEHIND, self._ahead - (now - self._ahead_at))
+    def urgent(self, now: float) -> bool:
+        """Whether the stream has a right to be computed now, before those that catch up: see `Pace.urgent`."""
+        inside = self._pool.waiting(self._stream) / self._pool.unit if self._stream is not None else 0.0
+        hops = inside + self.queued / self._inputs_per_hop
+        return self._pace.urgent(now, (hops - 1.0) * self._hop_seconds)
+
+    def live(self, now: float) -> bool:
+        """Whether the stream's next hop is expected any moment, and then has the right to be computed at once."""
+        return now - self.fed_at < LIVE_PAUSE and self.urgent(now)
+
+    @property
+    def _owed(self) -> int:
+        """Outputs of everything that went into the pool, from the first one on."""
+        return self._earlier + (0 if self._outputs is None else self._outputs(self._segment_taken))
+
+    def _inputs_allowed(self) -> int:
+        """Inputs that there is room for the outputs of. Rounding may make that one output more."""
+        if self._outputs is None:
+            return MAX_POOL_HOPS * max(1, int(self._inputs_per_hop))
+        room = self._allowed - self._owed
+        a_hop = 1.0 if self.direction == "encode" else self._hop_seconds * self._rates[0]  # outputs of a hop
+        return int(room / a_hop * self._inputs_per_hop)
 
     def _leave_pool(self) -> Filled:
         self._jobs.clear()
@@ -177,22 +252,42 @@ class Lane:
             self._pool.drop(closed)
         return Filled(closed=closed)
 
-    def _move(self, job: _Job, stream: StreamId) -> None:
-        encode = self.direction == "encode"
-        if isinstance(job, str):
-            if encode and self._resampler is not None:
-                self._pool.feed_checked(stream, self._resampler.flush())
-            self._pool.close(stream)
-            self._ending = job
-            return
-        self._taken += job.shape[-1]
-        if not encode:
-            self._pool.feed(stream, job)  # adds the levels that are missing
+    def _next_part(self, job: npt.NDArray[Any] | Silence, count: int) -> npt.NDArray[Any]:
+        """Take the next ``count`` inputs off the first job."""
+        whole = count == _length(job)
+        if isinstance(job, Silence):
+            part, rest = np.zeros(count, np.float32), Silence(job.samples - count)
+            self._take_first(None if whole else rest)
+            return part
+        self._take_first(None if whole else job[..., count:])
+        return job[..., :count]
+
+    def _take_first(self, rest: npt.NDArray[Any] | Silence | None) -> None:
+        if rest is None:
+            self._jobs.popleft()
         else:
-            self._pool.feed_checked(stream, job if self._resampler is None else self._resampler.push(job))
+            self._jobs[0] = rest
+
+    def _move(self, part: npt.NDArray[Any], stream: StreamId) -> None:
+        self._taken += part.shape[-1]
+        self._segment_taken += part.shape[-1]
+        if self.direction == "decode":
+            self._pool.feed(stream, part)  # adds the levels that are missing
+        else:
+            self._pool.feed_checked(stream, part if self._resampler is None else self._resampler.push(part))
+
+    def _end_signal(self, ending: Literal["segment", "close"], stream: StreamId) -> None:
+        if self.direction == "encode" and self._resampler is not None:
+            self._pool.feed_checked(stream, self._resampler.flush())
+        self._pool.close(stream)
+        self._ending = ending
 
     def _make_resampler(self) -> None:
         outside, inside = self._rates
         if outside != inside:
             encode = self.direction == "encode"
             self._resampler = Resampler(outside, inside) if encode else Resampler(inside, outside)
+
+
+def _length(job: npt.NDArray[Any] | Silence) -> int:
+    return job.samples if isinstance(job, Silence) else int(job.shape[-1])

@@ -6,28 +6,30 @@ deadlines, who may open a stream.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from ...audio.rates import output_length
 from ...errors import InputError, ProtocolError, SourceError
 from ...families import decoder_plan
+from ...geometry import Plan
 from ..items import Gap
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 from ..protocol.text import Done, GapMark, Start
 from ..segments import SourcePosition
 from .outbox import REPLAY_SECONDS, CodesOutbox, PcmOutbox
-from .stream import ServedStream
+from .stream import MAX_WAITING_BYTES, MAX_WAITING_SECONDS, ServedStream
 
 if TYPE_CHECKING:
     from ...codec import Codec
     from .scheduler import Scheduler
 
-#: Seconds of audio that may wait to be computed, and again to be sent. Beyond that the server reads no more messages.
-MAX_WAITING_SECONDS = 0.5
+#: The most samples, at the slower rate, that a resampler holds back: it works in bursts of up to about 1300.
+_RESAMPLER_SAMPLES = 2048
 
 
 def open_stream(codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> ServedEncoder | ServedDecoder:
@@ -58,14 +60,20 @@ class ServedEncoder(ServedStream):
 
     def __init__(self, codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> None:
         super().__init__(codec, scheduler)
-        self._source = SourcePosition(codec, start.sample_rate or codec.sample_rate)
+        rate = start.sample_rate or codec.sample_rate
+        self._source = SourcePosition(codec, rate)
         payload_format = PayloadFormat(start.format)
         self.incoming = Incoming(PayloadKind.PCM, payload_format)
+        self._max_queued_seconds = min(MAX_WAITING_SECONDS, MAX_WAITING_BYTES / 4 / rate)
+        self._max_unsent = max(1, int(MAX_WAITING_SECONDS * codec.frame_rate))
+        room = self._max_unsent + 1 + codec.delay_frames + math.ceil(_held_back(rate, codec) * codec.frame_rate)
         # All levels are computed, and as many of them sent as the client asks for. So a change acts at the next frame.
         capacity = int(REPLAY_SECONDS * codec.frame_rate) + 1
-        self.outbox = CodesOutbox(codec.n_codebooks, capacity, max_message, payload_format)
+        self.outbox = CodesOutbox(codec.n_codebooks, capacity, max_message, payload_format, room)
         self.outbox.set_levels(start.n_quantizers or codec.n_codebooks, 0)
-        self.lane = scheduler.open("encode", self._source.sample_rate, self._on_output, self.fail)
+        outputs = functools.partial(_frames, rate, codec.sample_rate, codec.hop_length)
+        self.lane = scheduler.open("encode", rate, self._on_output, self.fail, outputs)
+        self._make_room()
 
     def rewind(self, next_frame: int) -> None:
         """Resume over another connection: send again from that frame on, and number messages from 0 both ways.
@@ -74,14 +82,8 @@ class ServedEncoder(ServedStream):
             ProtocolError: see `CodesOutbox.rewind`.
         """
         self.outbox.rewind(next_frame)
+        self._make_room()
         self.incoming.renumber()
-
-    @property
-    def full(self) -> bool:
-        return (
-            self.lane.queued > MAX_WAITING_SECONDS * self._source.sample_rate
-            or self.outbox.waiting > MAX_WAITING_SECONDS * self._codec.frame_rate
-        )
 
     @property
     def _outputs_due(self) -> int:
@@ -114,7 +116,7 @@ class ServedEncoder(ServedStream):
         self.outbox.text(next_frame, answer.to_json())
         if filled:
             self._source.position += gap.samples
-            self._feed(np.zeros(gap.samples, np.float32))
+            self._scheduler.feed_silence(self.lane, gap.samples)
         else:
             self._source.skip(gap)
             self._scheduler.segment(self.lane)
@@ -132,26 +134,23 @@ class ServedDecoder(ServedStream):
 
     def __init__(self, codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> None:
         super().__init__(codec, scheduler)
-        self._rate = start.sample_rate or codec.sample_rate
+        rate = start.sample_rate or codec.sample_rate
         fixed = start.n_quantizers
         levels = range(1, codec.n_codebooks + 1) if fixed is None else range(fixed, fixed + 1)
         payload_format = PayloadFormat(start.format, codec.config.codebook_size, levels)
         self.incoming = Incoming(PayloadKind.CODES, payload_format)
-        self.outbox = PcmOutbox(max_message, payload_format)
-        self.lane = scheduler.open("decode", self._rate, self._on_output, self.fail)
-
-    @property
-    def full(self) -> bool:
-        return (
-            self.lane.queued > MAX_WAITING_SECONDS * self._codec.frame_rate
-            or self.outbox.waiting > MAX_WAITING_SECONDS * self._rate
-        )
+        self._max_queued_seconds = MAX_WAITING_SECONDS
+        self._max_unsent = int(min(MAX_WAITING_SECONDS * rate, MAX_WAITING_BYTES / 4))
+        hop, held = codec.hop_length / codec.sample_rate, codec.decoder_delay_samples / codec.sample_rate
+        room = self._max_unsent + math.ceil((hop + held + _held_back(rate, codec)) * rate)
+        self.outbox = PcmOutbox(max_message, payload_format, room)
+        self._outputs = functools.partial(_samples, decoder_plan(codec.config), codec.sample_rate, rate)
+        self.lane = scheduler.open("decode", rate, self._on_output, self.fail, self._outputs)
+        self._make_room()
 
     @property
     def _outputs_due(self) -> int:
-        # Not T · hop: with odd strides a decoder gives fewer samples. A text after its real end would never be sent.
-        samples = decoder_plan(self._codec.config).outputs(self.incoming.pos)
-        return output_length(samples, self._codec.sample_rate, self._rate)
+        return self._outputs(self.incoming.pos)
 
     def _checked(self, data: bytes) -> npt.NDArray[Any]:
         codes = self.incoming.take(data)
@@ -160,6 +159,22 @@ class ServedDecoder(ServedStream):
 
     def _totals(self) -> Done:
         return Done(frames=self.incoming.pos, samples=self._outputs_due)
+
+
+def _frames(rate: int, codec_rate: int, hop: int, samples: int) -> int:
+    """Frames of a signal of so many samples at ``rate``, the last hop filled."""
+    return -(-output_length(samples, rate, codec_rate) // hop)
+
+
+def _samples(decoder: Plan, codec_rate: int, rate: int, frames: int) -> int:
+    """Samples at ``rate`` of so many frames."""
+    # Not T · hop: with odd strides a decoder gives fewer samples. A text after its real end would never be sent.
+    return output_length(decoder.outputs(frames), codec_rate, rate)
+
+
+def _held_back(rate: int, codec: Codec) -> float:
+    """A bound on the seconds of signal that a resampler holds back. `held_back` measures them, which takes too long."""
+    return 0.0 if rate == codec.sample_rate else _RESAMPLER_SAMPLES / min(rate, codec.sample_rate)
 
 
 def _too_many(n_quantizers: int, codec: Codec) -> ProtocolError:

@@ -5,12 +5,17 @@ together go in one message. Codes stay in a ring for 30 seconds: a client that c
 everything from there on, in messages numbered from 0. Decoded samples are sent once: they are large, and the client
 has the codes.
 
-Knows: order and positions. Does not know: sockets, asyncio, when the client can take more.
+Room is limited. `Outbox.allowed` says which outputs there is room for, and nobody may put in more, so the scheduler
+computes no others. The ring has room for those besides the codes that are kept, or a client that resumes, and wants all
+of them, would lose the newest.
+
+Knows: order, positions, room. Does not know: sockets, asyncio, when the client can take more.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any
@@ -24,6 +29,10 @@ from ..protocol.constants import Close
 
 #: Seconds of codes, and the number of texts, that are kept to be sent again.
 REPLAY_SECONDS, REPLAY_TEXTS = 30.0, 256
+#: Texts that may wait for the client alone. Those that wait for outputs, too, are limited by these.
+MAX_TEXTS_READY = 128
+#: The length rules round, so that the last output that there is room for may be followed by one more.
+_ROUNDING = 1
 
 
 class Outbox(ABC):
@@ -33,14 +42,15 @@ class Outbox(ABC):
         kind: what the binary messages carry.
         max_message: bytes of a message at most, header included.
         payload_format: how they carry it.
+        room: outputs that may wait to be sent.
 
     Attributes:
         pos: outputs put in so far: frames, or samples when decoding.
         finished: whether the last output is in. The caller sets it; the last binary message then says so.
     """
 
-    def __init__(self, kind: PayloadKind, max_message: int, payload_format: PayloadFormat) -> None:
-        self.pos, self.finished = 0, False
+    def __init__(self, kind: PayloadKind, max_message: int, payload_format: PayloadFormat, room: int) -> None:
+        self.pos, self.finished, self._room = 0, False, room
         self._message_settings = (kind, max_message, payload_format)
         self._texts: deque[tuple[int, str]] = deque()
         self._restart(0)
@@ -48,7 +58,6 @@ class Outbox(ABC):
     def _restart(self, pos: int) -> None:
         self._outgoing = Outgoing(*self._message_settings)
         self._outgoing.skip(pos)
-        self._packed: deque[bytes] = deque()
         self._final_packed = False
         self._texts_sent = sum(position < pos for position, _ in self._texts)  # of those kept
 
@@ -58,14 +67,25 @@ class Outbox(ABC):
         return self.pos - self._outgoing.pos
 
     @property
+    def allowed(self) -> int:
+        """Outputs that there is room for, from the first one on."""
+        return self._outgoing.pos + self._room
+
+    @property
     def done(self) -> bool:
         """Whether `next` has given everything, and nothing more will come."""
-        return self._final_packed and not self._packed and not self.texts_waiting
+        return self._final_packed and not self.texts_waiting
 
     @property
     def texts_waiting(self) -> int:
         """Texts not yet sent."""
         return len(self._texts) - self._texts_sent
+
+    @property
+    def crowded(self) -> bool:
+        """Whether `MAX_TEXTS_READY` texts wait that no output is missing for."""
+        last = self._texts_sent + MAX_TEXTS_READY - 1
+        return last < len(self._texts) and self._texts[last][0] <= self.pos
 
     def text(self, position: int, text: str) -> None:
         """Add a text that is sent right after the first ``position`` outputs. Positions never decrease."""
@@ -76,8 +96,6 @@ class Outbox(ABC):
 
     def next(self) -> bytes | str | None:
         """The next message to send; None if there is nothing yet."""
-        if self._packed:
-            return self._packed.popleft()
         sent, upto = self._outgoing.pos, self.pos
         # Every output is sent, but no message has said that it is the last. An empty one must say so, before any text.
         owes_final = self.finished and not self._final_packed and sent == self.pos
@@ -94,16 +112,24 @@ class Outbox(ABC):
         part = self._take(sent, upto)
         final = self.finished and not self._final_packed and sent + part.shape[-1] == self.pos
         self._final_packed |= final
-        self._packed.extend(self._outgoing.pack(part, final))
-        return self._packed.popleft() if self._packed else None
+        (message,) = self._outgoing.pack(part, final)
+        return message
 
     @abstractmethod
     def put(self, array: npt.NDArray[Any]) -> None:
         """Add outputs: codes ``[K, n]`` or samples ``[n]``."""
 
+    def _check_room(self, count: int, kept: int = 0) -> None:
+        """Check that there is room for so many more, and for the ``kept`` ones that a client may want again."""
+        if self.waiting + count > kept + self._room + _ROUNDING:
+            raise RuntimeError(
+                f"{count} outputs came to {self.waiting} that wait, more than there is room for; the caller must stop "
+                "before that"
+            )
+
     @abstractmethod
     def _take(self, sent: int, upto: int) -> npt.NDArray[Any]:
-        """Outputs from ``sent`` on, as many as fit one array, none from ``upto`` on."""
+        """Outputs from ``sent`` on, as many as fit one array and one message, none from ``upto`` on."""
 
 
 class CodesOutbox(Outbox):
@@ -112,18 +138,17 @@ class CodesOutbox(Outbox):
     Args:
         levels: codes of a frame at most. All of them are sent until `set_levels` says otherwise.
         capacity: frames that are kept.
-        max_message, payload_format: see `Outbox`.
+        max_message, payload_format, room: see `Outbox`. ``room`` is in addition to ``capacity``.
     """
 
-    def __init__(self, levels: int, capacity: int, max_message: int, payload_format: PayloadFormat) -> None:
-        self._ring = np.zeros((capacity, levels), np.uint16)  # frame by frame, as they are sent
+    def __init__(
+        self, levels: int, capacity: int, max_message: int, payload_format: PayloadFormat, room: int = 0
+    ) -> None:
+        self.capacity = capacity
+        # Frame by frame, as they are sent.
+        self._ring = np.zeros((capacity + room + _ROUNDING, levels), np.uint16)
         self._level_changes: deque[tuple[int, int]] = deque([(0, levels)])  # (first frame, levels from there on)
-        super().__init__(PayloadKind.CODES, max_message, payload_format)
-
-    @property
-    def capacity(self) -> int:
-        """Frames that are kept."""
-        return self._ring.shape[0]
+        super().__init__(PayloadKind.CODES, max_message, payload_format, room)
 
     def set_levels(self, levels: int, frame: int) -> None:
         """Send ``levels`` levels from ``frame`` on. Frames never decrease from call to call."""
@@ -132,15 +157,14 @@ class CodesOutbox(Outbox):
         self._level_changes.append((frame, levels))
 
     def put(self, array: npt.NDArray[Any]) -> None:
-        count = array.shape[1]
-        if self.waiting + count > self.capacity:
-            raise RuntimeError("more codes than the ring holds wait to be sent; the caller must stop before that")
-        at = self.pos % self.capacity
-        fits = min(count, self.capacity - at)
+        count, size = array.shape[1], len(self._ring)
+        self._check_room(count, self.capacity)
+        at = self.pos % size
+        fits = min(count, size - at)
         self._ring[at : at + fits] = array.T[:fits]
         self._ring[: count - fits] = array.T[fits:]
         self.pos += count
-        while len(self._level_changes) > 1 and self._level_changes[1][0] <= self.pos - self.capacity:
+        while len(self._level_changes) > 1 and self._level_changes[1][0] <= self.pos - size:
             self._level_changes.popleft()
 
     def rewind(self, frame: int) -> None:
@@ -165,22 +189,23 @@ class CodesOutbox(Outbox):
                 upto = min(upto, frame)
                 break
             levels = changed
-        at = sent % self.capacity
-        return self._ring[at : min(self.capacity, at + upto - sent), :levels].T
+        at = sent % len(self._ring)
+        return self._ring[at : at + min(upto - sent, self._outgoing.most(levels)), :levels].T
 
 
 class PcmOutbox(Outbox):
-    """Samples, each sent once. The caller must watch `waiting`.
+    """Samples, each sent once.
 
     Args:
-        max_message, payload_format: see `Outbox`.
+        max_message, payload_format, room: see `Outbox`.
     """
 
-    def __init__(self, max_message: int, payload_format: PayloadFormat) -> None:
+    def __init__(self, max_message: int, payload_format: PayloadFormat, room: int = sys.maxsize) -> None:
         self._blocks: deque[npt.NDArray[Any]] = deque()
-        super().__init__(PayloadKind.PCM, max_message, payload_format)
+        super().__init__(PayloadKind.PCM, max_message, payload_format, room)
 
     def put(self, array: npt.NDArray[Any]) -> None:
+        self._check_room(len(array))
         if len(array):
             self._blocks.append(array)
             self.pos += len(array)
@@ -188,7 +213,7 @@ class PcmOutbox(Outbox):
     def _take(self, sent: int, upto: int) -> npt.NDArray[Any]:
         if upto == sent:
             return np.zeros(0, np.float32)
-        block = self._blocks.popleft()
-        if len(block) > upto - sent:
-            self._blocks.appendleft(block[upto - sent :])
-        return block[: upto - sent]
+        block, count = self._blocks.popleft(), min(upto - sent, self._outgoing.most(0))
+        if len(block) > count:
+            self._blocks.appendleft(block[count:])
+        return block[:count]

@@ -9,9 +9,12 @@ A tick is one call in the worker thread. It moves new work into the pools, runs 
 outputs. Meanwhile more work comes in, so under load the steps fill by themselves. When the thread is idle, the first
 stream waits a *gather window* for the others, unless there are no others.
 
-The rows times hops of a step are limited to what computes within one hop of audio (warmup.py). So a stream that sends a
-whole file cannot keep the thread from live ones for longer. Where more streams have a hop than fit, the one furthest
-behind real time goes first (`Lane.seconds_ahead`).
+Work for live streams comes first. A step has only streams that have a right to be computed now (pace.py), as long as
+one of these has a hop. Those that catch up, or send a whole file, get the steps between. All of them together still get
+at least real time, since each has that right as often as real time asks for. The rows times hops of a step are limited
+to what computes within one hop of audio (warmup.py). While any stream is live, a step of the others is limited to a
+quarter of that, because a live hop may have to wait for it. Where more streams have a hop than fit, the one furthest
+behind real time goes first. What goes into the pools in one tick is limited, too: resampling takes time.
 
 Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the lanes are, what a lane keeps (lane.py).
 """
@@ -29,14 +32,19 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...geometry import Direction
-from ...streaming.batches import StreamId
+from ...streaming.batches import Batch, StreamId
 from ..worker import Worker
-from .lane import Filled, Lane
+from .lane import Filled, Lane, Silence
 
 if TYPE_CHECKING:
     from ...codec import Codec
 
 log = logging.getLogger("streamrvq.server")
+
+#: While a stream is live, the others' steps have at most this share of a step's rows × hops.
+CATCH_UP_SHARE = 4
+#: A tick moves at most this many times the rows × hops of a step into a pool.
+FILL_STEPS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,23 +99,25 @@ class Scheduler:
         self._woken = asyncio.Event()
         # ---- used by the worker
         self._waiting: dict[Lane, bool] = {}  # lanes with work outside their pool → whether they are blocked
+        self._directions = list(row_hops)  # of steps for streams that catch up: the one whose turn it is comes first
         self._owners: dict[Direction, dict[StreamId, Lane]] = {"encode": {}, "decode": {}}
 
     # ------------------------------------------------------------- the event loop's side
 
     def open(
         self, direction: Direction, sample_rate: int, on_output: Callable[[npt.NDArray[Any], bool], None],
-        on_failure: Callable[[BaseException], None],
+        on_failure: Callable[[BaseException], None], outputs: Callable[[int], int] | None = None,
     ) -> Lane:  # fmt: skip
         """Open a lane for one stream. It ends with its last output, with a failure, or by `drop`.
 
         Args:
             direction: ``"encode"`` or ``"decode"``.
             sample_rate: of the client's samples, Hz.
-            on_output, on_failure: see `Lane`.
+            on_output, on_failure, outputs: see `Lane`.
         """
         rates = (sample_rate, self._codec.sample_rate)
-        lane = Lane(direction, self._pools[direction], rates, self._hop_seconds, on_output, on_failure)
+        rates = (sample_rate, self._codec.sample_rate)
+        lane = Lane(direction, self._pools[direction], rates, self._hop_seconds, on_output, on_failure, outputs)
         self._lanes.add(lane)
         return lane
 
@@ -120,6 +130,17 @@ class Scheduler:
         """Add checked inputs: samples float32 ``[n]`` at the lane's rate, or codes ``[K, n]``."""
         lane.put(data, time.monotonic())
         self._wake(lane)
+
+    def feed_silence(self, lane: Lane, samples: int) -> None:
+        """Add so many zeros, at the lane's rate."""
+        lane.put(Silence(samples), time.monotonic())
+        self._wake(lane)
+
+    def allow(self, lane: Lane, outputs: int) -> None:
+        """Say that there is room for the lane's first ``outputs`` outputs. No more than these are computed."""
+        lane.allow(outputs)
+        if lane.queued and lane in self._lanes:
+            self._wake(lane)
 
     def segment(self, lane: Lane) -> None:
         """End the signal and begin another: all frames still owed come out, and later inputs go to a fresh stream."""
@@ -185,15 +206,50 @@ class Scheduler:
         steps: list[Step] = []
         for lane in new_work:
             self._waiting.setdefault(lane, False)
-        for lane in list(self._waiting):
+        self._fill_pools(deliveries)
+        ended = self._steps(deliveries, steps)
+        # A blocked lane continues once a stream has ended.
+        more = ended or not all(self._waiting.values())
+        return deliveries, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
+
+    def _fill_pools(self, deliveries: list[_Delivery]) -> None:
+        """Move what waits into the pools: least first, so that nobody's hop waits for another's file."""
+        left: dict[Direction, float] = {direction: FILL_STEPS * most for direction, most in self._row_hops.items()}
+        for lane in sorted(self._waiting, key=lambda lane: lane.queued_seconds):
             try:
-                self._record(lane, lane.fill_pool())
+                filled = lane.fill_pool(left[lane.direction])
+                left[lane.direction] -= filled.hops
+                self._record(lane, filled)
             except Exception as error:
                 self._fail(lane, error, deliveries)
-        ended = [self._step(direction, deliveries, steps) for direction in self._pools]
-        # A blocked lane continues once a stream has ended.
-        more = any(ended) or not all(self._waiting.values())
-        return deliveries, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
+
+    def _steps(self, deliveries: list[_Delivery], steps: list[Step]) -> bool:
+        """Run a step of each pool for the streams with the right to it; if there are none, one step for the others.
+
+        Returns whether a stream has ended.
+        """
+        now, ended, urgent = time.monotonic(), False, False
+        live = any(lane.live(now) for owners in self._owners.values() for lane in owners.values())
+        catch_up = {direction: max(1, most // CATCH_UP_SHARE) if live else most
+                    for direction, most in self._row_hops.items()}  # fmt: skip
+        for direction, most in self._row_hops.items():
+            batch = self._next_batch(direction, most, catch_up[direction], now, only_urgent=True)
+            if batch is not None:
+                ended |= self._run(direction, batch, deliveries, steps)
+                urgent |= batch.hops > 0
+        for direction in () if urgent else tuple(self._directions):
+            batch = self._next_batch(direction, catch_up[direction], catch_up[direction], now)
+            if batch is not None:
+                self._directions.sort(key=direction.__eq__)  # it comes last the next time
+                return self._run(direction, batch, deliveries, steps) or ended
+        return ended
+
+    def _next_batch(
+        self, direction: Direction, rows: int, row_hops: int, now: float, only_urgent: bool = False
+    ) -> Batch | None:
+        pool, owners = self._pools[direction], self._owners[direction]
+        only = (lambda stream: owners[stream].urgent(now)) if only_urgent else None
+        return pool.next_batch(rows, row_hops, lambda stream: owners[stream].seconds_ahead(now), only)
 
     def _record(self, lane: Lane, filled: Filled) -> None:
         """Note which stream a lane has in its pool now, and whether it has more to put there."""
@@ -212,13 +268,9 @@ class Scheduler:
         self._record(lane, lane.fail())
         deliveries.append(_Delivery(lane, None, False, error))
 
-    def _step(self, direction: Direction, deliveries: list[_Delivery], steps: list[Step]) -> bool:
+    def _run(self, direction: Direction, batch: Batch, deliveries: list[_Delivery], steps: list[Step]) -> bool:
         """Run one step of a pool. Returns whether a stream has ended."""
         pool, owners, began = self._pools[direction], self._owners[direction], time.monotonic()
-        limit = self._row_hops[direction]
-        batch = pool.next_batch(limit, limit, lambda stream: owners[stream].seconds_ahead(began))
-        if batch is None:
-            return False
         try:
             batch.run()
         except Exception as error:

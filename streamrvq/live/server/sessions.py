@@ -4,8 +4,10 @@ A session's name is 128 random bits. The session is bound to the token that open
 show both. One connection holds a session at a time. The newest connection that can show both takes it over: a client
 whose network broke may come back before the server has noticed.
 
-Parked sessions, which no connection holds, are limited in number (the oldest ends first), in time, and each of them in
-bytes (outbox.py).
+Parked sessions, which no connection holds, are limited in number, in time, and each of them in bytes (outbox.py). Where
+there is one too many, it is an empty one that ends, if there are any. Otherwise it is the oldest of the identity that
+has most of them, and of that identity's addresses the one that has most. So nobody can end the others' sessions with
+many of their own.
 
 Knows: which connection holds which session, and since when one is parked. Does not know: sockets, messages, what a
 stream computes.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+from collections import Counter
 from collections.abc import Callable
 
 from ...errors import ProtocolError
@@ -31,6 +34,9 @@ class Session:
     stream: ServedStream
     identity: str  #: of the token that opened it; "" where the server asks for none
     on_takeover: Callable[[], None]  #: tells the connection that holds it that another one has taken it over
+    address: str = ""  #: of the client that held it last
+    closing: Callable[[], bool] = lambda: False  #: whether the connection that holds it is being closed by a side
+    sealed: bool = False  #: whether nobody can resume it any more
     parked_at: float | None = None  #: since when no connection holds it; None: one does
 
 
@@ -71,46 +77,61 @@ class Sessions:
         if self._open >= self._max_open:
             raise ProtocolError(f"all {self._max_open} streams are taken; try later", Close.FULL)
 
-    def add(self, stream: ServedStream, identity: str, on_takeover: Callable[[], None]) -> Session:
+    def add(self, stream: ServedStream, identity: str, on_takeover: Callable[[], None], address: str = "") -> Session:
         """Add a session, held by the caller. Call `check_capacity` before, without an ``await`` in between."""
-        session = Session(secrets.token_hex(16), stream, identity, on_takeover)
+        session = Session(secrets.token_hex(16), stream, identity, on_takeover, address)
         self._all[session.name] = session
         self._open += 1
         return session
 
-    def resume(self, name: str, identity: str, next_frame: int, on_takeover: Callable[[], None]) -> Session:
+    def resume(
+        self, name: str, identity: str, next_frame: int, on_takeover: Callable[[], None], address: str = ""
+    ) -> Session:
         """Give a session to the caller. Its codes are sent again from ``next_frame`` on.
 
         Raises:
-            ProtocolError: this identity has no session of that name, the session does not have that frame, or as many
-                sessions as allowed are held. The session is then as it was.
+            ProtocolError: this identity has no session of that name, its stream has ended or failed, the session does
+                not have that frame, or as many sessions as allowed are held. The session is then as it was.
         """
         session = self._all.get(name)
-        stream = None if session is None else session.stream
-        if session is None or session.identity != identity or not isinstance(stream, ServedEncoder):
+        held = session is not None and session.parked_at is None
+        if session is None or session.identity != identity or not _resumable(session) or (held and session.closing()):
             raise ProtocolError("no such session is parked here; start a new stream", Close.NO_SESSION)
         if session.parked_at is not None:
             self.check_capacity()
-        stream.rewind(next_frame)
+        assert isinstance(session.stream, ServedEncoder)  # it is resumable
+        session.stream.rewind(next_frame)
         if session.parked_at is None:
             session.on_takeover()
         else:
             session.parked_at = None
             self._open += 1
-        session.on_takeover = on_takeover
+        session.on_takeover, session.address = on_takeover, address
         return session
 
     def park(self, session: Session, now: float) -> bool:
-        """Keep a session whose connection broke. Where it cannot be resumed it ends instead, and this is False."""
-        if not isinstance(session.stream, ServedEncoder) or not self._max_parked:
+        """Keep a session whose connection broke. Where it cannot be kept it ends instead, and this is False."""
+        if not _resumable(session) or not self._max_parked:
             self.end(session)
             return False
-        if self.parked >= self._max_parked:
-            oldest = min((s for s in self._all.values() if s.parked_at is not None), key=lambda s: s.parked_at or 0.0)
-            self.end(oldest)
         session.parked_at = now
         self._open -= 1
-        return True
+        if self.parked > self._max_parked:
+            self.end(self._least_missed())
+        return session.name in self._all
+
+    def _least_missed(self) -> Session:
+        """The parked session that ends where there is one too many."""
+        parked = [session for session in self._all.values() if session.parked_at is not None]
+        some = [session for session in parked if session.stream.empty] or parked
+        some = _of_whoever_has_most(some, lambda session: session.identity)
+        some = _of_whoever_has_most(some, lambda session: session.address)
+        return min(some, key=lambda session: session.parked_at or 0.0)
+
+    def seal(self, session: Session) -> None:
+        """Let nobody resume a session any more. It counts as held until `end`: its connection is being closed."""
+        session.sealed = True
+        session.stream.drop()
 
     def end(self, session: Session) -> None:
         """Forget a session and its stream. Calling it again is harmless."""
@@ -130,3 +151,13 @@ class Sessions:
         for session in late:
             self.end(session)
         return len(late)
+
+
+def _resumable(session: Session) -> bool:
+    return isinstance(session.stream, ServedEncoder) and session.stream.error is None and not session.sealed
+
+
+def _of_whoever_has_most(sessions: list[Session], owner: Callable[[Session], str]) -> list[Session]:
+    counts = Counter(owner(session) for session in sessions)
+    most = max(counts.values())
+    return [session for session in sessions if counts[owner(session)] == most]

@@ -1,7 +1,7 @@
 """What all served streams share: a stream takes messages, gives its lane work, and fills its outbox.
 
     stream.receive(message)            # parses and checks it; what must be computed goes to the scheduler
-    while (out := stream.outbox.next()) is not None: send(out)
+    while (out := stream.next_message()) is not None: send(out)
 
 A stream does not depend on a connection. The outbox of a parked stream is not sent; otherwise it is like any other.
 
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 #: Markers that may wait for their echo.
 MAX_MARKERS = 64
+#: What may wait to be computed, and again to be sent: so many seconds of audio, and no more bytes than these. Beyond
+#: that the server reads no more messages, and computes no more. Samples wait as float32, 4 bytes each.
+#:
+#: Of one stream, these may be in memory beside its state and the codes that are kept (`REPLAY_SECONDS`):
+#:     waiting inputs 128 KiB + the message that went beyond that 64 KiB (16-bit PCM of 32 KiB as float32)
+#:     + waiting outputs 128 KiB + what codec and resampler hold back
+#:     + three messages that websockets has parsed 96 KiB + one that is parsed 40 KiB + its transport's buffer 64 KiB,
+#: about 0.5 MiB. All streams together: that times `max_streams` + `max_parked`; 136 MiB where these are 256 and 16.
+MAX_WAITING_SECONDS, MAX_WAITING_BYTES = 0.5, 1 << 17
 
 
 class ServedStream(ABC):
@@ -42,7 +51,7 @@ class ServedStream(ABC):
     Attributes:
         outbox: what must be sent to the client.
         incoming: checks the client's binary messages.
-        lane: the stream's lane in the scheduler.
+        lane: the stream's lane in the scheduler. Whoever opens it calls `_make_room` then.
         audio_seconds: seconds of audio received, lost samples not counted.
         lost: samples that the client said it lost.
         ended: whether no more input is accepted: the client stopped, or the server ended the stream.
@@ -53,12 +62,26 @@ class ServedStream(ABC):
     outbox: Outbox
     incoming: Incoming
     lane: Lane
+    _max_queued_seconds: float  #: seconds of audio that may wait to be computed
+    _max_unsent: int  #: outputs that may wait to be sent before no more messages are read
 
     def __init__(self, codec: Codec, scheduler: Scheduler) -> None:
         self._codec, self._scheduler = codec, scheduler
         self.audio_seconds, self.lost, self.ended = 0.0, 0, False
         self.error: BaseException | None = None
         self.on_change: Callable[[], None] = ignore_change
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is waiting, so that no more should be read for now."""
+        lane, outbox = self.lane, self.outbox
+        queued = lane.queued_seconds + lane.segments_seconds
+        return queued > self._max_queued_seconds or outbox.waiting > self._max_unsent or outbox.crowded
+
+    @property
+    def empty(self) -> bool:
+        """Whether less than a hop of audio has come, so that little is lost with the stream."""
+        return self.audio_seconds < self._codec.hop_length / self._codec.sample_rate
 
     # ------------------------------------------------------------- from the client
 
@@ -116,6 +139,19 @@ class ServedStream(ABC):
         if array.shape[-1]:
             self._scheduler.feed(self.lane, array)
 
+    # ------------------------------------------------------------- to the client
+
+    def next_message(self) -> bytes | str | None:
+        """The next message to send; None if there is nothing yet."""
+        message = self.outbox.next()
+        if isinstance(message, bytes):
+            self._make_room()
+        return message
+
+    def _make_room(self) -> None:
+        """Tell the scheduler how many outputs there is room for."""
+        self._scheduler.allow(self.lane, self.outbox.allowed)
+
     # ------------------------------------------------------------- from the scheduler
 
     def _on_output(self, data: npt.NDArray[Any], last: bool) -> None:
@@ -129,11 +165,6 @@ class ServedStream(ABC):
         self.on_change()
 
     # ------------------------------------------------------------- what the modes differ in
-
-    @property
-    @abstractmethod
-    def full(self) -> bool:
-        """Whether enough is waiting, so that no more should be read for now."""
 
     @property
     @abstractmethod

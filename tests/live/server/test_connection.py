@@ -30,6 +30,7 @@ class Socket:
         self.subprotocol, self.remote_address = SUBPROTOCOL, ("127.0.0.1", 1)
         self.request = SimpleNamespace(headers=Headers())
         self.transport = SimpleNamespace(abort=lambda: None)
+        self.protocol = SimpleNamespace(close_rcvd=None, close_sent=None, close_rcvd_then_sent=None)
         self.messages, self.sent, self.close_code = list(messages), [], None
         self.closed = asyncio.Event()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamrvq.errors import ProtocolError, ServiceError
 from streamrvq.live.client.resend import ResendBuffer
 from streamrvq.live.protocol.binary import HEADER, PayloadFormat, PayloadKind
-from streamrvq.live.server.outbox import REPLAY_TEXTS, CodesOutbox, PcmOutbox
+from streamrvq.live.server.outbox import MAX_TEXTS_READY, REPLAY_TEXTS, CodesOutbox, PcmOutbox
 
 LEVELS, KEPT = 3, 40
 
@@ -142,6 +142,72 @@ def test_texts_are_bounded_and_what_was_not_sent_is_not_forgotten():
         assert box.next() == str(i)
     box.rewind(0)
     assert drained(box) == [str(i) for i in range(2 * REPLAY_TEXTS, 3 * REPLAY_TEXTS)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["put", "send", "rewind"]), st.integers(0, 12)), max_size=40))
+def test_whoever_keeps_to_the_room_never_overwrites_what_a_client_may_want(actions):
+    """Outputs that were allowed before a client came back still fit after it, and every kept frame is the right one."""
+    room = 5
+    box = CodesOutbox(LEVELS, KEPT, 1000, PayloadFormat(), room)
+    allowed = 0
+    for action, amount in actions:
+        allowed = max(allowed, box.allowed)
+        if action == "put":
+            count = min(amount, allowed - box.pos)
+            box.put(np.stack([frame(box.pos + i) for i in range(count)], 1) if count else np.zeros((LEVELS, 0), int))
+        elif action == "send":
+            drained(box, amount)
+        else:
+            upto = max(0, box.pos - amount * KEPT // 12)
+            allowed = max(allowed, box.allowed)
+            box.rewind(upto)
+        if box.waiting:
+            first, held = box.pos - box.waiting, CodesOutbox(LEVELS, KEPT, 1000, PayloadFormat(), room)
+            held.__dict__.update(box.__dict__)
+            held._restart(first)
+            line = rows_of_any_size(drained(held))
+            assert line == [tuple(int(v) for v in frame(i)) for i in range(first, box.pos)]
+
+
+def test_a_client_that_wants_all_that_is_kept_leaves_room_for_what_was_allowed():
+    room = 5
+    box = CodesOutbox(LEVELS, KEPT, 1000, PayloadFormat(), room)
+    for i in range(100):
+        box.put(frame(i)[:, None])
+        drained(box)
+    allowed = box.allowed
+    box.rewind(100 - KEPT)
+    for i in range(100, allowed):
+        box.put(frame(i)[:, None])
+    assert rows_of_any_size(drained(box)) == [tuple(map(int, frame(i))) for i in range(100 - KEPT, 100 + room)]
+
+
+def rows_of_any_size(sent):
+    return [tuple(int(v) for v in value) for out in sent if isinstance(out, bytes) for value in unpacked(out)[5]]
+
+
+def test_more_than_there_is_room_for_is_refused():
+    box = PcmOutbox(60, PayloadFormat(), 100)
+    assert box.allowed == 100
+    box.put(np.zeros(101, np.float32))  # the length rules may round up
+    with pytest.raises(RuntimeError, match="must stop before"):
+        box.put(np.zeros(1, np.float32))
+    sent = unpacked(box.next())[5]
+    assert box.allowed == 100 + len(sent)
+    assert box.waiting == 101 - len(sent)  # nothing else was packed
+    box.put(np.zeros(len(sent), np.float32))
+
+
+def test_texts_that_only_wait_for_the_client_are_counted():
+    box = PcmOutbox(60, PayloadFormat())
+    for _ in range(MAX_TEXTS_READY - 1):
+        box.text(0, "")
+    box.text(1, "")  # it waits for a sample
+    assert not box.crowded
+    box.put(np.zeros(1, np.float32))
+    assert box.crowded
+    assert box.next() == ""
+    assert not box.crowded
 
 
 @given(st.lists(st.integers(0, 50), max_size=10), st.lists(st.integers(0, 300), max_size=4))

@@ -1,0 +1,220 @@
+"""How much of what clients send is parsed at a time, so that no client takes the event loop's time from the others.
+
+A read may hold a thousand frames, and each costs as much to parse as a live stream's hop. So bytes are parsed in small
+slices, and each connection has an allowance that live streams never use up. Who sends more waits: the connection is not
+read any further, and its bytes are parsed in turn with those of other such connections, in a fifth of the loop's time.
+Even what is within the allowances takes only so much of one round of the loop; the rest comes in the next.
+
+Knows: bytes, units of work, turns. Does not know: websockets (transport.py), what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+#: Bytes parsed at once. They may hold 85 empty frames, which take less than a millisecond.
+SLICE_BYTES = 512
+#: A frame is one unit of work, and so are so many bytes.
+UNIT_BYTES = 2048
+#: The units of a connection at once, and those added per second. A live stream with blocks of 5 ms uses 250 a second.
+UNITS_AT_ONCE, UNITS_PER_SECOND = 32.0, 400.0
+#: The seconds of one round of the loop for all connections that are within their allowance.
+ROUND_SECONDS = 0.002
+#: Beyond it: a connection's units in its turn; the seconds of all turns of a round; how much longer the pause then is.
+UNITS_OF_A_TURN, TURN_SECONDS, PAUSE_RATIO = 16.0, 0.0005, 4.0
+
+
+class Allowance:
+    """A token bucket.
+
+    Args:
+        most: units that may be used at once.
+        per_second: units that time adds.
+        now: the time, in seconds.
+    """
+
+    def __init__(self, most: float, per_second: float, now: float) -> None:
+        self._most, self._per_second = most, per_second
+        self._left, self._time = most, now
+
+    def left(self, now: float) -> float:
+        """Units that may be used now; negative where more were used."""
+        self._left, self._time = min(self._most, self._left + (now - self._time) * self._per_second), now
+        return self._left
+
+    def use(self, units: float, now: float) -> float:
+        """Count units. Returns what is left."""
+        self._left = self.left(now) - units
+        return self._left
+
+
+class Turns:
+    """The turns of all connections: within their allowances, and beyond them.
+
+    Args:
+        clock: gives the time, in seconds. None: the running event loop's.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock
+        self._within: deque[Intake] = deque()
+        self._beyond: deque[Intake] = deque()
+        self._used = 0.0  # seconds of this round of the loop
+        self._round_planned = self._beyond_planned = False
+
+    def now(self) -> float:
+        """The time, in seconds."""
+        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
+
+    @property
+    def time_left(self) -> bool:
+        """Whether a connection within its allowance may be parsed in this round, before `add` gives it a turn."""
+        return self._used < ROUND_SECONDS and not self._within
+
+    def use(self, seconds: float) -> None:
+        """Count time of this round that went to a connection within its allowance."""
+        self._used += seconds
+        self._plan_round()
+
+    def add(self, intake: Intake, within_allowance: bool) -> None:
+        """Give a connection's bytes a turn in the next round, or after those of all others. It must not have one."""
+        if within_allowance:
+            self._within.append(intake)
+            self._plan_round()
+            return
+        self._beyond.append(intake)
+        if not self._beyond_planned:
+            self._beyond_planned = True
+            asyncio.get_running_loop().call_soon(self._serve_beyond)
+
+    def _plan_round(self) -> None:
+        if not self._round_planned:
+            self._round_planned = True
+            asyncio.get_running_loop().call_soon(self._begin_round)
+
+    def _begin_round(self) -> None:
+        self._round_planned, self._used = False, 0.0
+        for _ in range(len(self._within)):
+            if self._used >= ROUND_SECONDS:
+                self._plan_round()
+                return
+            began = self.now()
+            self._within.popleft().take_turn()
+            self.use(self.now() - began)
+
+    def _serve_beyond(self) -> None:
+        began = now = self.now()
+        try:
+            while self._beyond and now - began < TURN_SECONDS:
+                self._beyond.popleft().take_turn()
+                now = self.now()
+        finally:
+            self._beyond_planned = bool(self._beyond)
+            if self._beyond:
+                asyncio.get_running_loop().call_later((now - began) * PAUSE_RATIO, self._serve_beyond)
+
+
+class Intake:
+    """The bytes of one connection that were read and not yet parsed.
+
+    Reading is paused while any are left, and while `hold` says so. So they are at most what one read gives.
+
+    Args:
+        turns: those of all connections.
+        parse: takes bytes. It may call `count`, `hold`, `release` and `discard`.
+        pause, resume: stop reading from the socket, and go on.
+    """
+
+    def __init__(
+        self, turns: Turns, parse: Callable[[bytes], None], pause: Callable[[], None], resume: Callable[[], None]
+    ) -> None:
+        self._turns, self._parse, self._pause, self._resume = turns, parse, pause, resume
+        self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, turns.now())
+        self._bytes = bytearray()
+        self._frames = 0
+        self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are not parsed yet."""
+        return len(self._bytes)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        self._bytes += data
+        self._go_on()
+
+    def count(self) -> None:
+        """Count a frame that was parsed."""
+        self._frames += 1
+
+    def hold(self) -> None:
+        """Parse and read nothing more, until `release`."""
+        self._held = True
+        self._update()
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        self._held = False
+        if self._bytes and not self._waits_for_turn:
+            self._wait_for_turn()  # not at once: whoever takes messages calls this
+        self._update()
+
+    def take_turn(self) -> None:
+        """Parse a little, be it beyond the allowance; `Turns` calls this."""
+        self._waits_for_turn = False
+        self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(self._turns.now())))
+
+    def parse_rest(self, most: int) -> None:
+        """Parse what is left, after the last bytes came. It is discarded if it is more than ``most`` bytes."""
+        rest = bytes(self._bytes[:most]) if len(self._bytes) <= most else b""
+        self._bytes.clear()
+        if rest:
+            self._parse(rest)
+
+    def discard(self) -> None:
+        """Forget what is left."""
+        self._bytes.clear()
+
+    def close(self) -> None:
+        """Forget what is left, and touch the socket no more: the connection is lost."""
+        self._closed = True
+        self._bytes.clear()
+
+    def _go_on(self) -> None:
+        if not (self._held or self._waits_for_turn or self._parsing):
+            began = self._turns.now()
+            self._parse_some(self._allowance.left(began) if self._turns.time_left else 0.0)
+            self._turns.use(self._turns.now() - began)
+        self._update()
+
+    def _parse_some(self, most: float) -> None:
+        used, self._parsing = 0.0, True
+        try:
+            while self._bytes and not self._held and used < most:
+                part = bytes(self._bytes[:SLICE_BYTES])
+                del self._bytes[:SLICE_BYTES]
+                before = self._frames
+                self._parse(part)
+                used += self._frames - before + len(part) / UNIT_BYTES
+        finally:
+            self._parsing = False
+        self._allowance.use(used, self._turns.now())
+        if self._bytes and not self._held:
+            self._wait_for_turn()
+        self._update()
+
+    def _wait_for_turn(self) -> None:
+        self._waits_for_turn = True
+        self._turns.add(self, within_allowance=self._allowance.left(self._turns.now()) > 0)
+
+    def _update(self) -> None:
+        """Pause or resume reading. Within `_parse_some` that waits for its end."""
+        if self._parsing or self._closed:
+            return
+        paused = self._held or bool(self._bytes)
+        if paused != self._paused:
+            self._paused = paused
+            (self._pause if paused else self._resume)()
