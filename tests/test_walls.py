@@ -58,6 +58,7 @@ SANS_IO = {
         "access", "handshake", "lane", "logs", "metrics", "modes", "outbox", "sessions", "settings", "static", "stream",
         "warmup",
     },
+    "live/server/admission": {"addresses", "descriptors", "loop_share", "reply", "waiting"},
     "live/client": {"resend", "timing"},
     "live/sources": {"clock", "devices", "ring"},
     "live/protocol": {path.stem for path in (ROOT / "live" / "protocol").glob("*.py")},
@@ -74,9 +75,12 @@ KNOWS_THREADS = {
 LOCK = "streamrvq.streaming.stream"
 #: Where the websocket library may be.
 KNOWS_WEBSOCKETS = {
-    *(f"live/server/{name}.py" for name in ("server", "connection", "transport", "closing", "http")),
+    *(f"live/server/{name}.py" for name in ("server", "connection", "transport", "closing")),
+    *(f"live/server/admission/{name}.py" for name in ("admission", "request")),
     "live/client/connection.py",
 }
+#: Where sockets may be that are not yet a websocket.
+KNOWS_SOCKETS = {f"live/server/admission/{name}.py" for name in ("arrival", "listener", "listening")}
 #: Files of source in a folder at most, and lines in each of them.
 MOST_FILES, MOST_LINES = 22, 300
 #: What counts as source. Style sheets do not: they are lists, and have no ideas to divide.
@@ -153,7 +157,7 @@ def test_tests_mirror_the_package() -> None:
         (("asyncio",), KNOWS_ASYNCIO),
         (("websockets",), KNOWS_WEBSOCKETS),
         (("threading",), KNOWS_THREADS),
-        (("socket",), {"corpus/cluster.py", "live/server/transport.py"}),
+        (("socket",), {"corpus/cluster.py", "live/server/transport.py", *KNOWS_SOCKETS}),
         (("sounddevice",), {"live/sources/portaudio.py"}),
         (("pyarrow", "ray"), set()),  # asked for by name in system/optional.py when they are used
         (("pickle",), set()),  # torch's own reader takes tensors and plain values only

@@ -1,11 +1,13 @@
 """``streamrvq serve``: the websocket service, until a signal ends it.
 
-Knows: options, signals, where the log goes. Does not know: what a server does (live/server/).
+Knows: options, signals, where the log goes, which files are read again on SIGHUP. Does not know: what a server does
+(live/server/).
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json as json_module
 import logging
 import signal
@@ -23,6 +25,7 @@ from .common import EngineOption, ThreadsOption, identity, note, note_untrained,
 from .service import VARIABLE, TokenFileOption, TokenOption, tokens
 
 if TYPE_CHECKING:
+    from ..live.server.server import Server
     from ..live.server.settings import ServerSettings
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -53,6 +56,9 @@ def serve(
     max_of_one: Annotated[
         int | None, typer.Option("--max-of-one", help="Connections from one address. Default: no limit of its own.")
     ] = None,
+    max_unauthenticated: Annotated[
+        int, typer.Option("--max-unauthenticated", help="Connections at once that have sent no token, in each stage.")
+    ] = 256,
     gather: Annotated[float, typer.Option("--gather", help="Seconds that a step waits for further streams.")] = 0.002,
     max_batch: Annotated[
         int, typer.Option("--max-batch", help="Streams × hops per step, at most; fewer if they take longer than a hop.")
@@ -72,6 +78,7 @@ def serve(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON line once it listens.")] = False,
 ) -> None:
     """Serve live streams over a websocket: PCM to codes, and codes to PCM (streamrvq/live/protocol/PROTOCOL.md)."""
+    from ..live.server.admission.descriptors import raise_limit
     from ..live.server.logs import JsonLines
     from ..live.server.settings import ServerSettings
 
@@ -83,7 +90,8 @@ def serve(
     settings = ServerSettings(
         host=host, port=port, tokens=tokens(token, token_file), origins=tuple(origin or ()), max_streams=max_streams,
         tls_certificate=tls_certificate, tls_key=tls_key, max_parked=max_parked, max_connections=most,
-        max_connections_of_one=max_of_one or most, gather=gather, max_batch=max_batch, idle_timeout=idle_timeout,
+        max_connections_of_one=max_of_one or most, max_unauthenticated=max_unauthenticated,
+        max_unauthenticated_of_one=max_unauthenticated, gather=gather, max_batch=max_batch, idle_timeout=idle_timeout,
         send_timeout=send_timeout, park_timeout=park_timeout,
     )  # fmt: skip
     new_loop = _loop(uvloop)
@@ -96,8 +104,9 @@ def serve(
         JsonLines() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     )
     logging.basicConfig(handlers=[handler], level=log_level.upper())
+    raise_limit()
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_serve(opened, settings, json))
+        runner.run(_serve(opened, settings, token_file, json))
 
 
 def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -110,13 +119,26 @@ def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return library.new_event_loop
 
 
-async def _serve(codec: Codec, settings: ServerSettings, json: bool) -> None:
+async def _serve(codec: Codec, settings: ServerSettings, token_file: Path | None, json: bool) -> None:
     from ..live.server.server import Server
 
-    ended = asyncio.Event()
+    signalled, ended, reload = asyncio.Event(), False, False
     loop = asyncio.get_running_loop()
+
+    def on_end() -> None:
+        nonlocal ended
+        ended = True
+        signalled.set()
+
+    def on_reload() -> None:
+        nonlocal reload
+        reload = True
+        signalled.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, on_end)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+        loop.add_signal_handler(signal.SIGHUP, on_reload)
     async with Server(codec, settings) as server:
         if json:
             where = {"url": server.url, "port": server.port, "max_streams": server.max_streams}
@@ -126,4 +148,30 @@ async def _serve(codec: Codec, settings: ServerSettings, json: bool) -> None:
             text = f"listening on {server.url}, for {server.max_streams} streams; the page is at {page}"
             out().print(text, soft_wrap=True)
             sys.stdout.flush()
-        await ended.wait()
+        # What is there now stays. Else each full collection would go through it: 0.1 s in which nothing is sent.
+        gc.collect()
+        gc.freeze()
+        while not ended:
+            await signalled.wait()
+            signalled.clear()
+            if reload:
+                reload = False
+                _reload(server, token_file)
+
+
+def _reload(server: Server, token_file: Path | None) -> None:
+    """Read the certificate and the tokens again; where they are bad, keep those there are."""
+    from ..live.server.logs import log_event
+
+    certificate = server.settings.tls_certificate
+    if certificate is None and token_file is None:
+        log_event(
+            "not_reloaded", logging.WARNING, why="there is no --tls-certificate and no --token-file to read again"
+        )
+        return
+    try:
+        server.reload(tokens(None, token_file) if token_file is not None else None)
+    except InputError as error:
+        log_event("not_reloaded", logging.ERROR, why=str(error))
+    else:
+        log_event("reloaded", certificate=certificate, token_file=token_file, tokens=len(server.settings.tokens))

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 from ..engine.base import Engine
 from ..errors import PoolError, SnapshotError
-from ..geometry import Direction
+from ..geometry import Direction, Plan
 from .slots import Slots
 from .snapshot import Snapshot
 
@@ -74,15 +74,13 @@ class _Pool(Protocol):
     _maker: Maker | None
     _max_hops: int
     _slots: Slots
+    _plan: Plan
 
     @property
     def open_streams(self) -> int: ...
 
     @property
     def slots(self) -> int: ...
-
-    @property
-    def direction(self) -> Direction: ...
 
 
 class CopiedEmpty(_Made):
@@ -96,7 +94,7 @@ class CopiedEmpty(_Made):
             )
         if self._maker is None:
             raise PoolError("this pool was made without a codec, and a copy needs one; open pools with codec.pool()")
-        return _opened, (self._maker, self.slots, self.direction, self._max_hops, self._slots.generations)
+        return _opened, (self._maker, self.slots, self._plan.direction, self._max_hops, self._slots.generations)
 
 
 def _opened(codec: Maker, slots: int, direction: Direction, max_hops: int, generations: Sequence[int]) -> Any:

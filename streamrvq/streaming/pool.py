@@ -78,11 +78,6 @@ class StreamPool(CopiedEmpty):
         return len(self._rows)
 
     @property
-    def direction(self) -> Direction:
-        """``"encode"`` or ``"decode"``."""
-        return self._plan.direction
-
-    @property
     def unit(self) -> int:
         """Inputs in a hop: samples, or, decoding, one frame."""
         return self._plan.unit_in
@@ -102,8 +97,7 @@ class StreamPool(CopiedEmpty):
         levels, checked = check_levels(n_quantizers, self._engine.config.n_codebooks), check_tail(tail)
         slot = self._slots.next_free(self._batch is not None)
         self._engine.reset(self._states, np.array([slot]))
-        timeline = Timeline(self._plan, checked)
-        stream = self._slots.next_id(slot)
+        timeline, stream = Timeline(self._plan, checked), self._slots.next_id(slot)
         self._slots.put(slot, Row(timeline, HopBuffer(timeline, *self._empty), levels, stream.generation))
         return stream
 

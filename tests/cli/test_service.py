@@ -22,7 +22,7 @@ from streamrvq.tokens import read_tokens
 from streamrvq.weights import save_weights
 from tests.support.command import Run, process
 from tests.support.contract import noise, weights_of
-from tests.support.patience import PATIENCE
+from tests.support.hostile.served import ended, served
 from tests.support.service import CAUSAL, HOP, RATE, RawClient
 
 
@@ -37,24 +37,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def codec(weights: Path) -> Codec:
     return load(weights)
-
-
-def served(*arguments: object, **settings: Any) -> tuple[Any, str]:
-    server = process("serve", *arguments, "--port", 0, "--json", **settings)
-    assert server.stdout is not None
-    line = server.stdout.readline()
-    assert line, server.communicate()
-    return server, json.loads(line)["url"]
-
-
-def ended(server: Any, number: int = signal.SIGTERM) -> str:
-    """Send a signal. Returns what the process wrote on stderr."""
-    server.send_signal(number)
-    out, err = server.communicate(timeout=PATIENCE)
-    assert server.returncode == 0, err
-    assert out == b"", err
-    assert b"Traceback" not in err
-    return err.decode()
 
 
 @pytest.fixture(scope="module")

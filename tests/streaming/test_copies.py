@@ -94,7 +94,7 @@ def test_an_empty_pool(copied: Copied) -> None:
     ended = pool.open()
     pool.drop(ended)
     other = copied(pool)
-    assert (other.slots, other.direction, other.open_streams) == (2, "encode", 0)
+    assert (other.slots, other._plan.direction, other.open_streams) == (2, "encode", 0)
     other.feed(other.open(), noise(80))
     batch = other.next_batch()
     assert batch.hops == 3

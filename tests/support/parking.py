@@ -13,13 +13,17 @@ import dataclasses
 import json
 import struct
 from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from streamrvq.live.server.http import page_response
+from streamrvq.live.server.admission.reply import text_reply
+from streamrvq.live.server.static import respond
 
 HOP, CODEBOOKS, RATE = 32, 4, 8000
 SESSION = "5e" * 16
@@ -29,6 +33,12 @@ _READY = {
     "decoder_delay_samples": 0, "max_message": 4096,
 }  # fmt: skip
 Entry = tuple[int, str | list[int]]  #: the number of frames before it; a text, or a frame's codes
+
+
+def _page(path: str) -> Response:
+    """A file of the page."""
+    file = respond(path) or text_reply(HTTPStatus.NOT_FOUND, "")
+    return Response(file.status, file.status.phrase, Headers([*file.headers, ("Connection", "close")]), file.body)
 
 
 @dataclasses.dataclass
@@ -61,7 +71,7 @@ class Parking:
         offered = [Subprotocol("streamrvq.v1")]
         async with serve(
             self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None,
-            process_request=lambda _, request: None if "Upgrade" in request.headers else page_response(request),
+            process_request=lambda _, request: None if "Upgrade" in request.headers else _page(request.path),
         ) as server:  # fmt: skip
             yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         if self.failed is not None:

@@ -1,6 +1,6 @@
-"""The end of a connection: the reason in words and as a code; an abort where the client does not answer.
+"""The end of a connection: why, in words and as a code; an abort where the client does not answer.
 
-Knows: the deadlines of a close. Does not know: why a connection ends.
+Knows: the deadlines of a close. Does not know: who ends a connection.
 """
 
 from __future__ import annotations
@@ -10,12 +10,29 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import OPEN
 
 from ..protocol.constants import Close
 from ..protocol.text import Error
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
+
+
+class ConnectionLostError(Exception):
+    """The client cannot be reached over this connection any more."""
+
+    code = Close.LOST
+
+
+class RoomWantedError(ConnectionLostError):
+    """The client has not authenticated, and another one needs its place."""
+
+    code = Close.FULL
+
+
+class ServerDrainingError(Exception):
+    """The server is going down."""
 
 
 async def close_with_reason(
@@ -53,16 +70,16 @@ async def close_with_reason(
         await asyncio.wait([discarding])
 
 
-def peer_name(socket: ServerConnection) -> str:
-    """The client's address, for the log."""
-    address = socket.remote_address
-    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
-
-
-def peer_host(socket: ServerConnection) -> str:
-    """The client's address without the port."""
-    address = socket.remote_address
-    return str(address[0] if isinstance(address, tuple) else address)
+def give_way(socket: ServerConnection) -> RoomWantedError:
+    """Cut a connection whose place is needed. The client is told so, and not waited for. Returns the reason."""
+    why = "other clients need the place; connect again and send the token sooner, best in the handshake"
+    if socket.protocol.state is OPEN:
+        with suppress(Exception):  # it may be lost, or closing
+            socket.protocol.send_text(Error(code=int(Close.FULL), message=why).to_json().encode())
+            socket.protocol.send_close(Close.FULL, _close_frame_reason(why))
+            socket.send_data()
+    socket.transport.abort()
+    return RoomWantedError(why)
 
 
 def how_closed(socket: ServerConnection) -> tuple[Close, str]:

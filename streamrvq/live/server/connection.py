@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,12 @@ from websockets.exceptions import ConnectionClosed
 from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
 from ..protocol.text import Drain, Resume, Resumed, Start
+from . import closing
 from .access import RateLimit
-from .closing import close_with_reason, how_closed, is_closing, peer_host, peer_name
+from .admission.addresses import address_group
+from .closing import ConnectionLostError, ServerDrainingError
 from .handshake import first_message, header_token, ready_message
-from .logs import log, log_event
+from .logs import ConnectionLog, log
 from .modes import open_stream
 from .services import Services
 from .stream import ServedStream, ignore_change
@@ -40,14 +42,6 @@ _QUIET_SECONDS = 0.3
 _MESSAGES_PER_TURN = 4
 
 
-class _ConnectionLost(Exception):
-    """The client cannot be reached over this connection any more."""
-
-
-class _ServerDraining(Exception):
-    """The server is going down."""
-
-
 class Connection:
     """A client, from its handshake to its end.
 
@@ -55,12 +49,16 @@ class Connection:
         services: the parts that all connections share.
         socket: an open websocket.
         number: identifies the connection in the log. (The session's name is a secret and is not logged.)
+
+    Attributes:
+        on_authenticated: called before the first message is obeyed. It may raise `ProtocolError`.
     """
 
     def __init__(self, services: Services, socket: ServerConnection, number: int) -> None:
-        self._services, self._settings = services, services.settings
-        self._socket, self._number = socket, number
-        self._now = asyncio.get_running_loop().time
+        self._services, self._settings, self._socket = services, services.settings, socket
+        self.on_authenticated: Callable[[], None] = lambda: None
+        self._now, self._address = asyncio.get_running_loop().time, address_group(socket.remote_address)
+        self.log = ConnectionLog(number, socket.remote_address, services.repeats, self._now)
         self._session: Session | None = None
         self._reading: asyncio.Task[Any] | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -84,16 +82,20 @@ class Connection:
     def finish(self) -> None:
         """Read nothing more, encode and send what has been read, then close with 1012."""
         if self._end_reason is None:
-            self._end_reason = _ServerDraining()
+            self._end_reason = ServerDrainingError()
             if self._reading is not None:
                 self._reading.cancel()
+
+    def give_way(self) -> None:
+        """End at once, since another client needs the place; this one is told so, and not waited for."""
+        self._end_tasks(closing.give_way(self._socket))
 
     def check_deadlines(self, now: float) -> None:
         """End whatever has waited for too long; to be called regularly with the event loop's time."""
         settings, reading, sending = self._settings, self._reading_since, self._sending_since
         if sending is not None and now - sending > settings.send_timeout:
             self._socket.transport.abort()
-            self._end_tasks(_ConnectionLost(f"it took nothing for {settings.send_timeout:g} s"))
+            self._end_tasks(ConnectionLostError(f"it took nothing for {settings.send_timeout:g} s"))
         if reading is None:
             return
         if self._draining and now - reading > _QUIET_SECONDS:
@@ -115,48 +117,43 @@ class Connection:
     def _on_takeover(self) -> None:
         self._session = None
         self._socket.transport.abort()
-        self._end_tasks(_ConnectionLost("another connection took its session over"))
-
-    def log(self, event: str, level: int = logging.INFO, **fields: object) -> None:
-        """Log an event of this connection and its fields."""
-        log_event(event, level, conn=self._number, **fields)
+        self._end_tasks(ConnectionLostError("another connection took its session over"))
 
     # ------------------------------------------------------------- from start to end
 
     async def refuse(self, why: str) -> None:
         """Close at once, because the server is full."""
-        self.log("refused", logging.WARNING, why=why)
+        self.log.end("refused", "full", logging.WARNING, why=why)
         with suppress(ConnectionClosed):
             await self._close_with_reason(Close.FULL, why)
 
     async def run(self) -> None:
         """Serve the client to its end. Whatever happens, only a cancellation is raised."""
         began, code, why = self._now(), Close.NORMAL, ""
-        self.log("connected", peer=peer_name(self._socket))
         try:
             try:
                 await self._serve()
                 if self._draining:
-                    raise _ServerDraining
+                    raise ServerDrainingError
             except ProtocolError as error:
                 code, why = Close(error.code), str(error)
-            except _ServerDraining:
+            except ServerDrainingError:
                 code, why = Close.RESTART, "the server is going down; connect again"
             await self._close_with_reason(code, why)
-        except _ConnectionLost as error:
-            code, why = Close.LOST, str(error)
+        except ConnectionLostError as error:
+            code, why = error.code, str(error)
         except ConnectionClosed:
             if code == Close.NORMAL:  # else the client left before it could be told
-                code, why = how_closed(self._socket)
+                code, why = closing.how_closed(self._socket)
         except Exception:
             code, why = Close.FAILED, "the server failed; its log says more"
-            log.exception("failed conn=%d", self._number)
+            log.exception("failed conn=%d", self.log.number)
             with suppress(ConnectionClosed):
                 await self._close_with_reason(code, why)
         finally:
             self._release_session(code)
             seconds, audio = round(self._now() - began, 3), round(self._audio_seconds, 3)
-            self.log("closed", code=int(code), why=why, seconds=seconds, audio_seconds=audio)
+            self.log.end("closed", str(int(code)), code=int(code), why=why, seconds=seconds, audio_seconds=audio)
             self._services.metrics.connection_closed(code)
 
     def _release_session(self, code: Close) -> None:
@@ -174,22 +171,23 @@ class Connection:
     async def _close_with_reason(self, code: Close, why: str) -> None:
         if self._session is not None:
             self._services.sessions.seal(self._session)  # now: the client may take its time to answer
-        await close_with_reason(self._socket, code, why, self._settings.send_timeout, self._settings.close_timeout)
+        settings = self._settings
+        await closing.close_with_reason(self._socket, code, why, settings.send_timeout, settings.close_timeout)
 
     async def _serve(self) -> None:
         if self._socket.subprotocol != SUBPROTOCOL:
             raise ProtocolError(f"no subprotocol {SUBPROTOCOL} was offered; offer it", Close.VERSION)
         if self._draining:
-            raise _ServerDraining
+            raise ServerDrainingError
         first, identity = await self._run_reading(self._receive_first())
         session, greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
-        session.stream.on_change, session.closing = self._on_change, lambda: is_closing(self._socket)
+        session.stream.on_change, session.closing = self._on_change, lambda: closing.is_closing(self._socket)
         self._writing = asyncio.create_task(self._write(session, greeting), name="streamrvq-write")
         try:
-            with suppress(_ServerDraining):
+            with suppress(ServerDrainingError):
                 await self._run_reading(self._read(session), self._writing)
             if self._session is not session:
-                raise _ConnectionLost("another connection took its session over")
+                raise ConnectionLostError("another connection took its session over")
             session.stream.flush()  # draining: no `done`, since the client may have sent more
             await asyncio.wait((self._writing,))
             self._result(self._writing)
@@ -220,23 +218,26 @@ class Connection:
     async def _receive_first(self) -> tuple[Start | Resume, str]:
         """The client's first message, and its identity."""
         assert self._socket.request is not None  # it has been answered
-        header = header_token(self._socket.request.headers.get_all("Authorization"), self._settings.tokens)
-        return first_message(await self._receive(), header, self._settings.tokens)
+        header = header_token(self._socket.request.headers.get_all("Authorization"), self._services.settings.tokens)
+        first = first_message(await self._receive(), header, self._services.settings.tokens)
+        self.on_authenticated()
+        return first
 
     def _start(self, start: Start, identity: str) -> tuple[Session, str]:
         """Start a session. Returns it, and the greeting to send."""
-        services, max_message, address = self._services, self._settings.max_message, peer_host(self._socket)
+        services, max_message = self._services, self._settings.max_message
         services.sessions.check_capacity()
         stream = open_stream(services.codec, services.scheduler, start, max_message)
-        self._session = session = services.sessions.add(stream, identity, self._on_takeover, address)
+        self._session = session = services.sessions.add(stream, identity, self._on_takeover, self._address)
+        self.log.begin()
         self.log("started", mode=start.mode, rate=start.sample_rate, format=start.format, levels=start.n_quantizers)
         return session, ready_message(services.codec, session.name, max_message).to_json()
 
     def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
         """Resume a session. Returns it, and the greeting to send."""
-        sessions, next_frame = self._services.sessions, resume.next_frame
-        address = peer_host(self._socket)
-        self._session = session = sessions.resume(resume.session, identity, next_frame, self._on_takeover, address)
+        sessions, name, next_frame = self._services.sessions, resume.session, resume.next_frame
+        self._session = session = sessions.resume(name, identity, next_frame, self._on_takeover, self._address)
+        self.log.begin()
         self._services.metrics.resumed += 1
         self.log("resumed", frame=next_frame, of=session.stream.outbox.pos)
         return session, Resumed(pos=session.stream.incoming.pos, next_frame=next_frame).to_json()
@@ -256,8 +257,7 @@ class Connection:
         return data
 
     async def _read(self, session: Session) -> None:
-        """Give the stream everything that the client sends, until an exception or a cancellation. Reading continues
-        after the stream's end, because only a reader notices a lost connection. What comes then is discarded."""
+        """Give the stream all that comes. After its end that is discarded: only a reader notices a lost connection."""
         stream, rate_limit, received = session.stream, RateLimit(self._now()), 0
         while True:
             self._reader_waits = True

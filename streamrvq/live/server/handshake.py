@@ -33,6 +33,16 @@ def header_token(headers: Sequence[str], tokens: Sequence[str]) -> str | None:
     return token
 
 
+def authenticated(headers: Sequence[str], tokens: Sequence[str]) -> bool:
+    """Whether the handshake alone lets a client in: its token is right, or the server has none.
+
+    Args:
+        headers: the values of all ``Authorization`` headers.
+        tokens: the server's tokens.
+    """
+    return token_matches(bearer_token(" ".join(headers) if headers else None), tokens)
+
+
 def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) -> tuple[Start | Resume, str]:
     """Parse a connection's first message. Returns it, and the identity that its session is bound to.
 

@@ -1,33 +1,71 @@
-"""Responses to plain HTTP requests, in websockets' types.
+"""What the server answers to HTTP: refusals, /health, /metrics, the page; or that a handshake may go on.
 
-Knows: websockets' requests and responses. Does not know: which files there are (static.py), streams.
+Knows: which paths there are, who may ask. Does not know: sockets, how a request is read (admission/), the page's files
+(static.py).
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
-from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
-
+from .access import origin_allowed
+from .admission.reply import Reply, text_reply, uncached_reply
+from .admission.request import HttpRequest
 from .static import respond
 
-
-def page_response(request: Request) -> Response:
-    """A file of the browser page, or 404 where it has no such file."""
-    file = respond(request.path, ",".join(request.headers.get_all("If-None-Match")) or None)
-    if file is None:
-        text = b"There is no such page; the page and the websocket are at /, beside /health and /metrics.\n"
-        return uncached_response(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", text)
-    return _response(file.status, Headers(file.headers), file.body)
+#: The text of /metrics takes some milliseconds to make. Whoever asks again within this time gets the same.
+_METRICS_SECONDS = 1.0
 
 
-def uncached_response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
-    """A response that no cache may keep."""
-    headers = {"Content-Type": content_type, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
-    return _response(status, Headers({**headers, "X-Content-Type-Options": "nosniff"}), body)
+class HttpService:
+    """Answers requests.
 
+    Args:
+        origins: of other pages that may connect; they passed `access.check_origin`.
+        health: called for the status of /health and its object.
+        metrics: called for the text of /metrics.
+        now: the time, in seconds.
+    """
 
-def _response(status: HTTPStatus, headers: Headers, body: bytes) -> Response:
-    headers["Connection"] = "close"  # websockets handles one request a connection
-    return Response(status, status.phrase, headers, body)
+    def __init__(
+        self,
+        origins: tuple[str, ...],
+        health: Callable[[], tuple[HTTPStatus, dict[str, Any]]],
+        metrics: Callable[[], bytes],
+        now: Callable[[], float],
+    ) -> None:
+        self._origins, self._health, self._metrics, self._now = origins, health, metrics, now
+        self._metrics_reply, self._metrics_until = uncached_reply(HTTPStatus.OK, "", b""), float("-inf")
+
+    def reply(self, request: HttpRequest) -> Reply | None:
+        """The response to a request; None: it is a handshake, and it may go on."""
+        if not origin_allowed(request.origin, request.host, self._origins):
+            return text_reply(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect.\n")
+        if not request.upgrade:
+            return self.plain(request.path, request.if_none_match)
+        if request.path != "/":
+            return text_reply(HTTPStatus.NOT_FOUND, "The websocket is at /, without a query.\n")
+        return None
+
+    def plain(self, path: str, if_none_match: str | None = None) -> Reply:
+        """The response to a request that is no handshake."""
+        if path == "/health":
+            status, health = self._health()
+            return uncached_reply(status, "application/json", json.dumps(health).encode() + b"\n")
+        if path == "/metrics":
+            return self._metrics_text()
+        file = respond(path, if_none_match)
+        if file is None:
+            text = "There is no such page; the page and the websocket are at /, beside /health and /metrics.\n"
+            return text_reply(HTTPStatus.NOT_FOUND, text)
+        return file
+
+    def _metrics_text(self) -> Reply:
+        if self._now() >= self._metrics_until:
+            content_type = "text/plain; version=0.0.4; charset=utf-8"
+            self._metrics_reply = uncached_reply(HTTPStatus.OK, content_type, self._metrics())
+            self._metrics_until = self._now() + _METRICS_SECONDS
+        return self._metrics_reply

@@ -141,6 +141,11 @@ class Intake:
         """Bytes that are not parsed yet."""
         return len(self._bytes)
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is to be read from the socket."""
+        return self._held or bool(self._bytes)
+
     def receive(self, data: bytes) -> None:
         """Take bytes from the socket."""
         self._bytes += data
@@ -214,7 +219,7 @@ class Intake:
         """Pause or resume reading. Within `_parse_some` that waits for its end."""
         if self._parsing or self._closed:
             return
-        paused = self._held or bool(self._bytes)
+        paused = self.paused
         if paused != self._paused:
             self._paused = paused
             (self._pause if paused else self._resume)()

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from typing import Any
+
+from .admission.addresses import address_group
 
 log = logging.getLogger("streamrvq.server")
 
@@ -21,6 +25,82 @@ def log_event(event: str, level: int = logging.INFO, **fields: object) -> None:
         given = {name: value for name, value in fields.items() if value not in (None, "")}
         text = " ".join(f"{name}={_as_text(value)}" for name, value in given.items())
         log.log(level, "%s %s", event, text, extra={"event": event, "fields": given})
+
+
+class Repeats:
+    """Events that may come by the thousand. The first is logged; those like it are counted, and logged once a period.
+
+    Args:
+        period: seconds.
+        most: kinds of events that are told apart by their address. Those beyond are counted as of "others".
+    """
+
+    def __init__(self, period: float = 10.0, most: int = 64) -> None:
+        self._period, self._most = period, most
+        self._kinds: dict[tuple[str, str, str], list[float]] = {}  # → end of its period, events not logged, level
+
+    def log(self, now: float, event: str, level: int, kind: str, group: str, **fields: object) -> None:
+        """Log an event, or count it.
+
+        Args:
+            now: the time, in seconds.
+            event, level, fields: as for `log_event`.
+            kind: one of few, never what a client sent.
+            group: whose it is, see `admission.addresses.address_group`.
+        """
+        key = (event, kind, group)
+        if key not in self._kinds and len(self._kinds) >= self._most:
+            key = (event, kind, "others")
+        if key in self._kinds:
+            self._kinds[key][1] += 1
+        else:
+            self._kinds[key] = [now + self._period, 0, level]
+            log_event(event, level, **fields)
+
+    def flush(self, now: float) -> None:
+        """Log what was counted in periods that are over; to be called now and then. Infinity: all periods are over."""
+        for key, (until, count, level) in list(self._kinds.items()):
+            if now < until:
+                continue
+            event, kind, group = key
+            if count:
+                self._kinds[key] = [now + self._period, 0, level]
+                log_event(event, int(level), kind=kind, of=group, times=int(count), within=self._period)
+            else:
+                del self._kinds[key]
+
+
+class ConnectionLog:
+    """Logs the events of one connection. Until it begins a stream there may be thousands like it: see `Repeats`.
+
+    Args:
+        number: identifies the connection.
+        address: of the client, as a socket gives it.
+        repeats: counts what is not logged.
+        now: the time, in seconds.
+    """
+
+    def __init__(self, number: int, address: Any, repeats: Repeats, now: Callable[[], float]) -> None:
+        self.number, self._group, self._repeats, self._now = number, address_group(address), repeats, now
+        self._peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
+        self._began = False
+
+    def __call__(self, event: str, level: int = logging.INFO, **fields: object) -> None:
+        """Log an event and its fields."""
+        log_event(event, level, conn=self.number, **fields)
+
+    def begin(self) -> None:
+        """Log that the connection has begun a stream."""
+        self._began = True
+        self("connected", peer=self._peer)
+
+    def end(self, event: str, kind: str, level: int = logging.INFO, **fields: object) -> None:
+        """Log the end of the connection; ``kind`` is one of few."""
+        if self._began:
+            self(event, level, **fields)
+        else:
+            fields = {"conn": self.number, "peer": self._peer, **fields}
+            self._repeats.log(self._now(), event, level, kind, self._group, **fields)
 
 
 class JsonLines(logging.Formatter):

@@ -59,7 +59,7 @@ class Metrics:
 
     Attributes:
         latency: seconds from a stream's newest input to the outputs that it completed.
-        lost_samples, resumed, expired, refused: counters; see their help texts in `collect`.
+        lost_samples, resumed, expired: counters; see their help texts in `collect`.
     """
 
     def __init__(self, hop_seconds: float, gauges: Callable[[], dict[str, tuple[str, float]]]) -> None:
@@ -68,8 +68,9 @@ class Metrics:
         self._rows = {direction: Histogram(_ROWS) for direction in ("encode", "decode")}
         self._audio = dict.fromkeys(("encode", "decode"), 0.0)
         self._closes: Counter[Close] = Counter()
+        self._refusals: Counter[str] = Counter()
         self.latency = Histogram(_SECONDS)
-        self.lost_samples = self.resumed = self.expired = self.refused = 0
+        self.lost_samples = self.resumed = self.expired = 0
 
     def step_done(self, step: Step) -> None:
         """Count a step that was computed."""
@@ -84,6 +85,15 @@ class Metrics:
     def connection_closed(self, code: Close) -> None:
         """Count a connection that has ended."""
         self._closes[code] += 1
+
+    def refuse(self, reason: str) -> None:
+        """Count a connection or request that was refused; ``reason`` is one of few, never what a client sent."""
+        self._refusals[reason] += 1
+
+    @property
+    def refused(self) -> int:
+        """Connections and requests refused, for all reasons."""
+        return self._refusals.total()
 
     def collect(self) -> Iterator[Metric]:
         """All metrics; prometheus-client calls this."""
@@ -114,11 +124,15 @@ class Metrics:
         for code, count in sorted(self._closes.items()):
             closes.add_metric([str(int(code))], count)
         yield closes
+        refusals: Any = CounterMetricFamily("streamrvq_refusals", "Refusals, by reason", labels=["reason"])
+        for reason, times in sorted(self._refusals.items()):
+            refusals.add_metric([reason], times)
+        yield refusals
         for name, text, value in (
             ("lost_samples", "Samples that clients said they lost", self.lost_samples),
             ("resumed", "Sessions resumed", self.resumed),
             ("expired", "Sessions that were not resumed in time", self.expired),
-            ("refused", "Handshakes and connections refused", self.refused),
+            ("refused", "Connections and requests refused", self.refused),
         ):
             yield CounterMetricFamily(f"streamrvq_{name}", text, value=value)
 

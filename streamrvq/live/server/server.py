@@ -13,40 +13,35 @@ the limits of a socket (transport.py), who holds a session (sessions.py).
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
-import logging
+import dataclasses
 import time
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from websockets.asyncio.server import Server as WebsocketServer
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import MultipleValuesError
-from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
+from websockets.asyncio.server import ServerConnection
 
 from ...errors import ServiceError
 from ...system.copying import NeverCopied
-from ..protocol.constants import SUBPROTOCOL
 from ..worker import Worker
-from .access import origin_allowed
+from .admission.admission import Admission
 from .connection import Connection
-from .http import page_response, uncached_response
-from .logs import log, log_event, transport_log
+from .http import HttpService
+from .logs import log, log_event
 from .metrics import Metrics
 from .scheduler import Scheduler
 from .services import Services
 from .sessions import Sessions
 from .settings import ServerSettings
-from .transport import MAX_UNSENT_BYTES, connection_class, select_subprotocol
+from .static import read_all
+from .transport import MAX_UNSENT_BYTES
 from .warmup import warm_up
 
 if TYPE_CHECKING:
     from ...codec import Codec
 
 _WATCH_SECONDS = 0.5
+_CHECKED_PER_TURN = 4
 
 
 class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", instead="make another one"):
@@ -71,7 +66,9 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         self.codec, self.settings = codec, settings or ServerSettings()
         self.metrics = Metrics(codec.hop_length / codec.sample_rate, self._gauges)
         self._connections: dict[ServerConnection, Connection | None] = {}  # None: in its handshake
-        self._numbers, self._began = itertools.count(1), time.monotonic()
+        self._admission: Admission | None = None
+        self._http = HttpService(self.settings.origins, self._health, self.metrics.text, time.monotonic)
+        self._began = time.monotonic()
         self._stopping: asyncio.Task[None] | None = None
         self._running: list[asyncio.Task[None]] = []
 
@@ -94,12 +91,13 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     @property
     def connections(self) -> int:
         """Connections open now, those in their handshake included."""
-        return len(self._connections)
+        return len(self._connections) + (len(self._admission.listener) if self._admission is not None else 0)
 
     # ------------------------------------------------------------- start and stop
 
     async def __aenter__(self) -> Server:
-        settings, tls = self.settings, self.settings.tls()
+        settings = self.settings
+        settings.tls()  # before anything costs time: it may be bad
         worker = self._worker = Worker("streamrvq-step")
         try:
             capacity = await worker.run(warm_up, self.codec)
@@ -113,14 +111,12 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
                 self.metrics.step_done, self.metrics.latency.add,
             )  # fmt: skip
             self._services = Services(self.codec, settings, self.scheduler, self.sessions, self.metrics)
-            self._listening: WebsocketServer = await serve(
-                self._handle, settings.host, settings.port, create_connection=connection_class(self._connections),
-                ssl=tls, subprotocols=[Subprotocol(SUBPROTOCOL)], select_subprotocol=select_subprotocol,
-                process_request=self._http_response, open_timeout=settings.start_timeout,
-                close_timeout=settings.close_timeout, compression=None,
-                # Pings keep routers awake. A late answer is not a fault: it may wait behind audio that TCP holds back.
-                ping_interval=20, ping_timeout=None, max_size=settings.max_message, logger=transport_log(),
-            )  # fmt: skip
+            read_all()  # later there may be no descriptor left
+            self.metrics.text()
+            self._admission = Admission(
+                self._services, self._http, self._connections, lambda: self._stopping is not None
+            )
+            self._listening = await self._admission.server
         except OSError as error:
             await worker.close()
             where = f"{settings.host}:{settings.port}"
@@ -138,6 +134,20 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             max_streams=self.max_streams, batch=row_hops["encode"],
         )  # fmt: skip
         return self
+
+    def reload(self, tokens: tuple[str, ...] | None = None) -> None:
+        """Read the certificate and its key again, and take other tokens. Streams that are open go on.
+
+        Args:
+            tokens: None: those there are.
+
+        Raises:
+            InputError: the certificate, its key or a token cannot be used. Everything stays as it was.
+        """
+        assert self._admission is not None  # it has been entered
+        settings = self.settings if tokens is None else dataclasses.replace(self.settings, tokens=tokens)
+        self._admission.listener.tls = settings.tls()
+        self.settings = self._services.settings = settings
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -163,7 +173,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
-        log_event("stopping", streams=self.streams, parked=self.sessions.parked, connections=len(self._connections))
+        log_event("stopping", streams=self.streams, parked=self.sessions.parked, connections=self.connections)
         self._listening.close(close_connections=False)
         for socket, connection in list(self._connections.items()):
             if connection is None:
@@ -187,46 +197,25 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             running.cancel()
         await asyncio.wait(self._running)
         await self._worker.close()
+        self._services.repeats.flush(float("inf"))
         log_event("stopped")
 
     # ------------------------------------------------------------- connections
 
-    def _http_response(self, socket: ServerConnection, request: Request) -> Response | None:
-        """The response to a plain HTTP request or a refused handshake; None lets the handshake continue."""
-        try:
-            origin, host = request.headers.get("Origin"), request.headers.get("Host")
-            upgrade = request.headers.get("Upgrade")
-        except MultipleValuesError:
-            return socket.respond(HTTPStatus.BAD_REQUEST, "Origin, Host or Upgrade came twice.\n")
-        if not origin_allowed(origin, host, self.settings.origins):
-            log_event("refused", logging.WARNING, origin=origin)
-            self.metrics.refused += 1
-            return socket.respond(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect.\n")
-        if upgrade is None:
-            return self._plain_http(request)
-        if request.path != "/":
-            return socket.respond(HTTPStatus.NOT_FOUND, "The websocket is at /, without a query.\n")
-        return None
-
-    def _plain_http(self, request: Request) -> Response:
-        if request.path == "/health":
-            draining = self._stopping is not None
-            health = {"status": "draining" if draining else "ok", "codec": self.codec.name,
-                      "codec_hash": self.codec.codec_hash, "max_streams": self.max_streams,
-                      **{name: value for name, (_, value) in self._gauges().items()}}  # fmt: skip
-            status = HTTPStatus.SERVICE_UNAVAILABLE if draining else HTTPStatus.OK
-            return uncached_response(status, "application/json", json.dumps(health).encode() + b"\n")
-        if request.path == "/metrics":
-            content_type = "text/plain; version=0.0.4; charset=utf-8"
-            return uncached_response(HTTPStatus.OK, content_type, self.metrics.text())
-        return page_response(request)
+    def _health(self) -> tuple[HTTPStatus, dict[str, Any]]:
+        """The status and the object of /health."""
+        draining = self._stopping is not None
+        health = {"status": "draining" if draining else "ok", "codec": self.codec.name,
+                  "codec_hash": self.codec.codec_hash, "max_streams": self.max_streams,
+                  **{name: value for name, (_, value) in self._gauges().items()}}  # fmt: skip
+        return HTTPStatus.SERVICE_UNAVAILABLE if draining else HTTPStatus.OK, health
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         """The present values for /health and /metrics: name → (help, value)."""
         return {
             "streams": ("Streams with a connection", self.sessions.open),
             "parked": ("Streams whose connection was lost, waiting for it", self.sessions.parked),
-            "connections": ("Connections, those in their handshake included", len(self._connections)),
+            "connections": ("Connections, those in their handshake included", self.connections),
             "queued_seconds": ("Audio that has come and is not yet in a step, all streams",
                                self.scheduler.queued_seconds),
             "unsent_bytes": ("Bytes that clients have not taken", self._unsent_bytes()),
@@ -238,39 +227,22 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             socket.transport.get_write_buffer_size() for socket, known in self._connections.items() if known is not None
         )
 
-    async def _handle(self, socket: ServerConnection) -> None:
-        """Serve one connection after its handshake, or refuse it where the server is full."""
-        connection, settings = Connection(self._services, socket, next(self._numbers)), self.settings
-        if socket not in self._connections:
-            return  # it was lost already
-        others = [other for other, known in self._connections.items() if known is not None]
-        of_one = sum(_address(other) == _address(socket) for other in others)
-        for count, most in ((len(others), settings.max_connections), (of_one, settings.max_connections_of_one)):
-            if count >= most:
-                self.metrics.refused += 1
-                await connection.refuse(f"all {most} connections are taken; try later")
-                return
-        self._connections[socket] = connection
-        if self._stopping is not None:
-            connection.drain()
-        await connection.run()
-
     async def _watch_deadlines(self) -> None:
         """End connections and parked sessions that have waited for too long, and connections that do not read pongs."""
-        settings = self.settings
+        assert self._admission is not None  # it has been entered
+        settings, admission = self.settings, self._admission
         shortest = min(settings.start_timeout, settings.idle_timeout, settings.send_timeout, settings.park_timeout)
         while True:
             await asyncio.sleep(min(_WATCH_SECONDS, shortest / 5) if self._stopping is None else 0.05)
             now = asyncio.get_running_loop().time()
             self.metrics.expired += self.sessions.expire(now)
-            for socket, connection in list(self._connections.items()):
+            admission.listener.end_late(now)
+            self._services.repeats.flush(now)
+            for number, (socket, connection) in enumerate(list(self._connections.items())):
+                if number % _CHECKED_PER_TURN == 0:
+                    await asyncio.sleep(0)  # hundreds may have to end at once
                 if socket.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-                    log_event("cut", logging.WARNING, why="pings are asked and their answers not read")
+                    admission.cut(socket, "pings are asked and their answers not read")
                     socket.transport.abort()
                 elif connection is not None:
                     connection.check_deadlines(now)
-
-
-def _address(socket: ServerConnection) -> object:
-    address = socket.remote_address
-    return address[0] if isinstance(address, tuple) else address

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from .logs import Repeats
 from .metrics import Metrics
 from .scheduler import Scheduler
 from .sessions import Sessions
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from ...codec import Codec
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Services:
-    """The parts that all connections of a server share."""
+    """The parts that all connections of a server share. Only ``settings`` are ever replaced: when tokens change."""
 
     codec: Codec
     settings: ServerSettings
     scheduler: Scheduler
     sessions: Sessions
     metrics: Metrics
+    repeats: Repeats = dataclasses.field(default_factory=Repeats)

@@ -31,8 +31,11 @@ class ServerSettings:
     tls_key: Path | None = None
     max_streams: int | None = None  #: open at once; None: as many as the machine computes in real time (warmup.py)
     max_parked: int = 16  #: streams kept after their connection was lost, to be resumed; 0: none
-    max_connections: int = 256  #: open at once, with or without a stream
-    max_connections_of_one: int = 256  #: open at once from one address
+    max_connections: int = 256  #: authenticated ones open at once, with or without a stream
+    max_connections_of_one: int = 256  #: of these, from one address; an IPv6 /64 is one
+    #: open at once before their request is complete, and as many more before their token has come; the newest get in
+    max_unauthenticated: int = 256
+    max_unauthenticated_of_one: int = 256  #: of these, from one address; behind a proxy all clients have one address
     max_message: int = MAX_MESSAGE  #: bytes
     gather: float = 0.002  #: how long a step waits for other streams to have a hop
     max_batch: int = 64  #: the most streams × hops of a step; it is lowered to what computes within a hop
@@ -46,6 +49,7 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         lowest = {"port": 0, "max_streams": 1, "max_parked": 0, "max_connections": 1, "max_connections_of_one": 1,
+                  "max_unauthenticated": 1, "max_unauthenticated_of_one": 1,
                   "max_message": SMALLEST_MAX_MESSAGE, "max_batch": 1}  # fmt: skip
         for name, low in lowest.items():
             value = getattr(self, name)

@@ -5,11 +5,12 @@ Knows: names, content types, headers. Does not know: sockets, websockets, what t
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 from http import HTTPStatus
 from importlib import resources
+
+from .admission.reply import Reply
 
 #: Every file that is served, and its content type. `page/package.json` is for Node and is not served.
 CONTENT_TYPES = {
@@ -42,16 +43,7 @@ _HEADERS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class StaticResponse:
-    """An HTTP response."""
-
-    status: HTTPStatus
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-def respond(path: str, if_none_match: str | None = None) -> StaticResponse | None:
+def respond(path: str, if_none_match: str | None = None) -> Reply | None:
     """The response to GET ``path``.
 
     Args:
@@ -64,16 +56,22 @@ def respond(path: str, if_none_match: str | None = None) -> StaticResponse | Non
     name = "index.html" if path == "/" else path.removeprefix("/")
     if not path.startswith("/") or name not in CONTENT_TYPES:
         return None
-    body, tag = _file(name)
-    headers = (*_HEADERS, ("ETag", tag))
-    if if_none_match is not None and tag in [one.strip().removeprefix("W/") for one in if_none_match.split(",")]:
-        return StaticResponse(HTTPStatus.NOT_MODIFIED, headers, b"")
-    typed = (("Content-Type", CONTENT_TYPES[name]), ("Content-Length", str(len(body))))
-    return StaticResponse(HTTPStatus.OK, (*headers, *typed), body)
+    whole, unchanged, tag = _file(name)
+    known = if_none_match is not None and tag in [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
+    return unchanged if known else whole
+
+
+def read_all() -> None:
+    """Read every file now, so that none has to be opened later."""
+    for name in CONTENT_TYPES:
+        _file(name)
 
 
 @functools.cache
-def _file(name: str) -> tuple[bytes, str]:
-    """A file's bytes and its ETag."""
+def _file(name: str) -> tuple[Reply, Reply, str]:
+    """The response with a file, the one without it for those that have it already, and its ETag."""
     body = resources.files("streamrvq.live").joinpath("page", name).read_bytes()
-    return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = (*_HEADERS, ("ETag", tag))
+    typed = (("Content-Type", CONTENT_TYPES[name]), ("Content-Length", str(len(body))))
+    return Reply(HTTPStatus.OK, (*headers, *typed), body), Reply(HTTPStatus.NOT_MODIFIED, headers, b""), tag

@@ -1,24 +1,29 @@
-"""Limits of a socket: bytes buffered for it, bytes and frames taken from it at a time, pings and small fragments.
+"""Websockets, and the limits of their sockets: bytes buffered, what is parsed at a time, pings, small fragments.
 
 Knows: websockets' connections and asyncio's transports. Does not know: streams, messages, who may connect.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import socket as sockets
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
+from websockets.asyncio.server import Server as WebsocketServer
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
-from websockets.protocol import Event, State
+from websockets.protocol import OPEN, Event
+from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
 from .access import RateLimit
-from .intake import Allowance, Intake, Turns
-from .logs import log_event
+from .intake import SLICE_BYTES, Allowance, Intake, Turns
+from .logs import transport_log
+from .settings import ServerSettings
 
 #: What the kernel buffers for one client that does not read.
 SEND_BUFFER_BYTES = 1 << 16
@@ -31,68 +36,186 @@ MAX_WAITING_FRAMES = 2
 #: Continuations of a message with fewer bytes than this; how many may come at once, and per second. A message may have
 #: 4096 fragments. Those of a sensible size are limited by their bytes.
 SMALL_FRAGMENT, SMALL_AT_ONCE, SMALL_PER_SECOND = 64, 8192.0, 200.0
+#: Seconds of loop time that tasks take to end a connection.
+_END_COST = 0.0003
+
+#: Calls a function once its turn comes; it returns seconds of work that it leaves to tasks.
+TakeTurns = Callable[[Callable[[], float]], None]
 
 
-def connection_class(known: dict[ServerConnection, Any]) -> type[ServerConnection]:
-    """Make a connection class with these limits, whose connections are in ``known`` from first byte to last.
+class LimitedConnection(ServerConnection):
+    """A connection with these limits.
 
-    Args:
-        known: connection → None at first; the caller may set another value.
+    Until `trust` is called, what comes is parsed slice by slice, each when its turn comes among all that is untrusted.
+    Then the connection has an allowance of its own (`Intake`).
     """
 
-    turns = Turns()
+    known: dict[ServerConnection, Any]
+    take_turns: TakeTurns
+    cut: Callable[[ServerConnection, str], None]
+    turns: Turns
 
-    class LimitedConnection(ServerConnection):
-        def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.BaseTransport
-            socket = transport.get_extra_info("socket")
-            socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
-            if hasattr(transport, "max_size"):  # of asyncio's own loop
-                transport.max_size = MAX_READ_BYTES
-            known[self] = None
-            self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
-            super().connection_made(transport)
-            self.intake = Intake(turns, super().data_received, transport.pause_reading, transport.resume_reading)
-            self.recv_messages.pause, self.recv_messages.resume = self.intake.hold, self.intake.release
-            now = self.loop.time()
-            self.pings, self.fragments = RateLimit(now), Allowance(SMALL_AT_ONCE, SMALL_PER_SECOND, now)
+    def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.BaseTransport
+        socket = transport.get_extra_info("socket")
+        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if hasattr(transport, "max_size"):  # of asyncio's own loop
+            transport.max_size = MAX_READ_BYTES
+        self.known[self] = None
+        self._trusted, self._unparsed, self._lost = False, b"", False
+        self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
+        super().connection_made(transport)
+        self.intake = Intake(self.turns, super().data_received, transport.pause_reading, self._resume_reading)
+        self.recv_messages.pause, self.recv_messages.resume = self.intake.hold, self.intake.release
+        now = self.loop.time()
+        self.pings, self.fragments = RateLimit(now), Allowance(SMALL_AT_ONCE, SMALL_PER_SECOND, now)
 
-        def data_received(self, data: bytes) -> None:
+    def _resume_reading(self) -> None:
+        if not self._unparsed:
+            self.transport.resume_reading()
+
+    def trust(self) -> None:
+        """The client has authenticated."""
+        self._trusted = True
+        if self._unparsed:
+            rest, self._unparsed = self._unparsed, b""
+            self.intake.receive(rest)
+            if not self.intake.paused:
+                self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self._trusted:
             self.intake.receive(data)
+        elif self.request is None and not self._unparsed:
+            super().data_received(data)
+        else:
+            waits = bool(self._unparsed)
+            self._unparsed += data
+            if not waits:
+                self.transport.pause_reading()
+                self.take_turns(self._parse_some)
 
-        def process_event(self, event: Event) -> None:
-            if isinstance(event, Frame):
-                self.intake.count()
-                if event.opcode in (Opcode.PING, Opcode.PONG):  # websockets answers every ping by itself
-                    try:
-                        self.pings.spend(self.loop.time(), 0.0)
-                    except ProtocolError:
-                        self._cut("a flood of pings")
-                small = event.opcode is Opcode.CONT and len(event.data) < SMALL_FRAGMENT and not event.fin
-                if small and self.fragments.use(1.0, self.loop.time()) < 0:
-                    self._cut("a flood of small fragments")
-            super().process_event(event)
+    def _parse_some(self) -> float:
+        if self._lost or not self._unparsed:  # the client is gone, or trusted
+            return 0.0
+        data, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
+        super().data_received(data)
+        if self._unparsed:
+            self.take_turns(self._parse_some)
+        elif not self.intake.paused:  # else websockets resumes, when its queue has room
+            self.transport.resume_reading()
+        return 0.0
 
-        def _cut(self, why: str) -> None:
-            """Close with 4429. Nothing more is parsed, and who does not close the connection then loses it."""
-            if self.protocol.state is State.OPEN:
-                log_event("cut", logging.WARNING, why=why)
-                self.intake.discard()
-                self.protocol.fail(Close.TOO_FAST, why)
-                self.send_data()
+    def process_event(self, event: Event) -> None:
+        if isinstance(event, Frame):
+            self.intake.count()
+            if event.opcode in (Opcode.PING, Opcode.PONG):  # websockets answers every ping by itself
+                try:
+                    self.pings.spend(self.loop.time(), 0.0)
+                except ProtocolError:
+                    self._cut("a flood of pings")
+            small = event.opcode is Opcode.CONT and len(event.data) < SMALL_FRAGMENT and not event.fin
+            if small and self.fragments.use(1.0, self.loop.time()) < 0:
+                self._cut("a flood of small fragments")
+        super().process_event(event)
+
+    def _cut(self, why: str) -> None:
+        """Close with 4429. Nothing more is parsed, and who does not close the connection then loses it."""
+        if self.protocol.state is OPEN:
+            self.cut(self, why)
+            self.intake.discard()
+            self._unparsed = b""
+            self.protocol.fail(Close.TOO_FAST, why)
+            self.send_data()
+            if self._trusted:
                 self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)
+            else:
+                self.transport.abort()
 
-        def eof_received(self) -> None:
+    def send_data(self) -> None:
+        """Write what there is to be written, all frames at once: asyncio logs each write to a lost client."""
+        waiting = self.protocol.writes
+        if self.transport.is_closing():
+            waiting.clear()
+        elif len(waiting) > 1:  # an empty one at the end closes this direction
+            self.protocol.writes = [b"".join(waiting), *([b""] if not waiting[-1] else [])]
+        super().send_data()
+
+    def eof_received(self) -> None:
+        if self._trusted:
             self.intake.parse_rest(MAX_READ_BYTES)
-            super().eof_received()
+            super().eof_received()  # else the transport closes by itself, and the rest is done when its turn comes
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            known.pop(self, None)
-            self.intake.close()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self.intake.close()
+        self.known.pop(self, None)
+        if self._trusted:
             super().connection_lost(exc)
+        else:  # hundreds may go at once
+            self.take_turns(partial(self._end, exc))
 
-    return LimitedConnection
+    def _end(self, exc: Exception | None) -> float:
+        super().connection_lost(exc)
+        return _END_COST
 
 
-def select_subprotocol(socket: ServerConnection, offered: Any) -> Subprotocol | None:
+class Websockets:
+    """Makes connections whose requests have been read.
+
+    Args:
+        listen: begins to listen, see `admission.listener.Listener`.
+        known: connection → None from its first byte to its last; the caller may set another value.
+        handle: serves a connection after its handshake.
+        refused: called with the HTTP status of a handshake that fails.
+        take_turns: see `LimitedConnection`.
+        cut: called with a connection that is being cut, and the reason.
+        settings: timeouts, and bytes of a message.
+
+    Attributes:
+        server: what the connections belong to.
+    """
+
+    def __init__(
+        self, listen: Callable[[], Coroutine[Any, Any, Any]], known: dict[ServerConnection, Any],
+        handle: Callable[[LimitedConnection], Awaitable[None]], refused: Callable[[int], None], take_turns: TakeTurns,
+        cut: Callable[[ServerConnection, str], None], settings: ServerSettings,
+    ) -> None:  # fmt: skip
+        self.server = WebsocketServer(listen, self._serve, transport_log())
+        self._handle, self._refused, self._settings = handle, refused, settings
+        parts = {"known": known, "take_turns": staticmethod(take_turns), "cut": staticmethod(cut), "turns": Turns()}
+        self._class = type("Connection", (LimitedConnection,), parts)
+
+    def new(self) -> LimitedConnection:
+        """A connection, to be given its transport and its first bytes."""
+        protocol = ServerProtocol(
+            subprotocols=[Subprotocol(SUBPROTOCOL)], select_subprotocol=select_subprotocol,
+            max_size=self._settings.max_message, logger=transport_log(),
+        )  # fmt: skip
+        # Pings keep routers awake. A late answer is not a fault: it may wait behind audio that TCP holds back.
+        connection: LimitedConnection = self._class(
+            protocol, self.server, ping_interval=20, ping_timeout=None, close_timeout=self._settings.close_timeout
+        )
+        return connection
+
+    async def _serve(self, connection: Any) -> None:
+        """Serve a connection from its handshake to its end; it is closed then."""
+        try:
+            async with asyncio.timeout(self._settings.start_timeout):
+                await connection.handshake()
+            if connection.protocol.state is not OPEN:
+                if connection.response is not None:
+                    self._refused(connection.response.status_code)
+                connection.transport.abort()
+                return
+            connection.start_keepalive()
+            async with connection:
+                await self._handle(connection)
+        except Exception:  # the handshake took too long, or the client has gone; `handle` logs its own failures
+            connection.transport.abort()
+        finally:
+            self.server.handler_tasks.discard(asyncio.current_task())
+
+
+def select_subprotocol(protocol: Any, offered: Any) -> Subprotocol | None:
     """This server's subprotocol, if it was offered. Otherwise none, and the client is told after the handshake."""
     return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from websockets.asyncio.client import connect as connect_raw
-from websockets.datastructures import Headers
-from websockets.http11 import Request
 
 import streamrvq
 from streamrvq import InputError, ServiceError
@@ -226,8 +224,8 @@ async def test_a_draining_server_says_so():
         await ws.recv()
         stopping = asyncio.create_task(server.stop())
         assert json.loads(await ws.recv()) == {"type": "drain", "seconds": 3}
-        health = server._plain_http(Request("/health", Headers()))
-        assert health.status_code == 503
+        health = server._http.plain("/health")
+        assert health.status == 503
         assert json.loads(health.body)["status"] == "draining"
         await ws.send('{"type":"stop"}')
         assert (await ws.recv())[1] == 1  # final

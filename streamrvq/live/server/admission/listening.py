@@ -1,0 +1,45 @@
+"""Sockets that listen: one for each address of a host.
+
+Knows: names, addresses, ports. Does not know: connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket as sockets
+
+#: Connections that the kernel holds for us while we pause.
+_BACKLOG = 1024
+
+
+async def listening_sockets(host: str, port: int) -> tuple[sockets.socket, ...]:
+    """Listen on every address of a host that the machine has.
+
+    Raises:
+        OSError: there is none, or it is taken.
+    """
+    kind, flags = sockets.SOCK_STREAM, sockets.AI_PASSIVE
+    try:  # an address needs no thread that asks for a name
+        found = sockets.getaddrinfo(host or None, port, type=kind, flags=flags | sockets.AI_NUMERICHOST)
+    except sockets.gaierror:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind, flags=flags)
+    listening: list[sockets.socket] = []
+    skipped: OSError | None = None
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            try:
+                listening.append(sockets.create_server(address[:2], family=family, backlog=_BACKLOG))
+            except OSError as error:
+                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise
+                skipped = error
+        if skipped is not None and not listening:
+            raise skipped
+    except OSError:
+        for socket in listening:
+            socket.close()
+        raise
+    for socket in listening:
+        socket.setblocking(False)
+    return tuple(listening)

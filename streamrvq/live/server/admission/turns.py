@@ -1,0 +1,80 @@
+"""Work that is done little by little, some in each turn of the event loop, so that live streams come in between.
+
+Knows: pieces, their share of the loop's time. Does not know: what they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import thread_time
+
+from ..logs import log
+from .loop_share import LoopShare
+
+#: Seconds of work in a turn, roughly; it is one piece if that takes longer.
+_TURN_SECONDS = 0.001
+
+#: A piece of work; returns seconds of loop time that it leaves to be spent later, by tasks.
+Step = Callable[[], float]
+
+
+class Turns:
+    """Pieces of work in order.
+
+    Args:
+        share: what they count towards.
+        pauses: whether they wait where the share is used up. Else whoever causes them has to.
+
+    Attributes:
+        hold: how many seconds they have to wait for another reason, at this moment.
+    """
+
+    def __init__(self, share: LoopShare, pauses: bool) -> None:
+        self._share, self._pauses, self._loop = share, pauses, asyncio.get_running_loop()
+        self._waiting: deque[Step] = deque()
+        self._more, self._taken, self._closed = asyncio.Event(), False, False
+        self.hold: Callable[[], float] = float  # 0.0
+
+    def add(self, step: Step) -> None:
+        """Do a piece of work once those before it are done: now, if there are none."""
+        if not self._closed and (self._taken or self._waiting or self._pause()):
+            self._waiting.append(step)
+            self._more.set()
+        else:
+            self._taken = True
+            self._loop.call_soon(setattr, self, "_taken", False)
+            self._do(step)
+
+    def close(self) -> None:
+        """Do all that waits, and from now on everything at once: there are no live streams to wait for."""
+        self._closed = True
+        while self._waiting:
+            self._do(self._waiting.popleft())
+
+    async def run(self) -> None:
+        """Do what waits, for ever."""
+        while True:
+            if not self._waiting:
+                self._more.clear()
+                await self._more.wait()
+            await asyncio.sleep(self._pause())
+            left = _TURN_SECONDS
+            while self._waiting and left > 0 and not self._pause():
+                left -= self._do(self._waiting.popleft())
+
+    def _pause(self) -> float:
+        return max(self._share.pause(self._loop.time()) if self._pauses else 0.0, self.hold(), 0.0)
+
+    def _do(self, step: Step) -> float:
+        """Do a piece of work. Returns its seconds of loop time."""
+        began = thread_time()
+        try:
+            later = step()
+        except Exception:
+            later = 0.0
+            log.exception("a piece of work failed")
+        spent = thread_time() - began + later
+        self._share.spend(spent, self._loop.time())
+        return spent

@@ -1,0 +1,126 @@
+"""`serve` in its own process under clients without a token: memory, descriptors, log lines."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import resource
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamrvq.weights import save_weights
+from tests.support.contract import weights_of
+from tests.support.hostile.hog import KINDS, hogging
+from tests.support.hostile.served import ended, killed_at_last, served
+from tests.support.patience import PATIENCE
+from tests.support.service import CAUSAL, end_of, start
+
+MIXTURE = sorted(KINDS)
+TOKEN = {"additional_headers": {"Authorization": "Bearer secret"}}
+STOP = '{"type":"stop"}'
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(weights_of(CAUSAL.config), path)
+    return path
+
+
+def megabytes(server: Any) -> float:
+    """What of the server is in memory."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("descriptors", [64, 256])
+def test_a_token_gets_in_where_there_are_few_descriptors(weights: Path, descriptors: int) -> None:
+    limit = (descriptors, descriptors)
+    server, url = served(
+        weights, "--token", "secret", "--max-streams", 2,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+    )  # fmt: skip
+
+    async def attack() -> list[int]:
+        async with hogging(port_of(url), MIXTURE, count=descriptors):
+            return [(await end_of(url, [start(), STOP], **TOKEN))[0] for _ in range(20)]
+
+    with killed_at_last(server):
+        ends = asyncio.run(attack())
+        log = ended(server)
+    assert ends == [1000] * 20
+    assert "raise its limit (ulimit -n)" in log
+    assert "Too many open files" not in log
+    assert len(log.splitlines()) < 20 * 3 + 200
+
+
+def test_a_full_table_of_descriptors_is_one_line(weights: Path) -> None:
+    """The limit falls while the server runs, below what it counted on."""
+    server, url = served(weights, "--token", "secret", "--max-streams", 2)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (24, 24))
+
+    async def attack() -> list[int]:
+        async with hogging(port_of(url), ["silent"], count=64):
+            return [(await end_of(url, [start(), STOP], **TOKEN))[0] for _ in range(3)]
+
+    with killed_at_last(server):
+        ends = asyncio.run(attack())
+        log = ended(server)
+    assert ends == [1000] * 3
+    assert "why=descriptors" in log
+    assert len(log.splitlines()) < 40
+
+
+def test_memory_does_not_grow_with_headers(weights: Path) -> None:
+    """100 connections that send a megabyte each; the answer is 431, or none."""
+    server, url = served(weights, "--token", "secret", "--max-streams", 2)
+    before, most = megabytes(server), 0.0
+    head = b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: %s\r\n" % (line, b"x" * 8000) for line in range(125))
+    clients = [socket.create_connection(("127.0.0.1", port_of(url))) for _ in range(100)]
+    unsent = dict.fromkeys(clients, head)
+    for client in clients:
+        client.setblocking(False)
+    deadline = time.monotonic() + PATIENCE
+    while unsent and time.monotonic() < deadline:
+        for client, data in list(unsent.items()):
+            try:
+                unsent[client] = data[client.send(data[: 1 << 16]) :]
+            except BlockingIOError:
+                time.sleep(0.001)
+            except OSError:  # cut
+                unsent[client] = b""
+            if not unsent[client]:
+                del unsent[client]
+        most = max(most, megabytes(server))
+    assert not unsent
+    for client in clients:
+        client.close()
+    assert asyncio.run(end_of(url, [start(), STOP], **TOKEN))[0] == 1000
+    after = megabytes(server)
+    log = ended(server)
+    assert most - before < 20
+    assert after - before < 20
+    assert len(log.splitlines()) < 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_under_attack_ends(weights: Path, number: int) -> None:
+    server, url = served(weights, "--token", "secret", "--max-streams", 2)
+
+    async def attack() -> str:
+        async with hogging(port_of(url), MIXTURE, count=64, again=False):
+            return await asyncio.to_thread(ended, server, number)
+
+    with killed_at_last(server):
+        log = asyncio.run(attack())
+    assert "stopped" in log

@@ -1,0 +1,127 @@
+"""SIGHUP: `serve` reads its certificate and its tokens again; streams go on, and bad files change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect as connect_raw
+
+from streamrvq.weights import save_weights
+from tests.live.server.conftest import certificate
+from tests.support.contract import weights_of
+from tests.support.hostile.served import ended, killed_at_last, served
+from tests.support.patience import PATIENCE
+from tests.support.service import CAUSAL, end_of, packet, start
+
+STOP = '{"type":"stop"}'
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(weights_of(CAUSAL.config), path)
+    return path
+
+
+async def hang_up(server: Any, log: Path, event: str, times: int = 1) -> None:
+    """Send SIGHUP, and wait until the server has logged what it did."""
+    server.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(PATIENCE):
+        while log.read_text().count(f" {event} ") < times:
+            assert server.poll() is None
+            await asyncio.sleep(0.01)
+
+
+async def code_of(url: str, token: str, **options: Any) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    return (await end_of(url, [start(), STOP], additional_headers=headers, **options))[0]
+
+
+def test_tokens_are_read_again(weights: Path, tmp_path: Path) -> None:
+    tokens, log = tmp_path / "tokens", tmp_path / "log"
+    tokens.write_text("old\nboth\n")
+    with log.open("wb") as lines:
+        server, url = served(weights, "--token-file", tokens, "--max-streams", 4, stderr=lines)
+
+        async def go() -> None:
+            headers = {"Authorization": "Bearer old"}
+            async with connect_raw(url, subprotocols=["streamrvq.v1"], additional_headers=headers) as before:
+                await before.send(start())
+                assert "ready" in str(await before.recv())
+                tokens.write_text("both\nnew\n")
+                await hang_up(server, log, "reloaded")
+                assert [await code_of(url, token) for token in ("old", "both", "new")] == [4401, 1000, 1000]
+                for bad in ("", "\n \n"):
+                    tokens.write_text(bad)
+                tokens.write_bytes(b"\xff\xfe")
+                await hang_up(server, log, "not_reloaded")
+                tokens.unlink()
+                await hang_up(server, log, "not_reloaded", 2)
+                assert [await code_of(url, token) for token in ("old", "both", "new")] == [4401, 1000, 1000]
+                await before.send(packet(payload=bytes(2000)))  # what was begun goes on
+                assert isinstance(await before.recv(), bytes)
+
+        with killed_at_last(server):
+            asyncio.run(go())
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(PATIENCE) == 0
+    assert "Traceback" not in log.read_text()
+    assert "new" not in log.read_text()
+    server.communicate()
+
+
+def test_a_certificate_is_read_again(weights: Path, tmp_path: Path) -> None:
+    chain, key = certificate(tmp_path, "used")
+    first, log = ssl.create_default_context(cafile=str(chain)), tmp_path / "log"
+    with log.open("wb") as lines:
+        server, url = served(weights, "--tls-certificate", chain, "--tls-key", key, stderr=lines)
+
+        async def go() -> None:
+            assert await code_of(url, "", ssl=first) == 1000
+            other_chain, other_key = certificate(tmp_path, "other")
+            second = ssl.create_default_context(cafile=str(other_chain))
+            shutil.copy(other_chain, chain)  # its key is still the old one
+            await hang_up(server, log, "not_reloaded")
+            assert await code_of(url, "", ssl=first) == 1000
+            shutil.copy(other_key, key)
+            await hang_up(server, log, "reloaded")
+            assert await code_of(url, "", ssl=second) == 1000
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await code_of(url, "", ssl=first)
+
+        with killed_at_last(server):
+            asyncio.run(go())
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(PATIENCE) == 0
+    server.communicate()
+
+
+def test_nothing_to_read_again(weights: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as lines:
+        server, url = served(weights, "--token", "t", stderr=lines)
+
+        async def go() -> None:
+            await hang_up(server, log, "not_reloaded")
+            assert await code_of(url, "t") == 1000
+
+        with killed_at_last(server):
+            asyncio.run(go())
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(PATIENCE) == 0
+    assert "no --tls-certificate and no --token-file" in log.read_text()
+    server.communicate()
+
+
+def test_nohup_is_respected(weights: Path) -> None:
+    server, url = served(weights, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    os.kill(server.pid, signal.SIGHUP)
+    assert asyncio.run(end_of(url, [start(), STOP]))[0] == 1000
+    assert "reloaded" not in ended(server)

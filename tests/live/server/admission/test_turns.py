@@ -1,0 +1,76 @@
+"""Pieces of work keep their order, their share of the time, and leave every turn of the loop to others."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from streamrvq.live.server.admission.loop_share import LoopShare
+from streamrvq.live.server.admission.turns import Turns
+from tests.support.patience import PATIENCE
+
+
+@pytest.mark.asyncio
+async def test_pieces_come_in_order_and_some_in_each_turn() -> None:
+    turns, done, seen = Turns(LoopShare(0.5, 1000.0, 0.0), True), [], []
+    running = asyncio.create_task(turns.run())
+
+    def piece(number: int) -> float:
+        done.append(number)
+        return 0.002  # more than is done in a turn
+
+    for number in range(5):
+        turns.add(lambda number=number: piece(number))  # type: ignore[misc]
+    assert done == [0]  # at once, since nothing waited
+    async with asyncio.timeout(PATIENCE):
+        while len(done) < 5:
+            seen.append(len(done))
+            await asyncio.sleep(0)
+    assert done == list(range(5))
+    assert max(later - before for before, later in itertools.pairwise(seen)) <= 1
+    running.cancel()
+    await asyncio.wait([running])
+
+
+@pytest.mark.asyncio
+async def test_work_waits_for_its_share_and_for_other_reasons() -> None:
+    turns, done = Turns(LoopShare(1e-6, 0.0, 0.0), True), []
+    running = asyncio.create_task(turns.run())
+    turns.add(lambda: 1.0)
+    turns.add(lambda: done.append("later") or 0.0)  # type: ignore[func-returns-value]
+    held = Turns(LoopShare(1.0, 1000.0, 0.0), False)
+    holding = [True]
+    held.hold = lambda: 0.001 if holding[0] else 0.0
+    waiting = asyncio.create_task(held.run())
+    held.add(lambda: done.append("held") or 0.0)  # type: ignore[func-returns-value]
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert done == []
+    holding[0] = False
+    async with asyncio.timeout(PATIENCE):
+        while not done:
+            await asyncio.sleep(0.001)
+    assert done == ["held"]
+    for task in (running, waiting):
+        task.cancel()
+    await asyncio.wait([running, waiting])
+
+
+@pytest.mark.asyncio
+async def test_a_piece_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    turns, done = Turns(LoopShare(1.0, 1000.0, 0.0), False), []
+    running = asyncio.create_task(turns.run())
+
+    def fails() -> float:
+        raise ZeroDivisionError
+
+    for step in (fails, fails, lambda: done.append(1) or 0.0):  # type: ignore[func-returns-value]
+        turns.add(step)
+    async with asyncio.timeout(PATIENCE):
+        while not done:
+            await asyncio.sleep(0)
+    assert caplog.text.count("a piece of work failed") == 2
+    running.cancel()
+    await asyncio.wait([running])
