@@ -9,6 +9,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 
 #: Headings of a docstring's sections: what they list belongs after a sentence that says what the thing is.
@@ -41,3 +43,9 @@ def test_a_docstring_begins_with_a_summary() -> None:
         if isinstance(node, Documented) and (ast.get_docstring(node) or "").startswith(HEADINGS)
     ]
     assert bare == [], f"say in a sentence what it is, then list its arguments: {bare}"
+
+
+def test_names_of_tests_are_the_same_in_every_process(request: pytest.FixtureRequest) -> None:
+    """The two workers of a whole run compare their lists of tests, and stop where they differ."""
+    odd = [item.nodeid[:200] for item in request.session.items if " at 0x" in item.nodeid]
+    assert odd == [], f"give `parametrize` ids that hold no address: {odd}"

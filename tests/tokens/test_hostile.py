@@ -129,7 +129,7 @@ ROWS = pq.read_table(io.BytesIO(RIGHT["shard"])).num_rows
     {"segment": pa.array([1] * ROWS, pa.int32())}, {"start_frame": pa.array([5] * ROWS)},
     {"frames": pa.array([2**31 - 1] * ROWS, pa.int32())}, {"source_rate": pa.array([0] * ROWS, pa.int32())},
     {"num_samples": pa.array([2**63 - 1] * ROWS)}, {"n_quantizers": pa.array([-9] * ROWS, pa.int16())},
-], ids=str)  # fmt: skip
+], ids=" and ".join)  # fmt: skip
 def test_rows_that_no_shard_has(tmp_path: Path, columns: dict[str, pa.Array]) -> None:
     with pytest.raises(TokensError, match=r"shard\.parquet"):
         [signal.read() for signal in open_tokens(edited(tmp_path, **columns))]
