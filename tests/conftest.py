@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from tests.support.contract import codec_of, minute, tiny
 from tests.support.paths import AUDIO
 
 __all__ = ["codec", "run", "wav", "weights"]  # fixtures
+
+# A shell that starts a run in the background has it ignore Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)  # the models are too small for two, and xdist's workers share the cores
 
