@@ -9,6 +9,7 @@ import errno
 import os
 import pathlib
 from collections.abc import Iterator
+from itertools import repeat, takewhile
 from types import TracebackType
 from typing import Any, Literal
 
@@ -31,6 +32,9 @@ _WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24"
 _WIDTHS["DOUBLE"] = 8
 
 _REMEDY = "wanted the whole file: copy it again, or keep what there is with `ffmpeg -i OLD NEW.wav`"
+
+# soundfile's own errors, and what its code did not expect. Not all exceptions: a signal's handler raises others.
+_DAMAGE = (soundfile.SoundFileError, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 
 # Samples of each channel that are decoded at a time. soundfile seeks after every read, and then mpg123 decodes some
 # frames again: with 4096 an MP3 takes 1.6 times as long.
@@ -55,6 +59,9 @@ def open_audio(path: Path, downmix: bool = False, channel: int | None = None) ->
 class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", instead="open the file again"):
     """An open audio file, read as float32 mono in [−1, 1]. A context manager. Not for two threads at once.
 
+    An exception such as KeyboardInterrupt costs no samples: read again. If it came while they were decoded, then where
+    the file stands is not known any more, and every later read is refused.
+
     Attributes:
         path: as it was given.
         sample_rate: Hz.
@@ -71,8 +78,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
         self.position = 0
-        self._ahead = np.zeros(0, np.float32)  # decoded, but not read yet
+        self._ahead: list[Pcm] = []  # decoded, but not read yet
         self._decoded, self._over, self._damage = 0, False, ""
+        self._decoding = False  # soundfile has moved on, and nobody has its samples yet
         try:
             with foreign_data(AudioFileError, self.path, _REMEDY):
                 self._check(downmix)
@@ -104,42 +112,53 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
 
         Raises:
             AudioFileError: the file is damaged here, or ends too early. All samples before that are returned first.
+                Or an exception came while it was decoded.
             InputError: ``samples`` is less than 1.
         """
         if samples < 1:
             raise InputError(f"a block of {samples} samples was asked for; wanted at least 1")
-        parts, count = [self._ahead], len(self._ahead)
+        if self._decoding:
+            raise AudioFileError(
+                f"{self.path} was interrupted while it was decoded, after sample {self.position}; open it again"
+            )
+        count = sum(map(len, self._ahead))
         while count < samples and not self._over:
-            parts.append(self._decode())
-            count += len(parts[-1])
+            count += self._decode()
         if self._damage and not count:
             raise AudioFileError(
                 f"{self.path} is damaged after sample {self.position} of {self.frames}: {self._damage}; {_REMEDY}"
             )
-        pcm = np.concatenate(parts)
-        pcm, self._ahead = pcm[:samples], pcm[samples:]
-        self.position += len(pcm)
+        pcm = np.concatenate([np.zeros(0, np.float32), *self._ahead])
+        pcm, rest = pcm[:samples], [pcm[samples:]]
+        position = self.position + len(pcm)
+        # From here to the end of the frame nothing is called, so no interrupt comes after the first store.
+        self._ahead, self.position = rest, position
         return pcm
 
-    def _decode(self) -> Pcm:
-        """Decode a block of fixed size, because in an MP3 the last bit depends on how the reads are divided."""
+    def _decode(self) -> int:
+        """Decode a block of fixed size, because in an MP3 the last bit depends on how the reads are divided.
+
+        Returns how many samples it has.
+        """
+        self._decoding = True
         try:
             block = self._file.read(_STEP, dtype="float32", always_2d=True)
-        except Exception as error:  # soundfile's own, or what it did not expect; the message is about libsndfile
-            if isinstance(error, MemoryError):
-                raise
+        except _DAMAGE:  # the message is about libsndfile
             self._over, self._damage = True, "it cannot be decoded there"
-            return np.zeros(0, np.float32)
+            self._decoding = False
+            return 0
         self._decoded += len(block)
         self._over = len(block) < _STEP
         if self._over and self._decoded < self.frames:
             self._damage = "it ends there"
-        return _mean(block if self._channel is None else block[:, self._channel : self._channel + 1])
+        self._ahead.append(_mean(block if self._channel is None else block[:, self._channel : self._channel + 1]))
+        self._decoding = False
+        return len(block)
 
     def blocks(self, samples: int) -> Iterator[Pcm]:
         """The rest of the file in blocks of ``samples``, float32 ``[n]``, the last one shorter. Raises as `read`."""
-        while len(block := self.read(samples)):
-            yield block
+        # A generator would end with an exception, and the next block after it would look like the end of the file.
+        return takewhile(len, map(self.read, repeat(samples)))
 
     def close(self) -> None:
         """Close the file. It may be closed more than once."""

@@ -12,7 +12,10 @@ Does not know: vocabularies, models.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from ..engine.base import Codes
 from ..errors import InputError
@@ -46,24 +49,41 @@ class CoarseFirst(Pattern):
         return _Decoder(self)
 
 
+class _Parts(NamedTuple):
+    """Arrays one after the other. A value, except that what was added to it last shares its list."""
+
+    held: list[npt.NDArray[np.int64]]
+    count: int = 0  # of those in the list that belong to it; what is behind them came from an exception's call
+
+    @property
+    def all(self) -> list[npt.NDArray[np.int64]]:
+        return self.held[: self.count]
+
+    def added(self, part: npt.NDArray[np.int64]) -> _Parts:
+        """These and one more, without a copy of the others. Nothing may be added to these again afterwards."""
+        self.held[self.count :] = [part]
+        return _Parts(self.held, self.count + 1)
+
+
 class _Encoder(PatternEncoder):
     def __init__(self, pattern: Pattern) -> None:
         super().__init__(pattern)
-        self._rest: list[Ids] = []
+        self._rest = _Parts([])
 
     def _push(self, ids: Ids) -> Ids:
-        self._rest.append(ids[1:])
+        self._rest = self._rest.added(ids[1:])
         coarse: Ids = ids[0]
         return coarse
 
     def _end(self) -> Ids:
-        return np.concatenate(self._rest, axis=1).ravel() if self._rest else self._pattern._ids(0, 0)
+        parts = self._rest.all
+        return np.concatenate(parts, axis=1).ravel() if parts else self._pattern._ids(0, 0)
 
 
 class _Decoder(PatternDecoder):
     def __init__(self, pattern: Pattern) -> None:
         super().__init__(pattern)
-        self._coarse: list[Codes] = []  # level 0, until it is complete
+        self._coarse = _Parts([])  # level 0, until it is complete
         self._frames = 0  # of level 0 so far
         self._codes: Codes | None = None  # all levels, once level 0 is complete
         self._done = 0  # codes received so far
@@ -85,14 +105,14 @@ class _Decoder(PatternDecoder):
                 f"the sequence ends after {first + len(rest)} tokens, {frames} of them of codebook 0; "
                 f"wanted {levels} times as many: it breaks off"
             )
-        self._coarse.append(coarse[:head])
+        self._coarse = self._coarse.added(coarse[:head])
         self._frames = frames
         if levels == 1:
-            self._done, self._coarse = first, []
+            self._done, self._coarse = first, _Parts([])
             return coarse[None]
         if self._codes is None and len(rest):
             self._codes = np.zeros((levels, frames), np.int64)
-            self._codes[0], self._coarse = np.concatenate(self._coarse), []
+            self._codes[0], self._coarse = np.concatenate(self._coarse.all), _Parts([])
         self._done = first + len(rest)
         if self._codes is None:
             return np.zeros((levels, 0), np.int64)

@@ -3,13 +3,17 @@
 This file holds what all patterns share. There is one path: `Pattern.interleave` is a new encoder's push and flush, and
 `Pattern.deinterleave` is a new decoder's. So a model's training data cannot differ from its live input.
 
-Knows: begin and end tokens, what may be pushed when, that a refused push changes nothing. Does not know: any one order.
+An exception from a signal handler, such as KeyboardInterrupt, may come between any two bytecodes. So a call works on a
+draft of its object, and takes over the draft's attributes with one store as its last act.
+
+Knows: begin and end tokens, what may be pushed when, that a push which raises changes nothing. Does not know: any one
+order.
 """
 
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -69,8 +73,27 @@ class Pattern(abc.ABC):
         return np.full((self.vocabulary.n_codebooks, columns) if self.in_rows else columns, token, np.int64)
 
 
-class PatternEncoder(CopiedWhole, abc.ABC):
-    """Frames in, tokens out. Made by `Pattern.encoder`. All pushes and the flush together give the sequence."""
+class _Drafted(CopiedWhole):
+    """An object whose calls change all of it or nothing.
+
+    A draft shares its object's lists and arrays. It may only write behind what the object's own counts say is there.
+    """
+
+    def _draft(self) -> Self:
+        draft = object.__new__(type(self))
+        draft.__dict__.update(self.__dict__)
+        return draft
+
+    def _accept(self, draft: Self) -> None:
+        """Become what the draft is. The caller returns then, and calls nothing more."""
+        self.__dict__ = draft.__dict__
+
+
+class PatternEncoder(_Drafted, abc.ABC):
+    """Frames in, tokens out. Made by `Pattern.encoder`. All pushes and the flush together give the sequence.
+
+    If anything comes out of a call, such as KeyboardInterrupt, nothing has changed: call it again.
+    """
 
     def __init__(self, pattern: Pattern) -> None:
         self._pattern, self._begun, self._closed = pattern, False, False
@@ -83,7 +106,10 @@ class PatternEncoder(CopiedWhole, abc.ABC):
             StreamClosedError: after `flush`.
         """
         self._open("push")
-        return self._after_bos(self._push(self._pattern.vocabulary.ids(codes)))
+        draft = self._draft()
+        tokens = draft._after_bos(draft._push(self._pattern.vocabulary.ids(codes)))
+        self._accept(draft)
+        return tokens
 
     def flush(self) -> Ids:
         """End the signal and return the remaining tokens.
@@ -92,9 +118,12 @@ class PatternEncoder(CopiedWhole, abc.ABC):
             StreamClosedError: the encoder was flushed before.
         """
         self._open("flush")
-        rest = self._after_bos(self._end())
-        self._closed = True
-        return np.concatenate([rest, self._pattern._ids(int(self._pattern.eos), self._pattern.vocabulary.eos)], axis=-1)
+        draft = self._draft()
+        rest, end = draft._after_bos(draft._end()), self._pattern._ids(int(self._pattern.eos), self._pattern.vocabulary.eos)
+        tokens = np.concatenate([rest, end], axis=-1)
+        draft._closed = True
+        self._accept(draft)
+        return tokens
 
     def _open(self, doing: str) -> None:
         if self._closed:
@@ -108,15 +137,18 @@ class PatternEncoder(CopiedWhole, abc.ABC):
 
     @abc.abstractmethod
     def _push(self, ids: Ids) -> Ids:
-        """Ids ``[K, n]`` to tokens."""
+        """Ids ``[K, n]`` to tokens. Called on a draft, as all below."""
 
     @abc.abstractmethod
     def _end(self) -> Ids:
         """The remaining tokens."""
 
 
-class PatternDecoder(CopiedWhole, abc.ABC):
-    """Tokens in, frames out as they become complete. Made by `Pattern.decoder`."""
+class PatternDecoder(_Drafted, abc.ABC):
+    """Tokens in, frames out as they become complete. Made by `Pattern.decoder`.
+
+    If anything comes out of a call, such as KeyboardInterrupt, nothing has changed: call it again.
+    """
 
     def __init__(self, pattern: Pattern) -> None:
         self._pattern, self._begun, self._closed, self._ended = pattern, False, False, False
@@ -154,8 +186,10 @@ class PatternDecoder(CopiedWhole, abc.ABC):
                 if at[0] + 1 < body.shape[-1]:
                     raise InputError(f"{body.shape[-1] - at[0] - 1} tokens came after eos; wanted none")
                 body, ended = body[..., :-1], True
-        codes = self._take(body, last=ended and not self._ended)
-        self._begun, self._ended = begun, ended
+        draft = self._draft()
+        codes = draft._take(body, last=ended and not self._ended)
+        draft._begun, draft._ended = begun, ended
+        self._accept(draft)
         return codes
 
     def flush(self) -> None:
@@ -171,9 +205,11 @@ class PatternDecoder(CopiedWhole, abc.ABC):
             raise InputError("the sequence ends without eos; it breaks off, or was made without: wanted all of it")
         if self._pattern.bos and not self._begun:
             raise InputError("the sequence has no bos; it was made without, or nothing came: wanted all of it")
+        draft = self._draft()
         if not self._ended:
-            self._take(self._pattern._ids(0, 0), last=True)
-        self._closed = True
+            draft._take(self._pattern._ids(0, 0), last=True)
+        draft._closed = True
+        self._accept(draft)
 
     def _checked(self, ids: Any) -> Ids:
         array, levels = as_array(ids, "tokens"), self._pattern.vocabulary.n_codebooks
