@@ -120,7 +120,7 @@ def encode_corpus(
             its nodes.
         retry_failed: write shards with failures again.
         on_plan: called once, before the first shard is written.
-        on_progress: called with each report of progress.
+        on_progress: called with each report of progress. What it raises ends the run.
         on_failure: called for each source that gave no row.
 
     Returns:
@@ -165,7 +165,7 @@ def encode_corpus(
         except BaseException:
             with suppress(CorpusError, OSError), DeferredInterrupts():  # the first error is the one to report
                 record.sweep()
-                record.failures(_sorted(summaries))
+                record.failures(_sorted(record.done | summaries))  # what was to be retried is as it was
             raise
         every = _sorted(summaries)
         record.failures(every)

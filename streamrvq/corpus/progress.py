@@ -21,6 +21,28 @@ class Progress(NamedTuple):
 OnProgress = Callable[[Progress], None]
 
 
+class Reports:
+    """The callback, remembering what it raised: that ends the run whatever its class, and says nothing of a file.
+
+    Args:
+        on_progress: the callback.
+
+    Attributes:
+        raised: what it raised.
+    """
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self.raised: BaseException | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        try:
+            self._on_progress(progress)
+        except BaseException as error:
+            self.raised = error
+            raise
+
+
 class FileProgress:
     """Reports the progress of one file.
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..codec import Codec
-from ..errors import AudioFileError, CorpusError, InputError, TokensError
+from ..errors import AudioFileError, CorpusError, InputError, StreamRVQError, TokensError
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..tokens import schema
@@ -28,7 +28,7 @@ from ..tokens.shards import Shard as Rows
 from .encode import Row, columns, rows_of
 from .held_rows import HeldRows
 from .plan import Shard
-from .progress import FileProgress, OnProgress
+from .progress import FileProgress, OnProgress, Reports
 from .settings import Settings
 from .sources import Source
 
@@ -91,24 +91,35 @@ def write_shard(
 
     Raises:
         CorpusError: the shard cannot be written there; nothing of it is left.
+        BaseException: what ``on_progress`` or the handler of a signal raised; nothing of it is left.
     """
-    path = folder / shard.name
+    path, reports = folder / shard.name, Reports(on_progress)
     try:
         with replacing(path) as file, _Writer(file, settings) as writer:
             failed = []
             for source in shard.sources:
-                progress = FileProgress(source.size, on_progress)
+                progress = FileProgress(source.size, reports)
                 try:
                     _encode_source(folder, source, codec, settings, writer, progress)
                 except (AudioFileError, InputError, OSError) as error:
+                    if error is reports.raised or _of_a_handler(error):
+                        raise
                     failed.append(Failed(source.path, " ".join(str(error).split())))
                 progress.finish()
             summary = ShardSummary(shard.number, digest, len(shard.sources), *writer.counts, tuple(failed))
             writer.close(summary)
         _sync(folder)
     except OSError as error:
+        if error is reports.raised or _of_a_handler(error):
+            raise
         raise _unwritable(path, error) from None
     return summary
+
+
+def _of_a_handler(error: Exception) -> bool:
+    """Whether it is such as the handler of a signal raises, `TimeoutError` above all. The system's own have a number."""
+    of_python = isinstance(error, OSError) and error.errno is None
+    return of_python and not isinstance(error, StreamRVQError) and type(error) is not OSError  # which pyarrow raises
 
 
 def _encode_source(
@@ -131,6 +142,8 @@ def _writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if _of_a_handler(error):
+            raise
         raise _unwritable(folder, error) from None
 
 
