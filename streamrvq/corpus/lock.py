@@ -1,6 +1,6 @@
 """A lock file that one process holds at a time. The system releases it when the process ends, however it ends.
 
-Knows: flock. Without flock (on Windows) nothing is locked. Does not know: what is guarded.
+Knows: that the run's folder is named in the error. Does not know: how a file is locked (system/file_lock.py).
 """
 
 from __future__ import annotations
@@ -9,11 +9,7 @@ import os
 from pathlib import Path
 
 from ..errors import CorpusError
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None  # type: ignore[assignment]
+from ..system.file_lock import take_lock
 
 
 class Lock:
@@ -27,12 +23,9 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if fcntl is not None:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
-            raise CorpusError(f"another run holds {path.parents[1]}; wait for its end, or stop it") from None
-        except OSError:
+            if not take_lock(self._handle):
+                raise CorpusError(f"another run holds {path.parents[1]}; wait for its end, or stop it")
+        except BaseException:
             self.release()
             raise
 

@@ -4,7 +4,7 @@ During a recording ``NAME.safetensors.journal`` holds a line of JSON, which desc
 frames as they come, gaps, and the end. Each record is written at once, so a killed process loses nothing that it had
 recorded. Every second the file is forced to the disk, so a power cut loses at most a second. A record is whole or not
 there: after a failed write the file is put back to its last whole record. `recovery.recover` turns the journal into the
-token file, and so does a normal end.
+token file, and so does a normal end. Until then the journal is locked, so that nobody recovers and deletes it meanwhile.
 
     kind u8 (1 frames, 2 gap, 3 end) · length u32 · payload · CRC-32 of everything before u32     (little-endian)
     1: codes u16, frame by frame      2: position u64, samples u64      3: samples of the signal u64
@@ -29,6 +29,7 @@ import numpy as np
 from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.copying import NeverCopied
+from ..system.file_lock import release_lock, take_lock
 from .file import TokenFile
 from .limits import MOST_CODE, MOST_SAMPLES
 from .recovery import CRC, END, FORMAT, FRAMES, GAP, HEAD, VERSION, journal_of, recover
@@ -74,6 +75,8 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
             ) from None
         except OSError as error:
             raise self._error(error, "give a folder that may be written to") from None
+        with suppress(OSError):  # a file system without locks; and no other process can have this file's
+            take_lock(self._file.fileno())
         try:
             self._append(json.dumps(head, default=int).encode() + b"\n", sync=False)
         except BaseException:
@@ -135,6 +138,10 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
 
     def close(self) -> None:
         """Close the journal and leave it for `recover`. It may be closed more than once."""
+        if self._file.closed:
+            return
+        with suppress(OSError):
+            release_lock(self._file.fileno())
         with suppress(OSError):  # nothing waits in a buffer
             self._file.close()
 
@@ -150,6 +157,11 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
         Whatever is raised in here, an interrupt too, ``data`` is not recorded: the file is put back, now or before
         the next record.
         """
+        if self._file.closed:
+            raise JournalError(
+                f"{self._journal} was closed, so nothing more is recorded; `streamrvq mic --recover {self.path}` makes "
+                "a token file of what is there"
+            )
         if self._refusal:
             raise JournalError(self._refusal)
         try:

@@ -13,6 +13,7 @@ import json
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from ..engine.base import Codes
 from ..errors import TokensError
+from ..system.file_lock import take_lock
 from ..system.foreign_data import foreign_data, one_line
 from .file import TokenFile, write_tokens
 from .limits import MOST_LEVELS
@@ -45,13 +47,14 @@ def recover(path: str | os.PathLike[str]) -> TokenFile:
         path: of the token file, or of the journal.
 
     Raises:
-        TokensError: there is no journal, it is not one of ours, or the token file cannot be written. The journal stays.
+        TokensError: there is no journal, it is not one of ours, it is still recorded to, or the token file cannot be
+            written. The journal stays.
     """
     journal = journal_of(path)
     target = journal.with_name(journal.name.removesuffix(".journal"))
     with foreign_data(TokensError, f"{journal}", "wanted a journal that `streamrvq mic` left"):
         try:
-            data = journal.read_bytes()
+            data = _bytes_of(journal)
         except OSError as error:
             raise TokensError(
                 f"cannot read {journal} ({error.strerror}); only a recording that was cut off has a journal"
@@ -65,6 +68,17 @@ def recover(path: str | os.PathLike[str]) -> TokenFile:
     except OSError as error:
         raise TokensError(f"{target} is whole, but {journal} cannot be deleted ({error.strerror}); delete it") from None
     return tokens
+
+
+def _bytes_of(journal: Path) -> bytes:
+    """What is in it. Raises `OSError`, or `TokensError` if a recording goes on there."""
+    with open(journal, "rb") as file:
+        free = True
+        with suppress(OSError):  # a file system without locks
+            free = take_lock(file.fileno())
+        if not free:
+            raise TokensError(f"{journal} is still being recorded to; end that recording, which makes the token file")
+        return file.read()
 
 
 def _parse(journal: Path, data: bytes) -> TokenFile:
