@@ -114,7 +114,8 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def send(self, block: Any) -> None:
         """Send samples ``[n]`` (float32 in [−1, 1], or int16) or, to a decoding stream, codes ``[K, n]`` (integers).
-        Returns when the connection has taken them; they may be encoded much later.
+        Returns when the connection has taken them; they may be encoded much later. Cancelled while it waits, it has
+        taken them all the same: they go out with the next call.
 
         Raises:
             InputError: bad samples or codes; nothing was sent.
@@ -147,9 +148,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def stop(self) -> None:
         """End the input: the remaining items come, then the iteration ends. May be repeated. Raises as `send` does."""
-        if not self._stopped:
-            await self._send_message(Stop())
-            self._stopped = True
+        await (self._send_pending() if self._stopped else self._send_message(Stop()))
 
     def feed(self, source: AsyncIterable[Any] | Iterable[Any]) -> None:
         """Send a whole source in the background, then `stop`. Its items are blocks, as for `send`, and `Gap` marks.
@@ -192,6 +191,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         if isinstance(message, Marker):
             self._pending_markers.append(message.id)
         self._resend.add_text(text)
+        self._stopped |= isinstance(message, Stop)  # even if sending it is cancelled
         await self._send_pending()
 
     def _check_open(self, doing: str) -> None:
