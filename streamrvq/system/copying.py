@@ -7,15 +7,34 @@ Three kinds of objects need more than Python's default, which would copy a lock,
 - `Shared` never changes. Its copies are itself, as those of a tuple are.
 - `CopiedWhole` changes, part by part. A shallow copy would share the parts and keep its own counts of them.
 
-Knows: Python's copy protocol. Does not know: who takes part.
+A fork copies objects, too: `forked_whole`.
+
+Knows: Python's copy protocol, and forks. Does not know: who takes part.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar, NoReturn, Self
+from contextlib import nullcontext
+from functools import cached_property
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from ..errors import StreamRVQError
+
+
+T = TypeVar("T")
+
+
+def forked_whole(kind: type[T]) -> type[T]:
+    """A class whose cached properties work in a forked child, whatever its parent's threads were at.
+
+    Until Python 3.11 such a property has a lock, which a child may find taken by a thread that it does not have. What
+    two threads compute at once is the same.
+    """
+    for value in vars(kind).values():
+        if isinstance(value, cached_property) and hasattr(value, "lock"):
+            value.lock = nullcontext()
+    return kind
 
 
 def _also_a_type_error(error: type[StreamRVQError]) -> type[StreamRVQError]:

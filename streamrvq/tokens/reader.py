@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TokensError
+from ..system.copying import forked_whole
 from .file import read_part
 from .shards import Shard
 from .signal import Signal
@@ -73,6 +74,7 @@ class _Part(Protocol):
     def signal(self, number: int) -> Signal: ...
 
 
+@forked_whole
 class TokenSet(Sequence[Signal]):
     """Signals by number, by path, or by path and channel. It can be pickled. Iteration goes file by file.
 

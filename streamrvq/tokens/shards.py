@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TokensError
+from ..system.copying import forked_whole
 from ..system.foreign_data import foreign_data, one_line
 from . import schema
 from .limits import MOST_CODE
@@ -34,6 +35,7 @@ class _Group:
     checked: npt.NDArray[np.bool_]  # rows whose checksum was found right
 
 
+@forked_whole
 class Shard:
     """A shard's signals, by number. The file is open only while it is read, so a `Shard` can be pickled.
 
@@ -129,10 +131,11 @@ class Shard:
         """The codes ``[K, T]`` of one row, checked."""
         index = self._index
         group = int(np.searchsorted(index.groups, row, "right")) - 1
-        if self._held is None or self._held.number != group:
-            self._held = None  # one row group is held at a time
-            self._held = self._read_group(group, row)
-        held, first = self._held, int(index.groups[group])
+        held = self._held  # once: another thread may read another row meanwhile
+        if held is None or held.number != group:
+            held = self._held = None  # one row group is held at a time
+            held = self._held = self._read_group(group, row)
+        first = int(index.groups[group])
         levels, frames = (int(index.numbers[name][row]) for name in ("n_quantizers", "frames"))
         begin, end = (int(at) for at in held.ends[row - first : row - first + 2])
         if end - begin != levels * frames:

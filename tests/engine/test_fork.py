@@ -114,6 +114,37 @@ for _ in range(5):
     )
 
 
+def test_a_child_of_a_process_that_hashes_weights() -> None:
+    """Another thread opens the first stream of a codec, which computes the codec's hash."""
+    run(
+        """
+from streamrvq.weights import value
+
+codec, begun, over = Codec(WEIGHTS, engine="torch"), threading.Event(), threading.Event()
+
+class Hashlib:
+    real = value.hashlib.sha256
+
+    @classmethod
+    def sha256(cls, data):
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            over.wait()
+        return cls.real(data)
+
+value.hashlib = Hashlib
+thread = threading.Thread(target=codec.stream)
+thread.start()
+begun.wait()
+try:
+    in_a_child(lambda: len(codec.stream().push(PCM)) and codec.codebooks and len(codec.codec_hash) == 64)
+finally:
+    over.set()
+    thread.join()
+"""
+    )
+
+
 def test_a_child_of_torch_has_one_thread() -> None:
     run(
         """

@@ -22,6 +22,7 @@ from streamrvq import InputError, TokensError
 from streamrvq.codec import Codec
 from streamrvq.corpus import encode_corpus, shard
 from streamrvq.tokens import Signal, open_tokens, read_tokens
+from streamrvq.tokens.shards import Shard
 from tests.support.command import Run
 from tests.support.contract import noise
 from tests.support.corpora import KINDS, make_audio, rows_in, signals_in
@@ -46,6 +47,25 @@ Opened = tuple[list[Signal], dict[tuple[str, int], np.ndarray]]
 @pytest.fixture(scope="module")
 def opened(corpus: Path) -> Opened:
     return list(open_tokens(corpus)), signals_in(corpus)
+
+
+def test_threads_that_read_one_shard_get_their_own_rows(corpus: Path) -> None:
+    """Another thread reads a row of another group, just when this one has read its group."""
+    path = max(corpus.glob("*.parquet"), key=lambda path: pq.read_metadata(path).num_row_groups)
+    wanted = Shard(path)
+    last, racing = wanted.rows - 1, [True]
+
+    class Raced(Shard):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "_held" and value is not None and racing:
+                racing.clear()
+                self._row(last)
+
+    raced = Raced(path)
+    np.testing.assert_array_equal(raced._row(0), wanted._row(0))
+    assert not racing
+    np.testing.assert_array_equal(raced._row(last), wanted._row(last))
 
 
 def test_signals_are_what_was_written(corpus: Path) -> None:

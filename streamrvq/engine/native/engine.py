@@ -21,7 +21,7 @@ from ...config import CodecConfig
 from ...errors import EngineError
 from ...families import plan
 from ...geometry import Direction, Plan
-from ...system.copying import CopiedWhole, NeverCopied, Shared
+from ...system.copying import CopiedWhole, NeverCopied, Shared, forked_whole
 from ...system.cores import available_cores
 from ..base import Codes, Floats, Ints, check_histories, check_step
 from ..counts import HopCounts
@@ -37,6 +37,7 @@ def chosen_isa() -> str:
     return wanted or there[0]
 
 
+@forked_whole
 @dataclasses.dataclass(frozen=True)
 class NativeStates(CopiedWhole):
     """Each slot's histories end to end, in the order of `Plan.histories`, and its hop count.
