@@ -282,9 +282,9 @@ class StreamPool(CopiedEmpty):
         this may be called again; if that is refused, it was done.
 
         Raises:
-            PoolError: a batch that is not out, or that another thread still runs, or that has run: complete that one.
+            PoolError: a batch that is not out, that another thread runs, or that has run or been completed in part.
         """
-        if batch is not self._batch or batch._outputs is not None:
+        if batch is not self._batch or batch._outputs is not None or batch._results is not None:
             raise PoolError("abort wants the batch that is out, unless it has run well; complete that one")
         if batch._turn.taken:
             raise PoolError("abort came while the batch runs on another thread; wait for that run to return")

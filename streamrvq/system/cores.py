@@ -29,7 +29,7 @@ def available_cores(process: Path = Path("/proc/self")) -> int:
     """
     try:
         cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every platform
+    except (AttributeError, OSError):  # not on every platform, and not in every sandbox
         cores = os.cpu_count() or 1
     return max(1, min([cores, *(int(quota) for quota in _quotas(process))]))
 
@@ -101,5 +101,5 @@ def _quota_v1(folder: Path) -> float | None:
 def _ratio(quota: str, period: str) -> float | None:
     try:
         return int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         return None

@@ -51,15 +51,32 @@ class DeferredInterrupts:
                 handler = signal.getsignal(number)
                 if callable(handler) or (number == signal.SIGTERM and handler == signal.SIG_DFL):
                     self._handlers[number] = handler
+            try:
+                for number in self._handlers:
                     signal.signal(number, self._note)
+            except BaseException:  # of a handler that was still there
+                self._put_back()
+                raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self._put_back()
         self.check()
+
+    def _put_back(self) -> None:
+        """Give all signals their handlers back. Raises what those raise that are back already, when all are."""
+        raised: BaseException | None = None
+        while True:
+            try:
+                for number, handler in self._handlers.items():
+                    signal.signal(number, handler)
+                break
+            except BaseException as error:
+                raised = error
+        if raised is not None:
+            raise raised
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._pending.append(number)

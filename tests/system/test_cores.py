@@ -6,6 +6,7 @@ import ast
 import os
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,23 @@ def test_a_mount_may_have_spaces_in_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cgroup, mounts", [("", ""), ("rubbish\n0:\n:::\n", "rubbish\n - \na - b\n"), ("0::/\n", "")])
 def test_what_says_nothing_limits_nothing(tmp_path: Path, cgroup: str, mounts: str) -> None:
     assert available_cores(machine(tmp_path, cgroup, mounts, {})) == 8
+
+
+@pytest.mark.parametrize(
+    "limit", ["max 100000", "-1 100000", "0 100000", "100000 0", "100000 -1", "x y", "1", "", "9" * 400 + " 1", "1.5 1",
+              "9" * 5000 + " 1", "max max", "1 2 3"]
+)  # fmt: skip
+def test_an_odd_limit_limits_nothing(tmp_path: Path, limit: str) -> None:
+    assert available_cores(machine(tmp_path, "0::/\n", V2, {"cg/cpu.max": limit})) == 8
+
+
+def test_a_sandbox_without_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(process: int) -> Any:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_getaffinity", refused)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert available_cores(tmp_path) == 5
 
 
 def test_without_any_of_it_affinity_alone_counts(tmp_path: Path) -> None:

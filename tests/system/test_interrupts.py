@@ -94,6 +94,26 @@ def test_a_second_one_comes_at_once_where_that_is_wanted() -> None:
     assert reached == ["after the first"]
 
 
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_an_interrupt_while_handlers_change_leaves_none_of_ours(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Whoever presses Ctrl-C again and again must not lose SIGTERM, nor the other way round."""
+    real, calls = signal.signal, 0
+
+    def changed(number: int, handler: object) -> object:
+        nonlocal calls
+        before = real(number, handler)  # type: ignore[arg-type]
+        calls += 1
+        if calls == at:
+            raise KeyboardInterrupt
+        return before
+
+    monkeypatch.setattr(signal, "signal", changed)
+    with pytest.raises(KeyboardInterrupt), DeferredInterrupts():
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_termination_in_order_raises_and_is_put_back() -> None:
     with pytest.raises(SystemExit) as left, ordered_termination():
         signal.raise_signal(signal.SIGTERM)
