@@ -117,7 +117,7 @@ def write_shard(
 
 
 def _of_a_handler(error: Exception) -> bool:
-    """Whether it is such as the handler of a signal raises, `TimeoutError` above all. The system's own have a number."""
+    """Whether it is such as a signal's handler raises, `TimeoutError` above all. The system's own have a number."""
     of_python = isinstance(error, OSError) and error.errno is None
     return of_python and not isinstance(error, StreamRVQError) and type(error) is not OSError  # which pyarrow raises
 

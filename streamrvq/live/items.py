@@ -1,4 +1,4 @@
-"""The items that a live source becomes: frames of codes, gaps, the end.
+"""The items that a live source becomes: frames of codes, gaps, the end. And how a source is iterated.
 
 Knows: these three values. Does not know: queues, clocks, sources, codecs.
 """
@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from ..errors import StreamClosedError
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,3 +60,35 @@ async def each(items: Iterable[Any]) -> AsyncIterator[Any]:
     """Iterate any iterable asynchronously, for callers that accept both kinds."""
     for item in items:
         yield item
+
+
+class OnePass(Generic[T]):
+    """What a generator gives, as an asynchronous iterator that ends only where the generator does.
+
+    A generator that a cancellation comes out of is closed, and the next item after that would look like the end.
+
+    Args:
+        items: the generator.
+        cancelled: what `StreamClosedError` says after a cancellation.
+    """
+
+    def __init__(self, items: AsyncGenerator[T, None], cancelled: str) -> None:
+        self._items, self._cancelled, self._over = items, cancelled, False
+
+    def __aiter__(self) -> OnePass[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._over:
+            raise StreamClosedError(self._cancelled)
+        try:
+            return await anext(self._items)
+        except Exception:  # the end, or what the reader is told
+            raise
+        except BaseException:
+            self._over = True
+            raise
+
+    async def aclose(self) -> None:
+        """Close the generator. It may be closed more than once."""
+        await self._items.aclose()

@@ -25,7 +25,7 @@ from ..system.copying import NeverCopied
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
-from .worker import Worker, wait_through_cancellation
+from .worker import Worker, put_at_once, wait_through_cancellation
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -158,9 +158,9 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
                 self._error = self._error or StreamClosedError(
                     f"these tokens ended before their source did: {type(error).__name__} came from outside"
                 )
-                self._end_now()
+                put_at_once(self.queue, END)
                 raise
-        self._end_now()
+        put_at_once(self.queue, END)
 
     async def _close(self, blocks: AsyncIterator[Any]) -> None:
         try:
@@ -170,13 +170,6 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             self._error = self._error or error
         finally:
             await self._worker.close()
-
-    def _end_now(self) -> None:
-        """Put `END` without waiting, so that a reader in another task does not hang. A full queue is emptied for it."""
-        if self.queue.full():
-            while not self.queue.empty():
-                self.queue.get_nowait()
-        self.queue.put_nowait(END)
 
     async def _encode(self, blocks: AsyncIterator[Any]) -> None:
         try:

@@ -39,6 +39,14 @@ async def wait_through_cancellation(future: asyncio.Future[Any], pass_on: bool =
         raise cancelled
 
 
+def put_at_once(queue: asyncio.Queue[T], item: T) -> None:
+    """Put an item without waiting, so that whoever reads the queue does not hang. A full queue is emptied for it."""
+    if queue.full():
+        while not queue.empty():
+            queue.get_nowait()
+    queue.put_nowait(item)
+
+
 class Worker:
     """One thread that runs calls in order. The thread has ended when `close` returns.
 

@@ -21,7 +21,6 @@ from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from ..errors import StreamRVQError
 
-
 T = TypeVar("T")
 
 

@@ -1,4 +1,4 @@
-"""A lock on an open file, which one holder has at a time. The system releases it when the process ends, however it ends.
+"""A lock on an open file, which has one holder at a time. The system releases it when the process ends in any way.
 
 Knows: flock. Without flock (on Windows) nothing is locked. Does not know: what is guarded.
 """

@@ -52,8 +52,8 @@ class DeferredInterrupts:
                 if callable(handler) or (number == signal.SIGTERM and handler == signal.SIG_DFL):
                     self._handlers[number] = handler
             try:
-                for number in self._handlers:
-                    signal.signal(number, self._note)
+                for taken in self._handlers:
+                    signal.signal(taken, self._note)
             except BaseException:  # of a handler that was still there
                 self._put_back()
                 raise

@@ -53,16 +53,16 @@ class _Parts(NamedTuple):
     """Arrays one after the other. A value, except that what was added to it last shares its list."""
 
     held: list[npt.NDArray[np.int64]]
-    count: int = 0  # of those in the list that belong to it; what is behind them came from an exception's call
+    number: int = 0  # of those in the list that belong to it; what is behind them came from an exception's call
 
     @property
     def all(self) -> list[npt.NDArray[np.int64]]:
-        return self.held[: self.count]
+        return self.held[: self.number]
 
     def added(self, part: npt.NDArray[np.int64]) -> _Parts:
         """These and one more, without a copy of the others. Nothing may be added to these again afterwards."""
-        self.held[self.count :] = [part]
-        return _Parts(self.held, self.count + 1)
+        self.held[self.number :] = [part]
+        return _Parts(self.held, self.number + 1)
 
 
 class _Encoder(PatternEncoder):

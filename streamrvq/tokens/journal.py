@@ -4,7 +4,7 @@ During a recording ``NAME.safetensors.journal`` holds a line of JSON, which desc
 frames as they come, gaps, and the end. Each record is written at once, so a killed process loses nothing that it had
 recorded. Every second the file is forced to the disk, so a power cut loses at most a second. A record is whole or not
 there: after a failed write the file is put back to its last whole record. `recovery.recover` turns the journal into the
-token file, and so does a normal end. Until then the journal is locked, so that nobody recovers and deletes it meanwhile.
+token file, and so does a normal end. Until then the journal is locked, so that nobody recovers and deletes it.
 
     kind u8 (1 frames, 2 gap, 3 end) · length u32 · payload · CRC-32 of everything before u32     (little-endian)
     1: codes u16, frame by frame      2: position u64, samples u64      3: samples of the signal u64

@@ -119,7 +119,10 @@ class PatternEncoder(_Drafted, abc.ABC):
         """
         self._open("flush")
         draft = self._draft()
-        rest, end = draft._after_bos(draft._end()), self._pattern._ids(int(self._pattern.eos), self._pattern.vocabulary.eos)
+        rest, end = (
+            draft._after_bos(draft._end()),
+            self._pattern._ids(int(self._pattern.eos), self._pattern.vocabulary.eos),
+        )
         tokens = np.concatenate([rest, end], axis=-1)
         draft._closed = True
         self._accept(draft)

@@ -82,6 +82,6 @@ def test_a_closed_journal_says_so(tmp_path: Path, end: object) -> None:
     journal.frames(CODES)
     end(journal)  # type: ignore[operator]
     for attempt in (lambda: journal.frames(CODES), lambda: journal.gap(0, 1), lambda: journal.finish(None)):
-        with pytest.raises(JournalError, match="was closed, so nothing more is recorded; .*--recover"):
+        with pytest.raises(JournalError, match=r"was closed, so nothing more is recorded; .*--recover"):
             attempt()
     journal.close()

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ...errors import InputError
+from ..protocol.text import Start, checked_text
 from .stream import RemoteStream
 
 
@@ -43,4 +45,12 @@ def connect(
         InputError: a setting that no server takes.
         ServiceError: on entering, if there is no connection or the server refuses; ``code`` says why.
     """
-    return RemoteStream(url, mode, sample_rate, format, n_quantizers, token, queue_size, timeout, resume)
+    if not url.startswith(("ws://", "wss://")):
+        raise InputError(f"url is {url!r}; wanted ws://host:port or wss://host:port")
+    if queue_size < 1:
+        raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
+    if resume < 0:
+        raise InputError(f"resume is {resume}; wanted seconds, 0 or more")
+    start = Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers)
+    checked_text(start)
+    return RemoteStream(url, start, token, queue_size, timeout, resume)

@@ -42,9 +42,10 @@ class ResendBuffer:
         self._messages: deque[bytes] = deque()  # of the entry that is being sent
         self.pos = 0
 
-    def check(self, block: Any) -> npt.NDArray[Any]:
-        """See `Outgoing.check`."""
-        return self._outgoing.check(block)
+    def put(self, block: Any) -> None:
+        """Check a caller's samples or codes and append them. Raises as `Outgoing.check`; then nothing has changed."""
+        array = self._outgoing.check(block)
+        self.add_block(unshared(array, block) if self._keep else array)
 
     def add_block(self, array: npt.NDArray[Any]) -> None:
         """Append checked samples ``[n]`` or codes ``[K, n]``; they must not change afterwards."""

@@ -22,9 +22,9 @@ from ...system.copying import NeverCopied
 from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
-from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, parse
-from ..worker import wait_through_cancellation
-from .resend import ResendBuffer, unshared
+from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, checked_text
+from ..worker import put_at_once, wait_through_cancellation
+from .resend import ResendBuffer
 from .resume import ResumableConnection
 from .timing import FrameTiming, RemoteStats
 
@@ -54,28 +54,16 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
     ready: Ready
 
     def __init__(
-        self, url: str, mode: str, sample_rate: int | None, format: str, n_quantizers: int | None, token: str | None,
-        queue_size: int, timeout: float, resume: float,
+        self, url: str, start: Start, token: str | None, queue_size: int, timeout: float, resume: float
     ) -> None:  # fmt: skip
-        if not url.startswith(("ws://", "wss://")):
-            raise InputError(f"url is {url!r}; wanted ws://host:port or wss://host:port")
-        if queue_size < 1:
-            raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
-        if resume < 0:
-            raise InputError(f"resume is {resume}; wanted seconds, 0 or more")
-        self._timeout, self._encoding = timeout, mode == "encode"
-        self._start = Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers)
-        try:
-            parse(self._start.to_json(), "client")
-        except ProtocolError as error:
-            raise InputError(str(error)) from None
-        self._connection = ResumableConnection(url, self._start, token, timeout, resume)
+        self._start, self._timeout, self._encoding = start, timeout, start.mode == "encode"
+        self._connection = ResumableConnection(url, start, token, timeout, resume)
         self._pending_markers: list[int | str] = []  # asked for, and not received yet
         self._last_gap = -1  # the position of the last gap that the server has handled
         self.done: Done | None = None
         self._queue: asyncio.Queue[Item | End] = asyncio.Queue(queue_size)
         self._error: Exception | None = None
-        self._raised = self._stopped = self._entered = self._draining = False
+        self._raised = self._stopped = self._entered = self._draining = self._leaving = False
         self._feeding: asyncio.Task[None] | None = None
         self._resending: asyncio.Task[None] | None = None
 
@@ -99,6 +87,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leaving = True
         tasks = [task for task in (self._feeding, self._reading, self._resending) if task is not None]
         for task in tasks:
             task.cancel()
@@ -123,8 +112,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
             ServiceError, ProtocolError: the stream has ended.
         """
         self._check_open("send")
-        array = self._resend.check(block)
-        self._resend.add_block(unshared(array, block) if self._connection.resumable else array)
+        self._resend.put(block)
         if self._encoding:
             self._timing.sent(self._resend.pos, time.monotonic())
         await self._send_pending()
@@ -183,11 +171,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def _send_message(self, message: Message) -> None:
         self._check_open(message.type)
-        text = message.to_json()
-        try:
-            parse(text, "client")
-        except ProtocolError as error:
-            raise InputError(str(error)) from None
+        text = checked_text(message)
         if isinstance(message, Marker):
             self._pending_markers.append(message.id)
         self._resend.add_text(text)
@@ -240,20 +224,33 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
     async def _read(self) -> None:
         """The reading task: move everything from the server to the queue, then `END`."""
         try:
-            while self.done is None:
-                message = await self._connection.receive(lambda: self._incoming.pos, self._resend)
-                if isinstance(message, Done):
-                    self.done = message
-                elif (item := self._item(message)) is not None:
-                    await self._queue.put(item)
-            if self._draining:
-                self._connection.stop_resuming()  # nothing is left to receive
-                await self._connection.receive(lambda: self._incoming.pos, self._resend)  # raises the server's reason
-        except Exception as error:
-            self._error = self._error or error  # an error of the source came first
-        finally:
-            self._connection.stop_resuming()
-        await self._queue.put(END)
+            try:
+                await self._read_all()
+            except Exception as error:
+                self._error = self._error or error  # an error of the source came first
+            finally:
+                self._connection.stop_resuming()
+            await self._queue.put(END)
+        except BaseException as error:
+            self._cut_off(error)
+            put_at_once(self._queue, END)
+            raise
+
+    async def _read_all(self) -> None:
+        while self.done is None:
+            message = await self._connection.receive(lambda: self._incoming.pos, self._resend)
+            if isinstance(message, Done):
+                self.done = message
+            elif (item := self._item(message)) is not None:
+                await self._queue.put(item)
+        if self._draining:
+            self._connection.stop_resuming()  # nothing is left to receive
+            await self._connection.receive(lambda: self._incoming.pos, self._resend)  # raises the server's reason
+
+    def _cut_off(self, error: BaseException) -> None:
+        """Tell the reader of a cancellation that is not `__aexit__`'s, or of what a signal's handler raised."""
+        if not self._leaving and self._error is None:
+            self._error = StreamClosedError(f"this stream was cut off: {type(error).__name__} came from outside")
 
     def _item(self, message: Message | bytes) -> Item | None:
         match message:

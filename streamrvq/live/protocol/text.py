@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from ...audio.pcm import FORMATS
-from ...errors import ProtocolError
+from ...errors import InputError, ProtocolError
 from .constants import HIGHEST_RATE, LOWEST_RATE, MAX_TEXT, VERSION, Close
 
 _Check = Callable[[Any], str | None]  #: returns what was wanted, in words; None: the value is valid
@@ -197,6 +197,16 @@ _SENT: dict[Sender, dict[str, type[Message]]] = {
     "client": {kind.type: kind for kind in (Start, Resume, Stop, Marker, SetLevels, GapMark)},
     "server": {kind.type: kind for kind in (Ready, Resumed, Drain, Done, Error, Marker, GapMark)},
 }
+
+
+def checked_text(message: Message) -> str:
+    """A client's message as text. Raises `InputError` if no server takes it."""
+    text = message.to_json()
+    try:
+        parse(text, "client")
+    except ProtocolError as error:
+        raise InputError(str(error)) from None
+    return text
 
 
 def parse(text: str, sender: Sender) -> Message:

@@ -15,6 +15,7 @@ from typing import Any
 from ...audio.files import AudioReader, open_audio
 from ...audio.pcm import Pcm
 from ...errors import InputError
+from ..items import OnePass
 from ..worker import Worker
 
 
@@ -74,7 +75,8 @@ class File:
 
     Each ``async for`` is a new pass from the start, with a reading thread of its own. The thread ends with the pass: at
     the end of the file, on an error, on a cancellation while it reads or waits, and soon after ``break``. It ends at
-    the latest on `aclose` or at the end of ``async with``.
+    the latest on `aclose` or at the end of ``async with``. Iterating a cancelled pass further raises
+    `StreamClosedError`, so a read with a timeout does not look like the end of the file.
 
     Args:
         path: the file (`streamrvq.audio.files.open_audio`).
@@ -109,7 +111,10 @@ class File:
         """A copy, or another process, makes passes of its own."""
         return File, (os.path.abspath(self.path), self.realtime, self.block, self.downmix)
 
-    async def __aiter__(self) -> AsyncGenerator[Pcm, None]:
+    def __aiter__(self) -> OnePass[Pcm]:
+        return OnePass(self._blocks(), f"this pass through {self.path} was cancelled; iterate the file for a new one")
+
+    async def _blocks(self) -> AsyncGenerator[Pcm, None]:
         current = _Pass(self.path, self.downmix)
         self._open.add(current)
         try:

@@ -25,7 +25,7 @@ from ...audio.pcm import Pcm
 from ...audio.rates import check_rate
 from ...errors import DeviceError, InputError, StreamClosedError
 from ...system.copying import NeverCopied
-from ..items import Gap
+from ..items import Gap, OnePass
 from ..stats import WINDOW, MicrophoneStats, percentiles
 from . import portaudio
 from .callback import DeviceCallback
@@ -184,7 +184,10 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
             handover_p50=p50, handover_p99=p99, drift_ppm=self._clock.drift_ppm(),
         )  # fmt: skip
 
-    async def __aiter__(self) -> AsyncGenerator[Pcm | Gap, None]:
+    def __aiter__(self) -> OnePass[Pcm | Gap]:
+        return OnePass(self._items(), "the capture was cancelled while its next block was awaited; make another one")
+
+    async def _items(self) -> AsyncGenerator[Pcm | Gap, None]:
         self._check_entered()
         if self._state != "open" or self._stream is None:
             raise StreamClosedError(f"a microphone is captured once; this one is {self._state}: make another one")

@@ -48,3 +48,32 @@ async def test_a_cancelled_stop_may_be_repeated():
         items = [item async for item in stream]
         await stream.stop()
     assert np.array_equal(joined(items, "encode"), CAUSAL.encode(pcm))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("queue_size", [1, 1024])
+async def test_a_stream_that_somebody_else_cancels_does_not_end_as_if_its_server_had(queue_size):
+    """A program that cancels all tasks meets the one that reads. Who waits for an item does not wait for ever."""
+    pcm = int16(noise(RATE))
+    async with serving() as server, streamrvq.connect(server.url, sample_rate=RATE, queue_size=queue_size) as stream:
+        await stream.send(pcm)
+        await anext(stream)
+        waiting = asyncio.create_task(drained(stream))
+        await asyncio.sleep(0)
+        stream._reading.cancel()
+        with pytest.raises(StreamClosedError, match="was cut off: CancelledError came from outside"):
+            await waiting
+        with pytest.raises(StreamClosedError, match="was cut off"):
+            await stream.send(pcm)
+
+
+async def drained(stream) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.asyncio
+async def test_leaving_early_is_no_error_of_the_stream():
+    async with serving() as server, streamrvq.connect(server.url, sample_rate=RATE) as stream:
+        await stream.send(int16(noise(RATE)))
+        await anext(stream)
