@@ -26,7 +26,7 @@ from .streaming.pool import StreamPool
 from .streaming.snapshot import Snapshot
 from .streaming.stream import DecoderStream, EncoderStream
 from .streaming.timeline import check_tail
-from .system.copying import Shared, forked_whole
+from .system.copying import Shared
 from .weights import Weights, load_weights, save_weights
 from .weights.load import Layout, load_again
 
@@ -67,7 +67,6 @@ def _loaded(
     return codec
 
 
-@forked_whole
 class Codec(Shared):
     """Weights on an engine. Immutable; any number of streams may be open at once.
 

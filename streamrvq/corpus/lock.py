@@ -5,7 +5,6 @@ Knows: that the run's folder is named in the error. Does not know: how a file is
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ..errors import CorpusError
@@ -21,9 +20,10 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        # A file, and no bare handle: should an interrupt cost its owner, the lock goes with the object.
+        self._file = open(path, "ab")  # noqa: SIM115
         try:
-            if not take_lock(self._handle):
+            if not take_lock(self._file.fileno()):
                 raise CorpusError(f"another run holds {path.parents[1]}; wait for its end, or stop it")
         except BaseException:
             self.release()
@@ -31,4 +31,4 @@ class Lock:
 
     def release(self) -> None:
         """Release the lock."""
-        os.close(self._handle)
+        self._file.close()

@@ -65,7 +65,14 @@ class NeverCopied:
 
 
 class Shared:
-    """`copy.copy` and `copy.deepcopy` give the object itself. With `NeverCopied` beside it, pickling is refused."""
+    """`copy.copy` and `copy.deepcopy` give the object itself. With `NeverCopied` beside it, pickling is refused.
+
+    Its classes are `forked_whole`.
+    """
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        forked_whole(cls)
 
     def __copy__(self) -> Self:
         return self

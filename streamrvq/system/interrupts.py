@@ -20,6 +20,10 @@ from types import FrameType, TracebackType
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
+#: Signals in a row that may come while handlers are given back.
+_TRIES = 8
+
+
 class DeferredInterrupts:
     """A context in which SIGINT and SIGTERM only leave a note, until `check` or the end of the context delivers it.
 
@@ -68,7 +72,7 @@ class DeferredInterrupts:
     def _put_back(self) -> None:
         """Give all signals their handlers back. Raises what those raise that are back already, when all are."""
         raised: BaseException | None = None
-        while True:
+        for _ in range(_TRIES):
             try:
                 for number, handler in self._handlers.items():
                     signal.signal(number, handler)

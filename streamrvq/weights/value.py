@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..errors import WeightsError
-from ..system.copying import Shared, forked_whole
+from ..system.copying import Shared
 from ..system.foreign_data import foreign_data
 from .fit import fit
 from .fold import fold
 
 
-@forked_whole
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weights(Shared):
     """The numbers of a codec. Make it with `from_tensors`, `load_weights` or `seeded`, which check them.

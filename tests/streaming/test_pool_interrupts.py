@@ -238,31 +238,6 @@ def test_an_interrupted_complete_gives_all_when_called_again(kind: tuple[Codec, 
     assert late <= LAST_PLACES
 
 
-@pytest.mark.parametrize("kind", ONE, indirect=True)
-def test_who_aborts_after_an_interrupted_complete_gets_every_end(kind: tuple[Codec, str]) -> None:
-    """Of streams that had nothing to compute, too: their batch need not have run."""
-    codec, late = kind[0], 0
-    for interrupt in every_place():
-        pool, ends = codec.pool(2), []
-        for _ in range(2):
-            pool.close(pool.open())
-        batch = pool.next_batch()
-        assert batch is not None
-        with interrupt:
-            ends += pool.complete(batch)
-        if pool.batch is not None:
-            try:
-                pool.abort(batch)
-            except PoolError as error:
-                assert "complete that one" in str(error)
-                ends += pool.complete(batch)
-        while (batch := pool.next_batch()) is not None:
-            ends += pool.complete(batch)
-        late += [end.final for end in ends] != [True, True]
-        assert pool.open_streams == 0
-    assert late <= LAST_PLACES
-
-
 @pytest.mark.parametrize("happened", [False, True])
 def test_an_interrupted_abort_may_be_called_again(kind: tuple[Codec, str], happened: bool) -> None:
     codec, direction = kind

@@ -23,7 +23,7 @@ from websockets.asyncio.server import ServerConnection
 
 from ...errors import ServiceError
 from ...system.copying import NeverCopied
-from ..worker import Worker
+from ..worker import Worker, wait_through_cancellation
 from .admission.admission import Admission
 from .connection import Connection
 from .http import HttpService
@@ -166,11 +166,12 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
 
         No new connections are let in, and clients are told. What they send until they stop, or within `drain_timeout`,
         is encoded and sent; then each connection is closed with 1012. Those left after `stop_timeout` are aborted.
-        A second call waits for the first.
+        A second call waits for the first. Cancelled, it waits all the same, and raises the cancellation then.
         """
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(), name="streamrvq-stop")
-        await asyncio.shield(self._stopping)
+        await wait_through_cancellation(self._stopping)
+        self._stopping.result()
 
     async def _stop(self) -> None:
         log_event("stopping", streams=self.streams, parked=self.sessions.parked, connections=self.connections)

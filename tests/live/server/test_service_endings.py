@@ -246,3 +246,16 @@ async def test_a_server_that_goes_away_is_an_error_with_its_code():
                         pass
             assert broken.value.code == 1006
         gc.collect()
+
+
+@pytest.mark.asyncio
+async def test_a_stop_that_is_cancelled_leaves_nothing_either():
+    """Leaving `async with` may be cancelled, too."""
+    with nothing_left():
+        server = serving()
+        await server.__aenter__()
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
