@@ -61,7 +61,7 @@ class LimitedConnection(ServerConnection):
         if hasattr(transport, "max_size"):  # of asyncio's own loop
             transport.max_size = MAX_READ_BYTES
         self.known[self] = None
-        self._trusted, self._unparsed, self._lost = False, b"", False
+        self._trusted, self._unparsed, self._has_turn, self._lost = False, b"", False, False
         self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
         super().connection_made(transport)
         self.intake = Intake(self.turns, super().data_received, transport.pause_reading, self._resume_reading)
@@ -70,7 +70,10 @@ class LimitedConnection(ServerConnection):
         self.pings, self.fragments = RateLimit(now), Allowance(SMALL_AT_ONCE, SMALL_PER_SECOND, now)
 
     def _resume_reading(self) -> None:
-        if not self._unparsed:
+        """Go on after the intake was held."""
+        if self._unparsed:
+            self._wait_for_turn()
+        else:
             self.transport.resume_reading()
 
     def trust(self) -> None:
@@ -88,20 +91,24 @@ class LimitedConnection(ServerConnection):
         elif self.request is None and not self._unparsed:
             super().data_received(data)
         else:
-            waits = bool(self._unparsed)
             self._unparsed += data
-            if not waits:
-                self.transport.pause_reading()
-                self.take_turns(self._parse_some)
+            self.transport.pause_reading()
+            self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        if not (self._has_turn or self.intake.paused):
+            self._has_turn = True
+            self.take_turns(self._parse_some)
 
     def _parse_some(self) -> float:
-        if self._lost or not self._unparsed:  # the client is gone, or trusted
+        self._has_turn = False
+        if self._lost or not self._unparsed or self.intake.paused:  # gone; trusted; or it goes on when released
             return 0.0
         data, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
         super().data_received(data)
         if self._unparsed:
-            self.take_turns(self._parse_some)
-        elif not self.intake.paused:  # else websockets resumes, when its queue has room
+            self._wait_for_turn()
+        elif not self.intake.paused:
             self.transport.resume_reading()
         return 0.0
 

@@ -121,8 +121,10 @@ class Arrival(asyncio.Protocol):
         assert transport is not None  # it has been read from
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        protocol.data_received(self.head + self.rest)
-        transport.resume_reading()
+        transport.resume_reading()  # before the protocol has bytes: it may pause reading because of them
+        protocol.data_received(self.head)
+        if self.rest:
+            protocol.data_received(self.rest)
 
     def reply(self, data: bytes, wait: bool) -> None:
         """Send a response and close.

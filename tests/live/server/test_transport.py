@@ -1,0 +1,176 @@
+"""A connection's bytes: each is parsed once and in order, and nothing is read while enough of them wait."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from streamrvq.live.server.admission.arrival import Arrival
+from streamrvq.live.server.intake import SLICE_BYTES
+from streamrvq.live.server.settings import ServerSettings
+from streamrvq.live.server.transport import MAX_WAITING_FRAMES, LimitedConnection, Websockets
+from tests.support.patience import PATIENCE
+from tests.support.service import RawClient, packet, serving, start, until
+
+HEAD = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: streamrvq.v1\r\n\r\n"
+)
+#: An empty masked frame; no smaller one can come.
+SMALLEST_FRAME = 6
+
+
+def on_wire(*messages: str | bytes) -> bytes:
+    frames = [Frame(Opcode.TEXT, data.encode()) if isinstance(data, str) else Frame(Opcode.BINARY, data)
+              for data in messages]  # fmt: skip
+    return b"".join(frame.serialize(mask=True, extensions=[]) for frame in frames)
+
+
+class Socket:
+    """What a connection needs of its transport. It knows whether it is read."""
+
+    def __init__(self) -> None:
+        self.reading, self.closed = False, False
+
+    def get_extra_info(self, name: str) -> Any:
+        return self if name == "socket" else None
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def abort(self) -> None:
+        self.closed = True
+
+    close = abort
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def set_protocol(self, protocol: asyncio.Protocol) -> None: ...
+    def setsockopt(self, *option: int) -> None: ...
+    def set_write_buffer_limits(self, *limits: int | None) -> None: ...
+    def write(self, data: bytes) -> None: ...
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    sizes=st.lists(st.sampled_from([0, 0, 1, 5, 100, 600, 3000]), min_size=1, max_size=250),
+    behind=st.sampled_from([0, 1, 50, 600, 4096]) | st.integers(0, 4096),
+    chunks=st.lists(st.sampled_from([1, 7, 100, 1000, 8192]), min_size=1, max_size=5),
+    order=st.lists(st.sampled_from(["data", "data", "turn", "take", "trust", "loop"]), max_size=40),
+)
+def test_messages_come_whole_and_in_order_and_few_wait(
+    sizes: list[int], behind: int, chunks: list[int], order: list[str]
+) -> None:
+    asyncio.run(drive([bytes([number % 251]) * size for number, size in enumerate(sizes)], behind, chunks, order))
+
+
+async def drive(messages: list[bytes], behind: int, chunks: list[int], order: list[str]) -> None:
+    """Send messages through a connection.
+
+    Args:
+        messages: to be sent.
+        behind: how many of their bytes come together with the handshake.
+        chunks: sizes of further reads, repeated.
+        order: what happens first; then everything does in turn until all messages came.
+    """
+    turns: deque[Any] = deque()
+    taken: list[str | bytes] = []
+    wanted, over = asyncio.Semaphore(0), asyncio.Event()
+
+    async def take(connection: LimitedConnection) -> None:
+        while True:
+            await wanted.acquire()
+            taken.append(await connection.recv())
+
+    async def handle(connection: LimitedConnection) -> None:
+        taking = asyncio.create_task(take(connection))
+        await over.wait()
+        taking.cancel()
+        await asyncio.wait([taking])
+
+    async def listen() -> Any:
+        return SimpleNamespace(is_serving=lambda: True, sockets=())
+
+    websockets = Websockets(listen, {}, handle, print, turns.append, lambda *cut: pytest.fail("cut"), ServerSettings())
+    await websockets.server
+    connection, transport, arrival = websockets.new(), Socket(), Arrival(None, "", None)  # type: ignore[arg-type]
+    wire = on_wire(*messages)
+    arrival.transport, arrival.head, arrival.rest = transport, HEAD, wire[:behind]  # type: ignore[assignment]
+    at, reads = len(arrival.rest), 0
+    arrival.hand_over(connection)
+    largest = max(behind, *chunks)
+
+    async def happen(what: str) -> None:
+        nonlocal at, reads
+        if what == "data" and transport.reading and at < len(wire):
+            size = chunks[reads % len(chunks)]
+            at, reads = at + size, reads + 1
+            connection.data_received(wire[at - size : at])
+        elif what == "turn" and turns:
+            turns.popleft()()
+        elif what == "take":
+            wanted.release()
+        elif what == "trust" and not connection._trusted:
+            connection.trust()
+        elif what == "loop":
+            await asyncio.sleep(0)
+        assert transport.reading == (not connection._unparsed and not connection.intake.paused)
+        assert len(connection._unparsed) + connection.intake.waiting <= largest
+        assert len(connection.recv_messages.frames) <= MAX_WAITING_FRAMES + SLICE_BYTES // SMALLEST_FRAME + 1
+
+    for what in order:
+        await happen(what)
+    async with asyncio.timeout(PATIENCE):
+        while len(taken) < len(messages):
+            for what in ("data", "turn", "take", "loop"):
+                await happen(what)
+    assert taken == messages
+    over.set()
+    connection.connection_lost(None)
+    while turns:
+        turns.popleft()()
+    await asyncio.wait(websockets.server.handler_tasks)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("header", [False, True])
+async def test_a_client_that_sends_on_and_never_reads_fills_no_memory(header: bool) -> None:
+    """What comes right behind the handshake counts, too: reading went on although it had been paused for that."""
+    frames, at_once = 250, 6
+    messages = [packet(number, number * frames, bytes(2 * frames), kind=2, codebooks=1) for number in range(at_once)]
+    behind = on_wire(start(mode="decode", n_quantizers=1, token="good"), *messages)
+    more = on_wire(bytes(20_000)) * 800  # more than the kernel keeps
+    authorization = b"Authorization: Bearer good\r\n\r\n" if header else b"\r\n"
+    async with serving(tokens=("good",)) as server:
+        client = RawClient(server.port, receive_buffer=4096)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        await client.send(HEAD[:-2] + authorization + behind)
+        await until(lambda: server.streams)
+        (connection,) = server._connections
+        assert isinstance(connection, LimitedConnection)
+        await until(lambda: connection.intake.paused)
+        sending, quiet = asyncio.create_task(client.send(more)), 0
+        while not sending.done() and quiet < 100:
+            before = connection.intake.waiting
+            await asyncio.sleep(0.005)
+            quiet = quiet + 1 if connection.intake.waiting == before else 0
+        assert not sending.done()
+        assert connection.intake.waiting <= 1 << 16
+        sending.cancel()
+        await asyncio.wait([sending])
+        client.close()
