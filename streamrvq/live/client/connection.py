@@ -87,7 +87,7 @@ async def open_connection(url: str, token: str | None, timeout: float) -> Connec
     from websockets.exceptions import InvalidStatus, WebSocketException
     from websockets.typing import Subprotocol
 
-    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    headers = {"Authorization": f"Bearer {_in_header(token)}"} if token is not None else {}
     try:
         socket = await connect(
             url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, additional_headers=headers,
@@ -102,3 +102,12 @@ async def open_connection(url: str, token: str | None, timeout: float) -> Connec
         reason = one_line(str(error) or type(error).__name__)
         raise ServiceError(f"cannot connect to {one_line(url)} ({reason}); is a server listening there?") from None
     return Connection(url, socket, timeout)
+
+
+def _in_header(token: str) -> str:
+    """A token as a header can have it: websockets sends ISO-8859-1, and what that lacks goes as UTF-8."""
+    try:
+        token.encode("latin-1")
+    except UnicodeEncodeError:
+        return token.encode("utf-8", "surrogatepass").decode("latin-1")
+    return token

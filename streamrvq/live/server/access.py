@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from ...errors import InputError, ProtocolError
@@ -77,6 +78,25 @@ def token_matches(token: str | None, tokens: Sequence[str]) -> bool:
     came = (token or "").encode("utf-8", "surrogatepass")
     found = [hmac.compare_digest(came, good.encode("utf-8", "surrogatepass")) for good in tokens]
     return token is not None and any(found)
+
+
+def header_matches(token: str | None, tokens: Sequence[str]) -> str | None:
+    """The one of ``tokens`` that came in a header; None where it is none of them.
+
+    Headers have no encoding. Clients send other characters than ASCII as ISO-8859-1 or as UTF-8, so both are right.
+
+    Args:
+        token: as `bearer_token` gives it, from a header decoded as ISO-8859-1.
+        tokens: the server's tokens.
+    """
+    if token is None:
+        return None
+    readings = [token]
+    if not token.isascii():
+        with suppress(UnicodeError):
+            readings.append(token.encode("latin-1").decode("utf-8", "surrogatepass"))
+    found = [reading for reading in readings if tokens and token_matches(reading, tokens)]
+    return found[0] if found else None
 
 
 def identity_of(token: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import ProtocolError
 from ..protocol.constants import Close
 from ..protocol.text import Ready, Resume, Start, parse
-from .access import bearer_token, identity_of, token_matches
+from .access import bearer_token, header_matches, identity_of, token_matches
 
 if TYPE_CHECKING:
     from ...codec import Codec
@@ -28,9 +28,12 @@ def header_token(headers: Sequence[str], tokens: Sequence[str]) -> str | None:
         ProtocolError: the token is not one of ``tokens``.
     """
     token = bearer_token(" ".join(headers) if headers else None)  # two headers make no valid token
-    if token is not None and not token_matches(token, tokens):
+    if token is None or not tokens:
+        return token
+    found = header_matches(token, tokens)
+    if found is None:
         raise ProtocolError("the token of the Authorization header is not one of this server's", Close.UNAUTHORIZED)
-    return token
+    return found
 
 
 def authenticated(headers: Sequence[str], tokens: Sequence[str]) -> bool:
@@ -40,7 +43,8 @@ def authenticated(headers: Sequence[str], tokens: Sequence[str]) -> bool:
         headers: the values of all ``Authorization`` headers.
         tokens: the server's tokens.
     """
-    return token_matches(bearer_token(" ".join(headers) if headers else None), tokens)
+    token = bearer_token(" ".join(headers) if headers else None)
+    return not tokens or header_matches(token, tokens) is not None
 
 
 def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) -> tuple[Start | Resume, str]:

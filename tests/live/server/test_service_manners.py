@@ -16,17 +16,16 @@ from tests.support.shell import nothing_left, source
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("given", ["right", "header", "wrong", None])
+@pytest.mark.parametrize("given", ["other", "sécret", "ключ", "wrong", None])
 async def test_tokens(given):
-    async with serving(tokens=("other", "sécret")) as server:
-        token = "sécret" if given == "right" else "other" if given == "header" else given
-        if given in ("right", "header"):
-            async with streamrvq.connect(server.url, token=token) as stream:
+    async with serving(tokens=("other", "sécret", "ключ")) as server:
+        if given in server.settings.tokens:
+            async with streamrvq.connect(server.url, token=given) as stream:
                 await stream.stop()
                 assert [item async for item in stream] == []
         else:
             with pytest.raises(ServiceError, match="token") as refusal:
-                await streamrvq.connect(server.url, token=token).__aenter__()
+                await streamrvq.connect(server.url, token=given).__aenter__()
             assert refusal.value.code == 4401
 
 

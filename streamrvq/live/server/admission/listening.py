@@ -29,7 +29,7 @@ async def listening_sockets(host: str, port: int) -> tuple[sockets.socket, ...]:
     try:
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
             try:
-                listening.append(sockets.create_server(address[:2], family=family, backlog=_BACKLOG))
+                listening.append(sockets.create_server(address, family=family, backlog=_BACKLOG))
             except OSError as error:
                 if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                     raise

@@ -15,7 +15,7 @@ from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooMany
 from websockets.http11 import Request
 from websockets.streams import StreamReader
 
-from ..access import bearer_token, token_matches
+from ..access import bearer_token, header_matches
 from .reply import text_reply
 
 #: Bytes of a request line with its headers. Browsers send their cookies too.
@@ -115,9 +115,9 @@ def parse_request(head: bytes) -> HttpRequest:
 def has_token(head: bytes, tokens: Sequence[str]) -> bool:
     """Whether a head has an ``Authorization`` header with one of these tokens. Costs little, whatever the head is."""
     found = _AUTHORIZATION.findall(head)
-    if len(found) != 1 or not tokens:
+    if len(found) != 1:
         return False
-    return token_matches(bearer_token(found[0].decode("latin-1").strip()), tokens)
+    return header_matches(bearer_token(found[0].decode("latin-1").strip()), tokens) is not None
 
 
 def _headers(head: bytes) -> Headers:

@@ -131,10 +131,11 @@ def test_what_cannot_become_a_request_is_refused_at_once(data: bytes, wanted: in
         (b"Authorization: Bearer t\r\n", True), (b"authorization:bearer  t \r\n", True), (b"", False),
         (b"Authorization: Bearer T\r\n", False), (b"Authorization: Basic t\r\n", False),
         (b"Authorization: Bearer t\r\nAuthorization: Bearer t\r\n", False), (b"X: Authorization: Bearer t\r\n", False),
-        (b"Authorization: Bearer \xff\r\n", False),
+        (b"Authorization: Bearer \xff\r\n", False), (b"Authorization: Bearer \xe4\r\n", True),
+        (b"Authorization: Bearer \xc3\xa4\r\n", True),
     ],
 )  # fmt: skip
 def test_a_token_is_found_in_a_head_before_it_is_parsed(headers: bytes, good: bool) -> None:
     head = b"GET / HTTP/1.1\r\n" + headers + HOST + b"\r\n"
-    assert has_token(head, ("other", "t")) == good
+    assert has_token(head, ("other", "t", "ä")) == good
     assert not has_token(head, ())
