@@ -10,6 +10,7 @@ import asyncio
 import socket as sockets
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from time import thread_time
 from typing import Protocol, cast
 
@@ -60,26 +61,33 @@ class Arrival(asyncio.Protocol):
         self.head, self.rest, self.excess = b"", b"", False
         self._socket, self._listener, self._loop = socket, listener, asyncio.get_running_loop()
         self.opening: asyncio.Task[object] | None = None
-        self._reads, self._over, self._answered = 0, False, False
+        self._reads, self._wanted, self._over, self._answered = 0, 1, False, False
 
     @property
     def over(self) -> bool:
         """Whether it has been aborted, or lost."""
         return self._over
 
-    def when_readable(self, then: Callable[[], None]) -> None:
-        """Call ``then`` once something has come, the end included."""
+    def when_readable(self, then: Callable[[], None], count: int = 1) -> None:
+        """Call ``then`` once ``count`` bytes have come, or the end; where the system cannot wait so, sooner."""
 
         def readable() -> None:
             self._loop.remove_reader(self._socket)
             then()
 
+        self._want(count)
         self._loop.add_reader(self._socket, readable)
 
-    def first_byte(self) -> bytes | None:
-        """The first byte that has come, which stays there; b"": the client has gone; None: nothing has come yet."""
+    def _want(self, count: int) -> None:
+        if count != self._wanted:
+            self._wanted = count
+            with suppress(OSError):  # Windows cannot
+                self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVLOWAT, count)
+
+    def first_bytes(self, most: int = 1) -> bytes | None:
+        """The first bytes that have come, which stay there; b"": the client has gone; None: nothing has come yet."""
         try:
-            return self._socket.recv(1, sockets.MSG_PEEK)
+            return self._socket.recv(most, sockets.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError:
@@ -92,6 +100,7 @@ class Arrival(asyncio.Protocol):
             tls: a TLS context, or None.
             timeout: seconds for a TLS handshake.
         """
+        self._want(1)
         connecting = self._loop.connect_accepted_socket(
             lambda: self, self._socket, ssl=tls, ssl_handshake_timeout=timeout if tls is not None else None
         )

@@ -25,6 +25,7 @@ from ..logs import log
 from .addresses import address_group
 from .arrival import Arrival
 from .descriptors import MOST_LINGERING
+from .hello import MAX_HELLO_BYTES, hello_bytes
 from .listening import listening_sockets
 from .loop_share import LoopShare
 from .request import RequestRefusedError
@@ -38,11 +39,10 @@ _ACCEPT_SHARE, _ANSWER_SHARE, _BURST = 0.15, 0.2, 0.1
 #: Seconds that everyone may stay, however many others come: they wait in the kernel meanwhile.
 SHORTEST_STAY = 0.2
 #: Seconds of loop time that are not measured, since they are spent later or by tasks.
-_ACCEPT_COST, _OPEN_COST, _TLS_COST, _HANDSHAKE_COST = 20e-6, 60e-6, 0.0007, 0.0005
+_ACCEPT_COST, _PEEK_COST, _OPEN_COST, _TLS_COST, _HANDSHAKE_COST = 20e-6, 20e-6, 60e-6, 0.0007, 0.0005
 #: How long nothing is accepted after the system could not.
 _FAILURE_PAUSE = 0.01
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_TLS_HANDSHAKE = b"\x16"  # the first byte of one
 
 #: Decides about a whole request, and whether it has a right token: calls `Listener.leave` or `Listener.finish`.
 Answer = Callable[[Arrival, bool], None]
@@ -159,7 +159,7 @@ class Listener:
                 socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
             arrival = Arrival(socket, address_group(address), self)
             pause = SHORTEST_STAY - self._waiting.shortest_stay(self._now())
-            if pause > 0 and arrival.first_byte() != b"":
+            if pause > 0 and arrival.first_bytes() != b"":
                 self._next[listening] = arrival
                 break
             pause = 0.0
@@ -178,7 +178,7 @@ class Listener:
 
     def _place(self, arrival: Arrival) -> None:
         """Let a connection wait for its request, if its client has not gone again."""
-        first = arrival.first_byte()
+        first = arrival.first_bytes()
         if first == b"":
             arrival.abort()
             return
@@ -220,16 +220,21 @@ class Listener:
 
     # ------------------------------------------------------------- answering
 
-    def _open(self, arrival: Arrival) -> float:
-        """Begin to read from a connection that has sent something."""
+    def _open(self, arrival: Arrival, had: int = 0) -> float:
+        """Begin to read from a connection that has sent something; ``had``: bytes that were not enough for TLS."""
         if arrival.over:
             return 0.0
-        first = arrival.first_byte()
-        if not first or (self.tls is not None and first != _TLS_HANDSHAKE):
-            if first:
+        first = arrival.first_bytes(1 if self.tls is None else MAX_HELLO_BYTES)
+        wanted = hello_bytes(first) if first and self.tls is not None else 1
+        if not first or wanted is None or (wanted > len(first) and had >= len(first)):
+            if wanted is None:
                 self._refused("no_tls", arrival.group)
             self._drop(arrival)
             return 0.0
+        if wanted > len(first):
+            again = partial(self._openings.add, partial(self._open, arrival, len(first)))
+            arrival.when_readable(again, wanted)
+            return _PEEK_COST
         arrival.open(self.tls, self._timeout)
         return _OPEN_COST if self.tls is None else _TLS_COST
 
