@@ -34,12 +34,15 @@ class Turns:
     def __init__(self, share: LoopShare, pauses: bool) -> None:
         self._share, self._pauses, self._loop = share, pauses, asyncio.get_running_loop()
         self._waiting: deque[Step] = deque()
-        self._more, self._taken, self._closed = asyncio.Event(), False, False
+        self._more, self._taken, self._closed, self._all = asyncio.Event(), False, False, False
         self.hold: Callable[[], float] = float  # 0.0
 
     def add(self, step: Step) -> None:
         """Do a piece of work once those before it are done: now, if there are none."""
-        if not self._closed and (self._taken or self._waiting or self._pause()):
+        if self._closed:
+            self._waiting.append(step)
+            self._do_all()
+        elif self._taken or self._waiting or self._pause():
             self._waiting.append(step)
             self._more.set()
         else:
@@ -50,8 +53,15 @@ class Turns:
     def close(self) -> None:
         """Do all that waits, and from now on everything at once: there are no live streams to wait for."""
         self._closed = True
+        self._do_all()
+
+    def _do_all(self) -> None:
+        if self._all:  # a piece adds the next one: that comes after it, not within it
+            return
+        self._all = True
         while self._waiting:
             self._do(self._waiting.popleft())
+        self._all = False
 
     async def run(self) -> None:
         """Do what waits, for ever."""

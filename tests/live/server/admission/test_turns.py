@@ -74,3 +74,19 @@ async def test_a_piece_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture
     assert caplog.text.count("a piece of work failed") == 2
     running.cancel()
     await asyncio.wait([running])
+
+
+@pytest.mark.asyncio
+async def test_after_the_end_a_piece_may_add_the_next_any_number_of_times() -> None:
+    turns, done = Turns(LoopShare(0.5, 1000.0, 0.0), True), 0
+
+    def piece() -> float:
+        nonlocal done
+        done += 1
+        if done < 5000:
+            turns.add(piece)
+        return 0.0
+
+    turns.close()
+    turns.add(piece)
+    assert done == 5000
