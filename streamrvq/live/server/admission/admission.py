@@ -85,14 +85,14 @@ class Admission:
     def _has_token(self, head: bytes) -> bool:
         return has_token(head, self._services.settings.tokens)
 
-    def _answer(self, arrival: Arrival, token: bool) -> None:
+    def _answer(self, arrival: Arrival) -> None:
         request = parse_request(arrival.head)
         reply = self._http.reply(request)
         if reply is None and arrival.excess:
             text = "Wait for the answer to the handshake before you send more.\n"
             raise RequestRefusedError(HTTPStatus.BAD_REQUEST, text)
         if reply is None:
-            self.listener.leave(arrival, self._websockets.new(), token)
+            self.listener.leave(arrival, self._websockets.new())
             return
         if reply.status >= HTTPStatus.BAD_REQUEST and request.path != "/health":
             self._turned_away(f"http_{reply.status.value}", arrival.group)

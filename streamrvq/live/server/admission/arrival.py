@@ -53,12 +53,13 @@ class Arrival(asyncio.Protocol):
         opening: the task that makes the transport, while it does.
         head: what has come up to the end of the head.
         rest, excess: what came after it, and whether there was too much of that.
+        left: whether another protocol has it now.
     """
 
     def __init__(self, socket: sockets.socket, group: str, listener: Listens) -> None:
         self.group = group
         self.transport: asyncio.Transport | None = None
-        self.head, self.rest, self.excess = b"", b"", False
+        self.head, self.rest, self.excess, self.left = b"", b"", False, False
         self._socket, self._listener, self._loop = socket, listener, asyncio.get_running_loop()
         self.opening: asyncio.Task[object] | None = None
         self._reads, self._wanted, self._over, self._answered = 0, 1, False, False
@@ -128,6 +129,7 @@ class Arrival(asyncio.Protocol):
         """Let another protocol have the connection, from its first byte on."""
         transport = self.transport
         assert transport is not None  # it has been read from
+        self.left = True
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()  # before the protocol has bytes: it may pause reading because of them

@@ -44,8 +44,8 @@ _ACCEPT_COST, _PEEK_COST, _OPEN_COST, _TLS_COST, _HANDSHAKE_COST = 20e-6, 20e-6,
 _FAILURE_PAUSE = 0.01
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-#: Decides about a whole request, and whether it has a right token: calls `Listener.leave` or `Listener.finish`.
-Answer = Callable[[Arrival, bool], None]
+#: Decides about a whole request: calls `Listener.leave` or `Listener.finish`.
+Answer = Callable[[Arrival], None]
 
 
 class Listener:
@@ -77,6 +77,7 @@ class Listener:
         self._accept_share = LoopShare(_ACCEPT_SHARE, _BURST, self._now())
         self._answer_share = LoopShare(_ANSWER_SHARE, _BURST, self._now())
         self._openings, self.answers = Turns(self._accept_share, False), Turns(self._answer_share, True)
+        self._with_token = Turns(LoopShare(1.0, _BURST, self._now()), False)  # each in a turn, and none waits longer
         self._spare = -1  # a descriptor to be closed where one is wanted
         self._paused: dict[sockets.socket, asyncio.TimerHandle] = {}
         self._next: dict[sockets.socket, Arrival] = {}  # accepted, and waits for a place
@@ -98,7 +99,7 @@ class Listener:
         """
         self.sockets = await listening_sockets(host, port)
         self._spare = os.open(os.devnull, os.O_RDONLY)
-        for turns in (self._openings, self.answers):
+        for turns in (self._openings, self._with_token, self.answers):
             self._running.append(self._loop.create_task(turns.run(), name="streamrvq-requests"))
         for socket in self.sockets:
             self._loop.add_reader(socket, self._accept_some, socket)
@@ -128,6 +129,7 @@ class Listener:
             if arrival.opening is not None:
                 self._ending.append(arrival.opening)
             self._drop(arrival)
+        self._with_token.close()
         self.answers.close()
         if self._spare >= 0:
             os.close(self._spare)
@@ -238,14 +240,11 @@ class Listener:
         arrival.open(self.tls, self._timeout)
         return _OPEN_COST if self.tls is None else _TLS_COST
 
-    def _answer_later(self, arrival: Arrival) -> float:
-        if not arrival.over:
-            self._decide(arrival, token=False)
-        return 0.0
-
-    def _decide(self, arrival: Arrival, token: bool) -> None:
+    def _answer_in_turn(self, arrival: Arrival) -> float:
+        if arrival.over:
+            return 0.0
         try:
-            self._answer(arrival, token)
+            self._answer(arrival)
         except RequestRefusedError as refusal:
             self.refused(arrival, refusal)
         except Exception:
@@ -253,12 +252,11 @@ class Listener:
             self.refused(
                 arrival, RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server's log says more.\n")
             )
+        return _HANDSHAKE_COST if arrival.left else 0.0
 
-    def leave(self, arrival: Arrival, protocol: asyncio.Protocol, token: bool) -> None:
-        """Hand a connection over to another protocol; with ``token`` it costs nothing of what the others may use."""
+    def leave(self, arrival: Arrival, protocol: asyncio.Protocol) -> None:
+        """Hand a connection over to another protocol."""
         self._waiting.remove(arrival)
-        if not token:
-            self._answer_share.spend(_HANDSHAKE_COST, self._now())
         arrival.hand_over(protocol)
 
     def finish(self, arrival: Arrival, response: bytes, wait: bool) -> None:
@@ -272,11 +270,11 @@ class Listener:
     # ------------------------------------------------------------- what arrivals tell
 
     def head_complete(self, arrival: Arrival) -> None:
-        """A whole request has come: with a token it is answered now, without one when its turn comes."""
-        if self._has_token(arrival.head):
-            self._decide(arrival, token=True)
-        else:
-            self.answers.add(partial(self._answer_later, arrival))
+        """A whole request has come: with a token its turn comes at once, and nobody can take its place any more."""
+        token = self._has_token(arrival.head)
+        if token:
+            self._waiting.remove(arrival)
+        (self._with_token if token else self.answers).add(partial(self._answer_in_turn, arrival))
 
     def refused(self, arrival: Arrival, refusal: RequestRefusedError) -> None:
         """What has come is no request."""

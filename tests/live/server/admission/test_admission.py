@@ -9,6 +9,7 @@ import socket as sockets
 import pytest
 from websockets.asyncio.client import connect as connect_raw
 
+from streamrvq.live.server.admission.admission import Admission
 from tests.support.hostile.hog import KINDS, hogging
 from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import RawClient, end_of, serving, start, until
@@ -172,3 +173,36 @@ async def test_small_packets_are_sent_at_once():
         (connection,) = server._connections
         socket = connection.transport.get_extra_info("socket")
         assert socket.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("token", ["secret", "wrong"])
+async def test_requests_that_are_completed_at_once_are_answered_in_turns(token, monkeypatch):
+    """Those with a token, too: each takes time, and whoever holds back the last bytes decides when."""
+    answered, last = [0], KINDS["no start"][:-2] + f"Authorization: Bearer {token}\r\n\r\n".encode()
+    answer = Admission._answer
+
+    def counted(self, arrival):
+        answered[-1] += 1
+        answer(self, arrival)
+
+    async def rounds():
+        while True:
+            await asyncio.sleep(0)
+            answered.append(0)
+
+    monkeypatch.setattr(Admission, "_answer", counted)
+    async with few() as server:
+        clients = [RawClient(server.port) for _ in range(32)]
+        for client in clients:
+            await client.send(last[:-1])
+        await until(lambda: len(server._admission.listener) == len(clients))
+        counting = asyncio.create_task(rounds())
+        for client in clients:
+            client.socket.send(last[-1:])
+        await until(lambda: sum(answered) == len(clients))
+        counting.cancel()
+        for client in clients:
+            client.close()
+        await until(lambda: not server.connections)
+    assert max(answered) <= 3
