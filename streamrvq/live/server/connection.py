@@ -23,7 +23,6 @@ from ..protocol.constants import SUBPROTOCOL, Close
 from ..protocol.text import Drain, Resume, Resumed, Start
 from . import closing
 from .access import RateLimit
-from .admission.addresses import address_group
 from .closing import ConnectionLostError, ServerDrainingError
 from .handshake import first_message, header_token, ready_message
 from .logs import ConnectionLog, log
@@ -57,7 +56,7 @@ class Connection:
     def __init__(self, services: Services, socket: ServerConnection, number: int) -> None:
         self._services, self._settings, self._socket = services, services.settings, socket
         self.on_authenticated: Callable[[], None] = lambda: None
-        self._now, self._address = asyncio.get_running_loop().time, address_group(socket.remote_address)
+        self._now = asyncio.get_running_loop().time
         self.log = ConnectionLog(number, socket.remote_address, services.repeats, self._now)
         self._session: Session | None = None
         self._reading: asyncio.Task[Any] | None = None
@@ -228,7 +227,7 @@ class Connection:
         services, max_message = self._services, self._settings.max_message
         services.sessions.check_capacity()
         stream = open_stream(services.codec, services.scheduler, start, max_message)
-        self._session = session = services.sessions.add(stream, identity, self._on_takeover, self._address)
+        self._session = session = services.sessions.add(stream, identity, self._on_takeover, self.log.group)
         self.log.begin()
         self.log("started", mode=start.mode, rate=start.sample_rate, format=start.format, levels=start.n_quantizers)
         return session, ready_message(services.codec, session.name, max_message).to_json()
@@ -236,7 +235,7 @@ class Connection:
     def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
         """Resume a session. Returns it, and the greeting to send."""
         sessions, name, next_frame = self._services.sessions, resume.session, resume.next_frame
-        self._session = session = sessions.resume(name, identity, next_frame, self._on_takeover, self._address)
+        self._session = session = sessions.resume(name, identity, next_frame, self._on_takeover, self.log.group)
         self.log.begin()
         self._services.metrics.resumed += 1
         self.log("resumed", frame=next_frame, of=session.stream.outbox.pos)

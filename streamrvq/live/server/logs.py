@@ -78,10 +78,13 @@ class ConnectionLog:
         address: of the client, as a socket gives it.
         repeats: counts what is not logged.
         now: the time, in seconds.
+
+    Attributes:
+        group: the address as it is counted, see `admission.addresses.address_group`.
     """
 
     def __init__(self, number: int, address: Any, repeats: Repeats, now: Callable[[], float]) -> None:
-        self.number, self._group, self._repeats, self._now = number, address_group(address), repeats, now
+        self.number, self.group, self._repeats, self._now = number, address_group(address), repeats, now
         self._peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
         self._began = False
 
@@ -100,7 +103,7 @@ class ConnectionLog:
             self(event, level, **fields)
         else:
             fields = {"conn": self.number, "peer": self._peer, **fields}
-            self._repeats.log(self._now(), event, level, kind, self._group, **fields)
+            self._repeats.log(self._now(), event, level, kind, self.group, **fields)
 
 
 class JsonLines(logging.Formatter):

@@ -139,7 +139,7 @@ class Admission:
     def _let_wait(self, connection: Connection, group: str) -> None:
         gone = self._unauthenticated.add(connection, group, self._now())
         if gone is not None:
-            self._turned_away("room", group)
+            self._turned_away("room", gone.log.group)
             gone.give_way()
 
     def _admit(self, connection: Connection, socket: LimitedConnection, group: str) -> None:

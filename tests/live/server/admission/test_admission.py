@@ -96,6 +96,19 @@ async def test_who_has_to_go_is_told():
 
 
 @pytest.mark.asyncio
+async def test_the_log_names_the_address_of_who_has_to_go(caplog):
+    async with few(max_unauthenticated=1) as server:
+        first = asyncio.create_task(end_of(server.url, []))
+        await until(lambda: server.connections == 1 and server._admission._unauthenticated)
+        (connection,) = server._admission._unauthenticated
+        connection.log.group = "192.0.2.1"
+        async with connect_raw(server.url, subprotocols=["streamrvq.v1"]):
+            await first
+    refused = [record.fields for record in caplog.records if getattr(record, "event", "") == "refused"]
+    assert [fields["of"] for fields in refused] == ["192.0.2.1"]
+
+
+@pytest.mark.asyncio
 async def test_one_address_may_have_fewer_places():
     async with few(max_unauthenticated_of_one=3) as server, hogging(server.port, ["silent"], count=PLACES, again=False):
         await until(lambda: server.metrics._refusals["room"] == PLACES - 3)
