@@ -33,10 +33,12 @@ class Repeats:
     Args:
         period: seconds.
         most: kinds of events that are told apart by their address. Those beyond are counted as of "others".
+        streams: of one address, that may be logged in a period event by event.
     """
 
-    def __init__(self, period: float = 10.0, most: int = 64) -> None:
-        self._period, self._most = period, most
+    def __init__(self, period: float = 10.0, most: int = 64, streams: int = 256) -> None:
+        self._period, self._most, self._streams = period, most, streams
+        self._begun: dict[str, tuple[float, int]] = {}  # address → end of its period, streams begun in it
         self._kinds: dict[tuple[str, str, str], list[float]] = {}  # → end of its period, events not logged, level
 
     def log(self, now: float, event: str, level: int, kind: str, group: str, **fields: object) -> None:
@@ -57,8 +59,19 @@ class Repeats:
             self._kinds[key] = [now + self._period, 0, level]
             log_event(event, level, **fields)
 
+    def begin_stream(self, now: float, group: str) -> bool:
+        """Count a stream of this address. Returns whether its events are logged each, or counted, too."""
+        if group not in self._begun and len(self._begun) >= self._most:
+            group = "others"
+        until, count = self._begun.get(group, (now, 0))
+        if now >= until:
+            until, count = now + self._period, 0
+        self._begun[group] = (until, count + 1)
+        return count < self._streams
+
     def flush(self, now: float) -> None:
         """Log what was counted in periods that are over; to be called now and then. Infinity: all periods are over."""
+        self._begun = {group: begun for group, begun in self._begun.items() if now < begun[0]}
         for key, (until, count, level) in list(self._kinds.items()):
             if now < until:
                 continue
@@ -71,7 +84,7 @@ class Repeats:
 
 
 class ConnectionLog:
-    """Logs the events of one connection. Until it begins a stream there may be thousands like it: see `Repeats`.
+    """Logs the events of one connection. There may be thousands like it, of streams too: see `Repeats`.
 
     Args:
         number: identifies the connection.
@@ -90,11 +103,14 @@ class ConnectionLog:
 
     def __call__(self, event: str, level: int = logging.INFO, **fields: object) -> None:
         """Log an event and its fields."""
-        log_event(event, level, conn=self.number, **fields)
+        if self._began:
+            log_event(event, level, conn=self.number, **fields)
+        else:
+            self._repeats.log(self._now(), event, level, "", self.group, conn=self.number, **fields)
 
     def begin(self) -> None:
         """Log that the connection has begun a stream."""
-        self._began = True
+        self._began = self._repeats.begin_stream(self._now(), self.group)
         self("connected", peer=self._peer)
 
     def end(self, event: str, kind: str, level: int = logging.INFO, **fields: object) -> None:

@@ -59,3 +59,37 @@ def test_a_connection_that_begins_a_stream_has_its_own_lines(caplog: pytest.LogC
     log.begin()
     log.end("closed", "4401", code=4401)
     assert messages(caplog)[1:] == ["connected conn=7 peer=10.0.0.1:7", "closed conn=7 code=4401"]
+
+
+def test_streams_of_one_address_that_come_by_the_thousand_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "streamrvq.server")
+    repeats, now = Repeats(streams=3), 0.0
+
+    def stream(address: str, number: int) -> None:
+        log = ConnectionLog(number, (address, 1), repeats, lambda: now)
+        log.begin()
+        log("started", mode="encode")
+        log.end("closed", "1000", code=1000)
+
+    for number in range(1000):
+        stream("10.0.0.1", number)
+    assert len(caplog.records) == 3 * 3 + 3  # three streams, and the first of each event that is counted
+    caplog.clear()
+    repeats.flush(now := 10.0)
+    assert messages(caplog) == [
+        "connected of=10.0.0.1 times=996 within=10.0",
+        "started of=10.0.0.1 times=996 within=10.0",
+        "closed kind=1000 of=10.0.0.1 times=996 within=10.0",
+    ]
+    caplog.clear()
+    stream("10.0.0.1", 1000)
+    stream("10.0.0.2", 1001)
+    assert len(caplog.records) == 2 * 3
+
+
+def test_addresses_of_streams_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    repeats = Repeats(most=8, streams=1)
+    assert sum(repeats.begin_stream(0.0, f"10.0.0.{number}") for number in range(100)) == 9
+    assert len(repeats._begun) == 9
+    repeats.flush(10.0)
+    assert not repeats._begun
