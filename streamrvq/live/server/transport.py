@@ -13,7 +13,7 @@ from typing import Any
 
 from websockets.asyncio.server import Server as WebsocketServer
 from websockets.asyncio.server import ServerConnection
-from websockets.frames import Frame, Opcode
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
@@ -33,8 +33,10 @@ MAX_UNSENT_BYTES = 1 << 20
 MAX_READ_BYTES = 1 << 13
 #: Frames that may wait until their message is taken. Beyond that the socket is not read.
 MAX_WAITING_FRAMES = 2
-#: Continuations of a message with fewer bytes than this; how many may come at once, and per second. A message may have
-#: 4096 fragments. Those of a sensible size are limited by their bytes.
+#: Fragments of a message.
+MOST_FRAGMENTS = 4096
+#: Continuations of a message with fewer bytes than this; how many may come at once, and per second. Those of a sensible
+#: size are limited by their bytes.
 SMALL_FRAGMENT, SMALL_AT_ONCE, SMALL_PER_SECOND = 64, 8192.0, 200.0
 #: Seconds of loop time that tasks take to end a connection.
 _END_COST = 0.0003
@@ -62,6 +64,7 @@ class LimitedConnection(ServerConnection):
             transport.max_size = MAX_READ_BYTES
         self.known[self] = None
         self._trusted, self._unparsed, self._has_turn, self._lost = False, b"", False, False
+        self._opcode, self._joined, self._fragments = Opcode.CONT, bytearray(), 0  # of a message that is not whole yet
         self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
         super().connection_made(transport)
         self.intake = Intake(self.turns, super().data_received, transport.pause_reading, self._resume_reading)
@@ -123,17 +126,38 @@ class LimitedConnection(ServerConnection):
             small = event.opcode is Opcode.CONT and len(event.data) < SMALL_FRAGMENT and not event.fin
             if small and self.fragments.use(1.0, self.loop.time()) < 0:
                 self._cut("a flood of small fragments")
+            if event.opcode in DATA_OPCODES:
+                whole = self._join(event)
+                if whole is None:
+                    return
+                event = whole
         super().process_event(event)
 
-    def _cut(self, why: str) -> None:
-        """Close with 4429. Nothing more is parsed, and who does not close the connection then loses it."""
+    def _join(self, frame: Frame) -> Frame | None:
+        """A message in one frame, when its last one has come. A frame that is kept takes far more than its bytes."""
+        if frame.opcode is not Opcode.CONT:
+            if frame.fin:
+                return frame
+            self._opcode, self._fragments = frame.opcode, 0
+        self._fragments += 1
+        self._joined += frame.data
+        if self._fragments > MOST_FRAGMENTS:
+            self._cut("too many fragments", Close.TOO_BIG)
+        if not frame.fin:
+            return None
+        data, self._joined = bytes(self._joined), bytearray()
+        return Frame(self._opcode, data)
+
+    def _cut(self, why: str, code: Close = Close.TOO_FAST) -> None:
+        """Close. Nothing more is parsed, and who does not close the connection then loses it."""
         if self.protocol.state is OPEN:
-            self.cut(self, why)
+            if code == Close.TOO_FAST:
+                self.cut(self, why)
             self.intake.discard()
-            self._unparsed = b""
-            self.protocol.fail(Close.TOO_FAST, why)
+            self._unparsed, self._joined = b"", bytearray()
+            self.protocol.fail(code, why)
             self.send_data()
-            if self._trusted:
+            if self._trusted or code != Close.TOO_FAST:
                 self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)
             else:
                 self.transport.abort()

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from streamrvq.live.server.admission.arrival import Arrival
 from streamrvq.live.server.intake import SLICE_BYTES
 from streamrvq.live.server.settings import ServerSettings
-from streamrvq.live.server.transport import MAX_WAITING_FRAMES, LimitedConnection, Websockets
+from streamrvq.live.server.transport import MAX_WAITING_FRAMES, MOST_FRAGMENTS, LimitedConnection, Websockets
 from tests.support.patience import PATIENCE
 from tests.support.service import RawClient, packet, serving, start, until
 
@@ -28,9 +28,14 @@ HEAD = (
 SMALLEST_FRAME = 6
 
 
-def on_wire(*messages: str | bytes) -> bytes:
-    frames = [Frame(Opcode.TEXT, data.encode()) if isinstance(data, str) else Frame(Opcode.BINARY, data)
-              for data in messages]  # fmt: skip
+def on_wire(*messages: str | bytes, fragment: int | None = None) -> bytes:
+    """Messages as frames, each in fragments of so many bytes."""
+    frames = []
+    for message in messages:
+        opcode, data = (Opcode.TEXT, message.encode()) if isinstance(message, str) else (Opcode.BINARY, message)
+        size = fragment or len(data) or 1
+        parts = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+        frames += [Frame(Opcode.CONT if at else opcode, part, at + 1 == len(parts)) for at, part in enumerate(parts)]
     return b"".join(frame.serialize(mask=True, extensions=[]) for frame in frames)
 
 
@@ -69,21 +74,24 @@ class Socket:
 @settings(deadline=None, max_examples=60)
 @given(
     sizes=st.lists(st.sampled_from([0, 0, 1, 5, 100, 600, 3000]), min_size=1, max_size=250),
+    fragment=st.sampled_from([None, 3, 100, 1000]),
     behind=st.sampled_from([0, 1, 50, 600, 4096]) | st.integers(0, 4096),
     chunks=st.lists(st.sampled_from([1, 7, 100, 1000, 8192]), min_size=1, max_size=5),
     order=st.lists(st.sampled_from(["data", "data", "turn", "take", "trust", "loop"]), max_size=40),
 )
 def test_messages_come_whole_and_in_order_and_few_wait(
-    sizes: list[int], behind: int, chunks: list[int], order: list[str]
+    sizes: list[int], fragment: int | None, behind: int, chunks: list[int], order: list[str]
 ) -> None:
-    asyncio.run(drive([bytes([number % 251]) * size for number, size in enumerate(sizes)], behind, chunks, order))
+    messages = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    asyncio.run(drive(messages, on_wire(*messages, fragment=fragment), behind, chunks, order))
 
 
-async def drive(messages: list[bytes], behind: int, chunks: list[int], order: list[str]) -> None:
+async def drive(messages: list[bytes], wire: bytes, behind: int, chunks: list[int], order: list[str]) -> None:
     """Send messages through a connection.
 
     Args:
         messages: to be sent.
+        wire: their bytes.
         behind: how many of their bytes come together with the handshake.
         chunks: sizes of further reads, repeated.
         order: what happens first; then everything does in turn until all messages came.
@@ -109,7 +117,6 @@ async def drive(messages: list[bytes], behind: int, chunks: list[int], order: li
     websockets = Websockets(listen, {}, handle, print, turns.append, lambda *cut: pytest.fail("cut"), ServerSettings())
     await websockets.server
     connection, transport, arrival = websockets.new(), Socket(), Arrival(None, "", None)  # type: ignore[arg-type]
-    wire = on_wire(*messages)
     arrival.transport, arrival.head, arrival.rest = transport, HEAD, wire[:behind]  # type: ignore[assignment]
     at, reads = len(arrival.rest), 0
     arrival.hand_over(connection)
@@ -174,3 +181,25 @@ async def test_a_client_that_sends_on_and_never_reads_fills_no_memory(header: bo
         sending.cancel()
         await asyncio.wait([sending])
         client.close()
+
+
+@pytest.mark.asyncio
+async def test_fragments_are_joined_as_they_come() -> None:
+    """Each was kept as an object of 170 bytes, 4096 of them on each connection."""
+    message = start(n_quantizers=1).ljust(MOST_FRAGMENTS)
+    assert len(message) == MOST_FRAGMENTS
+    wire = on_wire(message, fragment=1)
+    async with serving() as server:
+        client = RawClient(server.port)
+        await client.handshake()
+        await until(lambda: server.connections)
+        (connection,) = server._connections
+        assert isinstance(connection, LimitedConnection)
+        await client.send(wire[:-7])  # all but the last frame
+        await until(lambda: len(connection._joined) == MOST_FRAGMENTS - 1)
+        assert not connection.recv_messages.frames
+        await client.send(wire[-7:])
+        await until(lambda: server.streams)
+        assert not connection._joined
+        client.close()
+        await until(lambda: not server.connections)
