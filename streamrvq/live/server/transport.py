@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
+from websockets.typing import DataLike, Subprotocol
 
 from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
@@ -114,6 +114,11 @@ class LimitedConnection(ServerConnection):
         elif not self.intake.paused:
             self.transport.resume_reading()
         return 0.0
+
+    async def ping(self, data: DataLike | None = None) -> Awaitable[float]:
+        """Ping, and forget the pings before. Nobody waits for an answer, and a client need not give any."""
+        self.pending_pings.clear()
+        return await super().ping(data)
 
     def process_event(self, event: Event) -> None:
         if isinstance(event, Frame):

@@ -203,3 +203,18 @@ async def test_fragments_are_joined_as_they_come() -> None:
         assert not connection._joined
         client.close()
         await until(lambda: not server.connections)
+
+
+@pytest.mark.asyncio
+async def test_pings_that_are_never_answered_are_not_kept() -> None:
+    async with serving() as server:
+        client = RawClient(server.port)
+        await client.handshake()
+        await until(lambda: server.connections)
+        (connection,) = server._connections
+        assert isinstance(connection, LimitedConnection)
+        for _ in range(3):
+            await connection.ping()
+        assert len(connection.pending_pings) == 1
+        client.close()
+        await until(lambda: not server.connections)
