@@ -82,8 +82,8 @@ class LimitedConnection(ServerConnection):
     def trust(self) -> None:
         """The client has authenticated."""
         self._trusted = True
-        if self._unparsed:
-            rest, self._unparsed = self._unparsed, b""
+        rest, self._unparsed = self._unparsed, b""
+        if rest and not self._lost:
             self.intake.receive(rest)
             if not self.intake.paused:
                 self.transport.resume_reading()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from streamrvq.live.server.admission.arrival import Arrival
@@ -43,15 +45,17 @@ class Socket:
     """What a connection needs of its transport. It knows whether it is read."""
 
     def __init__(self) -> None:
-        self.reading, self.closed = False, False
+        self.reading, self.closed, self.lost = False, False, False
 
     def get_extra_info(self, name: str) -> Any:
         return self if name == "socket" else None
 
     def pause_reading(self) -> None:
+        assert not self.lost  # uvloop raises then
         self.reading = False
 
     def resume_reading(self) -> None:
+        assert not self.lost
         self.reading = True
 
     def is_closing(self) -> bool:
@@ -78,15 +82,18 @@ class Socket:
     behind=st.sampled_from([0, 1, 50, 600, 4096]) | st.integers(0, 4096),
     chunks=st.lists(st.sampled_from([1, 7, 100, 1000, 8192]), min_size=1, max_size=5),
     order=st.lists(st.sampled_from(["data", "data", "turn", "take", "trust", "loop"]), max_size=40),
+    lost=st.booleans(),
 )
 def test_messages_come_whole_and_in_order_and_few_wait(
-    sizes: list[int], fragment: int | None, behind: int, chunks: list[int], order: list[str]
+    sizes: list[int], fragment: int | None, behind: int, chunks: list[int], order: list[str], lost: bool
 ) -> None:
     messages = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
-    asyncio.run(drive(messages, on_wire(*messages, fragment=fragment), behind, chunks, order))
+    asyncio.run(drive(messages, on_wire(*messages, fragment=fragment), behind, chunks, order, lost))
 
 
-async def drive(messages: list[bytes], wire: bytes, behind: int, chunks: list[int], order: list[str]) -> None:
+async def drive(
+    messages: list[bytes], wire: bytes, behind: int, chunks: list[int], order: list[str], lost: bool
+) -> None:
     """Send messages through a connection.
 
     Args:
@@ -95,15 +102,17 @@ async def drive(messages: list[bytes], wire: bytes, behind: int, chunks: list[in
         behind: how many of their bytes come together with the handshake.
         chunks: sizes of further reads, repeated.
         order: what happens first; then everything does in turn until all messages came.
+        lost: whether the connection is lost instead.
     """
     turns: deque[Any] = deque()
     taken: list[str | bytes] = []
     wanted, over = asyncio.Semaphore(0), asyncio.Event()
 
     async def take(connection: LimitedConnection) -> None:
-        while True:
-            await wanted.acquire()
-            taken.append(await connection.recv())
+        with suppress(ConnectionClosed):
+            while True:
+                await wanted.acquire()
+                taken.append(await connection.recv())
 
     async def handle(connection: LimitedConnection) -> None:
         taking = asyncio.create_task(take(connection))
@@ -136,22 +145,30 @@ async def drive(messages: list[bytes], wire: bytes, behind: int, chunks: list[in
             connection.trust()
         elif what == "loop":
             await asyncio.sleep(0)
+        if transport.lost:
+            return
         assert transport.reading == (not connection._unparsed and not connection.intake.paused)
         assert len(connection._unparsed) + connection.intake.waiting <= largest
         assert len(connection.recv_messages.frames) <= MAX_WAITING_FRAMES + SLICE_BYTES // SMALLEST_FRAME + 1
 
     for what in order:
         await happen(what)
-    async with asyncio.timeout(PATIENCE):
-        while len(taken) < len(messages):
-            for what in ("data", "turn", "take", "loop"):
-                await happen(what)
-    assert taken == messages
-    over.set()
+    if not lost:
+        async with asyncio.timeout(PATIENCE):
+            while len(taken) < len(messages):
+                for what in ("data", "turn", "take", "loop"):
+                    await happen(what)
+        assert taken == messages
+        over.set()
+    transport.lost, transport.closed, transport.reading = True, True, False
     connection.connection_lost(None)
+    for what in ("trust", "turn", "take", "loop"):  # it may have been decided before
+        await happen(what)
+    assert taken == messages[: len(taken)]
+    over.set()
     while turns:
         turns.popleft()()
-    await asyncio.wait(websockets.server.handler_tasks)
+    await asyncio.gather(*websockets.server.handler_tasks)
 
 
 @pytest.mark.asyncio

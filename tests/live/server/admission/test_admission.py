@@ -78,6 +78,7 @@ async def test_places_are_bounded_in_each_stage():
             assert server.connections == PLACES
         async with hogging(server.port, ["no start"], count=HOGS, again=False):
             await until(lambda: server.metrics._refusals["room"] == 2 * (HOGS - PLACES))
+            await asyncio.sleep(0)  # who had to go last is gone in the next round of the loop
             assert server.connections == PLACES
         await until(lambda: server.connections == 0)
 
