@@ -168,13 +168,10 @@ async def test_another_subprotocol(offered):
         ([("Authorization", "Bearer korrekt"), ("Authorization", "Bearer korrekt")], ..., 4401),
         ({"Authorization": "bearer korrekt"}, ..., 1000),
         ({}, "korrekt", 1000),
-        ({"Authorization": "Bearer schl\xfcssel"}, ..., 1000),
-        ({"Authorization": "Bearer schl\xc3\xbcssel"}, ..., 1000),  # as UTF-8, which most clients send
-        ({"Authorization": "Bearer schl\xc3ssel"}, ..., 4401),
     ],
 )  # fmt: skip
 async def test_tokens(headers, token, code, caplog):
-    async with serving(tokens=("korrekt", "schlüssel")) as server:
+    async with serving(tokens=("korrekt",)) as server:
         messages = [start(token=token), text(type="stop")]
         assert (await end_of(server.url, messages, additional_headers=headers))[0] == code
     assert "korrekt" not in caplog.text
