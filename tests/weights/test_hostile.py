@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from streamrvq.errors import ConfigError, WeightsError
 from streamrvq.weights import Weights, load_weights, seeded
 from tests.support.fuzzing.json_text import broken_json
 from tests.support.fuzzing.raw_bytes import one_change
-from tests.support.fuzzing.safetensors_files import broken_safetensors, taken_apart
+from tests.support.fuzzing.safetensors_files import broken_safetensors, put_together, taken_apart
 from tests.support.fuzzing.survival import assert_survives
 from tests.support.fuzzing.torch_files import TENSORS, VALUES, broken_pickle, broken_torch_file, saved
 from tools.fuzzing.registry import targets
@@ -163,3 +164,26 @@ def test_a_name_in_a_file_becomes_one_printable_line(tmp_path: Path, name: str) 
     (path := tmp_path / "x.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + tensors)
     assert load_weights(path).name.isprintable()
     assert len(load_weights(path).name) <= 200
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 20_000_000), (20_000_000, 1, 1)])
+def test_a_half_of_another_shape_is_not_folded(shape: tuple[int, ...]) -> None:
+    """In float64 it would take sixteen times its room."""
+    header, data = taken_apart(RIGHT["weights"])
+    weight = next(name for name in header if name.endswith(".weight"))
+    gain = [shape[0], 1, 1]
+    sizes = {f"{weight}_g": gain, f"{weight}_v": list(shape)}
+    for name, dims in sizes.items():
+        size = 2 * int(np.prod(dims))
+        header[name] = {"dtype": "F16", "shape": dims, "data_offsets": [len(data), len(data) + size]}
+        data += bytes(size)
+    assert_survives("weights", put_together(json.dumps(header), data))
+
+
+def test_a_large_weight_is_folded_in_parts_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = sys.modules["streamrvq.weights.fold"]  # the package's `fold` is the function
+    rng = np.random.default_rng(0)
+    g, v = rng.normal(size=(50, 1, 1)).astype(np.float16), rng.normal(size=(50, 7, 3)).astype(np.float16)
+    whole = fold.fold_pair("x", g, v)
+    monkeypatch.setattr(fold, "_AT_ONCE", 40)
+    np.testing.assert_array_equal(fold.fold_pair("x", g, v), whole)
