@@ -137,6 +137,36 @@ def test_an_archive_with_a_list_of_members_that_never_ends_is_refused(tmp_path: 
         load_weights(path)
 
 
+def test_a_pickle_is_found_under_any_name_that_torch_reads(tmp_path: Path) -> None:
+    """torch does not tell large letters from small ones."""
+    sparse, out = zipfile.ZipFile(io.BytesIO(saved({"x": TENSORS["sparse"]()}))), io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for member in sparse.infolist():
+            archive.writestr(member.filename.replace("data.pkl", "Data.PKL"), sparse.read(member))
+    (path := tmp_path / "x.pth").write_bytes(out.getvalue())
+    with pytest.raises(WeightsError, match="a sparse tensor"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("comment", [0, 9])
+def test_an_archive_of_two_lists_of_members_is_refused(tmp_path: Path, comment: int) -> None:
+    """zipfile reads the list before the end; torch reads the one that the end points to."""
+    right, parts = RIGHT["pth"], []
+    for compress in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(right)) as old, zipfile.ZipFile(out, "w", compress) as new:
+            for member in old.infolist():
+                new.writestr(member.filename, old.read(member))
+        parts.append(out.getvalue())
+    seen, read = parts[1], parts[0]
+    end = bytearray(seen[-22:])
+    end[16:20] = read[-6:-2]  # where the other list begins
+    end[20:22] = comment.to_bytes(2, "little")
+    (path := tmp_path / "x.pth").write_bytes(read[:-22] + seen[:-22] + bytes(end) + bytes(comment))
+    with pytest.raises(WeightsError, match="no list of parts where it says"):
+        load_weights(path)
+
+
 @pytest.mark.parametrize("tensors", [{"x": [1.0]}, {"x": None}, {"x": np.array(["a"])}, {1: np.zeros(1)}, 5], ids=repr)
 def test_tensors_from_python_that_are_none_are_refused_in_one_line(tensors: Any) -> None:
     with pytest.raises(WeightsError) as caught:
