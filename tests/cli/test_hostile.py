@@ -117,6 +117,14 @@ def test_a_hostile_pth_is_one_line(run: Run, tmp_path: Path, kind: str) -> None:
     assert str(path) in run("info", path).sentence
 
 
+@pytest.mark.parametrize("encoding", ["ascii:surrogateescape", "ascii:replace"])
+def test_a_table_prints_in_the_c_locale(weights: Path, encoding: str) -> None:
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": encoding}
+    code = "from streamrvq.cli import main; main(['info', __import__('sys').argv[1]])"
+    ran = subprocess.run([sys.executable, "-c", code, weights], env=env, capture_output=True, timeout=PATIENCE)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_a_name_of_any_bytes_prints_on_any_terminal(weights: Path, tmp_path: Path, encoding: str) -> None:
     source, target = os.fsencode(tmp_path) + b"/\xff\xe9.safetensors", os.fsencode(tmp_path) + b"/\xfe.safetensors"
