@@ -21,6 +21,7 @@ from ..errors import AudioFileError, InputError
 from ..system.atomic_file import replacing
 from ..system.copying import NeverCopied
 from ..system.foreign_data import foreign_data, one_line
+from ..system.regular_file import check_regular
 from .headers import ogg_is_cut, sample_extent
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import check_rate
@@ -175,6 +176,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
 
 def _open(path: str) -> Any:
     try:
+        check_regular(path)
         with open(path, "rb") as probe:
             empty = not probe.read(1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -23,8 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line (None: that of the process) and exit."""
     # A name in a message may have characters that the terminal has not: it is shown with escapes.
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            # In the C locale: UTF-8 writes every name so, and ASCII does not.
+            escapes = stream.errors == "surrogateescape" and "utf" not in stream.encoding.lower()
+            if stream.errors == "strict" or escapes:
+                stream.reconfigure(errors="backslashreplace")
     code, lost = 0, False
     try:
         code = _run(arguments)

@@ -22,7 +22,11 @@ from ..checking.near_ties import NEAR_TIE
 from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
 from ..codec import Codec, load
 from ..errors import InputError
+from ..system.foreign_data import shown
 from .common import EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
+
+#: More than any file has; `--seconds inf` takes the whole.
+_MOST_SAMPLES = 2**53
 
 
 def check(
@@ -68,16 +72,16 @@ def read_signal(file: str, sample_rate: int, seconds: float) -> Pcm:
     """The first ``seconds`` of a file as mono samples ``[n]`` at ``sample_rate``. Raises `AudioFileError`."""
     with open_audio(file, downmix=True) as audio:
         resampler = Resampler(audio.sample_rate, sample_rate)
-        pcm = audio.read(max(1, round(seconds * audio.sample_rate)))
+        pcm = audio.read(max(1, round(min(seconds * audio.sample_rate, _MOST_SAMPLES))))
         return np.concatenate([resampler.push(pcm), resampler.flush()])
 
 
 def _sizes(chunks: str) -> list[Chunk]:
     sizes: list[Chunk] = []
     for part in (part.strip() for part in chunks.split(",")):
-        if part != "random" and not (part.isascii() and part.isdigit() and int(part)):
+        if part != "random" and not (part.isascii() and part.isdigit() and len(part) < 16 and int(part)):
             raise InputError(
-                f"--chunks has {part!r}; wanted whole numbers of at least 1, or 'random', with commas between"
+                f"--chunks has {shown(part)}; wanted whole numbers of at least 1, or 'random', with commas between"
             )
         sizes.append(part if part == "random" else int(part))
     return sizes

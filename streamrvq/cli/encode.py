@@ -10,6 +10,7 @@ audio and tokens.
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,7 +167,7 @@ class _Job:
 def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dict[str, str]]]:
     """The files to encode with their targets, and those that cannot be: two share a target, or it holds no tokens."""
     single = output is not None and output.suffix == ".safetensors"
-    if single and (len(sources) > 1 or Path(sources[0]).is_dir()):
+    if single and (len(sources) > 1 or os.path.isdir(sources[0])):
         raise InputError(f"-o {output} is one file; wanted a folder for several sources")
     taken: dict[Path, Path] = {}
     jobs, failures = [], []
@@ -177,7 +178,7 @@ def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dic
         other = taken.setdefault(target, source)
         if other is not source:
             error = f"{source} and {other} would both be written to {target}; rename one, or give each a folder with -o"
-        elif target.exists() and not _is_token_file(target):
+        elif os.path.exists(target) and not _is_token_file(target):
             error = f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
         else:
             jobs.append(_Job(source, target))
@@ -199,7 +200,7 @@ def _audio_files(sources: list[str]) -> list[tuple[Path, Path]]:
     found: list[tuple[Path, Path]] = []
     for text in sources:
         source = Path(text)
-        if not source.is_dir():
+        if not os.path.isdir(source):  # unlike Path's, it takes a name that is too long
             found.append((source, Path(source.name)))
             continue
         inside = audio_in(source)

@@ -123,13 +123,18 @@ def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) 
         if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
             return None
         index, listed = item["index"], item["codes"]
-        codes = np.array(listed)
+        # numpy takes true for 1, and gives every text the room of the longest.
+        rows = isinstance(listed, list) and all(isinstance(row, list) for row in listed)
+        whole = rows and type(index) is int and all(type(code) is int for row in listed for code in row)
+        codes: Codes = np.array(listed if whole else [], np.int64)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise TokensError(
             f'{what} is not {{"index", "time", "codes"}} ({type(error).__name__}: {one_line(error)}); {_REMEDY}'
         ) from None
-    if codes.ndim != 2 or codes.dtype.kind not in "iu":
-        raise TokensError(f"{what} has codes {codes.dtype} {list(codes.shape)}; wanted whole numbers [K][n]")
+    if codes.ndim != 2 or not codes.size:
+        raise TokensError(
+            f"{what} has index {shown(index)} and codes {shown(listed)}; wanted whole numbers, and [K][n] of them"
+        )
     if index != expected:
         raise TokensError(f"{what} begins at frame {shown(index)}; wanted {expected}: lines are missing or mixed up")
     came = item.get("codec_hash", codec.codec_hash)
@@ -138,7 +143,7 @@ def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) 
             f"the lines on stdin are of codec {shown(item.get('codec'))} ({one_line(str(came)[:12])}); this is "
             f"{codec.name} ({codec.codec_hash[:12]}): give --codec, or --force to decode anyway"
         )
-    return codes.astype(np.int64)
+    return codes
 
 
 def write_samples(pcm: Any, format: str) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..system.foreign_data import foreign_data, one_line
+from ..system.regular_file import check_regular
+from ..tokens.footer import row_groups, unpacked
 from ..tokens.schema import arrow, parquet
 
 MANIFESTS = {".jsonl", ".parquet"}
@@ -29,8 +31,10 @@ _OFFSET = "offset"
 MAX_LINE = 4 << 20
 #: Rows of a Parquet manifest for each of its bytes. Paths in order, well compressed, take a third of a byte.
 ROWS_PER_BYTE = 8
-#: Rows that are read at a time, and the bytes of a path in them: more than any system opens.
+#: Rows that are read at a time, and the characters of a path in them: more than any system opens.
 _ROWS, _LONGEST = 1024, 1 << 15
+#: Bytes of a page of a Parquet manifest when it is unpacked. Writers end one at a megabyte, or 1024 rows later.
+_LARGEST_PAGE = 64 << 20
 
 
 def read_manifest(manifest: Path) -> Iterator[str]:
@@ -42,6 +46,7 @@ def read_manifest(manifest: Path) -> Iterator[str]:
         ExtraError: it is Parquet, and pyarrow is not installed.
     """
     with foreign_data(InputError, f"{manifest}", "write it again"):
+        _check_file(manifest)
         rows = _parquet_rows(manifest) if manifest.suffix.lower() == ".parquet" else _json_rows(manifest)
         for number, row in enumerate(rows, 1):
             column = next((name for name in PATHS if name in row), None)
@@ -61,12 +66,23 @@ def read_manifest(manifest: Path) -> Iterator[str]:
                     f"{one_line(repr(row[_OFFSET]), 40)} on; wanted whole files, for codes depend on what comes "
                     "before: leave the column out, and cut tokens by time when reading"
                 )
-            if not is_path(path):
+            if not is_path(path) or len(path) > _LONGEST:
                 raise InputError(
                     f"row {number} of {manifest} has {column} {one_line(ascii(path), 80)}, as no file can be named; "
                     "correct the row"
                 )
             yield path
+
+
+def _check_file(manifest: Path) -> None:
+    try:
+        check_regular(manifest)
+    except OSError as error:
+        raise _unreadable(manifest, error) from None
+
+
+def _unreadable(manifest: Path, error: OSError) -> InputError:
+    return InputError(f"cannot read {manifest} ({error.strerror or error}); check the name and the rights")
 
 
 def is_path(path: str) -> bool:
@@ -98,7 +114,7 @@ def _json_rows(manifest: Path) -> Iterator[dict[str, Any]]:
             f"{manifest} is no manifest of JSON lines ({one_line(error)}); wanted an object a line"
         ) from None
     except OSError as error:
-        raise InputError(f"cannot read {manifest} ({error.strerror or error}); check the name and the rights") from None
+        raise _unreadable(manifest, error) from None
 
 
 def _parquet_rows(manifest: Path) -> Iterator[dict[str, Any]]:
@@ -116,14 +132,15 @@ def _parquet_rows(manifest: Path) -> Iterator[dict[str, Any]]:
         if not 0 <= metadata.num_rows <= ROWS_PER_BYTE * size:
             raise InputError(f"{manifest} has {size} bytes and claims {metadata.num_rows} rows; write it again")
         for name in columns:
+            if names.count(name) > 1:
+                raise InputError(f"{manifest} has several columns called {name}; wanted one")
             kind = described.field(name).type
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-                _check_shared_text(manifest, metadata, name)
-            elif name != _OFFSET or not (pa.types.is_primitive(kind) or pa.types.is_null(kind)):
+            text, number = pa.types.is_string(kind) or pa.types.is_large_string(kind), pa.types.is_primitive(kind)
+            if not text and (name != _OFFSET or not (number or pa.types.is_null(kind))):
                 raise InputError(f"{manifest} has {name} of type {one_line(kind, 60)}; wanted text in {columns[0]}")
         with parquet().ParquetFile(manifest, metadata=metadata) as file:
-            for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+            for batch in file.iter_batches(batch_size=_rows_at_once(manifest, columns), columns=columns):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise InputError(
@@ -131,13 +148,14 @@ def _parquet_rows(manifest: Path) -> Iterator[dict[str, Any]]:
         ) from None
 
 
-def _check_shared_text(manifest: Path, metadata: Any, column: str) -> None:
-    """Raise `InputError` for a long text in a dictionary: each row that uses it would hold a copy."""
-    with parquet().ParquetFile(manifest, metadata=metadata, read_dictionary=[column]) as file:
-        for group in range(file.num_row_groups):
-            first = next(file.iter_batches(batch_size=1, row_groups=[group], columns=[column]), None)
-            if first is None or not arrow().types.is_dictionary(first.column(0).type):
-                continue
-            longest = max(map(len, first.column(0).dictionary.cast(arrow().large_binary()).to_pylist()), default=0)
-            if longest > _LONGEST:
-                raise InputError(f"{manifest} has a path of {longest} bytes; wanted at most {_LONGEST}: write it again")
+def _rows_at_once(manifest: Path, columns: list[str]) -> int:
+    """How many rows may be read at a time: each may copy the longest text, which is no longer than a page.
+
+    Raises:
+        InputError: a page is unpacked to more than any writer makes.
+    """
+    groups = (group for those in row_groups(manifest, *columns).values() for group in those)
+    largest = max((size for group in groups for size in unpacked(manifest, group)), default=0)
+    if largest > _LARGEST_PAGE:
+        raise InputError(f"{manifest} has a page of more than {_LARGEST_PAGE} bytes; write it again")
+    return max(1, min(_ROWS, _LARGEST_PAGE // 4 // max(1, largest)))

@@ -23,6 +23,7 @@ from typing import Any
 from ..errors import CorpusError
 from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
+from ..system.regular_file import read_at_most
 from .lock import Lock
 from .plan import Shard, divide
 from .settings import Settings
@@ -30,6 +31,10 @@ from .shard import ShardSummary, verified_summary
 from .sources import Source
 
 FORMAT, VERSION = "streamrvq.run", 1
+#: Bytes of ``run.json``, whose settings are all short.
+_LONGEST_RUN = 1 << 20
+#: Characters of a line of the plan: at least its four keys, at most two long paths.
+_SHORTEST_LINE, _LONGEST_LINE = 40, 1 << 20
 
 
 class Record:
@@ -88,8 +93,8 @@ class Record:
     def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[list[Shard], str]:
         with foreign_data(CorpusError, f"the record in {self._records}", "begin again in a new folder"):
             try:
-                recorded = json.loads((self._records / "run.json").read_text(encoding="utf-8"))
-                lines = (self._records / "plan.jsonl").read_text(encoding="utf-8").splitlines()
+                recorded = json.loads(_text(self._records / "run.json", _LONGEST_RUN))
+                lines = _lines(_text(self._records / "plan.jsonl", None))
                 if (
                     recorded["format"] != FORMAT
                     or _digest({name: recorded[name] for name in head}, lines) != recorded["digest"]
@@ -183,6 +188,24 @@ def _shards(lines: Sequence[str], count: Any) -> list[Shard]:
 def _digest(head: dict[str, Any], lines: Sequence[str]) -> str:
     text = "\n".join([json.dumps(head, sort_keys=True), *lines])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(path: Path, most: int | None) -> str:
+    """A file of the record. Raises `ValueError` if it is longer than ``most`` bytes, or is not UTF-8."""
+    data = read_at_most(path, path.stat().st_size if most is None else most)
+    if data is None:
+        raise ValueError(f"{path.name} is too long")
+    return data.decode("utf-8")
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a plan. Raises `ValueError` for many empty ones, or a long one: parsed, they take far more room."""
+    if text.count("\n") * _SHORTEST_LINE > len(text):
+        raise ValueError("lines of the plan are empty")
+    lines = text.splitlines()
+    if max(map(len, lines), default=0) > _LONGEST_LINE:
+        raise ValueError(f"a line of the plan has more than {_LONGEST_LINE} characters")
+    return lines
 
 
 def _put(path: Path, lines: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from ..codec import Codec
 from ..errors import AudioFileError, CorpusError, InputError, StreamRVQError, TokensError
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
+from ..system.regular_file import check_regular
 from ..tokens import schema
 from ..tokens.shards import Shard as Rows
 from .encode import Row, columns, rows_of
@@ -34,6 +35,9 @@ from .sources import Source
 
 #: Codes that are written at a time: 2 MB, 20 minutes with 9 codebooks. Readers hold the same amount.
 ROW_GROUP = 1 << 20
+
+#: Bytes of a shard's summary as it is read, and of each source that failed: its path and an error that names it.
+_MOST_SUMMARY, _MOST_FAILED = 1 << 20, 1 << 15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,8 +221,12 @@ def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
     remedy = "move it away and run the same command again"
     with foreign_data(CorpusError, f"{path}", remedy):
         try:
+            check_regular(path)
             metadata = schema.parquet().read_metadata(path).metadata or {}
-            summary = ShardSummary.from_json(metadata[schema.SHARD_KEY])
+            text = metadata[schema.SHARD_KEY]
+            if len(text) > _MOST_SUMMARY + _MOST_FAILED * len(shard.sources):
+                raise ValueError(f"a summary of {len(text)} bytes")
+            summary = ShardSummary.from_json(text)
             if (summary.number, summary.digest) != (shard.number, digest):
                 raise ValueError("it is of another run")
         except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..audio.find import audio_in
 from ..errors import InputError
 from ..system.foreign_data import one_line
+from .globs import globbed
 from .manifests import MANIFESTS, is_path, read_manifest
 
 
@@ -55,16 +56,13 @@ def _walk(entries: Iterable[str]) -> Iterator[_Named]:
         if not is_path(entry):
             raise InputError(f"{one_line(ascii(entry), 80)} was given, and no file can be named so; correct it")
         path = Path(entry)
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
             yield from (_Named(str(found), str(found)) for found in audio_in(path))
-        elif path.suffix.lower() in MANIFESTS and path.is_file():
+        elif path.suffix.lower() in MANIFESTS and os.path.isfile(path):
             for line in read_manifest(path):
                 yield _Named(line, os.path.join(path.parent, line))
-        elif glob.has_magic(entry) and not path.exists():
-            matches = glob.glob(entry, recursive=True)
-            if not matches:
-                raise InputError(f"{entry} matches no file; check the pattern, and that the shell leaves it alone")
-            yield from _walk(sorted(matches))
+        elif glob.has_magic(entry) and not os.path.exists(path):
+            yield from _walk(globbed(entry))
         else:
             yield _Named(entry, entry)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save as save_tensors
 
+from ..audio.pcm import MAX_ABS
 from ..errors import SnapshotError
 from ..geometry import Direction
 from ..system.foreign_data import foreign_data, one_line, shown
@@ -24,6 +25,8 @@ from .timeline import Tail
 VERSION = 1
 #: Of a signal: positions in samples are 64-bit numbers, and a snapshot's stream goes on.
 _MOST_SAMPLES = 2**62
+#: Bytes of the header's text; it has some 250.
+_LONGEST_HEADER = 1 << 16
 
 _HEADER: dict[str, type] = {
     "version": int, "codec_hash": str, "direction": str, "dtype": str,
@@ -78,7 +81,10 @@ class Snapshot:
         with foreign_data(SnapshotError, what, remedy):
             try:
                 arrays, _ = tensors_of(bytes(memoryview(data)), SnapshotError, what, remedy)  # not bytes(5): five zeros
-                header = json.loads(arrays.pop("header").tobytes())
+                text = arrays.pop("header").tobytes()
+                if len(text) > _LONGEST_HEADER:
+                    raise ValueError(f"a header of {len(text)} bytes")
+                header = json.loads(text)
                 remainder = arrays.pop("remainder")
                 histories = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
                 values = {name: header[name] for name in _HEADER}
@@ -129,8 +135,8 @@ class Snapshot:
         fits = (
             rest.dtype == np.float32 and rest.ndim == 1 and rest.size < hop if direction == "encode" else rest.size == 0
         )
-        if not fits or not np.isfinite(rest).all():
+        if not fits or not np.all(np.abs(rest) <= MAX_ABS):
             raise SnapshotError(
                 f"the snapshot's remainder is {rest.dtype} {list(rest.shape)}; "
-                f"wanted fewer than {hop} finite float32 samples"
+                f"wanted fewer than {hop} finite float32 samples within ±{MAX_ABS:g}"
             )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
@@ -22,7 +23,8 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
-from .limits import MOST_CODE, MOST_LEVELS, MOST_RATE, MOST_SAMPLES
+from ..system.regular_file import check_regular
+from .limits import MOST_CODE, MOST_GAPS, MOST_HEADER, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, MOST_TEXT
 
 #: What the metadata's ``format`` says.
 FORMAT = "streamrvq.tokens"
@@ -30,6 +32,7 @@ FORMAT = "streamrvq.tokens"
 VERSION = 1
 
 _REMEDY = "encode the audio again"
+_KINDS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}  #: in safetensors, and elsewhere
 _NUMBER = re.compile("-?[0-9]{1,19}")
 
 
@@ -84,6 +87,10 @@ class TokenFile:
             self._check(name, 1, MOST_RATE)
         for name in ("num_samples", "start"):
             self._check(name, 0, MOST_SAMPLES)
+        if len(self.gaps) > MOST_GAPS:
+            raise TokensError(
+                f"there are {len(self.gaps)} gaps; wanted at most {MOST_GAPS}: make several signals of it"
+            )
         for gap in self.gaps:
             pair = isinstance(gap, (tuple, list)) and len(gap) == 2
             if not pair or not _whole(gap[0], 0, MOST_SAMPLES) or not _whole(gap[1], 1, MOST_SAMPLES):
@@ -94,7 +101,10 @@ class TokenFile:
             raise TokensError(f"trained is {one_line(repr(self.trained), 60)}; wanted True or False")
         for name in ("codec", "codec_hash"):
             if not _is_text(getattr(self, name)):
-                raise TokensError(f"{name} is {one_line(ascii(getattr(self, name)), 60)}; wanted text that is Unicode")
+                raise TokensError(
+                    f"{name} is {one_line(ascii(getattr(self, name)), 60)}; wanted text that is Unicode, of at most "
+                    f"{MOST_TEXT} characters"
+                )
         # int64 whatever type came, as in the rest of the package
         object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
 
@@ -120,9 +130,9 @@ def _whole(value: Any, least: int, most: int) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether a file can hold it: text without half a surrogate pair."""
+    """Whether a file can hold it: text without half a surrogate pair, and no longer than a header may be."""
     try:
-        return isinstance(value, str) and value.encode() is not None
+        return isinstance(value, str) and len(value) <= MOST_TEXT and value.encode() is not None
     except UnicodeEncodeError:
         return False
 
@@ -190,9 +200,11 @@ def read_part(
 
 def _read(
     path: str | os.PathLike[str], first: int, stop: int | None, levels: int | None
-) -> tuple[dict[str, str], Codes, tuple[int, ...]]:
+) -> tuple[dict[str, str], npt.NDArray[Any], tuple[int, ...]]:
     """The metadata, the codes that were asked for, and the shape of all codes."""
     try:
+        check_regular(path)
+        _check_header(path)
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT or list(file.keys()) != ["codes"]:
@@ -211,12 +223,18 @@ def _read(
                     f"{path} holds codes {one_line(list(shape), 60)}; wanted [K, T] with K from 1 to {MOST_LEVELS}: "
                     "encode the audio again"
                 )
-            if range(*slice(first, stop).indices(shape[1])):
-                codes = whole[:levels, first:stop]
-            else:  # safetensors cannot read an empty slice
-                codes = file.get_tensor("codes")[:levels, first:stop]
+            if (kind := whole.get_dtype()) != "U16":
+                letters = kind.rstrip("0123456789")
+                named = _KINDS.get(letters, letters) + kind.removeprefix(letters)
+                raise TokensError(f"{path} holds codes as {named}; wanted uint16: {_REMEDY}")
+            parts = slice(levels), slice(first, stop)
+            size = [len(range(*part.indices(count))) for part, count in zip(parts, shape, strict=True)]
+            # safetensors cannot read an empty slice. Where memory is short, it prints more than it raises.
+            codes: npt.NDArray[Any] = np.empty(size, np.uint16)
+            if codes.size:
+                codes = whole[parts]
     except OSError as error:
-        reason = "it is a folder" if Path(path).is_dir() else error.strerror or "no such file"
+        reason = "it is a folder" if os.path.isdir(path) else error.strerror or "no such file"
         raise TokensError(
             f"cannot read tokens from {path} ({reason}); give a .safetensors file that 'streamrvq encode' wrote"
         ) from None
@@ -224,9 +242,26 @@ def _read(
         raise TokensError(
             f"{path} is no token file, or a damaged one ({one_line(error)}); encode the audio again"
         ) from None
-    if codes.dtype != np.uint16:
-        raise TokensError(f"{path} holds codes as {codes.dtype}; wanted uint16: encode the audio again")
     return metadata, codes, shape
+
+
+def _check_header(path: str | os.PathLike[str]) -> None:
+    """Refuse a header that no token file has. safetensors takes 100 MB of it, and each gap takes many times its text.
+
+    Raises:
+        TokensError: so it is.
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if MOST_HEADER < length <= os.fstat(file.fileno()).st_size:
+            raise TokensError(f"{path} has a header of {length} bytes; wanted at most {MOST_HEADER}: {_REMEDY}")
+
+
+def _gaps(text: str) -> tuple[tuple[int, int], ...]:
+    if (count := text.count("[") + text.count("{")) > MOST_GAPS + 1:  # each takes fifty times its two characters
+        raise ValueError(f"{count - 1} gaps, of which there are at most {MOST_GAPS}")
+    return tuple((position, samples) for position, samples in json.loads(text))
 
 
 def _values(metadata: dict[str, str]) -> dict[str, Any]:
@@ -236,7 +271,7 @@ def _values(metadata: dict[str, str]) -> dict[str, Any]:
         values[name] = _number(metadata[name])
     values["start"] = _number(metadata.get("start", "0"))
     values["trained"] = {"true": True, "false": False}[metadata["trained"]]
-    values["gaps"] = tuple((position, samples) for position, samples in json.loads(metadata.get("gaps", "[]")))
+    values["gaps"] = _gaps(metadata.get("gaps", "[]"))
     return values
 
 

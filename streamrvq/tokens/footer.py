@@ -1,4 +1,4 @@
-"""What a Parquet file's footer claims of its row groups, read without pyarrow.
+"""What a Parquet file's footer claims of its row groups, and its pages of themselves, read without pyarrow.
 
 pyarrow can say the same, but its description of a column ends the process where a footer is damaged: an exception of
 its C++ that nobody catches. These few numbers are needed before anything is read, and from files of anybody.
@@ -10,7 +10,7 @@ they should be.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 _MAGIC = b"PAR1"
 #: Nesting that a footer may have; Parquet's own is 7.
@@ -19,19 +19,29 @@ _DEEPEST = 32
 # Types of the compact protocol.
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 _INTEGERS = (4, 5, 6)
-# Numbers of the fields that are needed: of the file, a row group, a column chunk and its metadata.
+# Numbers of the fields that are needed: of the file, a row group, a column chunk and its metadata, and a page.
 _ROW_GROUPS, _COLUMNS, _NUM_ROWS, _META_DATA, _PATH, _NUM_VALUES = 4, 1, 3, 3, 3, 5
+_STORED, _DATA_PAGE, _DICTIONARY_PAGE = 7, 9, 11
+_UNPACKED_SIZE, _PACKED_SIZE = 2, 3
+#: Values in a footer, which take a microsecond each. A row group has some 400.
+_MOST_VALUES = 1 << 21
+#: Bytes of a page's head; with statistics it holds the least and the largest value.
+_USUAL_HEAD, _LONGEST_HEAD = 1 << 10, 1 << 20
+#: Pages of a column in a row group. Each has some 20 000 rows, or a megabyte.
+_MOST_PAGES = 1 << 16
 
 
 class RowGroup(NamedTuple):
-    """What a row group claims."""
+    """What a row group claims of a column."""
 
     rows: int
-    values: int  #: of the column that was asked for; a list without elements counts as one value
+    values: int  #: a list without elements counts as one value
+    start: int  #: of its pages, in bytes from the file's start
+    stored: int  #: bytes of its pages
 
 
-def row_groups(path: Path, column: str) -> list[RowGroup]:
-    """The row groups of a file, with the values of the column whose name, or whose first part of it, is ``column``.
+def row_groups(path: Path, *columns: str) -> dict[str, list[RowGroup]]:
+    """The row groups of a file, for each column whose name, or whose first part of it, was given.
 
     Raises:
         ValueError, LookupError, TypeError: the footer is damaged, or has not one such column.
@@ -45,22 +55,55 @@ def row_groups(path: Path, column: str) -> list[RowGroup]:
         if end[4:] != _MAGIC or length > size - 12:
             raise ValueError("no footer of Parquet")
         file.seek(size - 8 - length)
-        footer = _Footer(file.read(length)).struct(0)
-    groups = []
+        footer = _Compact(file.read(length)).struct(0)
+    found: dict[str, list[RowGroup]] = {column: [] for column in columns}
     for group in footer[_ROW_GROUPS]:
         described = [chunk[_META_DATA] for chunk in group[_COLUMNS]]
-        (values,) = [one[_NUM_VALUES] for one in described if one[_PATH][0] == column.encode()]
-        groups.append(RowGroup(group[_NUM_ROWS], values))
-    if any(type(number) is not int or number < 0 for group in groups for number in group):
-        raise ValueError("a row group without a number of rows or values")
-    return groups
+        for column in columns:
+            (chunk,) = [one for one in described if one[_PATH][0] == column.encode()]
+            starts = [chunk[name] for name in (_DATA_PAGE, _DICTIONARY_PAGE) if chunk.get(name)]
+            found[column].append(RowGroup(group[_NUM_ROWS], chunk[_NUM_VALUES], min(starts), chunk[_STORED]))
+    if any(type(number) is not int or number < 0 for those in found.values() for group in those for number in group):
+        raise ValueError("a row group without a number of rows, values or bytes")
+    return found
 
 
-class _Footer:
+def unpacked(path: Path, group: RowGroup) -> list[int]:
+    """The bytes that each page of a column takes in memory, as the pages state it themselves.
+
+    A page of a few KB may be unpacked to 2 GB, and readers unpack pages whole. Raises as `row_groups`.
+    """
+    sizes: list[int] = []
+    at, end = group.start, group.start + group.stored
+    with open(path, "rb") as file:
+        while at < end:
+            length, page = _page(file, at)
+            sizes.append(page[_UNPACKED_SIZE])
+            at += length + page[_PACKED_SIZE]
+            if min(page[_UNPACKED_SIZE], page[_PACKED_SIZE]) < 0 or len(sizes) > _MOST_PAGES:
+                raise ValueError(f"page {len(sizes)}")
+    return sizes
+
+
+def _page(file: BinaryIO, at: int) -> tuple[int, dict[int, Any]]:
+    """The length and the content of the head of a page."""
+    for length in (_USUAL_HEAD, _LONGEST_HEAD):
+        file.seek(at)
+        head = _Compact(file.read(length))
+        try:
+            page = head.struct(0)
+            return head.at, page
+        except (ValueError, LookupError):  # it may go on
+            if length == _LONGEST_HEAD:
+                raise
+    raise AssertionError
+
+
+class _Compact:
     """Bytes of the compact protocol. A struct becomes a dict by the numbers of its fields."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self.at, self._values = data, 0, 0  # `at`: bytes that are read
 
     def struct(self, depth: int) -> dict[int, Any]:
         fields: dict[int, Any] = {}
@@ -72,8 +115,9 @@ class _Footer:
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
-        if depth > _DEEPEST:
-            raise ValueError("nested too deeply")
+        self._values += 1
+        if depth > _DEEPEST or self._values > _MOST_VALUES:
+            raise ValueError("nested too deeply, or too many values")
         if kind in _INTEGERS:
             return self._integer()
         if kind == _BINARY:
@@ -91,7 +135,7 @@ class _Footer:
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()
         count = head >> 4 if head >> 4 < 15 else self._varint()
-        if count > len(self._data) - self._at:  # each element takes a byte at least
+        if count > len(self._data) - self.at:  # each element takes a byte at least
             raise ValueError(f"{count} elements")
         return [self._value(head & 15, depth + 1) for _ in range(count)]
 
@@ -99,19 +143,19 @@ class _Footer:
         if not (count := self._varint()):
             return []
         kinds = self._byte()
-        if count > len(self._data) - self._at:
+        if count > len(self._data) - self.at:
             raise ValueError(f"{count} entries")
         return [(self._value(kinds >> 4, depth + 1), self._value(kinds & 15, depth + 1)) for _ in range(count)]
 
     def _byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
+        self.at += 1
+        return self._data[self.at - 1]
 
     def _bytes(self, length: int) -> bytes:
-        if length > len(self._data) - self._at:
+        if length > len(self._data) - self.at:
             raise ValueError(f"{length} bytes")
-        self._at += length
-        return self._data[self._at - length : self._at]
+        self.at += length
+        return self._data[self.at - length : self.at]
 
     def _varint(self) -> int:
         value = shift = 0

@@ -31,7 +31,7 @@ from ..errors import TokensError
 from ..system.copying import NeverCopied
 from ..system.file_lock import release_lock, take_lock
 from .file import TokenFile
-from .limits import MOST_CODE, MOST_SAMPLES
+from .limits import MOST_CODE, MOST_GAPS, MOST_SAMPLES
 from .recovery import CRC, END, FORMAT, FRAMES, GAP, HEAD, VERSION, journal_of, recover
 
 __all__ = ["JournalError", "TokenJournal", "journal_of", "recover"]
@@ -58,6 +58,7 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
     def __init__(self, path: str | os.PathLike[str], empty: TokenFile) -> None:
         self.path, self._levels, self._synced = Path(path), empty.codes.shape[0], time.monotonic()
         self._journal = journal = journal_of(path)
+        self._gaps = 0  # recorded so far
         self._end = 0  # bytes of whole records
         self._torn = False  # whether the file may go on behind them
         self._refusal = ""  # why nothing more may be recorded
@@ -105,12 +106,15 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
         """Record a gap that was filled with zeros. ``position`` is in samples from the signal's start.
 
         Raises:
-            TokensError: a gap that cannot be.
+            TokensError: a gap that cannot be, or more than a token file holds.
             JournalError: as `frames`.
         """
         if not (0 <= position <= MOST_SAMPLES and 1 <= samples <= MOST_SAMPLES):
             raise TokensError(f"a gap of {samples} samples at {position}; wanted at least 1, from 0 on")
+        if self._gaps == MOST_GAPS:
+            raise TokensError(f"a recording has {MOST_GAPS} gaps at most; end it, and begin another")
         self._record(GAP, struct.pack("<QQ", position, samples))
+        self._gaps += 1
 
     def finish(self, num_samples: int | None) -> TokenFile:
         """End the recording: write the token file and delete the journal.

@@ -13,5 +13,11 @@ MOST_RATE = 2**31 - 1
 MOST_SAMPLES = MOST_ID = 2**63 - 1
 #: A code: uint16.
 MOST_CODE = 2**16 - 1
+#: Gaps of one signal. A day of audio has so many if one is lost in every second.
+MOST_GAPS = 2**17
+#: Characters of a codec's name, and of its hash.
+MOST_TEXT = 2**16
+#: Bytes of a token file's header, which holds all of that as text: the gaps take up to 45 each.
+MOST_HEADER = 2**23
 #: Steps that a pattern delays a level: hours of frames.
 MOST_DELAY = 2**20

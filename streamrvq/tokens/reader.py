@@ -45,8 +45,8 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
 
 
 def _files(place: Path, partial: bool) -> list[Path]:
-    if not place.is_dir():
-        if not place.exists() or place.suffix not in (".parquet", ".safetensors"):
+    if not os.path.isdir(place):  # unlike Path's, it takes a name that is too long
+        if not os.path.exists(place) or place.suffix not in (".parquet", ".safetensors"):
             raise TokensError(f"{place} is no file of tokens; wanted a folder, a .parquet shard or a .safetensors file")
         return [place]
     shards = sorted(place.glob("*.parquet"))

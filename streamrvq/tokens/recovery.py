@@ -23,13 +23,16 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.file_lock import take_lock
 from ..system.foreign_data import foreign_data, one_line
+from ..system.regular_file import check_regular
 from .file import TokenFile, write_tokens
-from .limits import MOST_LEVELS
+from .limits import MOST_GAPS, MOST_LEVELS
 
 FORMAT, VERSION = "streamrvq.journal", 1
 FRAMES, GAP, END = 1, 2, 3
 HEAD, CRC = struct.Struct("<BI"), struct.Struct("<I")
 
+#: Bytes of the first line: 64 Ki characters of a codec's name take up to 12 each.
+_LONGEST_HEAD = 1 << 20
 #: Sizes of the payloads of fixed size.
 _SIZES = {GAP: 16, END: 8}
 
@@ -50,16 +53,17 @@ def recover(path: str | os.PathLike[str]) -> TokenFile:
         TokensError: there is no journal, it is not one of ours, it is still recorded to, or the token file cannot be
             written. The journal stays.
     """
-    journal = journal_of(path)
-    target = journal.with_name(journal.name.removesuffix(".journal"))
-    with foreign_data(TokensError, f"{journal}", "wanted a journal that `streamrvq mic` left"):
+    with foreign_data(TokensError, f"{path}", "wanted a journal that `streamrvq mic` left"):
+        journal = journal_of(path)
+        target = journal.with_name(journal.name.removesuffix(".journal"))
         try:
+            check_regular(journal)
             data = _bytes_of(journal)
         except OSError as error:
             raise TokensError(
                 f"cannot read {journal} ({error.strerror}); only a recording that was cut off has a journal"
             ) from None
-        if target.exists():
+        if os.path.exists(target):
             raise TokensError(f"{target} is there already; move it away, and recover {journal} again")
         tokens = _parse(journal, data)
     write_tokens(target, tokens)
@@ -82,7 +86,7 @@ def _bytes_of(journal: Path) -> bytes:
 
 
 def _parse(journal: Path, data: bytes) -> TokenFile:
-    line = data.partition(b"\n")[0]
+    line = data[:_LONGEST_HEAD].partition(b"\n")[0]
     try:
         head: dict[str, Any] = json.loads(line)
         levels = head.pop("n_quantizers")
@@ -118,7 +122,7 @@ def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, l
         if end + CRC.size > len(rest) or CRC.unpack_from(rest, end)[0] != zlib.crc32(rest[at:end]):
             break
         payload = rest[at + HEAD.size : end]
-        if length % (2 * levels) if kind == FRAMES else length != _SIZES.get(kind, length):
+        if length % (2 * levels) if kind == FRAMES else length != _SIZES.get(kind):
             raise TokensError(
                 f"{journal} has a record of kind {kind} with {length} bytes at byte {at}, "
                 f"as no recorder writes it; cut the file there to have what is before it"
@@ -126,6 +130,11 @@ def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, l
         if kind == FRAMES:
             frames += payload
         elif kind == GAP:
+            if len(gaps) == MOST_GAPS:
+                raise TokensError(
+                    f"{journal} has more than {MOST_GAPS} gaps, as no recorder writes it; cut the file at byte {at} to "
+                    "have what is before it"
+                )
             gaps.append(struct.unpack("<QQ", payload))
         elif kind == END:
             (num_samples,) = struct.unpack("<Q", payload)

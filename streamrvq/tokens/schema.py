@@ -44,6 +44,9 @@ ABOUT_KEY, SHARD_KEY, CHECKSUMS_KEY = b"streamrvq", b"streamrvq.shard", b"stream
 #: What ``streamrvq`` in the metadata holds beside ``format`` and ``version``.
 ABOUT = ("codec", "codec_hash", "trained", "sample_rate", "hop_length", "n_codebooks", "codebook_size", "tail")
 
+#: Bytes of what ``streamrvq`` in the metadata may hold; a codec's name is the longest part.
+_LONGEST_ABOUT = 1 << 20
+
 _INTEGERS = {
     "channel": "int16", "segment": "int32", "offset": "int64", "num_samples": "int64", "source_rate": "int32",
     "start_frame": "int64", "frames": "int32", "n_quantizers": "int16", "sample_rate": "int32", "hop_length": "int32",
@@ -80,7 +83,10 @@ def about_of(metadata: dict[bytes, bytes] | None, path: object) -> dict[str, Any
         TokensError: it is not a shard of ours, or one of a newer version.
     """
     try:
-        about: dict[str, Any] = json.loads((metadata or {})[ABOUT_KEY])
+        text = (metadata or {})[ABOUT_KEY]
+        if len(text) > _LONGEST_ABOUT:
+            raise ValueError(f"{len(text)} bytes")
+        about: dict[str, Any] = json.loads(text)
         ours, version = about["format"] == FORMAT, about["version"]
     except (KeyError, TypeError, ValueError, RecursionError):
         ours, version = False, None

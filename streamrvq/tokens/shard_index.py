@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..errors import TokensError
 from ..system.foreign_data import one_line
 from . import schema
-from .footer import row_groups
+from .footer import RowGroup, row_groups, unpacked
 from .limits import MOST_LEVELS, MOST_RATE
 
 Numbers = npt.NDArray[np.int64]
@@ -26,6 +26,12 @@ Numbers = npt.NDArray[np.int64]
 #: Codes that a row group may have whatever the size of the file, and beyond that for each of its bytes. Silence takes
 #: almost no bytes. Four million codes are twice what a run with default settings writes at a time.
 MOST_CODES, CODES_PER_BYTE = 1 << 22, 64
+#: Bytes of index columns that pages may be unpacked to, whatever the size of the file, and for each of its bytes.
+_MOST_UNPACKED, _UNPACKED_PER_BYTE = 64 << 20, 16
+#: The same of codes, for each claimed value: eight bytes in an index of a dictionary and eight in it.
+_UNPACKED_PER_CODE = 16
+#: Rows that a file may have whatever its size, and bytes that each further one takes: a checksum has eight digits.
+_MOST_ROWS, _BYTES_PER_ROW = 1 << 18, 8
 #: Characters of a path: more than any system opens.
 _LONGEST = 1 << 15
 #: Positions and lengths are exact in a double up to here, and their sums fit an int64.
@@ -53,6 +59,7 @@ class ShardIndex:
         starts: the first row of each signal, and the number of rows.
         groups: the first row of each row group, and the number of rows.
         checksums: of each row's codes; None in a shard of a version that wrote none.
+        codes: where each row group has its codes.
     """
 
     numbers: dict[str, Numbers]
@@ -60,12 +67,19 @@ class ShardIndex:
     starts: Numbers
     groups: Numbers
     checksums: npt.NDArray[np.uint32] | None
+    codes: list[RowGroup]
 
     def sizes(self, group: int) -> Numbers:
         """How many codes each row of a row group has."""
         rows = slice(int(self.groups[group]), int(self.groups[group + 1]))
         sizes: Numbers = self.numbers["frames"][rows] * self.numbers["n_quantizers"][rows]
         return sizes
+
+    def check_pages(self, group: int, path: Path) -> None:
+        """Raise `TokensError` if a row group's codes would take far more room than codes do."""
+        claim = self.codes[group]
+        if (needed := sum(unpacked(path, claim))) > _MOST_UNPACKED // 8 + _UNPACKED_PER_CODE * claim.values:
+            raise TokensError(f"{path} has {claim.values} codes in a row group that would take {needed} bytes")
 
 
 def check_columns(columns: Any, path: Path) -> None:
@@ -93,10 +107,16 @@ def read_index(file: Any, path: Path) -> ShardIndex:
         TokensError: they hold what no run writes.
     """
     size, rows = path.stat().st_size, file.metadata.num_rows
-    claims = row_groups(path, "codes")
+    columns = row_groups(path, *schema.INDEX, "codes")
+    claims = columns.pop("codes")
     groups = [claim.rows for claim in claims]
-    if sum(groups) != rows or rows > size or len(groups) != file.num_row_groups:
+    most = min(size, max(_MOST_ROWS, size // _BYTES_PER_ROW))
+    if sum(groups) != rows or rows > most or len(groups) != file.num_row_groups:
         raise TokensError(f"{path} has {size} bytes and claims {rows} rows; it is damaged: encode it again")
+    if (needed := sum(sum(unpacked(path, one)) for those in columns.values() for one in those)) > max(
+        _MOST_UNPACKED, _UNPACKED_PER_BYTE * size
+    ):
+        raise TokensError(f"{path} has {size} bytes, of which its index would make {needed}; encode it again")
     table = file.read(columns=list(schema.INDEX)).unify_dictionaries()
     if table.num_rows != rows:
         raise TokensError(f"{path} has {table.num_rows} rows and claims {rows}; it is damaged: encode it again")
@@ -108,7 +128,7 @@ def read_index(file: Any, path: Path) -> ShardIndex:
     _check_signals(numbers, text, path)
     index = ShardIndex(
         numbers, text, starts=np.append(np.flatnonzero(numbers["segment"] == 0), rows),
-        groups=np.cumsum([0, *groups]), checksums=schema.checksums_of(file.metadata.metadata, rows, path),
+        groups=np.cumsum([0, *groups]), checksums=schema.checksums_of(file.metadata.metadata, rows, path), codes=claims,
     )  # fmt: skip
     most = max(MOST_CODES, CODES_PER_BYTE * size)
     for group, claim in enumerate(claims):

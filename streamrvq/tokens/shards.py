@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ..errors import TokensError
 from ..system.copying import forked_whole
 from ..system.foreign_data import foreign_data, one_line
+from ..system.regular_file import check_regular
 from . import schema
 from .limits import MOST_CODE
 from .shard_index import TEXT, ShardIndex, check_columns, read_index
@@ -60,6 +61,7 @@ class Shard:
         parquet, arrow = schema.parquet(), schema.arrow()
         with foreign_data(TokensError, f"{what}{self.path}", "encode it again"):
             try:
+                check_regular(self.path)
                 with parquet.ParquetFile(self.path, metadata=self._metadata, **options) as file:
                     self._metadata = file.metadata
                     yield file
@@ -156,6 +158,7 @@ class Shard:
         """A row group, read because ``row`` was asked for."""
         sizes = self._index.sizes(group)
         with self._open(f"row {row} of ") as file:
+            self._index.check_pages(group, self.path)
             rows = file.read_row_group(group, columns=["codes"])["codes"].combine_chunks()
             if len(rows) != len(sizes) or rows.null_count or rows.values.null_count:
                 raise TokensError(f"row {row} of {self.path}: codes are missing in its group; encode it again")

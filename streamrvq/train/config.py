@@ -220,7 +220,10 @@ class TrainConfig:
                 size = path.stat().st_size
                 if size > LIMITS["bytes"]:
                     raise ConfigError(f"{path} has {size} bytes; wanted a run's settings, at most {LIMITS['bytes']}")
-                text = path.read_text(encoding="utf-8")
+                with path.open(encoding="utf-8") as file:  # a device states no size
+                    text = file.read(LIMITS["bytes"] + 1)
+                if len(text) > LIMITS["bytes"]:
+                    raise ConfigError(f"{path} has no end; wanted a run's settings, at most {LIMITS['bytes']} bytes")
             except OSError as error:
                 raise ConfigError(f"cannot read {path}: {error.strerror or error}; wanted a run's settings") from None
             try:

@@ -12,21 +12,26 @@ import csv
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
-from ..audio.files import open_audio
+from ..audio.files import AudioReader, open_audio
+from ..audio.pcm import Pcm, as_pcm
 from ..audio.rates import Resampler
 from ..errors import AudioFileError, InputError
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, shown
+from ..system.regular_file import check_regular
 
 SUFFIXES = {".flac", ".wav", ".ogg", ".mp3", ".aif", ".aiff", ".opus"}
 _BLOCK = 1 << 16
+#: Characters of a line of a manifest.
+_LONGEST_LINE = 1 << 20
 
 #: Called with the name of a file and its length in seconds.
 OnDecoded = Callable[[str, float], None]
@@ -75,17 +80,18 @@ def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
     found: dict[Path, str] = {}
     for entry in entries:
         path = Path(entry)
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
             kinds: dict[Path, str] = {}
             for manifest in (path.parent / "manifest.csv", path / "manifest.csv"):
                 if manifest.is_file():
                     kinds.update(_manifest(manifest))
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            found.update({file.resolve(): kinds.get(file.resolve(), "") for file in files})
-        elif path.suffix == ".csv" and path.is_file():
+            with foreign_data(InputError, entry, "name the folders that are wanted"):  # nested too deeply, say
+                files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found.update({file: kinds.get(file, "") for file in map(_real, files)})
+        elif path.suffix == ".csv" and os.path.isfile(path):
             found.update(_manifest(path))
-        elif path.is_file():
-            found[path.resolve()] = ""
+        elif os.path.isfile(path):
+            found[_real(path)] = ""
         else:
             raise InputError(f"{entry} is not there; wanted a folder of audio, a manifest.csv or an audio file")
     if not found:
@@ -98,7 +104,7 @@ def _manifest(path: Path) -> dict[Path, str]:
     found: dict[Path, str] = {}
     remedy = "wanted a CSV file with a column called file or path"
     with foreign_data(InputError, str(path), remedy), path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(_lines(file))
         columns = list(reader.fieldnames or ())
         column = next((name for name in ("file", "path") if name in columns), None)
         for row in reader:
@@ -106,8 +112,21 @@ def _manifest(path: Path) -> dict[Path, str]:
                 raise InputError(f"{path} has the columns {shown(columns)}; wanted one called file or path")
             if not row[column]:
                 raise InputError(f"line {reader.line_num} of {path} names no file; wanted one in its {column}")
-            found[(path.parent / row[column]).resolve()] = row.get("kind") or ""
+            found[_real(path.parent / row[column])] = row.get("kind") or ""
     return found
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file, none of them longer than a manifest's. A file of zeros is one line, whatever its size."""
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise ValueError(f"a line of more than {_LONGEST_LINE} characters")
+        yield line
+
+
+def _real(path: Path) -> Path:
+    """The path without links. Unlike `Path.resolve`, it leaves links in a circle to whoever opens the file."""
+    return Path(os.path.realpath(path))
 
 
 def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None) -> Corpus:
@@ -140,10 +159,13 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
 def cached(data: Path, index: Path) -> tuple[tuple[Clip, ...], npt.NDArray[np.int16]]:
     """The clips of ``index`` and the samples of ``data``. Raises `InputError` if they do not belong together."""
     with foreign_data(InputError, str(index), f"delete it and {data.name}, and they are made again"):
+        check_regular(data)
         samples = np.memmap(data, np.int16, "r")
+        check_regular(index)
         clips = tuple(Clip(*row) for row in json.loads(index.read_text(encoding="utf-8")))
         for clip in clips:
-            if type(clip.start) is not int or type(clip.length) is not int or not isinstance(clip.name, str):
+            texts = isinstance(clip.name, str) and isinstance(clip.kind, str)
+            if type(clip.start) is not int or type(clip.length) is not int or not texts:
                 raise TypeError(f"a clip is {shown(dataclasses.astuple(clip))}")
             if not 0 <= clip.start < clip.start + clip.length <= len(samples):
                 raise ValueError(f"a clip ends at {shown(clip.start + clip.length)} of {len(samples)} samples")
@@ -177,9 +199,20 @@ def _decode(
 def _mono(file: Path, rate: int) -> Any:
     with open_audio(file, downmix=True) as reader:
         if reader.sample_rate == rate:
-            yield from reader.blocks(_BLOCK)
+            yield from _checked(reader)
             return
         resampler = Resampler(reader.sample_rate, rate)
-        for block in reader.blocks(_BLOCK):
+        for block in _checked(reader):
             yield resampler.push(block)
         yield resampler.flush()
+
+
+def _checked(reader: AudioReader) -> Iterator[Pcm]:
+    """The samples of a file. A float file may hold NaN, which would be trained on as some number."""
+    position = 0
+    for block in reader.blocks(_BLOCK):
+        try:
+            yield as_pcm(block, position=position)
+        except InputError as error:
+            raise AudioFileError(f"{reader.path}: {error}") from None
+        position += len(block)

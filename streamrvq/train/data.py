@@ -41,9 +41,8 @@ class Crops:
         self._seed, self._augment = seed, augment
         lengths = np.array([clip.length for clip in corpus.clips], np.float64)
         weights = lengths / lengths.sum()
-        names = np.array([clip.kind for clip in corpus.clips])
         for kind, share in kinds.items():
-            mine = names == kind
+            mine = np.array([clip.kind == kind for clip in corpus.clips])  # numpy's text takes the room of the longest
             if mine.any():
                 weights[mine] *= share / weights[mine].sum()
         self._cumulative = np.cumsum(weights / weights.sum())

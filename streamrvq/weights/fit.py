@@ -1,6 +1,6 @@
 """Do the tensors fit the codec? Names, shapes, types and finite values are checked before anything is built.
 
-Knows: which tensors and shapes a configuration has. Does not know: files, weight norm (fold.py comes first).
+Knows: which tensors and shapes a configuration has. Does not know: files, how weight norm is folded (fold.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..config import CodecConfig
 from ..errors import WeightsError
 from ..families import tensor_shapes
 from ..system.foreign_data import one_line
+from .fold import pair_names, weight_of
 
 #: A reader of bfloat16 widens it to float32, because numpy does not know it.
 _TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
@@ -38,11 +39,7 @@ def fit(
     fitted: dict[str, npt.NDArray[np.float32]] = {}
     for name, shape in wanted.items():
         value = tensors[name]
-        if value.shape != shape:
-            raise WeightsError(
-                f"{name} in {source} has shape {list(value.shape)}; wanted {list(shape)}: "
-                "the configuration and the weights are of different codecs"
-            )
+        _check_shape(name, value, shape, source)
         if value.dtype not in _TAKEN:
             raise WeightsError(
                 f"{name} in {source} is {value.dtype}; wanted float16, bfloat16, float32 or float64: convert it first"
@@ -57,6 +54,28 @@ def fit(
         single.flags.writeable = False
         fitted[name] = single
     return fitted
+
+
+def check_unfolded(config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], source: str) -> None:
+    """Refuse tensors of another codec before they are folded, which takes several times their room.
+
+    Raises:
+        WeightsError: a tensor is missing or unknown, or the larger half of a weight-norm pair has another shape.
+    """
+    wanted = tensor_shapes(config)
+    _check_names(set(wanted), {weight_of(name) or name for name in tensors}, source)
+    for name, value in tensors.items():
+        weight = weight_of(name)
+        if weight is not None and name in {v for _, v in pair_names(weight)}:
+            _check_shape(name, value, wanted[weight], source)
+
+
+def _check_shape(name: str, value: npt.NDArray[Any], shape: tuple[int, ...], source: str) -> None:
+    if value.shape != shape:
+        raise WeightsError(
+            f"{name} in {source} has shape {list(value.shape)}; wanted {list(shape)}: "
+            "the configuration and the weights are of different codecs"
+        )
 
 
 def _check_names(wanted: set[str], came: set[str], source: str) -> None:

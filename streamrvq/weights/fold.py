@@ -21,6 +21,9 @@ from ..system.foreign_data import one_line
 
 Array = npt.NDArray[Any]
 
+#: Numbers that are folded at a time.
+_AT_ONCE = 1 << 20
+
 
 def pair_names(weight: str) -> tuple[tuple[str, str], tuple[str, str]]:
     """The names (g, v) for ``weight``, which ends in "weight": in torch's old style and in its new one."""
@@ -50,12 +53,17 @@ def fold_pair(name: str, g: Array, v: Array) -> npt.NDArray[np.float32]:
         )
     if not v.size:
         raise WeightsError(f"{name}: v has shape {list(v.shape)}; wanted rows with at least one value each")
-    rows = v.reshape(v.shape[0], -1).astype(np.float64)
-    # accumulate adds strictly in order, while sum() may add in pairs. The last column is the sum.
-    squares = np.add.accumulate(rows * rows, axis=1)[:, -1:]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        folded = g.reshape(-1, 1).astype(np.float64) * rows / np.sqrt(squares)
-        return np.ascontiguousarray(folded.astype(np.float32).reshape(v.shape))
+    gains, vectors = g.reshape(-1, 1), v.reshape(v.shape[0], -1)
+    folded = np.empty(vectors.shape, np.float32)
+    step = max(1, _AT_ONCE // vectors.shape[1])
+    for first in range(0, len(vectors), step):  # in float64 a float16 tensor takes many times its room
+        some = slice(first, first + step)
+        rows = vectors[some].astype(np.float64)
+        # accumulate adds strictly in order, while sum() may add in pairs. The last column is the sum.
+        squares = np.add.accumulate(rows * rows, axis=1)[:, -1:]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            folded[some] = (gains[some].astype(np.float64) * rows / np.sqrt(squares)).astype(np.float32)
+    return folded.reshape(v.shape)
 
 
 def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -65,7 +73,7 @@ def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
         WeightsError: half a pair is missing, a weight comes in two styles, or the halves do not fit together.
     """
     folded = dict(tensors)
-    weights = {_weight_of(name) for name in tensors} - {None}
+    weights = {weight_of(name) for name in tensors} - {None}
     for weight in sorted(str(name) for name in weights):
         for g_name, v_name in pair_names(weight):
             if g_name not in folded and v_name not in folded:
@@ -85,7 +93,7 @@ def fold(tensors: Mapping[str, Array]) -> dict[str, Array]:
     return folded
 
 
-def _weight_of(name: str) -> str | None:
+def weight_of(name: str) -> str | None:
     """The folded weight that ``name`` is half of, or None."""
     for end in ("weight_g", "weight_v", "parametrizations.weight.original0", "parametrizations.weight.original1"):
         if name == end or name.endswith(f".{end}"):

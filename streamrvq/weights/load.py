@@ -62,11 +62,11 @@ def load_again(source: str, codec_hash: str) -> Weights:
 def _read(source: str | os.PathLike[str], path: Path) -> Weights:
     named = os.fspath(source)
     with foreign_data(WeightsError, named, "wanted weights of a codec: fetch or save them again"):
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
             return huggingface.read(path)
         layout = _SUFFIXES.get(path.suffix.lower())
-        if layout is None or not path.is_file():
-            what = "is no file of weights" if path.exists() else "is neither a preset nor a file"
+        if layout is None or not os.path.isfile(path):
+            what = "is no file of weights" if os.path.exists(path) else "is neither a preset nor a file"
             raise WeightsError(
                 f"{named!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
                 "a .safetensors or .pth file, or a Hugging Face DAC folder: check the name"

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from ..errors import StreamRVQError, WeightsError
 from ..system.atomic_file import check_replaceable
 from ..system.foreign_data import foreign_data, one_line, shown
+from ..system.regular_file import check_regular, read_at_most
 
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
@@ -42,11 +43,15 @@ def unreadable(path: Path, error: OSError) -> WeightsError:
 def read_bytes(path: Path, most: int | None = None) -> bytes:
     """The file's bytes. Raises `WeightsError` if it cannot be read, or has more than ``most``."""
     try:
-        if most is not None and (size := path.stat().st_size) > most:
-            raise WeightsError(f"{path} has {size} bytes; wanted at most {most}: fetch or save it again")
-        return path.read_bytes()
+        if most is None:
+            check_regular(path)
+            return path.read_bytes()
+        data = read_at_most(path, most)
     except OSError as error:
         raise unreadable(path, error) from None
+    if data is None:
+        raise WeightsError(f"{path} has more than {most} bytes; wanted at most {most}: fetch or save it again")
+    return data
 
 
 def printable_name(name: object, default: str) -> str:
@@ -61,6 +66,18 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
     Raises:
         WeightsError: the file cannot be read, is truncated or not a safetensors file, or holds an unknown type.
     """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            wrong = not 1 < length <= _MOST_HEADER or 8 + length > os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if wrong:  # however long the rest is, it is not read
+        raise WeightsError(
+            f"{path} is damaged or not a safetensors file (a header of {length} bytes, wanted at most {_MOST_HEADER}); "
+            "wanted a whole one: fetch or save it again"
+        )
     return tensors_of(read_bytes(path), WeightsError, str(path), "wanted a whole one: fetch or save it again")
 
 

@@ -110,15 +110,32 @@ class _InPieces(io.FileIO):
 def _in_archive(path: Path, size: int, wanted: str) -> list[bytes]:
     """The pickles of a zip archive whose members are stored as they are, and together are no larger than the file."""
     with _InPieces(path) as file, zipfile.ZipFile(file) as archive:
+        if _directory(file, size) != archive.start_dir:  # torch would read another list of members
+            raise WeightsError(f"{path} has no list of parts where it says; {wanted}")
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise WeightsError(f"{path} is a compressed archive; {wanted}")
         if sum(member.file_size for member in members) > size:
             raise WeightsError(f"{path} has {size} bytes, but its parts claim more; {wanted}")
-        pickles = [member for member in members if member.filename.endswith(".pkl")]
+        pickles = [member for member in members if member.filename.lower().endswith(".pkl")]  # as torch looks
         if sum(member.file_size for member in pickles) > _MOST_PICKLE:
             raise WeightsError(f"{path} has a pickle of more than {_MOST_PICKLE} bytes; {wanted}")
         return [archive.read(member) for member in pickles]
+
+
+def _directory(file: io.FileIO, size: int) -> int:
+    """Where an archive says that its list of members begins. zipfile looks elsewhere, too, if it is not there."""
+    file.seek(max(0, size - 42))
+    end = file.read(42)
+    if end[-22:-18] != b"PK\5\6" or len(end) < 42:
+        return -1
+    if end[:4] != b"PK\6\7":
+        return int.from_bytes(end[-6:-2], "little")
+    begin = size - 42 - 56  # of the 64-bit record, which torch writes, and which nothing may part from the rest
+    if int.from_bytes(end[8:16], "little") != begin or begin < 0:
+        return -1
+    file.seek(begin)
+    return int.from_bytes(file.read(56)[48:], "little")
 
 
 def _in_old_file(path: Path) -> list[bytes]:

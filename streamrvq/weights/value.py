@@ -19,7 +19,7 @@ from ..config import CodecConfig
 from ..errors import WeightsError
 from ..system.copying import Shared
 from ..system.foreign_data import foreign_data
-from .fit import fit
+from .fit import check_unfolded, fit
 from .fold import fold
 
 
@@ -63,6 +63,7 @@ class Weights(Shared):
             WeightsError: the tensors do not fit. ``source`` says in the message where they came from.
         """
         with foreign_data(WeightsError, source, "wanted a numpy array under each name"):
+            check_unfolded(config, tensors, source)
             return cls(config, fit(config, fold(tensors), source), trained, name)
 
     @cached_property

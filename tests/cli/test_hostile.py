@@ -42,6 +42,11 @@ def test_a_line_of_millions_of_lists_is_refused_before_it_is_parsed() -> None:
     assert_survives("code-lines", b'{"index":0,"codes":[' + b"[]," * 5_000_000 + b"[]]}")
 
 
+def test_texts_in_place_of_codes_are_not_given_the_room_of_the_longest() -> None:
+    texts = b",".join([b'"' + b"a" * 8_000_000 + b'"', *[b'"b"'] * 100])
+    assert_survives("code-lines", b'{"index":0,"codes":[[' + texts + b"]]}")
+
+
 @given(data=one_change(RIGHT["token-file"]) | st.binary(max_size=60))
 def test_a_file_of_tokens_with_one_thing_broken(data: bytes) -> None:
     assert_survives("token-file", data)
@@ -112,6 +117,14 @@ def test_a_hostile_pth_is_one_line(run: Run, tmp_path: Path, kind: str) -> None:
     assert str(path) in run("info", path).sentence
 
 
+@pytest.mark.parametrize("encoding", ["ascii:surrogateescape", "ascii:replace"])
+def test_a_table_prints_in_the_c_locale(weights: Path, encoding: str) -> None:
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": encoding}
+    code = "from streamrvq.cli import main; main(['info', __import__('sys').argv[1]])"
+    ran = subprocess.run([sys.executable, "-c", code, weights], env=env, capture_output=True, timeout=PATIENCE)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_a_name_of_any_bytes_prints_on_any_terminal(weights: Path, tmp_path: Path, encoding: str) -> None:
     source, target = os.fsencode(tmp_path) + b"/\xff\xe9.safetensors", os.fsencode(tmp_path) + b"/\xfe.safetensors"
@@ -137,3 +150,19 @@ def test_a_codec_whose_name_looks_like_markup_is_shown_as_it_is(run: Run, weight
 
 def test_the_handler_of_errors_knows_its_own_package() -> None:
     assert cli.__file__.endswith("streamrvq/cli/__init__.py")
+
+
+@pytest.mark.parametrize("seconds", ["inf", "1e308"])
+def test_check_takes_a_whole_file_of_any_length(run: Run, wav: Path, weights: Path, seconds: str) -> None:
+    assert run("check", weights, wav, "--seconds", seconds, "--chunks", "999999999999999").code == 0
+
+
+@pytest.mark.parametrize("chunks", ["9" * 5000, "0", "1e3", "\ud800"])
+def test_chunks_that_are_none(run: Run, wav: Path, weights: Path, chunks: str) -> None:
+    assert "--chunks has" in run("check", weights, wav, "--chunks", chunks).sentence
+
+
+def test_a_name_that_is_too_long_does_not_keep_other_files_back(run: Run, wav: Path, weights: Path) -> None:
+    done = run("encode", wav, wav.with_name("x" * 5000), wav.with_name("x" * 250 + ".wav"), "--codec", weights)
+    assert done.code == 2
+    assert wav.with_suffix(".safetensors").exists()

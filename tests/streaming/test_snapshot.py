@@ -109,6 +109,8 @@ def damaged(snapshot: Snapshot) -> dict[str, tuple[Snapshot, str]]:
     other = tuple(history.astype(np.float32) for history in snapshot.histories)
     loud = snapshot.remainder.copy()
     loud[0] = np.inf
+    beyond = snapshot.remainder.copy()
+    beyond[0] = 129
     new = dataclasses.replace
     return {
         "hash": (new(snapshot, codec_hash="0" * 64), "codec_hash"),
@@ -125,6 +127,7 @@ def damaged(snapshot: Snapshot) -> dict[str, tuple[Snapshot, str]]:
         "remainder type": (new(snapshot, remainder=snapshot.remainder.astype(np.float64)), "remainder"),
         "remainder shape": (new(snapshot, remainder=snapshot.remainder[None]), "remainder"),
         "remainder inf": (new(snapshot, remainder=loud), "remainder"),
+        "remainder beyond samples": (new(snapshot, remainder=beyond), "within ±128"),
         "history missing": (new(snapshot, histories=snapshot.histories[:-1]), "histories"),
         "history shape": (new(snapshot, histories=wide), "history 0"),
         "history dtype": (new(snapshot, histories=other), "history 0"),
@@ -214,6 +217,11 @@ def header_with(**values: Any) -> bytes:
 def test_a_header_of_other_types_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(SnapshotError):
         Snapshot.from_bytes(header_with(**values))
+
+
+def test_a_header_that_would_take_much_memory_is_not_parsed() -> None:
+    with pytest.raises(SnapshotError, match="a header of"):
+        Snapshot.from_bytes(header_with(more=[[]] * 50_000))
 
 
 @pytest.mark.parametrize("bad", [None, 5, "text", [1, 2], object()], ids=["none", "int", "str", "list", "object"])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq.errors import AudioFileError, ConfigError, InputError
-from streamrvq.train.config import TrainConfig
-from streamrvq.train.corpus import find, load
+from streamrvq.train.config import Augment, TrainConfig
+from streamrvq.train.corpus import Clip, Corpus, find, load
+from streamrvq.train.data import Crops
 from tests.support.fuzzing.json_text import broken_json
 from tests.support.fuzzing.raw_bytes import one_change
 from tests.support.fuzzing.survival import assert_survives
@@ -76,6 +80,33 @@ def test_a_manifest_line_without_a_name_is_refused(tmp_path: Path) -> None:
     (path := tmp_path / "manifest.csv").write_text("kind,file\nspeech\n")
     with pytest.raises(InputError, match=r"line 2 of .* names no file"):
         find([str(path)])
+
+
+def test_a_manifest_of_zeros_is_refused_by_its_first_bytes(tmp_path: Path) -> None:
+    with open(tmp_path / "manifest.csv", "wb") as file:
+        file.write(b"file\n")
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="a line of more than"):
+        find([str(tmp_path / "manifest.csv")])
+
+
+def test_a_file_with_samples_that_are_no_numbers_is_named(tmp_path: Path) -> None:
+    pcm = np.zeros(100, np.float32)
+    pcm[70] = np.nan
+    soundfile.write(tmp_path / "x.wav", pcm, 16000, subtype="FLOAT")
+    for rate in (16000, 8000):
+        with pytest.raises(AudioFileError, match=r"x\.wav: sample 70 is nan"):
+            load([str(tmp_path)], rate, tmp_path / "cache")
+
+
+def test_a_long_kind_takes_no_room_for_each_clip() -> None:
+    clips = tuple(Clip(f"{number}.wav", "k" * (100_000 * (not number)), number, 1) for number in range(20_000))
+    corpus = Corpus(clips, np.zeros(20_000, np.int16), 16000)
+    tracemalloc.start()
+    Crops(corpus, 100, 1, 0, {"k" * 100_000: 0.5, "x": 0.5}, Augment())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 << 20
 
 
 def test_a_manifest_whose_file_is_gone_says_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from streamrvq.errors import ConfigError, WeightsError
 from streamrvq.weights import Weights, load_weights, seeded
 from tests.support.fuzzing.json_text import broken_json
 from tests.support.fuzzing.raw_bytes import one_change
-from tests.support.fuzzing.safetensors_files import broken_safetensors, taken_apart
+from tests.support.fuzzing.safetensors_files import broken_safetensors, put_together, taken_apart
 from tests.support.fuzzing.survival import assert_survives
 from tests.support.fuzzing.torch_files import TENSORS, VALUES, broken_pickle, broken_torch_file, saved
 from tools.fuzzing.registry import targets
@@ -136,6 +137,36 @@ def test_an_archive_with_a_list_of_members_that_never_ends_is_refused(tmp_path: 
         load_weights(path)
 
 
+def test_a_pickle_is_found_under_any_name_that_torch_reads(tmp_path: Path) -> None:
+    """torch does not tell large letters from small ones."""
+    sparse, out = zipfile.ZipFile(io.BytesIO(saved({"x": TENSORS["sparse"]()}))), io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for member in sparse.infolist():
+            archive.writestr(member.filename.replace("data.pkl", "Data.PKL"), sparse.read(member))
+    (path := tmp_path / "x.pth").write_bytes(out.getvalue())
+    with pytest.raises(WeightsError, match="a sparse tensor"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("comment", [0, 9])
+def test_an_archive_of_two_lists_of_members_is_refused(tmp_path: Path, comment: int) -> None:
+    """zipfile reads the list before the end; torch reads the one that the end points to."""
+    right, parts = RIGHT["pth"], []
+    for compress in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(right)) as old, zipfile.ZipFile(out, "w", compress) as new:
+            for member in old.infolist():
+                new.writestr(member.filename, old.read(member))
+        parts.append(out.getvalue())
+    seen, read = parts[1], parts[0]
+    end = bytearray(seen[-22:])
+    end[16:20] = read[-6:-2]  # where the other list begins
+    end[20:22] = comment.to_bytes(2, "little")
+    (path := tmp_path / "x.pth").write_bytes(read[:-22] + seen[:-22] + bytes(end) + bytes(comment))
+    with pytest.raises(WeightsError, match="no list of parts where it says"):
+        load_weights(path)
+
+
 @pytest.mark.parametrize("tensors", [{"x": [1.0]}, {"x": None}, {"x": np.array(["a"])}, {1: np.zeros(1)}, 5], ids=repr)
 def test_tensors_from_python_that_are_none_are_refused_in_one_line(tensors: Any) -> None:
     with pytest.raises(WeightsError) as caught:
@@ -163,3 +194,26 @@ def test_a_name_in_a_file_becomes_one_printable_line(tmp_path: Path, name: str) 
     (path := tmp_path / "x.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + tensors)
     assert load_weights(path).name.isprintable()
     assert len(load_weights(path).name) <= 200
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 20_000_000), (20_000_000, 1, 1)])
+def test_a_half_of_another_shape_is_not_folded(shape: tuple[int, ...]) -> None:
+    """In float64 it would take sixteen times its room."""
+    header, data = taken_apart(RIGHT["weights"])
+    weight = next(name for name in header if name.endswith(".weight"))
+    gain = [shape[0], 1, 1]
+    sizes = {f"{weight}_g": gain, f"{weight}_v": list(shape)}
+    for name, dims in sizes.items():
+        size = 2 * int(np.prod(dims))
+        header[name] = {"dtype": "F16", "shape": dims, "data_offsets": [len(data), len(data) + size]}
+        data += bytes(size)
+    assert_survives("weights", put_together(json.dumps(header), data))
+
+
+def test_a_large_weight_is_folded_in_parts_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = sys.modules["streamrvq.weights.fold"]  # the package's `fold` is the function
+    rng = np.random.default_rng(0)
+    g, v = rng.normal(size=(50, 1, 1)).astype(np.float16), rng.normal(size=(50, 7, 3)).astype(np.float16)
+    whole = fold.fold_pair("x", g, v)
+    monkeypatch.setattr(fold, "_AT_ONCE", 40)
+    np.testing.assert_array_equal(fold.fold_pair("x", g, v), whole)
