@@ -23,9 +23,9 @@ import sys
 import numpy as np
 from streamrvq.cli import main
 from streamrvq.live.server.modes import ServedEncoder
-from streamrvq.live.protocol.binary import Outgoing
+from streamrvq.live.server.outbox import CodesOutbox
 
-sink, pack = ServedEncoder._on_output, Outgoing.pack
+sink, take = ServedEncoder._on_output, CodesOutbox.next
 
 def wrong(self, data, last):
     if self.outbox.pos <= 100 < self.outbox.pos + data.shape[1]:
@@ -40,15 +40,15 @@ def shifted(self, data, last):
         data = np.concatenate([data, np.zeros((3, 1), int)], 1)
     sink(self, data, last)
 
-def silent(self, array, final=False):
-    messages = pack(self, array, final)
-    if self.pos >= 100 and not hasattr(self, "less"):
+def silent(self):
+    message = take(self)
+    if isinstance(message, bytes) and self._outgoing.pos >= 100 and not hasattr(self, "less"):
         self.less = True
-        return []
-    return messages
+        return take(self)
+    return message
 
 if sys.argv[1] == "silent":
-    Outgoing.pack = silent
+    CodesOutbox.next = silent
 else:
     ServedEncoder._on_output = {"wrong": wrong, "shifted": shifted}[sys.argv[1]]
 main(sys.argv[2:])
