@@ -25,6 +25,7 @@ from .metrics import Reading
 
 ROOT = Path(__file__).parents[3]
 _STARTING, _ENDING, _ANSWERING = 120.0, 30.0, 30.0  # seconds
+_ASK_EVERY = 0.05  # seconds between two looks at /metrics
 
 
 class ServerProcess:
@@ -126,8 +127,22 @@ class ServerProcess:
             raise LoadError(f"the server's exit code was {code}; wanted 0. Its log: {self.log}")
         return time.perf_counter() - began
 
+    async def fresh_reading(self) -> Reading:
+        """What /metrics says, once the server has made a new text: it does so at most once a second.
+
+        Raises:
+            LoadError: there is no answer, or always the same.
+        """
+        old = await self.reading()
+        until = time.perf_counter() + _ANSWERING
+        while (new := await self.reading()).get("uptime_seconds") == old.get("uptime_seconds"):
+            if time.perf_counter() > until:
+                raise LoadError(f"/metrics said the same for {_ANSWERING:g} s; wanted a new text every second")
+            await asyncio.sleep(_ASK_EVERY)
+        return new
+
     async def reading(self) -> Reading:
-        """What /metrics says now. Raises `LoadError` if it does not answer."""
+        """What /metrics says, as of a second ago at the earliest. Raises `LoadError` if it does not answer."""
         try:
             async with asyncio.timeout(_ANSWERING):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
