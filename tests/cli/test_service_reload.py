@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     save_weights(weights_of(CAUSAL.config), path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def not_under_nohup() -> Iterator[None]:
+    """A run under nohup ignores SIGHUP, and so would the servers that it starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 async def hang_up(server: Any, log: Path, event: str, times: int = 1) -> None:

@@ -6,6 +6,7 @@ push has taken, `frames_given` what has come. test_interrupts.py tries every pla
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -30,8 +31,10 @@ def alarm() -> Iterator[Alarm]:
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals come to the main thread only")
     alarm = Alarm()
+    gc.disable()  # an exception in a callback of the collector, such as Hypothesis has, is lost
     yield alarm
     alarm.close()
+    gc.enable()
 
 
 class Work:
