@@ -9,6 +9,7 @@ Knows: SIGINT and SIGTERM. Does not know: what is interrupted.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -119,10 +120,12 @@ def ordered_termination() -> Iterator[None]:
 def exit_at_once_on_interrupts() -> None:
     """From now on, SIGINT ends the process with code 130. For a command that was interrupted and is about to exit.
 
-    Another interrupt would be an exception in the middle of Python's own end, which prints it.
+    Another interrupt would be an exception in the middle of Python's own end, which prints it. At its very end Python
+    gives handlers back to the system, which would end the process by the signal: from then on it is ignored.
     """
     if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
