@@ -240,14 +240,16 @@ def test_nothing_given_out_while_open_lies_past_the_end(
     timeline.given = inputs
     given_open = 0
     while hops := min(3, timeline.ready):
-        own = timeline.advance(hops)
+        own = timeline.own(hops)
+        timeline.clock += hops
         given_open += own.stop - own.start
     assert timeline.emitted == given_open
     assert timeline.clock == inputs // timeline.plan.unit_in
     timeline.close()
     assert given_open <= timeline.total
     while hops := min(2, timeline.ready):
-        own = timeline.advance(hops)
+        own = timeline.own(hops)
+        timeline.clock += hops
         given_open += own.stop - own.start
     assert given_open == timeline.emitted == timeline.total
     assert timeline.ready <= 0

@@ -58,7 +58,7 @@ SANS_IO = {
         "access", "handshake", "lane", "logs", "metrics", "modes", "outbox", "sessions", "settings", "static", "stream",
         "warmup",
     },
-    "live/server/admission": {"addresses", "descriptors", "loop_share", "reply", "waiting"},
+    "live/server/admission": {"addresses", "descriptors", "reply", "waiting"},
     "live/client": {"resend", "timing"},
     "live/sources": {"clock", "devices", "ring"},
     "live/protocol": {path.stem for path in (ROOT / "live" / "protocol").glob("*.py")},

@@ -1,7 +1,8 @@
 """The command ``streamrvq``. Each command has a file of its own; app.py lists them.
 
 An error, or a wrong command line, is printed as one sentence on stderr, and never as a traceback. Exit codes:
-0 success; 1 `check` found a difference; 2 an error; 130 interrupted; 141 the reader of the output went away.
+0 success; 1 `check` found a difference; 2 an error; 130 interrupted; 141 the reader of the output went away; 143 a bulk
+run was ended by SIGTERM.
 
 Knows: how errors leave the process. Does not know: what the commands do.
 """

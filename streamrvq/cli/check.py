@@ -10,14 +10,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from ..audio.files import open_audio
 from ..audio.pcm import Pcm
-from ..audio.rates import Resampler
+from ..audio.rates import resample_rows
 from ..checking.near_ties import NEAR_TIE
 from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
 from ..codec import Codec, load
@@ -71,9 +70,9 @@ def check(
 def read_signal(file: str, sample_rate: int, seconds: float) -> Pcm:
     """The first ``seconds`` of a file as mono samples ``[n]`` at ``sample_rate``. Raises `AudioFileError`."""
     with open_audio(file, downmix=True) as audio:
-        resampler = Resampler(audio.sample_rate, sample_rate)
         pcm = audio.read(max(1, round(min(seconds * audio.sample_rate, _MOST_SAMPLES))))
-        return np.concatenate([resampler.push(pcm), resampler.flush()])
+        mono: Pcm = resample_rows(pcm[None], audio.sample_rate, sample_rate)[0]
+        return mono
 
 
 def _sizes(chunks: str) -> list[Chunk]:

@@ -122,23 +122,12 @@ def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(codec: Codec, settings: ServerSettings, token_file: Path | None, json: bool) -> None:
     from ..live.server.server import Server
 
-    signalled, ended, reload = asyncio.Event(), False, False
-    loop = asyncio.get_running_loop()
-
-    def on_end() -> None:
-        nonlocal ended
-        ended = True
-        signalled.set()
-
-    def on_reload() -> None:
-        nonlocal reload
-        reload = True
-        signalled.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_end)
+    ends, came = [signal.SIGINT, signal.SIGTERM], asyncio.Queue[int]()
+    handled = list(ends)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
-        loop.add_signal_handler(signal.SIGHUP, on_reload)
+        handled.append(signal.SIGHUP)
+    for number in handled:
+        asyncio.get_running_loop().add_signal_handler(number, came.put_nowait, number)
     async with Server(codec, settings) as server:
         if json:
             where = {"url": server.url, "port": server.port, "max_streams": server.max_streams}
@@ -151,12 +140,8 @@ async def _serve(codec: Codec, settings: ServerSettings, token_file: Path | None
         # What is there now stays. Else each full collection would go through it: 0.1 s in which nothing is sent.
         gc.collect()
         gc.freeze()
-        while not ended:
-            await signalled.wait()
-            signalled.clear()
-            if reload:
-                reload = False
-                _reload(server, token_file)
+        while await came.get() not in ends:
+            _reload(server, token_file)
 
 
 def _reload(server: Server, token_file: Path | None) -> None:

@@ -37,13 +37,11 @@ def tokens(token: str | None, file: Path | None) -> tuple[str, ...]:
         try:
             with file.open("rb") as opened:  # a device, say, has no end
                 data = opened.read(_MOST_BYTES + 1)
-            if len(data) > _MOST_BYTES:
-                raise InputError(f"{file} has more than {_MOST_BYTES} bytes; wanted one token a line: check the name")
-            lines = tuple(line.strip() for line in data.decode("utf-8").splitlines() if line.strip())
+            lines = tuple(line.strip() for line in data[:_MOST_BYTES].decode("utf-8").splitlines() if line.strip())
         except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(f"cannot read tokens from {file} ({one_line(error)}); give a text file") from None
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{file} has more than {_MOST_BYTES} bytes; wanted one token a line: check the name")
         if not lines:
             raise InputError(f"{file} holds no token; wanted one a line")
         return lines

@@ -107,9 +107,9 @@ def _json_rows(manifest: Path) -> Iterator[dict[str, Any]]:
                 if not isinstance(row, dict):
                     raise InputError(f"line {number} of {manifest} is no JSON object; wanted one a line, with a path")
                 yield row
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"{manifest} is no manifest of JSON lines ({one_line(error)}); wanted an object a line"
         ) from None
@@ -155,7 +155,7 @@ def _rows_at_once(manifest: Path, columns: list[str]) -> int:
         InputError: a page is unpacked to more than any writer makes.
     """
     groups = (group for those in row_groups(manifest, *columns).values() for group in those)
-    largest = max((size for group in groups for size in unpacked(manifest, group)), default=0)
+    largest = max(unpacked(manifest, groups), default=0)
     if largest > _LARGEST_PAGE:
         raise InputError(f"{manifest} has a page of more than {_LARGEST_PAGE} bytes; write it again")
     return max(1, min(_ROWS, _LARGEST_PAGE // 4 // max(1, largest)))

@@ -92,22 +92,15 @@ class Record:
 
     def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[list[Shard], str]:
         with foreign_data(CorpusError, f"the record in {self._records}", "begin again in a new folder"):
-            try:
-                recorded = json.loads(_text(self._records / "run.json", _LONGEST_RUN))
-                lines = _lines(_text(self._records / "plan.jsonl", None))
-                if (
-                    recorded["format"] != FORMAT
-                    or _digest({name: recorded[name] for name in head}, lines) != recorded["digest"]
-                ):
-                    raise ValueError("the digest is another")
-                shards = _shards(lines, recorded["shards"])
-                self._agree(head, recorded)
-            except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-                if isinstance(error, CorpusError):
-                    raise
+            recorded = json.loads(_text(self._records / "run.json", _LONGEST_RUN))
+            lines = _lines(_text(self._records / "plan.jsonl", None))
+            digest = _digest({name: recorded[name] for name in head}, lines)
+            if recorded["format"] != FORMAT or digest != recorded["digest"]:
                 raise CorpusError(
-                    f"the record in {self._records} is damaged ({one_line(error)}); begin again in a new folder"
-                ) from None
+                    f"the record in {self._records} is damaged: its digest is another; begin again in a new folder"
+                )
+            shards = _shards(lines, recorded["shards"])
+            self._agree(head, recorded)
         self._same_sources(shards, sources)
         return shards, recorded["digest"]
 

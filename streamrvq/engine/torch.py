@@ -111,6 +111,7 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
         histories = [torch.zeros(slots, rows, channels, dtype=self._torch_dtype) for rows, channels in layers.histories]
         return TorchStates(layers, slots, histories, HopCounts(slots))
 
+    @on_own_threads
     def hop_counts(self, states: TorchStates, slots: Ints) -> Ints:
         states.write()
         return states.counts.values[np.asarray(slots, np.int64)]
@@ -119,6 +120,7 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
     def reset(self, states: TorchStates, slots: Ints) -> None:
         states.reset(np.asarray(slots, np.int64))
 
+    @on_own_threads
     def export_state(self, states: TorchStates, slot: int) -> list[Floats]:
         return states.read(slot)
 

@@ -1,6 +1,6 @@
 """The items that a live source becomes: frames of codes, gaps, the end. And how a source is iterated.
 
-Knows: these three values. Does not know: queues, clocks, sources, codecs.
+Knows: these values, and that a source can be iterated once. Does not know: queues, clocks, sources, codecs.
 """
 
 from __future__ import annotations

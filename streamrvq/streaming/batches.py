@@ -14,17 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.base import Ints
-from ..errors import InputError, PoolError
+from ..errors import PoolError
 from ..system.copying import CopiedWhole, NeverCopied
 from .call import Turn
 from .hop_buffer import HopBuffer
 from .timeline import Timeline
-
-
-def check_count(name: str, value: object) -> None:
-    """Refuse what is no whole number of at least 1, with `InputError`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} is {value!r}; wanted a whole number of at least 1")
 
 
 class StreamId(NamedTuple):

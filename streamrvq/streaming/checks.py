@@ -1,4 +1,4 @@
-"""What callers give, checked before anything is done with it: levels and codes.
+"""What callers give, checked before anything is done with it: counts, levels and codes.
 
 Knows: a codec's sizes. Does not know: samples (audio/pcm.py), streams, pools.
 """
@@ -12,6 +12,12 @@ import numpy as np
 from ..audio.pcm import as_array
 from ..engine.base import Codes, Engine
 from ..errors import InputError
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no whole number of at least 1, with `InputError`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} is {value!r}; wanted a whole number of at least 1")
 
 
 def check_levels(n_quantizers: int | None, n_codebooks: int) -> int:

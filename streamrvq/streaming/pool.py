@@ -28,8 +28,8 @@ from ..engine.base import Engine, Ints
 from ..errors import InputError, PoolError, StreamClosedError
 from ..families import plan
 from ..geometry import Direction
-from .batches import Batch, Output, Result, Row, StreamId, check_count
-from .checks import check_codes, check_levels
+from .batches import Batch, Output, Result, Row, StreamId
+from .checks import check_codes, check_count, check_levels
 from .copies import CopiedEmpty
 from .hop_buffer import HopBuffer
 from .slots import Slots

@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_tensors
 from ..audio.pcm import MAX_ABS
 from ..errors import SnapshotError
 from ..geometry import Direction
-from ..system.foreign_data import foreign_data, one_line, shown
+from ..system.foreign_data import foreign_data, shown
 from ..weights.tensorfile import tensors_of
 from .timeline import Tail
 
@@ -79,21 +79,14 @@ class Snapshot:
         """
         what, remedy = f"the {type(data).__name__} given", "wanted the bytes that Snapshot.to_bytes gave"
         with foreign_data(SnapshotError, what, remedy):
-            try:
-                arrays, _ = tensors_of(bytes(memoryview(data)), SnapshotError, what, remedy)  # not bytes(5): five zeros
-                text = arrays.pop("header").tobytes()
-                if len(text) > _LONGEST_HEADER:
-                    raise ValueError(f"a header of {len(text)} bytes")
-                header = json.loads(text)
-                remainder = arrays.pop("remainder")
-                histories = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
-                values = {name: header[name] for name in _HEADER}
-            except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
-                if isinstance(error, SnapshotError):
-                    raise
-                raise SnapshotError(
-                    f"{what} is not a snapshot ({type(error).__name__}: {one_line(error)}); {remedy}"
-                ) from None
+            arrays, _ = tensors_of(bytes(memoryview(data)), SnapshotError, what, remedy)  # not bytes(5): five zeros
+            text = arrays.pop("header").tobytes()
+            if len(text) > _LONGEST_HEADER:
+                raise ValueError(f"a header of {len(text)} bytes")
+            header = json.loads(text)
+            remainder = arrays.pop("remainder")
+            histories = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
+            values = {name: header[name] for name in _HEADER}
         for name, kind in _HEADER.items():
             if type(values[name]) is not kind:
                 raise SnapshotError(f"{name} is {shown(values[name])}; wanted {kind.__name__}: the snapshot is damaged")

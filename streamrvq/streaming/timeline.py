@@ -73,9 +73,3 @@ class Timeline:
         stop = count if self.length < 0 else min(count, self.total - first)
         start = max(0, -first)
         return slice(start, max(start, stop))
-
-    def advance(self, hops: int) -> slice:
-        """`own`, and then count those hops as computed."""
-        own = self.own(hops)
-        self.clock += hops
-        return own

@@ -87,6 +87,7 @@ class DeferredInterrupts:
         self._pending.append(number)
         self.came += 1
         if self._second_at_once and self.repeated:
+            self._pending[:] = [number]  # a first of another kind would hide it
             self.check()
 
     def check(self) -> None:

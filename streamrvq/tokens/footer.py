@@ -9,6 +9,7 @@ they should be.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -68,20 +69,24 @@ def row_groups(path: Path, *columns: str) -> dict[str, list[RowGroup]]:
     return found
 
 
-def unpacked(path: Path, group: RowGroup) -> list[int]:
-    """The bytes that each page of a column takes in memory, as the pages state it themselves.
+def unpacked(path: Path, groups: Iterable[RowGroup]) -> list[int]:
+    """The bytes that each page of some row groups of columns takes in memory, as the pages state it themselves.
 
     A page of a few KB may be unpacked to 2 GB, and readers unpack pages whole. Raises as `row_groups`.
     """
+    with open(path, "rb") as file:
+        return [size for group in groups for size in _unpacked(file, group)]
+
+
+def _unpacked(file: BinaryIO, group: RowGroup) -> list[int]:
     sizes: list[int] = []
     at, end = group.start, group.start + group.stored
-    with open(path, "rb") as file:
-        while at < end:
-            length, page = _page(file, at)
-            sizes.append(page[_UNPACKED_SIZE])
-            at += length + page[_PACKED_SIZE]
-            if min(page[_UNPACKED_SIZE], page[_PACKED_SIZE]) < 0 or len(sizes) > _MOST_PAGES:
-                raise ValueError(f"page {len(sizes)}")
+    while at < end:
+        length, page = _page(file, at)
+        sizes.append(page[_UNPACKED_SIZE])
+        at += length + page[_PACKED_SIZE]
+        if min(page[_UNPACKED_SIZE], page[_PACKED_SIZE]) < 0 or len(sizes) > _MOST_PAGES:
+            raise ValueError(f"page {len(sizes)}")
     return sizes
 
 

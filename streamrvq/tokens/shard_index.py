@@ -9,6 +9,7 @@ Knows: what rows of a shard can be (schema.py). Does not know: codes, signals.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ Numbers = npt.NDArray[np.int64]
 
 #: Codes that a row group may have whatever the size of the file, and beyond that for each of its bytes. Silence takes
 #: almost no bytes. Four million codes are twice what a run with default settings writes at a time.
-MOST_CODES, CODES_PER_BYTE = 1 << 22, 64
+_MOST_CODES, _CODES_PER_BYTE = 1 << 22, 64
 #: Bytes of index columns that pages may be unpacked to, whatever the size of the file, and for each of its bytes.
 _MOST_UNPACKED, _UNPACKED_PER_BYTE = 64 << 20, 16
 #: The same of codes, for each claimed value: eight bytes in an index of a dictionary and eight in it.
@@ -78,7 +79,7 @@ class ShardIndex:
     def check_pages(self, group: int, path: Path) -> None:
         """Raise `TokensError` if a row group's codes would take far more room than codes do."""
         claim = self.codes[group]
-        if (needed := sum(unpacked(path, claim))) > _MOST_UNPACKED // 8 + _UNPACKED_PER_CODE * claim.values:
+        if (needed := sum(unpacked(path, [claim]))) > _MOST_UNPACKED // 8 + _UNPACKED_PER_CODE * claim.values:
             raise TokensError(f"{path} has {claim.values} codes in a row group that would take {needed} bytes")
 
 
@@ -113,9 +114,8 @@ def read_index(file: Any, path: Path) -> ShardIndex:
     most = min(size, max(_MOST_ROWS, size // _BYTES_PER_ROW))
     if sum(groups) != rows or rows > most or len(groups) != file.num_row_groups:
         raise TokensError(f"{path} has {size} bytes and claims {rows} rows; it is damaged: encode it again")
-    if (needed := sum(sum(unpacked(path, one)) for those in columns.values() for one in those)) > max(
-        _MOST_UNPACKED, _UNPACKED_PER_BYTE * size
-    ):
+    needed = sum(unpacked(path, itertools.chain.from_iterable(columns.values())))
+    if needed > max(_MOST_UNPACKED, _UNPACKED_PER_BYTE * size):
         raise TokensError(f"{path} has {size} bytes, of which its index would make {needed}; encode it again")
     table = file.read(columns=list(schema.INDEX)).unify_dictionaries()
     if table.num_rows != rows:
@@ -130,7 +130,7 @@ def read_index(file: Any, path: Path) -> ShardIndex:
         numbers, text, starts=np.append(np.flatnonzero(numbers["segment"] == 0), rows),
         groups=np.cumsum([0, *groups]), checksums=schema.checksums_of(file.metadata.metadata, rows, path), codes=claims,
     )  # fmt: skip
-    most = max(MOST_CODES, CODES_PER_BYTE * size)
+    most = max(_MOST_CODES, _CODES_PER_BYTE * size)
     for group, claim in enumerate(claims):
         sizes, where = index.sizes(group), f"rows {index.groups[group]} to {index.groups[group + 1] - 1}"
         if (codes := int(sizes.sum())) > most:
@@ -143,10 +143,11 @@ def read_index(file: Any, path: Path) -> ShardIndex:
 
 
 def _text(column: Any, name: str, path: Path) -> Any:
-    values = column.dictionary if hasattr(column, "dictionary") else column
+    if not hasattr(column, "dictionary"):
+        column = column.dictionary_encode()
     column.validate(full=True)  # no index beyond its dictionary
-    values.validate(full=True)  # valid UTF-8, too
-    if max(map(len, values.to_pylist()), default=0) > _LONGEST:
+    column.dictionary.validate(full=True)  # valid UTF-8, too
+    if max(map(len, column.dictionary.to_pylist()), default=0) > _LONGEST:
         raise TokensError(f"{path} has a {name} of more than {_LONGEST} characters; it is damaged: encode it again")
     return column
 
@@ -172,8 +173,7 @@ def _check_signals(numbers: dict[str, Numbers], text: dict[str, Any], path: Path
     for name in _SAME:
         goes_on &= numbers[name][1:] == numbers[name][:-1]
     for name in TEXT:
-        column = text[name].dictionary_encode() if not hasattr(text[name], "indices") else text[name]
-        which = column.indices.to_numpy(zero_copy_only=False)
+        which = text[name].indices.to_numpy(zero_copy_only=False)
         goes_on &= which[1:] == which[:-1]
     fits[1:] |= ~first[1:] & goes_on
     if not fits.all():

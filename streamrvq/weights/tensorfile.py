@@ -5,10 +5,8 @@ Knows: the safetensors format, bfloat16. Does not know: what the tensors belong 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from ..errors import StreamRVQError, WeightsError
-from ..system.atomic_file import check_replaceable
+from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line, shown
 from ..system.regular_file import check_regular, read_at_most
 
@@ -142,21 +140,10 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
     Raises:
         WeightsError: the file cannot be written.
     """
-    part = None
     try:
-        check_replaceable(path)
-        descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(descriptor)
-        write(part)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(part, 0o666 & ~mask)  # mkstemp would leave 0600
-        os.replace(part, path)
+        with replacing(path) as part:
+            write(part.name)
     except (OSError, ValueError, safetensors.SafetensorError) as error:  # ValueError: a NUL in the name
         raise WeightsError(
             f"cannot write {path}: {one_line(error)}; wanted a writable place: check it and its space"
         ) from None
-    finally:
-        if part is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(part)

@@ -13,10 +13,8 @@ import pytest
 
 from streamrvq.audio.files import AudioReader, open_audio, write_wav
 from streamrvq.errors import AudioFileError
-from tests.support.interrupting import every_place
+from tests.support.interrupting import LAST_PLACES, every_place
 
-#: Places after the last act of a read, before its function returns. No Python looks for signals there.
-LAST_PLACES = 8
 PCM = (np.arange(50_000) % 1000 / 2048).astype(np.float32)
 
 

@@ -10,10 +10,8 @@ import pytest
 
 from streamrvq.audio.rates import Resampler
 from streamrvq.errors import StreamClosedError
-from tests.support.interrupting import every_place
+from tests.support.interrupting import LAST_PLACES, every_place
 
-#: Places after a call's last act, before its function returns. `EncoderStream` watches over those.
-LAST_PLACES = 8
 PCM = np.sin(np.arange(9000) * 0.05).astype(np.float32)
 
 

@@ -19,29 +19,20 @@ import streamrvq
 from streamrvq import Gap, load
 from streamrvq.codec import Codec
 from streamrvq.tokens import read_tokens
-from streamrvq.weights import save_weights
 from tests.support.command import Run, process
-from tests.support.contract import noise, weights_of
+from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
-from tests.support.service import CAUSAL, HOP, RATE, RawClient
+from tests.support.service import HOP, RATE, RawClient
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A codec that costs little: hop 64, 16 kHz, causal."""
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_weights(weights_of(CAUSAL.config), path)
-    return path
+def codec(served_weights: Path) -> Codec:
+    return load(served_weights)
 
 
 @pytest.fixture(scope="module")
-def codec(weights: Path) -> Codec:
-    return load(weights)
-
-
-@pytest.fixture(scope="module")
-def url(weights: Path) -> Iterator[str]:
-    server, url = served(weights)
+def url(served_weights: Path) -> Iterator[str]:
+    server, url = served(served_weights)
     yield url
     log = ended(server)
     assert "listening url=ws://127.0.0.1:" in log
@@ -132,11 +123,11 @@ def test_a_microphone_is_sent_with_its_gaps(
 
 
 def test_tokens_from_everywhere(
-    run: Run, weights: Path, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, served_weights: Path, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("one\ntwo\n")
-    server, url = served(weights, "--token-file", secret, "--max-streams", 2, "--log-level", "warning")
+    server, url = served(served_weights, "--token-file", secret, "--max-streams", 2, "--log-level", "warning")
     assert run("send", wav, url, "--token", "two").code == 0
     assert run("send", wav, url, "--token-file", secret).code == 0
     assert "no token came" in run("send", wav, url).sentence
@@ -149,8 +140,8 @@ def test_tokens_from_everywhere(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_server_with_clients(weights: Path, number: int) -> None:
-    server, url = served(weights)
+def test_a_signal_ends_a_server_with_clients(served_weights: Path, number: int) -> None:
+    server, url = served(served_weights)
     port = int(url.rsplit(":", 1)[1])
     client = socket.create_connection(("127.0.0.1", port))
     stuck = RawClient(port, receive_buffer=4096)
@@ -159,8 +150,8 @@ def test_a_signal_ends_a_server_with_clients(weights: Path, number: int) -> None
     stuck.close()
 
 
-def test_serve_prints_where_it_listens(weights: Path) -> None:
-    server = process("serve", weights, "--port", 0, "--host", "0.0.0.0")
+def test_serve_prints_where_it_listens(served_weights: Path) -> None:
+    server = process("serve", served_weights, "--port", 0, "--host", "0.0.0.0")
     assert server.stdout is not None
     where = re.compile(rb"listening on ws://0\.0\.0\.0:(\d+), for \d+ streams; the page is at http://0\.0\.0\.0:\1\n")
     assert where.fullmatch(server.stdout.readline())

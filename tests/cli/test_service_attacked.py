@@ -13,23 +13,14 @@ from typing import Any
 
 import pytest
 
-from streamrvq.weights import save_weights
-from tests.support.contract import weights_of
 from tests.support.hostile.hog import KINDS, hogging
 from tests.support.hostile.served import ended, killed_at_last, served
 from tests.support.patience import PATIENCE
-from tests.support.service import CAUSAL, end_of, start
+from tests.support.service import end_of, start
 
 MIXTURE = sorted(KINDS)
 TOKEN = {"additional_headers": {"Authorization": "Bearer secret"}}
 STOP = '{"type":"stop"}'
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_weights(weights_of(CAUSAL.config), path)
-    return path
 
 
 def megabytes(server: Any) -> float:
@@ -44,10 +35,10 @@ def port_of(url: str) -> int:
 
 
 @pytest.mark.parametrize("descriptors", [64, 256])
-def test_a_token_gets_in_where_there_are_few_descriptors(weights: Path, descriptors: int) -> None:
+def test_a_token_gets_in_where_there_are_few_descriptors(served_weights: Path, descriptors: int) -> None:
     limit = (descriptors, descriptors)
     server, url = served(
-        weights, "--token", "secret", "--max-streams", 2,
+        served_weights, "--token", "secret", "--max-streams", 2,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
     )  # fmt: skip
 
@@ -64,9 +55,9 @@ def test_a_token_gets_in_where_there_are_few_descriptors(weights: Path, descript
     assert len(log.splitlines()) < 20 * 3 + 200
 
 
-def test_a_full_table_of_descriptors_is_one_line(weights: Path) -> None:
+def test_a_full_table_of_descriptors_is_one_line(served_weights: Path) -> None:
     """The limit falls while the server runs, below what it counted on."""
-    server, url = served(weights, "--token", "secret", "--max-streams", 2)
+    server, url = served(served_weights, "--token", "secret", "--max-streams", 2)
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (24, 24))
 
     async def attack() -> list[int]:
@@ -81,9 +72,9 @@ def test_a_full_table_of_descriptors_is_one_line(weights: Path) -> None:
     assert len(log.splitlines()) < 40
 
 
-def test_memory_does_not_grow_with_headers(weights: Path) -> None:
+def test_memory_does_not_grow_with_headers(served_weights: Path) -> None:
     """100 connections that send a megabyte each; the answer is 431, or none."""
-    server, url = served(weights, "--token", "secret", "--max-streams", 2)
+    server, url = served(served_weights, "--token", "secret", "--max-streams", 2)
     before, most = megabytes(server), 0.0
     head = b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: %s\r\n" % (line, b"x" * 8000) for line in range(125))
     clients = [socket.create_connection(("127.0.0.1", port_of(url))) for _ in range(100)]
@@ -114,8 +105,8 @@ def test_memory_does_not_grow_with_headers(weights: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_under_attack_ends(weights: Path, number: int) -> None:
-    server, url = served(weights, "--token", "secret", "--max-streams", 2)
+def test_a_server_under_attack_ends(served_weights: Path, number: int) -> None:
+    server, url = served(served_weights, "--token", "secret", "--max-streams", 2)
 
     async def attack() -> str:
         async with hogging(port_of(url), MIXTURE, count=64, again=False):

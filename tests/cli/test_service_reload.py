@@ -14,21 +14,12 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect as connect_raw
 
-from streamrvq.weights import save_weights
 from tests.live.server.conftest import certificate
-from tests.support.contract import weights_of
 from tests.support.hostile.served import ended, killed_at_last, served
 from tests.support.patience import PATIENCE
-from tests.support.service import CAUSAL, end_of, packet, start
+from tests.support.service import end_of, packet, start
 
 STOP = '{"type":"stop"}'
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_weights(weights_of(CAUSAL.config), path)
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -53,11 +44,11 @@ async def code_of(url: str, token: str, **options: Any) -> int:
     return (await end_of(url, [start(), STOP], additional_headers=headers, **options))[0]
 
 
-def test_tokens_are_read_again(weights: Path, tmp_path: Path) -> None:
+def test_tokens_are_read_again(served_weights: Path, tmp_path: Path) -> None:
     tokens, log = tmp_path / "tokens", tmp_path / "log"
     tokens.write_text("old\nboth\n")
     with log.open("wb") as lines:
-        server, url = served(weights, "--token-file", tokens, "--max-streams", 4, stderr=lines)
+        server, url = served(served_weights, "--token-file", tokens, "--max-streams", 4, stderr=lines)
 
         async def go() -> None:
             headers = {"Authorization": "Bearer old"}
@@ -86,11 +77,11 @@ def test_tokens_are_read_again(weights: Path, tmp_path: Path) -> None:
     server.communicate()
 
 
-def test_a_certificate_is_read_again(weights: Path, tmp_path: Path) -> None:
+def test_a_certificate_is_read_again(served_weights: Path, tmp_path: Path) -> None:
     chain, key = certificate(tmp_path, "used")
     first, log = ssl.create_default_context(cafile=str(chain)), tmp_path / "log"
     with log.open("wb") as lines:
-        server, url = served(weights, "--tls-certificate", chain, "--tls-key", key, stderr=lines)
+        server, url = served(served_weights, "--tls-certificate", chain, "--tls-key", key, stderr=lines)
 
         async def go() -> None:
             assert await code_of(url, "", ssl=first) == 1000
@@ -112,10 +103,10 @@ def test_a_certificate_is_read_again(weights: Path, tmp_path: Path) -> None:
     server.communicate()
 
 
-def test_nothing_to_read_again(weights: Path, tmp_path: Path) -> None:
+def test_nothing_to_read_again(served_weights: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as lines:
-        server, url = served(weights, "--token", "t", stderr=lines)
+        server, url = served(served_weights, "--token", "t", stderr=lines)
 
         async def go() -> None:
             await hang_up(server, log, "not_reloaded")
@@ -129,8 +120,8 @@ def test_nothing_to_read_again(weights: Path, tmp_path: Path) -> None:
     server.communicate()
 
 
-def test_nohup_is_respected(weights: Path) -> None:
-    server, url = served(weights, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+def test_nohup_is_respected(served_weights: Path) -> None:
+    server, url = served(served_weights, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     os.kill(server.pid, signal.SIGHUP)
     assert asyncio.run(end_of(url, [start(), STOP]))[0] == 1000
     assert "reloaded" not in ended(server)

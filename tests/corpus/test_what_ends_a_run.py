@@ -16,19 +16,12 @@ import soundfile
 from streamrvq.audio.files import AudioReader
 from streamrvq.corpus import Progress, encode_corpus
 from streamrvq.errors import AudioFileError, InputError
-from streamrvq.weights import save_weights
-from tests.support.contract import minute, noise, weights_of
+from tests.support.contract import noise
 from tests.support.corpora import failed_in, rows_in
 
 
 class _Late(TimeoutError):
     """What the handler of an alarm raises."""
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    save_weights(weights_of(minute()), tmp_path / "minute.safetensors")
-    return tmp_path / "minute.safetensors"
 
 
 @pytest.fixture

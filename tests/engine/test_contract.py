@@ -111,7 +111,8 @@ def in_hops(runner: Any, plan: Plan, x: Any, sizes: list[int], most: int) -> Any
     def drain() -> None:
         while hops := min(timeline.ready, most):
             y = runner.step(buffer.peek(hops), timeline.clock, timeline.length)
-            given.append(y[:, timeline.advance(hops)])
+            given.append(y[:, timeline.own(hops)])
+            timeline.clock += hops
 
     start = 0
     for size in [*sizes, x.shape[1]]:

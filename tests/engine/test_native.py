@@ -19,10 +19,11 @@ import pytest
 from streamrvq.codec import Codec, load
 from streamrvq.config import CodecConfig
 from streamrvq.engine import make_engine
-from streamrvq.engine.native import Core, NativeEngine, Program, available_cores, library
+from streamrvq.engine.native import Core, NativeEngine, Program, library
 from streamrvq.errors import EngineError, SnapshotError, WeightsError
 from streamrvq.families import encoder_plan
 from streamrvq.geometry import Activation, LayerKind
+from streamrvq.system.cores import available_cores
 from tests.conftest import RealAudio
 from tests.support.contract import minute, needs_native, noise, weights_of
 from tests.support.native import FULL, ISAS, codec_on, same_bits

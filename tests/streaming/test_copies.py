@@ -137,12 +137,12 @@ def test_buffers_and_clocks(copied: Copied) -> None:
     buffer = HopBuffer(Timeline(plan), np.zeros(0, np.float32))
     buffer.append(np.arange(plan.unit_in + 3))
     other = copied(buffer)
-    other._timeline.advance(1)
+    other._timeline.clock += 1
     assert other.remainder().tolist() == list(range(plan.unit_in, plan.unit_in + 3))
     assert buffer.remainder().tolist() == list(range(plan.unit_in + 3))
     timeline = Timeline(plan, clock=3, given=30)
     again = copied(timeline)
-    again.advance(2)
+    again.clock += 2
     assert (again.clock, again.given, again.tail, timeline.clock) == (5, 30, "pad", 3)
 
 

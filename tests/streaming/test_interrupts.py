@@ -17,15 +17,7 @@ from streamrvq.errors import SnapshotError, StreamClosedError
 from streamrvq.streaming.lockstep import MAX_ROW_HOPS
 from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from tests.support.contract import ENGINE_DTYPES, codec_of, minute, noise
-from tests.support.interrupting import EXCEPTIONS, Interrupt, after, every_place
-
-#: Where only lines are places: what is computed there is local.
-ARITHMETIC = ("engine/torch.py", "families", "geometry.py")
-#: Every place where the engine costs little, else every few; the places around its step are the same.
-STRIDE = {"native": 1, "torch": 7}
-#: Places after a call's last act, before its function returns: there codes are given and not received. No Python looks
-#: for signals there; this test looks everywhere.
-LAST_PLACES = 8
+from tests.support.interrupting import ARITHMETIC, EXCEPTIONS, LAST_PLACES, STRIDE, Interrupt, after, every_place
 
 HOPS = 3 * MAX_ROW_HOPS // 2  # two steps
 EXACT = [pair for pair in ENGINE_DTYPES if pair != ("torch", "float32")]

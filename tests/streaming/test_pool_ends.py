@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from streamrvq.errors import PoolError
 from tests.support.contract import codec_of, minute
-from tests.support.interrupting import every_place
-
-#: Places after a call's last act: see test_interrupts.py.
-LAST_PLACES = 8
+from tests.support.interrupting import LAST_PLACES, every_place
 
 
 def test_who_aborts_after_an_interrupted_complete_gets_every_end() -> None:

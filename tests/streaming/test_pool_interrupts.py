@@ -18,14 +18,9 @@ from streamrvq.errors import PoolError, StreamClosedError
 from streamrvq.streaming.batches import Batch, Output, StreamId
 from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import ENGINE_DTYPES, codec_of, minute, noise
-from tests.support.interrupting import after, every_place
+from tests.support.interrupting import ARITHMETIC, LAST_PLACES, STRIDE, after, every_place
 from tests.support.patience import PATIENCE
 
-ARITHMETIC = ("engine/torch.py", "families", "geometry.py")
-#: Places after a call's last act: see test_interrupts.py.
-LAST_PLACES = 8
-#: Every place where the engine costs little, else every few; the places around its step are the same.
-STRIDE = {"native": 1, "torch": 7}
 KINDS = [(*pair, "encode") for pair in ENGINE_DTYPES if pair != ("torch", "float32")]
 #: For what an engine has no part in.
 ONE = KINDS[-1:]

@@ -19,6 +19,14 @@ PACKAGE = str(Path(streamrvq.__file__).parent)
 #: What a handler may raise: it need not be SIGINT, nor an `Exception`.
 EXCEPTIONS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, TimeoutError)
 
+#: Where only lines are places: what is computed there is local.
+ARITHMETIC = ("engine/torch.py", "families", "geometry.py")
+#: Every place where the engine costs little, else every few; the places around its step are the same.
+STRIDE = {"native": 1, "torch": 7}
+#: Places after a call's last act, before its function returns: there what it gives is given and not received. No Python
+#: looks for signals there; `Interrupt` looks everywhere.
+LAST_PLACES = 8
+
 
 class Interrupt:
     """Raises in the package's code at the n-th place from 0 on, once.

@@ -168,7 +168,7 @@ def test_pages_say_what_they_unpack_to(tmp_path: Path, compression: str, options
                    row_group_size=4000, **options)  # fmt: skip
     metadata = pq.read_metadata(tmp_path / "x.parquet")
     for number, group in enumerate(row_groups(tmp_path / "x.parquet", "x")["x"]):
-        sizes = unpacked(tmp_path / "x.parquet", group)
+        sizes = unpacked(tmp_path / "x.parquet", [group])
         assert sizes
         assert (
             0 <= metadata.row_group(number).column(0).total_uncompressed_size - sum(sizes) < 200 * len(sizes) + 20_000

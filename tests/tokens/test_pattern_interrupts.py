@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 
 from streamrvq.tokens import CoarseFirst, Delay, Flat, Parallel, Vocabulary
-from tests.support.interrupting import Interrupt, every_place
+from tests.support.interrupting import LAST_PLACES, Interrupt, every_place
 
-#: Places after a call's last act, before its function returns. No Python looks for signals there.
-LAST_PLACES = 8
 CODES = np.arange(21).reshape(3, 7) % 8
 PATTERNS = [kind(Vocabulary(3, 8), bos=True, eos=True) for kind in (Flat, Parallel, Delay, CoarseFirst)]
 

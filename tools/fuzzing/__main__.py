@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _line(report: Report) -> str:
-    counts = ", ".join(f"{report.count(kind)} {kind}s" for kind in ("traceback", "hang", "message"))
+    words = {"traceback": "tracebacks", "hang": "hangs", "message": "messages", "memory": "too large"}
+    counts = ", ".join(f"{report.count(kind)} {word}" for kind, word in words.items())
     grown = f"memory {report.start // _MIB} MiB + {report.grown // _MIB} at most (limit {MOST_MEMORY // _MIB})"
     passed = "passed" if report.passed else "FAILED"
     return f"{report.name}: {report.runs} runs in {report.seconds:.0f} s, {counts}, {grown}: {passed}"

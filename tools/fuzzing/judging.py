@@ -65,7 +65,9 @@ def fault_of(target: Target, data: bytes, seconds: float = MOST_SECONDS) -> Faul
 
 def _memory_fault(before: int) -> Fault | None:
     grown = peak_memory() - before
-    return Fault("memory", "one input made the process grow by more than 200 MiB") if grown > MOST_MEMORY else None
+    if grown <= MOST_MEMORY:
+        return None
+    return Fault("memory", f"one input made the process grow by more than {MOST_MEMORY >> 20} MiB")
 
 
 def _message_fault(error: StreamRVQError) -> Fault | None:

@@ -3,9 +3,8 @@
 engine.py keeps the contract, core.py hands over plans and arrays, library.py is the shared library that it calls.
 """
 
-from ...system.cores import available_cores
 from .core import Core, Program
 from .engine import NativeEngine, NativeStates, chosen_isa
 from .library import isas
 
-__all__ = ["Core", "NativeEngine", "NativeStates", "Program", "available_cores", "chosen_isa", "isas"]
+__all__ = ["Core", "NativeEngine", "NativeStates", "Program", "chosen_isa", "isas"]

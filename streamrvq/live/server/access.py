@@ -104,6 +104,34 @@ def identity_of(token: str | None) -> str:
     return "" if token is None else hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+class Allowance:
+    """A token bucket.
+
+    Args:
+        most: units that may be used at once.
+        per_second: units that time adds.
+        now: the time, in seconds.
+    """
+
+    def __init__(self, most: float, per_second: float, now: float) -> None:
+        self._most, self._per_second = most, per_second
+        self._left, self._time = most, now
+
+    def left(self, now: float) -> float:
+        """Units that may be used now; negative where more were used."""
+        self._left, self._time = min(self._most, self._left + (now - self._time) * self._per_second), now
+        return self._left
+
+    def use(self, units: float, now: float) -> float:
+        """Count units. Returns what is left."""
+        self._left = self.left(now) - units
+        return self._left
+
+    def pause(self, now: float) -> float:
+        """Seconds until more may be used; 0.0: it may be used now."""
+        return max(0.0, -self.left(now) / self._per_second)
+
+
 class RateLimit:
     """Counts the messages that a client may still send: a token bucket that time and audio fill.
 

@@ -27,7 +27,7 @@ def header_token(headers: Sequence[str], tokens: Sequence[str]) -> str | None:
     Raises:
         ProtocolError: the token is not one of ``tokens``.
     """
-    token = bearer_token(" ".join(headers) if headers else None)  # two headers make no valid token
+    token = _token(headers)
     if token is None or not tokens:
         return token
     found = header_matches(token, tokens)
@@ -43,8 +43,11 @@ def authenticated(headers: Sequence[str], tokens: Sequence[str]) -> bool:
         headers: the values of all ``Authorization`` headers.
         tokens: the server's tokens.
     """
-    token = bearer_token(" ".join(headers) if headers else None)
-    return not tokens or header_matches(token, tokens) is not None
+    return not tokens or header_matches(_token(headers), tokens) is not None
+
+
+def _token(headers: Sequence[str]) -> str | None:
+    return bearer_token(" ".join(headers) if headers else None)  # two headers make no valid token
 
 
 def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) -> tuple[Start | Resume, str]:

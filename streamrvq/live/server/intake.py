@@ -14,6 +14,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from .access import Allowance
+
 #: Bytes parsed at once. They may hold 85 empty frames, which take less than a millisecond.
 SLICE_BYTES = 512
 #: A frame is one unit of work, and so are so many bytes.
@@ -26,32 +28,8 @@ ROUND_SECONDS = 0.002
 UNITS_OF_A_TURN, TURN_SECONDS, PAUSE_RATIO = 16.0, 0.0005, 4.0
 
 
-class Allowance:
-    """A token bucket.
-
-    Args:
-        most: units that may be used at once.
-        per_second: units that time adds.
-        now: the time, in seconds.
-    """
-
-    def __init__(self, most: float, per_second: float, now: float) -> None:
-        self._most, self._per_second = most, per_second
-        self._left, self._time = most, now
-
-    def left(self, now: float) -> float:
-        """Units that may be used now; negative where more were used."""
-        self._left, self._time = min(self._most, self._left + (now - self._time) * self._per_second), now
-        return self._left
-
-    def use(self, units: float, now: float) -> float:
-        """Count units. Returns what is left."""
-        self._left = self.left(now) - units
-        return self._left
-
-
-class Turns:
-    """The turns of all connections: within their allowances, and beyond them.
+class Rounds:
+    """Whose turn it is in each round of the loop: connections within their allowances, and beyond them.
 
     Args:
         clock: gives the time, in seconds. None: the running event loop's.
@@ -122,16 +100,16 @@ class Intake:
     Reading is paused while any are left, and while `hold` says so. So they are at most what one read gives.
 
     Args:
-        turns: those of all connections.
+        rounds: those of all connections.
         parse: takes bytes. It may call `count`, `hold`, `release` and `discard`.
         pause, resume: stop reading from the socket, and go on.
     """
 
     def __init__(
-        self, turns: Turns, parse: Callable[[bytes], None], pause: Callable[[], None], resume: Callable[[], None]
+        self, rounds: Rounds, parse: Callable[[bytes], None], pause: Callable[[], None], resume: Callable[[], None]
     ) -> None:
-        self._turns, self._parse, self._pause, self._resume = turns, parse, pause, resume
-        self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, turns.now())
+        self._rounds, self._parse, self._pause, self._resume = rounds, parse, pause, resume
+        self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, rounds.now())
         self._bytes = bytearray()
         self._frames = 0
         self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = False
@@ -168,13 +146,13 @@ class Intake:
         self._update()
 
     def take_turn(self) -> None:
-        """Parse a little, be it beyond the allowance; `Turns` calls this."""
+        """Parse a little, be it beyond the allowance; `Rounds` calls this."""
         self._waits_for_turn = False
-        self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(self._turns.now())))
+        self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(self._rounds.now())))
 
     def parse_rest(self, most: int) -> None:
         """Parse what is left, after the last bytes came. It is discarded if it is more than ``most`` bytes."""
-        rest = bytes(self._bytes[:most]) if len(self._bytes) <= most else b""
+        rest = bytes(self._bytes) if len(self._bytes) <= most else b""
         self._bytes.clear()
         if rest:
             self._parse(rest)
@@ -190,10 +168,11 @@ class Intake:
 
     def _go_on(self) -> None:
         if not (self._held or self._waits_for_turn or self._parsing):
-            began = self._turns.now()
-            self._parse_some(self._allowance.left(began) if self._turns.time_left else 0.0)
-            self._turns.use(self._turns.now() - began)
-        self._update()
+            began = self._rounds.now()
+            self._parse_some(self._allowance.left(began) if self._rounds.time_left else 0.0)
+            self._rounds.use(self._rounds.now() - began)
+        else:
+            self._update()
 
     def _parse_some(self, most: float) -> None:
         used, self._parsing = 0.0, True
@@ -206,14 +185,14 @@ class Intake:
                 used += self._frames - before + len(part) / UNIT_BYTES
         finally:
             self._parsing = False
-        self._allowance.use(used, self._turns.now())
+        self._allowance.use(used, self._rounds.now())
         if self._bytes and not self._held:
             self._wait_for_turn()
         self._update()
 
     def _wait_for_turn(self) -> None:
         self._waits_for_turn = True
-        self._turns.add(self, within_allowance=self._allowance.left(self._turns.now()) > 0)
+        self._rounds.add(self, within_allowance=self._allowance.left(self._rounds.now()) > 0)
 
     def _update(self) -> None:
         """Pause or resume reading. Within `_parse_some` that waits for its end."""

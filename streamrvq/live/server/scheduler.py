@@ -116,7 +116,6 @@ class Scheduler:
             on_output, on_failure, outputs: see `Lane`.
         """
         rates = (sample_rate, self._codec.sample_rate)
-        rates = (sample_rate, self._codec.sample_rate)
         lane = Lane(direction, self._pools[direction], rates, self._hop_seconds, on_output, on_failure, outputs)
         self._lanes.add(lane)
         return lane

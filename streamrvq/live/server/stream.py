@@ -37,7 +37,7 @@ MAX_MARKERS = 64
 #:     waiting inputs 128 KiB + the message that went beyond that 64 KiB (16-bit PCM of 32 KiB as float32)
 #:     + waiting outputs 128 KiB + what codec and resampler hold back
 #:     + three messages that websockets has parsed 96 KiB + one that is parsed 40 KiB + its transport's buffer 64 KiB,
-#: about 0.5 MiB. All streams together: that times `max_streams` + `max_parked`; 136 MiB where these are 256 and 16.
+#: 520 KiB. All streams together: that times `max_streams` + `max_parked`; 138 MiB where these are 256 and 16.
 MAX_WAITING_SECONDS, MAX_WAITING_BYTES = 0.5, 1 << 17
 
 

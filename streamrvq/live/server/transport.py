@@ -18,10 +18,9 @@ from websockets.protocol import OPEN, Event
 from websockets.server import ServerProtocol
 from websockets.typing import DataLike, Subprotocol
 
-from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
-from .access import RateLimit
-from .intake import SLICE_BYTES, Allowance, Intake, Turns
+from .access import Allowance
+from .intake import SLICE_BYTES, Intake, Rounds
 from .logs import transport_log
 from .settings import ServerSettings
 
@@ -38,6 +37,8 @@ MOST_FRAGMENTS = 4096
 #: Continuations of a message with fewer bytes than this; how many may come at once, and per second. Those of a sensible
 #: size are limited by their bytes.
 SMALL_FRAGMENT, SMALL_AT_ONCE, SMALL_PER_SECOND = 64, 8192.0, 200.0
+#: Pings and pongs that may come at once, and per second.
+PINGS_AT_ONCE, PINGS_PER_SECOND = 1000.0, 200.0
 #: Seconds of loop time that tasks take to end a connection.
 _END_COST = 0.0003
 
@@ -55,7 +56,7 @@ class LimitedConnection(ServerConnection):
     known: dict[ServerConnection, Any]
     take_turns: TakeTurns
     cut: Callable[[ServerConnection, str], None]
-    turns: Turns
+    rounds: Rounds
 
     def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.BaseTransport
         socket = transport.get_extra_info("socket")
@@ -63,14 +64,15 @@ class LimitedConnection(ServerConnection):
         if hasattr(transport, "max_size"):  # of asyncio's own loop
             transport.max_size = MAX_READ_BYTES
         self.known[self] = None
-        self._trusted, self._unparsed, self._has_turn, self._lost = False, b"", False, False
+        self._trusted, self._unparsed, self._has_turn, self._lost = False, bytearray(), False, False
         self._opcode, self._joined, self._fragments = Opcode.CONT, bytearray(), 0  # of a message that is not whole yet
         self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
         super().connection_made(transport)
-        self.intake = Intake(self.turns, super().data_received, transport.pause_reading, self._resume_reading)
+        self.intake = Intake(self.rounds, super().data_received, transport.pause_reading, self._resume_reading)
         self.recv_messages.pause, self.recv_messages.resume = self.intake.hold, self.intake.release
         now = self.loop.time()
-        self.pings, self.fragments = RateLimit(now), Allowance(SMALL_AT_ONCE, SMALL_PER_SECOND, now)
+        self.pings = Allowance(PINGS_AT_ONCE, PINGS_PER_SECOND, now)
+        self.fragments = Allowance(SMALL_AT_ONCE, SMALL_PER_SECOND, now)
 
     def _resume_reading(self) -> None:
         """Go on after the intake was held."""
@@ -82,7 +84,7 @@ class LimitedConnection(ServerConnection):
     def trust(self) -> None:
         """The client has authenticated."""
         self._trusted = True
-        rest, self._unparsed = self._unparsed, b""
+        rest, self._unparsed = bytes(self._unparsed), bytearray()
         if rest and not self._lost:
             self.intake.receive(rest)
             if not self.intake.paused:
@@ -107,7 +109,8 @@ class LimitedConnection(ServerConnection):
         self._has_turn = False
         if self._lost or not self._unparsed or self.intake.paused:  # gone; trusted; or it goes on when released
             return 0.0
-        data, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
+        data = bytes(self._unparsed[:SLICE_BYTES])
+        del self._unparsed[:SLICE_BYTES]
         super().data_received(data)
         if self._unparsed:
             self._wait_for_turn()
@@ -123,11 +126,9 @@ class LimitedConnection(ServerConnection):
     def process_event(self, event: Event) -> None:
         if isinstance(event, Frame):
             self.intake.count()
-            if event.opcode in (Opcode.PING, Opcode.PONG):  # websockets answers every ping by itself
-                try:
-                    self.pings.spend(self.loop.time(), 0.0)
-                except ProtocolError:
-                    self._cut("a flood of pings")
+            ping = event.opcode in (Opcode.PING, Opcode.PONG)  # websockets answers every ping by itself
+            if ping and self.pings.use(1.0, self.loop.time()) < 0:
+                self._cut("a flood of pings")
             small = event.opcode is Opcode.CONT and len(event.data) < SMALL_FRAGMENT and not event.fin
             if small and self.fragments.use(1.0, self.loop.time()) < 0:
                 self._cut("a flood of small fragments")
@@ -159,7 +160,7 @@ class LimitedConnection(ServerConnection):
             if code == Close.TOO_FAST:
                 self.cut(self, why)
             self.intake.discard()
-            self._unparsed, self._joined = b"", bytearray()
+            self._unparsed, self._joined = bytearray(), bytearray()
             self.protocol.fail(code, why)
             self.send_data()
             if self._trusted or code != Close.TOO_FAST:
@@ -218,8 +219,7 @@ class Websockets:
     ) -> None:  # fmt: skip
         self.server = WebsocketServer(listen, self._serve, transport_log())
         self._handle, self._refused, self._settings = handle, refused, settings
-        parts = {"known": known, "take_turns": staticmethod(take_turns), "cut": staticmethod(cut), "turns": Turns()}
-        self._class = type("Connection", (LimitedConnection,), parts)
+        self._known, self._take_turns, self._cut, self._rounds = known, take_turns, cut, Rounds()
 
     def new(self) -> LimitedConnection:
         """A connection, to be given its transport and its first bytes."""
@@ -228,9 +228,11 @@ class Websockets:
             max_size=self._settings.max_message, logger=transport_log(),
         )  # fmt: skip
         # Pings keep routers awake. A late answer is not a fault: it may wait behind audio that TCP holds back.
-        connection: LimitedConnection = self._class(
+        connection = LimitedConnection(
             protocol, self.server, ping_interval=20, ping_timeout=None, close_timeout=self._settings.close_timeout
         )
+        connection.known, connection.take_turns = self._known, self._take_turns
+        connection.cut, connection.rounds = self._cut, self._rounds
         return connection
 
     async def _serve(self, connection: Any) -> None:

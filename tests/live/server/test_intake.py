@@ -14,9 +14,8 @@ from streamrvq.live.server.intake import (
     UNITS_AT_ONCE,
     UNITS_OF_A_TURN,
     UNITS_PER_SECOND,
-    Allowance,
     Intake,
-    Turns,
+    Rounds,
 )
 from tests.support.patience import PATIENCE
 
@@ -52,18 +51,11 @@ async def until(condition):
             await asyncio.sleep(0)
 
 
-def test_an_allowance_is_filled_by_time():
-    allowance = Allowance(10.0, 2.0, 100.0)
-    assert allowance.use(12.0, 100.0) == -2.0
-    assert allowance.left(102.0) == 2.0
-    assert allowance.left(1000.0) == 10.0
-
-
 @pytest.mark.asyncio
 async def test_a_live_client_never_waits():
     """Blocks of 5 ms for 15 s, each a frame of 496 bytes: parsed when they come."""
     now = [0.0]
-    client = Client(Turns(lambda: now[0]), 496)
+    client = Client(Rounds(lambda: now[0]), 496)
     for block in range(1, 3000):
         now[0] += 0.005
         await asyncio.sleep(0)
@@ -74,7 +66,7 @@ async def test_a_live_client_never_waits():
 
 @pytest.mark.asyncio
 async def test_a_flood_waits_and_comes_in_order():
-    client = Client(Turns())
+    client = Client(Rounds())
     data = bytes(range(256)) * 32
     client.intake.receive(data)
     assert client.paused
@@ -99,7 +91,7 @@ async def test_nobody_waits_for_floods():
             super().parse(data)
             now[0] += 1e-5 * (self.frames - before)
 
-    turns = Turns(lambda: now[0])
+    turns = Rounds(lambda: now[0])
     good, floods, rounds, waited = Slow(turns, 500), [], [], []
     for _ in range(50):  # all within their allowances
         floods.append(Slow(turns))
@@ -122,7 +114,7 @@ async def test_nobody_waits_for_floods():
 @pytest.mark.asyncio
 async def test_who_floods_shares_with_who_floods():
     """In turn: none is served twice before another that waits."""
-    turns = Turns()
+    turns = Rounds()
     clients = [Client(turns) for _ in range(3)]
     for client in clients:
         client.intake.receive(bytes(8000))
@@ -136,7 +128,7 @@ async def test_who_floods_shares_with_who_floods():
 
 @pytest.mark.asyncio
 async def test_large_messages_are_not_held_up():
-    client = Client(Turns(), 32_768)
+    client = Client(Rounds(), 32_768)
     client.intake.receive(bytes(8192))
     assert not client.intake.waiting
     assert UNITS_AT_ONCE * UNIT_BYTES >= 2 * 32_768
@@ -145,7 +137,7 @@ async def test_large_messages_are_not_held_up():
 
 @pytest.mark.asyncio
 async def test_held_means_neither_parsed_nor_read():
-    client = Client(Turns())
+    client = Client(Rounds())
     client.intake.hold()
     assert client.paused
     client.intake.receive(bytes(100))
@@ -159,7 +151,7 @@ async def test_held_means_neither_parsed_nor_read():
 @pytest.mark.asyncio
 async def test_what_is_left_at_the_end():
     for left, parsed in ((8192, True), (8193, False)):
-        client = Client(Turns())
+        client = Client(Rounds())
         client.intake.hold()
         client.intake.receive(bytes(left))
         client.parse = client.parsed.extend
@@ -171,7 +163,7 @@ async def test_what_is_left_at_the_end():
 
 @pytest.mark.asyncio
 async def test_a_lost_connection_is_touched_no_more():
-    client = Client(Turns())
+    client = Client(Rounds())
     client.intake.receive(bytes(8192))
     parsed = len(client.parsed)
     client.intake.close()
@@ -195,7 +187,7 @@ async def test_a_lost_connection_is_touched_no_more():
 )  # fmt: skip
 def test_whatever_happens_all_bytes_come_in_order(actions, size):
     async def run():
-        client, sent, held = Client(Turns(), size), bytearray(), False
+        client, sent, held = Client(Rounds(), size), bytearray(), False
         for action, amount in actions:
             match action:
                 case "receive" if not client.paused:

@@ -7,7 +7,6 @@ import signal
 import ssl
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ import streamrvq
 from streamrvq import InputError, ServiceError
 from streamrvq.live.server.metrics import Histogram
 from streamrvq.live.server.settings import ServerSettings
+from tests.live.server.conftest import certificate
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, HOP, RATE, RawClient, end_of, serving, start, until
@@ -100,17 +100,6 @@ async def test_nothing_else_is_there():
     async with serving() as server:
         for path in ("/nowhere", "/health/", "/..%2f..%2fetc/passwd", "/metrics?x=1"):
             assert (await get(server, path))[0] == 404
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, by the system's openssl."""
-    chain, key = folder / "chain.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", chain],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return chain, key
 
 
 @pytest.mark.asyncio

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from streamrvq.live.protocol.text import Start
 
-from ..clients.raw import TEXT, frame
+from ..clients.raw import text_frame
 from .attack import Attack
 from .target import Target
 
@@ -24,7 +24,7 @@ async def _never_started(target: Target) -> None:
 async def _wrong_token(target: Target) -> None:
     async with target.connection() as connection:
         target.tally.attempts += 1
-        await connection.send(target.handshake("not a token") + frame(TEXT, len(_START)) + _START.encode())
+        await connection.send(target.handshake("not a token") + text_frame(_START))
         await connection.discard()
 
 

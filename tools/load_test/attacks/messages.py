@@ -15,7 +15,7 @@ from streamrvq.live.protocol.binary import HEADER, PayloadKind
 from streamrvq.live.protocol.constants import MAX_TEXT
 from streamrvq.live.protocol.text import GapMark, SetLevels, Start
 
-from ..clients.raw import BINARY, PING, TEXT, frame
+from ..clients.raw import BINARY, PING, frame, text_frame
 from .attack import Attack
 from .target import AttackConnection, Target
 
@@ -66,10 +66,6 @@ def _fragmented(number: int) -> bytes:
     return _EMPTY + HEADER.pack(PayloadKind.PCM, 0, 0, number, 0)
 
 
-def _text(text: str) -> bytes:
-    return frame(TEXT, len(text)) + text.encode()
-
-
 def _made_once(make: Callable[[int], bytes], each: int) -> Batches:
     """Batches of messages that depend on their number, the same in every connection."""
     made: list[bytes] = []
@@ -90,7 +86,7 @@ def _repeated(batch: bytes) -> Batches:
 #: Empty fragments before the only one with content. websockets takes 4096 in a message.
 _FRAGMENTS = 4000
 _EMPTY = frame(_BINARY_BEGINS, 0) + (_FRAGMENTS - 1) * frame(_MORE, 0) + frame(_LAST, HEADER.size)
-_LEVELS = [_text(SetLevels(n_quantizers=levels).to_json().ljust(MAX_TEXT - 1)) for levels in (1, 2)]
+_LEVELS = [text_frame(SetLevels(n_quantizers=levels).to_json().ljust(MAX_TEXT - 1)) for levels in (1, 2)]
 _PINGS = 400 * (frame(PING, 125) + bytes(125))
 
 
@@ -101,7 +97,7 @@ def _messages(name: str, words: str, batches: Batches, each: int) -> Attack:
 ATTACKS = (
     _messages("fragments", "messages of 4000 empty fragments", _made_once(_fragmented, 1), _FRAGMENTS),
     _messages("gaps", "gap messages of one second each",
-              _made_once(lambda n: _text(GapMark(pos=n * _GAP, samples=_GAP).to_json()), 50), 50),
+              _made_once(lambda n: text_frame(GapMark(pos=n * _GAP, samples=_GAP).to_json()), 50), 50),
     _messages("pings", "pings of 125 bytes", _repeated(_PINGS), 400),
     _messages("tiny-messages", "messages of one sample", _made_once(lambda n: _binary(n, n, 1), 400), 400),
     _messages("texts", "text messages of 4 KB that change the number of levels",

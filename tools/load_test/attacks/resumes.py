@@ -5,20 +5,19 @@ Knows: sessions. Does not know: when honest clients resume.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
 from streamrvq.live.protocol.binary import HEADER, PayloadKind
 from streamrvq.live.protocol.text import Resume, Start
 
-from ..clients.raw import BINARY, TEXT, frame
+from ..clients.raw import BINARY, frame, text_frame
 from .attack import Attack
 from .target import AttackConnection, Target
 
 _CONNECTIONS = 8
-#: Messages sent before the connection breaks, and samples of each: 29 s at 44.1 kHz, as much as a server keeps.
-_MESSAGES, _SAMPLES = 80, 16_000
+#: Messages sent before the connection breaks, and samples of each: 2.9 s at 44.1 kHz.
+_MESSAGES, _SAMPLES = 8, 16_000
 _HEAD, _SILENCE = frame(BINARY, HEADER.size + 2 * _SAMPLES), bytes(2 * _SAMPLES)
 #: How often a session is resumed before a new one begins.
 _RESUMES = 50
@@ -31,7 +30,7 @@ def _backlog(position: int) -> Iterator[bytes]:
 
 
 async def _send(target: Target, connection: AttackConnection, position: int) -> None:
-    for message in itertools.islice(_backlog(position), 8):
+    for message in _backlog(position):
         await connection.send(message)
     target.tally.attempts += 1
 
@@ -44,7 +43,7 @@ async def _connect(target: Target) -> None:
     for _ in range(_RESUMES):
         async with target.connection() as connection:
             text = Resume(session=session.decode(), next_frame=0).to_json()
-            await connection.send(target.handshake() + frame(TEXT, len(text)) + text.encode())
+            await connection.send(target.handshake() + text_frame(text))
             answer = await connection.until(b'"next_frame"')
             await _send(target, connection, int(_field(rb'"pos":(\d+)', answer)))
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from streamrvq.live.protocol.constants import SUBPROTOCOL
 from streamrvq.live.protocol.text import Start
 
-from ..clients.raw import TEXT, frame
+from ..clients.raw import text_frame
 
 _READ, _PIECE = 1 << 16, 1 << 16
 _RESET = struct.pack("ii", 1, 0)
@@ -142,5 +142,5 @@ class AttackConnection:
     async def open(self, start: Start) -> bytes:
         """Open the websocket and a stream, and wait for ``ready``. Returns all that came."""
         text = start.to_json()
-        await self.send(self._target.handshake() + frame(TEXT, len(text)) + text.encode())
+        await self.send(self._target.handshake() + text_frame(text))
         return await self.until(b'"ready"')

@@ -5,7 +5,7 @@ Knows: what is cheap to send and large to answer. Does not know: what the server
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from streamrvq.live.protocol.binary import HEADER, PayloadKind
 from streamrvq.live.protocol.constants import MAX_MESSAGE
@@ -30,20 +30,20 @@ def _messages(kind: PayloadKind, levels: int) -> Iterator[bytes]:
         number += 1
 
 
-async def _decode(target: Target) -> None:
-    async with target.connection(_RECEIVE_BUFFER) as connection:
-        await connection.open(Start(mode="decode", sample_rate=_HIGH, format="f32le"))
-        for message in _messages(PayloadKind.CODES, 1):  # frames of one level: the most frames of a message
-            await connection.send(message)
-            target.tally.attempts += 1
+def _unread(start: Start, kind: PayloadKind, levels: int) -> Callable[[Target], Awaitable[None]]:
+    async def connect(target: Target) -> None:
+        async with target.connection(_RECEIVE_BUFFER) as connection:
+            await connection.open(start)
+            for message in _messages(kind, levels):
+                await connection.send(message)
+                target.tally.attempts += 1
+
+    return connect
 
 
-async def _encode(target: Target) -> None:
-    async with target.connection(_RECEIVE_BUFFER) as connection:
-        await connection.open(Start(mode="encode", sample_rate=_LOW))
-        for message in _messages(PayloadKind.PCM, 0):
-            await connection.send(message)
-            target.tally.attempts += 1
+#: Frames of one level: the most frames of a message.
+_decode = _unread(Start(mode="decode", sample_rate=_HIGH, format="f32le"), PayloadKind.CODES, 1)
+_encode = _unread(Start(mode="encode", sample_rate=_LOW), PayloadKind.PCM, 0)
 
 
 ATTACKS = (

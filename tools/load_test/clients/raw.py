@@ -48,6 +48,11 @@ def frame(head: int, size: int) -> bytes:
     return struct.pack("!BBH4x", head, _MASKED | 126, size)
 
 
+def text_frame(text: str) -> bytes:
+    """A client's whole frame with a text."""
+    return frame(TEXT, len(text)) + text.encode()
+
+
 class RawClient(asyncio.Protocol):
     """One connection to the server.
 
@@ -124,7 +129,7 @@ class RawClient(asyncio.Protocol):
             self._text(Stop().to_json())
 
     def _text(self, text: str) -> None:
-        self._transport.write(frame(TEXT, len(text)) + text.encode())
+        self._transport.write(text_frame(text))
 
     # ------------------------------------------------------------- misbehaving
 

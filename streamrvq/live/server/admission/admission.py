@@ -76,7 +76,7 @@ class Admission:
         self.server = websockets.server
         self._unauthenticated: Waiting[Connection] = Waiting(room.unauthenticated, min(room.unauthenticated, of_one))
         self.listener.answers.hold = lambda: SHORTEST_STAY - self._unauthenticated.shortest_stay(self._now())
-        self._admitted: dict[Connection, str] = {}  # → its address group
+        self._admitted: set[Connection] = set()
 
     async def _listen(self) -> Any:
         settings = self._services.settings
@@ -116,16 +116,15 @@ class Admission:
         """Serve one connection after its handshake, or refuse it where the server is full."""
         if socket not in self._connections or socket.request is None:
             return  # it was lost already
-        group = address_group(socket.remote_address)
         connection = Connection(self._services, socket, next(self._numbers))
-        connection.on_authenticated = partial(self._admit, connection, socket, group)
+        connection.on_authenticated = partial(self._admit, connection, socket)
         try:
             if authenticated(socket.request.headers.get_all("Authorization"), self._services.settings.tokens):
-                self._admit(connection, socket, group)
+                self._admit(connection, socket)
             else:
-                self._let_wait(connection, group)
+                self._let_wait(connection)
         except ProtocolError as error:
-            self._let_wait(connection, group)
+            self._let_wait(connection)
             await connection.refuse(str(error))
         else:
             self._connections[socket] = connection
@@ -134,15 +133,15 @@ class Admission:
             await connection.run()
         finally:
             self._unauthenticated.remove(connection)
-            self._admitted.pop(connection, None)
+            self._admitted.discard(connection)
 
-    def _let_wait(self, connection: Connection, group: str) -> None:
-        gone = self._unauthenticated.add(connection, group, self._now())
+    def _let_wait(self, connection: Connection) -> None:
+        gone = self._unauthenticated.add(connection, connection.log.group, self._now())
         if gone is not None:
             self._turned_away("room", gone.log.group)
             gone.give_way()
 
-    def _admit(self, connection: Connection, socket: LimitedConnection, group: str) -> None:
+    def _admit(self, connection: Connection, socket: LimitedConnection) -> None:
         """Count a client that has authenticated.
 
         Raises:
@@ -150,12 +149,12 @@ class Admission:
         """
         if connection in self._admitted:
             return
-        of_one = sum(other == group for other in self._admitted.values())
+        of_one = sum(other.log.group == connection.log.group for other in self._admitted)
         settings = self._services.settings
         for count, most in ((len(self._admitted), self._room.authenticated), (of_one, settings.max_connections_of_one)):
             if count >= most:
                 self._services.metrics.refuse("full")
                 raise ProtocolError(f"all {most} connections are taken; try later", Close.FULL)
         self._unauthenticated.remove(connection)
-        self._admitted[connection] = group
+        self._admitted.add(connection)
         socket.trust()

@@ -21,13 +21,13 @@ from http import HTTPStatus
 from time import thread_time
 from typing import Any
 
+from ..access import Allowance
 from ..logs import log
 from .addresses import address_group
 from .arrival import Arrival
 from .descriptors import MOST_LINGERING
 from .hello import MAX_HELLO_BYTES, hello_bytes
 from .listening import listening_sockets
-from .loop_share import LoopShare
 from .request import RequestRefusedError
 from .turns import Turns
 from .waiting import Waiting
@@ -74,10 +74,10 @@ class Listener:
         self._now = self._loop.time
         self._waiting: Waiting[Arrival] = Waiting(waiting, min(waiting, waiting_of_one))
         self._lingering: Waiting[Arrival] = Waiting(MOST_LINGERING, MOST_LINGERING)
-        self._accept_share = LoopShare(_ACCEPT_SHARE, _BURST, self._now())
-        self._answer_share = LoopShare(_ANSWER_SHARE, _BURST, self._now())
+        self._accept_share = Allowance(_BURST, _ACCEPT_SHARE, self._now())
+        self._answer_share = Allowance(_BURST, _ANSWER_SHARE, self._now())
         self._openings, self.answers = Turns(self._accept_share, False), Turns(self._answer_share, True)
-        self._with_token = Turns(LoopShare(1.0, _BURST, self._now()), False)  # each in a turn, and none waits longer
+        self._with_token = Turns(Allowance(_BURST, 1.0, self._now()), False)  # each in a turn, and none waits longer
         self._spare = -1  # a descriptor to be closed where one is wanted
         self._paused: dict[sockets.socket, asyncio.TimerHandle] = {}
         self._next: dict[sockets.socket, Arrival] = {}  # accepted, and waits for a place
@@ -288,4 +288,4 @@ class Listener:
 
     def worked(self, seconds: float) -> None:
         """Accepting or reading took so much of the event loop's time."""
-        self._accept_share.spend(seconds, self._now())
+        self._accept_share.use(seconds, self._now())

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from time import thread_time
 
+from ..access import Allowance
 from ..logs import log
-from .loop_share import LoopShare
 
 #: Seconds of work in a turn, roughly; it is one piece if that takes longer.
 _TURN_SECONDS = 0.001
@@ -24,14 +24,14 @@ class Turns:
     """Pieces of work in order.
 
     Args:
-        share: what they count towards.
+        share: seconds of loop time that they may take; what they do take is counted.
         pauses: whether they wait where the share is used up. Else whoever causes them has to.
 
     Attributes:
         hold: how many seconds they have to wait for another reason, at this moment.
     """
 
-    def __init__(self, share: LoopShare, pauses: bool) -> None:
+    def __init__(self, share: Allowance, pauses: bool) -> None:
         self._share, self._pauses, self._loop = share, pauses, asyncio.get_running_loop()
         self._waiting: deque[Step] = deque()
         self._more, self._taken, self._closed, self._all = asyncio.Event(), False, False, False
@@ -75,7 +75,8 @@ class Turns:
                 left -= self._do(self._waiting.popleft())
 
     def _pause(self) -> float:
-        return max(self._share.pause(self._loop.time()) if self._pauses else 0.0, self.hold(), 0.0)
+        # `hold` costs more, and is asked again when the share has caught up.
+        return (self._share.pause(self._loop.time()) if self._pauses else 0.0) or max(self.hold(), 0.0)
 
     def _do(self, step: Step) -> float:
         """Do a piece of work. Returns its seconds of loop time."""
@@ -86,5 +87,5 @@ class Turns:
             later = 0.0
             log.exception("a piece of work failed")
         spent = thread_time() - began + later
-        self._share.spend(spent, self._loop.time())
+        self._share.use(spent, self._loop.time())
         return spent

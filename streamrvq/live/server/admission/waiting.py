@@ -32,9 +32,6 @@ class Waiting(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(list(self._known))
 
-    def __contains__(self, item: object) -> bool:
-        return item in self._known
-
     def add(self, item: T, group: str, now: float) -> T | None:
         """Add something; returns what has to go for it, if anything has. That is no longer in the set.
 

@@ -7,14 +7,14 @@ import itertools
 
 import pytest
 
-from streamrvq.live.server.admission.loop_share import LoopShare
+from streamrvq.live.server.access import Allowance
 from streamrvq.live.server.admission.turns import Turns
 from tests.support.patience import PATIENCE
 
 
 @pytest.mark.asyncio
 async def test_pieces_come_in_order_and_some_in_each_turn() -> None:
-    turns, done, seen = Turns(LoopShare(0.5, 1000.0, 0.0), True), [], []
+    turns, done, seen = Turns(Allowance(1000.0, 0.5, 0.0), True), [], []
     running = asyncio.create_task(turns.run())
 
     def piece(number: int) -> float:
@@ -36,11 +36,11 @@ async def test_pieces_come_in_order_and_some_in_each_turn() -> None:
 
 @pytest.mark.asyncio
 async def test_work_waits_for_its_share_and_for_other_reasons() -> None:
-    turns, done = Turns(LoopShare(1e-6, 0.0, 0.0), True), []
+    turns, done = Turns(Allowance(0.0, 1e-6, 0.0), True), []
     running = asyncio.create_task(turns.run())
     turns.add(lambda: 1.0)
     turns.add(lambda: done.append("later") or 0.0)  # type: ignore[func-returns-value]
-    held = Turns(LoopShare(1.0, 1000.0, 0.0), False)
+    held = Turns(Allowance(1000.0, 1.0, 0.0), False)
     holding = [True]
     held.hold = lambda: 0.001 if holding[0] else 0.0
     waiting = asyncio.create_task(held.run())
@@ -60,7 +60,7 @@ async def test_work_waits_for_its_share_and_for_other_reasons() -> None:
 
 @pytest.mark.asyncio
 async def test_a_piece_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    turns, done = Turns(LoopShare(1.0, 1000.0, 0.0), False), []
+    turns, done = Turns(Allowance(1000.0, 1.0, 0.0), False), []
     running = asyncio.create_task(turns.run())
 
     def fails() -> float:
@@ -78,7 +78,7 @@ async def test_a_piece_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture
 
 @pytest.mark.asyncio
 async def test_after_the_end_a_piece_may_add_the_next_any_number_of_times() -> None:
-    turns, done = Turns(LoopShare(0.5, 1000.0, 0.0), True), 0
+    turns, done = Turns(Allowance(1000.0, 0.5, 0.0), True), 0
 
     def piece() -> float:
         nonlocal done

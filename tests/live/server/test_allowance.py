@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.live.server.admission.loop_share import LoopShare
+from streamrvq.live.server.access import Allowance
 
 
 @given(
@@ -16,18 +16,25 @@ from streamrvq.live.server.admission.loop_share import LoopShare
 def test_work_that_pauses_when_it_is_told_to_keeps_its_share(
     steps: list[tuple[float, float]], share: float, burst: float
 ) -> None:
-    loop_share, now, done = LoopShare(share, burst, 0.0), 0.0, 0.0
+    allowance, now, done = Allowance(burst, share, 0.0), 0.0, 0.0
     for work, idle in steps:
-        now += idle + loop_share.pause(now + idle)
-        loop_share.spend(work, now)
+        now += idle + allowance.pause(now + idle)
+        allowance.use(work, now)
         done += work
         assert done <= share * now + burst + work + 1e-6
 
 
 def test_nothing_pauses_that_has_time_left() -> None:
-    loop_share = LoopShare(0.5, 0.1, 0.0)
-    loop_share.spend(0.1, 0.0)
-    assert loop_share.pause(0.0) == 0.0
-    loop_share.spend(0.1, 0.0)
-    assert loop_share.pause(0.0) == pytest.approx(0.2)
-    assert loop_share.pause(0.2) == 0.0
+    allowance = Allowance(0.1, 0.5, 0.0)
+    allowance.use(0.1, 0.0)
+    assert allowance.pause(0.0) == 0.0
+    allowance.use(0.1, 0.0)
+    assert allowance.pause(0.0) == pytest.approx(0.2)
+    assert allowance.pause(0.2) == 0.0
+
+
+def test_an_allowance_is_filled_by_time() -> None:
+    allowance = Allowance(10.0, 2.0, 100.0)
+    assert allowance.use(12.0, 100.0) == -2.0
+    assert allowance.left(102.0) == 2.0
+    assert allowance.left(1000.0) == 10.0
