@@ -15,6 +15,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -117,21 +118,27 @@ class Fifo(Device):
         return feeders
 
 
+def _listening(address: Path) -> bool:
+    """Whether the server takes connections. Its socket is a file from `bind` on, and refuses them until `listen`."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(address)) == 0
+
+
 class Pulse(Device):
     """A sound server of our own with one silent source."""
 
     def _make(self) -> list[subprocess.Popen[bytes]]:
-        socket = self._folder / "native"
+        address = self._folder / "native"
         script = self._folder / "script.pa"
         script.write_text(
-            f"load-module module-native-protocol-unix auth-anonymous=1 socket={socket}\n"
             "load-module module-null-sink sink_name=virtual format=float32le rate=44100 channels=1 norewinds=1\n"
+            f"load-module module-native-protocol-unix auth-anonymous=1 socket={address}\n"
         )
-        self._config.write_text(f'pcm.!default {{ type pulse server "unix:{socket}" device "virtual.monitor" }}\n')
+        self._config.write_text(f'pcm.!default {{ type pulse server "unix:{address}" device "virtual.monitor" }}\n')
         folder = str(self._folder)
         self.env |= {
             "XDG_RUNTIME_DIR": folder, "PULSE_RUNTIME_PATH": folder, "PULSE_STATE_PATH": folder,
-            "PULSE_SERVER": f"unix:{socket}", "PULSE_COOKIE": f"{folder}/cookie",
+            "PULSE_SERVER": f"unix:{address}", "PULSE_COOKIE": f"{folder}/cookie",
         }  # fmt: skip
         server = shutil.which("pulseaudio")
         assert server is not None, f"pulseaudio is missing: {NEEDED}"
@@ -141,7 +148,7 @@ class Pulse(Device):
             [server, *options, "--log-level=error", "-F", str(script)], env=os.environ | self.env, cwd=folder
         )
         deadline = time.monotonic() + 180  # as in patience.py, which a program cannot import
-        while not socket.exists():
+        while not _listening(address):
             assert process.poll() is None, "pulseaudio does not start"
             assert time.monotonic() < deadline, "pulseaudio does not start"
             time.sleep(0.01)
