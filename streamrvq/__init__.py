@@ -29,9 +29,10 @@ from .live.sources.file import File
 from .live.sources.microphone import Microphone
 from .live.stats import MicrophoneStats, TokenStats
 from .live.tokens import Tokens, tokenize
+from .streaming.decoder import DecoderStream
+from .streaming.encoder import EncoderStream
 from .streaming.pool import StreamPool
 from .streaming.snapshot import Snapshot
-from .streaming.stream import DecoderStream, EncoderStream
 
 __version__ = "0.1.0"
 

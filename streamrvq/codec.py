@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from .audio.pcm import as_array, as_pcm
-from .audio.rates import resample_rows
+from .audio.rates import check_rate
 from .config import DEFAULT_CODEC
 from .engine import Engine, make_engine
 from .engine.base import Codes, Floats
@@ -20,11 +20,13 @@ from .engine.native import NativeEngine
 from .errors import EngineError
 from .families import decoder_plan, encoder_plan
 from .geometry import Direction
+from .resampling import resample_rows
 from .streaming.checks import check_codes, check_levels
+from .streaming.decoder import DecoderStream
+from .streaming.encoder import EncoderStream
 from .streaming.lockstep import Lockstep
 from .streaming.pool import StreamPool
 from .streaming.snapshot import Snapshot
-from .streaming.stream import DecoderStream, EncoderStream
 from .streaming.timeline import check_tail
 from .system.copying import Shared
 from .weights import Weights, load_weights, save_weights
@@ -240,24 +242,28 @@ class Codec(Shared):
         latents = np.concatenate([part[1] for part in parts if part[1] is not None], axis=-1)
         return (codes[0], latents[0]) if single else (codes, latents)
 
-    def decode(self, codes: Any) -> Floats:
+    def decode(self, codes: Any, sample_rate: int | None = None) -> Floats:
         """Decode whole signals.
 
         Args:
             codes: integers ``[K, T]`` or ``[B, K, T]``, K from 1 to ``n_codebooks``; missing levels add nothing.
+            sample_rate: wanted, Hz; None: the codec's.
 
         Returns:
             pcm ``[samples]`` or ``[B, samples]``, T · hop samples (a few fewer where a released DAC decoder has odd
-            strides).
+            strides); at another rate `output_length` of them, float32.
 
         Raises:
-            InputError: codes of a wrong shape, type or range.
+            InputError: a bad rate, or codes of a wrong shape, type or range.
         """
+        rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
         single = as_array(codes, "codes").ndim != 3
         full = check_codes(codes, self.engine, 2 if single else 3)
         full = full[None] if single else full
         run = Lockstep(self.engine, "decode", full.shape[0], self.n_codebooks)
         pcm = np.concatenate([run.push(full)[0], run.finish()[0]], axis=-1)
+        if rate != self.sample_rate:
+            pcm = resample_rows(pcm.astype(np.float32, copy=False), self.sample_rate, rate)
         return pcm[0] if single else pcm
 
     # -------------------------------------------------------------- streams
@@ -277,16 +283,17 @@ class Codec(Shared):
         )  # fmt: skip
         return stream.made_by(self)
 
-    def decoder_stream(self, snapshot: Snapshot | None = None) -> DecoderStream:
-        """Open a live stream back to samples, or resume a parked one."""
-        return DecoderStream(self.engine, self.codec_hash, snapshot=snapshot).made_by(self)
+    def decoder_stream(self, snapshot: Snapshot | None = None, sample_rate: int | None = None) -> DecoderStream:
+        """Open a live stream back to samples at ``sample_rate`` (None: the codec's), or resume a parked one."""
+        stream = DecoderStream(self.engine, self.codec_hash, sample_rate=sample_rate, snapshot=snapshot)
+        return stream.made_by(self)
 
     def pool(self, slots: int, direction: Direction = "encode", max_hops: int = 16) -> StreamPool:
         """A pool for up to ``slots`` live streams that are stepped together; see `StreamPool`.
 
         Args:
             slots: streams that may be open at once; their state is allocated here.
-            direction: ``"encode"`` (samples at the codec's rate → codes) or ``"decode"`` (codes → samples).
+            direction: ``"encode"`` (samples → codes) or ``"decode"`` (codes → samples).
             max_hops: hops of a stream in one step at most.
 
         Raises:

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from ..audio.files import open_audio
 from ..audio.pcm import Pcm
-from ..audio.rates import resample_rows
 from ..checking.near_ties import NEAR_TIE
 from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
 from ..codec import Codec, load
 from ..errors import InputError
+from ..resampling import resample_rows
 from ..system.foreign_data import shown
 from .common import EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
 

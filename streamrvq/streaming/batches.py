@@ -18,6 +18,7 @@ from ..errors import PoolError
 from ..system.copying import CopiedWhole, NeverCopied
 from .call import Turn
 from .hop_buffer import HopBuffer
+from .rates import InputRate, OutputRate
 from .timeline import Timeline
 
 
@@ -33,7 +34,7 @@ class Output:
     """What a completed step gave one stream."""
 
     stream: StreamId
-    index: int  #: of the first frame (of the first sample, when decoding)
+    index: int  #: of the first frame (of the first sample, at the stream's rate, when decoding)
     data: npt.NDArray[Any]  #: codes int64 ``[K, n]``, or pcm ``[n]``; n may be 0
     final: bool  #: the stream has ended; its id is no longer valid
 
@@ -46,8 +47,45 @@ class Row(CopiedWhole):
     buffer: HopBuffer
     levels: int
     generation: int
+    input_rate: InputRate | None = None
+    output_rate: OutputRate | None = None
     in_flight: bool = False  # in the batch that is out, if one is
     dropped: bool = False
+
+    @property
+    def taken(self) -> int:
+        """Inputs fed, at the rate that they come at."""
+        return self.timeline.given if self.input_rate is None else self.input_rate.state.taken
+
+    @property
+    def given(self) -> int:
+        """Outputs given, at the rate that they leave at: the index of the next one."""
+        emitted = self.timeline.emitted
+        return emitted if self.output_rate is None else self.output_rate.given(emitted)
+
+    def feed(self, inputs: npt.NDArray[Any]) -> None:
+        """Take checked inputs."""
+        if self.input_rate is None:
+            self.buffer.append(inputs)
+        else:
+            self.input_rate.feed(inputs, self.buffer.append)
+
+    def close(self) -> None:
+        """No more inputs will come."""
+        if self.input_rate is not None:
+            self.input_rate.end(self.buffer.append)
+        self.timeline.close()
+
+    def result(self, stream: StreamId, outputs: npt.NDArray[Any], hops: int) -> Result:
+        """What ``hops`` hops do to the stream, whose outputs were ``outputs``. Nothing is changed here."""
+        timeline = self.timeline
+        if timeline.plan.direction == "encode":
+            outputs = outputs[: self.levels]
+        data = outputs[..., timeline.own(hops)]
+        final, index = timeline.length >= 0 and timeline.ready <= hops, self.given
+        if self.output_rate is not None:
+            data = self.output_rate.convert(data, timeline.emitted, final)
+        return Result(self, timeline.clock + hops, Output(stream, index, data, final))
 
     def is_left(self, batch_out: bool) -> bool:
         """Whether nobody needs it any more: its stream was dropped, and no step has it."""

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.pcm import as_pcm
+from ..audio.rates import check_rate
 from ..engine.base import Engine, Ints
 from ..errors import InputError, PoolError, StreamClosedError
 from ..families import plan
@@ -32,6 +33,7 @@ from .batches import Batch, Output, Result, Row, StreamId
 from .checks import check_codes, check_count, check_levels
 from .copies import CopiedEmpty
 from .hop_buffer import HopBuffer
+from .rates import InputRate, OutputRate
 from .slots import Slots
 from .timeline import Timeline, check_tail
 
@@ -60,6 +62,7 @@ class StreamPool(CopiedEmpty):
         codes = np.zeros((engine.config.n_codebooks, 0), np.int64)
         # No inputs, and what fills up the last hop.
         self._empty = (np.zeros(0, np.float32), 0) if direction == "encode" else (codes, -1)
+        self._nothing = codes if direction == "encode" else np.zeros(0, self._engine.dtype)  # outputs of no hop
         self._slots = Slots(slots)
         self._rows = self._slots.rows
         self._max_hops = max_hops
@@ -87,23 +90,35 @@ class StreamPool(CopiedEmpty):
         """Slots in use, those included that still drain."""
         return len(self._slots.streams)
 
-    def open(self, n_quantizers: int | None = None, tail: str = "pad") -> StreamId:
+    def open(self, n_quantizers: int | None = None, tail: str = "pad", sample_rate: int | None = None) -> StreamId:
         """A fresh stream. Interrupted, it has opened none.
+
+        Args:
+            n_quantizers, tail: as for ``Codec.stream``.
+            sample_rate: of the samples that are fed, or given, Hz. None: the codec's.
 
         Raises:
             PoolError: every slot is taken.
             InputError: bad settings.
         """
         levels, checked = check_levels(n_quantizers, self._engine.config.n_codebooks), check_tail(tail)
+        codec_rate = self._engine.config.sample_rate
+        rate = codec_rate if sample_rate is None else check_rate(sample_rate)
         slot = self._slots.next_free(self._batch is not None)
         self._engine.reset(self._states, np.array([slot]))
         timeline, stream = Timeline(self._plan, checked), self._slots.next_id(slot)
-        self._slots.put(slot, Row(timeline, HopBuffer(timeline, *self._empty), levels, stream.generation))
+        row = Row(timeline, HopBuffer(timeline, *self._empty), levels, stream.generation)
+        if rate != codec_rate:
+            if self._plan.direction == "encode":
+                row.input_rate = InputRate(rate, timeline, codec_rate)
+            else:
+                row.output_rate = OutputRate(rate, codec_rate)
+        self._slots.put(slot, row)
         return stream
 
     def _open_row(self, stream: StreamId, doing: str) -> Row:
         row = self._slots.get(stream)
-        if row.timeline.length >= 0:
+        if row.timeline.length >= 0 or (doing == "feed" and row.input_rate is not None and row.input_rate.ending):
             raise StreamClosedError(f"{doing} on {stream}, which was closed already; open a new stream")
         return row
 
@@ -118,14 +133,14 @@ class StreamPool(CopiedEmpty):
         """
         row = self._open_row(stream, "feed")
         if self._plan.direction == "encode":
-            row.buffer.append(as_pcm(block, position=row.timeline.given))
+            row.feed(as_pcm(block, position=row.taken))
         else:
-            row.buffer.append(check_codes(block, self._engine, 2))
+            row.feed(check_codes(block, self._engine, 2))
 
     def feed_checked(self, stream: StreamId, data: npt.NDArray[Any]) -> None:
-        """`feed` for inputs of the right shape and type that were checked where they came from, before a resampler
-        perhaps: no sample is looked at again. Raises `PoolError` and `StreamClosedError` as `feed`."""
-        self._open_row(stream, "feed").buffer.append(data)
+        """`feed` for inputs of the right shape and type that were checked where they came from: no sample is looked at
+        again. Raises `PoolError` and `StreamClosedError` as `feed`."""
+        self._open_row(stream, "feed").feed(data)
 
     @property
     def busy(self) -> bool:
@@ -133,7 +148,7 @@ class StreamPool(CopiedEmpty):
         return any(row.timeline.ready > 0 or row.timeline.length >= 0 for row in self._slots.streams)
 
     def waiting(self, stream: StreamId) -> int:
-        """Inputs fed and not yet computed."""
+        """Inputs fed and not yet computed, at the codec's rate."""
         return self._slots.get(stream).buffer.held
 
     def close(self, stream: StreamId) -> None:
@@ -144,7 +159,7 @@ class StreamPool(CopiedEmpty):
         Raises:
             PoolError, StreamClosedError: the stream has ended, or was closed already.
         """
-        self._open_row(stream, "close").timeline.close()
+        self._open_row(stream, "close").close()
 
     def drop(self, stream: StreamId) -> None:
         """Forget a stream at once. It gives no more outputs, not even from a step that is running.
@@ -247,7 +262,9 @@ class StreamPool(CopiedEmpty):
                 "complete wants the batch that is out, after its run(); it got another or one that has not run"
             )
         if batch._results is None:
-            batch._results = self._results(batch)
+            batch._results = [
+                result for i in range(len(batch.streams)) if (result := self._result(batch, i)) is not None
+            ]
         for row, clock, output in batch._results:  # all of it may be done again
             row.timeline.clock = clock
             row.buffer.trim()
@@ -257,23 +274,17 @@ class StreamPool(CopiedEmpty):
         self._again = self._batch = None
         return outputs
 
-    def _results(self, batch: Batch) -> list[Result]:
-        """What `complete` will do. Nothing is changed here."""
-        results = []
-        for i, stream in enumerate(batch.streams):
-            row = self._slots.find(stream)
-            if row is None:
-                continue  # ended without a step, and dropped meanwhile
-            timeline, hops = row.timeline, batch.hops if i < len(batch._clock) else 0
-            data = self._own(batch._outputs, i, hops, row.levels)[..., timeline.own(hops)]
-            final = timeline.length >= 0 and timeline.ready <= hops
-            results.append(Result(row, timeline.clock + hops, Output(stream, timeline.emitted, data, final)))
-        return results
-
-    def _own(self, outputs: npt.NDArray[Any] | None, i: int, hops: int, levels: int) -> npt.NDArray[Any]:
-        if self._plan.direction == "decode":
-            return np.zeros(0, self._engine.dtype) if outputs is None or not hops else outputs[i]
-        return np.zeros((levels, 0), np.int64) if outputs is None or not hops else outputs[i, :levels]
+    def _result(self, batch: Batch, i: int) -> Result | None:
+        """What `complete` will do to stream i of a batch. Nothing is changed here."""
+        row = self._slots.find(batch.streams[i])
+        if row is None:
+            return None  # ended without a step, and dropped meanwhile
+        moved = i < len(batch._clock)
+        return row.result(
+            batch.streams[i],
+            batch._outputs[i] if moved and batch._outputs is not None else self._nothing,
+            batch.hops if moved else 0,
+        )
 
     def abort(self, batch: Batch) -> None:
         """Take back a batch whose run raised: its streams stand where they stood, their inputs still waiting.

@@ -16,13 +16,17 @@ import numpy.typing as npt
 from safetensors.numpy import save as save_tensors
 
 from ..audio.pcm import MAX_ABS
+from ..audio.rates import check_rate, ratio
+from ..config import CodecConfig
 from ..errors import SnapshotError
 from ..geometry import Direction
+from ..resampling import ResamplerState
 from ..system.foreign_data import foreign_data, shown
 from ..weights.tensorfile import tensors_of
 from .timeline import Tail
 
-VERSION = 1
+#: Of the layout: without a resampler, and with one.
+VERSION, VERSION_RESAMPLED = 1, 2
 #: Of a signal: positions in samples are 64-bit numbers, and a snapshot's stream goes on.
 _MOST_SAMPLES = 2**62
 #: Bytes of the header's text; it has some 250.
@@ -32,6 +36,7 @@ _HEADER: dict[str, type] = {
     "version": int, "codec_hash": str, "direction": str, "dtype": str,
     "clock": int, "length": int, "n_quantizers": int, "tail": str,
 }  # fmt: skip
+_RESAMPLED_HEADER: dict[str, type] = {"sample_rate": int, "samples_resampled": int}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,6 +54,8 @@ class Snapshot:
         tail: what `flush` does with the last hop, ``"pad"`` or ``"valid"``.
         remainder: float32 ``[n]``, samples of the hop that is not yet whole; int64 ``[K, 0]`` for a decoder.
         histories: the canonical state: float ``[rows, channels]`` for each of `Plan.histories`, oldest row first.
+        sample_rate: of the samples outside, Hz; None: the codec's own.
+        resampler: between the two rates; None where there is none.
     """
 
     version: int
@@ -61,12 +68,19 @@ class Snapshot:
     tail: Tail
     remainder: npt.NDArray[Any]
     histories: tuple[npt.NDArray[Any], ...]
+    sample_rate: int | None = None
+    resampler: ResamplerState | None = None
 
     def to_bytes(self) -> bytes:
         """The whole snapshot; `from_bytes` is the inverse."""
-        header = json.dumps({name: getattr(self, name) for name in _HEADER}).encode()
+        values = {name: getattr(self, name) for name in _HEADER}
+        if self.resampler is not None:
+            values |= {"sample_rate": self.sample_rate, "samples_resampled": self.resampler.taken}
+        header = json.dumps(values).encode()
         arrays = {f"tail.{i}": np.ascontiguousarray(history) for i, history in enumerate(self.histories)}
         arrays["remainder"] = np.ascontiguousarray(self.remainder)
+        if self.resampler is not None:
+            arrays["resampler"] = np.ascontiguousarray(self.resampler.history)
         arrays["header"] = np.frombuffer(header, np.uint8)
         return save_tensors(arrays)
 
@@ -84,31 +98,39 @@ class Snapshot:
             if len(text) > _LONGEST_HEADER:
                 raise ValueError(f"a header of {len(text)} bytes")
             header = json.loads(text)
-            remainder = arrays.pop("remainder")
+            remainder, history = arrays.pop("remainder"), arrays.pop("resampler", None)
             histories = tuple(arrays.pop(f"tail.{i}") for i in range(len(arrays)))
-            values = {name: header[name] for name in _HEADER}
-        for name, kind in _HEADER.items():
+            wanted = _HEADER if history is None else _HEADER | _RESAMPLED_HEADER
+            values = {name: header[name] for name in wanted}
+        for name, kind in wanted.items():
             if type(values[name]) is not kind:
                 raise SnapshotError(f"{name} is {shown(values[name])}; wanted {kind.__name__}: the snapshot is damaged")
-        if values["version"] != VERSION:
-            raise SnapshotError(f"the snapshot has version {shown(values['version'])}; this release reads {VERSION}")
+        version = values["version"]
+        if version != (VERSION if history is None else VERSION_RESAMPLED):
+            raise SnapshotError(
+                f"the snapshot has version {shown(version)}; this release reads {VERSION}, and {VERSION_RESAMPLED} "
+                "with a resampler"
+            )
+        if history is not None:
+            values["resampler"] = ResamplerState(values.pop("samples_resampled"), history)
         return cls(**values, remainder=remainder, histories=histories)
 
-    def check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
+    def check(self, codec_hash: str, direction: Direction, dtype: str, config: CodecConfig) -> None:
         """Refuse a snapshot that is not an open stream of this codec; the histories are checked by the engine.
 
         Raises:
             SnapshotError: another codec, direction or dtype, or numbers that no stream could have.
         """
         with foreign_data(SnapshotError, "the snapshot", "wanted one that a stream gave"):
-            self._check(codec_hash, direction, dtype, hop, n_codebooks)
+            self._check(codec_hash, direction, dtype, config.hop_length, config.n_codebooks)
+            self._check_resampler(config.sample_rate)
 
     def _check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
         pairs = (
             ("codec_hash", self.codec_hash, codec_hash),
             ("direction", self.direction, direction),
             ("dtype", self.dtype, dtype),
-            ("version", self.version, VERSION),
+            ("version", self.version, VERSION if self.resampler is None else VERSION_RESAMPLED),
             ("length", self.length, -1),
         )
         for name, came, wanted in pairs:
@@ -132,4 +154,43 @@ class Snapshot:
             raise SnapshotError(
                 f"the snapshot's remainder is {rest.dtype} {list(rest.shape)}; "
                 f"wanted fewer than {hop} finite float32 samples within ±{MAX_ABS:g}"
+            )
+
+    def _check_resampler(self, codec_rate: int) -> None:
+        state, rate = self.resampler, self.sample_rate
+        if state is None:
+            if rate is not None:
+                raise SnapshotError(f"the snapshot is at {shown(rate)} Hz and has no resampler: it is damaged")
+            return
+        check_rate(rate, "the snapshot's sample_rate")
+        between = ratio(rate, codec_rate) if self.direction == "encode" else ratio(codec_rate, rate)
+        if rate == codec_rate or not 0 <= state.taken < _MOST_SAMPLES:
+            raise SnapshotError(
+                f"the snapshot's resampler has taken {shown(state.taken)} samples at {rate} Hz; wanted at least 0, at "
+                f"another rate than {codec_rate} Hz"
+            )
+        history = state.history
+        if history.dtype != np.float32 or history.shape != (between.history,) or not np.all(np.abs(history) <= MAX_ABS):
+            raise SnapshotError(
+                f"the snapshot's resampler keeps {history.dtype} {list(history.shape)}; "
+                f"wanted {between.history} finite float32 samples within ±{MAX_ABS:g}"
+            )
+
+    def check_position(self, counted: int, codec_rate: int) -> None:
+        """Refuse a resampler that does not stand where the stream does.
+
+        Args:
+            counted: samples at the codec's rate: of an encoder, given to it; of a decoder, given by it.
+            codec_rate: Hz.
+
+        Raises:
+            SnapshotError: the resampler's count is another.
+        """
+        if self.resampler is None or self.sample_rate is None:
+            return
+        taken = self.resampler.taken
+        came = ratio(self.sample_rate, codec_rate).ready(taken) if self.direction == "encode" else taken
+        if came != counted:
+            raise SnapshotError(
+                f"the snapshot's resampler stands at sample {came} and the stream at {counted}: the snapshot is damaged"
             )

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from ..audio.files import AudioReader, open_audio
 from ..audio.pcm import Pcm, as_pcm
-from ..audio.rates import Resampler
 from ..errors import AudioFileError, InputError
+from ..resampling import resampler
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, shown
 from ..system.regular_file import check_regular
@@ -201,10 +201,12 @@ def _mono(file: Path, rate: int) -> Any:
         if reader.sample_rate == rate:
             yield from _checked(reader)
             return
-        resampler = Resampler(reader.sample_rate, rate)
+        between = resampler(reader.sample_rate, rate)
+        state = between.start()
         for block in _checked(reader):
-            yield resampler.push(block)
-        yield resampler.flush()
+            out, state = between.push(state, block)
+            yield out
+        yield between.finish(state)
 
 
 def _checked(reader: AudioReader) -> Iterator[Pcm]:

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq.errors import EngineError, PoolError, SnapshotError, StreamClosedError
+from streamrvq.streaming.decoder import DecoderStream
+from streamrvq.streaming.encoder import EncoderStream
 from streamrvq.streaming.hop_buffer import HopBuffer
 from streamrvq.streaming.lockstep import Lockstep
-from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from streamrvq.streaming.timeline import Timeline
 from tests.support.contract import ENGINES, codec_of, minute, noise
 from tests.support.copying.ways import WAYS, copies

@@ -14,8 +14,9 @@ import pytest
 
 from streamrvq.codec import Codec
 from streamrvq.errors import SnapshotError, StreamClosedError
+from streamrvq.streaming.decoder import DecoderStream
+from streamrvq.streaming.encoder import EncoderStream
 from streamrvq.streaming.lockstep import MAX_ROW_HOPS
-from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from tests.support.contract import ENGINE_DTYPES, codec_of, minute, noise
 from tests.support.interrupting import ARITHMETIC, EXCEPTIONS, LAST_PLACES, STRIDE, Interrupt, after, every_place
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from streamrvq.codec import Codec
 from streamrvq.errors import InputError, SnapshotError, StreamBusyError, StreamClosedError
+from streamrvq.streaming.decoder import DecoderStream
+from streamrvq.streaming.encoder import EncoderStream
 from streamrvq.streaming.lockstep import MAX_ROW_HOPS
-from streamrvq.streaming.stream import DecoderStream, EncoderStream
 from tests.support.contract import codec_of, minute, noise, streamed
 from tests.support.patience import PATIENCE
 

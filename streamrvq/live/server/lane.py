@@ -1,4 +1,4 @@
-"""One stream's way through the scheduler: its waiting work, its resampler, its place in a pool.
+"""One stream's way through the scheduler: its waiting work, its place in a pool.
 
 A lane is used from two threads. The event loop adds work (`Lane.put`), says how many outputs there is room for
 (`Lane.allow`), drops the lane (`Lane.drop`) and receives the outputs. The worker thread moves the work into the pool
@@ -24,7 +24,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...audio.rates import Resampler
 from ...errors import PoolError
 from ...geometry import Direction
 from ...streaming.batches import Output, StreamId
@@ -99,7 +98,6 @@ class Lane:
         self._segments_out = 0  # signals before it
         self._stream: StreamId | None = None  # in the pool
         self._failed = False
-        self._resampler: Resampler | None = None  # before the pool when encoding, after it when decoding
         self._ending: Literal["", "segment", "close"] = ""
         self._pace = Pace(hop_seconds)
 
@@ -168,10 +166,9 @@ class Lane:
                 return Filled(opened, waits=True, blocked=True, hops=moved)
             if self._stream is None:
                 try:
-                    opened = self._stream = self._pool.open()
+                    opened = self._stream = self._pool.open(sample_rate=self._rates[0])
                 except PoolError:  # every slot is taken, perhaps by streams that still drain
                     return Filled(waits=True, blocked=True)
-                self._make_resampler()
             job = self._jobs[0]
             if isinstance(job, str):
                 self._jobs.popleft()
@@ -212,10 +209,6 @@ class Lane:
             self._stream, self._ending = None, ""
         if self.direction == "decode":
             data = np.asarray(data, np.float32)
-            if self._resampler is not None:
-                data = self._resampler.push(data)
-                if last:
-                    data = np.concatenate([data, self._resampler.flush()])
         return data, last
 
     def seconds_ahead(self, now: float) -> float:
@@ -274,19 +267,11 @@ class Lane:
         if self.direction == "decode":
             self._pool.feed(stream, part)  # adds the levels that are missing
         else:
-            self._pool.feed_checked(stream, part if self._resampler is None else self._resampler.push(part))
+            self._pool.feed_checked(stream, part)
 
     def _end_signal(self, ending: Literal["segment", "close"], stream: StreamId) -> None:
-        if self.direction == "encode" and self._resampler is not None:
-            self._pool.feed_checked(stream, self._resampler.flush())
         self._pool.close(stream)
         self._ending = ending
-
-    def _make_resampler(self) -> None:
-        outside, inside = self._rates
-        if outside != inside:
-            encode = self.direction == "encode"
-            self._resampler = Resampler(outside, inside) if encode else Resampler(inside, outside)
 
 
 def _length(job: npt.NDArray[Any] | Silence) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ...audio.rates import output_length
+from ...audio.rates import held_back, output_length
 from ...errors import InputError, ProtocolError, SourceError
 from ...families import decoder_plan
 from ...geometry import Plan
@@ -27,9 +27,6 @@ from .stream import MAX_WAITING_BYTES, MAX_WAITING_SECONDS, ServedStream
 if TYPE_CHECKING:
     from ...codec import Codec
     from .scheduler import Scheduler
-
-#: The most samples, at the slower rate, that a resampler holds back: it works in bursts of up to about 1300.
-_RESAMPLER_SAMPLES = 2048
 
 
 def open_stream(codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> ServedEncoder | ServedDecoder:
@@ -66,7 +63,9 @@ class ServedEncoder(ServedStream):
         self.incoming = Incoming(PayloadKind.PCM, payload_format)
         self._max_queued_seconds = min(MAX_WAITING_SECONDS, MAX_WAITING_BYTES / 4 / rate)
         self._max_unsent = max(1, int(MAX_WAITING_SECONDS * codec.frame_rate))
-        room = self._max_unsent + 1 + codec.delay_frames + math.ceil(_held_back(rate, codec) * codec.frame_rate)
+        room = (
+            self._max_unsent + 1 + codec.delay_frames + math.ceil(held_back(rate, codec.sample_rate) * codec.frame_rate)
+        )
         # All levels are computed, and as many of them sent as the client asks for. So a change acts at the next frame.
         capacity = int(REPLAY_SECONDS * codec.frame_rate) + 1
         self.outbox = CodesOutbox(codec.n_codebooks, capacity, max_message, payload_format, room)
@@ -142,7 +141,7 @@ class ServedDecoder(ServedStream):
         self._max_queued_seconds = MAX_WAITING_SECONDS
         self._max_unsent = int(min(MAX_WAITING_SECONDS * rate, MAX_WAITING_BYTES / 4))
         hop, held = codec.hop_length / codec.sample_rate, codec.decoder_delay_samples / codec.sample_rate
-        room = self._max_unsent + math.ceil((hop + held + _held_back(rate, codec)) * rate)
+        room = self._max_unsent + math.ceil((hop + held + held_back(codec.sample_rate, rate)) * rate)
         self.outbox = PcmOutbox(max_message, payload_format, room)
         self._outputs = functools.partial(_samples, decoder_plan(codec.config), codec.sample_rate, rate)
         self.lane = scheduler.open("decode", rate, self._on_output, self.fail, self._outputs)
@@ -170,11 +169,6 @@ def _samples(decoder: Plan, codec_rate: int, rate: int, frames: int) -> int:
     """Samples at ``rate`` of so many frames."""
     # Not T · hop: with odd strides a decoder gives fewer samples. A text after its real end would never be sent.
     return output_length(decoder.outputs(frames), codec_rate, rate)
-
-
-def _held_back(rate: int, codec: Codec) -> float:
-    """A bound on the seconds of signal that a resampler holds back. `held_back` measures them, which takes too long."""
-    return 0.0 if rate == codec.sample_rate else _RESAMPLER_SAMPLES / min(rate, codec.sample_rate)
 
 
 def _too_many(n_quantizers: int, codec: Codec) -> ProtocolError:

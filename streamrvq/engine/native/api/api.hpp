@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "plan/spec.hpp"
+#include "run/resample.hpp"
 
 #if defined(_WIN32)
 #define SRVQ_API extern "C" __declspec(dllexport)
@@ -47,6 +48,16 @@ SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t program, int64_t convol
 SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t streams, int64_t hops, float *states, int64_t *counts,
                        const int64_t *slots, const int64_t *clock, const int64_t *length, const float *in, float *out,
                        int64_t levels, int64_t *codes, float *latents);
+
+// ------------------------------------------------------------- resampling (resample.cpp)
+
+// The coefficients [count][taps] of `count` outputs from phase `phase` on: see run/resample.hpp.
+SRVQ_API int srvq_resampler_rows(const srvq::ResamplerSpec *, int64_t phase, int64_t count, double *rows);
+// `outputs` outputs of one mono signal. Its samples are history [2 · half], then block [count]. The first output's window
+// begins at `at` of these; `phase` is as in srvq::Resampling, and `row` is the first output's row, if the spec has rows. What is
+// past the end counts as zeros. kept: gets the last 2 · half samples. isa: as for srvq_engine_new.
+SRVQ_API int srvq_resample(const char *isa, const srvq::ResamplerSpec *, const float *history, const float *block,
+                           int64_t count, int64_t at, int64_t phase, int64_t row, int64_t outputs, float *out, float *kept);
 
 // --------------------------------------------------------------- measuring (measure.cpp)
 

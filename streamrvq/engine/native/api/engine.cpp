@@ -14,15 +14,15 @@ std::string available() {
     return names;
 }
 
+}  // namespace
+
+namespace srvq {
+
 const Kernels *kernels_named(const std::string &name) {
     for (const auto kernels : kInstructionSets)
         if (const Kernels *k = kernels(); k && (name.empty() || name == k->name)) return k;
     throw std::invalid_argument("instruction set '" + name + "' is not available on this machine; choose from " + available());
 }
-
-}  // namespace
-
-namespace srvq {
 
 Engines &engines() {
     static Engines &all = *new Engines();  // never destroyed: a thread may be in a step at exit

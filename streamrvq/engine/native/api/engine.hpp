@@ -63,6 +63,9 @@ private:
 
 Engines &engines();
 
+// An instruction set's kernels; "" for the best that this machine has.
+const Kernels *kernels_named(const std::string &name);
+
 }  // namespace srvq
 
 struct SrvqEngine {

@@ -79,6 +79,18 @@ struct Search {
     int64_t *codes;     // [count]
 };
 
+// Some outputs of a resampler, one after the other. The window of the first is [x, x + taps). The next window lies `down`
+// parts of a sample later, where a sample has `up` parts; `phase` is how many of them the first output is past a sample.
+struct Resampling {
+    const double *x;
+    const double *rows;  // coefficients [period][taps]; taps is a multiple of 8
+    int64_t row, period, taps;
+    int64_t up, down, phase;
+    double most;  // outputs are held to [−most, most]
+    int64_t outputs;
+    float *out;
+};
+
 struct Kernels {
     const char *name;
     int64_t width;      // floats in a vector: columns of a narrow block
@@ -88,6 +100,7 @@ struct Kernels {
     void (*write_input)(const InputRows &);
     void (*search)(const Search &);
     void (*tanh)(float *, int64_t count);
+    void (*resample)(const Resampling &);
     // An activation alone, for the tests. Its constants are those of one vector, the same in each element.
     void (*activate)(const float *x, float *y, int64_t count, const ActivationView &);
     // For the roofline.

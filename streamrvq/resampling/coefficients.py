@@ -1,0 +1,61 @@
+"""From the filter to coefficients: one row for each phase of a ratio.
+
+An output that lies ``phase / up`` of an input after input n needs, from input ``n + 1 − half + j``, the filter's value
+at
+
+    u = d / q,   d = (j + 1 − half) · up − phase,   q = max(up, down),
+
+for in units of the lower rate an input is ``up / q`` long. Where the output's rate is the lower, ``down / up`` times as
+many inputs are summed, and the gain ``up / down`` makes up for it. A value is rounded to a multiple of 2⁻²⁸ of the
+gain's power of two. So it has at most 29 bits, and its product with a sample of 24 bits is exact in double precision.
+
+The native library computes the same (run/resample.cpp), and is used where there is one.
+
+Knows: a ratio and the filter. Does not know: samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..audio.rates import REACH, Ratio
+from .filter import PIECES, Doubles, filter_pieces
+
+#: Coefficients of all phases that are kept as a table, 8 bytes each. A ratio with more has them computed as they come.
+MOST_KEPT = 1 << 19
+#: Sums are taken of so many taps at a time.
+LANES = 8
+
+
+def taps(ratio: Ratio) -> int:
+    """Coefficients of a row: ``2 · half``, and zeros up to a multiple of `LANES`."""
+    return -(-2 * ratio.half // LANES) * LANES
+
+
+def gain(ratio: Ratio) -> float:
+    """The filter's, so that a constant signal keeps its value."""
+    return min(1.0, ratio.up / ratio.down)
+
+
+def grid(ratio: Ratio) -> float:
+    """A number that rounds a coefficient when it is added and taken away again: the last bit of 1.5 · 2ⁿ is 2ⁿ⁻⁵²."""
+    return 1.5 * 2.0 ** (25 - (max(ratio.up, ratio.down) // ratio.up).bit_length())
+
+
+def kept(ratio: Ratio) -> bool:
+    """Whether the rows of all phases are kept as a table."""
+    return ratio.up * taps(ratio) <= MOST_KEPT
+
+
+def rows(ratio: Ratio, phases: npt.NDArray[np.int64]) -> Doubles:
+    """The coefficients ``[n, taps]`` for outputs of these phases."""
+    unit = max(ratio.up, ratio.down)
+    tap = np.arange(taps(ratio))
+    from_left = (tap + 1 - ratio.half) * ratio.up - phases[:, None] + REACH * unit
+    piece, rest = np.divmod(from_left * PIECES, unit)
+    inside = (tap < 2 * ratio.half) & (piece >= 0) & (piece < 2 * REACH * PIECES)
+    cubic = filter_pieces()[np.where(inside, piece, 0)]
+    t = rest / float(unit)
+    value = (((cubic[..., 3] * t + cubic[..., 2]) * t + cubic[..., 1]) * t + cubic[..., 0]) * gain(ratio)
+    return np.where(inside, (value + grid(ratio)) - grid(ratio), 0.0)
