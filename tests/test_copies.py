@@ -17,7 +17,6 @@ import pytest
 import streamrvq
 from streamrvq import errors
 from streamrvq.audio.files import open_audio
-from streamrvq.audio.rates import Resampler
 from streamrvq.config import CodecConfig
 from streamrvq.corpus.settings import Settings
 from streamrvq.corpus.workers import Work
@@ -95,7 +94,7 @@ def test_what_belongs_to_a_process_says_so(copied: Callable[[Any], Any]) -> None
     codec = codec_of(minute())
     with open_audio(AUDIO / "mono_16khz.flac") as audio:
         things = [
-            audio, Resampler(48000, 44100), streamrvq.Microphone(), streamrvq.connect("ws://127.0.0.1:1"),
+            audio, streamrvq.Microphone(), streamrvq.connect("ws://127.0.0.1:1"),
             Server(codec), streamrvq.tokenize(streamrvq.File(AUDIO / "mono_16khz.flac"), codec),
         ]  # fmt: skip
         for thing in things:

@@ -63,11 +63,13 @@ def test_a_copy_of_a_copy_can_be_pickled() -> None:
 
 
 @copies
-def test_a_resampling_stream_says_that_it_cannot(copied: Copied) -> None:
-    stream = codec_of(minute()).stream(sample_rate=8000)
-    with pytest.raises(SnapshotError, match="resamples from 8000 Hz and a resampler cannot be copied; keep the stream"):
-        copied(stream)
-    stream.flush()
+def test_a_resampling_stream_is_copied_with_its_resampler(copied: Copied) -> None:
+    codec = codec_of(minute())
+    stream = codec.stream(sample_rate=8000)
+    stream.push(noise(777))
+    other = copied(stream)
+    assert (other.sample_rate, other.samples_received) == (8000, 777)
+    np.testing.assert_array_equal(rest_of(other, noise(99, seed=2)), rest_of(stream, noise(99, seed=2)))
 
 
 @copies

@@ -12,7 +12,7 @@ import soundfile
 from playwright.async_api import Browser
 
 import streamrvq
-from streamrvq.audio.rates import Resampler, output_length
+from streamrvq.audio.rates import output_length
 from tests.support.command import Run
 from tests.support.service import int16, serving, until
 from tests.support.web.browser import SMALL, Tab, browser, frames_of, samples_of, tab
@@ -93,8 +93,7 @@ async def test_listening_plays_what_the_decoder_gives(browser: Browser) -> None:
     codes = np.array(frames_of(decoding.sent)).T
     assert codes.shape[1] > 60
     assert same(codes.T.tolist(), SMALL.encode(encoding.pcm, sample_rate=_rate(page))[:, -codes.shape[1] :])
-    resampler = Resampler(SMALL.sample_rate, decoding.first["sample_rate"])
-    pcm = np.concatenate([resampler.push(SMALL.decode(codes).astype(np.float32)), resampler.flush()])
+    pcm = SMALL.decode(codes, decoding.first["sample_rate"]).astype(np.float32)
     assert np.array_equal(samples_of(decoding.received), int16(pcm)), "the server gives the decoder's samples"
     assert np.array_equal(played, int16(pcm).astype(np.float32) / 32768), "and all of them are played"
     assert np.abs(played).max() > 1e-3

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -210,5 +209,5 @@ def test_nothing_is_computed_that_there_is_no_room_for(direction, rate, blocks, 
     if direction == "encode":
         wanted = np.concatenate([codec.encode(piece, sample_rate=rate) for piece in pieces], axis=1)
     else:
-        wanted = soxr.resample(codec.decode(pieces[0]).astype(np.float32), codec.sample_rate, rate)
+        wanted = codec.decode(pieces[0], rate)
     assert np.array_equal(whole, wanted)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from streamrvq.audio.files import open_audio
 from streamrvq.audio.pcm import to_int16
-from streamrvq.audio.rates import Resampler
+from streamrvq.resampling import resampler
 
 from .phase import phase
 
@@ -31,8 +31,7 @@ class LoopedAudio:
                 pcm = np.concatenate(list(reader.blocks(1 << 16)))
                 source = reader.sample_rate
             if source != rate:
-                resampler = Resampler(source, rate)
-                pcm = np.concatenate([resampler.push(pcm), resampler.flush()])
+                pcm = resampler(source, rate).whole(pcm)
             parts.append(to_int16(pcm))
         once = np.concatenate(parts)
         self.rate, self.length = rate, len(once)
