@@ -19,9 +19,6 @@ MAX_ABS = 128.0
 
 Pcm = npt.NDArray[np.float32]
 
-#: Formats of raw samples in pipes and messages: little-endian, one channel.
-FORMATS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
-
 
 def as_array(block: Any, what: str) -> npt.NDArray[Any]:
     """``block`` as a numpy array, without a copy if possible. ``what`` names it in error messages.

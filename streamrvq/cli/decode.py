@@ -36,13 +36,13 @@ def decode(
         str | None, typer.Option("--codec", help="Default: the preset that the tokens name; for - the default codec.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
-    format: Annotated[str, typer.Option("--format", help="Samples: s16le, or f32le (32-bit float).")] = "s16le",
+    format: Annotated[str, typer.Option("--format", help="Samples: s16le or f32le; raw ones also mulaw or alaw.")] = "s16le",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Tokens back to audio: a .safetensors file to WAV, or JSON lines to raw samples."""
-    sample_format(format)
+    samples = sample_format(format)
     if tokens == "-":
         if output not in (None, "-") or json:
             raise InputError("- goes without --json and writes raw samples to stdout; leave -o out, or redirect")
@@ -52,6 +52,8 @@ def decode(
         raise InputError(f"no output was named; give -o {Path(tokens).stem}.wav, or -o - for raw samples on stdout")
     if output == "-" and json:
         raise InputError("-o - and --json both write to stdout; choose one")
+    if output != "-" and samples.law is not None:
+        raise InputError(f"--format {format} goes with raw samples on stdout; wanted s16le or f32le for a WAV file")
     file = read_tokens(tokens)
     opened = _codec_of(file, tokens, codec, engine, threads, force)
     if output == "-":

@@ -54,7 +54,7 @@ def encode(
     ] = False,
     rate: Annotated[int | None, typer.Option("--rate", help="With -: sample rate in Hz. Default: the codec's.")] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="With -: s16le (default) or f32le, one channel.")
+        str | None, typer.Option("--format", help="With -: s16le (default), f32le, mulaw or alaw, one channel.")
     ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..audio.pcm import FORMATS, to_int16
+from ..audio.sample_formats import FORMATS, SampleFormat
 from ..codec import Codec
 from ..engine.base import Codes
 from ..errors import InputError, TokensError
@@ -33,10 +33,10 @@ _MOST_LISTS = 1 << 16
 _REMEDY = "wanted what `streamrvq encode -` writes"
 
 
-def sample_format(name: str) -> np.dtype[Any]:
-    """The dtype of ``s16le`` or ``f32le``; `InputError` for another."""
+def sample_format(name: str) -> SampleFormat:
+    """The format of that name; `InputError` where there is none."""
     if name not in FORMATS:
-        raise InputError(f"format is {name!r}; wanted s16le or f32le, raw samples of one channel")
+        raise InputError(f"format is {name!r}; wanted {' or '.join(FORMATS)}, raw samples of one channel")
     return FORMATS[name]
 
 
@@ -72,7 +72,7 @@ def encode_stdin(codec: Codec, rate: int | None, format: str, levels: int | None
     Raises:
         InputError: bad samples, or an incomplete sample at the end. Everything before it is still encoded.
     """
-    dtype = sample_format(format)
+    samples = sample_format(format)
     stream = codec.stream(sample_rate=rate, n_quantizers=levels, tail=tail)
     note_untrained(codec)
     stdin, rest = cast(BufferedReader, sys.stdin.buffer), b""
@@ -84,13 +84,13 @@ def encode_stdin(codec: Codec, rate: int | None, format: str, levels: int | None
 
     while data := stdin.read1(READ_BYTES):
         data = rest + data
-        whole = len(data) - len(data) % dtype.itemsize
+        whole = len(data) - len(data) % samples.width
         rest = data[whole:]
-        write(stream.push(np.frombuffer(data[:whole], dtype).astype(dtype.newbyteorder("="), copy=False)))
+        write(stream.push(samples.read(data[:whole])))
     write(stream.flush())
     if rest:
         raise InputError(
-            f"the stream ended with {len(rest)} bytes of a sample of {dtype.itemsize}, after {stream.samples_received} "
+            f"the stream ended with {len(rest)} bytes of a sample of {samples.width}, after {stream.samples_received} "
             f"whole samples; wanted {format}: check --format, or whether it was cut off"
         )
 
@@ -147,8 +147,6 @@ def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) 
 
 
 def write_samples(pcm: Any, format: str) -> None:
-    """Write samples in [−1, 1] to stdout as raw bytes and flush; s16le is rounded and clipped."""
-    dtype = sample_format(format)
-    samples = to_int16(pcm) if dtype.kind == "i" else pcm
-    sys.stdout.buffer.write(samples.astype(dtype).tobytes())
+    """Write samples in [−1, 1] to stdout as raw bytes and flush; all formats but f32le round and clip them."""
+    sys.stdout.buffer.write(sample_format(format).write(pcm).tobytes())
     sys.stdout.buffer.flush()

@@ -28,8 +28,8 @@ def connect(
         mode: ``"encode"`` sends samples and receives codes; ``"decode"`` sends codes and receives samples.
         sample_rate: of the samples in either direction, in Hz, 8000 to 192 000. None takes the rate of the server's
             codec.
-        format: of the samples on the wire: ``"f32le"`` or ``"s16le"``. The latter is half as large; float samples
-            are rounded to it.
+        format: of the samples on the wire: ``"f32le"``; ``"s16le"``, half as large; ``"mulaw"`` or ``"alaw"``, the
+            G.711 of telephones, a quarter. Samples that are finer are rounded.
         n_quantizers: codebooks to encode with; None takes all of the codec's. Leave it out when decoding.
         token: the access token, where the server wants one.
         queue_size: items that may wait for the reader. While the queue is full, nothing is read from the server. In

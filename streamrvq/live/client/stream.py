@@ -103,8 +103,9 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def send(self, block: Any) -> None:
         """Send samples ``[n]`` (float32 in [−1, 1], or int16) or, to a decoding stream, codes ``[K, n]`` (integers).
-        Returns when the connection has taken them; they may be encoded much later. Cancelled while it waits, it has
-        taken them all the same: they go out with the next call.
+        With the formats ``"mulaw"`` and ``"alaw"``, uint8 ``[n]`` are their bytes, and are sent as they are. Returns
+        when the connection has taken them; they may be encoded much later. Cancelled while it waits, it has taken them
+        all the same: they go out with the next call.
 
         Raises:
             InputError: bad samples or codes; nothing was sent.

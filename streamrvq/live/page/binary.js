@@ -10,6 +10,8 @@ export const CODES = 2;
 const KIND_NAMES = { [PCM]: "PCM", [CODES]: "CODES" };
 const HEADER = 16;
 const FINAL = 1;
+/** The formats of samples that are written and read here; the protocol has more. */
+const FORMATS = ["s16le", "f32le"];
 /** Larger floats are refused, as the codec refuses them. */
 const MAX_AMPLITUDE = 128;
 
@@ -22,6 +24,15 @@ export class ProtocolError extends Error {
 /** A value that no server takes; nothing was sent. */
 export class InputError extends Error {
   name = "InputError";
+}
+
+/**
+ * Check a format's name.
+ * @param {string} format
+ * @throws {InputError} this client does not have it
+ */
+export function checkFormat(format) {
+  if (!FORMATS.includes(format)) throw new InputError(`format is ${format}; wanted ${FORMATS.join(" or ")}`);
 }
 
 /**

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...audio.pcm import FORMATS, as_array, as_pcm, to_int16
+from ...audio.pcm import as_array, as_pcm
+from ...audio.sample_formats import FORMATS
 from ...errors import InputError, ProtocolError
 
 HEADER = struct.Struct("<BBHIQ")
@@ -71,7 +72,7 @@ class Packet:
 class PayloadFormat:
     """How a stream's messages carry samples and codes, and which codes are valid."""
 
-    format: str = "s16le"  #: of PCM: "s16le" or "f32le"
+    format: str = "s16le"  #: of PCM: one of `FORMATS`
     size: int = 65536  #: entries of a codebook
     codebooks: range = range(1, 65536)  #: codes per frame that a CODES message may have
 
@@ -91,7 +92,7 @@ class Incoming:
 
     def __init__(self, kind: PayloadKind, payload_format: PayloadFormat) -> None:
         self.kind, self.pos, self.final = kind, 0, False
-        self._dtype = FORMATS[payload_format.format]
+        self._format = FORMATS[payload_format.format]
         self._size, self._codebooks = payload_format.size, payload_format.codebooks
         self._seq = 0
 
@@ -127,10 +128,10 @@ class Incoming:
         self._seq = 0
 
     def _samples(self, packet: Packet) -> npt.NDArray[Any]:
-        width = self._dtype.itemsize
+        width = self._format.width
         if len(packet.payload) % width:
             raise ProtocolError(f"{len(packet.payload)} bytes of PCM; wanted whole samples of {width} bytes")
-        return np.frombuffer(packet.payload, self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
+        return self._format.read(packet.payload)
 
     def _codes(self, packet: Packet) -> npt.NDArray[np.int64]:
         levels = packet.codebooks
@@ -165,17 +166,21 @@ class Outgoing:
     def __init__(self, kind: PayloadKind, max_message: int, payload_format: PayloadFormat) -> None:
         self.kind, self.pos = kind, 0
         self._max_payload, self._seq = max_message - HEADER.size, 0
-        self._format, self._size, self._codebooks = payload_format.format, payload_format.size, payload_format.codebooks
+        self._format = FORMATS[payload_format.format]
+        self._size, self._codebooks = payload_format.size, payload_format.codebooks
 
     def check(self, block: Any) -> npt.NDArray[Any]:
         """Check what a user wants to send: samples ``[n]``, int16 or float32, or codes ``[K, n]``, any integers.
+
+        Samples may also be bytes of G.711, uint8, where those are what is sent.
 
         Raises:
             InputError: it is something else.
         """
         if self.kind == PayloadKind.PCM:
             array = as_array(block, "samples")
-            return array if array.dtype == np.int16 and array.ndim == 1 else as_pcm(array, position=self.pos)
+            ready = array.dtype == np.int16 or (self._format.law is not None and array.dtype == np.uint8)
+            return array if ready and array.ndim == 1 else as_pcm(array, position=self.pos)
         array, most = as_array(block, "codes"), self._codebooks[-1]
         if array.ndim != 2 or array.dtype.kind not in "iu" or array.shape[0] not in self._codebooks:
             raise InputError(
@@ -187,12 +192,12 @@ class Outgoing:
 
     def most(self, levels: int) -> int:
         """Frames of ``levels`` codes, or, with 0 levels, samples, that fit one message."""
-        return max(1, self._max_payload // (2 * levels or FORMATS[self._format].itemsize))
+        return max(1, self._max_payload // (2 * levels or self._format.width))
 
     def pack(self, array: npt.NDArray[Any], final: bool = False) -> list[bytes]:
-        """Pack samples ``[n]`` (float or int16) or codes ``[K, n]``; for n = 0 no message, unless ``final``."""
+        """Pack samples ``[n]`` or codes ``[K, n]`` that `check` let pass; for n = 0 no message, unless ``final``."""
         codes = self.kind == PayloadKind.CODES
-        raw = array.T.astype("<u2") if codes else self._pcm(array)
+        raw = array.T.astype("<u2") if codes else self._format.write(array)
         levels = array.shape[0] if codes else 0
         count = array.shape[-1]
         step = self.most(levels)
@@ -207,8 +212,3 @@ class Outgoing:
     def skip(self, count: int) -> None:
         """Count samples that were lost and will not be sent."""
         self.pos += count
-
-    def _pcm(self, pcm: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if self._format == "s16le":
-            return (pcm if pcm.dtype == np.int16 else to_int16(pcm)).astype("<i2")
-        return (pcm / np.float32(32768) if pcm.dtype == np.int16 else pcm).astype("<f4")

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
-from ...audio.pcm import FORMATS
+from ...audio.sample_formats import FORMATS
 from ...errors import InputError, ProtocolError
 from .constants import HIGHEST_RATE, LOWEST_RATE, MAX_TEXT, VERSION, Close
 

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...audio.pcm import as_pcm
 from ...errors import PoolError
 from ...geometry import Direction
 from ...streaming.batches import Output, StreamId
@@ -122,7 +123,7 @@ class Lane:
         """Add work.
 
         Args:
-            job: checked inputs (float32 ``[n]`` at the client's rate, `Silence`, or codes ``[K, n]``); or
+            job: checked inputs (samples ``[n]`` at the client's rate, float32 or int16; `Silence`; codes ``[K, n]``); or
                 ``"segment"``: the signal ends and a fresh one follows; or ``"close"``: the signal ends for good.
             now: the time; it counts for inputs only.
         """
@@ -267,7 +268,8 @@ class Lane:
         if self.direction == "decode":
             self._pool.feed(stream, part)  # adds the levels that are missing
         else:
-            self._pool.feed_checked(stream, part)
+            # Samples of 16 bits wait as they came, in half the memory.
+            self._pool.feed_checked(stream, as_pcm(part) if part.dtype == np.int16 else part)
 
     def _end_signal(self, ending: Literal["segment", "close"], stream: StreamId) -> None:
         self._pool.close(stream)

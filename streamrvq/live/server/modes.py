@@ -10,6 +10,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ...audio.rates import held_back, output_length
@@ -89,10 +90,12 @@ class ServedEncoder(ServedStream):
         return self._source.due
 
     def _checked(self, data: bytes) -> npt.NDArray[Any]:
-        try:
-            pcm = self._source.check(self.incoming.take(data))
-        except InputError as error:
-            raise ProtocolError(str(error)) from None
+        pcm = self.incoming.take(data)
+        if pcm.dtype != np.int16:  # of which each is valid
+            try:
+                pcm = self._source.check(pcm)
+            except InputError as error:
+                raise ProtocolError(str(error)) from None
         self._source.position += len(pcm)
         self.audio_seconds += len(pcm) / self._source.sample_rate
         return pcm

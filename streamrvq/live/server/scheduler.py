@@ -126,7 +126,7 @@ class Scheduler:
         return round(sum(lane.queued_seconds for lane in self._lanes), 3)
 
     def feed(self, lane: Lane, data: npt.NDArray[Any]) -> None:
-        """Add checked inputs: samples float32 ``[n]`` at the lane's rate, or codes ``[K, n]``."""
+        """Add checked inputs: samples ``[n]`` at the lane's rate, float32 or int16, or codes ``[K, n]``."""
         lane.put(data, time.monotonic())
         self._wake(lane)
 

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 #: Markers that may wait for their echo.
 MAX_MARKERS = 64
 #: What may wait to be computed, and again to be sent: so many seconds of audio, and no more bytes than these. Beyond
-#: that the server reads no more messages, and computes no more. Samples wait as float32, 4 bytes each.
+#: that the server reads no more messages, and computes no more. Samples count 4 bytes each, as float32.
 #:
 #: Of one stream, these may be in memory beside its state and the codes that are kept (`REPLAY_SECONDS`):
-#:     waiting inputs 128 KiB + the message that went beyond that 64 KiB (16-bit PCM of 32 KiB as float32)
+#:     waiting inputs 128 KiB + the message that went beyond that 64 KiB (G.711 of 32 KiB as int16)
 #:     + waiting outputs 128 KiB + what codec and resampler hold back
 #:     + three messages that websockets has parsed 96 KiB + one that is parsed 40 KiB + its transport's buffer 64 KiB,
 #: 520 KiB. All streams together: that times `max_streams` + `max_parked`; 138 MiB where these are 256 and 16.
