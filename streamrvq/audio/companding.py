@@ -4,9 +4,10 @@ A law has 128 magnitudes in eight segments of sixteen steps, and each segment's 
 one before. A byte names a sign and a step. It stands for the middle of that step, so expanding and compressing again
 gives the byte back. The only exception is µ-law's negative zero, which becomes zero.
 
-The tables follow ITU-T G.711, whose 14-bit (µ-law) and 13-bit (A-law) values are scaled to 16 bits, as everywhere. G.711
+The tables follow ITU-T G.711. Its 14-bit (µ-law) and 13-bit (A-law) values are scaled to 16 bits, as everywhere. G.711
 does not say to which of two steps the value between them belongs. Here it is the one farther from zero, for both signs,
-as in libsndfile. Python's ``audioop`` agrees for positive samples, but shifts negative ones before it finds their step.
+as in libsndfile. Python's ``audioop`` expands alike, and compresses positive samples alike. It rounds negative ones
+down before it looks for their step, so that some get the next: in µ-law −1 becomes −8.
 
 Knows: whole numbers. Does not know: floats (pcm.py), names of formats (sample_formats.py).
 """

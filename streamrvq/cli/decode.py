@@ -36,7 +36,9 @@ def decode(
         str | None, typer.Option("--codec", help="Default: the preset that the tokens name; for - the default codec.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
-    format: Annotated[str, typer.Option("--format", help="Samples: s16le or f32le; raw ones also mulaw or alaw.")] = "s16le",
+    format: Annotated[
+        str, typer.Option("--format", help="Samples: s16le or f32le; raw ones also mulaw or alaw.")
+    ] = "s16le",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,

@@ -49,7 +49,9 @@ def send(
             "--rate", help="Sample rate of the microphone, or of decoded samples, in Hz. Default: the codec's."
         ),
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="Samples on the wire: f32le, s16le, mulaw or alaw.")] = "f32le",
+    format: Annotated[
+        str, typer.Option("--format", help="Samples on the wire: f32le, s16le, mulaw or alaw.")
+    ] = "f32le",
     downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of several channels.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
     token: TokenOption = None,

@@ -27,12 +27,13 @@ export class InputError extends Error {
 }
 
 /**
- * Check a format's name.
- * @param {string} format
+ * Check a format's name, if there is one.
+ * @param {string} [format]
  * @throws {InputError} this client does not have it
  */
 export function checkFormat(format) {
-  if (!FORMATS.includes(format)) throw new InputError(`format is ${format}; wanted ${FORMATS.join(" or ")}`);
+  if (format === undefined || FORMATS.includes(format)) return;
+  throw new InputError(`format is ${format}; wanted ${FORMATS.join(" or ")}`);
 }
 
 /**

@@ -5,7 +5,7 @@
  * (resend.js), times (timing.js).
  */
 
-import { checkedCodes, checkFormat, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./binary.js";
+import { checkedCodes, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./binary.js";
 import { isBroken, openConnection, ServiceError } from "./connection.js";
 import { ResendBuffer } from "./resend.js";
 import { FrameTiming } from "./timing.js";
@@ -57,7 +57,6 @@ export class Stream {
     this.#url = url;
     this.#options = { mode: "encode", format: "s16le", resume: true, timeout: 30, WebSocket: globalThis.WebSocket };
     for (const [name, value] of Object.entries(options)) if (value !== undefined) this.#options[name] = value;
-    checkFormat(this.#options.format);
     if (!this.#options.WebSocket) throw new InputError("there is no WebSocket here; give one as options.WebSocket");
   }
 

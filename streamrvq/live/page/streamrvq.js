@@ -14,7 +14,7 @@
 
 import { ServiceError } from "./connection.js";
 import { Stream, StreamClosedError } from "./stream.js";
-import { InputError, ProtocolError } from "./binary.js";
+import { checkFormat, InputError, ProtocolError } from "./binary.js";
 
 export { InputError, ProtocolError, ServiceError, Stream, StreamClosedError };
 
@@ -47,9 +47,11 @@ export { InputError, ProtocolError, ServiceError, Stream, StreamClosedError };
  * @param {string} url `ws://host:port` or `wss://…`
  * @param {Options} [options]
  * @returns {Promise<Stream>}
+ * @throws {InputError} a format that this client does not have
  * @throws {ServiceError} there is no connection, or the server refused
  */
 export async function connect(url, options = {}) {
+  checkFormat(options.format);
   const stream = new Stream(url, options);
   await stream._open();
   return stream;

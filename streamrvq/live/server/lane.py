@@ -123,8 +123,9 @@ class Lane:
         """Add work.
 
         Args:
-            job: checked inputs (samples ``[n]`` at the client's rate, float32 or int16; `Silence`; codes ``[K, n]``); or
-                ``"segment"``: the signal ends and a fresh one follows; or ``"close"``: the signal ends for good.
+            job: checked inputs (samples ``[n]`` at the client's rate, float32 or int16, `Silence`, or codes
+                ``[K, n]``); or ``"segment"``: the signal ends and a fresh one follows; or ``"close"``: the signal ends
+                for good.
             now: the time; it counts for inputs only.
         """
         if isinstance(job, str):
