@@ -41,6 +41,12 @@ RUNS = {
         r"[^\n]*2 of 2 signals equal those; [^\n]*\(9, 87\)\n[\s\S]*Delay"
         r"[\s\S]*live against bulk: 0 of \d+",
     ),
+    "telephony_bridge": (
+        [],
+        r" 0\.00 s  frame    0 +\d+[\s\S]*messages 40 to 40 are missing, 160 samples\nGap\(position=6240, samples=160"
+        r"[\s\S]*90 came late[\s\S]*ended: 150 media messages, 2 missing, 1 late[\s\S]*"
+        r"tokens equal those of the same samples",
+    ),
     "websocket_client": (
         ["{url}"],
         r'"ready"[\s\S]*\n688 \d+ \d+ \d+\n[\s\S]*{"type":"done","frames":11025,"samples":32000',

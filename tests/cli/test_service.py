@@ -17,6 +17,7 @@ import soundfile
 
 import streamrvq
 from streamrvq import Gap, load
+from streamrvq.audio.sample_formats import FORMATS
 from streamrvq.codec import Codec
 from streamrvq.tokens import read_tokens
 from tests.support.command import Run, process
@@ -72,6 +73,17 @@ def test_there_and_back(run: Run, url: str, wav: Path, codec: Codec, tmp_path: P
     pcm, rate = soundfile.read(back, dtype="float32")
     assert rate == RATE
     assert np.allclose(pcm, np.clip(codec.decode(file.codes), -1, 1)[:RATE], atol=1e-4)
+
+
+def test_telephone_audio_there_and_back(run: Run, url: str, wav: Path, codec: Codec, tmp_path: Path) -> None:
+    tokens, back = tmp_path / "t.safetensors", tmp_path / "back.wav"
+    assert run("send", wav, url, "-o", tokens, "--format", "mulaw").code == 0
+    codes, mu_law, a_law = read_tokens(tokens).codes, FORMATS["mulaw"], FORMATS["alaw"]
+    assert near(codes, codec.encode(mu_law.read(mu_law.write(noise(RATE)).tobytes())))
+    assert run("send", tokens, url, "-o", back, "--rate", 8000, "--format", "alaw").code == 0
+    pcm, rate = soundfile.read(back, dtype="int16")
+    assert (len(pcm), rate) == (8000, 8000)
+    assert np.array_equal(a_law.read(a_law.write(pcm).tobytes()), pcm), "the file holds what came over the wire"
 
 
 def test_at_the_pace_of_a_microphone(run: Run, url: str, wav: Path) -> None:

@@ -145,6 +145,14 @@ async def test_bad_input_is_refused_and_leaves_the_stream_as_it_was() -> None:
     assert [e["name"] for e in after if e["type"] == "error"] == ["StreamClosedError"] * 2
 
 
+async def test_a_format_that_this_client_lacks_is_refused_before_anything_is_sent() -> None:
+    async with serving() as server:
+        (events,) = await played(plan(server.url, stop=False, format="mulaw"))
+    assert [(e["doing"], e["name"], e["message"]) for e in events] == [
+        ("connect", "InputError", "format is mulaw; wanted s16le or f32le")
+    ]
+
+
 async def test_the_servers_last_error_is_raised_after_the_items() -> None:
     pcm = noise(1000)
     async with serving(idle_timeout=DEADLINE) as server:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import streamrvq
 from streamrvq import InputError, ProtocolError
+from streamrvq.audio.sample_formats import FORMATS
 from streamrvq.live.protocol import text
 from streamrvq.live.protocol.binary import Incoming, Outgoing, Packet, PayloadFormat, PayloadKind
 from streamrvq.live.protocol.constants import HIGHEST_RATE, LOWEST_RATE, MAX_MESSAGE, MAX_TEXT, Close
@@ -22,12 +23,13 @@ from tests.support.contract import cut
 
 BIG = 2**53
 TEXT = st.text(max_size=64)
+FORMAT_NAMES = st.sampled_from(["s16le", "f32le", "mulaw", "alaw"])
 FIELDS = {
     text.Start: st.fixed_dictionaries(
         {
             "mode": st.sampled_from(["encode", "decode"]),
             "sample_rate": st.none() | st.integers(8000, 192_000),
-            "format": st.sampled_from(["s16le", "f32le"]),
+            "format": FORMAT_NAMES,
             "n_quantizers": st.none() | st.integers(1, 65535),
             "token": st.none() | TEXT,
         }
@@ -124,6 +126,7 @@ def only_protocol_errors(call, *args):
         ('{"type":"start","version":1}', 4415, "mode is missing"),
         ('{"type":"start","version":1,"mode":"both"}', 4415, "encode or decode"),
         ('{"type":"start","version":1,"mode":"encode","channels":2}', 4415, "from 1 to 1"),
+        ('{"type":"start","version":1,"mode":"encode","format":"ulaw"}', 4415, "s16le or f32le or mulaw or alaw"),
         ('{"type":"start","version":1,"mode":"encode","sample_rate":7999}', 4415, "8000 to 192000"),
         ('{"type":"start","version":1,"mode":"encode","sample_rate":44100.0}', 4415, "44100.0"),
         ('{"type":"start","version":1,"mode":"encode","token":["secret"]}', 4401, "something else"),
@@ -160,7 +163,7 @@ def test_packets_there_and_back(packet):
     assert data[:16] == struct.pack("<BBHIQ", packet.kind, int(packet.final), packet.codebooks, packet.seq, packet.pos)
 
 
-@given(st.binary(max_size=80), st.sampled_from(list(PayloadKind)), st.sampled_from(["s16le", "f32le"]))
+@given(st.binary(max_size=80), st.sampled_from(list(PayloadKind)), FORMAT_NAMES)
 def test_any_bytes_are_taken_or_refused(data, kind, format):
     incoming = Incoming(kind, PayloadFormat(format, 64, range(1, 4)))
     for head in (b"", struct.pack("<BBHIQ", kind, 0, 0 if kind == PayloadKind.PCM else 2, 0, 0)):
@@ -175,7 +178,7 @@ def test_any_bytes_are_taken_or_refused(data, kind, format):
     sizes=st.lists(st.integers(0, 90), max_size=8),
     room=st.integers(16 + 12, 200),
     kind=st.sampled_from(list(PayloadKind)),
-    format=st.sampled_from(["s16le", "f32le"]),
+    format=FORMAT_NAMES,
     final=st.booleans(),
 )
 def test_arrays_there_and_back(samples, sizes, room, kind, format, final):
@@ -192,6 +195,8 @@ def test_arrays_there_and_back(samples, sizes, room, kind, format, final):
     got = np.concatenate([whole[..., :0], *parts], axis=-1)
     if kind == PayloadKind.PCM and format == "f32le" and samples:
         got = np.concatenate([part * np.float32(32768) for part in parts])
+    if kind == PayloadKind.PCM and (law := FORMATS[format].law) is not None:
+        whole = law.expand(law.compress(whole))
     assert np.array_equal(got, whole)
     assert incoming.pos == outgoing.pos == samples
     assert incoming.final == final
@@ -203,12 +208,6 @@ def test_seq_wraps():
     for message in [*outgoing.pack(np.zeros(3, np.int16)), *outgoing.pack(np.zeros(3, np.int16))]:
         incoming.take(message)
     assert incoming.pos == 6
-
-
-@pytest.mark.parametrize("block", [np.zeros((2, 3)), np.zeros(3, np.float64), np.array([np.nan], np.float32), "abc"])
-def test_what_cannot_be_sent(block):
-    with pytest.raises(InputError):
-        Outgoing(PayloadKind.PCM, 1000, PayloadFormat()).check(block)
 
 
 @pytest.mark.parametrize("codes", [np.zeros((4, 3), int), np.zeros((1, 3)), np.full((1, 3), 64), np.full((1, 3), -1)])
