@@ -43,7 +43,7 @@ async def media(call: ServerConnection) -> AsyncIterator[np.ndarray | streamrvq.
             continue
         chunk = int(message["media"]["chunk"])
         block = np.frombuffer(base64.b64decode(message["media"]["payload"], validate=True), np.uint8)
-        if chunk < wanted:  # its place has been reported as lost
+        if chunk < wanted:  # it is there, or was reported as missing
             late += 1
             console.print(f"media message {chunk} came late or twice; wanted {wanted}: it is left out")
             continue
@@ -54,7 +54,7 @@ async def media(call: ServerConnection) -> AsyncIterator[np.ndarray | streamrvq.
             lost, position = lost + chunk - wanted, position + samples
         yield block
         wanted, position = chunk + 1, position + len(block)
-    console.print(f"the call ended: {wanted - 1} media messages, {lost} missing, {late} late")
+    console.print(f"the call ended: {wanted - 1} media messages, {lost} of them missing; {late} came late or twice")
 
 
 async def bridge(call: ServerConnection, url: str) -> np.ndarray:
