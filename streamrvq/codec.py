@@ -77,8 +77,8 @@ class Codec(Shared):
 
     Args:
         weights: what to compute with.
-        engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked; that it
-            was made from these weights is not, since an engine keeps no hash of them: the caller vouches for that.
+        engine: as for `load`. An `Engine` object has its own threads and dtype. That it was made from these weights is
+            not checked: an engine keeps no hash of them.
         threads: as for `load`.
         dtype: as for `load`.
 
@@ -105,7 +105,7 @@ class Codec(Shared):
             raise EngineError(f"the engine was made for another codec than {weights.name}; make it from these weights")
         elif threads is not None or dtype not in ("float32", str(engine.dtype)):
             raise EngineError(
-                f"threads {threads} and dtype {dtype} came with an engine, which has its own; give the engine alone"
+                f"threads {threads} and dtype {dtype} came with an engine, which has its own; leave them out"
             )
         self.engine: Engine = engine
 
@@ -220,8 +220,7 @@ class Codec(Shared):
             pcm: ``[samples]`` or ``[B, samples]``, float32 in [−1, 1] or int16.
             sample_rate: of ``pcm``, Hz; None: the codec's.
             n_quantizers: levels; None: all.
-            tail: ``"pad"`` fills the last hop with zeros, ``"valid"`` gives the frames of the bare samples (each
-                layer floors).
+            tail: ``"pad"`` fills the last hop with zeros, ``"valid"`` gives the frames of the bare samples.
             return_latents: give the quantisers' inputs too, ``[(B,) K · codebook_dim, T]``.
 
         Returns:
@@ -236,11 +235,11 @@ class Codec(Shared):
         rows = resample_rows(rows, self.sample_rate if sample_rate is None else sample_rate, self.sample_rate)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
         parts = run.push(rows), run.finish()
-        codes = np.concatenate([part[0] for part in parts], axis=-1)
+        codes, latents = np.concatenate([part[0] for part in parts], axis=-1), [part[1] for part in parts]
         if not return_latents:
             return codes[0] if single else codes
-        latents = np.concatenate([part[1] for part in parts if part[1] is not None], axis=-1)
-        return (codes[0], latents[0]) if single else (codes, latents)
+        inner = np.concatenate(latents, axis=-1)
+        return (codes[0], inner[0]) if single else (codes, inner)
 
     def decode(self, codes: Any, sample_rate: int | None = None) -> Floats:
         """Decode whole signals.
@@ -261,9 +260,7 @@ class Codec(Shared):
         full = check_codes(codes, self.engine, 2 if single else 3)
         full = full[None] if single else full
         run = Lockstep(self.engine, "decode", full.shape[0], self.n_codebooks)
-        pcm = np.concatenate([run.push(full)[0], run.finish()[0]], axis=-1)
-        if rate != self.sample_rate:
-            pcm = resample_rows(pcm.astype(np.float32, copy=False), self.sample_rate, rate)
+        pcm = resample_rows(np.concatenate([run.push(full)[0], run.finish()[0]], axis=-1), self.sample_rate, rate)
         return pcm[0] if single else pcm
 
     # -------------------------------------------------------------- streams
@@ -277,16 +274,12 @@ class Codec(Shared):
         Raises:
             InputError, SnapshotError: bad settings, or a snapshot that is not of this codec.
         """
-        stream = EncoderStream(
-            self.engine, self.codec_hash, sample_rate=sample_rate, n_quantizers=n_quantizers, tail=tail,
-            snapshot=snapshot,
-        )  # fmt: skip
-        return stream.made_by(self)
+        settings: dict[str, Any] = {"sample_rate": sample_rate, "n_quantizers": n_quantizers, "tail": tail}
+        return EncoderStream(self.engine, self.codec_hash, **settings, snapshot=snapshot).made_by(self)
 
     def decoder_stream(self, snapshot: Snapshot | None = None, sample_rate: int | None = None) -> DecoderStream:
         """Open a live stream back to samples at ``sample_rate`` (None: the codec's), or resume a parked one."""
-        stream = DecoderStream(self.engine, self.codec_hash, sample_rate=sample_rate, snapshot=snapshot)
-        return stream.made_by(self)
+        return DecoderStream(self.engine, self.codec_hash, sample_rate=sample_rate, snapshot=snapshot).made_by(self)
 
     def pool(self, slots: int, direction: Direction = "encode", max_hops: int = 16) -> StreamPool:
         """A pool for up to ``slots`` live streams that are stepped together; see `StreamPool`.

@@ -30,6 +30,7 @@ FLOORS = [
     {"families"},
     {"weights"},
     {"engine", "nn"},
+    {"resampling"},
     {"streaming"},
     {"tokens"},
     {"codec"},

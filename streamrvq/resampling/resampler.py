@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..audio.pcm import MAX_ABS, Pcm
 from ..audio.rates import check_rate, ratio
@@ -96,10 +98,10 @@ def resampler(rate_in: int, rate_out: int) -> Resampler:
     return Resampler(rate_in, rate_out)
 
 
-def resample_rows(rows: Pcm, rate_in: int, rate_out: int) -> Pcm:
-    """Whole signals, float32 ``[B, n]``, at ``rate_out``. Raises `InputError` as `Resampler`."""
+def resample_rows(rows: npt.NDArray[Any], rate_in: int, rate_out: int) -> npt.NDArray[Any]:
+    """Whole signals ``[B, n]`` at ``rate_out``, float32; at equal rates as they are. Raises as `Resampler`."""
     rates = check_rate(rate_in, "the rate to convert from"), check_rate(rate_out, "the rate to convert to")
     if rates[0] == rates[1]:
         return rows
-    moved = [resampler(*rates).whole(row) for row in rows]
+    moved = [resampler(*rates).whole(np.asarray(row, np.float32)) for row in rows]
     return np.stack(moved) if moved else np.zeros((0, 0), np.float32)

@@ -33,7 +33,7 @@ from .batches import Batch, Output, Result, Row, StreamId
 from .checks import check_codes, check_count, check_levels
 from .copies import CopiedEmpty
 from .hop_buffer import HopBuffer
-from .rates import InputRate, OutputRate
+from .rates import rates_around
 from .slots import Slots
 from .timeline import Timeline, check_tail
 
@@ -59,10 +59,9 @@ class StreamPool(CopiedEmpty):
         self._engine = engine
         self._plan = plan(engine.config, direction)
         self._states = self._engine.new_states(slots, direction)
-        codes = np.zeros((engine.config.n_codebooks, 0), np.int64)
-        # No inputs, and what fills up the last hop.
-        self._empty = (np.zeros(0, np.float32), 0) if direction == "encode" else (codes, -1)
-        self._nothing = codes if direction == "encode" else np.zeros(0, self._engine.dtype)  # outputs of no hop
+        codes, pcm = np.zeros((engine.config.n_codebooks, 0), np.int64), np.zeros(0, np.float32)
+        self._empty = (pcm, 0) if direction == "encode" else (codes, -1)  # no inputs, and what fills up the last hop
+        self._nothing = codes if direction == "encode" else pcm.astype(engine.dtype)  # outputs of no hop
         self._slots = Slots(slots)
         self._rows = self._slots.rows
         self._max_hops = max_hops
@@ -94,26 +93,22 @@ class StreamPool(CopiedEmpty):
         """A fresh stream. Interrupted, it has opened none.
 
         Args:
-            n_quantizers, tail: as for ``Codec.stream``.
-            sample_rate: of the samples that are fed, or given, Hz. None: the codec's.
+            n_quantizers: levels; None: all.
+            tail: ``"pad"`` or ``"valid"``, as for ``Codec.stream``.
+            sample_rate: of the samples outside, Hz; None: the codec's.
 
         Raises:
             PoolError: every slot is taken.
             InputError: bad settings.
         """
-        levels, checked = check_levels(n_quantizers, self._engine.config.n_codebooks), check_tail(tail)
-        codec_rate = self._engine.config.sample_rate
+        config, checked = self._engine.config, check_tail(tail)
+        levels, codec_rate = check_levels(n_quantizers, config.n_codebooks), config.sample_rate
         rate = codec_rate if sample_rate is None else check_rate(sample_rate)
         slot = self._slots.next_free(self._batch is not None)
         self._engine.reset(self._states, np.array([slot]))
         timeline, stream = Timeline(self._plan, checked), self._slots.next_id(slot)
-        row = Row(timeline, HopBuffer(timeline, *self._empty), levels, stream.generation)
-        if rate != codec_rate:
-            if self._plan.direction == "encode":
-                row.input_rate = InputRate(rate, timeline, codec_rate)
-            else:
-                row.output_rate = OutputRate(rate, codec_rate)
-        self._slots.put(slot, row)
+        rates = rates_around(timeline, rate, codec_rate)
+        self._slots.put(slot, Row(timeline, HopBuffer(timeline, *self._empty), levels, stream.generation, *rates))
         return stream
 
     def _open_row(self, stream: StreamId, doing: str) -> Row:
@@ -138,8 +133,7 @@ class StreamPool(CopiedEmpty):
             row.feed(check_codes(block, self._engine, 2))
 
     def feed_checked(self, stream: StreamId, data: npt.NDArray[Any]) -> None:
-        """`feed` for inputs of the right shape and type that were checked where they came from: no sample is looked at
-        again. Raises `PoolError` and `StreamClosedError` as `feed`."""
+        """`feed` for inputs that were checked where they came from. Raises `PoolError`, `StreamClosedError`."""
         self._open_row(stream, "feed").feed(data)
 
     @property
@@ -258,13 +252,10 @@ class StreamPool(CopiedEmpty):
             PoolError: a batch that is not the one that is out, or has not run.
         """
         if batch is not self._batch or (batch.hops and batch._outputs is None):
-            raise PoolError(
-                "complete wants the batch that is out, after its run(); it got another or one that has not run"
-            )
+            raise PoolError("complete wants the batch that is out, after its run(); it got another or one not run")
         if batch._results is None:
-            batch._results = [
-                result for i in range(len(batch.streams)) if (result := self._result(batch, i)) is not None
-            ]
+            results = (self._result(batch, i) for i in range(len(batch.streams)))
+            batch._results = [result for result in results if result is not None]
         for row, clock, output in batch._results:  # all of it may be done again
             row.timeline.clock = clock
             row.buffer.trim()
@@ -279,12 +270,9 @@ class StreamPool(CopiedEmpty):
         row = self._slots.find(batch.streams[i])
         if row is None:
             return None  # ended without a step, and dropped meanwhile
-        moved = i < len(batch._clock)
-        return row.result(
-            batch.streams[i],
-            batch._outputs[i] if moved and batch._outputs is not None else self._nothing,
-            batch.hops if moved else 0,
-        )
+        if i >= len(batch._clock) or batch._outputs is None:
+            return row.result(batch.streams[i], self._nothing, 0)
+        return row.result(batch.streams[i], batch._outputs[i], batch.hops)
 
     def abort(self, batch: Batch) -> None:
         """Take back a batch whose run raised: its streams stand where they stood, their inputs still waiting.

@@ -85,3 +85,12 @@ class OutputRate(_Converted):
         self._state = self.state(given)
         out, self._next = self.converter.push(self._state, np.asarray(pcm, np.float32))
         return np.concatenate([out, self.converter.finish(self._next)]) if last else out
+
+
+def rates_around(timeline: Timeline, sample_rate: int, codec_rate: int) -> tuple[InputRate | None, OutputRate | None]:
+    """The conversions before and after a fresh stream at ``sample_rate``. One of them, or none, is needed."""
+    if sample_rate == codec_rate:
+        return None, None
+    if timeline.plan.direction == "encode":
+        return InputRate(sample_rate, timeline, codec_rate), None
+    return None, OutputRate(sample_rate, codec_rate)
