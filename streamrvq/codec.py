@@ -235,11 +235,11 @@ class Codec(Shared):
         rows = resample_rows(rows, self.sample_rate if sample_rate is None else sample_rate, self.sample_rate)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
         parts = run.push(rows), run.finish()
-        codes, latents = np.concatenate([part[0] for part in parts], axis=-1), [part[1] for part in parts]
+        codes = np.concatenate([part[0] for part in parts], axis=-1)
         if not return_latents:
             return codes[0] if single else codes
-        inner = np.concatenate(latents, axis=-1)
-        return (codes[0], inner[0]) if single else (codes, inner)
+        latents = np.concatenate([part[1] for part in parts if part[1] is not None], axis=-1)
+        return (codes[0], latents[0]) if single else (codes, latents)
 
     def decode(self, codes: Any, sample_rate: int | None = None) -> Floats:
         """Decode whole signals.

@@ -120,7 +120,7 @@ class StreamPool(CopiedEmpty):
     def feed(self, stream: StreamId, block: Any) -> None:
         """Give a stream its next inputs: samples ``[n]``, or codes ``[K, n]``. Nothing is computed here.
 
-        Interrupted, it has taken all of them or none: `waiting` tells.
+        Interrupted, it has taken all of them or none: `received` tells.
 
         Raises:
             InputError: bad inputs; the stream is as it was.
@@ -140,6 +140,10 @@ class StreamPool(CopiedEmpty):
     def busy(self) -> bool:
         """Whether `next_batch` would give one."""
         return any(row.timeline.ready > 0 or row.timeline.length >= 0 for row in self._slots.streams)
+
+    def received(self, stream: StreamId) -> int:
+        """Inputs fed so far, at the stream's own rate."""
+        return self._slots.get(stream).taken
 
     def waiting(self, stream: StreamId) -> int:
         """Inputs fed and not yet computed, at the codec's rate."""
@@ -189,10 +193,9 @@ class StreamPool(CopiedEmpty):
             PoolError: a batch is out; complete or abort it first.
             InputError: ``max_rows`` or ``max_row_hops`` below 1.
         """
-        if max_rows is not None:
-            check_count("max_rows", max_rows)
-        if max_row_hops is not None:
-            check_count("max_row_hops", max_row_hops)
+        for name, value in (("max_rows", max_rows), ("max_row_hops", max_row_hops)):
+            if value is not None:
+                check_count(name, value)
         if self._batch is not None:
             raise PoolError("a batch is out; complete or abort it before the next")
         chosen, ended = self._slots.with_work(self._turn)
@@ -236,8 +239,7 @@ class StreamPool(CopiedEmpty):
             return lambda: np.zeros(0)
         # Copied here, so that feeding and closing while the step runs change nothing in it.
         data = np.stack([row.buffer.peek(hops) for row in rows])
-        length = np.array([row.timeline.length for row in rows])
-        levels = max(row.levels for row in rows)
+        length, levels = np.array([row.timeline.length for row in rows]), max(row.levels for row in rows)
         if self._plan.direction == "encode":
             return lambda: self._engine.encode_step(data, self._states, slots, clock, length, levels)[0]
         return lambda: self._engine.decode_step(data, self._states, slots, clock, length)
@@ -293,7 +295,6 @@ class StreamPool(CopiedEmpty):
                 outputs = batch._compute()  # the engine has kept them
                 self._again = Batch(batch.streams, batch.hops, lambda: outputs, batch._clock)
         for stream in batch.streams:
-            row = self._slots.find(stream)
-            if row is not None and row.dropped:
+            if (row := self._slots.find(stream)) is not None and row.dropped:
                 self._slots.free(stream.slot)
         self._batch = None

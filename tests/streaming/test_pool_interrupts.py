@@ -21,37 +21,44 @@ from tests.support.contract import ENGINE_DTYPES, codec_of, minute, noise
 from tests.support.interrupting import ARITHMETIC, LAST_PLACES, STRIDE, after, every_place
 from tests.support.patience import PATIENCE
 
-KINDS = [(*pair, "encode") for pair in ENGINE_DTYPES if pair != ("torch", "float32")]
+#: Engine, dtype, direction, and by how much the streams' rate is above the codec's.
+KINDS: list[tuple[str, str, str, int]] = [
+    (*pair, "encode", 1) for pair in ENGINE_DTYPES if pair != ("torch", "float32")
+]
+Kind = tuple[Codec, str, int]
 #: For what an engine has no part in.
-ONE = KINDS[-1:]
+ONE = [KINDS[-1], (*KINDS[-1][:3], 2)]
 
 
 @lru_cache(maxsize=64)
-def signal_of(codec: Codec, direction: str, seed: int, hops: int) -> tuple[Any, Any]:
+def signal_of(codec: Codec, direction: str, seed: int, hops: int, factor: int) -> tuple[Any, Any]:
     """A signal, and what it gives when nothing is interrupted."""
     if direction == "encode":
-        pcm = noise(hops * codec.hop_length + 3, seed=seed)
-        return pcm, codec.encode(pcm)
+        pcm = noise(factor * (hops * codec.hop_length + 3), seed=seed)
+        return pcm, codec.encode(pcm, factor * codec.sample_rate)
     codes = np.random.default_rng(seed).integers(0, codec.config.codebook_size, (codec.n_codebooks, hops))
-    return codes, codec.decode(codes)
+    return codes, codec.decode(codes, factor * codec.sample_rate)
 
 
 class Caller:
     """Three slots, two streams of other ages, and what they gave."""
 
-    def __init__(self, codec: Codec, direction: Any) -> None:
-        self.codec, self.direction = codec, direction
+    def __init__(self, codec: Codec, direction: Any, factor: int = 1) -> None:
+        self.codec, self.direction, self.factor = codec, direction, factor
         self.pool: StreamPool = codec.pool(3, direction, max_hops=5)
         self.wanted: dict[StreamId, Any] = {}
         self.came: dict[StreamId, list[Output]] = {}
-        self.old = self.add(self.pool.open(), 1, 9)
+        self.old = self.add(self.open(), 1, 9)
         self.take(self.next())
-        self.young = self.add(self.pool.open(), 2, 17)
+        self.young = self.add(self.open(), 2, 17)
         self.pool.close(self.old)
+
+    def open(self) -> StreamId:
+        return self.pool.open(sample_rate=self.factor * self.codec.sample_rate)
 
     def add(self, stream: StreamId, seed: int, hops: int) -> StreamId:
         """Feed a fresh stream."""
-        signal, self.wanted[stream] = signal_of(self.codec, self.direction, seed, hops)
+        signal, self.wanted[stream] = signal_of(self.codec, self.direction, seed, hops, self.factor)
         self.came[stream] = []
         self.pool.feed(stream, signal)
         return stream
@@ -93,13 +100,14 @@ class Caller:
         return int((came == 0).sum())
 
 
-@pytest.fixture(params=[*KINDS, (*KINDS[-1][:2], "decode")], ids=lambda kind: f"{kind[0]}-{kind[2]}")
-def kind(request: pytest.FixtureRequest) -> tuple[Codec, str]:
-    engine, dtype, direction = request.param
-    return codec_of(minute(causal=False), dtype, engine), direction
+@pytest.fixture(params=[*KINDS, (*KINDS[-1][:2], "decode", 1), (*KINDS[-1][:2], "decode", 2)],
+                ids=lambda kind: f"{kind[0]}-{kind[2]}-{kind[3]}")  # fmt: skip
+def kind(request: pytest.FixtureRequest) -> Kind:
+    engine, dtype, direction, factor = request.param
+    return codec_of(minute(causal=False), dtype, engine), direction, factor
 
 
-def places(kind: tuple[Codec, str]) -> Any:
+def places(kind: Kind) -> Any:
     """A fresh caller and an interrupt for every place."""
     count = 0
     for interrupt in every_place(STRIDE[kind[0].engine.name], ARITHMETIC):
@@ -109,25 +117,25 @@ def places(kind: tuple[Codec, str]) -> Any:
 
 
 @pytest.mark.parametrize("kind", ONE, indirect=True)
-def test_an_interrupted_feed_took_all_or_nothing(kind: tuple[Codec, str]) -> None:
+def test_an_interrupted_feed_took_all_or_nothing(kind: Kind) -> None:
     for caller, interrupt in places(kind):
-        stream = caller.pool.open()
+        stream = caller.open()
         with interrupt:
             caller.add(stream, 3, 6)
-        if not caller.pool.waiting(stream):
+        if not caller.pool.received(stream):
             caller.add(stream, 3, 6)
         assert not caller.end()
 
 
 @pytest.mark.parametrize("kind", ONE, indirect=True)
-def test_an_interrupted_open_gives_its_slot_to_the_next(kind: tuple[Codec, str]) -> None:
+def test_an_interrupted_open_gives_its_slot_to_the_next(kind: Kind) -> None:
     late = 0
     for caller, interrupt in places(kind):
         with interrupt:
-            caller.add(caller.pool.open(), 3, 6)
+            caller.add(caller.open(), 3, 6)
         if interrupt.where and not any(stream.slot == 2 for stream in caller.wanted):
             try:
-                caller.add(caller.pool.open(), 3, 6)
+                caller.add(caller.open(), 3, 6)
             except PoolError:  # it was open, and the call had not returned
                 late += 1
         assert not caller.end() or interrupt.where
@@ -136,7 +144,7 @@ def test_an_interrupted_open_gives_its_slot_to_the_next(kind: tuple[Codec, str])
 
 
 @pytest.mark.parametrize("kind", ONE, indirect=True)
-def test_an_interrupted_close_closed_or_did_not(kind: tuple[Codec, str]) -> None:
+def test_an_interrupted_close_closed_or_did_not(kind: Kind) -> None:
     for caller, interrupt in places(kind):
         with interrupt:
             caller.pool.close(caller.young)
@@ -145,7 +153,7 @@ def test_an_interrupted_close_closed_or_did_not(kind: tuple[Codec, str]) -> None
 
 @pytest.mark.parametrize("kind", ONE, indirect=True)
 @pytest.mark.parametrize("out", [False, True])
-def test_an_interrupted_drop_leaves_no_slot_behind(kind: tuple[Codec, str], out: bool) -> None:
+def test_an_interrupted_drop_leaves_no_slot_behind(kind: Kind, out: bool) -> None:
     for caller, interrupt in places(kind):
         batch = caller.next() if out else None
         with interrupt:
@@ -156,14 +164,14 @@ def test_an_interrupted_drop_leaves_no_slot_behind(kind: tuple[Codec, str], out:
             caller.take(batch)
         del caller.wanted[caller.young]
         assert caller.came[caller.young] == []
-        new = [caller.add(caller.pool.open(), seed, 4) for seed in (5, 6)]
+        new = [caller.add(caller.open(), seed, 4) for seed in (5, 6)]
         assert len({stream.slot for stream in new}) == 2
         assert not caller.end()
         assert caller.pool.open_streams == 0
 
 
 @pytest.mark.parametrize("kind", ONE, indirect=True)
-def test_an_interrupted_next_batch_gave_none_or_is_found(kind: tuple[Codec, str]) -> None:
+def test_an_interrupted_next_batch_gave_none_or_is_found(kind: Kind) -> None:
     for caller, interrupt in places(kind):
         with interrupt:
             caller.next()
@@ -172,7 +180,7 @@ def test_an_interrupted_next_batch_gave_none_or_is_found(kind: tuple[Codec, str]
 
 
 @pytest.mark.parametrize("way", ["again", "abort", "abort and drop"])
-def test_an_interrupted_run_happened_once(kind: tuple[Codec, str], way: str) -> None:
+def test_an_interrupted_run_happened_once(kind: Kind, way: str) -> None:
     for caller, interrupt in places(kind):
         batch = caller.next()
         with interrupt:
@@ -187,13 +195,13 @@ def test_an_interrupted_run_happened_once(kind: tuple[Codec, str], way: str) -> 
         if way == "abort and drop":
             caller.pool.drop(caller.young)
             del caller.wanted[caller.young]
-            caller.add(caller.pool.open(), 5, 4)
+            caller.add(caller.open(), 5, 4)
         assert not caller.end()
 
 
-def test_an_aborted_step_that_happened_comes_again_before_all_others(kind: tuple[Codec, str]) -> None:
-    codec, direction = kind
-    caller = Caller(codec, direction)
+def test_an_aborted_step_that_happened_comes_again_before_all_others(kind: Kind) -> None:
+    codec, direction, factor = kind
+    caller = Caller(codec, direction, factor)
     name = f"{direction}_step"
     batch = caller.next()
     with pytest.MonkeyPatch.context() as patch:
@@ -202,7 +210,7 @@ def test_an_aborted_step_that_happened_comes_again_before_all_others(kind: tuple
             batch.run()
     caller.pool.abort(batch)
     assert caller.pool.batch is None
-    caller.add(caller.pool.open(), 5, 30)
+    caller.add(caller.open(), 5, 30)
     again = caller.pool.next_batch(max_rows=1)
     assert again is not None
     assert again is not batch
@@ -216,7 +224,7 @@ def test_an_aborted_step_that_happened_comes_again_before_all_others(kind: tuple
 
 
 @pytest.mark.parametrize("kind", ONE, indirect=True)
-def test_an_interrupted_complete_gives_all_when_called_again(kind: tuple[Codec, str]) -> None:
+def test_an_interrupted_complete_gives_all_when_called_again(kind: Kind) -> None:
     late = 0
     for caller, interrupt in places(kind):
         batch, was_late = caller.next(), False
@@ -234,8 +242,8 @@ def test_an_interrupted_complete_gives_all_when_called_again(kind: tuple[Codec, 
 
 
 @pytest.mark.parametrize("happened", [False, True])
-def test_an_interrupted_abort_may_be_called_again(kind: tuple[Codec, str], happened: bool) -> None:
-    codec, direction = kind
+def test_an_interrupted_abort_may_be_called_again(kind: Kind, happened: bool) -> None:
+    codec, direction, _ = kind
     name = f"{direction}_step"
     for caller, interrupt in places(kind):
         batch = caller.next()

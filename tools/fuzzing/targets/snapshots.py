@@ -29,13 +29,17 @@ def _decoder(data: bytes) -> None:
 def _encoder_seeds() -> list[bytes]:
     stream = codec().stream(n_quantizers=2)
     stream.push(_PCM)
-    return [codec().stream().snapshot().to_bytes(), stream.snapshot().to_bytes()]
+    resampling = codec().stream(sample_rate=48_000)
+    resampling.push(_PCM)
+    return [made.snapshot().to_bytes() for made in (codec().stream(), resampling, stream)]
 
 
 def _decoder_seeds() -> list[bytes]:
     stream = codec().decoder_stream()
     stream.push(np.ones((3, 4), np.int64))
-    return [stream.snapshot().to_bytes()]
+    resampling = codec().decoder_stream(sample_rate=48_000)
+    resampling.push(np.ones((3, 4), np.int64))
+    return [made.snapshot().to_bytes() for made in (resampling, stream)]
 
 
 TARGETS = (

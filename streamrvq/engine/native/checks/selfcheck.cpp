@@ -18,6 +18,7 @@
 
 #include "api/api.hpp"
 #include "plain_loops.hpp"
+#include "resampling.hpp"
 
 using namespace checks;
 
@@ -213,6 +214,11 @@ int main(int argc, char **argv) {
     int cases = 0, wrong = 0;
     std::istringstream names(srvq_isas());
     for (std::string isa; std::getline(names, isa, ',');) {
+        ++cases;
+        if (const int differ = wrong_resampling(isa.c_str())) {
+            ++wrong;
+            std::printf("%s: %d pairs of rates differ (%s)\n", isa.c_str(), differ, srvq_error());
+        }
         for (const int threads : {1, 2, 3}) {
             ++cases;
             if (!codec(isa.c_str(), threads)) {
