@@ -13,9 +13,9 @@ from ..codec import Codec, load
 from ..config import PRESETS
 from ..errors import CorpusError, InputError
 from ..resampling import RESAMPLER
-from ..system.foreign_data import one_line
 from ..streaming.checks import check_levels
 from ..streaming.timeline import check_tail
+from ..system.foreign_data import one_line
 
 #: A file of several channels is refused (``one``), averaged (``mean``), or encoded channel by channel (``each``).
 Channels = Literal["one", "mean", "each"]

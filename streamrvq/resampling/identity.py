@@ -6,7 +6,7 @@ Knows: names. Does not know: where they are written.
 from __future__ import annotations
 
 #: This one: a FIR filter that reaches 48 samples. The number after the dash goes up with every change that may change a
-#: bit of any output: of the filter's pieces, of how coefficients are rounded, of the order of sums, of lengths or places.
+#: bit of any output: of the filter's pieces, the rounding of coefficients, the order of sums, lengths or places.
 RESAMPLER = "fir48-1"
 #: That of version 0.1.0, whose files do not name it.
 FORMER_RESAMPLER = "soxr"

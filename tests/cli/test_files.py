@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from streamrvq.codec import Codec
+from streamrvq.resampling import RESAMPLER
 from streamrvq.tokens import read_tokens, write_tokens
 from streamrvq.weights import save_weights
 from tests.support.command import Run

@@ -95,7 +95,7 @@ def test_a_run_begun_with_another_resampler_is_refused(run: Run, out: Path, name
     shards(out)[0].unlink()
     rename(out, name)
     before = sorted(path.name for path in out.iterdir())
-    with pytest.raises(CorpusError, match="begun with the resampler .*give a new folder") as refused:
+    with pytest.raises(CorpusError, match=r"begun with the resampler .*give a new folder") as refused:
         run()
     assert RESAMPLER in str(refused.value)
     assert sorted(path.name for path in out.iterdir()) == before
