@@ -1,7 +1,7 @@
 """The resampler measured, with soxr's HQ beside it: delay, pass band, aliases and images, THD+N, time.
 
 A first table compares filters of other lengths by their responses alone. The second feeds sines through both
-resamplers. Everything but the time is the same on every machine.
+resamplers. Of ours, everything but the time is the same on every machine.
 
 Knows: two resamplers as functions of samples, and how to measure one. Does not know: how they resample.
 """
@@ -186,9 +186,10 @@ def print_pairs(pairs: Iterable[tuple[int, int]], sines: int, seconds: float) ->
     for rate_in, rate_out in pairs:
         for name, make in makers:
             m = measure(make, rate_in, rate_out, sines, seconds)
+            ripple = f"{m.ripple:.4f}" if m.ripple >= 1e-4 else "< 0.0001"
             stated = f"{1e3 * held_back(rate_in, rate_out):.2f} ms" if make is ours else "–"
             print(
-                f"| {rate_in} → {rate_out} | {name} | {stated} | {1e3 * m.held_back:.2f} ms | {m.ripple:.4f} dB | "
+                f"| {rate_in} → {rate_out} | {name} | {stated} | {1e3 * m.held_back:.2f} ms | {ripple} dB | "
                 f"{m.unwanted:.0f} dB | {m.thd_n:.0f} dB | {1e3 * m.cpu:.2f} ms |",
                 flush=True,
             )
