@@ -94,7 +94,8 @@ class StreamPool(CopiedEmpty):
         """A fresh stream. Interrupted, it has opened none.
 
         Args:
-            n_quantizers, tail: as for ``Codec.stream``.
+            n_quantizers: as for ``Codec.stream``.
+            tail: the same.
             sample_rate: of the samples that are fed, or given, Hz. None: the codec's.
 
         Raises:
