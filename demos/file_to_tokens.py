@@ -16,6 +16,7 @@ from _audio import DEFAULT
 
 import streamrvq
 from streamrvq.audio.files import write_wav
+from streamrvq.resampling import resampler_between
 from streamrvq.tokens import TokenFile, read_tokens, write_tokens
 
 
@@ -33,7 +34,8 @@ info = soundfile.info(source)
 codes = asyncio.run(encode(source, codec))
 path = folder / f"{source.stem}.safetensors"
 write_tokens(path, TokenFile(codes, codec.name, codec.codec_hash, codec.trained, codec.sample_rate, codec.hop_length,
-                             info.samplerate, info.frames))  # fmt: skip
+                             info.samplerate, info.frames,
+                             resampler=resampler_between(info.samplerate, codec.sample_rate)))  # fmt: skip
 kbps = codec.bitrate / 1000
 print(f"{source.name}: {info.duration:.2f} s → {codes.shape[1]} frames × {codes.shape[0]} codes, {kbps:.2f} kbit/s")
 print(f"{path}: {path.stat().st_size} bytes")

@@ -5,6 +5,7 @@
 #   ensure_env docs   the same, and what builds the documentation
 #   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs.
 #                     As root it also installs the Debian packages that the tests need; otherwise it says which are missing
+#   ensure_corpus     the first, and what tools/corpus resamples with (corpus.txt)
 #   ensure_quality    the first, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
 #   ensure_fuzz       the first, and what tools/fuzz fuzzes with (fuzz.txt)
 # Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
@@ -184,6 +185,14 @@ need_programs() {
     if [ ${#missing[@]} -eq 0 ]; then return 0; fi
     may_install || die "programs are missing: install the Debian packages ${missing[*]} (sudo apt-get install ${missing[*]}), then run this command again"
     install_debian "${missing[@]}" || exit 1
+}
+
+ensure_corpus() {
+    ensure_env demo
+    exec 9>"$ROOT/.venv.lock"
+    flock 9
+    "$PY" -c 'import soxr' 2>/dev/null || pip_install -r "$ROOT/tools/corpus.txt"
+    exec 9>&-
 }
 
 ensure_quality() {

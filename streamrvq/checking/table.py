@@ -1,6 +1,7 @@
 """Does chunking show? The same signal encoded whole and in chunks of many sizes, with every difference counted.
 
-The runs go through `Lockstep`, which can return latents. `Codec.encode` and live streams are built on it too.
+The runs go through `Lockstep`, which can return latents. `Codec.encode` and live streams are built on it too. rates.py
+does the same with a resampler in front of a stream, or after it.
 
 Knows: how to cut a signal, run it and count differences; a float64 run decides whether a difference is a near-tie. Does
 not know: files, printed tables or exit codes (cli/check.py), nor the official models.
@@ -29,6 +30,9 @@ SIZES: tuple[int | str, ...] = (441, 480, 511, 512, 513, 960, 4096, "random")
 #: The same for decoding, in frames.
 FRAME_SIZES: tuple[int | str, ...] = (1, 2, 3, 7, "random")
 
+#: Of random sizes the largest, in samples and in frames.
+MOST_SAMPLES, MOST_FRAMES = 20_000, 40
+
 Chunk = int | str  #: inputs in a chunk, or "random": log-uniform
 
 
@@ -37,19 +41,21 @@ class Row:
     """One way of chunking, compared with the whole signal.
 
     Attributes:
+        sample_rate: that the samples were pushed at, Hz.
         chunks: inputs in a chunk, or ``"random"``.
         pushes: how many chunks there were.
         comparison: of the codes.
         latent_difference: the largest absolute difference of the quantiser inputs, over frames with equal codes. Where
-            codes differ, the later levels quantise something else.
+            codes differ, the later levels quantise something else. None where the runs gave no latents.
         smallest_margin: the smallest float64 gap between the two best entries, over the first differing level of each
             differing frame. None if nothing differs.
     """
 
+    sample_rate: int
     chunks: Chunk
     pushes: int
     comparison: Comparison
-    latent_difference: float
+    latent_difference: float | None
     smallest_margin: float | None
 
     @property
@@ -60,8 +66,10 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class DecodeRow:
-    """One way of chunking codes, compared with decoding them whole. ``difference``: the largest between two samples."""
+    """One way of chunking codes, compared with decoding them whole, at ``sample_rate`` Hz. ``difference``: the largest
+    between two samples."""
 
+    sample_rate: int
     chunks: Chunk
     pushes: int
     samples: int
@@ -92,25 +100,44 @@ def check_chunkings(
         InputError: bad samples or sizes.
     """
     signal = as_pcm(pcm)
-    sizes = [_checked(size) for size in sizes]
-    tell = progress or (lambda what: None)
-    tell("whole signal")
-    codes, latents, _ = _encode(codec, signal, None, seed, tail)
+    return compared(
+        codec, signal, codec.sample_rate, sizes, tail, progress, lambda size: _encode(codec, signal, size, seed, tail)
+    )
+
+
+def compared(
+    codec: Codec,
+    signal: Pcm,
+    sample_rate: int,
+    sizes: Sequence[Chunk],
+    tail: str,
+    progress: Callable[[str], None] | None,
+    run: Callable[[Chunk | None], tuple[Codes, Floats | None, int]],
+) -> list[Row]:
+    """A row for each of ``sizes``. ``run`` gives the codes, the latents if it has them, and the number of pushes, in
+    chunks of a size; None: of the whole signal."""
+    sizes = [checked(size) for size in sizes]
+    tell, at = progress or (lambda what: None), "" if sample_rate == codec.sample_rate else f" at {sample_rate} Hz"
+    tell(f"whole signal{at}")
+    codes, latents, _ = run(None)
     judge: Floats | None = None
     rows = []
     for size in sizes:
-        tell(f"chunks of {size}")
-        chunked, inner, pushes = _encode(codec, signal, size, seed, tail)
+        tell(f"chunks of {size}{at}")
+        chunked, inner, pushes = run(size)
         if judge is None and not np.array_equal(codes, chunked):
             tell("float64, to judge a difference")
             exact = Codec(codec.weights, engine="torch", dtype="float64")
-            judge = exact.encode(signal, tail=tail, return_latents=True)[1]
-        # Without a difference the latents of the judge are not used, so any will do.
-        found = compare(codes, chunked, latents if judge is None else judge, codec.codebooks)
-        agree = (codes == chunked).all(axis=0)
-        largest = float(np.max(np.abs(latents - inner)[:, agree], initial=0.0))
+            judge = exact.encode(signal, sample_rate=sample_rate, tail=tail, return_latents=True)[1]
+        # Without a difference there is nothing to judge.
+        deciding = np.zeros((0, codes.shape[1])) if judge is None else judge
+        found = compare(codes, chunked, deciding, codec.codebooks)
+        largest = None
+        if latents is not None and inner is not None:
+            agree = (codes == chunked).all(axis=0)
+            largest = float(np.max(np.abs(latents - inner)[:, agree], initial=0.0))
         margin = None if judge is None else _smallest_margin(codec, codes, chunked, judge)
-        rows.append(Row(size, pushes, found, largest, margin))
+        rows.append(Row(sample_rate, size, pushes, found, largest, margin))
     return rows
 
 
@@ -120,27 +147,37 @@ def check_decoding(codec: Codec, codes: Any, sizes: Sequence[Chunk] = FRAME_SIZE
     Raises:
         InputError: bad codes or sizes.
     """
-    sizes = [_checked(size) for size in sizes]
     full = check_codes(codes, codec.engine, 2)
-    rows = []
-    whole = codec.decode(codes)
-    for size in sizes:
+
+    def run(size: Chunk) -> tuple[Floats, int]:
         run = Lockstep(codec.engine, "decode", 1, codec.n_codebooks)
-        parts = [run.push(block[None])[0] for block in _cut(full, size, seed, 40)]
-        pcm = np.concatenate([*parts, run.finish()[0]], axis=-1)[0]
+        parts = [run.push(block[None])[0] for block in cut(full, size, seed, MOST_FRAMES)]
+        return np.concatenate([*parts, run.finish()[0]], axis=-1)[0], len(parts)
+
+    return decodings(codec.decode(codes), codec.sample_rate, sizes, run)
+
+
+def decodings(
+    whole: Floats, sample_rate: int, sizes: Sequence[Chunk], run: Callable[[Chunk], tuple[Floats, int]]
+) -> list[DecodeRow]:
+    """A row for each of ``sizes``. ``run`` gives the samples and the number of pushes, in chunks of a size."""
+    rows = []
+    for size in [checked(size) for size in sizes]:
+        pcm, pushes = run(size)
         if pcm.shape != whole.shape:
             raise AssertionError(f"chunks of {size} decoded to {pcm.size} samples, the whole to {whole.size}")
-        rows.append(DecodeRow(size, len(parts), pcm.size, float(np.max(np.abs(pcm - whole), initial=0.0))))
+        rows.append(DecodeRow(sample_rate, size, pushes, pcm.size, float(np.max(np.abs(pcm - whole), initial=0.0))))
     return rows
 
 
-def _checked(size: Chunk) -> Chunk:
+def checked(size: Chunk) -> Chunk:
+    """A size that can be cut to. Raises `InputError` for another."""
     if size == "random" or (isinstance(size, int) and not isinstance(size, bool) and size >= 1):
         return size
     raise InputError(f"a chunk size is {size!r}; wanted a whole number of at least 1, or 'random'")
 
 
-def _cut(inputs: npt.NDArray[Any], size: Chunk | None, seed: int, most: int) -> Iterator[npt.NDArray[Any]]:
+def cut(inputs: npt.NDArray[Any], size: Chunk | None, seed: int, most: int) -> Iterator[npt.NDArray[Any]]:
     """``[..., n]`` in blocks of ``size``. "random": log-uniform sizes from 1 to ``most``. None: one block."""
     random, position, end = np.random.default_rng(seed), 0, inputs.shape[-1]
     while position < end:
@@ -152,7 +189,7 @@ def _cut(inputs: npt.NDArray[Any], size: Chunk | None, seed: int, most: int) -> 
 def _encode(codec: Codec, signal: Pcm, size: Chunk | None, seed: int, tail: str) -> tuple[Codes, Floats, int]:
     direction: Direction = "encode"
     run = Lockstep(codec.engine, direction, 1, codec.n_codebooks, "valid" if tail == "valid" else "pad", latents=True)
-    parts = [run.push(block[None]) for block in _cut(signal, size, seed, 20_000)]
+    parts = [run.push(block[None]) for block in cut(signal, size, seed, MOST_SAMPLES)]
     pushes = len(parts)
     parts.append(run.finish())
     codes = np.concatenate([codes[0] for codes, _ in parts], axis=-1)

@@ -1,5 +1,7 @@
 """``streamrvq check``: a file's codes in chunks of many sizes, compared with the codes of the whole file.
 
+A file at another rate than the codec's is checked twice: resampled first, and by live streams that resample.
+
 Exit code 1 means that some chunking changed the codes. Knows: options, tables. Does not know: how codes are compared
 (checking/).
 """
@@ -16,7 +18,9 @@ from rich.text import Text
 
 from ..audio.files import open_audio
 from ..audio.pcm import Pcm
+from ..audio.rates import check_rate
 from ..checking.near_ties import NEAR_TIE
+from ..checking.rates import check_chunkings_at, check_decoding_at
 from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
 from ..codec import Codec, load
 from ..errors import InputError
@@ -35,6 +39,9 @@ def check(
     chunks: Annotated[
         str, typer.Option("--chunks", help="Samples per chunk, with commas between; one of them may be 'random'.")
     ] = ",".join(map(str, SIZES)),
+    rate: Annotated[
+        int | None, typer.Option("--rate", help="Also check streams at this rate, Hz. Default: the file's.")
+    ] = None,
     decode: Annotated[bool, typer.Option("--decode", help="Also decode in chunks.")] = False,
     tail: Annotated[str, typer.Option("--tail", help="pad or valid.")] = "pad",
     engine: EngineOption = "auto",
@@ -45,15 +52,24 @@ def check(
     sizes = _sizes(chunks)
     if not seconds > 0:
         raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
+    if rate is not None:
+        check_rate(rate, "--rate")
     opened = load(codec, engine, threads)
     opened.stream(tail=tail)  # raises for a bad tail before anything is computed
-    pcm = read_signal(file, opened.sample_rate, seconds)
+    own, own_rate = read_signal(file, seconds)
+    pcm, rate = _moved(own, own_rate, opened.sample_rate), rate or own_rate
     with err().status("") as status:
         rows = check_chunkings(opened, pcm, sizes, tail=tail, progress=status.update)
+        if rate != opened.sample_rate:
+            signal = _moved(own, own_rate, rate)
+            rows += check_chunkings_at(opened, signal, rate, sizes, tail=tail, progress=status.update)
         decoded: list[DecodeRow] = []
         if decode:
             status.update("decoding")
-            decoded = check_decoding(opened, opened.encode(pcm, tail=tail), FRAME_SIZES)
+            codes = opened.encode(pcm, tail=tail)
+            decoded = check_decoding(opened, codes, FRAME_SIZES)
+            if rate != opened.sample_rate:
+                decoded += check_decoding_at(opened, codes, rate, FRAME_SIZES)
     passed = all(row.passed for row in rows)
     if json:
         print_json({
@@ -67,12 +83,16 @@ def check(
         raise typer.Exit(1)
 
 
-def read_signal(file: str, sample_rate: int, seconds: float) -> Pcm:
-    """The first ``seconds`` of a file as mono samples ``[n]`` at ``sample_rate``. Raises `AudioFileError`."""
+def read_signal(file: str, seconds: float) -> tuple[Pcm, int]:
+    """The first ``seconds`` of a file as mono samples ``[n]``, and their rate in Hz. Raises `AudioFileError`."""
     with open_audio(file, downmix=True) as audio:
-        pcm = audio.read(max(1, round(min(seconds * audio.sample_rate, _MOST_SAMPLES))))
-        mono: Pcm = resample_rows(pcm[None], audio.sample_rate, sample_rate)[0]
-        return mono
+        return audio.read(max(1, round(min(seconds * audio.sample_rate, _MOST_SAMPLES)))), audio.sample_rate
+
+
+def _moved(pcm: Pcm, rate: int, wanted: int) -> Pcm:
+    """``[n]`` at ``rate``, as samples at another."""
+    moved: Pcm = resample_rows(pcm[None], rate, wanted)[0]
+    return moved
 
 
 def _sizes(chunks: str) -> list[Chunk]:
@@ -94,29 +114,34 @@ def _plain(row: Row) -> dict[str, Any]:
 def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded: Sequence[DecodeRow]) -> None:
     console = out()
     console.print(f"{title(codec)} · {codec.engine.description} · {file}, {seconds:.2f} s", markup=False, style="bold")
-    table = Table("chunk", "pushes", "frames", "differing codes", "frames with one", "near-ties", "latent difference",
-                  "smallest margin", "widest gap", "")  # fmt: skip
+    rates = {codec.sample_rate} != {row.sample_rate for row in rows}
+    table = Table(*(["Hz"] if rates else []), "chunk", "pushes", "frames", "differing codes", "frames with one",
+                  "near-ties", "latent difference", "smallest margin", "widest gap", "")  # fmt: skip
     for column in table.columns[1:-1]:
         column.justify = "right"
     for row in rows:
         found = row.comparison
         differs = not found.equal
         table.add_row(
-            str(row.chunks), str(row.pushes), str(found.frames), str(found.differing_codes),
-            str(found.differing_frames), str(found.near_ties), f"{row.latent_difference:.2g}",
-            f"{row.smallest_margin:.2g}" if row.smallest_margin is not None else "–",
+            *([str(row.sample_rate)] if rates else []), str(row.chunks), str(row.pushes), str(found.frames),
+            str(found.differing_codes), str(found.differing_frames), str(found.near_ties),
+            *("–" if value is None else f"{value:.2g}" for value in (row.latent_difference, row.smallest_margin)),
             f"{found.largest_gap:.2g}" if differs else "–",
             "equal" if not differs else "near-ties" if row.passed else Text("DIFFERENT", "red"),
         )  # fmt: skip
     console.print(table)
     if decoded:
-        table = Table("frames a chunk", "pushes", "samples", "largest sample difference", title="decoding")
+        table = Table(*(["Hz"] if rates else []), "frames a chunk", "pushes", "samples", "largest sample difference",
+                      title="decoding")  # fmt: skip
         for decoded_row in decoded:
             table.add_row(
+                *([str(decoded_row.sample_rate)] if rates else []),
                 str(decoded_row.chunks),
                 str(decoded_row.pushes),
                 str(decoded_row.samples),
                 f"{decoded_row.difference:.2g}",
             )
         console.print(table)
+    if rates:
+        console.print("Streams at another rate were parked once on the way, as bytes.", style="dim")
     console.print(f"A near-tie: in float64 the two codes' cosines lie within {NEAR_TIE:g}.", style="dim")

@@ -13,6 +13,7 @@ import numpy as np
 import typer
 
 from ..audio.files import write_wav
+from ..audio.rates import check_rate, output_length
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC, PRESETS
 from ..engine.base import Floats
@@ -36,6 +37,7 @@ def decode(
         str | None, typer.Option("--codec", help="Default: the preset that the tokens name; for - the default codec.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
+    rate: Annotated[int | None, typer.Option("--rate", help="Of the audio, Hz. Default: the codec's.")] = None,
     format: Annotated[
         str, typer.Option("--format", help="Samples: s16le or f32le; raw ones also mulaw or alaw.")
     ] = "s16le",
@@ -45,10 +47,12 @@ def decode(
 ) -> None:
     """Tokens back to audio: a .safetensors file to WAV, or JSON lines to raw samples."""
     samples = sample_format(format)
+    if rate is not None:
+        check_rate(rate, "--rate")
     if tokens == "-":
         if output not in (None, "-") or json:
             raise InputError("- goes without --json and writes raw samples to stdout; leave -o out, or redirect")
-        _decode_stdin(load(codec or DEFAULT_CODEC, engine, threads), format, force)
+        _decode_stdin(load(codec or DEFAULT_CODEC, engine, threads), rate, format, force)
         return
     if output is None:
         raise InputError(f"no output was named; give -o {Path(tokens).stem}.wav, or -o - for raw samples on stdout")
@@ -58,27 +62,29 @@ def decode(
         raise InputError(f"--format {format} goes with raw samples on stdout; wanted s16le or f32le for a WAV file")
     file = read_tokens(tokens)
     opened = _codec_of(file, tokens, codec, engine, threads, force)
+    rate = rate or opened.sample_rate
     if output == "-":
         note_untrained(opened)
-        for part in _decode(opened, file):
+        for part in _decode(opened, file, rate):
             write_samples(part, format)
         return
     with AudioProgress(1, show=not json) as progress:
         progress.begin(Path(tokens).name, file.seconds)
         parts = []
-        for part in _decode(opened, file):
+        for part in _decode(opened, file, rate):
             parts.append(part)
-            progress.advance(len(part) / opened.sample_rate)
+            progress.advance(len(part) / rate)
         speed = progress.speed
     pcm = np.concatenate(parts)
-    write_wav(output, pcm, opened.sample_rate, subtype="FLOAT" if format == "f32le" else "PCM_16")
-    seconds = len(pcm) / opened.sample_rate
+    write_wav(output, pcm, rate, subtype="FLOAT" if format == "f32le" else "PCM_16")
+    seconds = len(pcm) / rate
     if json:
         print_json(
             {
                 **identity(opened),
                 "tokens": tokens,
                 "audio": output,
+                "audio_rate": rate,
                 "samples": len(pcm),
                 "seconds": seconds,
                 "speed": speed,
@@ -108,11 +114,14 @@ def _codec_of(file: TokenFile, path: str, codec: str | None, engine: str, thread
     return opened
 
 
-def _decode(codec: Codec, file: TokenFile) -> Iterator[Floats]:
-    """The samples of a token file in parts, cut at the end of the signal."""
-    stream = codec.decoder_stream()
+def _decode(codec: Codec, file: TokenFile, rate: int) -> Iterator[Floats]:
+    """The samples of a token file at ``rate``, in parts, cut at the end of the signal."""
+    stream = codec.decoder_stream(sample_rate=rate)
     # With --force the codec may be another one. Then its own hop decides how many samples the signal has.
-    left = file.pcm_length if codec.codec_hash == file.codec_hash else file.codes.shape[1] * codec.hop_length
+    if codec.codec_hash == file.codec_hash:
+        left = output_length(file.num_samples, file.source_rate, rate)
+    else:
+        left = output_length(file.codes.shape[1] * codec.hop_length, codec.sample_rate, rate)
     for start in range(0, file.codes.shape[1], FRAMES):
         part = stream.push(file.codes[:, start : start + FRAMES])[:left]
         left -= len(part)
@@ -120,8 +129,8 @@ def _decode(codec: Codec, file: TokenFile) -> Iterator[Floats]:
     yield stream.flush()[:left]
 
 
-def _decode_stdin(codec: Codec, format: str, force: bool) -> None:
-    stream = codec.decoder_stream()
+def _decode_stdin(codec: Codec, rate: int | None, format: str, force: bool) -> None:
+    stream = codec.decoder_stream(sample_rate=rate)
     note_untrained(codec)
     for codes in code_lines(codec, force):
         write_samples(stream.push(codes), format)

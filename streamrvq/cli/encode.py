@@ -23,6 +23,7 @@ from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..corpus.encode import encoded
 from ..errors import InputError, StreamRVQError, TokensError
+from ..resampling import resampler_between
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import CodecOption, EngineOption, JsonOption, ThreadsOption, complain, identity, out, print_json, title
 from .encode_shards import channel_policy, encode_shards
@@ -221,7 +222,7 @@ def _encode_file(
     tokens = TokenFile(
         codes=np.concatenate(parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
         sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=audio.sample_rate,
-        num_samples=audio.position, tail=tail,
+        num_samples=audio.position, tail=tail, resampler=resampler_between(audio.sample_rate, codec.sample_rate),
     )  # fmt: skip
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_tokens(job.target, tokens)

@@ -15,6 +15,7 @@ from ..bench.steps import gflop_per_hop
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..families import decoder_plan, encoder_plan, tensor_shapes
+from ..resampling import RESAMPLER
 from .common import EngineOption, JsonOption, ThreadsOption, identity, out, print_json, title
 
 
@@ -65,6 +66,7 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
         "encoder_parameters": _count(shapes, encoder.tensor_names),
         "quantizer_parameters": _count(shapes, encoder.quantizer.tensor_names),
         "decoder_parameters": _count(shapes, decoder.tensor_names),
+        "resampler": RESAMPLER,
     }
 
 
@@ -91,4 +93,5 @@ def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
         ("GFLOP a second", ", ".join(f"{p} {f[f'{p}_gflop_per_second']:.1f}" for p in ("encoder", "decoder"))),
         ("parameters", ", ".join(f"{p} {f[f'{p}_parameters'] / 1e6:.2f} M" for p in parts)),
         ("engine", f["engine"]),
+        ("resampler", f"{f['resampler']}, for audio at other rates"),
     ]  # fmt: skip

@@ -26,6 +26,7 @@ from ..live.latency import latency_budget
 from ..live.sources.microphone import Microphone
 from ..live.tokens import Tokens, tokenize
 from ..live.worker import Worker
+from ..resampling import resampler_between
 from ..tokens import TokenFile
 from ..tokens.journal import recover
 from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
@@ -145,7 +146,7 @@ def _empty_file(codec: Codec, levels: int | None, rate: int) -> TokenFile:
     return TokenFile(
         codes=np.zeros((levels or codec.n_codebooks, 0), np.int64), codec=codec.name, codec_hash=codec.codec_hash,
         trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=rate,
-        num_samples=0,
+        num_samples=0, resampler=resampler_between(rate, codec.sample_rate),
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 In the run's folder, beside the shards, lies ``__run__``. Readers of whole folders skip names that begin with ``__``.
 
-    run.json        settings, version of the package, the plan's digest; written last, so its presence means "complete"
+    run.json        settings, version of the package, the resampler's name, the plan's digest; written last, so its
+                    presence means "complete"
     plan.jsonl      one line for each source: its shard, name, path and size when the run began
     failed.jsonl    one line for each source that gave no row, and why; rewritten whenever a run ends
     lock            held by the process that runs
@@ -20,10 +21,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorpusError
+from ..errors import CorpusError, TokensError
+from ..resampling import FORMER_RESAMPLER
 from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import read_at_most
+from ..tokens.shards import Shard as Rows
 from .lock import Lock
 from .plan import Shard, divide
 from .settings import Settings
@@ -46,14 +49,15 @@ class Record:
         done: summaries of the shards that are there already, by number.
 
     Raises:
-        CorpusError: the folder cannot be written to, holds other shards, belongs to another run, or is in use.
+        CorpusError: the folder cannot be written to, holds other shards, belongs to another run, or is in use. Or its
+            shards hold what another resampler made.
         InputError: a bad shard size.
     """
 
     def __init__(
         self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None
     ) -> None:
-        self.folder, self._records = folder, folder / "__run__"
+        self.folder, self._records, self._resampler = folder, folder / "__run__", settings.resampler
         head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
                 "shard_bytes": shard_bytes}  # fmt: skip
         planned = divide(sources, shard_bytes)
@@ -69,6 +73,7 @@ class Record:
                 self.shards, self.digest = self._begin(head, planned)
             self.done = {shard.number: verified_summary(folder / shard.name, shard, self.digest)
                          for shard in self.shards if (folder / shard.name).exists()}  # fmt: skip
+            self._same_resampler()
             self.sweep()
         except OSError as error:
             self._lock.release()
@@ -87,12 +92,21 @@ class Record:
         digest = _digest(head, lines)
         _put(self._records / "plan.jsonl", lines)
         document = head | {"shards": len(shards), "sources": sum(len(s.sources) for s in shards), "digest": digest}
-        _put(self._records / "run.json", [json.dumps(document, indent=2)])
+        self._put_document(document)
         return shards, digest
+
+    def _put_document(self, document: dict[str, Any]) -> None:
+        _put(self._records / "run.json", [json.dumps(document | {"resampler": self._resampler}, indent=2)])
+
+    def _document(self) -> dict[str, Any]:
+        document = json.loads(_text(self._records / "run.json", _LONGEST_RUN))
+        if not isinstance(document, dict):
+            raise ValueError(f"it holds {one_line(document, 40)}")
+        return document
 
     def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[list[Shard], str]:
         with foreign_data(CorpusError, f"the record in {self._records}", "begin again in a new folder"):
-            recorded = json.loads(_text(self._records / "run.json", _LONGEST_RUN))
+            recorded = self._document()
             lines = _lines(_text(self._records / "plan.jsonl", None))
             digest = _digest({name: recorded[name] for name in head}, lines)
             if recorded["format"] != FORMAT or digest != recorded["digest"]:
@@ -118,6 +132,30 @@ class Record:
                         f"{one_line(repr(began.get(key)), 80)}, and this is "
                         f"{came.get(key)!r}; use the same again, or give a new folder"
                     )
+
+    def _same_resampler(self) -> None:
+        """Refuse to mix what two resamplers made. A run whose shards hold nothing resampled goes on with this one.
+
+        The digest does not cover the name, so that a run of version 0.1.0, which has none, can go on.
+        """
+        with foreign_data(CorpusError, f"the record in {self._records}", "begin again in a new folder"):
+            document = self._document()
+            began = document.get("resampler", FORMER_RESAMPLER)
+            for shard in (shard for shard in self.shards if shard.number in self.done):
+                try:
+                    made = Rows(self.folder / shard.name).resampler
+                except TokensError as error:
+                    raise CorpusError(f"{error}: move it away and run the same command again") from None
+                if made is None:
+                    continue
+                if other := next((name for name in (made, began) if name != self._resampler), None):
+                    raise CorpusError(
+                        f"the run in {self.folder} was begun with the resampler {one_line(other, 40)}, and "
+                        f"{shard.name} holds what it made; this streamrvq resamples with {self._resampler}, which "
+                        "gives other codes: give a new folder, or go on with the version that began the run"
+                    )
+            if began != self._resampler:
+                self._put_document(document)
 
     def _same_sources(self, shards: list[Shard], sources: Sequence[Source]) -> None:
         began = {(source.path, source.file) for shard in shards for source in shard.sources}

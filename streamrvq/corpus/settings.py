@@ -12,8 +12,10 @@ from typing import Any, Literal, get_args
 from ..codec import Codec, load
 from ..config import PRESETS
 from ..errors import CorpusError, InputError
+from ..resampling import RESAMPLER
 from ..streaming.checks import check_levels
 from ..streaming.timeline import check_tail
+from ..system.foreign_data import one_line
 
 #: A file of several channels is refused (``one``), averaged (``mean``), or encoded channel by channel (``each``).
 Channels = Literal["one", "mean", "each"]
@@ -39,6 +41,7 @@ class Settings:
     tail: str
     channels: str
     segment_frames: int
+    resampler: str = RESAMPLER
 
     @classmethod
     def make(
@@ -70,18 +73,24 @@ class Settings:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """What a run records, and what must be the same when it is resumed."""
+        """What a run records, and what must be the same when it is resumed. `Record` has a rule of its own for the
+        resampler."""
         values = dataclasses.asdict(self)
-        del values["codec"]
+        del values["codec"], values["resampler"]
         return values
 
     def load(self, threads: int | None) -> Codec:
         """The codec, as a worker loads it.
 
         Raises:
-            CorpusError: the codec is not the one that the run began with.
+            CorpusError: the codec is not the one that the run began with, or this streamrvq resamples otherwise.
             WeightsError, EngineError: the codec cannot be loaded here.
         """
+        if self.resampler != RESAMPLER:
+            raise CorpusError(
+                f"streamrvq resamples with {RESAMPLER} here and with {one_line(self.resampler, 40)} where the run was "
+                "begun; wanted the same in every worker: install the same version there"
+            )
         codec = load(self.codec, self.engine, threads)
         if codec.codec_hash != self.codec_hash:
             raise CorpusError(

@@ -170,6 +170,7 @@ class _Writer:
         self._checksums: list[int] = []
         self._held = self._count = self._frames = 0
         self._seconds = 0.0
+        self._resampled = False
 
     @property
     def counts(self) -> tuple[int, int, float]:
@@ -183,6 +184,7 @@ class _Writer:
         self._count += 1
         self._frames += row.codes.shape[1]
         self._seconds += row.num_samples / row.source_rate
+        self._resampled |= row.source_rate != self._settings.sample_rate
         if self._held >= ROW_GROUP:
             self._write()
 
@@ -200,7 +202,10 @@ class _Writer:
         if self._rows:
             self._write()
         checksums = schema.checksums_text(self._checksums)
-        self._writer.add_key_value_metadata({schema.SHARD_KEY: summary.to_json(), schema.CHECKSUMS_KEY: checksums})
+        metadata = {schema.SHARD_KEY: summary.to_json(), schema.CHECKSUMS_KEY: checksums}
+        if self._resampled:
+            metadata[schema.RESAMPLER_KEY] = self._settings.resampler
+        self._writer.add_key_value_metadata(metadata)
         self._writer.close()
 
     def __enter__(self) -> _Writer:

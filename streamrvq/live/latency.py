@@ -2,7 +2,8 @@
 
     capture of a hop's last sample → device → handover → resampler → lookahead → compute → its frame on the queue
 
-Device, resampler and lookahead are declared: each is the part's own worst case, known before a run. Handover and
+Device, resampler and lookahead are declared: each is the part's own worst case, known before a run. The resampler's and
+the lookahead follow from whole numbers, and a resampler gives its outputs as evenly as inputs come. Handover and
 compute depend on the machine, and each is measured alone. So the sum of the parts can be compared with the measurement
 from end to end. A frame's first sample is a hop older than its last.
 
@@ -29,7 +30,7 @@ class LatencyBudget:
     device: float  #: from the air to the callback, one device block included, as PortAudio states it
     handover_p50: float | None  #: from the callback until the block is taken: the event loop, and the step before
     handover_p99: float | None
-    resampler: float  #: the most that the resampler holds back
+    resampler: float  #: the most that the resampler holds back, by arithmetic: 0.0 at the codec's own rate
     lookahead: float  #: the later hops that a frame waits for
     compute_p50: float | None  #: from taking a block to its frame on the queue: thread, computing, a full queue
     compute_p99: float | None

@@ -20,7 +20,7 @@ from ..audio.rates import check_rate, ratio
 from ..config import CodecConfig
 from ..errors import SnapshotError
 from ..geometry import Direction
-from ..resampling import ResamplerState
+from ..resampling import RESAMPLER, ResamplerState
 from ..system.foreign_data import foreign_data, shown
 from ..weights.tensorfile import tensors_of
 from .timeline import Tail
@@ -36,7 +36,7 @@ _HEADER: dict[str, type] = {
     "version": int, "codec_hash": str, "direction": str, "dtype": str,
     "clock": int, "length": int, "n_quantizers": int, "tail": str,
 }  # fmt: skip
-_RESAMPLED_HEADER: dict[str, type] = {"sample_rate": int, "samples_resampled": int}
+_RESAMPLED_HEADER: dict[str, type] = {"sample_rate": int, "samples_resampled": int, "resampler": str}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +75,8 @@ class Snapshot:
         """The whole snapshot; `from_bytes` is the inverse."""
         values = {name: getattr(self, name) for name in _HEADER}
         if self.resampler is not None:
-            values |= {"sample_rate": self.sample_rate, "samples_resampled": self.resampler.taken}
+            rates = {"sample_rate": self.sample_rate, "samples_resampled": self.resampler.taken}
+            values |= rates | {"resampler": RESAMPLER}
         header = json.dumps(values).encode()
         arrays = {f"tail.{i}": np.ascontiguousarray(history) for i, history in enumerate(self.histories)}
         arrays["remainder"] = np.ascontiguousarray(self.remainder)
@@ -112,6 +113,11 @@ class Snapshot:
                 "with a resampler"
             )
         if history is not None:
+            if (name := values["resampler"]) != RESAMPLER:
+                raise SnapshotError(
+                    f"the snapshot's resampler is {shown(name)}; this release has {RESAMPLER!r}, which goes on with other "
+                    "samples: resume the stream with the release that parked it"
+                )
             values["resampler"] = ResamplerState(values.pop("samples_resampled"), history)
         return cls(**values, remainder=remainder, histories=histories)
 

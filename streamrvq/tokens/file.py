@@ -54,6 +54,8 @@ class TokenFile:
         gaps: ``(position, samples)`` of audio that was lost before it could be encoded, in samples at ``source_rate``
             from the signal's start. Zeros were encoded in its place.
         version: of the layout.
+        resampler: what brought the signal from ``source_rate`` to ``sample_rate`` (`streamrvq.resampling`). None: the
+            rates are equal, or the file does not say. Files of version 0.1.0 do not: they were resampled with soxr.
 
     Raises:
         TokensError: a value that no encoding could have given.
@@ -71,6 +73,7 @@ class TokenFile:
     start: int = 0
     gaps: tuple[tuple[int, int], ...] = ()
     version: int = VERSION
+    resampler: str | None = None
 
     def __post_init__(self) -> None:
         codes = self.codes
@@ -99,10 +102,11 @@ class TokenFile:
             raise TokensError(f"tail is {one_line(repr(self.tail), 60)}; wanted 'pad' or 'valid'")
         if not isinstance(self.trained, bool):
             raise TokensError(f"trained is {one_line(repr(self.trained), 60)}; wanted True or False")
-        for name in ("codec", "codec_hash"):
-            if not _is_text(getattr(self, name)):
+        for name in ("codec", "codec_hash", "resampler"):
+            value = getattr(self, name)
+            if not _is_text(value) and not (name == "resampler" and value is None):
                 raise TokensError(
-                    f"{name} is {one_line(ascii(getattr(self, name)), 60)}; wanted text that is Unicode, of at most "
+                    f"{name} is {one_line(ascii(value), 60)}; wanted text that is Unicode, of at most "
                     f"{MOST_TEXT} characters"
                 )
         # int64 whatever type came, as in the rest of the package
@@ -147,7 +151,7 @@ def write_tokens(path: str | os.PathLike[str], tokens: TokenFile) -> None:
     metadata = {"format": FORMAT}
     for field in dataclasses.fields(tokens):
         value = getattr(tokens, field.name)
-        if field.name == "codes" or (field.name in ("start", "gaps") and not value):
+        if field.name == "codes" or (field.name in ("start", "gaps", "resampler") and not value):
             continue
         metadata[field.name] = str(value) if isinstance(value, str) else json.dumps(value, default=int)
     data = safetensors.numpy.save({"codes": tokens.codes.astype("<u2")}, metadata)
@@ -272,6 +276,7 @@ def _values(metadata: dict[str, str]) -> dict[str, Any]:
     values["start"] = _number(metadata.get("start", "0"))
     values["trained"] = {"true": True, "false": False}[metadata["trained"]]
     values["gaps"] = _gaps(metadata.get("gaps", "[]"))
+    values["resampler"] = metadata.get("resampler")
     return values
 
 

@@ -66,6 +66,8 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
             raise TokensError(f"{path} is there already; move it away, or choose another name")
         head = {name.name: getattr(empty, name.name) for name in dataclasses.fields(empty)}
         head = {name: value for name, value in head.items() if name not in _NOT_IN_THE_HEAD}
+        if empty.resampler is None:
+            del head["resampler"]
         head |= {"format": FORMAT, "version": VERSION, "n_quantizers": self._levels}
         try:
             self._file = open(journal, "xb", buffering=0)  # noqa: SIM115

@@ -19,7 +19,9 @@ A shard is a Parquet file. A row is a signal, or a segment of a long signal, who
 A signal without a frame is one row with no codes. The file's metadata holds JSON under two keys. ``streamrvq`` says
 what made the codes (`ABOUT`). ``streamrvq.shard`` says what the shard holds, and which sources failed and why. A third
 key, ``streamrvq.crc32``, holds 8 hexadecimal digits for each row: the CRC-32 of its codes as little-endian bytes. It is
-no column, so that shards with and without it have one schema. Older shards lack it.
+no column, so that shards with and without it have one schema. Older shards lack it. A fourth key,
+``streamrvq.resampler``, names what brought signals to the codec's rate. It is there if a row of the shard has a
+``source_rate`` that is another.
 
 Knows: this layout. Does not know: where rows come from or go to.
 """
@@ -35,17 +37,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TokensError
+from ..resampling import FORMER_RESAMPLER
 from ..system.foreign_data import one_line
 from ..system.optional import need
 
 FORMAT, VERSION = "streamrvq.shard", 1
 #: The keys of a shard's metadata.
 ABOUT_KEY, SHARD_KEY, CHECKSUMS_KEY = b"streamrvq", b"streamrvq.shard", b"streamrvq.crc32"
+RESAMPLER_KEY = b"streamrvq.resampler"
 #: What ``streamrvq`` in the metadata holds beside ``format`` and ``version``.
 ABOUT = ("codec", "codec_hash", "trained", "sample_rate", "hop_length", "n_codebooks", "codebook_size", "tail")
 
 #: Bytes of what ``streamrvq`` in the metadata may hold; a codec's name is the longest part.
 _LONGEST_ABOUT = 1 << 20
+#: The same of the resampler's name.
+_LONGEST_NAME = 256
 
 _INTEGERS = {
     "channel": "int16", "segment": "int32", "offset": "int64", "num_samples": "int64", "source_rate": "int32",
@@ -127,3 +133,22 @@ def checksums_of(metadata: dict[bytes, bytes] | None, rows: int, path: object) -
     if len(text) != 8 * rows or len(data) != 4 * rows:
         raise TokensError(f"{path} has {rows} rows, and checksums that are not theirs; it is damaged: encode it again")
     return np.frombuffer(data, ">u4").astype(np.uint32)
+
+
+def resampler_of(metadata: dict[bytes, bytes] | None, path: object) -> str:
+    """What resampled the rows of a shard whose ``source_rate`` is not the codec's rate.
+
+    Raises:
+        TokensError: its name is too long, or not text.
+    """
+    name = (metadata or {}).get(RESAMPLER_KEY)
+    if name is None:
+        return FORMER_RESAMPLER
+    try:
+        if not 0 < len(name) <= _LONGEST_NAME:
+            raise ValueError
+        return name.decode()
+    except ValueError:
+        raise TokensError(
+            f"{path} names its resampler by {len(name)} bytes that are no name; it is damaged: encode it again"
+        ) from None

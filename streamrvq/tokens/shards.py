@@ -90,6 +90,14 @@ class Shard:
         return int(self._index.numbers["frames"].sum())
 
     @property
+    def resampler(self) -> str | None:
+        """What brought signals to the codec's rate. None: all signals came at that rate."""
+        numbers = self._index.numbers
+        if np.array_equal(numbers["source_rate"], numbers["sample_rate"]):
+            return None
+        return schema.resampler_of(self._metadata.metadata, self.path)
+
+    @property
     def names(self) -> list[tuple[str, int]]:
         """The path and the channel of every signal."""
         index = self._index

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamrvq.audio.rates import output_length
 from streamrvq.checking import table
+from streamrvq.checking.rates import check_chunkings_at, check_decoding_at
 from streamrvq.checking.table import check_chunkings, check_decoding
 from streamrvq.codec import Codec
 from streamrvq.errors import InputError
+from streamrvq.resampling import Resampler, ResamplerState
 from tests.support.contract import codec_of, minute, noise
 
 
@@ -43,6 +46,40 @@ def test_decoding(minute_codec: Codec) -> None:
     for row in rows:
         assert row.samples == len(minute_codec.decode(codes))
         assert row.difference < 1e-12
+
+
+@pytest.mark.parametrize("rate", [8000, 44101, 48000])
+def test_streams_at_another_rate(minute_codec: Codec, rate: int) -> None:
+    rows = check_chunkings_at(minute_codec, noise(1500), rate, [1, 7, 512, "random"], tail="valid")
+    assert [(row.sample_rate, row.chunks) for row in rows] == [(rate, size) for size in (1, 7, 512, "random")]
+    assert [row.pushes for row in rows][:3] == [1500, 215, 3]
+    for row in rows:
+        assert row.comparison.equal
+        assert row.latent_difference is None
+        assert row.comparison.frames == minute_codec.encode(noise(1500), rate, tail="valid").shape[1]
+
+
+@pytest.mark.parametrize("rate", [8000, 44101, 48000])
+def test_decoding_to_another_rate(minute_codec: Codec, rate: int) -> None:
+    codes = minute_codec.encode(noise(1000))
+    for row in check_decoding_at(minute_codec, codes, rate, [1, 3, "random"]):
+        assert row.sample_rate == rate
+        assert row.samples == output_length(1000, 44100, rate)
+        assert row.difference < 1e-6  # of float32 samples: the decoder's own, in float64, differ by less than 1e-12
+
+
+def test_a_stream_that_loses_its_resamplers_state_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Resampler.push
+
+    def push(self: Resampler, state: ResamplerState, block: Any) -> Any:
+        return honest(self, dataclasses.replace(state, history=np.zeros_like(state.history)), block)
+
+    monkeypatch.setattr(Resampler, "push", push)
+    (row,) = check_chunkings_at(codec_of(minute()), noise(400), 48000, [100])
+    assert not row.passed
+    assert row.smallest_margin is not None
+    (decoded,) = check_decoding_at(codec_of(minute()), np.ones((3, 60), int), 48000, [7])
+    assert decoded.difference > 1e-3
 
 
 def test_progress_is_told() -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 from streamrvq import __version__, load
 from streamrvq.bench import machine
 from streamrvq.codec import Codec
+from streamrvq.resampling import RESAMPLER
 from streamrvq.weights import save_weights
 from tests.support.command import Done, Run
-from tests.support.contract import codec_of, minute, weights_of
+from tests.support.contract import codec_of, minute, noise, weights_of
 
 
 def test_version_and_help(run: Run) -> None:
@@ -30,6 +32,8 @@ def test_info(run: Run, weights: Path) -> None:
     facts = run("info", "rvq-breakdown", "--json").document
     assert (facts["delay_frames"], facts["lookahead_samples"], facts["decoder_delay_samples"]) == (8, 3733, 4757)
     assert facts["receptive_field"] == [-3733, 4244]
+    assert facts["resampler"] == RESAMPLER
+    assert RESAMPLER in done.out
     assert facts["frame_rate"] == pytest.approx(86.1328)
     assert facts["bitrate"] == pytest.approx(7751.95, abs=0.01)
     assert facts["status"] == "untrained"
@@ -50,6 +54,25 @@ def test_check(run: Run, wav: Path, weights: Path) -> None:
     assert [row["chunks"] for row in document["rows"]] == [7, 8, "random"]
     assert document["seconds"] == pytest.approx(0.05, abs=1e-4)
     assert document["status"] == "untrained"
+
+
+def test_check_across_rates(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
+    """A file at another rate, and a rate that is asked for."""
+    soundfile.write(tmp_path / "16k.wav", noise(1600), 16000)
+    done = run("check", weights, tmp_path / "16k.wav", "--chunks", "7,random", "--decode", "--json")
+    assert done.code == 0
+    rows = [(row["sample_rate"], row["chunks"]) for row in done.document["rows"]]
+    assert rows == [(rate, chunks) for rate in (44100, 16000) for chunks in (7, "random")]
+    assert [row["sample_rate"] for row in done.document["decode_rows"]] == 5 * [44100] + 5 * [16000]
+    assert {row["samples"] for row in done.document["decode_rows"][5:]} == {1602}  # 552 hops of 8 samples
+    assert all(row["difference"] < 1e-5 for row in done.document["decode_rows"])
+    assert done.document["rows"][2]["latent_difference"] is None
+    document = run("check", weights, wav, "--chunks", "480", "--rate", "48000", "--json").document
+    assert [(row["sample_rate"], row["pushes"]) for row in document["rows"]] == [(44100, 10), (48000, 10)]
+    done = run("check", weights, wav, "--chunks", "480", "--rate", "48000", "--decode")
+    assert "parked" in done.out
+    assert "Hz" in done.out
+    assert "Hz" not in run("check", weights, wav, "--chunks", "480").out.split("\n", 1)[1]
 
 
 def test_check_says_when_chunking_shows(run: Run, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from streamrvq.codec import Codec
+from streamrvq.resampling import RESAMPLER
 from streamrvq.tokens import read_tokens, write_tokens
 from streamrvq.weights import save_weights
 from tests.support.command import Run
@@ -136,7 +137,9 @@ def test_nan_in_a_file(run: Run, tmp_path: Path, weights: Path) -> None:
         (["decode", "WAV", "-o", "x.wav", "--format", "mulaw"], "wanted s16le or f32le for a WAV file"),
         (["decode", "-", "-o", "x.wav"], "leave -o out"),
         (["info", "nonesuch"], "neither a preset nor a file"),
+        (["decode", "WAV", "-o", "x.wav", "--rate", "999"], "--rate is 999; wanted a whole number of Hz from 1000"),
         (["check", "CODEC", "nonesuch"], "cannot open nonesuch"),
+        (["check", "CODEC", "WAV", "--rate", "1000000"], "--rate is 1000000"),
         (["check", "CODEC", "WAV", "--chunks", "3,x"], "--chunks has 'x'"),
         (["check", "CODEC", "WAV", "--chunks", "0"], "--chunks has '0'"),
         (["check", "CODEC", "WAV", "--seconds", "0"], "more than 0"),
@@ -178,6 +181,26 @@ def test_there_and_back(run: Run, tmp_path: Path, wav: Path, weights: Path, code
     assert rate == 44100
     assert len(pcm) == 4410  # not the 4416 of whole hops
     np.testing.assert_allclose(pcm, codec.decode(codec.encode(noise(4410)))[:4410], atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_decode_at_any_rate(run: Run, tmp_path: Path, wav: Path, weights: Path, codec: Codec, rate: int) -> None:
+    run("encode", wav, "--codec", weights)
+    done = run("decode", tmp_path / "noise.safetensors", "--codec", weights, "-o", tmp_path / "back.wav", "--format",
+               "f32le", "--rate", rate, "--json")  # fmt: skip
+    pcm, written = soundfile.read(tmp_path / "back.wav", dtype="float32")
+    assert written == done.document["audio_rate"] == rate
+    assert len(pcm) == done.document["samples"] == rate // 10
+    wanted = codec.decode(codec.encode(noise(4410)), sample_rate=rate)
+    np.testing.assert_allclose(pcm, wanted[: rate // 10], rtol=0, atol=1e-5)
+
+
+def test_a_file_comes_back_at_its_own_rate_with_its_own_length(run: Run, tmp_path: Path, weights: Path) -> None:
+    run("encode", AUDIO / "mono_16khz.flac", "--codec", weights, "-o", tmp_path / "x.safetensors")
+    assert read_tokens(tmp_path / "x.safetensors").resampler == RESAMPLER
+    done = run("decode", tmp_path / "x.safetensors", "--codec", weights, "-o", tmp_path / "x.wav", "--rate", 16000)
+    assert done.code == 0
+    assert soundfile.info(tmp_path / "x.wav").frames == soundfile.info(AUDIO / "mono_16khz.flac").frames
 
 
 def test_decode_json_and_a_resampled_length(run: Run, tmp_path: Path, weights: Path) -> None:

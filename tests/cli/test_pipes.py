@@ -57,6 +57,16 @@ def test_there_and_back_through_pipes(weights: Path, codec: Codec) -> None:
     assert b"--force" in err
 
 
+@pytest.mark.parametrize("rate", [22050, 44100, 48000])
+def test_a_pipe_back_at_any_rate(weights: Path, codec: Codec, rate: int) -> None:
+    codes = codec.encode(noise(3000))
+    lines = [{"index": at, "codes": codes[:, at : at + 50].tolist()} for at in range(0, codes.shape[1], 50)]
+    back = process("decode", "-", "--codec", weights, "--format", "f32le", "--rate", rate)
+    raw, _ = back.communicate(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    assert back.returncode == 0
+    np.testing.assert_allclose(np.frombuffer(raw, "<f4"), codec.decode(codes, sample_rate=rate), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

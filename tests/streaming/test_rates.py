@@ -269,3 +269,10 @@ def test_a_rate_beside_a_snapshot_must_be_its_own(minute_codec: Codec) -> None:
     assert minute_codec.stream(48_000, snapshot=stream.snapshot()).sample_rate == 48_000
     with pytest.raises(SnapshotError, match="came with a snapshot of a stream at 48000 Hz"):
         minute_codec.stream(44_100, snapshot=stream.snapshot())
+
+
+def test_a_stream_of_another_resampler_is_refused(minute_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = minute_codec.stream(48_000).snapshot().to_bytes()
+    monkeypatch.setattr("streamrvq.streaming.snapshot.RESAMPLER", "fir48-2")
+    with pytest.raises(SnapshotError, match="the snapshot's resampler is 'fir48-1'; this release has 'fir48-2'"):
+        Snapshot.from_bytes(data)

@@ -32,8 +32,9 @@ def a_file(**changes: Any) -> TokenFile:
 
 @pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize("tail", ["pad", "valid"])
-def test_what_is_written_is_read(tmp_path: Path, trained: bool, tail: str) -> None:
-    wrote = a_file(trained=trained, tail=tail, codes=np.array([[0, 65535], [1, 2]], np.uint16))
+@pytest.mark.parametrize("resampler", [None, "fir48-1"])
+def test_what_is_written_is_read(tmp_path: Path, trained: bool, tail: str, resampler: str | None) -> None:
+    wrote = a_file(trained=trained, tail=tail, resampler=resampler, codes=np.array([[0, 65535], [1, 2]], np.uint16))
     write_tokens(tmp_path / "x.safetensors", wrote)
     read = read_tokens(tmp_path / "x.safetensors")
     for field in dataclasses.fields(TokenFile):

@@ -66,7 +66,7 @@ def test_shapes_that_no_token_file_has(tmp_path: Path, shape: list[int]) -> None
 
 @pytest.mark.parametrize("values", [{"codec": "\ud800"}, {"codec": 5}, {"trained": "x"}, {"sample_rate": 0.5},
                                     {"hop_length": True}, {"source_rate": 10**5000}, {"tail": ["pad"]},
-                                    {"gaps": ([1],)}, {"num_samples": 2**63}])  # fmt: skip
+                                    {"gaps": ([1],)}, {"num_samples": 2**63}, {"resampler": 5}])  # fmt: skip
 def test_values_that_no_token_file_holds(values: dict[str, Any]) -> None:
     right: dict[str, Any] = {"codes": np.zeros((3, 1), np.int64), "codec": "c", "codec_hash": "h", "trained": True,
                              "sample_rate": 1, "hop_length": 1, "source_rate": 1, "num_samples": 1}  # fmt: skip

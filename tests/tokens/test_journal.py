@@ -18,7 +18,7 @@ from streamrvq.tokens.journal import TokenJournal, journal_of, recover
 
 EMPTY = TokenFile(
     codes=np.zeros((3, 0), np.int64), codec="minute", codec_hash="ab" * 32, trained=False, sample_rate=44_100,
-    hop_length=8, source_rate=48_000, num_samples=0, start=77,
+    hop_length=8, source_rate=48_000, num_samples=0, start=77, resampler="fir48-1",
 )  # fmt: skip
 
 

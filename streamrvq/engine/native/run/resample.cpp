@@ -8,7 +8,7 @@ namespace srvq {
 namespace {
 
 // Inputs between the windows of the first and the last output of a group: 64 KiB of doubles.
-constexpr int64_t kGroupInputs = 8192;
+constexpr int64_t kGroupInputs = 2048;
 // Outputs of a group whose coefficients are computed for it.
 constexpr int64_t kGroupRows = 32;
 
