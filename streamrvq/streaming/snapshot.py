@@ -115,7 +115,7 @@ class Snapshot:
         if history is not None:
             if (name := values["resampler"]) != RESAMPLER:
                 raise SnapshotError(
-                    f"the snapshot's resampler is {shown(name)}; this release has {RESAMPLER!r}, which goes on with other "
+                    f"the snapshot's resampler is {shown(name)}; this release has {RESAMPLER!r}, which gives other "
                     "samples: resume the stream with the release that parked it"
                 )
             values["resampler"] = ResamplerState(values.pop("samples_resampled"), history)
