@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..system.copying import Shared
 
 #: No audio has a rate outside of these limits, and the filter grows with the ratio.
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
@@ -40,7 +41,7 @@ def check_rate(rate: Any, what: str = "sample_rate") -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ratio:
+class Ratio(Shared):
     """Two sample rates as ``up / down`` in lowest terms: ``up`` outputs for ``down`` inputs.
 
     Attributes:
@@ -50,7 +51,7 @@ class Ratio:
     up: int
     down: int
 
-    @property
+    @cached_property  # asked for several times a push
     def half(self) -> int:
         """Inputs on each side of an output that it needs, the input at its very place counted to the left."""
         return -(-REACH * max(self.up, self.down) // self.up)

@@ -6,9 +6,8 @@ state with its outputs. Does not know: what a coefficient is (coefficients.py), 
 
 from __future__ import annotations
 
-import dataclasses
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,7 @@ from ..system.copying import Shared
 from .sums import Sums
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ResamplerState:
+class ResamplerState(NamedTuple):
     """Between two blocks.
 
     Attributes:

@@ -54,9 +54,10 @@ class Sums:
             pieces=self._pieces.ctypes.data, period=ratio.up, up=ratio.up, down=ratio.down, half=ratio.half,
             taps=taps(ratio), reach=REACH, pieces_per_unit=PIECES, gain=gain(ratio), grid=grid(ratio), most=most,
         )  # fmt: skip
+        self._address = byref(self._spec)
         if kept(ratio):
             self._table = np.empty((ratio.up, taps(ratio)))
-            self._check(self._library.srvq_resampler_rows(byref(self._spec), 0, ratio.up, address(self._table)))
+            self._check(self._library.srvq_resampler_rows(self._address, 0, ratio.up, address(self._table)))
             self._spec.rows = self._table.ctypes.data
 
     def of(self, history: Pcm, block: Pcm, taken: int, first: int, count: int) -> tuple[Pcm, Pcm]:
@@ -80,7 +81,7 @@ class Sums:
             block = np.ascontiguousarray(block)
         out, after = np.empty(count, np.float32), np.empty(len(history), np.float32)
         self._check(self._library.srvq_resample(
-            self._set, byref(self._spec), address(history), address(block), len(block), at, phase,
+            self._set, self._address, address(history), address(block), len(block), at, phase,
             first % self._ratio.up, count, address(out), address(after),
         ))  # fmt: skip
         return out, after
