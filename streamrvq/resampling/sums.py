@@ -81,8 +81,8 @@ class Sums:
             block = np.ascontiguousarray(block)
         out, after = np.empty(count, np.float32), np.empty(len(history), np.float32)
         self._check(self._library.srvq_resample(
-            self._set, self._address, address(history), address(block), len(block), at, phase,
-            first % self._ratio.up, count, address(out), address(after),
+            self._set, self._address, address(history), address(block) if len(block) else None, len(block), at, phase,
+            first % self._ratio.up, count, address(out) if count else None, address(after),
         ))  # fmt: skip
         return out, after
 
