@@ -254,7 +254,7 @@ class StreamPool(CopiedEmpty):
             PoolError: a batch that is not the one that is out, or has not run.
         """
         if batch is not self._batch or (batch.hops and batch._outputs is None):
-            raise PoolError("complete wants the batch that is out, after its run(); it got another or one not run")
+            raise PoolError("complete wants the batch that is out, after its run(); it got another or it has not run")
         if batch._results is None:
             results = (self._result(batch, i) for i in range(len(batch.streams)))
             batch._results = [result for result in results if result is not None]
