@@ -4,8 +4,8 @@ In units of a sample at the lower rate, with R = `REACH`, it is a sinc under a K
 
     g(u) = sin(πu) / (πu) · I(y(u)) / I(y(0)),   y(u) = (β/2)² · (1 − (u/R)²),   I(y) = Σ yᵏ / (k!)²,   |u| < R
 
-I(y) is the Bessel function I₀(2√y), which needs no root this way. Half of the pass band's edge and the stop band's edge
-lie at the lower rate's Nyquist frequency; β says how far they are apart and how deep the stop band is.
+I(y) is the Bessel function I₀(2√y), which needs no root this way. The edges of the pass band and of the
+stop band lie on either side of the lower rate's Nyquist frequency. β says how far apart, and how deep the stop band is.
 
 Only additions, multiplications and divisions in double precision are used, in a fixed order: each has one result on
 every machine, while the last bit of a library's sine has not. Between its points the filter is the cubic through the

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamrvq.audio.rates import ratio
 from streamrvq.errors import InputError
 from streamrvq.resampling import Resampler, ResamplerState, coefficients, resample_rows
 from tests.support.native import ISAS
@@ -64,17 +65,26 @@ def test_positions_may_be_beyond_64_bits(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_all_tables_together_are_bounded(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tables_together_are_bounded(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gc.collect()
-    room = sum(coefficients._in_use.values()) + 147 * 112
+    between = ratio(8001, 44_100)
+    room = sum(coefficients._in_use.values()) + between.up * coefficients.taps(between)
     monkeypatch.setattr(coefficients, "MOST_KEPT_TOGETHER", room)
-    first, second = Resampler(48_000, 44_100, machine), Resampler(48_000, 44_100, machine)
+    first, second = Resampler(8001, 44_100, machine), Resampler(8001, 44_100, machine)
     assert first._sums._table is not None
     assert second._sums._table is None
     np.testing.assert_array_equal(first.whole(PCM), second.whole(PCM))
     del first
     gc.collect()
-    assert Resampler(48_000, 44_100, machine)._sums._table is not None
+    assert Resampler(8001, 44_100, machine)._sums._table is not None
+
+
+@pytest.mark.parametrize(
+    "pair", [(48_000, 44_100), (8000, 44_100), (192_000, 44_100), (44_100, 48_000), (44_100, 8000), (11_025, 48_000)]
+)
+def test_usual_rates_have_their_tables_in_any_case(pair: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coefficients, "MOST_KEPT_TOGETHER", 0)
+    assert Resampler(*pair)._sums._table is not None
 
 
 def test_no_rows_are_as_long_as_rows() -> None:
