@@ -16,6 +16,8 @@ Knows: a ratio and the filter. Does not know: samples.
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +26,10 @@ from .filter import PIECES, Doubles, filter_pieces
 
 #: Coefficients of all phases that are kept as a table, 8 bytes each. A ratio with more has them computed as they come.
 MOST_KEPT = 1 << 19
+#: A table of no more than these is kept in any case: those of the usual rates are.
+ALWAYS_KEPT = 1 << 16
+#: Coefficients of all larger tables of a process, so that streams at many odd rates do not fill the memory.
+MOST_KEPT_TOGETHER = 1 << 23
 #: Sums are taken of so many taps at a time.
 LANES = 8
 
@@ -43,9 +49,21 @@ def grid(ratio: Ratio) -> float:
     return 1.5 * 2.0 ** (25 - (max(ratio.up, ratio.down) // ratio.up).bit_length())
 
 
-def kept(ratio: Ratio) -> bool:
-    """Whether the rows of all phases are kept as a table."""
-    return ratio.up * taps(ratio) <= MOST_KEPT
+#: Coefficients of each larger table that is in use, by the id of its owner. Each change is one step of a dict, so that
+#: threads need no lock.
+_in_use: dict[int, int] = {}
+
+
+def keeps(ratio: Ratio, owner: object) -> bool:
+    """Whether ``owner`` may keep the rows of all phases as a table. A large one counts while ``owner`` lives."""
+    size = ratio.up * taps(ratio)
+    if size <= min(ALWAYS_KEPT, MOST_KEPT):
+        return True
+    if size > MOST_KEPT or sum(tuple(_in_use.values())) + size > MOST_KEPT_TOGETHER:
+        return False
+    weakref.finalize(owner, _in_use.pop, id(owner), None).atexit = False
+    _in_use[id(owner)] = size
+    return True
 
 
 def rows(ratio: Ratio, phases: npt.NDArray[np.int64]) -> Doubles:

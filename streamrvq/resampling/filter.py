@@ -4,8 +4,8 @@ In units of a sample at the lower rate, with R = `REACH`, it is a sinc under a K
 
     g(u) = sin(πu) / (πu) · I(y(u)) / I(y(0)),   y(u) = (β/2)² · (1 − (u/R)²),   I(y) = Σ yᵏ / (k!)²,   |u| < R
 
-I(y) is the Bessel function I₀(2√y), which needs no root this way. Half of the pass band's edge and the stop band's edge
-lie at the lower rate's Nyquist frequency; β says how far they are apart and how deep the stop band is.
+I(y) is the Bessel function I₀(2√y), which needs no root this way. The edges of the pass band and of the
+stop band lie on either side of the lower rate's Nyquist frequency. β says how far apart, and how deep the stop band is.
 
 Only additions, multiplications and divisions in double precision are used, in a fixed order: each has one result on
 every machine, while the last bit of a library's sine has not. Between its points the filter is the cubic through the
@@ -18,12 +18,14 @@ Knows: one function of u. Does not know: rates, phases, samples.
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from ..audio.rates import REACH
+from ..errors import EngineError
 
 Doubles = npt.NDArray[np.float64]
 
@@ -31,12 +33,19 @@ Doubles = npt.NDArray[np.float64]
 PIECES = 128
 #: Kaiser's parameter, for a stop band of −120 dB. A whole number of quarters, so that it is exact.
 BETA = 12.25
+#: Of the pieces as little-endian doubles. Other bits are another resampler: every token of audio at another rate may
+#: change, so `RESAMPLER` has to change with it.
+SHA256 = "04b283ffc8cb5fe8afe91a18172aa8741123d4a9dcdf126ef15f475b58a0ddf3"
 
 
 @cache
 def filter_pieces() -> Doubles:
     """The filter, ``[2 · REACH · PIECES, 4]``: piece i is, for 0 ≤ t < 1, at ``u = −REACH + (i + t) / PIECES``,
-    ``c[0] + c[1]·t + c[2]·t² + c[3]·t³``."""
+    ``c[0] + c[1]·t + c[2]·t² + c[3]·t³``.
+
+    Raises:
+        EngineError: its bits are others than `SHA256` says.
+    """
     points = _points(np.arange(-REACH * PIECES - 1, REACH * PIECES + 2))
     before, at, after, beyond = (points[i : i + 2 * REACH * PIECES] for i in range(4))
     pieces = np.empty((len(at), 4))
@@ -45,6 +54,12 @@ def filter_pieces() -> Doubles:
     pieces[:, 2] = (before + after) / 2.0 - at
     pieces[:, 3] = (beyond - before) / 6.0 + (at - after) / 2.0
     pieces.flags.writeable = False
+    came = hashlib.sha256(pieces.astype("<f8").tobytes()).hexdigest()
+    if came != SHA256:
+        raise EngineError(
+            f"the resampler's filter has the hash {came[:8]}…; wanted {SHA256[:8]}…: this thread does not round to the "
+            "nearest, so set its rounding mode back and start again"
+        )
     return pieces
 
 

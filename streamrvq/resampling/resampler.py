@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.pcm import MAX_ABS, Pcm
-from ..audio.rates import check_rate, ratio
+from ..audio.rates import check_rate, output_length, ratio
+from ..errors import InputError
 from ..system.copying import Shared
 from .sums import Sums
 
@@ -28,6 +29,10 @@ class ResamplerState(NamedTuple):
 
     taken: int
     history: Pcm
+
+    def copy(self) -> ResamplerState:
+        """The same with an array of its own, so that who writes into one changes no other."""
+        return ResamplerState(self.taken, np.array(self.history, order="C"))
 
 
 class Resampler(Shared):
@@ -72,22 +77,41 @@ class Resampler(Shared):
 
     def push(self, state: ResamplerState, block: Pcm) -> tuple[Pcm, ResamplerState]:
         """The next inputs, float32 ``[n]``, n ≥ 0 → the outputs that they complete, float32 ``[m]``, and the state
-        after them. ``state`` stays as it is."""
+        after them. ``state`` stays as it is.
+
+        Raises:
+            InputError: samples of another type or shape, or the state of another ratio.
+        """
+        self._check(state)
+        if getattr(block, "dtype", None) != np.float32 or block.ndim != 1:
+            kind = f"{block.dtype} {list(block.shape)}" if isinstance(block, np.ndarray) else type(block).__name__
+            raise InputError(f"samples to resample are {kind}; wanted float32 [n]: convert with audio.pcm.as_pcm")
         taken, given = state.taken + len(block), self.given(state)
         count = self.ratio.ready(taken) - given
         out, history = self._sums.of(state.history, block, state.taken, given, count)
         return out, ResamplerState(taken, history)
 
     def finish(self, state: ResamplerState) -> Pcm:
-        """The end of the signal: the outputs that are left, float32 ``[m]``. In all, ``ratio.length(taken)`` come."""
+        """The end of the signal: the outputs that are left, float32 ``[m]``. In all, ``ratio.length(taken)`` come.
+
+        Raises as `push`.
+        """
+        self._check(state)
         given, silence = self.given(state), np.zeros(self.ratio.half + 1, np.float32)
         left = self.ratio.length(state.taken) - given
         return self._sums.of(state.history, silence, state.taken, given, left)[0]
 
     def whole(self, pcm: Pcm) -> Pcm:
-        """A whole signal, float32 ``[n]`` → float32 ``[ratio.length(n)]``."""
+        """A whole signal, float32 ``[n]`` → float32 ``[ratio.length(n)]``. Raises as `push`."""
         out, state = self.push(self.start(), pcm)
         return np.concatenate([out, self.finish(state)])
+
+    def _check(self, state: ResamplerState) -> None:
+        if state.history.shape != (self.ratio.history,) or state.history.dtype != np.float32:
+            raise InputError(
+                f"the state keeps {state.history.dtype} {list(state.history.shape)}; wanted float32 "
+                f"[{self.ratio.history}]: a resampler goes on from its own states"
+            )
 
 
 @lru_cache(maxsize=16)
@@ -102,4 +126,4 @@ def resample_rows(rows: npt.NDArray[Any], rate_in: int, rate_out: int) -> npt.ND
     if rates[0] == rates[1]:
         return rows
     moved = [resampler(*rates).whole(np.asarray(row, np.float32)) for row in rows]
-    return np.stack(moved) if moved else np.zeros((0, 0), np.float32)
+    return np.stack(moved) if moved else np.zeros((0, output_length(rows.shape[-1], *rates)), np.float32)

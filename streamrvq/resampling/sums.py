@@ -24,10 +24,10 @@ from ..audio.rates import REACH, Ratio
 from ..engine.native.core import address
 from ..engine.native.library import ResamplerSpec, last_error, load_library
 from ..errors import EngineError
-from .coefficients import LANES, gain, grid, kept, rows, taps
+from .coefficients import LANES, gain, grid, keeps, rows, taps
 from .filter import PIECES, filter_pieces
 
-#: Outputs whose windows are gathered at a time in numpy: 8 MB for the most common ratios.
+#: Samples of windows that numpy gathers at a time, for some thousand outputs: 8 MB of doubles.
 _GATHERED = 1 << 20
 
 
@@ -46,7 +46,7 @@ class Sums:
         self._set = instruction_set.encode()
         self._table: Any = None
         if self._library is None:
-            if kept(ratio):
+            if keeps(ratio, self):
                 self._table = rows(ratio, np.arange(ratio.up) * ratio.down % ratio.up)
             return
         self._pieces = filter_pieces()
@@ -55,7 +55,7 @@ class Sums:
             taps=taps(ratio), reach=REACH, pieces_per_unit=PIECES, gain=gain(ratio), grid=grid(ratio), most=most,
         )  # fmt: skip
         self._address = byref(self._spec)
-        if kept(ratio):
+        if keeps(ratio, self):
             self._table = np.empty((ratio.up, taps(ratio)))
             self._check(self._library.srvq_resampler_rows(self._address, 0, ratio.up, address(self._table)))
             self._spec.rows = self._table.ctypes.data
@@ -77,8 +77,7 @@ class Sums:
         at = place + 1 - self._ratio.half - (taken - len(history))
         if self._library is None:
             return self._of_numpy(history, block, at, first, count)
-        if not block.flags.c_contiguous:
-            block = np.ascontiguousarray(block)
+        history, block = np.ascontiguousarray(history), np.ascontiguousarray(block)
         out, after = np.empty(count, np.float32), np.empty(len(history), np.float32)
         self._check(self._library.srvq_resample(
             self._set, self._address, address(history), address(block) if len(block) else None, len(block), at, phase,
@@ -99,16 +98,16 @@ class Sums:
             table = (
                 rows(self._ratio, phases[part])
                 if self._table is None
-                else self._table[(first + np.arange(count)[part]) % up]
+                else self._table[(first % up + np.arange(count)[part]) % up]
             )
             products = windows[begins[part]].astype(np.float64) * table
             sums = np.zeros((len(products), LANES))
             for tap in range(0, width, LANES):
                 sums += products[:, tap : tap + LANES]
-            one, two = sums[:, :4] + sums[:, 4:], slice(None)
-            total = (one[two, 0] + one[two, 2]) + (one[two, 1] + one[two, 3])
+            four = sums[:, :4] + sums[:, 4:]
+            total = (four[:, 0] + four[:, 2]) + (four[:, 1] + four[:, 3])
             out[part] = np.clip(total, -self._most, self._most)
-        return out, inputs[len(inputs) - len(history) :]
+        return out, inputs[len(inputs) - len(history) :].copy()  # and let go of the block
 
     def _check(self, status: int) -> None:
         if status:

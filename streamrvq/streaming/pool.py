@@ -44,7 +44,7 @@ class StreamPool(CopiedEmpty):
     Args:
         engine: what computes.
         slots: streams that may be open at once; their state is allocated here.
-        direction: ``"encode"`` (samples at the codec's rate → codes) or ``"decode"`` (codes → samples).
+        direction: ``"encode"`` (samples → codes) or ``"decode"`` (codes → samples).
         max_hops: hops of a stream in one step at most.
 
     Raises:

@@ -24,7 +24,7 @@ from .timeline import Timeline
 class _Converted(CopiedWhole):
     def __init__(self, converter: Resampler, state: ResamplerState | None = None) -> None:
         self.converter = converter
-        self._state = converter.start() if state is None else state
+        self._state = converter.start() if state is None else state.copy()
         self._next = self._state
 
 

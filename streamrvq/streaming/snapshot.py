@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_tensors
 from ..audio.pcm import MAX_ABS
 from ..audio.rates import check_rate, ratio
 from ..config import CodecConfig
-from ..errors import SnapshotError
+from ..errors import InputError, SnapshotError
 from ..geometry import Direction
 from ..resampling import RESAMPLER, ResamplerState
 from ..system.foreign_data import foreign_data, shown
@@ -168,7 +168,10 @@ class Snapshot:
             if rate is not None:
                 raise SnapshotError(f"the snapshot is at {shown(rate)} Hz and has no resampler: it is damaged")
             return
-        check_rate(rate, "the snapshot's sample_rate")
+        try:
+            check_rate(rate)
+        except InputError as error:
+            raise SnapshotError(f"the snapshot's {error}: it is damaged") from None
         between = ratio(rate, codec_rate) if self.direction == "encode" else ratio(codec_rate, rate)
         if rate == codec_rate or not 0 <= state.taken < _MOST_SAMPLES:
             raise SnapshotError(

@@ -111,7 +111,7 @@ class Stream(CopiedBySnapshot):
             remainder=self._run.buffer.remainder()[0].copy(),
             histories=tuple(self._engine.export_state(self._run.states, 0)),
             sample_rate=None if rate is None else self.sample_rate,
-            resampler=rate,
+            resampler=None if rate is None else rate.copy(),
         )
 
     def _restore(self, snapshot: Snapshot) -> None:

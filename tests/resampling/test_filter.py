@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq.audio.rates import REACH, Ratio, ratio
+from streamrvq.errors import EngineError
 from streamrvq.resampling import coefficients
-from streamrvq.resampling.filter import BETA, PIECES, filter_pieces
+from streamrvq.resampling.filter import BETA, PIECES, SHA256, filter_pieces
 
-#: SHA-256 of the filter's pieces, and of the rows of 48 to 44.1 kHz. Other bits are another resampler: every
-#: token of audio at another rate may change.
-PIECES_HASH = "04b283ffc8cb5fe8afe91a18172aa8741123d4a9dcdf126ef15f475b58a0ddf3"
+#: SHA-256 of the rows of 48 to 44.1 kHz.
 ROWS_HASH = "85903292e7d0f94968a15a7ae0fbda6e0e421ee46f9fc95bf039266efbaef9b0"
 
 
@@ -35,8 +34,15 @@ def all_rows(between: Ratio) -> np.ndarray:
 
 
 def test_its_bits_are_these() -> None:
-    assert sha256(filter_pieces()) == PIECES_HASH
+    assert sha256(filter_pieces()) == SHA256
     assert sha256(all_rows(ratio(48_000, 44_100))) == ROWS_HASH
+
+
+def test_other_bits_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamrvq.resampling.filter.BETA", 12.5)
+    filter_pieces.cache_clear()
+    with pytest.raises(EngineError, match="the resampler's filter has the hash"):
+        filter_pieces()
 
 
 @pytest.mark.parametrize("t", [0.0, 0.25, 0.5, 0.75])

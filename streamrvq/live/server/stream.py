@@ -37,7 +37,8 @@ MAX_MARKERS = 64
 #:     waiting inputs 128 KiB + the message that went beyond that 64 KiB (G.711 of 32 KiB as int16)
 #:     + waiting outputs 128 KiB + what codec and resampler hold back
 #:     + three messages that websockets has parsed 96 KiB + one that is parsed 40 KiB + its transport's buffer 64 KiB,
-#: 520 KiB. All streams together: that times `max_streams` + `max_parked`; 138 MiB where these are 256 and 16.
+#: 520 KiB. All streams together: that times `max_streams` + `max_parked`; 138 MiB where these are 256 and 16. The
+#: tables of resamplers come to it (`resampling.coefficients`).
 MAX_WAITING_SECONDS, MAX_WAITING_BYTES = 0.5, 1 << 17
 
 
