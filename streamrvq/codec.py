@@ -77,8 +77,8 @@ class Codec(Shared):
 
     Args:
         weights: what to compute with.
-        engine: as for `load`. An `Engine` object has its own threads and dtype. That it was made from these weights is
-            not checked: an engine keeps no hash of them.
+        engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked, and not
+            that it was made from these weights: an engine keeps no hash of them.
         threads: as for `load`.
         dtype: as for `load`.
 
