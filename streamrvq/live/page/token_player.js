@@ -6,12 +6,13 @@
 
 import { connect } from "./streamrvq.js";
 
-/** Seconds to wait for the rest to be played. */
-const FINISH_TIMEOUT = 2;
+/** Seconds to wait for the rest, after the last samples that came. */
+const FINISH_TIMEOUT = 5;
 
 export class TokenPlayer {
   #stream = null;
   #node = null;
+  #received = 0; // messages with samples
   #playing = null; // a promise: everything was played, or playing failed
 
   /**
@@ -35,7 +36,9 @@ export class TokenPlayer {
     });
     try {
       for await (const { type, samples } of this.#stream) {
-        if (type === "samples") this.#node.port.postMessage(samples, [samples.buffer]);
+        if (type !== "samples") continue;
+        this.#received += 1;
+        this.#node.port.postMessage(samples, [samples.buffer]);
       }
       this.#node.port.postMessage("end");
       await finished;
@@ -53,8 +56,16 @@ export class TokenPlayer {
   /** No more frames. Resolves when the rest was played, or cannot be. */
   async finish() {
     this.#stream?.stop().catch(() => {});
-    await Promise.race([this.#playing, new Promise((resolve) => setTimeout(resolve, FINISH_TIMEOUT * 1000))]);
+    await Promise.race([this.#playing, this.#stalled()]);
     this.close();
+  }
+
+  /** Resolves once no samples have come for FINISH_TIMEOUT. */
+  async #stalled() {
+    for (let before = -1; before !== this.#received; ) {
+      before = this.#received;
+      await new Promise((resolve) => setTimeout(resolve, FINISH_TIMEOUT * 1000));
+    }
   }
 
   /** Stop at once. */
