@@ -72,7 +72,7 @@ def test_a_stream_that_loses_its_resamplers_state_is_found(monkeypatch: pytest.M
     honest = Resampler.push
 
     def push(self: Resampler, state: ResamplerState, block: Any) -> Any:
-        return honest(self, dataclasses.replace(state, history=np.zeros_like(state.history)), block)
+        return honest(self, state._replace(history=np.zeros_like(state.history)), block)
 
     monkeypatch.setattr(Resampler, "push", push)
     (row,) = check_chunkings_at(codec_of(minute()), noise(400), 48000, [100])
