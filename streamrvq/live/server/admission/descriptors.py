@@ -55,7 +55,7 @@ def room_for(unauthenticated: int, authenticated: int) -> Room:
     wanted = 2 * unauthenticated + authenticated + MOST_LINGERING
     if free is None or wanted <= free:
         return Room(unauthenticated, authenticated)
-    share = max(0, free - MOST_LINGERING // 4) / (2 * unauthenticated + authenticated)
+    share = min(1.0, max(0, free - MOST_LINGERING // 4) / (2 * unauthenticated + authenticated))
     return Room(max(2, int(unauthenticated * share)), max(1, int(authenticated * share)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamrvq.live.server.admission import descriptors
@@ -13,6 +13,8 @@ from streamrvq.live.server.admission.descriptors import MOST_LINGERING, Room, ro
 
 
 @given(free=st.integers(0, 2000), unauthenticated=st.integers(1, 500), authenticated=st.integers(1, 500))
+@example(free=14, unauthenticated=1, authenticated=1)
+@example(free=16, unauthenticated=2, authenticated=1)
 def test_no_more_than_fit_and_no_more_than_wanted(free: int, unauthenticated: int, authenticated: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(descriptors, "_free_descriptors", lambda: free)
