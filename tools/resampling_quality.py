@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+import streamrvq
 from streamrvq.audio.pcm import Pcm
 from streamrvq.audio.rates import REACH, held_back
 from streamrvq.resampling import RESAMPLER, resampler
@@ -195,6 +197,39 @@ def print_pairs(pairs: Iterable[tuple[int, int]], sines: int, seconds: float) ->
             )
 
 
+def print_codec(rates: Iterable[int] = (48000, 16000, 8000, 96000), hops: int = 400, rounds: int = 9) -> None:
+    """What the resampler adds to the default codec on one core: to hops of a live stream, and to a whole signal."""
+    codec = streamrvq.load(threads=1)
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, 10 * max(rates)).astype(np.float32)
+
+    def by_soxr(signal: Pcm, rate: int) -> None:
+        codec.encode(soxr.resample(signal, rate, codec.sample_rate, quality="HQ"))
+
+    print("| Hz | a hop | the push before it | whole signal, a second | the same with soxr HQ |")
+    print("| --- | --- | --- | --- | --- |")
+    for rate in rates:
+        stream, push, block = (
+            codec.stream(),
+            ours(rate, codec.sample_rate).push,
+            round(codec.hop_length * rate / codec.sample_rate),
+        )
+        both = [(_seconds(stream.push, noise[: codec.hop_length]), _seconds(push, noise[:block])) for _ in range(hops)]
+        hop, before = (statistics.median(times) for times in zip(*both, strict=True))
+        signal = noise[: 10 * rate]
+        whole = [(_seconds(codec.encode, signal, rate), _seconds(by_soxr, signal, rate)) for _ in range(rounds)]
+        with_ours, with_soxr = (statistics.median(times) / 10 for times in zip(*whole, strict=True))
+        print(
+            f"| {rate} | {1e6 * hop:.0f} µs | {1e6 * before:.1f} µs, {100 * before / hop:.1f} % | "
+            f"{1e3 * with_ours:.1f} ms | {1e3 * with_soxr:.1f} ms |", flush=True,
+        )  # fmt: skip
+
+
+def _seconds(work: Callable[..., Any], *arguments: Any) -> float:
+    started = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - started
+
+
 def pair(text: str) -> tuple[int, int]:
     first, _, second = text.partition(":")
     return int(first), int(second)
@@ -205,7 +240,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=pair, nargs="+", default=PAIRS, metavar="IN:OUT", help="rates in Hz")
     parser.add_argument("--sines", type=int, default=150, help="of a second each, from 50 Hz to the Nyquist frequency")
     parser.add_argument("--seconds", type=float, default=5.0, help="of noise that is timed")
+    parser.add_argument("--codec", action="store_true", help="only what it adds to the default codec's time")
     arguments = parser.parse_args()
+    if arguments.codec:
+        print_codec()
+        return
     print_filters()
     print()
     print_pairs(arguments.pairs, arguments.sines, arguments.seconds)

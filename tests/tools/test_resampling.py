@@ -1,10 +1,12 @@
 """`tools/resampling` measures what it says: known faults are found, and the resampler is as good as promised."""
 
+import re
+
 import numpy as np
 import pytest
 
 from streamrvq.audio.rates import held_back
-from tools.resampling_quality import Stream, edge, main, measure, ours, responses
+from tools.resampling_quality import Stream, edge, main, measure, ours, print_codec, responses
 
 
 def spoilt(fault) -> Stream:
@@ -69,3 +71,9 @@ def test_the_tables_are_printed(capsys: pytest.CaptureFixture[str], monkeypatch:
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "**48**" in line]
     assert [line.split(" | ")[1] for line in lines[-2:]] == ["fir48-1", "soxr HQ"]
+
+
+def test_what_it_adds_to_a_codecs_time_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_codec([8000], hops=3, rounds=1)
+    (row,) = capsys.readouterr().out.splitlines()[2:]
+    assert re.fullmatch(r"\| 8000 \| \d+ µs \| [\d.]+ µs, [\d.]+ % \| [\d.]+ ms \| [\d.]+ ms \|", row)
