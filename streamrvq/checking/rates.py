@@ -50,13 +50,9 @@ def check_chunkings_at(
     def run(size: Chunk | None) -> tuple[Codes, Floats | None, int]:
         if size is None:
             return codec.encode(signal, sample_rate=rate, tail=tail), None, 1
-        stream, blocks = codec.stream(sample_rate=rate, tail=tail), list(cut(signal, size, seed, MOST_SAMPLES))
-        parts = []
-        for number, block in enumerate(blocks):
-            if number == len(blocks) // 2:
-                stream = codec.stream(snapshot=Snapshot.from_bytes(stream.snapshot().to_bytes()))
-            parts.append(stream.push(block))
-        return np.concatenate([*parts, stream.flush()], axis=1), None, len(blocks)
+        blocks = list(cut(signal, size, seed, MOST_SAMPLES))
+        parts = _pushed(codec.stream(sample_rate=rate, tail=tail), codec.stream, blocks)
+        return np.concatenate(parts, axis=1), None, len(blocks)
 
     return compared(codec, signal, rate, sizes, tail, progress, run)
 
@@ -73,12 +69,18 @@ def check_decoding_at(
     full, rate = check_codes(codes, codec.engine, 2), check_rate(sample_rate)
 
     def run(size: Chunk) -> tuple[Floats, int]:
-        stream, blocks = codec.decoder_stream(sample_rate=rate), list(cut(full, size, seed, MOST_FRAMES))
-        parts = []
-        for number, block in enumerate(blocks):
-            if number == len(blocks) // 2:
-                stream = codec.decoder_stream(Snapshot.from_bytes(stream.snapshot().to_bytes()))
-            parts.append(stream.push(block))
-        return np.concatenate([*parts, stream.flush()]), len(blocks)
+        blocks = list(cut(full, size, seed, MOST_FRAMES))
+        parts = _pushed(codec.decoder_stream(sample_rate=rate), codec.decoder_stream, blocks)
+        return np.concatenate(parts), len(blocks)
 
     return decodings(codec.decode(codes, sample_rate=rate), rate, sizes, run)
+
+
+def _pushed(stream: Any, resume: Callable[..., Any], blocks: Sequence[Any]) -> list[Any]:
+    """What a stream gives for each block and at its end. Half-way ``resume`` makes another from its snapshot."""
+    parts = []
+    for number, block in enumerate(blocks):
+        if number == len(blocks) // 2:
+            stream = resume(snapshot=Snapshot.from_bytes(stream.snapshot().to_bytes()))
+        parts.append(stream.push(block))
+    return [*parts, stream.flush()]

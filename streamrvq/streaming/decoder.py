@@ -15,7 +15,7 @@ from ..geometry import Direction
 from ..resampling import ResamplerState
 from .checks import check_codes
 from .lockstep import Lockstep
-from .rates import OutputRate
+from .rates import rates_around
 from .snapshot import Snapshot
 from .stream import Stream
 
@@ -34,10 +34,8 @@ class DecoderStream(Stream):
             snapshot.check(codec_hash, self._direction, str(engine.dtype), config)
         super().__init__(engine, codec_hash, Lockstep(engine, "decode", 1, config.n_codebooks))
         self.sample_rate = self._own_rate(sample_rate, snapshot)
-        self._rate: OutputRate | None = None
-        if self.sample_rate != config.sample_rate:
-            state = None if snapshot is None else snapshot.resampler
-            self._rate = OutputRate(self.sample_rate, config.sample_rate, state)
+        state = None if snapshot is None else snapshot.resampler
+        _, self._rate = rates_around(self._run.timeline, self.sample_rate, config.sample_rate, state)
         if snapshot is not None:
             self._restore(snapshot)
 

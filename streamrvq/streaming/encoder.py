@@ -15,7 +15,7 @@ from ..geometry import Direction
 from ..resampling import ResamplerState
 from .checks import check_levels
 from .lockstep import Lockstep
-from .rates import InputRate
+from .rates import rates_around
 from .snapshot import Snapshot
 from .stream import Stream
 from .timeline import check_tail
@@ -50,10 +50,8 @@ class EncoderStream(Stream):
         levels = check_levels(n_quantizers, config.n_codebooks)
         super().__init__(engine, codec_hash, Lockstep(engine, "encode", 1, levels, check_tail(tail)))
         self.sample_rate = self._own_rate(sample_rate, snapshot)
-        self._rate: InputRate | None = None
-        if self.sample_rate != config.sample_rate:
-            state = None if snapshot is None else snapshot.resampler
-            self._rate = InputRate(self.sample_rate, self._run.timeline, config.sample_rate, state)
+        state = None if snapshot is None else snapshot.resampler
+        self._rate, _ = rates_around(self._run.timeline, self.sample_rate, config.sample_rate, state)
         if snapshot is not None:
             self._restore(snapshot)
 

@@ -87,10 +87,19 @@ class OutputRate(_Converted):
         return np.concatenate([out, self.converter.finish(self._next)]) if last else out
 
 
-def rates_around(timeline: Timeline, sample_rate: int, codec_rate: int) -> tuple[InputRate | None, OutputRate | None]:
-    """The conversions before and after a fresh stream at ``sample_rate``. One of them, or none, is needed."""
+def rates_around(
+    timeline: Timeline, sample_rate: int, codec_rate: int, state: ResamplerState | None = None
+) -> tuple[InputRate | None, OutputRate | None]:
+    """The conversions before and after a stream at ``sample_rate``. One of them, or none, is needed.
+
+    Args:
+        timeline: the stream's.
+        sample_rate: outside, Hz.
+        codec_rate: inside, Hz.
+        state: of the one that is needed; None: the stream is fresh.
+    """
     if sample_rate == codec_rate:
         return None, None
     if timeline.plan.direction == "encode":
-        return InputRate(sample_rate, timeline, codec_rate), None
-    return None, OutputRate(sample_rate, codec_rate)
+        return InputRate(sample_rate, timeline, codec_rate, state), None
+    return None, OutputRate(sample_rate, codec_rate, state)

@@ -115,15 +115,15 @@ class Stream(CopiedBySnapshot):
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
-        config, run = self._engine.config, self._run
-        snapshot.check(self._codec_hash, self._direction, str(self._engine.dtype), config)
+        """Go on from a snapshot that was checked."""
+        run = self._run
         self._engine.import_state(run.states, 0, snapshot.histories, snapshot.clock)
         run.timeline.clock = snapshot.clock
         run.timeline.given = snapshot.clock * run.timeline.plan.unit_in
         if snapshot.remainder.size:
             run.buffer.append(snapshot.remainder[None])
         counted = run.timeline.given if self._direction == "encode" else run.timeline.emitted
-        snapshot.check_position(counted, config.sample_rate)
+        snapshot.check_position(counted, self._engine.config.sample_rate)
 
     def _own_rate(self, sample_rate: int | None, snapshot: Snapshot | None) -> int:
         """The rate that was asked for, Hz. Raises `InputError` for a bad one, `SnapshotError` beside a snapshot."""
