@@ -56,5 +56,10 @@ def _left(processes: Sequence[BaseProcess], within: float) -> list[BaseProcess]:
         ended = multiprocessing.connection.wait([process.sentinel for process in left], seconds)
         for process in [process for process in left if process.sentinel in ended]:
             process.join()
-            left.remove(process)
+            # Only one thread learns from the system how a process ended. Where another one joins it too, as that of
+            # an executor does, it may not have written it down yet: `join` returns, and `exitcode` is still None.
+            if process.exitcode is None:
+                time.sleep(0.001)
+            else:
+                left.remove(process)
     return left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 from streamrvq.system.children import end_children, start_children
@@ -33,3 +34,23 @@ def test_processes_that_never_started_or_have_ended() -> None:
     ended.join()
     end_children([never, ended])
     assert ended.exitcode == 0
+
+
+@needs_proc
+def test_a_process_that_another_thread_reaps() -> None:
+    """The thread has taken the status from the system, and has not said so yet, when the process is joined."""
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(1e6,))
+    start_children([process])
+
+    def reap() -> None:
+        _, status = os.waitpid(process.pid or 0, 0)
+        time.sleep(0.3)
+        process._popen.returncode = os.waitstatus_to_exitcode(status)  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=reap)
+    thread.start()
+    killed = end_children([process])
+    assert process.exitcode == -signal.SIGTERM
+    assert process not in multiprocessing.active_children()
+    assert killed == []
+    thread.join()
