@@ -26,14 +26,14 @@ from .access import RateLimit
 from .closing import ConnectionLostError, ServerDrainingError
 from .handshake import first_message, header_token, ready_message
 from .logs import ConnectionLog, log
+from .metered import metered
 from .modes import open_stream
 from .services import Services
 from .stream import ServedStream, ignore_change
 
 if TYPE_CHECKING:
-    from websockets.asyncio.server import ServerConnection
-
     from .sessions import Session
+    from .transport import LimitedConnection
 
 #: A client that was told of the drain, and then sends nothing for this long, has sent everything.
 _QUIET_SECONDS = 0.3
@@ -53,7 +53,7 @@ class Connection:
         on_authenticated: called before the first message is obeyed. It may raise `ProtocolError`.
     """
 
-    def __init__(self, services: Services, socket: ServerConnection, number: int) -> None:
+    def __init__(self, services: Services, socket: LimitedConnection, number: int) -> None:
         self._services, self._settings, self._socket = services, services.settings, socket
         self.on_authenticated: Callable[[], None] = lambda: None
         self._now = asyncio.get_running_loop().time
@@ -178,7 +178,7 @@ class Connection:
             raise ProtocolError(f"no subprotocol {SUBPROTOCOL} was offered; offer it", Close.VERSION)
         if self._draining:
             raise ServerDrainingError
-        first, identity = await self._run_reading(self._receive_first())
+        first, identity = await self._run_reading(metered(self._receive_first(), self._socket.spend))
         session, greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
         session.stream.on_change, session.closing = self._on_change, lambda: closing.is_closing(self._socket)
         self._writing = asyncio.create_task(self._write(session, greeting), name="streamrvq-write")

@@ -69,6 +69,7 @@ class Lane:
         on_output: called on the event loop with an output, and whether it is the last one.
         on_failure: called on the event loop with the error that ended the lane. No output follows it.
         outputs: how many outputs a signal of so many inputs has. None: they are not counted, and `allow` is not used.
+        opened: the time, in seconds.
 
     Attributes:
         direction, on_output, on_failure: as given.
@@ -78,7 +79,7 @@ class Lane:
     def __init__(
         self, direction: Direction, pool: StreamPool, rates: tuple[int, int], hop_seconds: float,
         on_output: Callable[[npt.NDArray[Any], bool], None], on_failure: Callable[[BaseException], None],
-        outputs: Callable[[int], int] | None = None,
+        outputs: Callable[[int], int] | None = None, opened: float = 0.0,
     ) -> None:  # fmt: skip
         self.direction, self.on_output, self.on_failure = direction, on_output, on_failure
         self._pool, self._rates, self._hop_seconds, self._outputs = pool, rates, hop_seconds, outputs
@@ -100,7 +101,7 @@ class Lane:
         self._stream: StreamId | None = None  # in the pool
         self._failed = False
         self._ending: Literal["", "segment", "close"] = ""
-        self._pace = Pace(hop_seconds)
+        self._pace = Pace(opened)
 
     # ------------------------------------------------------------- the event loop's side
 
@@ -217,15 +218,15 @@ class Lane:
         """Seconds of audio computed beyond real time. The stream with the lowest value is served first."""
         return self._pace.seconds_ahead(now)
 
-    def urgent(self, now: float) -> bool:
-        """Whether the stream has a right to be computed now, before those that catch up: see `Pace.urgent`."""
+    def live(self, now: float) -> bool:
+        """Whether the stream is computed before those that catch up: see `Pace.live`."""
         inside = self._pool.waiting(self._stream) / self._pool.unit if self._stream is not None else 0.0
         hops = inside + self.queued / self._inputs_per_hop
-        return self._pace.urgent(now, (hops - 1.0) * self._hop_seconds)
+        return self._pace.live(now, (hops - 1.0) * self._hop_seconds)
 
-    def live(self, now: float) -> bool:
-        """Whether the stream's next hop is expected any moment, and then has the right to be computed at once."""
-        return now - self.fed_at < LIVE_PAUSE and self.urgent(now)
+    def expected(self, now: float) -> bool:
+        """Whether a live stream's next hop is expected any moment."""
+        return now - self.fed_at < LIVE_PAUSE and self.live(now)
 
     @property
     def _owed(self) -> int:

@@ -36,7 +36,7 @@ class Repeats:
         streams: of one address, that may be logged in a period event by event.
     """
 
-    def __init__(self, period: float = 10.0, most: int = 64, streams: int = 128) -> None:
+    def __init__(self, period: float = 10.0, most: int = 64, streams: int = 48) -> None:
         self._period, self._most, self._streams = period, most, streams
         self._begun: dict[str, tuple[float, int]] = {}  # address → end of its period, streams begun in it
         self._kinds: dict[tuple[str, str, str], list[float]] = {}  # → end of its period, events not logged, level

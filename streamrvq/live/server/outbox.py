@@ -115,6 +115,10 @@ class Outbox(ABC):
         (message,) = self._outgoing.pack(part, final)
         return message
 
+    def discard(self) -> None:
+        """Forget everything; the outbox is not used any more."""
+        self._texts.clear()
+
     @abstractmethod
     def put(self, array: npt.NDArray[Any]) -> None:
         """Add outputs: codes ``[K, n]`` or samples ``[n]``."""
@@ -155,6 +159,10 @@ class CodesOutbox(Outbox):
         if self._level_changes[-1][0] == frame:
             self._level_changes.pop()
         self._level_changes.append((frame, levels))
+
+    def discard(self) -> None:
+        super().discard()
+        self._ring = self._ring[:0].copy()
 
     def put(self, array: npt.NDArray[Any]) -> None:
         count, size = array.shape[1], len(self._ring)
@@ -203,6 +211,10 @@ class PcmOutbox(Outbox):
     def __init__(self, max_message: int, payload_format: PayloadFormat, room: int = sys.maxsize) -> None:
         self._blocks: deque[npt.NDArray[Any]] = deque()
         super().__init__(PayloadKind.PCM, max_message, payload_format, room)
+
+    def discard(self) -> None:
+        super().discard()
+        self._blocks.clear()
 
     def put(self, array: npt.NDArray[Any]) -> None:
         self._check_room(len(array))

@@ -1,15 +1,15 @@
-"""How far a stream is ahead of real time, and whether it may be computed before others.
+"""How far a stream is ahead of real time, and whether it is live, so that it is computed before others.
 
-Every stream has a right to real time. Beyond that it is computed when nobody with that right waits. So a client that
-sends a file, or comes back after a break and sends what it kept, is not in the way of those that are live.
+A live stream has a right to real time. Beyond that it is computed when no live stream waits. So a client that sends a
+file, or comes back after a break and sends what it kept, is not in the way of those that are live.
 
 Knows: seconds of audio, the time (it is passed in). Does not know: streams, steps, who waits.
 """
 
 from __future__ import annotations
 
-#: A stream that fell behind real time may catch up with this much audio by right, if no more of it waits. Blocks of
-#: that length and network delays fit. It is short, because who comes back after a break is behind by all of the break.
+#: A stream of which more audio than this waits catches up; it is not live. Less than that are blocks, and delays of the
+#: network. A stream is never counted as further behind real time than this, so that a pause gives no priority.
 MAX_SECONDS_BEHIND = 0.125
 #: A stream that was computed far ahead of real time waits for its right to more as if it were ahead by this much.
 MAX_SECONDS_AHEAD = 0.625
@@ -19,19 +19,21 @@ REAL_TIME = 1.1
 #: Who sends blocks of this length is live, even if the stream is ahead after a delay, by up to so much. More audio than
 #: this waits only in streams that catch up, or whose blocks are longer.
 LIVE_BLOCK_SECONDS, LIVE_SECONDS_AHEAD = 0.04, 0.5
+#: That margin is earned: this much of it for each second since the stream was opened. Else a client that opens one
+#: stream after another had it each time.
+MARGIN_PER_SECOND = 0.1
 
 
 class Pace:
     """The pace of one stream: a token bucket that time empties and computing fills.
 
     Args:
-        hop_seconds: seconds of audio in a hop.
+        opened: when the stream was opened, in seconds.
     """
 
-    def __init__(self, hop_seconds: float) -> None:
-        # Two hops above the lowest value, since time that passes there is lost.
-        self._real_time_only = min(0.0, 2 * hop_seconds - MAX_SECONDS_BEHIND)
-        self._ahead, self._at = 0.0, 0.0  # seconds ahead of real time, and when that was measured
+    def __init__(self, opened: float) -> None:
+        self._opened = opened
+        self._ahead, self._at = 0.0, opened  # seconds ahead of real time, and when that was measured
 
     def computed(self, seconds: float, now: float) -> None:
         """Count seconds of audio that were computed."""
@@ -44,9 +46,14 @@ class Pace:
         """
         return max(-MAX_SECONDS_BEHIND, self._ahead - (now - self._at) * REAL_TIME)
 
-    def urgent(self, now: float, waiting: float) -> bool:
-        """Whether a stream has a right to be computed now. ``waiting``: its seconds of audio besides the first hop."""
+    def live(self, now: float, waiting: float) -> bool:
+        """Whether a stream may be computed before those that are not live.
+
+        Args:
+            now: the time, in seconds.
+            waiting: its seconds of audio that wait besides the first hop.
+        """
         ahead = self.seconds_ahead(now)
         if waiting <= LIVE_BLOCK_SECONDS:
-            return ahead <= LIVE_SECONDS_AHEAD
-        return ahead <= 0.0 if waiting <= MAX_SECONDS_BEHIND else ahead <= self._real_time_only
+            return ahead <= min(LIVE_SECONDS_AHEAD, (now - self._opened) * MARGIN_PER_SECOND)
+        return waiting <= MAX_SECONDS_BEHIND and ahead <= 0.0

@@ -9,11 +9,9 @@ A tick is one call in the worker thread. It moves new work into the pools, runs 
 outputs. Meanwhile more work comes in, so under load the steps fill by themselves. When the thread is idle, the first
 stream waits a *gather window* for the others, unless there are no others.
 
-Work for live streams comes first. A step has only streams that have a right to be computed now (pace.py), as long as
-one of these has a hop. Those that catch up, or send a whole file, get the steps between. All of them together still get
-at least real time, since each has that right as often as real time asks for. The rows times hops of a step are limited
-to what computes within one hop of audio (warmup.py). While any stream is live, a step of the others is limited to a
-quarter of that, because a live hop may have to wait for it. Where more streams have a hop than fit, the one furthest
+Work for live streams comes first. A step has only these (pace.py), while one of them has a hop. Those that catch up,
+or send a whole file, get the steps between, and a share in any case (shares.py). The rows times hops of a step are
+limited to what computes within one hop of audio (warmup.py). Where more streams have a hop than fit, the one furthest
 behind real time goes first. What goes into the pools in one tick is limited, too: resampling takes time.
 
 Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the lanes are, what a lane keeps (lane.py).
@@ -35,16 +33,12 @@ from ...geometry import Direction
 from ...streaming.batches import Batch, StreamId
 from ..worker import Worker
 from .lane import Filled, Lane, Silence
+from .shares import Shares
 
 if TYPE_CHECKING:
     from ...codec import Codec
 
 log = logging.getLogger("streamrvq.server")
-
-#: While a stream is live, the others' steps have at most this share of a step's rows × hops.
-CATCH_UP_SHARE = 4
-#: A tick moves at most this many times the rows × hops of a step into a pool.
-FILL_STEPS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +84,7 @@ class Scheduler:
         if gather < 0:
             raise InputError(f"gather is {gather}; wanted seconds, 0 or more")
         self._codec, self._worker, self._gather = codec, worker, gather
-        self._row_hops, self._on_step, self._on_latency = row_hops, on_step, on_latency
+        self._on_step, self._on_latency = on_step, on_latency
         self._pools = {direction: codec.pool(slots, direction, most) for direction, most in row_hops.items()}
         self._hop_seconds = codec.hop_length / codec.sample_rate
         # ---- used by the event loop
@@ -100,6 +94,7 @@ class Scheduler:
         # ---- used by the worker
         self._waiting: dict[Lane, bool] = {}  # lanes with work outside their pool → whether they are blocked
         self._directions = list(row_hops)  # of steps for streams that catch up: the one whose turn it is comes first
+        self._shares = Shares(row_hops, self._hop_seconds)
         self._owners: dict[Direction, dict[StreamId, Lane]] = {"encode": {}, "decode": {}}
 
     # ------------------------------------------------------------- the event loop's side
@@ -116,7 +111,8 @@ class Scheduler:
             on_output, on_failure, outputs: see `Lane`.
         """
         rates = (sample_rate, self._codec.sample_rate)
-        lane = Lane(direction, self._pools[direction], rates, self._hop_seconds, on_output, on_failure, outputs)
+        lane = Lane(direction, self._pools[direction], rates, self._hop_seconds, on_output, on_failure, outputs,
+                    time.monotonic())  # fmt: skip
         self._lanes.add(lane)
         return lane
 
@@ -213,42 +209,49 @@ class Scheduler:
 
     def _fill_pools(self, deliveries: list[_Delivery]) -> None:
         """Move what waits into the pools: least first, so that nobody's hop waits for another's file."""
-        left: dict[Direction, float] = {direction: FILL_STEPS * most for direction, most in self._row_hops.items()}
+        now = time.monotonic()
+        live = any(lane.expected(now) for owners in self._owners.values() for lane in owners.values())
+        self._shares.begin_tick(now, live)
         for lane in sorted(self._waiting, key=lambda lane: lane.queued_seconds):
+            live = lane.live(now)
             try:
-                filled = lane.fill_pool(left[lane.direction])
-                left[lane.direction] -= filled.hops
+                filled = lane.fill_pool(self._shares.to_fill(lane.direction, live, time.monotonic()))
+                self._shares.filled(lane.direction, live, filled.hops)
                 self._record(lane, filled)
             except Exception as error:
                 self._fail(lane, error, deliveries)
 
     def _steps(self, deliveries: list[_Delivery], steps: list[Step]) -> bool:
-        """Run a step of each pool for the streams with the right to it; if there are none, one step for the others.
-
-        Returns whether a stream has ended.
-        """
-        now, ended, urgent = time.monotonic(), False, False
-        live = any(lane.live(now) for owners in self._owners.values() for lane in owners.values())
-        catch_up = {direction: max(1, most // CATCH_UP_SHARE) if live else most
-                    for direction, most in self._row_hops.items()}  # fmt: skip
-        for direction, most in self._row_hops.items():
-            batch = self._next_batch(direction, most, catch_up[direction], now, only_urgent=True)
+        """Run a step of each pool for live streams, or one for the others. Returns whether a stream has ended."""
+        now, ended, worked = time.monotonic(), False, False
+        if self._shares.due and (others := self._next_of_others(now)) is not None:
+            return self._run(*others, deliveries, steps)
+        for direction, most in self._shares.row_hops.items():
+            batch = self._next_batch(direction, most, now, live=True)
             if batch is not None:
                 ended |= self._run(direction, batch, deliveries, steps)
-                urgent |= batch.hops > 0
-        for direction in () if urgent else tuple(self._directions):
-            batch = self._next_batch(direction, catch_up[direction], catch_up[direction], now)
-            if batch is not None:
-                self._directions.sort(key=direction.__eq__)  # it comes last the next time
-                return self._run(direction, batch, deliveries, steps) or ended
+                worked |= batch.hops > 0
+                self._shares.live_step(direction, len(batch.streams) * batch.hops)
+        if not worked and (others := self._next_of_others(now)) is not None:
+            ended |= self._run(*others, deliveries, steps)
         return ended
 
-    def _next_batch(
-        self, direction: Direction, rows: int, row_hops: int, now: float, only_urgent: bool = False
-    ) -> Batch | None:
+    def _next_of_others(self, now: float) -> tuple[Direction, Batch] | None:
+        """The next step for those that are not live; the directions take turns."""
+        for direction in tuple(self._directions):
+            batch = self._next_batch(direction, self._shares.catch_up[direction], now, live=False)
+            if batch is not None:
+                self._directions.sort(key=direction.__eq__)  # it comes last the next time
+                self._shares.other_step(direction, len(batch.streams) * batch.hops)
+                return direction, batch
+        self._shares.none_waits()
+        return None
+
+    def _next_batch(self, direction: Direction, rows: int, now: float, live: bool) -> Batch | None:
         pool, owners = self._pools[direction], self._owners[direction]
-        only = (lambda stream: owners[stream].urgent(now)) if only_urgent else None
-        return pool.next_batch(rows, row_hops, lambda stream: owners[stream].seconds_ahead(now), only)
+        most = self._shares.catch_up[direction]
+        return pool.next_batch(rows, most, lambda stream: owners[stream].seconds_ahead(now),
+                               lambda stream: owners[stream].live(now) is live)  # fmt: skip
 
     def _record(self, lane: Lane, filled: Filled) -> None:
         """Note which stream a lane has in its pool now, and whether it has more to put there."""

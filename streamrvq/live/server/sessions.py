@@ -36,7 +36,7 @@ class Session:
     on_takeover: Callable[[], None]  #: tells the connection that holds it that another one has taken it over
     address: str = ""  #: of the client that held it last
     closing: Callable[[], bool] = lambda: False  #: whether the connection that holds it is being closed by a side
-    sealed: bool = False  #: whether nobody can resume it any more
+    sealed: bool = False  #: whether it has ended, while its connection is being closed
     parked_at: float | None = None  #: since when no connection holds it; None: one does
 
 
@@ -60,13 +60,13 @@ class Sessions:
 
     @property
     def open(self) -> int:
-        """Sessions that a connection holds."""
+        """Sessions that a connection holds, sealed ones not counted."""
         return self._open
 
     @property
     def parked(self) -> int:
         """Sessions that no connection holds."""
-        return len(self._all) - self._open
+        return sum(session.parked_at is not None for session in self._all.values())
 
     def check_capacity(self) -> None:
         """Check that another session may be held.
@@ -129,14 +129,17 @@ class Sessions:
         return min(some, key=lambda session: session.parked_at or 0.0)
 
     def seal(self, session: Session) -> None:
-        """Let nobody resume a session any more. It counts as held until `end`: its connection is being closed."""
-        session.sealed = True
-        session.stream.drop()
+        """Drop a session's stream. Nobody can resume it, and another one may be opened: closing its connection may take
+        as long as the client likes."""
+        if not session.sealed:
+            session.sealed = True
+            self._open -= session.name in self._all and session.parked_at is None
+            session.stream.drop()
 
     def end(self, session: Session) -> None:
         """Forget a session and its stream. Calling it again is harmless."""
         if self._all.pop(session.name, None) is not None:
-            self._open -= session.parked_at is None
+            self._open -= session.parked_at is None and not session.sealed
             session.stream.drop()
             self._on_end(session.stream)
 

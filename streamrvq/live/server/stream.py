@@ -131,10 +131,11 @@ class ServedStream(ABC):
             self._scheduler.close(self.lane)
 
     def drop(self) -> None:
-        """Forget the stream; no more outputs come."""
+        """Forget the stream and what waits in it; no more outputs come."""
         self.ended = True
         self.on_change = ignore_change
         self._scheduler.drop(self.lane)
+        self.outbox.discard()
 
     def _feed(self, array: npt.NDArray[Any]) -> None:
         if array.shape[-1]:

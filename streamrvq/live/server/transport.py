@@ -22,6 +22,7 @@ from ..protocol.constants import SUBPROTOCOL, Close
 from .access import Allowance
 from .intake import SLICE_BYTES, Intake, Rounds
 from .logs import transport_log
+from .metered import HANDSHAKE_SECONDS, metered
 from .settings import ServerSettings
 
 #: What the kernel buffers for one client that does not read.
@@ -39,8 +40,6 @@ MOST_FRAGMENTS = 4096
 SMALL_FRAGMENT, SMALL_AT_ONCE, SMALL_PER_SECOND = 64, 8192.0, 200.0
 #: Pings and pongs that may come at once, and per second.
 PINGS_AT_ONCE, PINGS_PER_SECOND = 1000.0, 200.0
-#: Seconds of loop time that tasks take to end a connection.
-_END_COST = 0.0003
 
 #: Calls a function once its turn comes; it returns seconds of work that it leaves to tasks.
 TakeTurns = Callable[[Callable[[], float]], None]
@@ -57,6 +56,7 @@ class LimitedConnection(ServerConnection):
     take_turns: TakeTurns
     cut: Callable[[ServerConnection, str], None]
     rounds: Rounds
+    on_spent: Callable[[LimitedConnection, float], None]
 
     def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.BaseTransport
         socket = transport.get_extra_info("socket")
@@ -64,6 +64,7 @@ class LimitedConnection(ServerConnection):
         if hasattr(transport, "max_size"):  # of asyncio's own loop
             transport.max_size = MAX_READ_BYTES
         self.known[self] = None
+        self._counted = HANDSHAKE_SECONDS  # of what its tasks will take
         self._trusted, self._unparsed, self._has_turn, self._lost = False, bytearray(), False, False
         self._opcode, self._joined, self._fragments = Opcode.CONT, bytearray(), 0  # of a message that is not whole yet
         self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
@@ -80,6 +81,17 @@ class LimitedConnection(ServerConnection):
             self._wait_for_turn()
         else:
             self.transport.resume_reading()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the client has authenticated."""
+        return self._trusted
+
+    def spend(self, seconds: float) -> None:
+        """Count loop time that was spent for this connection, until it has a stream."""
+        counted = min(self._counted, seconds)
+        self._counted -= counted
+        self.on_spent(self, seconds - counted)
 
     def trust(self) -> None:
         """The client has authenticated."""
@@ -193,7 +205,7 @@ class LimitedConnection(ServerConnection):
 
     def _end(self, exc: Exception | None) -> float:
         super().connection_lost(exc)
-        return _END_COST
+        return 0.0
 
 
 class Websockets:
@@ -206,6 +218,7 @@ class Websockets:
         refused: called with the HTTP status of a handshake that fails.
         take_turns: see `LimitedConnection`.
         cut: called with a connection that is being cut, and the reason.
+        on_spent: called with a connection, and seconds of loop time that its tasks took until it had a stream.
         settings: timeouts, and bytes of a message.
 
     Attributes:
@@ -215,11 +228,13 @@ class Websockets:
     def __init__(
         self, listen: Callable[[], Coroutine[Any, Any, Any]], known: dict[ServerConnection, Any],
         handle: Callable[[LimitedConnection], Awaitable[None]], refused: Callable[[int], None], take_turns: TakeTurns,
-        cut: Callable[[ServerConnection, str], None], settings: ServerSettings,
+        cut: Callable[[ServerConnection, str], None], on_spent: Callable[[LimitedConnection, float], None],
+        settings: ServerSettings,
     ) -> None:  # fmt: skip
         self.server = WebsocketServer(listen, self._serve, transport_log())
         self._handle, self._refused, self._settings = handle, refused, settings
         self._known, self._take_turns, self._cut, self._rounds = known, take_turns, cut, Rounds()
+        self._on_spent = on_spent
 
     def new(self) -> LimitedConnection:
         """A connection, to be given its transport and its first bytes."""
@@ -232,10 +247,13 @@ class Websockets:
             protocol, self.server, ping_interval=20, ping_timeout=None, close_timeout=self._settings.close_timeout
         )
         connection.known, connection.take_turns = self._known, self._take_turns
-        connection.cut, connection.rounds = self._cut, self._rounds
+        connection.cut, connection.rounds, connection.on_spent = self._cut, self._rounds, self._on_spent
         return connection
 
     async def _serve(self, connection: Any) -> None:
+        await metered(self._serve_to_end(connection), connection.spend)
+
+    async def _serve_to_end(self, connection: Any) -> None:
         """Serve a connection from its handshake to its end; it is closed then."""
         try:
             async with asyncio.timeout(self._settings.start_timeout):

@@ -33,6 +33,7 @@ class Socket:
         self.protocol = SimpleNamespace(close_rcvd=None, close_sent=None, close_rcvd_then_sent=None)
         self.messages, self.sent, self.close_code = list(messages), [], None
         self.closed = asyncio.Event()
+        self.spend = lambda seconds: None
 
     async def recv(self):
         if self.messages:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from streamrvq.live.server.pace import (
     LIVE_BLOCK_SECONDS,
     LIVE_SECONDS_AHEAD,
+    MARGIN_PER_SECOND,
     MAX_SECONDS_AHEAD,
     MAX_SECONDS_BEHIND,
     REAL_TIME,
@@ -16,7 +17,8 @@ HOP = 512 / 44_100
 
 
 def test_seconds_ahead_are_a_token_bucket():
-    pace = Pace(HOP)
+    pace = Pace(99.0)
+    assert pace.seconds_ahead(99.0) == 0.0
     assert pace.seconds_ahead(100.0) == -MAX_SECONDS_BEHIND
     pace.computed(0.5, 100.0)
     assert pace.seconds_ahead(100.0) == 0.5 - MAX_SECONDS_BEHIND
@@ -29,33 +31,49 @@ def test_seconds_ahead_are_a_token_bucket():
 @given(st.lists(st.floats(0.0, 0.1), min_size=1, max_size=200), st.floats(0.9, 1.08))
 def test_a_live_stream_always_has_the_right(delays, clock):
     """Whatever delays its hops had, and although its clock is faster: a hop at a time may be computed at once."""
-    pace, now = Pace(HOP), 100.0
+    pace, now = Pace(100.0 - LIVE_SECONDS_AHEAD / MARGIN_PER_SECOND), 100.0
     for hop, delay in enumerate(delays):
         now = max(now, 100.0 + hop * HOP / clock + delay)
-        assert pace.urgent(now, 0.0)
+        assert pace.live(now, 0.0)
         pace.computed(HOP, now)
 
 
-@given(st.floats(0.0, 10.0), st.integers(1, 40))
-def test_a_stream_that_catches_up_has_a_right_to_real_time_only(pause, hops):
-    """It is computed at once as soon as it has the right, for ten seconds; never more than real time comes of that."""
-    pace, now, computed = Pace(HOP), 100.0 + pause, 0
-    began = now
-    while now < began + 10.0:
-        if pace.urgent(now, 5.0):
-            pace.computed(hops * HOP, now)
-            computed += hops
-        now += 0.01
-    assert computed * HOP <= 10.0 * REAL_TIME + (hops + 2) * HOP
-    assert computed * HOP >= 10.0 - max(hops * HOP, MAX_SECONDS_AHEAD)  # and never less
+@given(st.lists(st.floats(0.0, 0.1), min_size=1, max_size=200))
+def test_a_stream_is_live_from_its_first_hop_on(delays):
+    """Its blocks are a hop long and come late by so much; no later block comes sooner than in real time."""
+    pace, now = Pace(100.0), 100.0
+    for hop, delay in enumerate(delays):
+        now = max(now, 100.0 + sum(delays[: hop + 1])) + HOP
+        assert pace.live(now, 0.0), delay
+        pace.computed(HOP, now)
+
+
+@given(st.floats(0.1, 2.0), st.integers(1, 4))
+def test_streams_opened_one_after_another_have_little_more_than_real_time(each, hops):
+    """A client that opens a new stream whenever the last one has lived so long, and always has a hop waiting."""
+    now, computed = 100.0, 0
+    while now < 110.0:
+        pace, until = Pace(now), now + each
+        while now < until:
+            if pace.live(now, 0.0):
+                pace.computed(hops * HOP, now)
+                computed += hops
+            now += 0.002
+    streams = 10.0 / each + 1
+    assert computed * HOP <= (10.0 + each + 0.01) * (REAL_TIME + MARGIN_PER_SECOND) + streams * hops * HOP
+
+
+@given(st.floats(0.0, 1000.0), st.floats(MAX_SECONDS_BEHIND + 0.001, 1000.0))
+def test_a_stream_that_catches_up_is_not_live(age, waiting):
+    assert not Pace(100.0).live(100.0 + age, waiting)
 
 
 def test_who_was_computed_far_ahead_is_live_again_soon():
-    pace = Pace(HOP)
+    pace = Pace(50.0)
     for _ in range(1000):
         pace.computed(HOP, 100.0)
-    assert not pace.urgent(100.0, 0.0)
+    assert not pace.live(100.0, 0.0)
     late = (MAX_SECONDS_AHEAD - LIVE_SECONDS_AHEAD) / REAL_TIME
-    assert pace.urgent(100.001 + late, 0.0)
-    assert pace.urgent(100.001 + late, LIVE_BLOCK_SECONDS)
-    assert not pace.urgent(100.001 + late, 2 * LIVE_BLOCK_SECONDS)
+    assert pace.live(100.001 + late, 0.0)
+    assert pace.live(100.001 + late, LIVE_BLOCK_SECONDS)
+    assert not pace.live(100.001 + late, 2 * LIVE_BLOCK_SECONDS)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.live.server import scheduler as scheduler_module
-from streamrvq.live.server.scheduler import CATCH_UP_SHARE, Scheduler
+from streamrvq.live.server.scheduler import Scheduler
+from streamrvq.live.server.shares import CATCH_UP_SHARE, LEAST_SHARE
 from tests.support.contract import noise
 from tests.support.service import CAUSAL, HOP, RATE
 
@@ -128,14 +129,39 @@ def test_a_backlog_gets_what_live_streams_leave(monkeypatch):
 
 
 @pytest.mark.parametrize("lives", [13, 20])
-def test_a_backlog_is_computed_at_real_time_even_where_nothing_is_left(monkeypatch, lives):
+def test_a_backlog_is_computed_even_where_nothing_is_left(monkeypatch, lives):
+    """Beside 13 live streams, which is what a server lets in, at real time. Beside more, as its share allows."""
     simulation = Simulation(monkeypatch, lives)
     simulation.run(0.2)
     outputs = simulation.backlog(4000)
     simulation.run(2.0)
     computed = sum(size for _, size in outputs) * HOP_SECONDS
-    share = min(1.0, MOST / (lives + 1))  # of real time, that each stream can have
+    share = 1.0 if lives <= 13 else LEAST_SHARE * MOST / (lives + 1)  # of real time
     assert computed >= 0.8 * share * 2.0
+
+
+@pytest.mark.parametrize("direction", ["encode", "decode"])
+def test_many_backlogs_are_not_in_the_way_of_live_streams(monkeypatch, direction):
+    """More of them than the machine computes in real time, each always with work, and new ones all the time."""
+    alone = Simulation(monkeypatch, 6)
+    alone.run(0.6)
+    beside = Simulation(monkeypatch, 6)
+    beside.run(0.2)
+    backlogs = []
+    for _ in range(8):
+        backlogs += [beside.backlog(400, direction) for _ in range(4)]
+        beside.run(0.05)
+    assert worst(beside) <= worst(alone) + HOP_SECONDS
+    assert all(backlogs[:16])
+
+
+def test_those_that_catch_up_have_their_least_share(monkeypatch):
+    """Beside as many live streams as a server lets in."""
+    simulation = Simulation(monkeypatch, 13)
+    outputs = [simulation.backlog(4000) for _ in range(8)]
+    simulation.run(2.0)
+    computed = sum(size for output in outputs for _, size in output) * HOP_SECONDS / MOST
+    assert computed >= 0.9 * (1.0 - 13 / MOST) * 2.0
 
 
 def test_a_stream_that_caught_up_is_live_again(monkeypatch):

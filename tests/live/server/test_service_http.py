@@ -62,9 +62,9 @@ async def test_health_and_metrics():
             async with streamrvq.connect(server.url) as stream:
                 await stream.send(pcm)
                 await stream.gap(100)
+                assert json.loads((await get(server, "/health"))[2])["streams"] == 1
                 await stream.stop()
                 frames = sum([item.codes.shape[1] async for item in stream if hasattr(item, "codes")])
-                assert json.loads((await get(server, "/health"))[2])["streams"] == 1
             assert (await end_of(server.url, ["{"]))[0] == 4400
             await until(lambda: not server.connections)
             status, headers, body = await get(server, "/metrics")

@@ -123,7 +123,9 @@ async def drive(
     async def listen() -> Any:
         return SimpleNamespace(is_serving=lambda: True, sockets=())
 
-    websockets = Websockets(listen, {}, handle, print, turns.append, lambda *cut: pytest.fail("cut"), ServerSettings())
+    websockets = Websockets(
+        listen, {}, handle, print, turns.append, lambda *cut: pytest.fail("cut"), lambda *spent: None, ServerSettings()
+    )
     await websockets.server
     connection, transport, arrival = websockets.new(), Socket(), Arrival(None, "", None)  # type: ignore[arg-type]
     arrival.transport, arrival.head, arrival.rest = transport, HEAD, wire[:behind]  # type: ignore[assignment]

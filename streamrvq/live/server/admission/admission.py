@@ -71,7 +71,7 @@ class Admission:
         )  # fmt: skip
         websockets = self._websockets = Websockets(
             self._listen, connections, self._handle, self._handshake_failed, self.listener.answers.add,
-            self.cut, settings,
+            self.cut, self._spent, settings,
         )  # fmt: skip
         self.server = websockets.server
         self._unauthenticated: Waiting[Connection] = Waiting(room.unauthenticated, min(room.unauthenticated, of_one))
@@ -111,6 +111,9 @@ class Admission:
         """Log that a connection is being cut."""
         group = address_group(socket.remote_address)
         self._services.repeats.log(self._now(), "cut", logging.WARNING, why, group, why=why)
+
+    def _spent(self, socket: LimitedConnection, seconds: float) -> None:
+        (self.listener.with_token if socket.trusted else self.listener.answers).spend(seconds)
 
     async def _handle(self, socket: LimitedConnection) -> None:
         """Serve one connection after its handshake, or refuse it where the server is full."""

@@ -1,8 +1,8 @@
 """Accepts connections and reads their requests, at a pace that leaves the event loop to live streams.
 
 Accepting and reading go on whatever waits to be answered, so whoever has a token in the handshake's header gets in. All
-others wait in a bounded set; the newest gets room, and the oldest of the address with the most has to go. Responses and
-handshakes without a token are done little by little, within their share of the loop's time.
+others wait in a bounded set; the newest gets room, and the oldest of the address with the most has to go. Responses,
+and handshakes with a token and without, are done little by little, each within their share of the loop's time.
 
 Knows: sockets, shares of time, deadlines. Does not know: what is answered, what becomes of a websocket (admission.py).
 """
@@ -23,6 +23,7 @@ from typing import Any
 
 from ..access import Allowance
 from ..logs import log
+from ..metered import HANDSHAKE_SECONDS
 from .addresses import address_group
 from .arrival import Arrival
 from .descriptors import MOST_LINGERING
@@ -34,12 +35,13 @@ from .waiting import Waiting
 
 #: Connections that are accepted before other tasks get their turn.
 _ACCEPTS_PER_TURN = 4
-#: Shares of the loop's time, and what may be used at once: for accepting and reading, and for answering.
-_ACCEPT_SHARE, _ANSWER_SHARE, _BURST = 0.15, 0.2, 0.1
+#: Shares of the loop's time, and what may be used at once: for accepting and reading, for answering, and for those with
+#: a token until they have a stream. Who opens or resumes streams in a loop waits.
+_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE, _BURST = 0.15, 0.2, 0.25, 0.1
 #: Seconds that everyone may stay, however many others come: they wait in the kernel meanwhile.
 SHORTEST_STAY = 0.2
 #: Seconds of loop time that are not measured, since they are spent later or by tasks.
-_ACCEPT_COST, _PEEK_COST, _OPEN_COST, _TLS_COST, _HANDSHAKE_COST = 20e-6, 20e-6, 60e-6, 0.0007, 0.0005
+_ACCEPT_COST, _PEEK_COST, _OPEN_COST, _TLS_COST = 20e-6, 20e-6, 60e-6, 0.0007
 #: How long nothing is accepted after the system could not.
 _FAILURE_PAUSE = 0.01
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -62,7 +64,7 @@ class Listener:
 
     Attributes:
         tls: the context for further connections; may be replaced.
-        answers: the queue of what is done for those who have no token.
+        answers, with_token: the queues of what is done for those who have no token, and for those who have one.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Listener:
         self._accept_share = Allowance(_BURST, _ACCEPT_SHARE, self._now())
         self._answer_share = Allowance(_BURST, _ANSWER_SHARE, self._now())
         self._openings, self.answers = Turns(self._accept_share, False), Turns(self._answer_share, True)
-        self._with_token = Turns(Allowance(_BURST, 1.0, self._now()), False)  # each in a turn, and none waits longer
+        self.with_token = Turns(Allowance(_BURST, _TOKEN_SHARE, self._now()), True)
         self._spare = -1  # a descriptor to be closed where one is wanted
         self._paused: dict[sockets.socket, asyncio.TimerHandle] = {}
         self._next: dict[sockets.socket, Arrival] = {}  # accepted, and waits for a place
@@ -99,7 +101,7 @@ class Listener:
         """
         self.sockets = await listening_sockets(host, port)
         self._spare = os.open(os.devnull, os.O_RDONLY)
-        for turns in (self._openings, self._with_token, self.answers):
+        for turns in (self._openings, self.with_token, self.answers):
             self._running.append(self._loop.create_task(turns.run(), name="streamrvq-requests"))
         for socket in self.sockets:
             self._loop.add_reader(socket, self._accept_some, socket)
@@ -129,7 +131,7 @@ class Listener:
             if arrival.opening is not None:
                 self._ending.append(arrival.opening)
             self._drop(arrival)
-        self._with_token.close()
+        self.with_token.close()
         self.answers.close()
         if self._spare >= 0:
             os.close(self._spare)
@@ -252,7 +254,7 @@ class Listener:
             self.refused(
                 arrival, RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server's log says more.\n")
             )
-        return _HANDSHAKE_COST if arrival.left else 0.0
+        return HANDSHAKE_SECONDS if arrival.left else 0.0
 
     def leave(self, arrival: Arrival, protocol: asyncio.Protocol) -> None:
         """Hand a connection over to another protocol."""
@@ -274,7 +276,7 @@ class Listener:
         token = self._has_token(arrival.head)
         if token:
             self._waiting.remove(arrival)
-        (self._with_token if token else self.answers).add(partial(self._answer_in_turn, arrival))
+        (self.with_token if token else self.answers).add(partial(self._answer_in_turn, arrival))
 
     def refused(self, arrival: Arrival, refusal: RequestRefusedError) -> None:
         """What has come is no request."""

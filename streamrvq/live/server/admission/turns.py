@@ -16,7 +16,7 @@ from ..logs import log
 #: Seconds of work in a turn, roughly; it is one piece if that takes longer.
 _TURN_SECONDS = 0.001
 
-#: A piece of work; returns seconds of loop time that it leaves to be spent later, by tasks.
+#: A piece of work; returns seconds of loop time that it leaves to be spent later, untold to `Turns.spend`.
 Step = Callable[[], float]
 
 
@@ -49,6 +49,10 @@ class Turns:
             self._taken = True
             self._loop.call_soon(setattr, self, "_taken", False)
             self._do(step)
+
+    def spend(self, seconds: float) -> None:
+        """Count seconds of loop time that tasks spent in consequence of pieces that were done."""
+        self._share.use(seconds, self._loop.time())
 
     def close(self) -> None:
         """Do all that waits, and from now on everything at once: there are no live streams to wait for."""
@@ -87,5 +91,5 @@ class Turns:
             later = 0.0
             log.exception("a piece of work failed")
         spent = thread_time() - began + later
-        self._share.use(spent, self._loop.time())
+        self.spend(spent)
         return spent

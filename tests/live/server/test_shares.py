@@ -1,0 +1,64 @@
+"""How a tick's work is divided."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrvq.live.server.shares import CATCH_UP_SHARE, FILL_SHARE, FILL_STEPS, LEAST_SHARE, Shares
+
+HOP_SECONDS = 0.01
+
+
+def shares_of(most=16):
+    return Shares({"encode": most, "decode": most}, HOP_SECONDS)
+
+
+@given(st.lists(st.booleans(), min_size=200, max_size=400), st.integers(1, 64))
+def test_others_get_their_least_share_whatever_live_streams_ask_for(gaps, most):
+    """In each tick live streams fill a step, or leave it; the others always wait."""
+    shares, work = shares_of(most), {"live": 0, "others": 0}
+    for gap in gaps:
+        shares.begin_tick(0.0, live=True)
+        if not gap:
+            shares.live_step("encode", most)
+            work["live"] += most
+        if gap or shares.due:
+            shares.other_step("encode", shares.catch_up["encode"])
+            work["others"] += shares.catch_up["encode"]
+    assert work["others"] >= LEAST_SHARE * sum(work.values()) - most
+
+
+def test_what_nobody_waited_for_is_not_due_later():
+    shares = shares_of()
+    for _ in range(100):
+        shares.live_step("encode", 16)
+    assert shares.due
+    shares.none_waits()
+    assert not shares.due
+
+
+@pytest.mark.parametrize(("live", "divided"), [(True, CATCH_UP_SHARE), (False, 1)])
+def test_steps_of_others_are_small_only_beside_live_streams(live, divided):
+    shares = shares_of()
+    shares.begin_tick(5.0, live)
+    assert shares.catch_up == {"encode": 16 // divided, "decode": 16 // divided}
+
+
+def test_others_fill_the_pool_for_a_part_of_a_hop_only():
+    shares = shares_of()
+    shares.begin_tick(5.0, live=True)
+    assert shares.to_fill("encode", False, 5.0) == 4
+    assert shares.to_fill("encode", False, 5.0 + 1.01 * FILL_SHARE * HOP_SECONDS) == 0
+    assert shares.to_fill("encode", True, 6.0) == FILL_STEPS * 16
+    shares.begin_tick(5.0, live=False)
+    assert shares.to_fill("encode", False, 6.0) == FILL_STEPS * 16
+
+
+def test_what_others_fill_is_not_taken_from_live_streams():
+    shares = shares_of()
+    shares.begin_tick(5.0, live=True)
+    for _ in range(2):
+        shares.filled("encode", False, 4)
+    assert shares.to_fill("encode", False, 5.0) == 0
+    assert shares.to_fill("encode", True, 5.0) == FILL_STEPS * 16
+    assert shares.to_fill("decode", False, 5.0) == 4
