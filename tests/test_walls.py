@@ -56,9 +56,10 @@ IO = {"asyncio", "threading", "socket", "websockets"}
 SANS_IO = {
     "live": {"items", "latency", "segments", "stats"},
     "live/server": {
-        "access", "handshake", "lane", "logs", "metrics", "modes", "outbox", "sessions", "settings", "static", "stream",
-        "warmup",
+        "access", "handshake", "logs", "metered", "metrics", "modes", "outbox", "sessions", "settings", "static",
+        "stream",
     },
+    "live/server/scheduling": {"lane", "pace", "shares", "warmup"},
     "live/server/admission": {"addresses", "descriptors", "reply", "waiting"},
     "live/client": {"resend", "timing"},
     "live/sources": {"clock", "devices", "ring"},
@@ -76,7 +77,7 @@ KNOWS_THREADS = {
 LOCK = "streamrvq.streaming.stream"
 #: Where the websocket library may be.
 KNOWS_WEBSOCKETS = {
-    *(f"live/server/{name}.py" for name in ("server", "connection", "transport", "closing")),
+    *(f"live/server/{name}.py" for name in ("server", "connection", "transport", "websockets", "closing")),
     *(f"live/server/admission/{name}.py" for name in ("admission", "request")),
     "live/client/connection.py",
 }

@@ -10,7 +10,7 @@ from streamrvq import Gap
 from streamrvq.audio.sample_formats import FORMATS
 from streamrvq.live.protocol.text import Start
 from streamrvq.live.server.modes import open_stream
-from streamrvq.live.server.scheduler import Scheduler
+from streamrvq.live.server.scheduling.scheduler import Scheduler
 from streamrvq.live.worker import Worker
 from tests.live.server.test_service_resume import cut_all
 from tests.support.contract import cut, noise

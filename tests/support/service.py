@@ -20,9 +20,9 @@ from websockets.frames import Frame, Opcode
 from streamrvq.codec import Codec
 from streamrvq.live.protocol.constants import SUBPROTOCOL
 from streamrvq.live.server import server as server_module
+from streamrvq.live.server.scheduling.warmup import warm_up
 from streamrvq.live.server.server import Server
 from streamrvq.live.server.settings import ServerSettings
-from streamrvq.live.server.warmup import warm_up
 from tests.support.contract import codec_of, minute
 from tests.support.patience import PATIENCE
 

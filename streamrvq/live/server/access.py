@@ -111,16 +111,21 @@ class Allowance:
         most: units that may be used at once.
         per_second: units that time adds.
         now: the time, in seconds.
+        first: units that may be used at first; None: ``most``.
     """
 
-    def __init__(self, most: float, per_second: float, now: float) -> None:
+    def __init__(self, most: float, per_second: float, now: float, first: float | None = None) -> None:
         self._most, self._per_second = most, per_second
-        self._left, self._time = most, now
+        self._left, self._time = most if first is None else first, now
 
     def left(self, now: float) -> float:
         """Units that may be used now; negative where more were used."""
         self._left, self._time = min(self._most, self._left + (now - self._time) * self._per_second), now
         return self._left
+
+    def add(self, units: float, now: float) -> None:
+        """Add units, beside those that time adds."""
+        self._left = min(self._most, self.left(now) + units)
 
     def use(self, units: float, now: float) -> float:
         """Count units. Returns what is left."""

@@ -30,13 +30,12 @@ from .metered import metered
 from .modes import open_stream
 from .services import Services
 from .stream import ServedStream, ignore_change
+from .waits import Waits
 
 if TYPE_CHECKING:
     from .sessions import Session
     from .transport import LimitedConnection
 
-#: A client that was told of the drain, and then sends nothing for this long, has sent everything.
-_QUIET_SECONDS = 0.3
 #: Messages that are handled at once, if that many have already arrived.
 _MESSAGES_PER_TURN = 4
 
@@ -62,8 +61,7 @@ class Connection:
         self._reading: asyncio.Task[Any] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._end_reason: Exception | None = None  # why a task was cancelled from outside
-        self._reading_since: float | None = None
-        self._sending_since: float | None = None
+        self._waits = Waits(self._settings)
         self._more_to_send, self._may_read = asyncio.Event(), asyncio.Event()
         self._draining = self._reader_waits = False
         self._audio_seconds = 0.0
@@ -91,21 +89,16 @@ class Connection:
 
     def check_deadlines(self, now: float) -> None:
         """End whatever has waited for too long; to be called regularly with the event loop's time."""
-        settings, reading, sending = self._settings, self._reading_since, self._sending_since
-        if sending is not None and now - sending > settings.send_timeout:
+        reason = self._waits.overdue(now, self._session is not None)
+        if self._socket.reset:
+            reason = ConnectionLostError("its client reset it")
+        if isinstance(reason, ConnectionLostError):
             self._socket.transport.abort()
-            self._end_tasks(ConnectionLostError(f"it took nothing for {settings.send_timeout:g} s"))
-        if reading is None:
-            return
-        if self._draining and now - reading > _QUIET_SECONDS:
+            self._end_tasks(reason)
+        elif self._draining and self._waits.quiet(now):
             self.finish()
-        elif self._session is None and now - reading > settings.start_timeout:
-            self._too_slow("no start message came", settings.start_timeout)
-        elif self._session is not None and now - reading > settings.idle_timeout:
-            self._too_slow("nothing was received", settings.idle_timeout)
-
-    def _too_slow(self, what: str, seconds: float) -> None:
-        self._end_tasks(ProtocolError(f"{what} for {seconds:g} s; send at least an empty one", Close.TOO_SLOW))
+        elif reason is not None:
+            self._end_tasks(reason)
 
     def _end_tasks(self, reason: Exception) -> None:
         self._end_reason = reason
@@ -193,9 +186,10 @@ class Connection:
         finally:
             self._writing.cancel()
             await asyncio.wait((self._writing,))
+            self._writing = None
 
     async def _run_reading(self, reading: Coroutine[Any, Any, Any], writing: asyncio.Task[None] | None = None) -> Any:
-        """The result of ``reading``, or of ``writing`` if that ends first. `_end_tasks` and `finish` can end it."""
+        """The result of ``reading``, or of ``writing`` if that ends first. `_end_tasks` and `finish` end it."""
         task = self._reading = asyncio.create_task(reading, name="streamrvq-read")
         try:
             await asyncio.wait((task, writing) if writing else (task,), return_when=asyncio.FIRST_COMPLETED)
@@ -203,14 +197,18 @@ class Connection:
                 return self._result(writing)
             return self._result(task)
         finally:
-            self._reading_since = None
+            self._waits.reading_since = self._reading = None
             task.cancel()
             await asyncio.wait((task,))
+            del task  # see `_result`
 
     def _result(self, task: asyncio.Task[Any]) -> Any:
         if task.cancelled() and self._end_reason is not None:
             raise self._end_reason
-        return task.result()
+        try:
+            return task.result()
+        finally:
+            del task  # its exception leads here: both would be garbage
 
     # ------------------------------------------------------------- the first message
 
@@ -250,9 +248,9 @@ class Connection:
 
     async def _receive(self, stream: ServedStream | None = None) -> str | bytes:
         if stream is None or not stream.ended:  # an ended stream needs no more messages, so there is no deadline
-            self._reading_since = self._now()
+            self._waits.reading_since = self._now()
         data = await self._socket.recv()
-        self._reading_since = None
+        self._waits.reading_since = None
         return data
 
     async def _read(self, session: Session) -> None:
@@ -265,9 +263,10 @@ class Connection:
                 await self._may_read.wait()
             self._reader_waits = False
             data = await self._receive(stream)
-            rate_limit.spend(self._now(), stream.audio_seconds)
-            if not stream.ended:
-                stream.receive(data)
+            before = stream.audio_seconds
+            rate_limit.spend(self._now(), before)
+            stream.receive(data)
+            self._socket.intake.earn(stream.audio_seconds - before)
             received += 1
             if received % _MESSAGES_PER_TURN == 0:  # `recv` does not wait for messages that are here already
                 await asyncio.sleep(0)  # let the other tasks run
@@ -294,6 +293,6 @@ class Connection:
                 await self._more_to_send.wait()
 
     async def _send(self, data: str | bytes) -> None:
-        self._sending_since = self._now()
+        self._waits.sending_since = self._now()
         await self._socket.send(data)  # may wait for ever for a client that does not read: see `check_deadlines`
-        self._sending_since = None
+        self._waits.sending_since = None

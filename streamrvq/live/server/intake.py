@@ -20,8 +20,9 @@ from .access import Allowance
 SLICE_BYTES = 512
 #: A frame is one unit of work, and so are so many bytes.
 UNIT_BYTES = 2048
-#: The units of a connection at once, and those added per second. A live stream with blocks of 5 ms uses 250 a second.
-UNITS_AT_ONCE, UNITS_PER_SECOND = 32.0, 400.0
+#: The units of a connection at once, and at first; those added per second, and per second of audio that came. A live
+#: stream with blocks of 5 ms uses 250 a second. Messages that bring no audio do not earn the next ones.
+UNITS_AT_ONCE, UNITS_AT_FIRST, UNITS_PER_SECOND, UNITS_PER_AUDIO_SECOND = 32.0, 8.0, 50.0, 400.0
 #: The seconds of one round of the loop for all connections that are within their allowance.
 ROUND_SECONDS = 0.002
 #: Beyond it: a connection's units in its turn; the seconds of all turns of a round; how much longer the pause then is.
@@ -109,7 +110,7 @@ class Intake:
         self, rounds: Rounds, parse: Callable[[bytes], None], pause: Callable[[], None], resume: Callable[[], None]
     ) -> None:
         self._rounds, self._parse, self._pause, self._resume = rounds, parse, pause, resume
-        self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, rounds.now())
+        self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, rounds.now(), UNITS_AT_FIRST)
         self._bytes = bytearray()
         self._frames = 0
         self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = False
@@ -132,6 +133,10 @@ class Intake:
     def count(self) -> None:
         """Count a frame that was parsed."""
         self._frames += 1
+
+    def earn(self, audio_seconds: float) -> None:
+        """Add to the allowance: so many seconds of audio came."""
+        self._allowance.add(audio_seconds * UNITS_PER_AUDIO_SECOND, self._rounds.now())
 
     def hold(self) -> None:
         """Parse and read nothing more, until `release`."""
@@ -162,9 +167,10 @@ class Intake:
         self._bytes.clear()
 
     def close(self) -> None:
-        """Forget what is left, and touch the socket no more: the connection is lost."""
+        """Forget what is left, and the socket: the connection is lost."""
         self._closed = True
         self._bytes.clear()
+        self._parse, self._pause, self._resume = _ignore, _ignore, _ignore
 
     def _go_on(self) -> None:
         if not (self._held or self._waits_for_turn or self._parsing):
@@ -202,3 +208,7 @@ class Intake:
         if paused != self._paused:
             self._paused = paused
             (self._pause if paused else self._resume)()
+
+
+def _ignore(data: bytes = b"") -> None:
+    """In place of the functions of a connection that is lost: they would keep it in memory."""

@@ -27,7 +27,7 @@ from .stream import MAX_WAITING_BYTES, MAX_WAITING_SECONDS, ServedStream
 
 if TYPE_CHECKING:
     from ...codec import Codec
-    from .scheduler import Scheduler
+    from .scheduling.scheduler import Scheduler
 
 
 def open_stream(codec: Codec, scheduler: Scheduler, start: Start, max_message: int) -> ServedEncoder | ServedDecoder:

@@ -4,7 +4,7 @@
         print(server.url)
 
 Before the first client can connect, the codec runs once in every size of step. One worker thread does all computing, in
-batched steps of all streams that have a hop (scheduler.py).
+batched steps of all streams that have a hop (scheduling/).
 
 Knows: the connections, and the parts that they share (services.py). Does not know: messages (connection.py, stream.py),
 the limits of a socket (transport.py), who holds a session (sessions.py).
@@ -19,8 +19,6 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from websockets.asyncio.server import ServerConnection
-
 from ...errors import ServiceError
 from ...system.copying import NeverCopied
 from ..worker import Worker, wait_through_cancellation
@@ -29,13 +27,13 @@ from .connection import Connection
 from .http import HttpService
 from .logs import log, log_event
 from .metrics import Metrics
-from .scheduler import Scheduler
+from .scheduling.scheduler import Scheduler
+from .scheduling.warmup import warm_up
 from .services import Services
 from .sessions import Sessions
 from .settings import ServerSettings
 from .static import read_all
-from .transport import MAX_UNSENT_BYTES
-from .warmup import warm_up
+from .transport import MAX_UNSENT_BYTES, LimitedConnection
 
 if TYPE_CHECKING:
     from ...codec import Codec
@@ -65,7 +63,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     def __init__(self, codec: Codec, settings: ServerSettings | None = None) -> None:
         self.codec, self.settings = codec, settings or ServerSettings()
         self.metrics = Metrics(codec.hop_length / codec.sample_rate, self._gauges)
-        self._connections: dict[ServerConnection, Connection | None] = {}  # None: in its handshake
+        self._connections: dict[LimitedConnection, Connection | None] = {}  # None: in its handshake
         self._admission: Admission | None = None
         self._http = HttpService(self.settings.origins, self._health, self.metrics.text, time.monotonic)
         self._began = time.monotonic()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .logs import Repeats
 from .metrics import Metrics
-from .scheduler import Scheduler
+from .scheduling.scheduler import Scheduler
 from .sessions import Sessions
 from .settings import ServerSettings
 

@@ -23,7 +23,11 @@ from collections.abc import Callable
 from ...errors import ProtocolError
 from ..protocol.constants import Close
 from .modes import ServedEncoder
-from .stream import ServedStream
+from .stream import ServedStream, ignore_change
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclasses.dataclass(eq=False)
@@ -35,9 +39,13 @@ class Session:
     identity: str  #: of the token that opened it; "" where the server asks for none
     on_takeover: Callable[[], None]  #: tells the connection that holds it that another one has taken it over
     address: str = ""  #: of the client that held it last
-    closing: Callable[[], bool] = lambda: False  #: whether the connection that holds it is being closed by a side
+    closing: Callable[[], bool] = _never  #: whether the connection that holds it is being closed by a side
     sealed: bool = False  #: whether it has ended, while its connection is being closed
     parked_at: float | None = None  #: since when no connection holds it; None: one does
+
+    def let_go(self) -> None:
+        """Forget the connection that held it, which would stay in memory as long as the session."""
+        self.on_takeover, self.closing = ignore_change, _never
 
 
 class Sessions:
@@ -115,6 +123,7 @@ class Sessions:
             self.end(session)
             return False
         session.parked_at = now
+        session.let_go()
         self._open -= 1
         if self.parked > self._max_parked:
             self.end(self._least_missed())
@@ -140,6 +149,7 @@ class Sessions:
         """Forget a session and its stream. Calling it again is harmless."""
         if self._all.pop(session.name, None) is not None:
             self._open -= session.parked_at is None and not session.sealed
+            session.let_go()
             session.stream.drop()
             self._on_end(session.stream)
 

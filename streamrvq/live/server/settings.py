@@ -29,7 +29,7 @@ class ServerSettings:
     origins: tuple[str, ...] = ()  #: of other pages that may connect; "*": of all pages
     tls_certificate: Path | None = None  #: a PEM file with the chain, and the key if `tls_key` names no other
     tls_key: Path | None = None
-    max_streams: int | None = None  #: open at once; None: as many as the machine computes in real time (warmup.py)
+    max_streams: int | None = None  #: open at once; None: as many as the machine computes in real time
     max_parked: int = 16  #: streams kept after their connection was lost, to be resumed; 0: none
     max_connections: int = 256  #: authenticated ones open at once, with or without a stream
     max_connections_of_one: int = 256  #: of these, from one address; an IPv6 /64 is one

@@ -25,8 +25,8 @@ from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ...codec import Codec
-    from .lane import Lane
-    from .scheduler import Scheduler
+    from .scheduling.lane import Lane
+    from .scheduling.scheduler import Scheduler
 
 #: Markers that may wait for their echo.
 MAX_MARKERS = 64
@@ -87,11 +87,13 @@ class ServedStream(ABC):
     # ------------------------------------------------------------- from the client
 
     def receive(self, data: str | bytes) -> None:
-        """Handle a message of the client.
+        """Handle a message of the client. After the end it is discarded.
 
         Raises:
             ProtocolError: it breaks the protocol. The stream is then as it was.
         """
+        if self.ended:
+            return
         if isinstance(data, str):
             self._receive_text(parse(data, "client"))
             return

@@ -5,25 +5,21 @@ Knows: websockets' connections and asyncio's transports. Does not know: streams,
 
 from __future__ import annotations
 
-import asyncio
 import socket as sockets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from websockets.asyncio.server import Server as WebsocketServer
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event
-from websockets.server import ServerProtocol
-from websockets.typing import DataLike, Subprotocol
+from websockets.typing import DataLike
 
-from ..protocol.constants import SUBPROTOCOL, Close
+from ..protocol.constants import Close
 from .access import Allowance
 from .intake import SLICE_BYTES, Intake, Rounds
-from .logs import transport_log
-from .metered import HANDSHAKE_SECONDS, metered
-from .settings import ServerSettings
+from .metered import HANDSHAKE_SECONDS
 
 #: What the kernel buffers for one client that does not read.
 SEND_BUFFER_BYTES = 1 << 16
@@ -41,6 +37,9 @@ SMALL_FRAGMENT, SMALL_AT_ONCE, SMALL_PER_SECOND = 64, 8192.0, 200.0
 #: Pings and pongs that may come at once, and per second.
 PINGS_AT_ONCE, PINGS_PER_SECOND = 1000.0, 200.0
 
+#: The first byte of what the system says of a TCP connection that its client has reset.
+_CLOSED = b"\x07"
+
 #: Calls a function once its turn comes; it returns seconds of work that it leaves to tasks.
 TakeTurns = Callable[[Callable[[], float]], None]
 
@@ -52,7 +51,7 @@ class LimitedConnection(ServerConnection):
     Then the connection has an allowance of its own (`Intake`).
     """
 
-    known: dict[ServerConnection, Any]
+    known: dict[LimitedConnection, Any]
     take_turns: TakeTurns
     cut: Callable[[ServerConnection, str], None]
     rounds: Rounds
@@ -66,6 +65,7 @@ class LimitedConnection(ServerConnection):
         self.known[self] = None
         self._counted = HANDSHAKE_SECONDS  # of what its tasks will take
         self._trusted, self._unparsed, self._has_turn, self._lost = False, bytearray(), False, False
+        self._served = self._ended = False
         self._opcode, self._joined, self._fragments = Opcode.CONT, bytearray(), 0  # of a message that is not whole yet
         self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
         super().connection_made(transport)
@@ -194,84 +194,40 @@ class LimitedConnection(ServerConnection):
             self.intake.parse_rest(MAX_READ_BYTES)
             super().eof_received()  # else the transport closes by itself, and the rest is done when its turn comes
 
+    @property
+    def reset(self) -> bool:
+        """Whether the client has reset the connection. While nothing is read, asyncio does not notice. Linux tells."""
+        socket = self.transport.get_extra_info("socket")
+        if not hasattr(sockets, "TCP_INFO") or socket.fileno() < 0:
+            return False
+        with suppress(OSError):
+            return bool(socket.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, 1) == _CLOSED)
+        return False
+
+    def served(self) -> None:
+        """Its task has ended."""
+        self._served = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop what would keep an ended connection in memory until garbage is collected: generators and tracebacks."""
+        if self._served and self._ended:
+            self.protocol.parser.close()
+            for error in (getattr(self, "connection_exc", None), self.protocol.parser_exc, self.protocol.handshake_exc):
+                if error is not None:
+                    error.__traceback__ = error.__context__ = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self.intake.close()
         self.known.pop(self, None)
         if self._trusted:
-            super().connection_lost(exc)
+            self._end(exc)
         else:  # hundreds may go at once
             self.take_turns(partial(self._end, exc))
 
     def _end(self, exc: Exception | None) -> float:
         super().connection_lost(exc)
+        self._ended = True
+        self._let_go()
         return 0.0
-
-
-class Websockets:
-    """Makes connections whose requests have been read.
-
-    Args:
-        listen: begins to listen, see `admission.listener.Listener`.
-        known: connection → None from its first byte to its last; the caller may set another value.
-        handle: serves a connection after its handshake.
-        refused: called with the HTTP status of a handshake that fails.
-        take_turns: see `LimitedConnection`.
-        cut: called with a connection that is being cut, and the reason.
-        on_spent: called with a connection, and seconds of loop time that its tasks took until it had a stream.
-        settings: timeouts, and bytes of a message.
-
-    Attributes:
-        server: what the connections belong to.
-    """
-
-    def __init__(
-        self, listen: Callable[[], Coroutine[Any, Any, Any]], known: dict[ServerConnection, Any],
-        handle: Callable[[LimitedConnection], Awaitable[None]], refused: Callable[[int], None], take_turns: TakeTurns,
-        cut: Callable[[ServerConnection, str], None], on_spent: Callable[[LimitedConnection, float], None],
-        settings: ServerSettings,
-    ) -> None:  # fmt: skip
-        self.server = WebsocketServer(listen, self._serve, transport_log())
-        self._handle, self._refused, self._settings = handle, refused, settings
-        self._known, self._take_turns, self._cut, self._rounds = known, take_turns, cut, Rounds()
-        self._on_spent = on_spent
-
-    def new(self) -> LimitedConnection:
-        """A connection, to be given its transport and its first bytes."""
-        protocol = ServerProtocol(
-            subprotocols=[Subprotocol(SUBPROTOCOL)], select_subprotocol=select_subprotocol,
-            max_size=self._settings.max_message, logger=transport_log(),
-        )  # fmt: skip
-        # Pings keep routers awake. A late answer is not a fault: it may wait behind audio that TCP holds back.
-        connection = LimitedConnection(
-            protocol, self.server, ping_interval=20, ping_timeout=None, close_timeout=self._settings.close_timeout
-        )
-        connection.known, connection.take_turns = self._known, self._take_turns
-        connection.cut, connection.rounds, connection.on_spent = self._cut, self._rounds, self._on_spent
-        return connection
-
-    async def _serve(self, connection: Any) -> None:
-        await metered(self._serve_to_end(connection), connection.spend)
-
-    async def _serve_to_end(self, connection: Any) -> None:
-        """Serve a connection from its handshake to its end; it is closed then."""
-        try:
-            async with asyncio.timeout(self._settings.start_timeout):
-                await connection.handshake()
-            if connection.protocol.state is not OPEN:
-                if connection.response is not None:
-                    self._refused(connection.response.status_code)
-                connection.transport.abort()
-                return
-            connection.start_keepalive()
-            async with connection:
-                await self._handle(connection)
-        except Exception:  # the handshake took too long, or the client has gone; `handle` logs its own failures
-            connection.transport.abort()
-        finally:
-            self.server.handler_tasks.discard(asyncio.current_task())
-
-
-def select_subprotocol(protocol: Any, offered: Any) -> Subprotocol | None:
-    """This server's subprotocol, if it was offered. Otherwise none, and the client is told after the handshake."""
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosedError
 from streamrvq.live.protocol.constants import SUBPROTOCOL
 from streamrvq.live.server.connection import Connection
 from streamrvq.live.server.metrics import Metrics
-from streamrvq.live.server.scheduler import Scheduler
+from streamrvq.live.server.scheduling.scheduler import Scheduler
 from streamrvq.live.server.services import Services
 from streamrvq.live.server.sessions import Sessions
 from streamrvq.live.server.settings import ServerSettings
@@ -33,7 +33,8 @@ class Socket:
         self.protocol = SimpleNamespace(close_rcvd=None, close_sent=None, close_rcvd_then_sent=None)
         self.messages, self.sent, self.close_code = list(messages), [], None
         self.closed = asyncio.Event()
-        self.spend = lambda seconds: None
+        self.spend, self.reset = (lambda seconds: None), False
+        self.intake = SimpleNamespace(earn=lambda seconds: None)
 
     async def recv(self):
         if self.messages:

@@ -11,8 +11,10 @@ from streamrvq.live.server.intake import (
     SLICE_BYTES,
     TURN_SECONDS,
     UNIT_BYTES,
+    UNITS_AT_FIRST,
     UNITS_AT_ONCE,
     UNITS_OF_A_TURN,
+    UNITS_PER_AUDIO_SECOND,
     UNITS_PER_SECOND,
     Intake,
     Rounds,
@@ -53,7 +55,7 @@ async def until(condition):
 
 @pytest.mark.asyncio
 async def test_a_live_client_never_waits():
-    """Blocks of 5 ms for 15 s, each a frame of 496 bytes: parsed when they come."""
+    """Blocks of 5 ms for 15 s, each a frame of 496 bytes that brings as much audio: parsed when they come."""
     now = [0.0]
     client = Client(Rounds(lambda: now[0]), 496)
     for block in range(1, 3000):
@@ -61,7 +63,20 @@ async def test_a_live_client_never_waits():
         await asyncio.sleep(0)
         client.intake.receive(bytes(496))
         assert len(client.parsed) == block * 496
+        client.intake.earn(0.005)
     assert not client.paused
+
+
+@pytest.mark.asyncio
+async def test_messages_without_audio_earn_no_others():
+    """As many of them as a live client sends: before long they wait for turns."""
+    now = [0.0]
+    client = Client(Rounds(lambda: now[0]), 496)
+    for _ in range(200):
+        now[0] += 0.005
+        client.intake.receive(bytes(496))
+    assert client.paused
+    assert client.frames <= UNITS_AT_FIRST + UNITS_PER_SECOND * now[0] + SLICE_BYTES // 496 + 1
 
 
 @pytest.mark.asyncio
@@ -104,6 +119,7 @@ async def test_nobody_waits_for_floods():
         now[0] += 0.0001
         if now[0] >= 0.005 * len(waited):
             good.intake.receive(bytes(500))
+            good.intake.earn(0.005)
             waited.append(good.intake.waiting > 0)
     overshoot = 1e-5 * (UNITS_AT_ONCE + SLICE_BYTES // FRAME + 1)
     assert max(rounds) <= ROUND_SECONDS + TURN_SECONDS + 2 * overshoot
@@ -132,7 +148,7 @@ async def test_large_messages_are_not_held_up():
     client.intake.receive(bytes(8192))
     assert not client.intake.waiting
     assert UNITS_AT_ONCE * UNIT_BYTES >= 2 * 32_768
-    assert UNITS_PER_SECOND >= 2 * 86
+    assert UNITS_PER_AUDIO_SECOND >= 2 * 86
 
 
 @pytest.mark.asyncio

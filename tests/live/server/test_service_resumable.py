@@ -216,7 +216,7 @@ async def test_a_lost_connection_can_be_resumed(how):
             client.close()
         else:
             (connection,) = server._connections.values()
-            connection._sending_since = -1e9  # as if a message had waited since then
+            connection._waits.sending_since = -1e9  # as if a message had waited since then
         await until(lambda: server.sessions.parked)
         async with raw(server, resume(session)) as again:
             assert again.texts[0] == {"type": "resumed", "pos": taken, "next_frame": FRAMES}
@@ -228,6 +228,22 @@ async def test_a_lost_connection_can_be_resumed(how):
         client.close()
         whole = CAUSAL.encode(np.concatenate([PCM, rest]))
         assert np.array_equal(np.concatenate(again.codes)[FRAMES:].T, whole[:, FRAMES:])
+
+
+@pytest.mark.asyncio
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells")
+async def test_a_reset_is_noticed_while_nothing_is_read_or_sent(monkeypatch):
+    """Nothing is computed: what has come fills the queue, and no more is read."""
+    async with serving() as server, asyncio.timeout(PATIENCE):
+        monkeypatch.setattr(server.scheduler, "feed", lambda lane, data: lane.put(data, 0.0))
+        client = RawClient(server.port)
+        await client.handshake()
+        await client.message(start())
+        for number in range(8):
+            await client.message(packet(number, number * 8000, bytes(16_000)))
+        await until(lambda: all(session.stream.full for session in server.sessions._all.values()) and server.streams)
+        client.close(reset=True)
+        await until(lambda: server.sessions.parked and not server.streams)
 
 
 @pytest.mark.asyncio

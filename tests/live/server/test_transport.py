@@ -18,7 +18,8 @@ from websockets.frames import Frame, Opcode
 from streamrvq.live.server.admission.arrival import Arrival
 from streamrvq.live.server.intake import SLICE_BYTES
 from streamrvq.live.server.settings import ServerSettings
-from streamrvq.live.server.transport import MAX_WAITING_FRAMES, MOST_FRAGMENTS, LimitedConnection, Websockets
+from streamrvq.live.server.transport import MAX_WAITING_FRAMES, MOST_FRAGMENTS, LimitedConnection
+from streamrvq.live.server.websockets import Websockets
 from tests.support.patience import PATIENCE
 from tests.support.service import RawClient, packet, serving, start, until
 

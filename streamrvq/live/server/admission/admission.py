@@ -24,7 +24,8 @@ from ..handshake import authenticated
 from ..http import HttpService
 from ..logs import log_event
 from ..services import Services
-from ..transport import LimitedConnection, Websockets
+from ..transport import LimitedConnection
+from ..websockets import Websockets
 from .addresses import address_group
 from .arrival import Arrival
 from .descriptors import room_for
@@ -52,7 +53,7 @@ class Admission:
     """
 
     def __init__(
-        self, services: Services, http: HttpService, connections: dict[ServerConnection, Connection | None],
+        self, services: Services, http: HttpService, connections: dict[LimitedConnection, Connection | None],
         draining: Callable[[], bool],
     ) -> None:  # fmt: skip
         settings = services.settings
@@ -137,6 +138,7 @@ class Admission:
         finally:
             self._unauthenticated.remove(connection)
             self._admitted.discard(connection)
+            del connection.on_authenticated  # it leads to the connection
 
     def _let_wait(self, connection: Connection) -> None:
         gone = self._unauthenticated.add(connection, connection.log.group, self._now())

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrvq.live.server import scheduler as scheduler_module
-from streamrvq.live.server.scheduler import Scheduler
-from streamrvq.live.server.shares import CATCH_UP_SHARE, LEAST_SHARE
+from streamrvq.live.server.scheduling import scheduler as scheduler_module
+from streamrvq.live.server.scheduling.scheduler import Scheduler
+from streamrvq.live.server.scheduling.shares import CATCH_UP_SHARE, LEAST_SHARE
 from tests.support.contract import noise
 from tests.support.service import CAUSAL, HOP, RATE
 

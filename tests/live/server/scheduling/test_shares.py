@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.live.server.shares import CATCH_UP_SHARE, FILL_SHARE, FILL_STEPS, LEAST_SHARE, Shares
+from streamrvq.live.server.scheduling.shares import CATCH_UP_SHARE, FILL_SHARE, FILL_STEPS, LEAST_SHARE, Shares
 
 HOP_SECONDS = 0.01
 

@@ -8,7 +8,7 @@ Knows: rows, hops, seconds. Does not know: streams, pools, which stream is live 
 
 from __future__ import annotations
 
-from ...geometry import Direction
+from ....geometry import Direction
 
 #: While a stream is live, the others' steps have at most this share of a step's rows × hops.
 CATCH_UP_SHARE = 4

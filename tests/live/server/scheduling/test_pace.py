@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.live.server.pace import (
+from streamrvq.live.server.scheduling.pace import (
     LIVE_BLOCK_SECONDS,
     LIVE_SECONDS_AHEAD,
     MARGIN_PER_SECOND,

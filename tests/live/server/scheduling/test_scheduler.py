@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.errors import InputError
-from streamrvq.live.server.scheduler import Scheduler
-from streamrvq.live.server.warmup import MAX_ROW_HOPS, warm_up
+from streamrvq.live.server.scheduling.scheduler import Scheduler
+from streamrvq.live.server.scheduling.warmup import MAX_ROW_HOPS, warm_up
 from streamrvq.live.worker import Worker
 from tests.support.contract import cut, noise
 from tests.support.patience import PATIENCE

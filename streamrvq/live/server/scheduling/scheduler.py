@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy.typing as npt
 
-from ...errors import InputError
-from ...geometry import Direction
-from ...streaming.batches import Batch, StreamId
-from ..worker import Worker
+from ....errors import InputError
+from ....geometry import Direction
+from ....streaming.batches import Batch, StreamId
+from ...worker import Worker
 from .lane import Filled, Lane, Silence
 from .shares import Shares
 
 if TYPE_CHECKING:
-    from ...codec import Codec
+    from ....codec import Codec
 
 log = logging.getLogger("streamrvq.server")
 
@@ -180,19 +180,20 @@ class Scheduler:
     def _deliver(self, lane: Lane, data: npt.NDArray[Any] | None, last: bool, error: BaseException | None) -> None:
         if lane not in self._lanes:
             return
+        on_output, on_failure = lane.on_output, lane.on_failure  # a lane that is dropped forgets them
         if last or error is not None:
             self._retire(lane)
         try:
             if error is not None:
-                lane.on_failure(error)
+                on_failure(error)
             elif data is not None:
-                lane.on_output(data, last)
+                on_output(data, last)
                 if data.shape[-1] and not lane.queued:
                     self._on_latency(time.monotonic() - lane.fed_at)
         except Exception as failure:  # of one stream; the others continue
             log.exception("handing out failed")
             self.drop(lane)
-            lane.on_failure(failure)
+            on_failure(failure)
 
     # ------------------------------------------------------------- the worker's side
 

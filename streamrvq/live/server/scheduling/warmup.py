@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...geometry import Direction
+from ....geometry import Direction
 
 if TYPE_CHECKING:
-    from ...codec import Codec
+    from ....codec import Codec
 
 #: The most rows × hops of a step, however fast the codec. The work around the step for each of them takes time, too.
 MAX_ROW_HOPS = 64

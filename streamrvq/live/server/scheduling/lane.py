@@ -24,11 +24,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...audio.pcm import as_pcm
-from ...errors import PoolError
-from ...geometry import Direction
-from ...streaming.batches import Output, StreamId
-from ...streaming.pool import StreamPool
+from ....audio.pcm import as_pcm
+from ....errors import PoolError
+from ....geometry import Direction
+from ....streaming.batches import Output, StreamId
+from ....streaming.pool import StreamPool
 from .pace import Pace
 
 #: Hops that a lane may have in the pool. The rest waits in the lane, where it is cheap to count and to discard.
@@ -149,6 +149,7 @@ class Lane:
     def drop(self) -> None:
         """Give no more outputs. The next `fill_pool` discards the work and gives the slot back."""
         self._dropped = True
+        self.on_output = self.on_failure = _ignore  # they lead to the stream, and that leads here
 
     # ------------------------------------------------------------- the worker's side
 
@@ -276,6 +277,10 @@ class Lane:
     def _end_signal(self, ending: Literal["segment", "close"], stream: StreamId) -> None:
         self._pool.close(stream)
         self._ending = ending
+
+
+def _ignore(*_: object) -> None:
+    """In place of the functions of a stream that was dropped."""
 
 
 def _length(job: npt.NDArray[Any] | Silence) -> int:

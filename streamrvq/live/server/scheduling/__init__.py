@@ -1,0 +1,1 @@
+"""What is computed when: lanes, ticks, shares of a step."""

@@ -1,0 +1,47 @@
+"""What a connection waits for, since when, and for how long it may.
+
+Knows: deadlines, as values. Does not know: sockets, asyncio, clocks (the time is passed in).
+"""
+
+from __future__ import annotations
+
+from ...errors import ProtocolError
+from ..protocol.constants import Close
+from .closing import ConnectionLostError
+from .settings import ServerSettings
+
+#: A client that was told of the drain, and then sends nothing for this long, has sent everything.
+_QUIET_SECONDS = 0.3
+
+
+class Waits:
+    """The waits of one connection.
+
+    Args:
+        settings: how long each may take.
+
+    Attributes:
+        reading_since: since when it waits for a message, in seconds; None: it does not.
+        sending_since: since when it waits for the client to take a message; None: it does not.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self.reading_since: float | None = None
+        self.sending_since: float | None = None
+
+    def overdue(self, now: float, started: bool) -> Exception | None:
+        """Why the connection has to end, if a wait has taken too long. ``started``: whether it has a stream."""
+        settings = self._settings
+        if self.sending_since is not None and now - self.sending_since > settings.send_timeout:
+            return ConnectionLostError(f"it took nothing for {settings.send_timeout:g} s")
+        what, most = ("nothing was received", settings.idle_timeout) if started else (
+            "no start message came", settings.start_timeout
+        )  # fmt: skip
+        if self.reading_since is not None and now - self.reading_since > most:
+            return ProtocolError(f"{what} for {most:g} s; send at least an empty one", Close.TOO_SLOW)
+        return None
+
+    def quiet(self, now: float) -> bool:
+        """Whether a client that was told of the drain has sent everything."""
+        return self.reading_since is not None and now - self.reading_since > _QUIET_SECONDS

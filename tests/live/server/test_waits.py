@@ -1,0 +1,42 @@
+"""Deadlines of a connection, as values."""
+
+import pytest
+
+from streamrvq.errors import ProtocolError
+from streamrvq.live.server.closing import ConnectionLostError
+from streamrvq.live.server.settings import ServerSettings
+from streamrvq.live.server.waits import Waits
+
+SETTINGS = ServerSettings(start_timeout=2.0, idle_timeout=5.0, send_timeout=3.0)
+
+
+def waits(reading=None, sending=None):
+    result = Waits(SETTINGS)
+    result.reading_since, result.sending_since = reading, sending
+    return result
+
+
+@pytest.mark.parametrize(("started", "most", "words"), [(False, 2.0, "no start"), (True, 5.0, "nothing was received")])
+def test_a_message_that_does_not_come(started, most, words):
+    assert waits(reading=10.0).overdue(10.0 + most, started) is None
+    reason = waits(reading=10.0).overdue(10.1 + most, started)
+    assert isinstance(reason, ProtocolError)
+    assert reason.code == 4408
+    assert words in str(reason)
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_message_that_is_not_taken(started):
+    assert waits(sending=10.0).overdue(13.0, started) is None
+    assert isinstance(waits(sending=10.0).overdue(13.1, started), ConnectionLostError)
+    assert isinstance(waits(reading=10.0, sending=10.0).overdue(99.0, started), ConnectionLostError)
+
+
+def test_who_waits_for_nothing_is_never_late():
+    assert waits().overdue(1e9, True) is None
+    assert not waits().quiet(1e9)
+
+
+def test_quiet():
+    assert not waits(reading=10.0).quiet(10.2)
+    assert waits(reading=10.0).quiet(10.4)
