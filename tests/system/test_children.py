@@ -38,19 +38,15 @@ def test_processes_that_never_started_or_have_ended() -> None:
 
 @needs_proc
 def test_a_process_that_another_thread_reaps() -> None:
-    """The thread has taken the status from the system, and has not said so yet, when the process is joined."""
+    """The thread has taken the status from the system, and says so a little later."""
     process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(1e6,))
     start_children([process])
-
-    def reap() -> None:
-        _, status = os.waitpid(process.pid or 0, 0)
-        time.sleep(0.3)
-        process._popen.returncode = os.waitstatus_to_exitcode(status)  # type: ignore[attr-defined]
-
-    thread = threading.Thread(target=reap)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    os.waitpid(process.pid or 0, 0)
+    thread = threading.Timer(0.2, setattr, (process._popen, "returncode", -signal.SIGKILL))  # type: ignore[attr-defined]
     thread.start()
     killed = end_children([process])
-    assert process.exitcode == -signal.SIGTERM
+    assert process.exitcode == -signal.SIGKILL
     assert process not in multiprocessing.active_children()
     assert killed == []
     thread.join()

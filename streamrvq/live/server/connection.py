@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed
 
@@ -26,10 +26,10 @@ from .access import RateLimit
 from .closing import ConnectionLostError, ServerDrainingError
 from .handshake import first_message, header_token, ready_message
 from .logs import ConnectionLog, log
-from .metered import metered
 from .modes import open_stream
 from .services import Services
 from .stream import ServedStream, ignore_change
+from .tasks import ReadingAndWriting
 from .waits import Waits
 
 if TYPE_CHECKING:
@@ -58,12 +58,10 @@ class Connection:
         self._now = asyncio.get_running_loop().time
         self.log = ConnectionLog(number, socket.remote_address, services.repeats, self._now)
         self._session: Session | None = None
-        self._reading: asyncio.Task[Any] | None = None
-        self._writing: asyncio.Task[None] | None = None
-        self._end_reason: Exception | None = None  # why a task was cancelled from outside
+        self._tasks = ReadingAndWriting(socket.spend)
         self._waits = Waits(self._settings)
         self._more_to_send, self._may_read = asyncio.Event(), asyncio.Event()
-        self._draining = self._reader_waits = False
+        self._draining = self._reader_waits = self._lost = False
         self._audio_seconds = 0.0
 
     # ------------------------------------------------------------- from outside
@@ -78,14 +76,11 @@ class Connection:
 
     def finish(self) -> None:
         """Read nothing more, encode and send what has been read, then close with 1012."""
-        if self._end_reason is None:
-            self._end_reason = ServerDrainingError()
-            if self._reading is not None:
-                self._reading.cancel()
+        self._tasks.end_reading(ServerDrainingError())
 
     def give_way(self) -> None:
         """End at once, since another client needs the place; this one is told so, and not waited for."""
-        self._end_tasks(closing.give_way(self._socket))
+        self._tasks.end(closing.give_way(self._socket))
 
     def check_deadlines(self, now: float) -> None:
         """End whatever has waited for too long; to be called regularly with the event loop's time."""
@@ -94,22 +89,20 @@ class Connection:
             reason = ConnectionLostError("its client reset it")
         if isinstance(reason, ConnectionLostError):
             self._socket.transport.abort()
-            self._end_tasks(reason)
+            self._tasks.end(reason)
         elif self._draining and self._waits.quiet(now):
             self.finish()
         elif reason is not None:
-            self._end_tasks(reason)
+            self._tasks.end(reason)
 
-    def _end_tasks(self, reason: Exception) -> None:
-        self._end_reason = reason
-        for task in (self._reading, self._writing):
-            if task is not None:
-                task.cancel()
+    def _on_lost(self) -> None:
+        self._lost = True
+        self._may_read.set()  # a reader that waits for room does not notice
 
     def _on_takeover(self) -> None:
         self._session = None
         self._socket.transport.abort()
-        self._end_tasks(ConnectionLostError("another connection took its session over"))
+        self._tasks.end(ConnectionLostError("another connection took its session over"))
 
     # ------------------------------------------------------------- from start to end
 
@@ -122,6 +115,7 @@ class Connection:
     async def run(self) -> None:
         """Serve the client to its end. Whatever happens, only a cancellation is raised."""
         began, code, why = self._now(), Close.NORMAL, ""
+        self._socket.on_lost = self._on_lost
         try:
             try:
                 await self._serve()
@@ -171,44 +165,19 @@ class Connection:
             raise ProtocolError(f"no subprotocol {SUBPROTOCOL} was offered; offer it", Close.VERSION)
         if self._draining:
             raise ServerDrainingError
-        first, identity = await self._run_reading(metered(self._receive_first(), self._socket.spend))
+        first, identity = await self._tasks.read(self._receive_first())
         session, greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
         session.stream.on_change, session.closing = self._on_change, lambda: closing.is_closing(self._socket)
-        self._writing = asyncio.create_task(self._write(session, greeting), name="streamrvq-write")
+        self._tasks.write(self._write(session, greeting))
         try:
             with suppress(ServerDrainingError):
-                await self._run_reading(self._read(session), self._writing)
+                await self._tasks.read(self._read(session))
             if self._session is not session:
                 raise ConnectionLostError("another connection took its session over")
             session.stream.flush()  # draining: no `done`, since the client may have sent more
-            await asyncio.wait((self._writing,))
-            self._result(self._writing)
+            await self._tasks.written()
         finally:
-            self._writing.cancel()
-            await asyncio.wait((self._writing,))
-            self._writing = None
-
-    async def _run_reading(self, reading: Coroutine[Any, Any, Any], writing: asyncio.Task[None] | None = None) -> Any:
-        """The result of ``reading``, or of ``writing`` if that ends first. `_end_tasks` and `finish` end it."""
-        task = self._reading = asyncio.create_task(reading, name="streamrvq-read")
-        try:
-            await asyncio.wait((task, writing) if writing else (task,), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done() and writing is not None:
-                return self._result(writing)
-            return self._result(task)
-        finally:
-            self._waits.reading_since = self._reading = None
-            task.cancel()
-            await asyncio.wait((task,))
-            del task  # see `_result`
-
-    def _result(self, task: asyncio.Task[Any]) -> Any:
-        if task.cancelled() and self._end_reason is not None:
-            raise self._end_reason
-        try:
-            return task.result()
-        finally:
-            del task  # its exception leads here: both would be garbage
+            await self._tasks.stop_writing()
 
     # ------------------------------------------------------------- the first message
 
@@ -249,9 +218,10 @@ class Connection:
     async def _receive(self, stream: ServedStream | None = None) -> str | bytes:
         if stream is None or not stream.ended:  # an ended stream needs no more messages, so there is no deadline
             self._waits.reading_since = self._now()
-        data = await self._socket.recv()
-        self._waits.reading_since = None
-        return data
+        try:
+            return await self._socket.recv()
+        finally:
+            self._waits.reading_since = None
 
     async def _read(self, session: Session) -> None:
         """Give the stream all that comes. After its end that is discarded: only a reader notices a lost connection."""
@@ -261,6 +231,8 @@ class Connection:
             while stream.full and not stream.ended:
                 self._may_read.clear()
                 await self._may_read.wait()
+                if self._lost:
+                    raise self._socket.protocol.close_exc
             self._reader_waits = False
             data = await self._receive(stream)
             before = stream.audio_seconds

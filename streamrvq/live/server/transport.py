@@ -37,6 +37,8 @@ SMALL_FRAGMENT, SMALL_AT_ONCE, SMALL_PER_SECOND = 64, 8192.0, 200.0
 #: Pings and pongs that may come at once, and per second.
 PINGS_AT_ONCE, PINGS_PER_SECOND = 1000.0, 200.0
 
+#: For how long the loop time that a connection costs counts against handshakes.
+YOUNG_SECONDS = 1.0
 #: The first byte of what the system says of a TCP connection that its client has reset.
 _CLOSED = b"\x07"
 
@@ -46,6 +48,8 @@ TakeTurns = Callable[[Callable[[], float]], None]
 
 class LimitedConnection(ServerConnection):
     """A connection with these limits.
+
+    ``on_lost`` is called when it is lost. Its user may wait for something else then, and not read.
 
     Until `trust` is called, what comes is parsed slice by slice, each when its turn comes among all that is untrusted.
     Then the connection has an allowance of its own (`Intake`).
@@ -63,9 +67,10 @@ class LimitedConnection(ServerConnection):
         if hasattr(transport, "max_size"):  # of asyncio's own loop
             transport.max_size = MAX_READ_BYTES
         self.known[self] = None
-        self._counted = HANDSHAKE_SECONDS  # of what its tasks will take
+        self._made, self._young, self._counted = self.loop.time(), True, HANDSHAKE_SECONDS
         self._trusted, self._unparsed, self._has_turn, self._lost = False, bytearray(), False, False
         self._served = self._ended = False
+        self.on_lost: Callable[[], None] = _ignore
         self._opcode, self._joined, self._fragments = Opcode.CONT, bytearray(), 0  # of a message that is not whole yet
         self.max_queue_high, self.max_queue_low = MAX_WAITING_FRAMES, 0
         super().connection_made(transport)
@@ -88,7 +93,11 @@ class LimitedConnection(ServerConnection):
         return self._trusted
 
     def spend(self, seconds: float) -> None:
-        """Count loop time that was spent for this connection, until it has a stream."""
+        """Count loop time that was spent for this connection, while it is young: one after another may cost much."""
+        if self._young and self.loop.time() - self._made > YOUNG_SECONDS:
+            self._young = False
+        if not self._young:
+            return
         counted = min(self._counted, seconds)
         self._counted -= counted
         self.on_spent(self, seconds - counted)
@@ -206,7 +215,7 @@ class LimitedConnection(ServerConnection):
 
     def served(self) -> None:
         """Its task has ended."""
-        self._served = True
+        self._served, self.on_lost = True, _ignore
         self._let_go()
 
     def _let_go(self) -> None:
@@ -229,5 +238,10 @@ class LimitedConnection(ServerConnection):
     def _end(self, exc: Exception | None) -> float:
         super().connection_lost(exc)
         self._ended = True
+        self.on_lost()
         self._let_go()
         return 0.0
+
+
+def _ignore() -> None:
+    """`LimitedConnection.on_lost` of a connection without a user."""

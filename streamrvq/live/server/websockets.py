@@ -33,7 +33,7 @@ class Websockets:
         refused: called with the HTTP status of a handshake that fails.
         take_turns: see `LimitedConnection`.
         cut: called with a connection that is being cut, and the reason.
-        on_spent: called with a connection, and seconds of loop time that its tasks took until it had a stream.
+        on_spent: called with a connection that is young, and seconds of loop time that its tasks took.
         settings: timeouts, and bytes of a message.
 
     Attributes:

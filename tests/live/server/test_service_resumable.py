@@ -232,7 +232,8 @@ async def test_a_lost_connection_can_be_resumed(how):
 
 @pytest.mark.asyncio
 @pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells")
-async def test_a_reset_is_noticed_while_nothing_is_read_or_sent(monkeypatch):
+@pytest.mark.parametrize("who", ["the client", "the transport"])
+async def test_a_loss_is_noticed_while_nothing_is_read_or_sent(monkeypatch, who):
     """Nothing is computed: what has come fills the queue, and no more is read."""
     async with serving() as server, asyncio.timeout(PATIENCE):
         monkeypatch.setattr(server.scheduler, "feed", lambda lane, data: lane.put(data, 0.0))
@@ -242,8 +243,13 @@ async def test_a_reset_is_noticed_while_nothing_is_read_or_sent(monkeypatch):
         for number in range(8):
             await client.message(packet(number, number * 8000, bytes(16_000)))
         await until(lambda: all(session.stream.full for session in server.sessions._all.values()) and server.streams)
-        client.close(reset=True)
+        if who == "the client":
+            client.close(reset=True)
+        else:  # as where sending fails
+            (connection,) = server._connections
+            connection.transport.abort()
         await until(lambda: server.sessions.parked and not server.streams)
+        client.close()
 
 
 @pytest.mark.asyncio

@@ -113,7 +113,10 @@ class Lane:
     @property
     def queued_seconds(self) -> float:
         """The same in seconds of audio."""
-        return self.queued / self._rates[0] if self.direction == "encode" else self.queued * self._hop_seconds
+        return self._seconds(self.queued)
+
+    def _seconds(self, inputs: int) -> float:
+        return inputs / self._rates[0] if self.direction == "encode" else inputs * self._hop_seconds
 
     @property
     def segments_seconds(self) -> float:
@@ -137,6 +140,7 @@ class Lane:
                 self._signal = False
         else:
             self._fed += _length(job)
+            self._pace.arrived(self._seconds(_length(job)), now)
             self.fed_at, self._signal = now, True
             if self.direction == "decode" and isinstance(job, np.ndarray):
                 job = job.astype(np.uint16)  # a quarter of the memory while they wait

@@ -8,8 +8,8 @@ Knows: seconds of audio, the time (it is passed in). Does not know: streams, ste
 
 from __future__ import annotations
 
-#: A stream of which more audio than this waits catches up; it is not live. Less than that are blocks, and delays of the
-#: network. A stream is never counted as further behind real time than this, so that a pause gives no priority.
+#: A stream of which more audio than this waits catches up, unless all of it came in real time. Less are blocks, and
+#: delays of the network. A stream is never counted as further behind real time, so that a pause gives no priority.
 MAX_SECONDS_BEHIND = 0.125
 #: A stream that was computed far ahead of real time waits for its right to more as if it were ahead by this much.
 MAX_SECONDS_AHEAD = 0.625
@@ -22,10 +22,15 @@ LIVE_BLOCK_SECONDS, LIVE_SECONDS_AHEAD = 0.04, 0.5
 #: That margin is earned: this much of it for each second since the stream was opened. Else a client that opens one
 #: stream after another had it each time.
 MARGIN_PER_SECOND = 0.1
+#: Audio comes in real time if it is ahead of it by no more than this. Who sends more at once has to be slower for a
+#: while before it counts as in real time again, by up to so much audio.
+ARRIVAL_SECONDS_AHEAD, MAX_ARRIVAL_SECONDS_AHEAD = 0.25, 5.0
 
 
 class Pace:
-    """The pace of one stream: a token bucket that time empties and computing fills.
+    """The pace of one stream: token buckets that time empties, and computing and arrivals fill.
+
+    Arrivals are told by one thread, and what was computed by another one, which also asks.
 
     Args:
         opened: when the stream was opened, in seconds.
@@ -33,18 +38,23 @@ class Pace:
 
     def __init__(self, opened: float) -> None:
         self._opened = opened
-        self._ahead, self._at = 0.0, opened  # seconds ahead of real time, and when that was measured
+        # Seconds ahead of real time, and when that was measured.
+        self._computed = self._arrived = (0.0, opened)
+
+    def arrived(self, seconds: float, now: float) -> None:
+        """Count seconds of audio that came."""
+        self._arrived = min(MAX_ARRIVAL_SECONDS_AHEAD, _ahead(self._arrived, now) + seconds), now
 
     def computed(self, seconds: float, now: float) -> None:
         """Count seconds of audio that were computed."""
-        self._ahead, self._at = min(MAX_SECONDS_AHEAD, self.seconds_ahead(now) + seconds), now
+        self._computed = min(MAX_SECONDS_AHEAD, self.seconds_ahead(now) + seconds), now
 
     def seconds_ahead(self, now: float) -> float:
         """Seconds of audio computed beyond real time, from −`MAX_SECONDS_BEHIND` to `MAX_SECONDS_AHEAD`.
 
         So a stream that paused has no priority for its whole pause.
         """
-        return max(-MAX_SECONDS_BEHIND, self._ahead - (now - self._at) * REAL_TIME)
+        return _ahead(self._computed, now)
 
     def live(self, now: float, waiting: float) -> bool:
         """Whether a stream may be computed before those that are not live.
@@ -56,4 +66,12 @@ class Pace:
         ahead = self.seconds_ahead(now)
         if waiting <= LIVE_BLOCK_SECONDS:
             return ahead <= min(LIVE_SECONDS_AHEAD, (now - self._opened) * MARGIN_PER_SECOND)
-        return waiting <= MAX_SECONDS_BEHIND and ahead <= 0.0
+        if waiting <= MAX_SECONDS_BEHIND:
+            return ahead <= 0.0
+        # It catches up; or it waited for us, who are late.
+        return _ahead(self._arrived, now) <= ARRIVAL_SECONDS_AHEAD
+
+
+def _ahead(measured: tuple[float, float], now: float) -> float:
+    ahead, at = measured
+    return max(-MAX_SECONDS_BEHIND, ahead - (now - at) * REAL_TIME)

@@ -4,9 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq.live.server.scheduling.pace import (
+    ARRIVAL_SECONDS_AHEAD,
     LIVE_BLOCK_SECONDS,
     LIVE_SECONDS_AHEAD,
     MARGIN_PER_SECOND,
+    MAX_ARRIVAL_SECONDS_AHEAD,
     MAX_SECONDS_AHEAD,
     MAX_SECONDS_BEHIND,
     REAL_TIME,
@@ -63,9 +65,29 @@ def test_streams_opened_one_after_another_have_little_more_than_real_time(each, 
     assert computed * HOP <= (10.0 + each + 0.01) * (REAL_TIME + MARGIN_PER_SECOND) + streams * hops * HOP
 
 
-@given(st.floats(0.0, 1000.0), st.floats(MAX_SECONDS_BEHIND + 0.001, 1000.0))
-def test_a_stream_that_catches_up_is_not_live(age, waiting):
-    assert not Pace(100.0).live(100.0 + age, waiting)
+@given(st.floats(0.0, 1000.0), st.floats(1.0, 1000.0), st.floats(0.0, 0.5))
+def test_a_stream_that_catches_up_is_not_live(age, sent, since):
+    pace = Pace(100.0)
+    pace.arrived(sent, 100.0 + age)
+    assert not pace.live(100.0 + age + since, max(sent - since, MAX_SECONDS_BEHIND + 0.001))
+
+
+@given(st.floats(0.002, 0.1), st.floats(0.0, 0.1), st.floats(0.2, 100.0))
+def test_a_stream_that_waits_for_us_is_live(block, delay, late):
+    """Its blocks came in real time, each delayed by up to so much. Nothing was computed meanwhile."""
+    pace, blocks = Pace(100.0), int(late / block) + 1
+    for number in range(1, min(blocks, 2000) + 1):
+        now = 100.0 + number * block + delay * (number % 2)
+        pace.arrived(block, now)
+    assert pace.live(now, late)
+
+
+def test_sending_more_than_real_time_is_remembered():
+    pace = Pace(100.0)
+    pace.arrived(1000.0, 200.0)
+    forgotten = (MAX_ARRIVAL_SECONDS_AHEAD - ARRIVAL_SECONDS_AHEAD) / REAL_TIME
+    assert not pace.live(199.99 + forgotten, 1.0)
+    assert pace.live(200.01 + forgotten, 1.0)
 
 
 def test_who_was_computed_far_ahead_is_live_again_soon():
