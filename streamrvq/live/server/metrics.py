@@ -18,7 +18,7 @@ from ..protocol.constants import Close
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-    from .scheduling.scheduler import Step
+    from .scheduling.results import Step
     from .stream import ServedStream
 
 #: Bounds in seconds: from far below a hop to far above what is live.

@@ -82,6 +82,7 @@ class ServedEncoder(ServedStream):
             ProtocolError: see `CodesOutbox.rewind`.
         """
         self.outbox.rewind(next_frame)
+        self._scheduler.resumed(self.lane)
         self._make_room()
         self.incoming.renumber()
 

@@ -37,7 +37,7 @@ from .waiting import Waiting
 _ACCEPTS_PER_TURN = 4
 #: Shares of the loop's time, and what may be used at once: for accepting and reading, for answering, and for those with
 #: a token while they are young. Who opens or resumes streams in a loop waits.
-_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE, _BURST = 0.15, 0.15, 0.15, 0.05
+_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE, _BURST = 0.1, 0.1, 0.1, 0.02
 #: Seconds that everyone may stay, however many others come: they wait in the kernel meanwhile.
 SHORTEST_STAY = 0.2
 #: Seconds of loop time that are not measured, since they are spent later or by tasks.

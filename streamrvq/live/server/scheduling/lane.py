@@ -150,6 +150,10 @@ class Lane:
         """Make room for outputs: ``outputs`` of them, counted from the first one. It may be fewer than before."""
         self._allowed = outputs
 
+    def resumed(self, now: float) -> None:
+        """The client has come back after its connection was lost."""
+        self._pace.resumed(now)
+
     def drop(self) -> None:
         """Give no more outputs. The next `fill_pool` discards the work and gives the slot back."""
         self._dropped = True
@@ -185,11 +189,12 @@ class Lane:
             hops = min(most - moved, MAX_POOL_HOPS - self._pool.waiting(self._stream) / self._pool.unit)
             if hops <= 0:
                 return Filled(opened, waits=True, hops=moved)
-            count = min(_length(job), max(1, int(max(hops, 1.0) * self._inputs_per_hop)), self._inputs_allowed())
+            count = min(max(1, int(max(hops, 1.0) * self._inputs_per_hop)), self._inputs_allowed())
             if count < 1:
                 return Filled(opened, waits=True, blocked=True, hops=moved)
-            self._move(self._next_part(job, count), self._stream)
-            moved += count / self._inputs_per_hop
+            part = self._next_part(job, count)
+            self._move(part, self._stream)
+            moved += part.shape[-1] / self._inputs_per_hop
         return Filled(opened, hops=moved)
 
     def fail(self) -> Filled:
@@ -253,15 +258,19 @@ class Lane:
             self._pool.drop(closed)
         return Filled(closed=closed)
 
-    def _next_part(self, job: npt.NDArray[Any] | Silence, count: int) -> npt.NDArray[Any]:
-        """Take the next ``count`` inputs off the first job."""
-        whole = count == _length(job)
+    def _next_part(self, job: _Job, most: int) -> npt.NDArray[Any]:
+        """Take up to ``most`` inputs off the first job, and off those like it that follow: each move takes time."""
         if isinstance(job, Silence):
-            part, rest = np.zeros(count, np.float32), Silence(job.samples - count)
-            self._take_first(None if whole else rest)
-            return part
-        self._take_first(None if whole else job[..., count:])
-        return job[..., :count]
+            count = min(job.samples, most)
+            self._take_first(None if count == job.samples else Silence(job.samples - count))
+            return np.zeros(count, np.float32)
+        parts: list[npt.NDArray[Any]] = []
+        while most and isinstance(job, np.ndarray) and (not parts or job.dtype == parts[0].dtype):
+            parts.append(job[..., :most])
+            self._take_first(None if job.shape[-1] <= most else job[..., most:])
+            most -= parts[-1].shape[-1]
+            job = self._jobs[0] if self._jobs else "close"
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def _take_first(self, rest: npt.NDArray[Any] | Silence | None) -> None:
         if rest is None:

@@ -22,9 +22,9 @@ LIVE_BLOCK_SECONDS, LIVE_SECONDS_AHEAD = 0.04, 0.5
 #: That margin is earned: this much of it for each second since the stream was opened. Else a client that opens one
 #: stream after another had it each time.
 MARGIN_PER_SECOND = 0.1
-#: Audio comes in real time if it is ahead of it by no more than this. Who sends more at once has to be slower for a
-#: while before it counts as in real time again, by up to so much audio.
-ARRIVAL_SECONDS_AHEAD, MAX_ARRIVAL_SECONDS_AHEAD = 0.25, 5.0
+#: Audio comes in real time while it is ahead of it by no more than this. After more came at once, that has to hold for
+#: so many seconds before it counts as in real time again.
+ARRIVAL_SECONDS_AHEAD, BURST_SECONDS = 0.125, 5.0
 
 
 class Pace:
@@ -40,10 +40,18 @@ class Pace:
         self._opened = opened
         # Seconds ahead of real time, and when that was measured.
         self._computed = self._arrived = (0.0, opened)
+        self._burst_until = opened
 
     def arrived(self, seconds: float, now: float) -> None:
         """Count seconds of audio that came."""
-        self._arrived = min(MAX_ARRIVAL_SECONDS_AHEAD, _ahead(self._arrived, now) + seconds), now
+        ahead = _ahead(self._arrived, now) + seconds
+        self._arrived = min(MAX_SECONDS_AHEAD, ahead), now
+        if ahead > ARRIVAL_SECONDS_AHEAD:
+            self._burst_until = now + BURST_SECONDS
+
+    def resumed(self, now: float) -> None:
+        """The client comes back. It has kept what it recorded meanwhile, and sends that as fast as it can."""
+        self._burst_until = now + BURST_SECONDS
 
     def computed(self, seconds: float, now: float) -> None:
         """Count seconds of audio that were computed."""
@@ -69,7 +77,7 @@ class Pace:
         if waiting <= MAX_SECONDS_BEHIND:
             return ahead <= 0.0
         # It catches up; or it waited for us, who are late.
-        return _ahead(self._arrived, now) <= ARRIVAL_SECONDS_AHEAD
+        return now >= self._burst_until
 
 
 def _ahead(measured: tuple[float, float], now: float) -> float:

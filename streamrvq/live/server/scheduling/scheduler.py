@@ -20,11 +20,10 @@ Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the l
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -33,31 +32,13 @@ from ....geometry import Direction
 from ....streaming.batches import Batch, StreamId
 from ...worker import Worker
 from .lane import Filled, Lane, Silence
+from .results import Delivery, Step
 from .shares import Shares
 
 if TYPE_CHECKING:
     from ....codec import Codec
 
 log = logging.getLogger("streamrvq.server")
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """The size and duration of one step, for metrics."""
-
-    direction: Direction
-    rows: int
-    hops: int
-    seconds: float
-
-
-class _Delivery(NamedTuple):
-    """What a tick has for one lane: an output, or the error that ended it."""
-
-    lane: Lane
-    data: npt.NDArray[Any] | None
-    last: bool
-    error: BaseException | None
 
 
 class Scheduler:
@@ -137,8 +118,12 @@ class Scheduler:
         if lane.queued and lane in self._lanes:
             self._wake(lane)
 
+    def resumed(self, lane: Lane) -> None:
+        """Say that the lane's client has come back, and may send what it kept."""
+        lane.resumed(time.monotonic())
+
     def segment(self, lane: Lane) -> None:
-        """End the signal and begin another: all frames still owed come out, and later inputs go to a fresh stream."""
+        """End the signal and begin another: all frames owed come out, and later inputs go to a fresh stream."""
         lane.put("segment", 0.0)
         self._wake(lane)
 
@@ -197,8 +182,8 @@ class Scheduler:
 
     # ------------------------------------------------------------- the worker's side
 
-    def _tick(self, new_work: dict[Lane, None]) -> tuple[list[_Delivery], list[Step], bool]:
-        deliveries: list[_Delivery] = []
+    def _tick(self, new_work: dict[Lane, None]) -> tuple[list[Delivery], list[Step], bool]:
+        deliveries: list[Delivery] = []
         steps: list[Step] = []
         for lane in new_work:
             self._waiting.setdefault(lane, False)
@@ -208,7 +193,7 @@ class Scheduler:
         more = ended or not all(self._waiting.values())
         return deliveries, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
 
-    def _fill_pools(self, deliveries: list[_Delivery]) -> None:
+    def _fill_pools(self, deliveries: list[Delivery]) -> None:
         """Move what waits into the pools: least first, so that nobody's hop waits for another's file."""
         now = time.monotonic()
         live = any(lane.expected(now) for owners in self._owners.values() for lane in owners.values())
@@ -222,7 +207,7 @@ class Scheduler:
             except Exception as error:
                 self._fail(lane, error, deliveries)
 
-    def _steps(self, deliveries: list[_Delivery], steps: list[Step]) -> bool:
+    def _steps(self, deliveries: list[Delivery], steps: list[Step]) -> bool:
         """Run a step of each pool for live streams, or one for the others. Returns whether a stream has ended."""
         now, ended, worked = time.monotonic(), False, False
         if self._shares.due and (others := self._next_of_others(now)) is not None:
@@ -266,12 +251,12 @@ class Scheduler:
         else:
             self._waiting.pop(lane, None)
 
-    def _fail(self, lane: Lane, error: BaseException, deliveries: list[_Delivery]) -> None:
+    def _fail(self, lane: Lane, error: BaseException, deliveries: list[Delivery]) -> None:
         """End a lane whose work went wrong: it gives its slot back, and its stream receives the error."""
         self._record(lane, lane.fail())
-        deliveries.append(_Delivery(lane, None, False, error))
+        deliveries.append(Delivery(lane, None, False, error))
 
-    def _run(self, direction: Direction, batch: Batch, deliveries: list[_Delivery], steps: list[Step]) -> bool:
+    def _run(self, direction: Direction, batch: Batch, deliveries: list[Delivery], steps: list[Step]) -> bool:
         """Run one step of a pool. Returns whether a stream has ended."""
         pool, owners, began = self._pools[direction], self._owners[direction], time.monotonic()
         try:
@@ -294,7 +279,7 @@ class Scheduler:
                 self._fail(lane, error, deliveries)
                 ended = True
             else:
-                deliveries.append(_Delivery(lane, data, last, None))
+                deliveries.append(Delivery(lane, data, last, None))
         if batch.hops:
             steps.append(Step(direction, len(batch.streams), batch.hops, now - began))
         return ended

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ....geometry import Direction
 
 #: While a stream is live, the others' steps have at most this share of a step's rows × hops.
-CATCH_UP_SHARE = 4
+CATCH_UP_SHARE = 8
 #: The others' least share of all work, while they wait: what live streams leave of the machine (`warmup.MAX_LOAD`).
 LEAST_SHARE = 0.2
 #: A tick moves at most this many times the rows × hops of a step into a pool. While a stream is live, it moves work of

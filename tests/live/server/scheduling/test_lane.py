@@ -211,3 +211,30 @@ def test_nothing_is_computed_that_there_is_no_room_for(direction, rate, blocks, 
     else:
         wanted = codec.decode(pieces[0], rate).astype(np.float32)
     assert np.array_equal(whole, wanted)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["<f4", "<i2", "silence"]), st.integers(1, 3 * HOP)), max_size=30), st.data())
+def test_small_parts_go_into_the_pool_together_and_in_order(parts, data):
+    """As few calls of the pool as kinds of parts follow each other, and as hops are asked for."""
+    pool, fed = CAUSAL.pool(1), []
+    lane = lane_of(pool)
+    feed, pool.feed_checked = pool.feed_checked, lambda stream, pcm: (fed.append(pcm), feed(stream, pcm))
+    signal = [np.zeros(0, np.float32)]
+    for kind, count in parts:
+        if kind == "silence":
+            lane.put(Silence(count), 0.0)
+            signal.append(np.zeros(count, np.float32))
+        else:
+            part = (noise(count) * (32767 if kind == "<i2" else 1)).astype(kind)
+            lane.put(part, 0.0)
+            signal.append(part / np.float32(32768) if kind == "<i2" else part)
+    calls = 0
+    while lane.queued:
+        calls += 1
+        most = data.draw(st.integers(1, 8))
+        lane.fill_pool(most)
+        run_steps(pool, lane)
+    assert np.array_equal(np.concatenate([*fed, signal[0]]), np.concatenate(signal))
+    changes = sum(kind != other or kind == "silence" for (kind, _), (other, _) in itertools.pairwise(parts))
+    assert len(fed) <= calls + changes + 1

@@ -15,16 +15,16 @@ def shares_of(most=16):
 
 @given(st.lists(st.booleans(), min_size=200, max_size=400), st.integers(1, 64))
 def test_others_get_their_least_share_whatever_live_streams_ask_for(gaps, most):
-    """In each tick live streams fill a step, or leave it; the others always wait."""
+    """In each tick live streams fill a step, or leave it; the others always wait, and come first where they are due."""
     shares, work = shares_of(most), {"live": 0, "others": 0}
     for gap in gaps:
         shares.begin_tick(0.0, live=True)
-        if not gap:
-            shares.live_step("encode", most)
-            work["live"] += most
         if gap or shares.due:
             shares.other_step("encode", shares.catch_up["encode"])
             work["others"] += shares.catch_up["encode"]
+        else:
+            shares.live_step("encode", most)
+            work["live"] += most
     assert work["others"] >= LEAST_SHARE * sum(work.values()) - most
 
 
@@ -47,7 +47,7 @@ def test_steps_of_others_are_small_only_beside_live_streams(live, divided):
 def test_others_fill_the_pool_for_a_part_of_a_hop_only():
     shares = shares_of()
     shares.begin_tick(5.0, live=True)
-    assert shares.to_fill("encode", False, 5.0) == 4
+    assert shares.to_fill("encode", False, 5.0) == 16 // CATCH_UP_SHARE
     assert shares.to_fill("encode", False, 5.0 + 1.01 * FILL_SHARE * HOP_SECONDS) == 0
     assert shares.to_fill("encode", True, 6.0) == FILL_STEPS * 16
     shares.begin_tick(5.0, live=False)
@@ -57,8 +57,8 @@ def test_others_fill_the_pool_for_a_part_of_a_hop_only():
 def test_what_others_fill_is_not_taken_from_live_streams():
     shares = shares_of()
     shares.begin_tick(5.0, live=True)
-    for _ in range(2):
-        shares.filled("encode", False, 4)
+    for _ in range(FILL_STEPS):
+        shares.filled("encode", False, 16 // CATCH_UP_SHARE)
     assert shares.to_fill("encode", False, 5.0) == 0
     assert shares.to_fill("encode", True, 5.0) == FILL_STEPS * 16
-    assert shares.to_fill("decode", False, 5.0) == 4
+    assert shares.to_fill("decode", False, 5.0) == 16 // CATCH_UP_SHARE

@@ -1,0 +1,33 @@
+"""What a tick gives: outputs for lanes, and how large its steps were.
+
+Knows: values. Does not know: how they come about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from ....geometry import Direction
+from .lane import Lane
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """The size and duration of one step, for metrics."""
+
+    direction: Direction
+    rows: int
+    hops: int
+    seconds: float
+
+
+class Delivery(NamedTuple):
+    """What a tick has for one lane: an output, or the error that ended it."""
+
+    lane: Lane
+    data: npt.NDArray[Any] | None
+    last: bool
+    error: BaseException | None
