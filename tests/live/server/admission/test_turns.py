@@ -59,6 +59,16 @@ async def test_work_waits_for_its_share_and_for_other_reasons() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_tasks_spend_counts() -> None:
+    turns, done = Turns(Allowance(0.001, 1e-6, 0.0), True), []
+    turns.add(lambda: done.append("before") or 0.0)  # type: ignore[func-returns-value]
+    turns.spend(1.0)
+    await asyncio.sleep(0)
+    turns.add(lambda: done.append("after") or 0.0)  # type: ignore[func-returns-value]
+    assert done == ["before"]
+
+
+@pytest.mark.asyncio
 async def test_a_piece_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     turns, done = Turns(Allowance(1000.0, 1.0, 0.0), False), []
     running = asyncio.create_task(turns.run())
