@@ -7,9 +7,10 @@ at
 
 for in units of the lower rate an input is ``up / q`` long. Where the output's rate is the lower, ``down / up`` times as
 many inputs are summed, and the gain ``up / down`` makes up for it. A value is rounded to a multiple of 2⁻²⁸ of the
-gain's power of two. So it has at most 29 bits, and its product with a sample of 24 bits is exact in double precision.
+gain's power of two, its `unit`. So it has at most 29 bits, and its product with a sample of 24 bits is exact in double
+precision.
 
-The native library computes the same (run/resample.cpp), and is used where there is one.
+The native library computes the same (run/resample.cpp), and is used where there is one. It keeps units, as int32.
 
 Knows: a ratio and the filter. Does not know: samples.
 """
@@ -24,7 +25,8 @@ import numpy.typing as npt
 from ..audio.rates import REACH, Ratio
 from .filter import PIECES, Doubles, filter_pieces
 
-#: Coefficients of all phases that are kept as a table, 8 bytes each. A ratio with more has them computed as they come.
+#: Coefficients of all phases that are kept as a table, of 4 bytes in the native library and of 8 in numpy. A ratio with
+#: more has them computed as they come.
 MOST_KEPT = 1 << 19
 #: A table of no more than these is kept in any case: those of the usual rates are.
 ALWAYS_KEPT = 1 << 16
@@ -44,9 +46,24 @@ def gain(ratio: Ratio) -> float:
     return min(1.0, ratio.up / ratio.down)
 
 
-def grid(ratio: Ratio) -> float:
-    """A number that rounds a coefficient when it is added and taken away again: the last bit of 1.5 · 2ⁿ is 2ⁿ⁻⁵²."""
-    return 1.5 * 2.0 ** (25 - (max(ratio.up, ratio.down) // ratio.up).bit_length())
+def unit(ratio: Ratio) -> float:
+    """What coefficients are whole multiples of: 2⁻²⁸ of the least power of two that is not below the gain.
+
+    With ``2ᵇ⁻¹ ≤ down / up < 2ᵇ`` the gain is at most 2¹⁻ᵇ, and so is a coefficient: at most 2²⁸ units.
+    """
+    return 2.0 ** -(27 + (max(ratio.up, ratio.down) // ratio.up).bit_length())
+
+
+def pad(ratio: Ratio) -> int:
+    """Zeros before each row of a native table: as many as there may be inputs between the first and the last window of
+    four outputs, up to a multiple of `LANES`."""
+    return -(-((ratio.up - 1 + 3 * ratio.down) // ratio.up) // LANES) * LANES
+
+
+def period(ratio: Ratio) -> int:
+    """Rows of a native table. Fewer than eight are repeated, so that there are some to compute together."""
+    repeats = -(-8 // ratio.up)
+    return ratio.up * (repeats if repeats * ratio.up * taps(ratio) <= ALWAYS_KEPT else 1)
 
 
 #: Coefficients of each larger table that is in use, by the id of its owner. Each change is one step of a dict, so that
@@ -68,12 +85,13 @@ def keeps(ratio: Ratio, owner: object) -> bool:
 
 def rows(ratio: Ratio, phases: npt.NDArray[np.int64]) -> Doubles:
     """The coefficients ``[n, taps]`` for outputs of these phases."""
-    unit = max(ratio.up, ratio.down)
+    parts = max(ratio.up, ratio.down)
     tap = np.arange(taps(ratio))
-    from_left = (tap + 1 - ratio.half) * ratio.up - phases[:, None] + REACH * unit
-    piece, rest = np.divmod(from_left * PIECES, unit)
+    from_left = (tap + 1 - ratio.half) * ratio.up - phases[:, None] + REACH * parts
+    piece, rest = np.divmod(from_left * PIECES, parts)
     inside = (tap < 2 * ratio.half) & (piece >= 0) & (piece < 2 * REACH * PIECES)
     cubic = filter_pieces()[np.where(inside, piece, 0)]
-    t = rest / float(unit)
+    t = rest / float(parts)
     value = (((cubic[..., 3] * t + cubic[..., 2]) * t + cubic[..., 1]) * t + cubic[..., 0]) * gain(ratio)
-    return np.where(inside, (value + grid(ratio)) - grid(ratio), 0.0)
+    grid = 1.5 * 2.0**52 * unit(ratio)  # its last bit is a unit, so that a sum with it is rounded to one
+    return np.where(inside, (value + grid) - grid, 0.0)

@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.pcm import MAX_ABS, Pcm
-from ..audio.rates import check_rate, output_length, ratio
+from ..audio.rates import check_rate, ratio
 from ..errors import InputError
 from ..system.copying import Shared
 from .sums import Sums
+
+_FLOAT32, _array = np.dtype(np.float32), np.ndarray  # what a push needs of numpy, near at hand
+_NOTHING = np.zeros(0, np.float32)
 
 
 class ResamplerState(NamedTuple):
@@ -59,6 +62,7 @@ class Resampler(Shared):
         self.rate_out = check_rate(rate_out, "the rate to convert to")
         self.ratio = ratio(self.rate_in, self.rate_out)
         self._instruction_set = instruction_set
+        self._kept = (self.ratio.history,)
         self._sums = Sums(self.ratio, instruction_set, MAX_ABS)
 
     def __repr__(self) -> str:
@@ -82,14 +86,14 @@ class Resampler(Shared):
         Raises:
             InputError: samples of another type or shape, or the state of another ratio.
         """
-        self._check(state)
-        if getattr(block, "dtype", None) != np.float32 or block.ndim != 1:
-            kind = f"{block.dtype} {list(block.shape)}" if isinstance(block, np.ndarray) else type(block).__name__
-            raise InputError(f"samples to resample are {kind}; wanted float32 [n]: convert with audio.pcm.as_pcm")
-        taken, given = state.taken + len(block), self.given(state)
-        count = self.ratio.ready(taken) - given
-        out, history = self._sums.of(state.history, block, state.taken, given, count)
-        return out, ResamplerState(taken, history)
+        taken, history = state
+        # A step has filled the caches since the last push, so that all that is touched costs time. `is` touches least.
+        if history.dtype is not _FLOAT32 or history.shape != self._kept:
+            self._check(state)
+        if type(block) is not _array or block.dtype is not _FLOAT32 or block.ndim != 1:
+            _check_block(block)
+        out, kept = self._sums.of(history, block, taken)
+        return out, ResamplerState(taken + len(block), kept)
 
     def finish(self, state: ResamplerState) -> Pcm:
         """The end of the signal: the outputs that are left, float32 ``[m]``. In all, ``ratio.length(taken)`` come.
@@ -97,21 +101,35 @@ class Resampler(Shared):
         Raises as `push`.
         """
         self._check(state)
-        given, silence = self.given(state), np.zeros(self.ratio.half + 1, np.float32)
-        left = self.ratio.length(state.taken) - given
-        return self._sums.of(state.history, silence, state.taken, given, left)[0]
+        out = np.empty(self.ratio.length(state.taken) - self.given(state), _FLOAT32)
+        return self._sums.of(state.history, _NOTHING, state.taken, out)[0]
 
     def whole(self, pcm: Pcm) -> Pcm:
         """A whole signal, float32 ``[n]`` → float32 ``[ratio.length(n)]``. Raises as `push`."""
-        out, state = self.push(self.start(), pcm)
-        return np.concatenate([out, self.finish(state)])
+        _check_block(pcm)
+        out: Pcm = self.rows(pcm[None])[0]
+        return out
+
+    def rows(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Whole signals ``[B, n]``, taken as float32 → float32 ``[B, ratio.length(n)]``."""
+        out = np.empty((len(rows), self.ratio.length(rows.shape[-1])), _FLOAT32)
+        silence = self.start().history
+        for row, to in zip(rows, out, strict=True):
+            self._sums.of(silence, np.asarray(row, _FLOAT32), 0, to)
+        return out
 
     def _check(self, state: ResamplerState) -> None:
-        if state.history.shape != (self.ratio.history,) or state.history.dtype != np.float32:
+        if state.history.shape != self._kept or state.history.dtype != _FLOAT32:
             raise InputError(
                 f"the state keeps {state.history.dtype} {list(state.history.shape)}; wanted float32 "
                 f"[{self.ratio.history}]: a resampler goes on from its own states"
             )
+
+
+def _check_block(block: Any) -> None:
+    if getattr(block, "dtype", None) != _FLOAT32 or block.ndim != 1:
+        kind = f"{block.dtype} {list(block.shape)}" if isinstance(block, np.ndarray) else type(block).__name__
+        raise InputError(f"samples to resample are {kind}; wanted float32 [n]: convert with audio.pcm.as_pcm")
 
 
 @lru_cache(maxsize=16)
@@ -125,5 +143,4 @@ def resample_rows(rows: npt.NDArray[Any], rate_in: int, rate_out: int) -> npt.ND
     rates = check_rate(rate_in, "the rate to convert from"), check_rate(rate_out, "the rate to convert to")
     if rates[0] == rates[1]:
         return rows
-    moved = [resampler(*rates).whole(np.asarray(row, np.float32)) for row in rows]
-    return np.stack(moved) if moved else np.zeros((0, output_length(rows.shape[-1], *rates)), np.float32)
+    return resampler(*rates).rows(rows)

@@ -7,28 +7,31 @@ step rounds to float32.
 The native library takes them where it was built (kernels/resample.inl.hpp). numpy takes the same otherwise, with the
 same bits.
 
-Knows: arrays, and the library's functions. Does not know: states, when outputs are due.
+Knows: arrays, the library's functions, which outputs a block completes. Does not know: states, nor what is refused.
 """
 
 from __future__ import annotations
 
-from ctypes import byref
+from ctypes import addressof, c_char
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..audio.pcm import Pcm
 from ..audio.rates import REACH, Ratio
-from ..engine.native.core import address
 from ..engine.native.library import ResamplerSpec, last_error, load_library
 from ..errors import EngineError
-from .coefficients import LANES, gain, grid, keeps, rows, taps
+from .coefficients import LANES, gain, keeps, pad, period, rows, taps, unit
 from .filter import PIECES, filter_pieces
 
 #: Samples of windows that numpy gathers at a time, for some thousand outputs: 8 MB of doubles.
 _GATHERED = 1 << 20
+# In the module itself: what a push looks up elsewhere is not in the caches after a step.
+_FLOAT32, _empty = np.dtype(np.float32), np.empty
+#: An array as an argument of the library: where its data lies. It is the cheapest way there, and keeps the array alive.
+_data: Any = (c_char * 0).from_buffer
 
 
 class Sums:
@@ -43,7 +46,8 @@ class Sums:
     def __init__(self, ratio: Ratio, instruction_set: str, most: float) -> None:
         self._ratio, self._most = ratio, most
         self._library = None if instruction_set == "numpy" else _library()
-        self._set = instruction_set.encode()
+        self._up, self._down, self._half, self._kept = ratio.up, ratio.down, ratio.half, ratio.history
+        self._inverse = pow(ratio.down, -1, ratio.up)
         self._table: Any = None
         if self._library is None:
             if keeps(ratio, self):
@@ -52,53 +56,66 @@ class Sums:
         self._pieces = filter_pieces()
         self._spec = ResamplerSpec(
             pieces=self._pieces.ctypes.data, period=ratio.up, up=ratio.up, down=ratio.down, half=ratio.half,
-            taps=taps(ratio), reach=REACH, pieces_per_unit=PIECES, gain=gain(ratio), grid=grid(ratio), most=most,
+            taps=taps(ratio), pad=pad(ratio), reach=REACH, pieces_per_unit=PIECES, inverse=self._inverse,
+            gain=gain(ratio), unit=unit(ratio), most=most,
         )  # fmt: skip
-        self._address = byref(self._spec)
+        self._address = addressof(self._spec)
         if keeps(ratio, self):
-            self._table = np.empty((ratio.up, taps(ratio)))
-            self._check(self._library.srvq_resampler_rows(self._address, 0, ratio.up, address(self._table)))
-            self._spec.rows = self._table.ctypes.data
+            self._table = np.empty(pad(ratio) + period(ratio) * (pad(ratio) + taps(ratio)), np.int32)
+            self._spec.period, self._spec.rows = period(ratio), self._table.ctypes.data
+        if self._library.srvq_resampler_prepare(instruction_set.encode(), self._spec):
+            self._complain()
+        self._resample = self._library.srvq_resample
 
-    def of(self, history: Pcm, block: Pcm, taken: int, first: int, count: int) -> tuple[Pcm, Pcm]:
-        """``count`` outputs from ``first`` on.
+    def of(self, history: Pcm, block: Pcm, taken: int, out: Pcm | None = None) -> tuple[Pcm, Pcm]:
+        """Outputs from ``ratio.ready(taken)`` on.
 
         Args:
             history: float32 ``[ratio.history]``, the inputs before input ``taken``.
-            block: float32 ``[n]``, the inputs from there on. After them, the signal is zero.
+            block: float32 ``[n]``, the inputs from there on.
             taken: index of the first input of ``block``.
-            first: index of the first output; its window begins in ``history``.
-            count: of outputs.
+            out: float32 ``[count]``, C-contiguous, for so many outputs, as if zeros came after ``block``. None: those
+                that ``block`` completes.
 
         Returns:
-            float32 ``[count]``, and the last ``ratio.history`` inputs.
+            the outputs, and the last ``ratio.history`` inputs.
         """
-        place, phase = self._ratio.place(first)
-        at = place + 1 - self._ratio.half - (taken - len(history))
+        # An input has `up` parts. Output m = ready(taken) lies m · down − (taken − half) · up of them after input
+        # `taken − half`. Beyond the start that is less than `down`, for it is the first that does not lie before it.
+        up, down, more = self._up, self._down, len(block)
+        offset = (self._half - taken) * up
+        if offset <= 0:
+            offset %= down
+        if out is None:
+            count = -((offset - more * up) // down)
+            out = _empty(count if count > 0 else 0, _FLOAT32)
         if self._library is None:
-            return self._of_numpy(history, block, at, first, count)
-        history, block = np.ascontiguousarray(history), np.ascontiguousarray(block)
-        out, after = np.empty(count, np.float32), np.empty(len(history), np.float32)
-        self._check(self._library.srvq_resample(
-            self._set, self._address, address(history), address(block) if len(block) else None, len(block), at, phase,
-            first % self._ratio.up, count, address(out) if count else None, address(after),
-        ))  # fmt: skip
-        return out, after
+            return out, self._of_numpy(out, history, block, offset)
+        try:
+            past, new = _data(history), _data(block)
+        except TypeError:  # one of them may not be written, or has strides
+            history, block = (np.require(array, None, ["C", "W"]) for array in (history, block))
+            past, new = _data(history), _data(block)
+        kept = _empty(self._kept, _FLOAT32)
+        if self._resample(self._address, past, new, more, offset, len(out), _data(out), _data(kept)):
+            self._complain()
+        return out, kept
 
-    def _of_numpy(self, history: Pcm, block: Pcm, at: int, first: int, count: int) -> tuple[Pcm, Pcm]:
-        up, down, width = self._ratio.up, self._ratio.down, taps(self._ratio)
+    def _of_numpy(self, out: Pcm, history: Pcm, block: Pcm, offset: int) -> Pcm:
+        up, down, width, count = self._up, self._down, taps(self._ratio), len(out)
+        at, phase = offset // up + 1, offset % up
+        first = phase * self._inverse % up
         inputs = np.concatenate([history, block])
-        begins = at + (self._ratio.place(first)[1] + np.arange(count) * down) // up
+        begins = at + (phase + np.arange(count) * down) // up
         missing = max(0, int(begins[-1]) + width - len(inputs)) if count else 0
         windows = sliding_window_view(np.concatenate([inputs, np.zeros(missing + width, np.float32)]), width)
-        phases = (first % up + np.arange(count)) * down % up
-        out, group = np.empty(count, np.float32), max(1, _GATHERED // width)
+        phases, group = (first + np.arange(count)) * down % up, max(1, _GATHERED // width)
         for i in range(0, count, group):
             part = slice(i, i + group)
             table = (
                 rows(self._ratio, phases[part])
                 if self._table is None
-                else self._table[(first % up + np.arange(count)[part]) % up]
+                else self._table[(first + np.arange(count)[part]) % up]
             )
             products = windows[begins[part]].astype(np.float64) * table
             sums = np.zeros((len(products), LANES))
@@ -107,11 +124,10 @@ class Sums:
             four = sums[:, :4] + sums[:, 4:]
             total = (four[:, 0] + four[:, 2]) + (four[:, 1] + four[:, 3])
             out[part] = np.clip(total, -self._most, self._most)
-        return out, inputs[len(inputs) - len(history) :].copy()  # and let go of the block
+        return inputs[len(inputs) - len(history) :].copy()  # and let go of the block
 
-    def _check(self, status: int) -> None:
-        if status:
-            raise EngineError(f"the native engine refused to resample: {last_error()}")
+    def _complain(self) -> NoReturn:
+        raise EngineError(f"the native engine refused to resample: {last_error()}")
 
 
 @cache

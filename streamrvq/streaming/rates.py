@@ -16,53 +16,55 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.pcm import Pcm
-from ..resampling import Resampler, ResamplerState, resampler
+from ..resampling import ResamplerState, resampler
 from ..system.copying import CopiedWhole
 from .timeline import Timeline
 
 
-class _Converted(CopiedWhole):
-    def __init__(self, converter: Resampler, state: ResamplerState | None = None) -> None:
-        self.converter = converter
-        self._state = converter.start() if state is None else state.copy()
-        self._next = self._state
-
-
-class InputRate(_Converted):
+class InputRate(CopiedWhole):
     """The conversion before an encoder. Its outputs are the timeline's ``given``."""
 
     def __init__(
         self, sample_rate: int, timeline: Timeline, codec_rate: int, state: ResamplerState | None = None
     ) -> None:
-        super().__init__(resampler(sample_rate, codec_rate), state)
+        self.converter = resampler(sample_rate, codec_rate)
+        state = self.converter.start() if state is None else state.copy()
         self._timeline = timeline
+        self._now = state, self.converter.given(state)  # with the outputs until then
+        self._next = self._now
         self.ending = False  # `end` was called: no more inputs are taken
+
+    def _current(self) -> tuple[ResamplerState, int]:
+        return self._now if self.ending or self._now[1] == self._timeline.given else self._next
 
     @property
     def state(self) -> ResamplerState:
         """After the inputs that were taken."""
-        return self._state if self.ending or self.converter.given(self._state) == self._timeline.given else self._next
+        return self._current()[0]
 
     def feed(self, pcm: Pcm, append: Callable[[Pcm], None]) -> None:
         """Take inputs float32 ``[n]``. ``append`` gets what they become, and counts it."""
-        self._state = self.state
-        out, self._next = self.converter.push(self._state, pcm)
+        self._now = state, given = self._current()
+        out, state = self.converter.push(state, pcm)
+        self._next = state, given + len(out)
         append(out)
-        self._state = self._next
+        self._now = self._next
 
     def end(self, append: Callable[[Pcm], None]) -> None:
         """The end of the signal: ``append`` gets what is left. It may be called again after an exception."""
-        self._state = self.state
+        self._now = state, given = self._current()
         self.ending = True
-        if self.converter.given(self._state) == self._timeline.given:
-            append(self.converter.finish(self._state))
+        if given == self._timeline.given:
+            append(self.converter.finish(state))
 
 
-class OutputRate(_Converted):
+class OutputRate(CopiedWhole):
     """The conversion after a decoder. Its inputs are the samples that have been handed out."""
 
     def __init__(self, sample_rate: int, codec_rate: int, state: ResamplerState | None = None) -> None:
-        super().__init__(resampler(codec_rate, sample_rate), state)
+        self.converter = resampler(codec_rate, sample_rate)
+        self._state = self.converter.start() if state is None else state.copy()
+        self._next = self._state
 
     def state(self, given: int) -> ResamplerState:
         """After ``given`` decoded samples."""

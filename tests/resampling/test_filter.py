@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from streamrvq.audio.rates import REACH, Ratio, ratio
 from streamrvq.errors import EngineError
-from streamrvq.resampling import coefficients
+from streamrvq.resampling import Resampler, coefficients
 from streamrvq.resampling.filter import BETA, PIECES, SHA256, filter_pieces
+from tests.support.contract import NATIVE
 
 #: SHA-256 of the rows of 48 to 44.1 kHz.
 ROWS_HASH = "85903292e7d0f94968a15a7ae0fbda6e0e421ee46f9fc95bf039266efbaef9b0"
@@ -73,6 +74,37 @@ def test_the_product_of_a_coefficient_and_a_sample_is_exact(rate_in: int, rate_o
     mantissa, _ = np.frexp(rows)
     whole = mantissa * 2.0**29  # 29 bits: with the 24 of a sample, 53
     np.testing.assert_array_equal(whole, np.round(whole))
+
+
+RATIOS = st.builds(ratio, st.integers(1000, 768_000), st.integers(1000, 768_000))
+EXTREME = [ratio(*pair) for pair in [(1000, 768_000), (768_000, 1000), (767_999, 768_000), (768_000, 767_999)]]
+
+
+@given(between=st.one_of(st.sampled_from(EXTREME), RATIOS), seed=st.integers(0, 99))
+def test_a_coefficient_is_a_whole_number_of_units_of_at_most_29_bits(between: Ratio, seed: int) -> None:
+    phases = np.append(0, np.random.default_rng(seed).integers(0, between.up, 2))  # at phase 0 it is the largest
+    units = coefficients.rows(between, phases) / coefficients.unit(between)
+    np.testing.assert_array_equal(units, np.round(units))
+    assert 2**27 < abs(units).max() <= 2**28
+
+
+@given(between=st.one_of(st.sampled_from(EXTREME), RATIOS), phase=st.integers(0, 768_000))
+def test_four_windows_begin_within_the_zeros_before_a_row(between: Ratio, phase: int) -> None:
+    assert (phase % between.up + 3 * between.down) // between.up <= coefficients.pad(between)
+
+
+@pytest.mark.skipif(not NATIVE, reason="no native library")
+@pytest.mark.parametrize("pair", [(48_000, 44_100), (8000, 44_100), (44_100, 8000), (768_000, 1000), (1000, 768_000)])
+def test_the_native_table_holds_the_same_coefficients(pair: tuple[int, int]) -> None:
+    between = ratio(*pair)
+    pad, width, count = coefficients.pad(between), coefficients.taps(between), coefficients.period(between)
+    table = Resampler(*pair)._sums._table
+    assert table is not None
+    came = table[: count * (pad + width)].reshape(count, pad + width)
+    wanted = coefficients.rows(between, np.arange(count) * between.down % between.up) / coefficients.unit(between)
+    np.testing.assert_array_equal(came[:, pad:], wanted)
+    assert not came[:, :pad].any()
+    assert not table[count * (pad + width) :].any()
 
 
 def test_a_constant_keeps_its_value() -> None:

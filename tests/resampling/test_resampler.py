@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from streamrvq.audio.pcm import MAX_ABS
 from streamrvq.audio.rates import REACH, ratio
 from streamrvq.errors import InputError
-from streamrvq.resampling import Resampler, coefficients, resample_rows, resampler
+from streamrvq.resampling import Resampler, ResamplerState, coefficients, resample_rows, resampler
 from streamrvq.resampling.filter import BETA
 from tests.support.native import ISAS
 
@@ -107,6 +107,29 @@ def test_any_cut_gives_the_whole_bit_for_bit(
     np.testing.assert_array_equal(in_pieces(between, pcm, cuts), resampler(*pair).whole(pcm))
 
 
+@given(
+    pair=st.sampled_from(PAIRS), machine=st.sampled_from(MACHINES), more=st.integers(0, 300),
+    taken=st.one_of(st.integers(0, 3000), st.integers(0, 1 << 70)),
+)  # fmt: skip
+def test_a_block_gives_what_becomes_ready(pair: tuple[int, int], machine: str, more: int, taken: int) -> None:
+    between = machine_for(pair, machine)
+    state = ResamplerState(taken, np.zeros(between.ratio.history, np.float32))
+    out, after = between.push(state, np.zeros(more, np.float32))
+    assert len(out) == between.ratio.ready(taken + more) - between.ratio.ready(taken)
+    assert after.taken == taken + more
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_samples_may_be_read_only(machine: str) -> None:
+    between, pcm = Resampler(48_000, 44_100, machine), noise(900)
+    _, state = between.push(between.start(), pcm[:400])
+    kept = ResamplerState(state.taken, state.history.copy())
+    wanted, _ = between.push(state, pcm[400:])
+    kept.history.flags.writeable = pcm.flags.writeable = False
+    np.testing.assert_array_equal(between.push(kept, pcm[400:])[0], wanted)
+    np.testing.assert_array_equal(between.push(state, pcm[400:])[0], wanted)
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_coefficients_computed_as_they_come_are_those_of_the_table(
     machine: str, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +167,14 @@ def test_subnormal_samples_count(machine: str) -> None:
     pcm = np.full(500, 1e-40, np.float32)
     out = Resampler(22_050, 44_100, machine).whole(pcm)
     assert 0.9e-40 < out[500] < 1.1e-40
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_rows_are_whole_signals(machine: str) -> None:
+    between = Resampler(16_000, 44_100, machine)
+    rows = np.stack([noise(700, seed) for seed in range(3)])
+    for came, row in zip(between.rows(rows.astype(np.float64)), rows, strict=True):
+        np.testing.assert_array_equal(came, between.whole(row))
 
 
 def test_a_state_is_a_value() -> None:

@@ -17,7 +17,7 @@ from ...errors import EngineError
 
 HERE = Path(__file__).parent
 ROOMS = ("api", "plan", "run", "kernels")  #: folders of the C++ that the library is built from
-VERSION = 6  #: of the interface, `srvq_version`
+VERSION = 7  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
 LAYER_FIELDS = (
@@ -64,9 +64,10 @@ class ResamplerSpec(ctypes.Structure):
     """``srvq::ResamplerSpec``: a resampler's whole numbers, and where its coefficients lie."""
 
     _fields_ = (
-        *[(name, c_void_p) for name in ("rows", "pieces")],
-        *[(name, c_int64) for name in ("period", "up", "down", "half", "taps", "reach", "pieces_per_unit")],
-        *[(name, c_double) for name in ("gain", "grid", "most")],
+        *[(name, c_void_p) for name in ("kernels", "rows", "pieces")],
+        *[(name, c_int64) for name in ("period", "up", "down", "half", "taps", "pad", "reach")],
+        *[(name, c_int64) for name in ("pieces_per_unit", "inverse")],
+        *[(name, c_double) for name in ("gain", "unit", "most")],
     )  # fmt: skip
 
 
@@ -86,11 +87,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
         c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
         c_void_p, c_int64, c_void_p, c_void_p,
     ),
-    "srvq_resampler_rows": (c_int, POINTER(ResamplerSpec), c_int64, c_int64, c_void_p),
-    "srvq_resample": (
-        c_int, c_char_p, POINTER(ResamplerSpec), c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int64,
-        c_void_p, c_void_p,
-    ),
+    "srvq_resampler_prepare": (c_int, c_char_p, POINTER(ResamplerSpec)),
+    "srvq_resample": (c_int, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p),
     "srvq_profile": (c_int64, c_void_p, c_int64, POINTER(c_double), c_int64),
     "srvq_least_part": (c_int64, c_int64, c_int64),
     "srvq_machine": (c_int, c_void_p, c_double, POINTER(c_double), POINTER(c_double), POINTER(c_double)),

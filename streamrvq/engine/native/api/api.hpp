@@ -51,13 +51,14 @@ SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t streams, int64_t h
 
 // ------------------------------------------------------------- resampling (resample.cpp)
 
-// The coefficients [count][taps] of `count` outputs from phase `phase` on: see run/resample.hpp.
-SRVQ_API int srvq_resampler_rows(const srvq::ResamplerSpec *, int64_t phase, int64_t count, double *rows);
-// `outputs` outputs of one mono signal. Its samples are history [2 · half], then block [count]. The first output's window
-// begins at `at` of these; `phase` is as in srvq::Resampling, and `row` is the first output's row, if the spec has rows. What is
-// past the end counts as zeros. kept: gets the last 2 · half samples. isa: as for srvq_engine_new.
-SRVQ_API int srvq_resample(const char *isa, const srvq::ResamplerSpec *, const float *history, const float *block,
-                           int64_t count, int64_t at, int64_t phase, int64_t row, int64_t outputs, float *out, float *kept);
+// Sets a spec's kernels, and fills its rows, if it has any. It is only read after that, by any number of threads. isa: as for
+// srvq_engine_new.
+SRVQ_API int srvq_resampler_prepare(const char *isa, srvq::ResamplerSpec *);
+// `outputs` outputs of one mono signal. Its samples are history [2 · half], then block [count]. A sample has `up` parts, and
+// the first output lies `offset` of them after the first sample of the history's second half. What is past the end counts as
+// zeros. kept: gets the last 2 · half samples.
+SRVQ_API int srvq_resample(const srvq::ResamplerSpec *, const float *history, const float *block, int64_t count,
+                           int64_t offset, int64_t outputs, float *out, float *kept);
 
 // --------------------------------------------------------------- measuring (measure.cpp)
 

@@ -8,19 +8,20 @@
 
 using namespace srvq;
 
-int srvq_resampler_rows(const ResamplerSpec *spec, int64_t phase, int64_t count, double *rows) {
+int srvq_resampler_prepare(const char *isa, ResamplerSpec *spec) {
     return guarded([&] {
         const PlainArithmetic plain;
-        resampler_rows(*spec, phase, count, rows);
+        spec->kernels = kernels_named(isa);
+        if (spec->rows) resampler_rows(*spec, 0, spec->period, spec->rows);
     });
 }
 
-int srvq_resample(const char *isa, const ResamplerSpec *spec, const float *history, const float *block, int64_t count,
-                  int64_t at, int64_t phase, int64_t row, int64_t outputs, float *out, float *kept) {
+int srvq_resample(const ResamplerSpec *spec, const float *history, const float *block, int64_t count, int64_t offset,
+                  int64_t outputs, float *out, float *kept) {
     return guarded([&] {
         const PlainArithmetic plain;
         const int64_t held = 2 * spec->half, old = std::max<int64_t>(0, held - count);
-        if (outputs > 0) resample(*kernels_named(isa), *spec, {history, block, held, count}, at, phase, row, outputs, out);
+        if (outputs > 0) resample(*spec, {history, block, held, count}, offset, outputs, out);
         std::copy(history + held - old, history + held, kept);
         std::copy(block + count - (held - old), block + count, kept + old);
     });

@@ -37,8 +37,9 @@ inline double coefficient(const srvq::ResamplerSpec &r, int64_t phase, int64_t t
     value = value * t;
     value = value + c[0];
     value = value * r.gain;
-    value = value + r.grid;
-    return value - r.grid;
+    const double grid = 0x1.8p52 * r.unit;
+    value = value + grid;
+    return value - grid;
 }
 
 inline float output(const srvq::ResamplerSpec &r, const std::vector<float> &x, int64_t m) {
@@ -70,14 +71,17 @@ inline bool resamples(const char *isa, const Rates &rates, uint64_t wanted_hash)
     const std::vector<double> pieces = cubics(reach, per_unit);
     srvq::ResamplerSpec r{};
     r.pieces = pieces.data();
-    r.up = r.period = rates.up;
+    r.up = rates.up;
+    r.period = rates.up < 8 ? 3 * rates.up : rates.up;
     r.down = rates.down;
+    while (r.inverse * r.down % r.up != 1 % r.up) ++r.inverse;
     r.half = (reach * std::max(r.up, r.down) + r.up - 1) / r.up;
     r.taps = (2 * r.half + 7) / 8 * 8;
+    r.pad = ((r.up - 1 + 3 * r.down) / r.up + 7) / 8 * 8;
     r.reach = reach;
     r.pieces_per_unit = per_unit;
     r.gain = r.down > r.up ? static_cast<double>(r.up) / static_cast<double>(r.down) : 1.0;
-    r.grid = 0x1.8p24;
+    r.unit = 0x1p-28;
     r.most = 0.25;
     std::mt19937 random(5);
     std::vector<float> x(samples);
@@ -87,20 +91,20 @@ inline bool resamples(const char *isa, const Rates &rates, uint64_t wanted_hash)
     for (size_t m = 0; m < wanted.size(); ++m) wanted[m] = output(r, x, static_cast<int64_t>(m));
     if (fnv(wanted) != wanted_hash) return false;
 
-    std::vector<double> rows(static_cast<size_t>(r.up * r.taps));
-    if (srvq_resampler_rows(&r, 0, r.up, rows.data())) return false;
+    std::vector<int32_t> rows(static_cast<size_t>(r.pad + r.period * (r.pad + r.taps)));
     for (const bool table : {false, true})
         for (const int64_t longest : {int64_t{7}, samples}) {
             r.rows = table ? rows.data() : nullptr;
+            if (srvq_resampler_prepare(isa, &r)) return false;
             std::vector<float> history(static_cast<size_t>(2 * r.half)), kept(history.size()), came;
             for (int64_t taken = 0, count = 1; taken < samples; taken += count, count = count % longest + 1) {
                 count = std::min(longest == samples ? samples : count, samples - taken);
                 const int64_t first = static_cast<int64_t>(came.size());
                 const int64_t ready = std::max<int64_t>(0, ((taken + count - r.half) * r.up + r.down - 1) / r.down);
                 came.resize(static_cast<size_t>(std::max(first, ready)));
-                const int64_t at = first * r.down / r.up + 1 - r.half - (taken - 2 * r.half);
-                if (srvq_resample(isa, &r, history.data(), x.data() + taken, count, at, first * r.down % r.up, first % r.up,
-                                  ready - first, came.data() + first, kept.data()))
+                const int64_t offset = first * r.down - (taken - r.half) * r.up;
+                if (srvq_resample(&r, history.data(), x.data() + taken, count, offset, ready - first, came.data() + first,
+                                  kept.data()))
                     return false;
                 history.swap(kept);
             }

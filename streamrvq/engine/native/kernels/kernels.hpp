@@ -79,14 +79,18 @@ struct Search {
     int64_t *codes;     // [count]
 };
 
-// Some outputs of a resampler, one after the other. The window of the first is [x, x + taps). The next window lies `down`
+// Some outputs of a resampler, one after the other. The window of the first is [x, x + length). The next window lies `down`
 // parts of a sample later, where a sample has `up` parts; `phase` is how many of them the first output is past a sample.
+// A row has `pad` zeros, then `length` coefficients, then zeros up to pad + taps; the last row has `pad` more. taps and pad are
+// multiples of 8, and four windows that follow each other begin within `pad` samples. Past the last window's taps, `pad` more
+// numbers can be read.
 struct Resampling {
     const double *x;
-    const double *rows;  // coefficients [period][taps]; taps is a multiple of 8
-    int64_t row, period, taps;
+    const int32_t *rows;  // [period][pad + taps]
+    int64_t row, period, length, taps, pad;
     int64_t up, down, phase;
-    double most;  // outputs are held to [−most, most]
+    int64_t apart;      // outputs a period apart have windows so many samples apart
+    double unit, most;  // what a coefficient of 1 stands for; outputs are held to [−most, most]
     int64_t outputs;
     float *out;
 };
@@ -100,6 +104,7 @@ struct Kernels {
     void (*write_input)(const InputRows &);
     void (*search)(const Search &);
     void (*tanh)(float *, int64_t count);
+    void (*widen)(const float *from, int64_t count, double *to);
     void (*resample)(const Resampling &);
     // An activation alone, for the tests. Its constants are those of one vector, the same in each element.
     void (*activate)(const float *x, float *y, int64_t count, const ActivationView &);

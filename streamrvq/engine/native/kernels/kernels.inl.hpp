@@ -16,8 +16,8 @@ namespace srvq {
 namespace {
 
 constexpr Kernels kernel_table(const char *name) {
-    return {name, V::kWidth, V::kVectors, V::kRows, conv, write_input, search, tanh_all, resample, activate, register_peak, load_peak,
-            read};
+    return {name, V::kWidth, V::kVectors, V::kRows, conv, write_input, search, tanh_all, widen, resample, activate,
+            register_peak, load_peak, read};
 }
 
 }  // namespace

@@ -1,81 +1,153 @@
 // Sums of a resampler: each output is the products of a window of samples with a row of coefficients. Included by
 // kernels.inl.hpp.
 //
-// A sample has 24 bits and a coefficient at most 29, so that every product is exact in double precision, with or without a
-// fused multiply-add. Eight sums, one for each remainder of the tap's number, take the products in order. They are joined in
-// the order written below. So the bits are the same for every width of vector, and numpy can make them too.
+// A coefficient is a whole number of at most 29 bits and a sample has 24, so that every product is exact in double precision.
+// Eight sums, one for each remainder of the tap's number, take the products in order. Then they are halved: the upper four are
+// added to the lower four, the upper two of these to the lower two, the upper one to the lower one. So the bits are the same
+// for every width of vector, and numpy can make them too.
 //
-// Outputs a period apart have the same row. As many as there are, up to kTogether, are computed together: a row is then
-// loaded once for all of them, and no sum waits for the one before it.
+// The total is multiplied by the coefficients' unit, a power of two. That changes no bit: a product is a multiple of 2⁻¹⁴⁹,
+// and of 2⁻¹⁸⁶ with its unit, so that no sum comes near the least number of double precision, with the unit or without.
+//
+// Outputs are computed in tiles: R rows that follow each other, times N outputs of each row, a period apart. What is loaded of
+// a row serves N outputs, and what is loaded of the samples serves R. For that, the windows of all R rows begin where the first
+// one does, and later rows have zeros first. They turn the eight sums in a circle; halving adds the same pairs wherever the
+// circle begins. And a sum of zeros and products is what it is without the zeros.
 #pragma once
 #include "kernels/kernels.hpp"
 
 namespace srvq {
 namespace {
 
-constexpr int kTogether = 4;
-
-// The eight sums of an output, in vectors as wide as those of floats.
-typedef double Doubles __attribute__((vector_size(V::kWidth * sizeof(float))));
-constexpr int kDoubles = V::kWidth / 2, kParts = 8 / kDoubles;
+using Doubles = V::Doubles;
+constexpr int kDoubles = V::kWidth / 2, kParts = 8 / kDoubles;  // of the eight sums of an output
 static_assert(kDoubles * kParts == 8);
+// Outputs of a tile, at most. Each needs a register.
+constexpr int kTileOutputs = V::kRows * V::kVectors < 16 ? 8 : 16;
+constexpr int kTileRows = 8, kTileColumns = 4;
 
-struct Sums {
-    Doubles part[kParts];
-    double operator[](int i) const { return part[i / kDoubles][i % kDoubles]; }
+// Where a tile's outputs go: those of its first row to out, out + period …
+struct Places {
+    float *out;
+    int64_t period;
+    double unit, most;
 };
 
-// N outputs of one row, whose windows begin `apart` samples after each other.
-template <int N>
-inline void sums_of_row(const double *x, int64_t apart, const double *row, int64_t taps, Sums *all) {
-    Sums sums[N] = {};
-    for (int64_t tap = 0; tap < taps; tap += 8)
+// Part p of the sums of R·N outputs, [N][R].
+template <int R, int N>
+inline void part_of_tile(const double *x, int64_t apart, const int32_t *const *rows, int64_t taps, int p, Doubles *part) {
+    Doubles sums[N][R] = {};
+    for (int64_t tap = p * kDoubles; tap < taps; tap += 8) {
+        Doubles coefficients[R];
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) coefficients[r] = V::load_integers(rows[r] + tap);
 #pragma GCC unroll 4
-        for (int p = 0; p < kParts; ++p) {
-            Doubles coefficients;
-            __builtin_memcpy(&coefficients, row + tap + p * kDoubles, sizeof coefficients);
-#pragma GCC unroll 4
-            for (int i = 0; i < N; ++i) {
-                Doubles samples;
-                __builtin_memcpy(&samples, x + i * apart + tap + p * kDoubles, sizeof samples);
-                sums[i].part[p] += samples * coefficients;
-            }
+        for (int n = 0; n < N; ++n) {
+            Doubles samples;
+            __builtin_memcpy(&samples, x + n * apart + tap, sizeof samples);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) sums[n][r] = V::add_exact_product(samples, coefficients[r], sums[n][r]);
         }
-    for (int i = 0; i < N; ++i) all[i] = sums[i];
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) part[n * R + r] = sums[n][r];
 }
 
-inline float joined(const Sums &s, double most) {
-    const double sum = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-    const double least = sum < -most ? -most : sum;
-    return static_cast<float>(least > most ? most : least);
+// R rows, each from where it meets x, and N windows `apart` samples after each other. `taps` is a multiple of 8.
+template <int R, int N>
+void make_tile(const double *x, int64_t apart, const int32_t *const *rows, int64_t taps, const Places &places) {
+    constexpr int kVectors = (R * N + kDoubles - 1) / kDoubles, kAll = kVectors * kDoubles;
+    Doubles part[kParts][kAll] = {};
+#pragma GCC unroll 4
+    for (int p = 0; p < kParts; ++p) part_of_tile<R, N>(x, apart, rows, taps, p, part[p]);
+    const Doubles unit = V::broadcast_double(places.unit);
+    const Doubles most = V::broadcast_double(places.most), least = V::broadcast_double(-places.most);
+    float made[kAll];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+        Doubles halved[kDoubles];
+#pragma GCC unroll 8
+        for (int i = 0; i < kDoubles; ++i) {
+            const int o = v * kDoubles + i;
+            if constexpr (kParts == 1)
+                halved[i] = part[0][o];
+            else if constexpr (kParts == 2)
+                halved[i] = part[0][o] + part[1][o];
+            else
+                halved[i] = (part[0][o] + part[2][o]) + (part[1][o] + part[3][o]);
+        }
+        V::store_rounded(made + v * kDoubles, V::max(least, V::min(most, V::halved(halved) * unit)));
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) __builtin_memcpy(places.out + n * places.period, made + n * R, R * sizeof(float));
+}
+
+// `count` outputs of each of R rows.
+template <int R>
+void make_rows(const double *x, int64_t apart, const int32_t *const *rows, int64_t taps, int64_t count, Places places) {
+    constexpr int kColumns = kTileOutputs / R < kTileColumns ? kTileOutputs / R : kTileColumns;
+    while (count > 0) {
+        const int64_t n = count < kColumns ? count : kColumns;
+        if constexpr (kColumns > 2) {
+            if (n == 4) make_tile<R, 4>(x, apart, rows, taps, places);
+            if (n == 3) make_tile<R, 3>(x, apart, rows, taps, places);
+        }
+        if constexpr (kColumns > 1)
+            if (n == 2) make_tile<R, 2>(x, apart, rows, taps, places);
+        if (n == 1) make_tile<R, 1>(x, apart, rows, taps, places);
+        count -= n;
+        x += n * apart;
+        places.out += n * places.period;
+    }
+}
+
+// Samples in double precision.
+void widen(const float *from, int64_t count, double *to) {
+    int64_t i = 0;
+    for (; i + kDoubles <= count; i += kDoubles) {
+        const Doubles samples = V::load_floats(from + i);
+        __builtin_memcpy(to + i, &samples, sizeof samples);
+    }
+    for (; i < count; ++i) to[i] = static_cast<double>(from[i]);
 }
 
 void resample(const Resampling &r) {
-    const int64_t rows = r.outputs < r.period ? r.outputs : r.period;
-    const double *x = r.x;
+    const int64_t kept = r.outputs < r.period ? r.outputs : r.period, pitch = r.pad + r.taps;
+    // Of each row so many outputs, and of so many rows one more.
+    const int64_t each = r.outputs / r.period, more = r.outputs % r.period;
+    const int64_t whole = r.down / r.up, rest = r.down % r.up;
+    const auto fits = [&r](int64_t rows) { return (r.up - 1 + (rows - 1) * r.down) / r.up <= r.pad; };
+    const int64_t widest = fits(kTileRows) ? kTileRows : 4;
     int64_t row = r.row, phase = r.phase;
-    // Outputs i, i + period, i + 2 · period … lie `down` samples apart for each `up` of them.
-    const int64_t apart = r.period / r.up * r.down;
-    for (int64_t i = 0; i < rows; ++i) {
-        const double *const h = r.rows + row * r.taps, *window = x;
-        for (int64_t m = i; m < r.outputs;) {
-            Sums sums[kTogether];
-            const int64_t left = (r.outputs - m + r.period - 1) / r.period;
-            const int n = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-            if (n == 4)
-                sums_of_row<4>(window, apart, h, r.taps, sums);
-            else if (n == 2)
-                sums_of_row<2>(window, apart, h, r.taps, sums);
-            else
-                sums_of_row<1>(window, apart, h, r.taps, sums);
-            for (int k = 0; k < n; ++k) r.out[m + k * r.period] = joined(sums[k], r.most);
-            m += n * r.period;
-            window += n * apart;
+    const double *x = r.x;
+    for (int64_t i = 0; i < kept;) {
+        const int64_t count = each + (i < more), alike = (i < more ? more : kept) - i;
+        const int64_t most = count > 2 ? kTileOutputs / 4 : widest;
+        const int64_t n = alike >= most ? most : alike >= 4 ? 4 : alike >= 2 ? 2 : 1;
+        const int32_t *rows[kTileRows];
+        int64_t late = 0, next = 0;  // samples from the first row's window to the last one's, and to that after it
+        for (int64_t k = 0; k < n; ++k) {
+            late = next;
+            rows[k] = r.rows + row * pitch + r.pad - late;
+            if (++row == r.period) row = 0;
+            next += whole;
+            phase += rest;
+            if (phase >= r.up) phase -= r.up, ++next;
         }
-        if (++row == r.period) row = 0;
-        phase += r.down;
-        x += phase / r.up;
-        phase %= r.up;
+        const int64_t taps = (r.length + late + 7) & -8;
+        const Places places{r.out + i, r.period, r.unit, r.most};
+        if (n == 8)
+            make_rows<8>(x, r.apart, rows, taps, count, places);
+        else if (n == 4)
+            make_rows<4>(x, r.apart, rows, taps, count, places);
+        else if (n == 2)
+            make_rows<2>(x, r.apart, rows, taps, count, places);
+        else
+            make_rows<1>(x, r.apart, rows, taps, count, places);
+        x += next;
+        i += n;
     }
 }
 

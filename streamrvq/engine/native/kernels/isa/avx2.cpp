@@ -11,6 +11,7 @@ namespace {
 struct V {
     static constexpr int kWidth = 8, kRows = 6, kVectors = 2;
     using Floats = __m256;
+    using Doubles = __m256d;
     using Mask = __m256;
     static Floats broadcast(float x) { return _mm256_set1_ps(x); }
     static Floats load(const float *p) { return _mm256_loadu_ps(p); }
@@ -33,6 +34,21 @@ struct V {
     static Mask greater(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
     static Mask is_number(Floats a) { return _mm256_cmp_ps(a, a, _CMP_ORD_Q); }
     static Floats select(Mask m, Floats yes, Floats no) { return _mm256_blendv_ps(no, yes, m); }
+    static Doubles broadcast_double(double x) { return _mm256_set1_pd(x); }
+    static Doubles load_floats(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+    static Doubles load_integers(const int32_t *p) {
+        return _mm256_cvtepi32_pd(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)));
+    }
+    static Doubles add_exact_product(Doubles a, Doubles b, Doubles c) { return _mm256_fmadd_pd(a, b, c); }
+    static Doubles halved(const Doubles *s) {
+        Doubles two[2];  // of sums i and i + 2, two numbers each
+        for (int i = 0; i < 2; ++i)
+            two[i] = _mm256_permute2f128_pd(s[i], s[i + 2], 0x20) + _mm256_permute2f128_pd(s[i], s[i + 2], 0x31);
+        return _mm256_unpacklo_pd(two[0], two[1]) + _mm256_unpackhi_pd(two[0], two[1]);
+    }
+    static Doubles min(Doubles a, Doubles b) { return _mm256_min_pd(a, b); }
+    static Doubles max(Doubles a, Doubles b) { return _mm256_max_pd(a, b); }
+    static void store_rounded(float *p, Doubles x) { _mm_storeu_ps(p, _mm256_cvtpd_ps(x)); }
     static float fma_scalar(float a, float b, float c) {
         return _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
     }

@@ -11,6 +11,7 @@ namespace {
 struct V {
     static constexpr int kWidth = 16, kRows = 8, kVectors = 2;
     using Floats = __m512;
+    using Doubles = __m512d;
     using Mask = __mmask16;
     static Floats broadcast(float x) { return _mm512_set1_ps(x); }
     static Floats load(const float *p) { return _mm512_loadu_ps(p); }
@@ -33,6 +34,24 @@ struct V {
     static Mask greater(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
     static Mask is_number(Floats a) { return _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q); }
     static Floats select(Mask m, Floats yes, Floats no) { return _mm512_mask_blend_ps(m, no, yes); }
+    static Doubles broadcast_double(double x) { return _mm512_set1_pd(x); }
+    static Doubles load_floats(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+    static Doubles load_integers(const int32_t *p) {
+        return _mm512_cvtepi32_pd(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)));
+    }
+    static Doubles add_exact_product(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }
+    static Doubles halved(const Doubles *s) {
+        Doubles four[4], two[2];  // of each sum so many numbers: those of i, i + 4; of i, i + 4, i + 2, i + 6
+        for (int i = 0; i < 4; ++i)
+            four[i] = _mm512_shuffle_f64x2(s[i], s[i + 4], 0x44) + _mm512_shuffle_f64x2(s[i], s[i + 4], 0xee);
+        for (int i = 0; i < 2; ++i)
+            two[i] = _mm512_shuffle_f64x2(four[i], four[i + 2], 0x88) + _mm512_shuffle_f64x2(four[i], four[i + 2], 0xdd);
+        const Doubles one = _mm512_unpacklo_pd(two[0], two[1]) + _mm512_unpackhi_pd(two[0], two[1]);
+        return _mm512_shuffle_f64x2(one, one, 0xd8);  // they are 0, 1, 4, 5, 2, 3, 6, 7
+    }
+    static Doubles min(Doubles a, Doubles b) { return _mm512_min_pd(a, b); }
+    static Doubles max(Doubles a, Doubles b) { return _mm512_max_pd(a, b); }
+    static void store_rounded(float *p, Doubles x) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(x)); }
     static float fma_scalar(float a, float b, float c) {
         return _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
     }

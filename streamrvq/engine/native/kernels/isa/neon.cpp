@@ -11,6 +11,7 @@ namespace {
 struct V {
     static constexpr int kWidth = 4, kRows = 8, kVectors = 2;
     using Floats = float32x4_t;
+    using Doubles = float64x2_t;
     using Mask = uint32x4_t;
     static Floats broadcast(float x) { return vdupq_n_f32(x); }
     static Floats load(const float *p) { return vld1q_f32(p); }
@@ -31,6 +32,14 @@ struct V {
     static Mask greater(Floats a, Floats b) { return vcgtq_f32(a, b); }
     static Mask is_number(Floats a) { return vceqq_f32(a, a); }
     static Floats select(Mask m, Floats yes, Floats no) { return vbslq_f32(m, yes, no); }
+    static Doubles broadcast_double(double x) { return vdupq_n_f64(x); }
+    static Doubles load_floats(const float *p) { return vcvt_f64_f32(vld1_f32(p)); }
+    static Doubles load_integers(const int32_t *p) { return vcvtq_f64_s64(vmovl_s32(vld1_s32(p))); }
+    static Doubles add_exact_product(Doubles a, Doubles b, Doubles c) { return vfmaq_f64(c, a, b); }
+    static Doubles halved(const Doubles *s) { return vpaddq_f64(s[0], s[1]); }
+    static Doubles min(Doubles a, Doubles b) { return vminq_f64(a, b); }
+    static Doubles max(Doubles a, Doubles b) { return vmaxq_f64(a, b); }
+    static void store_rounded(float *p, Doubles x) { vst1_f32(p, vcvt_f32_f64(x)); }
     static float fma_scalar(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
     static float sqrt_scalar(float a) { return __builtin_sqrtf(a); }
 };

@@ -13,6 +13,7 @@ struct V {
     struct Floats {
         float at[kWidth];
     };
+    typedef double Doubles __attribute__((vector_size(kWidth * sizeof(float))));
     struct Mask {
         bool at[kWidth];
     };
@@ -74,6 +75,39 @@ struct V {
     }
     static Floats select(Mask m, Floats yes, Floats no) {
         return each([&](int i) { return m.at[i] ? yes.at[i] : no.at[i]; });
+    }
+    template <class G>
+    static Doubles each_double(G g) {
+        Doubles y;
+        for (int i = 0; i < kWidth / 2; ++i) y[i] = g(i);
+        return y;
+    }
+    static Doubles broadcast_double(double x) {
+        return each_double([&](int) { return x; });
+    }
+    static Doubles load_floats(const float *p) {
+        return each_double([&](int i) { return static_cast<double>(p[i]); });
+    }
+    static Doubles load_integers(const int32_t *p) {
+        return each_double([&](int i) { return static_cast<double>(p[i]); });
+    }
+    static Doubles add_exact_product(Doubles a, Doubles b, Doubles c) { return a * b + c; }
+    static Doubles halved(const Doubles *sums) {
+        return each_double([&](int i) {
+            Doubles s = sums[i];
+            for (int half = kWidth / 4; half > 0; half /= 2)
+                for (int j = 0; j < half; ++j) s[j] += s[j + half];
+            return s[0];
+        });
+    }
+    static Doubles min(Doubles a, Doubles b) {
+        return each_double([&](int i) { return a[i] < b[i] ? a[i] : b[i]; });
+    }
+    static Doubles max(Doubles a, Doubles b) {
+        return each_double([&](int i) { return a[i] > b[i] ? a[i] : b[i]; });
+    }
+    static void store_rounded(float *p, Doubles x) {
+        for (int i = 0; i < kWidth / 2; ++i) p[i] = static_cast<float>(x[i]);
     }
     static float fma_scalar(float a, float b, float c) { return std::fma(a, b, c); }
     static float sqrt_scalar(float a) { return std::sqrt(a); }
