@@ -197,31 +197,41 @@ def print_pairs(pairs: Iterable[tuple[int, int]], sines: int, seconds: float) ->
             )
 
 
-def print_codec(rates: Iterable[int] = (48000, 16000, 8000, 96000), hops: int = 400, rounds: int = 9) -> None:
-    """What the resampler adds to the default codec on one core: to hops of a live stream, and to a whole signal."""
-    codec = streamrvq.load(threads=1)
+def print_codec(rates: Iterable[int] = (48000, 16000, 8000, 96000), turns: int = 10, hops: int = 200) -> None:
+    """What the resampler adds to the default codec on one core: to hops of a live stream, and to a whole signal.
+
+    The rates take turns, so that a slow minute of the machine falls on all of them. Medians over all turns are printed.
+
+    Args:
+        rates: Hz.
+        turns: of each rate.
+        hops: of a live stream in a turn; whole signals are encoded once in each.
+    """
+    codec, rates = streamrvq.load(threads=1), tuple(rates)
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, 10 * max(rates)).astype(np.float32)
 
     def by_soxr(signal: Pcm, rate: int) -> None:
         codec.encode(soxr.resample(signal, rate, codec.sample_rate, quality="HQ"))
 
+    stream, pushes = codec.stream(), {rate: ours(rate, codec.sample_rate).push for rate in rates}
+    live: dict[int, list[tuple[float, float]]] = {rate: [] for rate in rates}
+    whole: dict[int, list[tuple[float, float]]] = {rate: [] for rate in rates}
+    for _ in range(turns):
+        for rate in rates:
+            block = noise[: round(codec.hop_length * rate / codec.sample_rate)]
+            for _ in range(hops):
+                live[rate].append((_seconds(stream.push, noise[: codec.hop_length]), _seconds(pushes[rate], block)))
+            signal = noise[: 10 * rate]
+            whole[rate].append((_seconds(codec.encode, signal, rate), _seconds(by_soxr, signal, rate)))
     print("| Hz | a hop | the push before it | whole signal, a second | the same with soxr HQ |")
     print("| --- | --- | --- | --- | --- |")
     for rate in rates:
-        stream, push, block = (
-            codec.stream(),
-            ours(rate, codec.sample_rate).push,
-            round(codec.hop_length * rate / codec.sample_rate),
-        )
-        both = [(_seconds(stream.push, noise[: codec.hop_length]), _seconds(push, noise[:block])) for _ in range(hops)]
-        hop, before = (statistics.median(times) for times in zip(*both, strict=True))
-        signal = noise[: 10 * rate]
-        whole = [(_seconds(codec.encode, signal, rate), _seconds(by_soxr, signal, rate)) for _ in range(rounds)]
-        with_ours, with_soxr = (statistics.median(times) / 10 for times in zip(*whole, strict=True))
+        hop, before = (statistics.median(times) for times in zip(*live[rate], strict=True))
+        with_ours, with_soxr = (statistics.median(times) / 10 for times in zip(*whole[rate], strict=True))
         print(
             f"| {rate} | {1e6 * hop:.0f} µs | {1e6 * before:.1f} µs, {100 * before / hop:.1f} % | "
-            f"{1e3 * with_ours:.1f} ms | {1e3 * with_soxr:.1f} ms |", flush=True,
-        )  # fmt: skip
+            f"{1e3 * with_ours:.1f} ms | {1e3 * with_soxr:.1f} ms |"
+        )
 
 
 def _seconds(work: Callable[..., Any], *arguments: Any) -> float:

@@ -74,6 +74,6 @@ def test_the_tables_are_printed(capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 def test_what_it_adds_to_a_codecs_time_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    print_codec([8000], hops=3, rounds=1)
+    print_codec([8000], turns=1, hops=3)
     (row,) = capsys.readouterr().out.splitlines()[2:]
     assert re.fullmatch(r"\| 8000 \| \d+ µs \| [\d.]+ µs, [\d.]+ % \| [\d.]+ ms \| [\d.]+ ms \|", row)
