@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine, Generator
 from time import thread_time
 from typing import Any, Generic, TypeVar
 
-#: Seconds that the task of a handshake takes at least. They are counted when it begins, so that few begin at once.
-HANDSHAKE_SECONDS = 0.0005
+#: Seconds that the task of a connection takes at least for the handshake, and for its end. They are counted when these
+#: begin, so that few begin at once.
+HANDSHAKE_SECONDS, END_SECONDS = 0.0005, 0.0003
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from websockets.typing import DataLike
 from ..protocol.constants import Close
 from .access import Allowance
 from .intake import SLICE_BYTES, Intake, Rounds
-from .metered import HANDSHAKE_SECONDS
+from .metered import END_SECONDS, HANDSHAKE_SECONDS
 
 #: What the kernel buffers for one client that does not read.
 SEND_BUFFER_BYTES = 1 << 16
@@ -240,7 +240,8 @@ class LimitedConnection(ServerConnection):
         self._ended = True
         self.on_lost()
         self._let_go()
-        return 0.0
+        self._counted += END_SECONDS
+        return END_SECONDS
 
 
 def _ignore() -> None:
