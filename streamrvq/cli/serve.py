@@ -147,8 +147,9 @@ def _collect_in_small_parts() -> None:
     gc.collect()
     gc.freeze()  # what is there now stays: no collection need go through it
     gc.collect()  # forget how much that was: by default a full collection waits for a quarter as much again
-    # Connections that have ended are garbage. By default a thousand of them waited, and took 0.1 s.
-    gc.set_threshold(500, 2, 1)
+    # Connections that have ended leave some garbage. A full collection goes through all that are open, so it is to be
+    # rare; and with the default, thousands that have ended took it 0.1 s.
+    gc.set_threshold(500, 2, 10)
     # The thread that computes waits so long for the event loop's: by default 5 ms, several times in a hop.
     sys.setswitchinterval(0.0005)
 
