@@ -159,7 +159,7 @@ def test_tests_mirror_the_package() -> None:
         (("asyncio",), KNOWS_ASYNCIO),
         (("websockets",), KNOWS_WEBSOCKETS),
         (("threading",), KNOWS_THREADS),
-        (("socket",), {"corpus/cluster.py", "live/server/transport.py", *KNOWS_SOCKETS}),
+        (("socket",), {"corpus/cluster.py", "live/server/transport.py", "system/tcp.py", *KNOWS_SOCKETS}),
         (("sounddevice",), {"live/sources/portaudio.py"}),
         (("pyarrow", "ray"), set()),  # asked for by name in system/optional.py when they are used
         (("pickle",), set()),  # torch's own reader takes tensors and plain values only

@@ -166,6 +166,8 @@ class Connection:
         if self._draining:
             raise ServerDrainingError
         first, identity = await self._tasks.read(self._receive_first())
+        if self._draining:  # `drain` may come before this goes on
+            raise ServerDrainingError
         session, greeting = self._resume(first, identity) if isinstance(first, Resume) else self._start(first, identity)
         session.stream.on_change, session.closing = self._on_change, lambda: closing.is_closing(self._socket)
         self._tasks.write(self._write(session, greeting))

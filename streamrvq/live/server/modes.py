@@ -82,7 +82,7 @@ class ServedEncoder(ServedStream):
             ProtocolError: see `CodesOutbox.rewind`.
         """
         self.outbox.rewind(next_frame)
-        self._scheduler.resumed(self.lane)
+        self._scheduler.held(self.lane, True)
         self._make_room()
         self.incoming.renumber()
 

@@ -123,6 +123,7 @@ class Sessions:
             self.end(session)
             return False
         session.parked_at = now
+        session.stream.park()
         session.let_go()
         self._open -= 1
         if self.parked > self._max_parked:

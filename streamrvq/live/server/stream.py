@@ -132,6 +132,10 @@ class ServedStream(ABC):
             self.ended = True
             self._scheduler.close(self.lane)
 
+    def park(self) -> None:
+        """The client was lost, and may come back."""
+        self._scheduler.held(self.lane, False)
+
     def drop(self) -> None:
         """Forget the stream and what waits in it; no more outputs come."""
         self.ended = True

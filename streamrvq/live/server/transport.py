@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket as sockets
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event
 from websockets.typing import DataLike
 
+from ...system.tcp import CLOSED, tcp_state
 from ..protocol.constants import Close
 from .access import Allowance
 from .intake import SLICE_BYTES, Intake, Rounds
@@ -39,8 +39,6 @@ PINGS_AT_ONCE, PINGS_PER_SECOND = 1000.0, 200.0
 
 #: For how long the loop time that a connection costs counts against handshakes.
 YOUNG_SECONDS = 1.0
-#: The first byte of what the system says of a TCP connection that its client has reset.
-_CLOSED = b"\x07"
 
 #: Calls a function once its turn comes; it returns seconds of work that it leaves to tasks.
 TakeTurns = Callable[[Callable[[], float]], None]
@@ -206,12 +204,7 @@ class LimitedConnection(ServerConnection):
     @property
     def reset(self) -> bool:
         """Whether the client has reset the connection. While nothing is read, asyncio does not notice. Linux tells."""
-        socket = self.transport.get_extra_info("socket")
-        if not hasattr(sockets, "TCP_INFO") or socket.fileno() < 0:
-            return False
-        with suppress(OSError):
-            return bool(socket.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, 1) == _CLOSED)
-        return False
+        return tcp_state(self.transport.get_extra_info("socket")) == CLOSED
 
     def served(self) -> None:
         """Its task has ended."""

@@ -28,6 +28,9 @@ class Encoder(ServedEncoder):
         if next_frame > 10:
             raise ProtocolError("only 10 frames have been made")
 
+    def park(self):
+        pass
+
     def drop(self):
         self.dropped = True
 

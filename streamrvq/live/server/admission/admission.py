@@ -30,7 +30,7 @@ from .addresses import address_group
 from .arrival import Arrival
 from .descriptors import room_for
 from .listener import SHORTEST_STAY, Listener
-from .request import RequestRefusedError, has_token, parse_request
+from .request import RequestRefusedError, parse_request, token_of
 from .waiting import Waiting
 
 #: Refusals that say nothing about an attack, or that their client is told in full: they are counted and not logged.
@@ -67,7 +67,7 @@ class Admission:
             )  # fmt: skip
         of_one = settings.max_unauthenticated_of_one
         self.listener = Listener(
-            self._answer, self._turned_away, self._has_token, waiting=room.unauthenticated, waiting_of_one=of_one,
+            self._answer, self._turned_away, self._token_of, waiting=room.unauthenticated, waiting_of_one=of_one,
             timeout=settings.start_timeout, tls=settings.tls(),
         )  # fmt: skip
         websockets = self._websockets = Websockets(
@@ -83,8 +83,8 @@ class Admission:
         settings = self._services.settings
         return await self.listener.listen(settings.host, settings.port)
 
-    def _has_token(self, head: bytes) -> bool:
-        return has_token(head, self._services.settings.tokens)
+    def _token_of(self, head: bytes) -> str | None:
+        return token_of(head, self._services.settings.tokens)
 
     def _answer(self, arrival: Arrival) -> None:
         request = parse_request(arrival.head)

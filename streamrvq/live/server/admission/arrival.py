@@ -14,6 +14,7 @@ from contextlib import suppress
 from time import thread_time
 from typing import Protocol, cast
 
+from ....system.tcp import ESTABLISHED, tcp_state
 from .request import HEAD_END, RequestRefusedError, check_beginning
 
 #: What is read at a time before the request is complete.
@@ -68,6 +69,11 @@ class Arrival(asyncio.Protocol):
     def over(self) -> bool:
         """Whether it has been aborted, or lost."""
         return self._over
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has closed its side, or reset the connection. While nothing is read, only Linux tells."""
+        return tcp_state(self._socket) not in (None, ESTABLISHED)
 
     def when_readable(self, then: Callable[[], None], count: int = 1) -> None:
         """Call ``then`` once ``count`` bytes have come, or the end; where the system cannot wait so, sooner."""

@@ -56,7 +56,7 @@ class Listener:
     Args:
         answer: called with each whole request. It may raise `RequestRefusedError`.
         refused: called with a reason, and an address where there is one, whenever a connection is turned away.
-        has_token: whether the head of a request has a right token.
+        token_of: the token that the head of a request has, if that is right.
         waiting: how many connections may wait, in all.
         waiting_of_one: how many of one address.
         timeout: seconds from accept to a whole request, and then for the client to take the response.
@@ -68,13 +68,14 @@ class Listener:
     """
 
     def __init__(
-        self, answer: Answer, refused: Callable[[str, str], None], has_token: Callable[[bytes], bool], *,
+        self, answer: Answer, refused: Callable[[str, str], None], token_of: Callable[[bytes], str | None], *,
         waiting: int, waiting_of_one: int, timeout: float, tls: ssl.SSLContext | None,
     ) -> None:  # fmt: skip
-        self._answer, self._refused, self._has_token, self.tls = answer, refused, has_token, tls
+        self._answer, self._refused, self._token_of, self.tls = answer, refused, token_of, tls
         self._timeout, self._loop = timeout, asyncio.get_running_loop()
         self._now = self._loop.time
         self._waiting: Waiting[Arrival] = Waiting(waiting, min(waiting, waiting_of_one))
+        self._admitting: Waiting[Arrival] = Waiting(waiting, -(-waiting // 2))  # those with a token, by token
         self._lingering: Waiting[Arrival] = Waiting(MOST_LINGERING, MOST_LINGERING)
         self._accept_share = Allowance(_BURST, _ACCEPT_SHARE, self._now())
         self._answer_share = Allowance(_BURST, _ANSWER_SHARE, self._now())
@@ -89,7 +90,7 @@ class Listener:
 
     def __len__(self) -> int:
         """Connections that have not made their request yet."""
-        return len(self._waiting) + len(self._next)
+        return len(self._waiting) + len(self._admitting) + len(self._next)
 
     # ------------------------------------------------------------- as asyncio.Server
 
@@ -108,11 +109,9 @@ class Listener:
         return self
 
     def is_serving(self) -> bool:
-        """Whether connections are accepted."""
         return bool(self._running)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop."""
         return self._loop
 
     def close(self) -> None:
@@ -127,7 +126,7 @@ class Listener:
         for socket in self.sockets:
             self._loop.remove_reader(socket)
             socket.close()
-        for arrival in [*self._waiting, *self._lingering, *self._next.values()]:
+        for arrival in [*self._waiting, *self._admitting, *self._lingering, *self._next.values()]:
             if arrival.opening is not None:
                 self._ending.append(arrival.opening)
             self._drop(arrival)
@@ -182,12 +181,10 @@ class Listener:
 
     def _place(self, arrival: Arrival) -> None:
         """Let a connection wait for its request, if its client has not gone again."""
-        first = arrival.first_bytes()
-        if first == b"":
+        if (first := arrival.first_bytes()) == b"":
             arrival.abort()
             return
-        gone = self._waiting.add(arrival, arrival.group, self._now())
-        if gone is not None:
+        if (gone := self._waiting.add(arrival, arrival.group, self._now())) is not None:
             self._refused("room", gone.group)
             gone.abort()
         if first is None:
@@ -197,7 +194,7 @@ class Listener:
 
     def _make_descriptor(self, listening: sockets.socket) -> None:
         """End a connection, since there is no descriptor for a new one."""
-        gone = self._lingering.make_room() or self._waiting.make_room()
+        gone = self._lingering.make_room() or self._waiting.make_room() or self._admitting.make_room()
         self._refused("descriptors", gone.group if gone is not None else "")
         if gone is not None:
             gone.abort()
@@ -216,7 +213,7 @@ class Listener:
 
     def end_late(self, now: float) -> None:
         """End what has waited for too long; to be called regularly with the event loop's time."""
-        for arrival in self._waiting.late(now - self._timeout):
+        for arrival in self._waiting.late(now - self._timeout) + self._admitting.late(now - self._timeout):
             self._refused("no_request", arrival.group)
             arrival.abort()
         for arrival in self._lingering.late(now - self._timeout):
@@ -242,6 +239,11 @@ class Listener:
         arrival.open(self.tls, self._timeout)
         return _OPEN_COST if self.tls is None else _TLS_COST
 
+    def _admit(self, arrival: Arrival) -> float:
+        if arrival.gone:  # while it waited, and nothing was read
+            self._drop(arrival)
+        return self._answer_in_turn(arrival)
+
     def _answer_in_turn(self, arrival: Arrival) -> float:
         if arrival.over:
             return 0.0
@@ -251,32 +253,34 @@ class Listener:
             self.refused(arrival, refusal)
         except Exception:
             log.exception("a request could not be answered")
-            self.refused(
-                arrival, RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server's log says more.\n")
-            )
+            failure = RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server's log says more.\n")
+            self.refused(arrival, failure)
         return HANDSHAKE_SECONDS if arrival.left else 0.0
 
     def leave(self, arrival: Arrival, protocol: asyncio.Protocol) -> None:
         """Hand a connection over to another protocol."""
-        self._waiting.remove(arrival)
+        self._forget(arrival)
         arrival.hand_over(protocol)
 
     def finish(self, arrival: Arrival, response: bytes, wait: bool) -> None:
         """Send a response and close; see `Arrival.reply`."""
-        self._waiting.remove(arrival)
-        gone = self._lingering.add(arrival, arrival.group, self._now())
-        if gone is not None:
+        self._forget(arrival)
+        if (gone := self._lingering.add(arrival, arrival.group, self._now())) is not None:
             gone.abort()
         arrival.reply(response, wait)
 
     # ------------------------------------------------------------- what arrivals tell
 
     def head_complete(self, arrival: Arrival) -> None:
-        """A whole request has come: with a token its turn comes at once, and nobody can take its place any more."""
-        token = self._has_token(arrival.head)
-        if token:
-            self._waiting.remove(arrival)
-        (self.with_token if token else self.answers).add(partial(self._answer_in_turn, arrival))
+        """A whole request has come. With a token it waits for others of that token only: tokens take turns."""
+        if (token := self._token_of(arrival.head)) is None:
+            self.answers.add(partial(self._answer_in_turn, arrival))
+            return
+        self._waiting.remove(arrival)
+        if (gone := self._admitting.add(arrival, token, self._now())) is not None:
+            self._refused("room", gone.group)
+            gone.abort()
+        self.with_token.add(partial(self._admit, arrival), token)
 
     def refused(self, arrival: Arrival, refusal: RequestRefusedError) -> None:
         """What has come is no request."""
@@ -285,8 +289,11 @@ class Listener:
 
     def ended(self, arrival: Arrival) -> None:
         """A client has gone."""
-        self._waiting.remove(arrival)
+        self._forget(arrival)
         self._lingering.remove(arrival)
+
+    def _forget(self, arrival: Arrival) -> None:
+        _ = self._waiting.remove(arrival) or self._admitting.remove(arrival)
 
     def worked(self, seconds: float) -> None:
         """Accepting or reading took so much of the event loop's time."""

@@ -112,12 +112,10 @@ def parse_request(head: bytes) -> HttpRequest:
     return HttpRequest(method, target, host, origin, upgrade and method == "GET", if_none_match)
 
 
-def has_token(head: bytes, tokens: Sequence[str]) -> bool:
-    """Whether a head has an ``Authorization`` header with one of these tokens. Costs little, whatever the head is."""
+def token_of(head: bytes, tokens: Sequence[str]) -> str | None:
+    """Which of these tokens a head's ``Authorization`` header has, if any. Costs little, whatever the head is."""
     found = _AUTHORIZATION.findall(head)
-    if len(found) != 1:
-        return False
-    return header_matches(bearer_token(found[0].decode("latin-1").strip()), tokens) is not None
+    return header_matches(bearer_token(found[0].decode("latin-1").strip()), tokens) if len(found) == 1 else None
 
 
 def _headers(head: bytes) -> Headers:

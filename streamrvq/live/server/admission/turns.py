@@ -21,7 +21,7 @@ Step = Callable[[], float]
 
 
 class Turns:
-    """Pieces of work in order.
+    """Pieces of work in order, those of several owners by turns.
 
     Args:
         share: seconds of loop time that they may take; what they do take is counted.
@@ -33,17 +33,17 @@ class Turns:
 
     def __init__(self, share: Allowance, pauses: bool) -> None:
         self._share, self._pauses, self._loop = share, pauses, asyncio.get_running_loop()
-        self._waiting: deque[Step] = deque()
+        self._waiting: dict[str, deque[Step]] = {}  # by owner, whoever is next first
         self._more, self._taken, self._closed, self._all = asyncio.Event(), False, False, False
         self.hold: Callable[[], float] = float  # 0.0
 
-    def add(self, step: Step) -> None:
-        """Do a piece of work once those before it are done: now, if there are none."""
+    def add(self, step: Step, owner: str = "") -> None:
+        """Do a piece of work once those before it are done: now, if there are none. Owners take turns."""
         if self._closed:
-            self._waiting.append(step)
+            self._waiting.setdefault(owner, deque()).append(step)
             self._do_all()
         elif self._taken or self._waiting or self._pause():
-            self._waiting.append(step)
+            self._waiting.setdefault(owner, deque()).append(step)
             self._more.set()
         else:
             self._taken = True
@@ -64,7 +64,7 @@ class Turns:
             return
         self._all = True
         while self._waiting:
-            self._do(self._waiting.popleft())
+            self._do(self._next())
         self._all = False
 
     async def run(self) -> None:
@@ -76,7 +76,15 @@ class Turns:
             await asyncio.sleep(self._pause())
             left = _TURN_SECONDS
             while self._waiting and left > 0 and not self._pause():
-                left -= self._do(self._waiting.popleft())
+                left -= self._do(self._next())
+
+    def _next(self) -> Step:
+        owner = next(iter(self._waiting))
+        steps = self._waiting.pop(owner)
+        step = steps.popleft()
+        if steps:
+            self._waiting[owner] = steps  # last
+        return step
 
     def _pause(self) -> float:
         # `hold` costs more, and is asked again when the share has caught up.

@@ -8,7 +8,7 @@ thread each, and values that only one side writes.
 Work goes into the pool in parts, however large it came. What is in the pool will be computed, so its outputs are
 reserved: no input goes there before there is room for what it becomes.
 
-All of a lane's state is written in this file. Its methods return what they did, and the scheduler records that.
+Its methods return what they did, and the scheduler records that.
 
 Knows: the order of a stream's work, sample rates, room for outputs, how far a stream is ahead of real time
 (pace.py). Does not know: other streams, when a step runs (scheduler.py), messages, what keeps the outputs (outbox.py).
@@ -101,7 +101,7 @@ class Lane:
         self._stream: StreamId | None = None  # in the pool
         self._failed = False
         self._ending: Literal["", "segment", "close"] = ""
-        self._pace = Pace(opened)
+        self._pace = Pace(hop_seconds, opened)
 
     # ------------------------------------------------------------- the event loop's side
 
@@ -150,14 +150,13 @@ class Lane:
         """Make room for outputs: ``outputs`` of them, counted from the first one. It may be fewer than before."""
         self._allowed = outputs
 
-    def resumed(self, now: float) -> None:
-        """The client has come back after its connection was lost."""
-        self._pace.resumed(now)
+    def held(self, held: bool, now: float) -> None:
+        """Whether a client holds the stream: not while it is parked."""
+        self._pace.held(held, now)
 
     def drop(self) -> None:
         """Give no more outputs. The next `fill_pool` discards the work and gives the slot back."""
-        self._dropped = True
-        self.on_output = self.on_failure = _ignore  # they lead to the stream, and that leads here
+        self._dropped, self.on_output, self.on_failure = True, _ignore, _ignore  # these lead to what leads here
 
     # ------------------------------------------------------------- the worker's side
 
@@ -234,9 +233,13 @@ class Lane:
         hops = inside + self.queued / self._inputs_per_hop
         return self._pace.live(now, (hops - 1.0) * self._hop_seconds)
 
+    def due(self, now: float) -> bool:
+        """Whether the stream is not live and comes before others that are not: see `Pace.due`."""
+        return self._pace.due(now) and not self.live(now)
+
     def expected(self, now: float) -> bool:
-        """Whether a live stream's next hop is expected any moment."""
-        return now - self.fed_at < LIVE_PAUSE and self.live(now)
+        """Whether a live stream's hop is expected any moment."""
+        return now - self.fed_at < LIVE_PAUSE and self._pace.in_real_time(now) and self.live(now)
 
     @property
     def _owed(self) -> int:
@@ -273,10 +276,7 @@ class Lane:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def _take_first(self, rest: npt.NDArray[Any] | Silence | None) -> None:
-        if rest is None:
-            self._jobs.popleft()
-        else:
-            self._jobs[0] = rest
+        self._jobs.popleft() if rest is None else self._jobs.__setitem__(0, rest)
 
     def _move(self, part: npt.NDArray[Any], stream: StreamId) -> None:
         self._taken += part.shape[-1]
@@ -292,8 +292,7 @@ class Lane:
         self._ending = ending
 
 
-def _ignore(*_: object) -> None:
-    """In place of the functions of a stream that was dropped."""
+def _ignore(*_: object) -> None: ...
 
 
 def _length(job: npt.NDArray[Any] | Silence) -> int:

@@ -1,7 +1,7 @@
 """How far a stream is ahead of real time, and whether it is live, so that it is computed before others.
 
-A live stream has a right to real time. Beyond that it is computed when no live stream waits. So a client that sends a
-file, or comes back after a break and sends what it kept, is not in the way of those that are live.
+A live stream is computed at once. Others get what live streams leave, up to real time before anybody has more. So a
+client that sends a file, or comes back after a break and sends what it kept, is not in the way of those that are live.
 
 Knows: seconds of audio, the time (it is passed in). Does not know: streams, steps, who waits.
 """
@@ -33,11 +33,15 @@ class Pace:
     Arrivals are told by one thread, and what was computed by another one, which also asks.
 
     Args:
+        hop_seconds: seconds of audio in a hop.
         opened: when the stream was opened, in seconds.
     """
 
-    def __init__(self, opened: float) -> None:
+    def __init__(self, hop_seconds: float, opened: float) -> None:
         self._opened = opened
+        # Two hops above the lowest value, since time that passes there is lost.
+        self._real_time_only = min(0.0, 2 * hop_seconds - MAX_SECONDS_BEHIND)
+        self._parked = False
         # Seconds ahead of real time, and when that was measured.
         self._computed = self._arrived = (0.0, opened)
         self._burst_until = opened
@@ -49,9 +53,15 @@ class Pace:
         if ahead > ARRIVAL_SECONDS_AHEAD:
             self._burst_until = now + BURST_SECONDS
 
-    def resumed(self, now: float) -> None:
-        """The client comes back. It has kept what it recorded meanwhile, and sends that as fast as it can."""
-        self._burst_until = now + BURST_SECONDS
+    def held(self, held: bool, now: float) -> None:
+        """Whether a client waits for the outputs. One that comes back sends what it kept, as fast as it can."""
+        self._parked = not held
+        if held:
+            self._burst_until = now + BURST_SECONDS
+
+    def in_real_time(self, now: float) -> bool:
+        """Whether audio comes in real time, and in small blocks."""
+        return now >= self._burst_until
 
     def computed(self, seconds: float, now: float) -> None:
         """Count seconds of audio that were computed."""
@@ -65,7 +75,7 @@ class Pace:
         return _ahead(self._computed, now)
 
     def live(self, now: float, waiting: float) -> bool:
-        """Whether a stream may be computed before those that are not live.
+        """Whether a stream is computed before all that are not live.
 
         Args:
             now: the time, in seconds.
@@ -76,8 +86,11 @@ class Pace:
             return ahead <= min(LIVE_SECONDS_AHEAD, (now - self._opened) * MARGIN_PER_SECOND)
         if waiting <= MAX_SECONDS_BEHIND:
             return ahead <= 0.0
-        # It catches up; or it waited for us, who are late.
-        return now >= self._burst_until
+        return self.in_real_time(now)  # it waits for us, who are late
+
+    def due(self, now: float) -> bool:
+        """Whether a stream that is not live comes before the others. It catches up, or sends large blocks."""
+        return not self._parked and self.seconds_ahead(now) <= self._real_time_only
 
 
 def _ahead(measured: tuple[float, float], now: float) -> float:

@@ -9,8 +9,8 @@ A tick is one call in the worker thread. It moves new work into the pools, runs 
 outputs. Meanwhile more work comes in, so under load the steps fill by themselves. When the thread is idle, the first
 stream waits a *gather window* for the others, unless there are no others.
 
-Work for live streams comes first. A step has only these (pace.py), while one of them has a hop. Those that catch up,
-or send a whole file, get the steps between, and a share in any case (shares.py). The rows times hops of a step are
+Work for live streams comes first. A step has only these (pace.py), while one of them has a hop. Others get the steps
+between, and a share in any case (shares.py): first those that are behind real time. The rows times hops of a step are
 limited to what computes within one hop of audio (warmup.py). Where more streams have a hop than fit, the one furthest
 behind real time goes first. What goes into the pools in one tick is limited, too: resampling takes time.
 
@@ -118,9 +118,9 @@ class Scheduler:
         if lane.queued and lane in self._lanes:
             self._wake(lane)
 
-    def resumed(self, lane: Lane) -> None:
-        """Say that the lane's client has come back, and may send what it kept."""
-        lane.resumed(time.monotonic())
+    def held(self, lane: Lane, held: bool) -> None:
+        """Say that the lane's client was lost, or has come back and may send what it kept."""
+        lane.held(held, time.monotonic())
 
     def segment(self, lane: Lane) -> None:
         """End the signal and begin another: all frames owed come out, and later inputs go to a fresh stream."""
@@ -187,33 +187,39 @@ class Scheduler:
         steps: list[Step] = []
         for lane in new_work:
             self._waiting.setdefault(lane, False)
-        self._fill_pools(deliveries)
-        ended = self._steps(deliveries, steps)
+        freed = self._fill_pools(deliveries)
+        ended = self._steps(deliveries, steps) or freed
         # A blocked lane continues once a stream has ended.
         more = ended or not all(self._waiting.values())
         return deliveries, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
 
-    def _fill_pools(self, deliveries: list[Delivery]) -> None:
-        """Move what waits into the pools: least first, so that nobody's hop waits for another's file."""
-        now = time.monotonic()
+    def _fill_pools(self, deliveries: list[Delivery]) -> bool:
+        """Move what waits into the pools: least first, so that nobody's hop waits for another's file.
+
+        Returns whether a slot was given back.
+        """
+        now, freed = time.monotonic(), False
         live = any(lane.expected(now) for owners in self._owners.values() for lane in owners.values())
         self._shares.begin_tick(now, live)
         for lane in sorted(self._waiting, key=lambda lane: lane.queued_seconds):
             live = lane.live(now)
             try:
                 filled = lane.fill_pool(self._shares.to_fill(lane.direction, live, time.monotonic()))
+                freed |= filled.closed is not None
                 self._shares.filled(lane.direction, live, filled.hops)
                 self._record(lane, filled)
             except Exception as error:
                 self._fail(lane, error, deliveries)
+                freed = True
+        return freed
 
     def _steps(self, deliveries: list[Delivery], steps: list[Step]) -> bool:
         """Run a step of each pool for live streams, or one for the others. Returns whether a stream has ended."""
         now, ended, worked = time.monotonic(), False, False
-        if self._shares.due and (others := self._next_of_others(now)) is not None:
+        if self._shares.owed and (others := self._next_of_others(now)) is not None:
             return self._run(*others, deliveries, steps)
         for direction, most in self._shares.row_hops.items():
-            batch = self._next_batch(direction, most, now, live=True)
+            batch = self._next_batch(direction, most, now, lambda lane: lane.live(now))
             if batch is not None:
                 ended |= self._run(direction, batch, deliveries, steps)
                 worked |= batch.hops > 0
@@ -223,21 +229,24 @@ class Scheduler:
         return ended
 
     def _next_of_others(self, now: float) -> tuple[Direction, Batch] | None:
-        """The next step for those that are not live; the directions take turns."""
-        for direction in tuple(self._directions):
-            batch = self._next_batch(direction, self._shares.catch_up[direction], now, live=False)
-            if batch is not None:
-                self._directions.sort(key=direction.__eq__)  # it comes last the next time
-                self._shares.other_step(direction, len(batch.streams) * batch.hops)
-                return direction, batch
+        """The next step for those that are not live, first of those behind real time; the directions take turns."""
+        for most, only in (
+            (self._shares.due, lambda lane: lane.due(now)), (self._shares.catch_up, lambda lane: not lane.live(now)),
+        ):  # fmt: skip
+            for direction in tuple(self._directions):
+                batch = self._next_batch(direction, most[direction], now, only)
+                if batch is not None:
+                    self._directions.sort(key=direction.__eq__)  # it comes last the next time
+                    self._shares.other_step(direction, len(batch.streams) * batch.hops)
+                    return direction, batch
         self._shares.none_waits()
         return None
 
-    def _next_batch(self, direction: Direction, rows: int, now: float, live: bool) -> Batch | None:
+    def _next_batch(self, direction: Direction, most: int, now: float, only: Callable[[Lane], bool]) -> Batch | None:
         pool, owners = self._pools[direction], self._owners[direction]
-        most = self._shares.catch_up[direction]
-        return pool.next_batch(rows, most, lambda stream: owners[stream].seconds_ahead(now),
-                               lambda stream: owners[stream].live(now) is live)  # fmt: skip
+        return pool.next_batch(most, min(most, self._shares.due[direction]),
+                               lambda stream: owners[stream].seconds_ahead(now),
+                               lambda stream: only(owners[stream]))  # fmt: skip
 
     def _record(self, lane: Lane, filled: Filled) -> None:
         """Note which stream a lane has in its pool now, and whether it has more to put there."""

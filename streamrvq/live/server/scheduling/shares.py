@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from ....geometry import Direction
 
-#: While a stream is live, the others' steps have at most this share of a step's rows × hops.
-CATCH_UP_SHARE = 8
+#: While a stream is live, the others' steps have at most one part of so many of a step's rows × hops: of streams that
+#: are behind real time, and of those that catch up. Each step costs something besides, so smaller ones compute less.
+DUE_SHARE, CATCH_UP_SHARE = 2, 8
 #: The others' least share of all work, while they wait: what live streams leave of the machine (`warmup.MAX_LOAD`).
 LEAST_SHARE = 0.2
 #: A tick moves at most this many times the rows × hops of a step into a pool. While a stream is live, it moves work of
@@ -28,31 +29,33 @@ class Shares:
 
     Attributes:
         row_hops: as given.
-        catch_up: the most rows × hops of a step of those that catch up, for each direction; set by `begin_tick`.
+        due, catch_up: the most rows × hops of a step of those that are behind real time, and of those that catch up,
+            for each direction; set by `begin_tick`.
     """
 
     def __init__(self, row_hops: dict[Direction, int], hop_seconds: float) -> None:
         self.row_hops, self._fill_seconds = row_hops, FILL_SHARE * hop_seconds
-        self._due = 0.0  # of the others' least share: what they did not get, in steps of the most rows × hops
+        self._owed = 0.0  # of the others' least share: what they did not get, in steps of the most rows × hops
         self.begin_tick(0.0, live=False)
 
     def begin_tick(self, now: float, live: bool) -> None:
         """Begin a tick. ``live``: whether any stream is."""
         self._live = live
-        self.catch_up = {
-            direction: max(1, most // CATCH_UP_SHARE) if live else most for direction, most in self.row_hops.items()
-        }
+        self.due, self.catch_up = (
+            {direction: max(1, most // share) if live else most for direction, most in self.row_hops.items()}
+            for share in (DUE_SHARE, CATCH_UP_SHARE)
+        )
         self._until = now + self._fill_seconds
         self._left: dict[tuple[Direction, bool], float] = {}
         for direction, most in self.row_hops.items():
             self._left[direction, True] = FILL_STEPS * most
-            self._left[direction, False] = FILL_STEPS * self.catch_up[direction]
+            self._left[direction, False] = FILL_STEPS * self.due[direction]
 
     def to_fill(self, direction: Direction, live: bool, now: float) -> float:
         """Hops that may go into the pool now, for a stream that is live or not; 0 or less: none."""
         if live or not self._live:
             return self._left[direction, live]
-        return min(self._left[direction, live], self.catch_up[direction]) if now <= self._until else 0.0
+        return min(self._left[direction, live], self.due[direction]) if now <= self._until else 0.0
 
     def filled(self, direction: Direction, live: bool, hops: float) -> None:
         """Count hops that went into the pool."""
@@ -60,17 +63,17 @@ class Shares:
 
     def live_step(self, direction: Direction, row_hops: int) -> None:
         """Count a step of live streams."""
-        self._due = min(1.0, self._due + row_hops / self.row_hops[direction] * LEAST_SHARE / (1.0 - LEAST_SHARE))
+        self._owed = min(1.0, self._owed + row_hops / self.row_hops[direction] * LEAST_SHARE / (1.0 - LEAST_SHARE))
 
     @property
-    def due(self) -> bool:
-        """Whether those that catch up get a step although live streams had one."""
-        return self._due >= 1.0 / CATCH_UP_SHARE
+    def owed(self) -> bool:
+        """Whether those that are not live get a step although live streams have work."""
+        return self._owed >= 1.0 / CATCH_UP_SHARE
 
     def other_step(self, direction: Direction, row_hops: int) -> None:
-        """Count a step of those that catch up."""
-        self._due = max(0.0, self._due - row_hops / self.row_hops[direction])
+        """Count a step of those that are not live."""
+        self._owed = max(0.0, self._owed - row_hops / self.row_hops[direction])
 
     def none_waits(self) -> None:
-        """Forget what is due: nobody catches up."""
-        self._due = 0.0
+        """Forget what is owed: only live streams have work."""
+        self._owed = 0.0

@@ -11,8 +11,8 @@ from streamrvq.live.server.admission.request import (
     MAX_HEAD_BYTES,
     RequestRefusedError,
     check_beginning,
-    has_token,
     parse_request,
+    token_of,
 )
 
 HOST = b"Host: x\r\n"
@@ -92,7 +92,7 @@ PARTS = st.sampled_from(
 
 @given(st.one_of(st.binary(max_size=200), st.lists(PARTS, max_size=30).map(b"".join)))
 def test_whatever_comes_is_parsed_or_refused(data: bytes) -> None:
-    has_token(data, ("t",))
+    token_of(data, ("t",))
     for read in (check_beginning, parse_request):
         try:
             read(data)
@@ -137,5 +137,5 @@ def test_what_cannot_become_a_request_is_refused_at_once(data: bytes, wanted: in
 )  # fmt: skip
 def test_a_token_is_found_in_a_head_before_it_is_parsed(headers: bytes, good: bool) -> None:
     head = b"GET / HTTP/1.1\r\n" + headers + HOST + b"\r\n"
-    assert has_token(head, ("other", "t", "ä")) == good
-    assert not has_token(head, ())
+    assert (token_of(head, ("other", "t", "ä")) is not None) == good
+    assert token_of(head, ()) is None

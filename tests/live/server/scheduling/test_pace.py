@@ -17,7 +17,7 @@ HOP = 512 / 44_100
 
 
 def test_seconds_ahead_are_a_token_bucket():
-    pace = Pace(99.0)
+    pace = Pace(HOP, 99.0)
     assert pace.seconds_ahead(99.0) == 0.0
     assert pace.seconds_ahead(100.0) == -MAX_SECONDS_BEHIND
     pace.computed(0.5, 100.0)
@@ -31,7 +31,7 @@ def test_seconds_ahead_are_a_token_bucket():
 @given(st.lists(st.floats(0.0, 0.1), min_size=1, max_size=200), st.floats(0.9, 1.08))
 def test_a_live_stream_always_has_the_right(delays, clock):
     """Whatever delays its hops had, and although its clock is faster: a hop at a time may be computed at once."""
-    pace, now = Pace(100.0 - LIVE_SECONDS_AHEAD / MARGIN_PER_SECOND), 100.0
+    pace, now = Pace(HOP, 100.0 - LIVE_SECONDS_AHEAD / MARGIN_PER_SECOND), 100.0
     for hop, delay in enumerate(delays):
         now = max(now, 100.0 + hop * HOP / clock + delay)
         assert pace.live(now, 0.0)
@@ -41,7 +41,7 @@ def test_a_live_stream_always_has_the_right(delays, clock):
 @given(st.lists(st.floats(0.0, 0.1), min_size=1, max_size=200))
 def test_a_stream_is_live_from_its_first_hop_on(delays):
     """Its blocks are a hop long and come late by so much; no later block comes sooner than in real time."""
-    pace, now = Pace(100.0), 100.0
+    pace, now = Pace(HOP, 100.0), 100.0
     for hop, delay in enumerate(delays):
         now = max(now, 100.0 + sum(delays[: hop + 1])) + HOP
         assert pace.live(now, 0.0), delay
@@ -53,7 +53,7 @@ def test_streams_opened_one_after_another_have_little_more_than_real_time(each, 
     """A client that opens a new stream whenever the last one has lived so long, and always has a hop waiting."""
     now, computed = 100.0, 0
     while now < 110.0:
-        pace, until = Pace(now), now + each
+        pace, until = Pace(HOP, now), now + each
         while now < until:
             if pace.live(now, 0.0):
                 pace.computed(hops * HOP, now)
@@ -63,17 +63,35 @@ def test_streams_opened_one_after_another_have_little_more_than_real_time(each, 
     assert computed * HOP <= (10.0 + each + 0.01) * (REAL_TIME + MARGIN_PER_SECOND) + streams * hops * HOP
 
 
-@given(st.floats(0.0, 1000.0), st.floats(1.0, 1000.0), st.floats(0.0, 0.5))
-def test_a_stream_that_catches_up_is_not_live(age, sent, since):
-    pace = Pace(100.0)
-    pace.arrived(sent, 100.0 + age)
-    assert not pace.live(100.0 + age + since, max(sent - since, MAX_SECONDS_BEHIND + 0.001))
+@given(st.floats(0.0, 10.0), st.integers(1, 40))
+def test_a_stream_that_catches_up_is_due_in_real_time_only(pause, hops):
+    """It is computed as soon as it is due, for ten seconds; never more than real time comes of that."""
+    pace, now, computed = Pace(HOP, 100.0), 100.0 + pause, 0
+    began = now
+    while now < began + 10.0:
+        pace.arrived(1.0, now)
+        assert not pace.live(now, 5.0)
+        if pace.due(now):
+            pace.computed(hops * HOP, now)
+            computed += hops
+        now += 0.01
+    assert computed * HOP <= 10.0 * REAL_TIME + (hops + 2) * HOP
+    assert computed * HOP >= 10.0 - max(hops * HOP, MAX_SECONDS_AHEAD)  # and never less
+
+
+def test_a_parked_stream_is_never_due():
+    pace = Pace(HOP, 100.0)
+    assert pace.due(201.0)
+    pace.held(False, 201.0)
+    assert not pace.due(201.0)
+    pace.held(True, 201.0)
+    assert pace.due(201.0)
 
 
 @given(st.floats(0.002, 0.1), st.floats(0.0, 0.1), st.floats(0.2, 100.0))
 def test_a_stream_that_waits_for_us_is_live(block, delay, late):
     """Its blocks came in real time, each delayed by up to so much. Nothing was computed meanwhile."""
-    pace, blocks = Pace(100.0), int(late / block) + 1
+    pace, blocks = Pace(HOP, 100.0), int(late / block) + 1
     for number in range(1, min(blocks, 2000) + 1):
         now = 100.0 + number * block + delay * (number % 2)
         pace.arrived(block, now)
@@ -81,25 +99,24 @@ def test_a_stream_that_waits_for_us_is_live(block, delay, late):
 
 
 def test_sending_more_than_real_time_is_remembered():
-    pace = Pace(100.0)
+    pace = Pace(HOP, 100.0)
     pace.arrived(1000.0, 200.0)
-    assert not pace.live(199.99 + BURST_SECONDS, 1.0)
-    assert pace.live(200.01 + BURST_SECONDS, 1.0)
+    assert not pace.in_real_time(199.99 + BURST_SECONDS)
+    assert pace.in_real_time(200.01 + BURST_SECONDS)
 
 
 @given(st.floats(0.3, 5.0))
-def test_large_blocks_are_never_taken_for_real_time(block):
-    """However slowly they come: between them nothing would be live that waits."""
-    pace, now = Pace(100.0), 100.0
+def test_large_blocks_are_not_taken_for_live_ones(block):
+    pace, now = Pace(HOP, 100.0), 100.0
     for _ in range(20):
         now += block
         pace.arrived(block, now)
-        assert not pace.live(now + 0.9 * block, block)
+        assert not pace.in_real_time(now + 0.9 * block)
 
 
 def test_who_resumes_catches_up():
-    pace = Pace(100.0)
+    pace = Pace(HOP, 100.0)
+    pace.computed(1.0, 200.0)
     assert pace.live(200.0, 1.0)
-    pace.resumed(200.0)
+    pace.held(True, 200.0)
     assert not pace.live(200.0, 1.0)
-    assert pace.live(200.0, 0.0)

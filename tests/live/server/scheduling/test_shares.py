@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.live.server.scheduling.shares import CATCH_UP_SHARE, FILL_SHARE, FILL_STEPS, LEAST_SHARE, Shares
+from streamrvq.live.server.scheduling.shares import (
+    CATCH_UP_SHARE,
+    DUE_SHARE,
+    FILL_SHARE,
+    FILL_STEPS,
+    LEAST_SHARE,
+    Shares,
+)
 
 HOP_SECONDS = 0.01
 
@@ -19,7 +26,7 @@ def test_others_get_their_least_share_whatever_live_streams_ask_for(gaps, most):
     shares, work = shares_of(most), {"live": 0, "others": 0}
     for gap in gaps:
         shares.begin_tick(0.0, live=True)
-        if gap or shares.due:
+        if gap or shares.owed:
             shares.other_step("encode", shares.catch_up["encode"])
             work["others"] += shares.catch_up["encode"]
         else:
@@ -32,9 +39,9 @@ def test_what_nobody_waited_for_is_not_due_later():
     shares = shares_of()
     for _ in range(100):
         shares.live_step("encode", 16)
-    assert shares.due
+    assert shares.owed
     shares.none_waits()
-    assert not shares.due
+    assert not shares.owed
 
 
 @pytest.mark.parametrize(("live", "divided"), [(True, CATCH_UP_SHARE), (False, 1)])
@@ -47,7 +54,7 @@ def test_steps_of_others_are_small_only_beside_live_streams(live, divided):
 def test_others_fill_the_pool_for_a_part_of_a_hop_only():
     shares = shares_of()
     shares.begin_tick(5.0, live=True)
-    assert shares.to_fill("encode", False, 5.0) == 16 // CATCH_UP_SHARE
+    assert shares.to_fill("encode", False, 5.0) == 16 // DUE_SHARE
     assert shares.to_fill("encode", False, 5.0 + 1.01 * FILL_SHARE * HOP_SECONDS) == 0
     assert shares.to_fill("encode", True, 6.0) == FILL_STEPS * 16
     shares.begin_tick(5.0, live=False)
@@ -58,7 +65,7 @@ def test_what_others_fill_is_not_taken_from_live_streams():
     shares = shares_of()
     shares.begin_tick(5.0, live=True)
     for _ in range(FILL_STEPS):
-        shares.filled("encode", False, 16 // CATCH_UP_SHARE)
+        shares.filled("encode", False, 16 // DUE_SHARE)
     assert shares.to_fill("encode", False, 5.0) == 0
     assert shares.to_fill("encode", True, 5.0) == FILL_STEPS * 16
-    assert shares.to_fill("decode", False, 5.0) == 16 // CATCH_UP_SHARE
+    assert shares.to_fill("decode", False, 5.0) == 16 // DUE_SHARE
