@@ -32,8 +32,8 @@ from ..usage import Usage, usage
 
 #: Seconds before the first message, then for figures to settle, and at the end to wait for the last clients.
 _LEAD, _SETTLE, _LAST = 0.3, 1.0, 20.0
-#: Seconds until the kernel's buffers are full for a client that never reads.
-_FILLING = 20.0
+#: Seconds until the buffers of the kernel are full for a client that never reads, on a busy machine too.
+_FILLING = 60.0
 
 
 @dataclasses.dataclass(frozen=True)

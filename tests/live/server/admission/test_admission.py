@@ -220,3 +220,35 @@ async def test_requests_that_are_completed_at_once_are_answered_in_turns(token, 
             client.close()
         await until(lambda: not server.connections)
     assert max(answered) <= 3
+
+
+@pytest.mark.asyncio
+async def test_those_of_one_token_wait_in_bounds_and_beside_those_of_another():
+    """Nobody can be let in for now. Of one token half of the places may wait, the newest; then tokens take turns."""
+    handshake = (
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Protocol: streamrvq.v1\r\nAuthorization: Bearer {}\r\n\r\n"
+    )
+    with nothing_left():
+        async with few(tokens=("secret", "other"), max_unauthenticated=8) as server, asyncio.timeout(PATIENCE):
+            listener, let_in = server._admission.listener, []
+            listener.with_token.hold = lambda: 0.001
+            answer = listener._answer
+            listener._answer = lambda arrival: (let_in.append(b"secret" in arrival.head), answer(arrival))
+            clients = [RawClient(server.port) for _ in range(12)]
+            for number, client in enumerate(clients):
+                await client.send(handshake.format("other").encode())
+                await until(lambda number=number: len(listener._admitting) == min(number + 1, 4))
+            honest = RawClient(server.port)
+            await honest.send(handshake.format("secret").encode())
+            await until(lambda: len(listener._admitting) == 5)
+            assert len(listener) == 5
+            clients[-1].close(reset=True)  # it has gone before its turn: it is not answered
+            listener.with_token.hold = float
+            await until(lambda: len(let_in) == 4 and not listener._admitting)
+            assert let_in.index(True) <= 1
+            assert sorted(let_in) == [False, False, False, True]
+            for client in (*clients[:-1], honest):
+                client.close()
+            await until(lambda: not server.connections)

@@ -59,6 +59,24 @@ async def test_work_waits_for_its_share_and_for_other_reasons() -> None:
 
 
 @pytest.mark.asyncio
+async def test_owners_take_turns_and_each_keeps_its_order() -> None:
+    turns, done = Turns(Allowance(1000.0, 1.0, 0.0), True), []
+    turns.hold = lambda: 1e-6  # so that all have to wait
+    for number in range(5):
+        turns.add(lambda number=number: done.append(f"a{number}") or 0.0, "a")  # type: ignore[misc,func-returns-value]
+    for number in range(2):
+        turns.add(lambda number=number: done.append(f"b{number}") or 0.0, "b")  # type: ignore[misc,func-returns-value]
+    turns.hold = float
+    running = asyncio.create_task(turns.run())
+    async with asyncio.timeout(PATIENCE):
+        while len(done) < 7:
+            await asyncio.sleep(0)
+    assert done == ["a0", "b0", "a1", "b1", "a2", "a3", "a4"]
+    running.cancel()
+    await asyncio.wait([running])
+
+
+@pytest.mark.asyncio
 async def test_what_tasks_spend_counts() -> None:
     turns, done = Turns(Allowance(0.001, 1e-6, 0.0), True), []
     turns.add(lambda: done.append("before") or 0.0)  # type: ignore[func-returns-value]
