@@ -72,7 +72,7 @@ def serve(
     ] = 30.0,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error; on stderr.")] = "info",
     log_format: Annotated[str, typer.Option("--log-format", help="text, or json: one object per line.")] = "text",
-    uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop: pip install 'streamrvq[uvloop]'.")] = False,
+    uvloop: Annotated[bool, typer.Option("--uvloop", help=r"Run on uvloop: pip install 'streamrvq\[uvloop]'.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON line once it listens.")] = False,

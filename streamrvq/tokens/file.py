@@ -55,7 +55,8 @@ class TokenFile:
             from the signal's start. Zeros were encoded in its place.
         version: of the layout.
         resampler: what brought the signal from ``source_rate`` to ``sample_rate`` (`streamrvq.resampling`). None: the
-            rates are equal, or the file does not say. Files of version 0.1.0 do not: they were resampled with soxr.
+            rates are equal, or the file does not say. Files of `send` do not say, nor do those
+            from before resamplers had names, which were made with soxr.
 
     Raises:
         TokensError: a value that no encoding could have given.

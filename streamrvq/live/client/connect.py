@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ...audio.rates import check_rate
 from ...errors import InputError
 from ..protocol.text import Start, checked_text
 from .stream import RemoteStream
@@ -51,6 +52,8 @@ def connect(
         raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
     if resume < 0:
         raise InputError(f"resume is {resume}; wanted seconds, 0 or more")
+    if sample_rate is not None:
+        sample_rate = check_rate(sample_rate)
     start = Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers)
     checked_text(start)
     return RemoteStream(url, start, token, queue_size, timeout, resume)
