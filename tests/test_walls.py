@@ -59,7 +59,7 @@ SANS_IO = {
         "access", "handshake", "logs", "metered", "metrics", "modes", "outbox", "sessions", "settings", "static",
         "stream",
     },
-    "live/server/scheduling": {"lane", "pace", "shares", "warmup"},
+    "live/server/scheduling": {"jobs", "lane", "pace", "results", "shares", "warmup"},
     "live/server/admission": {"addresses", "descriptors", "reply", "waiting"},
     "live/client": {"resend", "timing"},
     "live/sources": {"clock", "devices", "ring"},

@@ -100,5 +100,5 @@ async def test_a_large_message_waits_in_no_more_memory_than_one_of_16_bit_sample
     served = open_stream(CAUSAL, scheduler, Start(mode="encode", sample_rate=8000, format="mulaw"), 32_768)
     served.receive(packet(payload=bytes(32_768 - 16)))
     assert served.lane.queued == 32_752
-    assert sum(job.nbytes for job in served.lane._jobs) <= 64 * 1024
+    assert sum(job.nbytes for job in served.lane._jobs._jobs) <= 64 * 1024
     await worker.close()

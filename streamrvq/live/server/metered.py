@@ -5,43 +5,49 @@ Knows: the steps of a coroutine. Does not know: what they do, who counts their t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from time import thread_time
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 #: Seconds that the task of a connection takes at least for the handshake, and for its end. They are counted when these
 #: begin, so that few begin at once.
 HANDSHAKE_SECONDS, END_SECONDS = 0.0005, 0.0003
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-async def metered(coroutine: Coroutine[Any, Any, T], spend: Callable[[float], None]) -> T:
-    """What ``coroutine`` returns or raises. ``spend`` is called after each of its steps, with its CPU seconds."""
-    return await _Steps(coroutine, spend)
+class Metered(Coroutine[Any, Any, T_co]):
+    """A coroutine that tells what each of its steps took.
 
+    Args:
+        coroutine: what is run. It is closed with this one, also if it was never started.
+        spend: called after each step, with its CPU seconds.
+    """
 
-class _Steps(Generic[T]):
-    def __init__(self, coroutine: Coroutine[Any, Any, T], spend: Callable[[float], None]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T_co], spend: Callable[[float], None]) -> None:
         self._coroutine, self._spend = coroutine, spend
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        coroutine = self._coroutine
-        step: Callable[[Any], Any] = coroutine.send
-        value: Any = None
-        while True:
-            began = thread_time()
-            try:
-                awaited = step(value)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            finally:
-                self._spend(thread_time() - began)
-            try:
-                step, value = coroutine.send, (yield awaited)
-            except GeneratorExit:
-                coroutine.close()
-                raise
-            except BaseException as error:
-                step, value = coroutine.throw, error
+    def send(self, value: Any) -> Any:
+        return self._counted(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._counted(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Metered[T_co]:
+        return self
+
+    def __iter__(self) -> Metered[T_co]:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def _counted(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        began = thread_time()
+        try:
+            return step(*arguments)
+        finally:
+            self._spend(thread_time() - began)

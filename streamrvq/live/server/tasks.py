@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .metered import metered
+from .metered import Metered
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class ReadingAndWriting:
             self._writing = None
 
     def _task(self, coroutine: Coroutine[Any, Any, T], does: str) -> asyncio.Task[T]:
-        return asyncio.create_task(metered(coroutine, self._spend), name=f"streamrvq-{does}")
+        return asyncio.create_task(Metered(coroutine, self._spend), name=f"streamrvq-{does}")
 
     def _result(self, task: asyncio.Task[T]) -> T:
         if task.cancelled() and self._reason is not None:

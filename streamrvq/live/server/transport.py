@@ -65,7 +65,7 @@ class LimitedConnection(ServerConnection):
         if hasattr(transport, "max_size"):  # of asyncio's own loop
             transport.max_size = MAX_READ_BYTES
         self.known[self] = None
-        self._made, self._young, self._counted = self.loop.time(), True, HANDSHAKE_SECONDS
+        self._made, self._counted = self.loop.time(), HANDSHAKE_SECONDS
         self._trusted, self._unparsed, self._has_turn, self._lost = False, bytearray(), False, False
         self._served = self._ended = False
         self.on_lost: Callable[[], None] = _ignore
@@ -92,13 +92,10 @@ class LimitedConnection(ServerConnection):
 
     def spend(self, seconds: float) -> None:
         """Count loop time that was spent for this connection, while it is young: one after another may cost much."""
-        if self._young and self.loop.time() - self._made > YOUNG_SECONDS:
-            self._young = False
-        if not self._young:
-            return
-        counted = min(self._counted, seconds)
-        self._counted -= counted
-        self.on_spent(self, seconds - counted)
+        if self.loop.time() - self._made <= YOUNG_SECONDS:
+            counted = min(self._counted, seconds)
+            self._counted -= counted
+            self.on_spent(self, seconds - counted)
 
     def trust(self) -> None:
         """The client has authenticated."""
@@ -226,15 +223,18 @@ class LimitedConnection(ServerConnection):
         if self._trusted:
             self._end(exc)
         else:  # hundreds may go at once
-            self.take_turns(partial(self._end, exc))
+            self.take_turns(partial(self._end_in_turn, exc))
 
-    def _end(self, exc: Exception | None) -> float:
+    def _end_in_turn(self, exc: Exception | None) -> float:
+        self._counted += END_SECONDS
+        self._end(exc)
+        return END_SECONDS
+
+    def _end(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._ended = True
         self.on_lost()
         self._let_go()
-        self._counted += END_SECONDS
-        return END_SECONDS
 
 
 def _ignore() -> None:

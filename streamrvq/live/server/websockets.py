@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 from ..protocol.constants import SUBPROTOCOL
 from .intake import Rounds
 from .logs import transport_log
-from .metered import metered
+from .metered import Metered
 from .settings import ServerSettings
 from .transport import LimitedConnection, TakeTurns
 
@@ -65,8 +65,8 @@ class Websockets:
         connection.cut, connection.rounds, connection.on_spent = self._cut, self._rounds, self._on_spent
         return connection
 
-    async def _serve(self, connection: Any) -> None:
-        await metered(self._serve_to_end(connection), connection.spend)
+    def _serve(self, connection: Any) -> Metered[None]:
+        return Metered(self._serve_to_end(connection), connection.spend)
 
     async def _serve_to_end(self, connection: Any) -> None:
         """Serve a connection from its handshake to its end; it is closed then."""

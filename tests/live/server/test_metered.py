@@ -7,7 +7,7 @@ from time import thread_time
 
 import pytest
 
-from streamrvq.live.server.metered import metered
+from streamrvq.live.server.metered import Metered
 
 
 def busy(seconds: float) -> None:
@@ -27,7 +27,7 @@ async def worked() -> str:
 async def test_result_and_time() -> None:
     spent: list[float] = []
     before = thread_time()
-    assert await asyncio.create_task(metered(worked(), spent.append)) == "done"
+    assert await asyncio.create_task(Metered(worked(), spent.append)) == "done"
     assert 0.03 <= sum(spent) <= thread_time() - before
 
 
@@ -40,7 +40,7 @@ async def test_an_exception_comes_out_and_its_step_counts() -> None:
 
     spent: list[float] = []
     with pytest.raises(ValueError, match="wrong"):
-        await metered(fail(), spent.append)
+        await Metered(fail(), spent.append)
     assert sum(spent) >= 0.01
 
 
@@ -55,7 +55,7 @@ async def test_what_is_awaited_fails_inside() -> None:
             return str(error)
         return ""
 
-    task = asyncio.create_task(metered(wait(), lambda seconds: None))
+    task = asyncio.create_task(Metered(wait(), lambda seconds: None))
     await asyncio.sleep(0)
     future.set_exception(ValueError("inside"))
     assert await task == "inside"
@@ -72,7 +72,7 @@ async def test_a_cancellation_goes_in_and_comes_out() -> None:
             seen.append("inside")
             raise
 
-    task = asyncio.create_task(metered(wait(), lambda seconds: None))
+    task = asyncio.create_task(Metered(wait(), lambda seconds: None))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -90,9 +90,18 @@ def test_a_coroutine_that_is_dropped_is_closed() -> None:
             closed.append(True)
 
     async def begin() -> None:
-        coroutine = metered(wait(), lambda seconds: None)
+        coroutine = Metered(wait(), lambda seconds: None)
         coroutine.send(None)
         coroutine.close()
 
     asyncio.run(begin())
     assert closed == [True]
+
+
+@pytest.mark.asyncio
+async def test_a_task_that_is_cancelled_before_its_first_step_leaves_nothing() -> None:
+    """A coroutine that was never awaited would be a warning, and that an error here."""
+    task = asyncio.create_task(Metered(worked(), lambda seconds: None))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -109,9 +109,11 @@ class Listener:
         return self
 
     def is_serving(self) -> bool:
+        """Whether connections are accepted."""
         return bool(self._running)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
         return self._loop
 
     def close(self) -> None:
@@ -259,12 +261,12 @@ class Listener:
 
     def leave(self, arrival: Arrival, protocol: asyncio.Protocol) -> None:
         """Hand a connection over to another protocol."""
-        self._forget(arrival)
+        self.ended(arrival)
         arrival.hand_over(protocol)
 
     def finish(self, arrival: Arrival, response: bytes, wait: bool) -> None:
         """Send a response and close; see `Arrival.reply`."""
-        self._forget(arrival)
+        self.ended(arrival)
         if (gone := self._lingering.add(arrival, arrival.group, self._now())) is not None:
             gone.abort()
         arrival.reply(response, wait)
@@ -288,12 +290,9 @@ class Listener:
         self.finish(arrival, refusal.reply.to_bytes(refusal.method), wait=True)
 
     def ended(self, arrival: Arrival) -> None:
-        """A client has gone."""
-        self._forget(arrival)
-        self._lingering.remove(arrival)
-
-    def _forget(self, arrival: Arrival) -> None:
-        _ = self._waiting.remove(arrival) or self._admitting.remove(arrival)
+        """A client has gone, or waits no longer."""
+        for waiting in (self._waiting, self._admitting, self._lingering):
+            waiting.remove(arrival)
 
     def worked(self, seconds: float) -> None:
         """Accepting or reading took so much of the event loop's time."""

@@ -8,7 +8,7 @@ thread each, and values that only one side writes.
 Work goes into the pool in parts, however large it came. What is in the pool will be computed, so its outputs are
 reserved: no input goes there before there is room for what it becomes.
 
-Its methods return what they did, and the scheduler records that.
+All of a lane's state is written in this file. Its methods return what they did, and the scheduler records that.
 
 Knows: the order of a stream's work, sample rates, room for outputs, how far a stream is ahead of real time
 (pace.py). Does not know: other streams, when a step runs (scheduler.py), messages, what keeps the outputs (outbox.py).
@@ -17,7 +17,6 @@ Knows: the order of a stream's work, sample rates, room for outputs, how far a s
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -29,22 +28,13 @@ from ....errors import PoolError
 from ....geometry import Direction
 from ....streaming.batches import Output, StreamId
 from ....streaming.pool import StreamPool
+from .jobs import Ending, Inputs, Jobs, length
 from .pace import Pace
 
 #: Hops that a lane may have in the pool. The rest waits in the lane, where it is cheap to count and to discard.
 MAX_POOL_HOPS = 32
 #: Seconds without inputs after which a stream does not count as live any more.
 LIVE_PAUSE = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Silence:
-    """Zeros in place of lost samples. They wait as a number, and become samples as they go into the pool."""
-
-    samples: int
-
-
-_Job = npt.NDArray[Any] | Silence | Literal["segment", "close"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +82,7 @@ class Lane:
         self._allowed = 0  # outputs that there is room for, from the first one on
         self._dropped = False
         # ---- written by both, at one end each
-        self._jobs: deque[_Job] = deque()
+        self._jobs = Jobs()
         # ---- written by the worker
         self._taken = 0  # inputs that went into the pool, at the client's rate
         self._segment_taken = 0  # of these, those of the present signal
@@ -123,7 +113,7 @@ class Lane:
         """The least that the ends of signals cost that have not come out yet: a hop each, in seconds of audio."""
         return (self._segments - self._segments_out) * self._hop_seconds
 
-    def put(self, job: _Job, now: float) -> None:
+    def put(self, job: Inputs | Ending, now: float) -> None:
         """Add work.
 
         Args:
@@ -139,24 +129,25 @@ class Lane:
                 self._segments += 1
                 self._signal = False
         else:
-            self._fed += _length(job)
-            self._pace.arrived(self._seconds(_length(job)), now)
+            self._fed += length(job)
+            self._pace.arrived(self._seconds(length(job)), now)
             self.fed_at, self._signal = now, True
             if self.direction == "decode" and isinstance(job, np.ndarray):
                 job = job.astype(np.uint16)  # a quarter of the memory while they wait
-        self._jobs.append(job)
+        self._jobs.add(job)
 
     def allow(self, outputs: int) -> None:
         """Make room for outputs: ``outputs`` of them, counted from the first one. It may be fewer than before."""
         self._allowed = outputs
 
     def held(self, held: bool, now: float) -> None:
-        """Whether a client holds the stream: not while it is parked."""
+        """Say whether a client holds the stream. No client does while it is parked."""
         self._pace.held(held, now)
 
     def drop(self) -> None:
         """Give no more outputs. The next `fill_pool` discards the work and gives the slot back."""
-        self._dropped, self.on_output, self.on_failure = True, _ignore, _ignore  # these lead to what leads here
+        self._dropped = True
+        self.on_output = self.on_failure = _ignore  # they lead to the stream, and that leads here
 
     # ------------------------------------------------------------- the worker's side
 
@@ -180,10 +171,9 @@ class Lane:
                     opened = self._stream = self._pool.open(sample_rate=self._rates[0])
                 except PoolError:  # every slot is taken, perhaps by streams that still drain
                     return Filled(waits=True, blocked=True)
-            job = self._jobs[0]
-            if isinstance(job, str):
-                self._jobs.popleft()
-                self._end_signal(job, self._stream)
+            ending = self._jobs.take_ending()
+            if ending is not None:
+                self._end_signal(ending, self._stream)
                 continue
             hops = min(most - moved, MAX_POOL_HOPS - self._pool.waiting(self._stream) / self._pool.unit)
             if hops <= 0:
@@ -191,7 +181,7 @@ class Lane:
             count = min(max(1, int(max(hops, 1.0) * self._inputs_per_hop)), self._inputs_allowed())
             if count < 1:
                 return Filled(opened, waits=True, blocked=True, hops=moved)
-            part = self._next_part(job, count)
+            part = self._jobs.take(count)
             self._move(part, self._stream)
             moved += part.shape[-1] / self._inputs_per_hop
         return Filled(opened, hops=moved)
@@ -261,23 +251,6 @@ class Lane:
             self._pool.drop(closed)
         return Filled(closed=closed)
 
-    def _next_part(self, job: _Job, most: int) -> npt.NDArray[Any]:
-        """Take up to ``most`` inputs off the first job, and off those like it that follow: each move takes time."""
-        if isinstance(job, Silence):
-            count = min(job.samples, most)
-            self._take_first(None if count == job.samples else Silence(job.samples - count))
-            return np.zeros(count, np.float32)
-        parts: list[npt.NDArray[Any]] = []
-        while most and isinstance(job, np.ndarray) and (not parts or job.dtype == parts[0].dtype):
-            parts.append(job[..., :most])
-            self._take_first(None if job.shape[-1] <= most else job[..., most:])
-            most -= parts[-1].shape[-1]
-            job = self._jobs[0] if self._jobs else "close"
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
-
-    def _take_first(self, rest: npt.NDArray[Any] | Silence | None) -> None:
-        self._jobs.popleft() if rest is None else self._jobs.__setitem__(0, rest)
-
     def _move(self, part: npt.NDArray[Any], stream: StreamId) -> None:
         self._taken += part.shape[-1]
         self._segment_taken += part.shape[-1]
@@ -292,8 +265,5 @@ class Lane:
         self._ending = ending
 
 
-def _ignore(*_: object) -> None: ...
-
-
-def _length(job: npt.NDArray[Any] | Silence) -> int:
-    return job.samples if isinstance(job, Silence) else int(job.shape[-1])
+def _ignore(*_: object) -> None:
+    """In place of the functions of a stream that was dropped."""

@@ -31,7 +31,8 @@ from ....errors import InputError
 from ....geometry import Direction
 from ....streaming.batches import Batch, StreamId
 from ...worker import Worker
-from .lane import Filled, Lane, Silence
+from .jobs import Silence
+from .lane import Filled, Lane
 from .results import Delivery, Step
 from .shares import Shares
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from streamrvq.audio.rates import output_length
 from streamrvq.families import decoder_plan
-from streamrvq.live.server.scheduling.lane import MAX_POOL_HOPS, Filled, Lane, Silence
+from streamrvq.live.server.scheduling.jobs import Silence
+from streamrvq.live.server.scheduling.lane import MAX_POOL_HOPS, Filled, Lane
 from streamrvq.streaming.batches import Output, StreamId
 from tests.support.contract import noise
 from tests.support.service import CAUSAL, DELAYED, HOP, RATE

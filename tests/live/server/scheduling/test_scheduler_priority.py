@@ -24,13 +24,18 @@ HOP_SECONDS = HOP / RATE
 class Simulation:
     """Streams whose hops come at their times, and a machine that computes `MOST` of them in one hop's time.
 
+    Args:
+        lives: how many streams.
+        blocks: hops in a block, of all of them or of each.
+        fixed: what a step costs besides, in hops.
+
     Attributes:
         now: the time.
         late: the seconds from each live hop to its frame, for each live stream.
         sizes: rows and hops of every step.
     """
 
-    def __init__(self, monkeypatch, lives, blocks=1):
+    def __init__(self, monkeypatch, lives, blocks=1, fixed=0.0):
         self.now, self.sizes, self._work = 1000.0, [], {}
         monkeypatch.setattr(scheduler_module.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(CAUSAL.engine, "encode_step", lambda data, states, slots, clock, length, levels: (
@@ -38,12 +43,12 @@ class Simulation:
         monkeypatch.setattr(CAUSAL.engine, "decode_step", lambda data, states, slots, clock, length: (
             np.zeros((len(slots), data.shape[-1] * HOP))))  # fmt: skip
         self.scheduler = Scheduler(CAUSAL, None, 64, {"encode": MOST, "decode": MOST})
-        self._blocks = blocks
+        self._blocks, self._fixed = [blocks] * lives if isinstance(blocks, int) else blocks, fixed
         self.late = [[] for _ in range(lives)]
         self._came = [[] for _ in range(lives)]
         self._lanes = [self._open(number) for number in range(lives)]
         # the hops of different streams end at different times
-        self._next = [self.now + number / max(1, lives) * HOP_SECONDS * blocks for number in range(lives)]
+        self._next = [self.now + number / max(1, lives) * HOP_SECONDS * self._blocks[number] for number in range(lives)]
 
     def _open(self, number):
         return self.scheduler.open("encode", RATE, lambda data, last: self._take(number, data.shape[1]), pytest.fail)
@@ -68,14 +73,14 @@ class Simulation:
         while self.now < until:
             for number, lane in enumerate(self._lanes):
                 while self._next[number] <= self.now:
-                    lane.put(noise(self._blocks * HOP), self.now)
-                    self._came[number] += [self._next[number]] * self._blocks
-                    self._next[number] += self._blocks * HOP_SECONDS
+                    lane.put(noise(self._blocks[number] * HOP), self.now)
+                    self._came[number] += [self._next[number]] * self._blocks[number]
+                    self._next[number] += self._blocks[number] * HOP_SECONDS
                     self._work[lane] = None
             work, self._work = self._work, {}
             deliveries, steps, more = self.scheduler._tick(work)
             sizes = [(step.rows, step.hops) for step in steps]
-            self.now += sum(rows * hops for rows, hops in sizes) * HOP_SECONDS / MOST
+            self.now += sum(rows * hops + self._fixed for rows, hops in sizes) * HOP_SECONDS / MOST
             self.sizes += sizes
             for delivery in deliveries:
                 self.scheduler._deliver(*delivery)
@@ -153,6 +158,16 @@ def test_many_backlogs_are_not_in_the_way_of_live_streams(monkeypatch, direction
         beside.run(0.05)
     assert worst(beside) <= worst(alone) + HOP_SECONDS
     assert all(backlogs[:16])
+
+
+def test_streams_with_large_blocks_keep_up(monkeypatch):
+    """Six of 0.3 s beside six of a hop, where each step costs a tenth of a full one besides."""
+    large = round(0.3 / HOP_SECONDS)
+    simulation = Simulation(monkeypatch, 12, [1] * 6 + [large] * 6, fixed=MOST / 10)
+    simulation.run(4.0)
+    assert max(itertools.chain(*simulation.late[:6])) <= 4 * HOP_SECONDS
+    assert max(itertools.chain(*simulation.late[6:])) <= 0.6
+    assert min(len(late) for late in simulation.late[6:]) >= 3.0 / HOP_SECONDS
 
 
 def test_those_that_catch_up_have_their_least_share(monkeypatch):
