@@ -13,9 +13,9 @@ struct Embed {
     int latent, dim, count;
 };
 
-// A thread computes one number.
+// A thread computes one number: grid (frames, channels / threads).
 DEVICE void embed_thread(const Embed &e) {
-    const int c = blockIdx.x * blockDim.x + threadIdx.x, f = blockIdx.y, b = f / e.hops, j = f - b * e.hops;
+    const int f = blockIdx.x, c = blockIdx.y * blockDim.x + threadIdx.x, b = f / e.hops, j = f - b * e.hops;
     if (c >= e.latent) return;
     float z = 0.0f;
     for (int l = 0; l < e.count; ++l) {

@@ -28,7 +28,7 @@ template <int F_, int DIM_, int THREADS_> struct Quantiser {
 
 // The places of everything in a block's shared memory, in numbers. quantizer.py computes the same total.
 struct QuantiseLayout {
-    int pitch, slab, z, slabs, vectors, unit, entries, tops, places, chosen;
+    int pitch, slab, z, slabs, vectors, unit, entries, tops, places;
     DEVICE QuantiseLayout(const Quantise &q, int frames, int threads, int count) {
         pitch = (q.latent + 3) / 4 * 4;
         slab = q.slab * q.dim;
@@ -38,8 +38,7 @@ struct QuantiseLayout {
         unit = vectors + frames * q.dim;
         entries = unit + frames * q.dim;
         tops = entries + frames * q.dim;
-        places = tops + frames * threads;
-        chosen = places + frames * threads;  // [frames]
+        places = tops + frames * threads;  // [frames][threads]
     }
 };
 
