@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from streamrvq.engine.native import NativeEngine
-from streamrvq.geometry import Direction
 
 from .cases import CODECS, Case, Codec, answers, cases, digest
 
 Expected = dict[str, Any]
 
 
-def write(path: Path, factor: float = 1.0, threads: int | None = None) -> None:
-    """Compute all cases, and write the file anew after each codec, so that what is there can be used."""
-    found: Expected = {"factor": factor, "codecs": {}}
-    for codec in CODECS.values():
+def write(path: Path, names: Sequence[str] = (), factor: float = 1.0, threads: int | None = None) -> None:
+    """Compute the cases of the named codecs, or of all, and put them into the file, which may be there already.
+
+    The file is written after each codec, so that what is there can be used.
+
+    Args:
+        factor: this many times the usual seconds of audio.
+    """
+    found: Expected = read(path) if path.exists() else {"codecs": {}}
+    for codec in [CODECS[name] for name in names or CODECS]:
         begin = time.perf_counter()
         weights = codec.weights()
         engine = NativeEngine(codec.config, weights.tensors, threads=threads)
         digests = {case.name: answers(engine, case) for case in cases(codec, factor)}
-        found["codecs"][codec.name] = {"weights": weights_digest(codec), "cases": digests}
+        found["codecs"][codec.name] = {"factor": factor, "weights": weights_digest(codec), "cases": digests}
         part = path.with_suffix(".part")
         part.write_text(json.dumps(found, indent=0), encoding="utf-8")
         part.replace(path)
@@ -46,11 +52,9 @@ def read(path: Path) -> Expected:
     return found
 
 
-def cases_of(expected: Expected, codec: Codec, direction: Direction | None = None) -> list[tuple[Case, list[str]]]:
+def cases_of(expected: Expected, codec: Codec) -> list[tuple[Case, list[str]]]:
     """The cases of a codec that the file has, with their digests."""
-    known = expected["codecs"].get(codec.name, {}).get("cases", {})
-    return [
-        (case, known[case.name])
-        for case in cases(codec, expected["factor"])
-        if case.name in known and direction in (None, case.direction)
-    ]
+    known = expected["codecs"].get(codec.name)
+    if known is None:
+        return []
+    return [(case, known["cases"][case.name]) for case in cases(codec, known["factor"])]
