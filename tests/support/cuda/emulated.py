@@ -1,7 +1,7 @@
 """A device of the CUDA engine on the CPU: the engine's own kernels, compiled by g++, each thread a fibre.
 
-Knows: the seam (streamrvq/engine/cuda/device.py), and how to compile. Does not know: what is launched. An address is one
-of this process, so a wrong one is a crash, as it is on a card.
+Knows: the seam (streamrvq/engine/cuda/device.py), and how to compile. Does not know: what is launched. An address is
+one of this process, so a wrong one is a crash, as it is on a card.
 """
 
 from __future__ import annotations
