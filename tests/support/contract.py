@@ -32,7 +32,7 @@ from streamrvq.geometry import Direction, Plan, PlanBuilder, Quantizer
 from streamrvq.streaming.lockstep import Lockstep
 from streamrvq.weights import Weights, seeded
 from tests.reference.plain_dac import PlainDAC
-from tests.support.cuda.emulated import EmulatedDevice, missing
+from tests.support.cuda.emulated import EmulatedDevice, emulated_device, missing
 
 
 def _native_is_there() -> bool:
@@ -53,8 +53,8 @@ ENGINES = ["torch", *(["cuda"] if CUDA else []), *BUILT[1:]]
 ENGINE_DTYPES = [("torch", "float64"), *((engine, "float32") for engine in ENGINES)]
 #: In what an engine gives the same codes however audio is cut.
 EXACT = {"torch": "float64", "native": "float32", "cuda": "float32"}
-if CUDA:  # for good: a codec that is unpickled opens its device, too
-    mock.patch("streamrvq.engine.cuda.open_device", lambda name: EmulatedDevice()).start()
+if CUDA:  # for good: a codec that is unpickled opens its device, too. One device, which is tested once.
+    mock.patch("streamrvq.engine.cuda.open_device", lambda name: emulated_device()).start()
 needs_native = pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
 #: Largest difference of float64 latents and samples from another order of the same sums.
 CLOSE = 1e-11
