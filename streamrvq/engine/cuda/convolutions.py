@@ -1,6 +1,7 @@
 """A plan as a list of convolutions: windows, weights as matrices, and what is done with each one's results.
 
-Knows: the layers of geometry.py. Does not know: tiles, addresses, steps. The native engine's plan/ does the same in C++.
+Knows: the layers of geometry.py. Does not know: tiles, addresses, steps. The native engine's plan/ does the same in
+C++.
 
 A convolution's results go through the next one's activation. At the head of a residual unit they are also kept as they
 are, and they are joined to the results of the unit's last convolution, as late as those are. All of that happens where

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .device import Bytes, Device, Download, Launch, Upload, Work
 from .kept import Kept
-from .layout import HEADER, Places, Shape
+from .layout import HEADER, Places
 from .resident import COLUMN_THREADS, Resident, ResidentConvolution
 from .structs import Column, Conv, Edges, Embed, Finish, Move, Quantise, Request, Spread, Tail, as_bytes
 
@@ -240,4 +240,5 @@ def _blocks(count: int, each: int) -> int:
 def _view(block: Bytes, at: int, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """An array in a block of bytes."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
-    return block[at : at + size].view(kind).reshape(shape)
+    array: npt.NDArray[Any] = block[at : at + size].view(kind).reshape(shape)
+    return array

@@ -6,10 +6,11 @@ Knows: the device's memory. Does not know: steps, turns (runner.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ...errors import EngineError
 from ...geometry import Plan
 from ...system.copying import CopiedWhole
 from ..base import Floats, Ints
@@ -75,6 +76,9 @@ class CudaStates(CopiedWhole):
             return other
         finally:
             self._runner.end()
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise EngineError("the states of a card cannot be pickled; pickle a stream, or its snapshot")
 
     def _slot(self, slot: Any) -> int:
         """A slot's number; one that is not there raises IndexError, as of an array."""

@@ -1,7 +1,7 @@
 """The tiles that the convolutions were compiled for, and which of them a layer of a step takes.
 
-Knows: kernels/tiles.inc, and an estimate of each tile's time. Does not know: layers, devices. A tile changes no bits: it
-chooses which outputs are computed together.
+Knows: kernels/tiles.inc, and an estimate of each tile's time. Does not know: layers, devices. A tile changes no bits:
+it chooses which outputs are computed together.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def tiles() -> tuple[Tile, ...]:
     lines = re.findall(r"^TILE\((\w+),([^)]*)\)", LIST.read_text(encoding="utf-8"), re.MULTILINE)
     found = []
     for name, numbers in lines:
-        *sizes, ragged, blocks, unroll = (int(number) for number in numbers.split(","))
-        found.append(Tile(name, *sizes, ragged=bool(ragged), blocks=blocks, unroll=unroll))
+        tm, tn, lm, ln, wm, wn, depth, stages, vector, ragged, blocks, unroll = map(int, numbers.split(","))
+        found.append(Tile(name, tm, tn, lm, ln, wm, wn, depth, stages, vector, bool(ragged), blocks, unroll))
     return tuple(found)
 
 

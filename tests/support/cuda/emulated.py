@@ -1,7 +1,7 @@
 """A device of the CUDA engine on the CPU: the engine's own kernels, compiled by g++, each thread a fibre.
 
-Knows: the seam (streamrvq/engine/cuda/device.py), and how to compile. Does not know: what is launched. An address is one
-of this process, so a wrong one is a crash, as it is on a card.
+Knows: the seam (streamrvq/engine/cuda/device.py), and how to compile. Does not know: what is launched. An address is
+one of this process, so a wrong one is a crash, as it is on a card.
 """
 
 from __future__ import annotations
@@ -57,12 +57,18 @@ def library(kernels: Path = KERNELS) -> ctypes.CDLL:
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         fresh.replace(built)
-    loaded = ctypes.CDLL(str(built))
+    loaded = ctypes.PyDLL(str(built))  # keeps the GIL: there is one set of fibres
     loaded.emulate.argtypes = [ctypes.c_char_p, *[ctypes.c_uint] * 3, ctypes.c_size_t, ctypes.c_void_p]
     loaded.emulate_size.argtypes, loaded.emulate_size.restype = [ctypes.c_char_p], ctypes.c_size_t
     loaded.emulate_tanh.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
     loaded.emulate_snake.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_float] * 3]
     return loaded
+
+
+@cache
+def emulated_device() -> EmulatedDevice:
+    """One for all."""
+    return EmulatedDevice()
 
 
 class EmulatedMemory:
