@@ -49,7 +49,7 @@ def load(
             ``"cuda"``, or an `Engine` that was made for this codec.
         threads: cores to compute on; None: the engine's choice. Each codec has its own.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
-        device: ``"cuda"`` or ``"cuda:N"``: compute on that GPU, by the engine ``"cuda"``, with the native engine's bits.
+        device: ``"cuda"`` or ``"cuda:N"``: compute on that GPU (engine ``"cuda"``), with the native engine's bits.
 
     Raises:
         WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
@@ -74,7 +74,7 @@ class Codec(Shared):
     """Weights on an engine. Immutable; any number of streams may be open at once.
 
     A copy of a codec is the codec itself. A pickle holds the name or path that its weights were loaded from and their
-    hash, or, if they were loaded from nowhere, the weights; and the engine's name, ``threads``, ``dtype`` and ``device``.
+    hash, or, if they were loaded from nowhere, the weights; and the engine's name, ``threads``, ``dtype``, ``device``.
 
     Args:
         weights: what to compute with.
@@ -105,8 +105,7 @@ class Codec(Shared):
         elif engine.config != weights.config:
             raise EngineError(f"the engine was made for another codec than {weights.name}; make it from these weights")
         elif threads is not None or device is not None or dtype not in ("float32", str(engine.dtype)):
-            given = f"threads {threads}, dtype {dtype} and device {device}"
-            raise EngineError(f"{given} came with an engine, which has its own; leave them out")
+            raise EngineError(f"threads {threads}, dtype {dtype}, device {device} came with an engine; leave them out")
         self.engine: Engine = engine
 
     def __repr__(self) -> str:

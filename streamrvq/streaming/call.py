@@ -1,8 +1,8 @@
 """The call that is under way on a stream: who runs it, and the outputs that it has computed so far.
 
 An exception from a signal handler, such as KeyboardInterrupt, may come between any two bytecodes. So a call begins with
-one call of a dict's method (`Turn.take`) and ends with one attribute store. That hands out its outputs and lets the next
-call in. Whatever comes in between leaves the outputs owed.
+one call of a dict's method (`Turn.take`) and ends with one attribute store. That store hands out its outputs and lets
+the next call in. Whatever comes in between leaves the outputs owed.
 
 Knows: outputs by their clock. Does not know: what a call does, nor threads: it refuses, and never waits.
 """

@@ -48,7 +48,9 @@ BUILT = ("moves", "long")  #: these need the native engine
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/gpu-check", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="folder for gpu-check.json and gpu-check.txt")
-    parser.add_argument("--expected", type=Path, help="hashes that --expect wrote")
+    parser.add_argument(
+        "--expected", type=Path, default=expected.HASHES, help="hashes that --expect wrote; %(default)s"
+    )
     parser.add_argument("--expect", type=Path, metavar="FILE", help="no card: compute the hashes by the native engine")
     parser.add_argument("--factor", type=float, default=1.0, help="with --expect: times the usual seconds of audio")
     parser.add_argument("--parts", default=",".join(PARTS), help="which, and in which order; all: %(default)s")
@@ -119,8 +121,7 @@ class Check:
         command = [sys.executable, "-m", "tools.gpu_check", "--part", name, "--device", self._chosen.device]
         file = self._scratch / f"{name}.json"
         command += ["--out", str(file), "--codecs", self._chosen.codecs, "--seconds", str(max(1.0, seconds - 5))]
-        if self._chosen.expected:
-            command += ["--expected", str(self._chosen.expected)]
+        command += ["--expected", str(self._chosen.expected)]
         if name in SANITIZED:
             sanitizer = shutil.which("compute-sanitizer")
             if sanitizer is None:

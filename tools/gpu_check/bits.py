@@ -36,11 +36,12 @@ def codecs(context: Context) -> None:
             if context.left < 2:
                 context.say(f"{codec.name}: no time left for {case.name}", left_out=case.name)
                 break
-            got = answers(engine, case)
+            got = expected.folded(answers(engine, case))
             steps, row_hops = steps + case.steps, row_hops + case.row_hops
             if got != wanted:
                 first = next(i for i, (a, b) in enumerate(zip(got, wanted, strict=True)) if a != b)
-                bad.append(f"{case.name} at {'the states' if first == case.steps else f'step {first}'}")
+                at = "the states" if first + 1 == len(got) else f"step {first * -(-case.steps // 8)}"
+                bad.append(f"{case.name} from {at} on")
         seconds = row_hops * codec.config.hop_length / codec.config.sample_rate
         context.say(
             f"{codec.name}: {steps} steps, {seconds:.1f} s of audio, {time.perf_counter() - begin:.1f} s: "
@@ -61,7 +62,7 @@ def every_tile(context: Context) -> None:
             used = Counter[tuple[int, ...]]()
             with patch.object(resident, "choose", taking(tile, used)):
                 engine = context.engine(codec, device)
-                bad = [case.name for case, wanted in some if answers(engine, case) != wanted]
+                bad = [case.name for case, wanted in some if expected.folded(answers(engine, case)) != wanted]
             context.say(
                 f"{codec.name:12} {tile.name:10} in {len(used):3} kinds of layers, {len(some)} cases: "
                 + ("same bits" if not bad else f"other bits: {', '.join(bad)}"),
@@ -144,9 +145,9 @@ def long(context: Context) -> None:
 
 
 def beside(case: Case, native: Engine, card: Engine, context: Context) -> tuple[int, list[int]]:
-    """How many steps of a case there was time for, and those at which the engines differ; −1: their states at the end."""
-    streams = Streams(case)
-    wanted, states, bad = streams.begin(native), streams.begin(card), []
+    """How many steps of a case there was time for, and those at which engines differ; −1: their states at the end."""
+    streams, bad = Streams(case), list[int]()
+    wanted, states = streams.begin(native), streams.begin(card)
     for step in range(case.steps):
         if context.left < 2:
             return step, bad

@@ -79,7 +79,8 @@ class PlainLevel:
     def __init__(self, latent: int, dim: int, size: int, seed: int) -> None:
         self.in_weight = numbers(latent * dim, seed, 0.3).reshape(latent, dim)
         self.in_bias = numbers(dim, seed + 1)
-        self.codebook = numbers(size * dim, seed + 2).reshape(size, dim)
+        half = numbers(size // 2 * dim, seed + 2).reshape(-1, dim)
+        self.codebook = np.concatenate([half, half])  # the lower of equal entries is wanted
         self.unit = unit_entries(self.codebook)
         self.out_weight = numbers(dim * latent, seed + 3, 0.3).reshape(dim, latent)
         self.out_bias = numbers(latent, seed + 4, 0.1)
@@ -91,7 +92,7 @@ class PlainLevel:
         for d in range(inner.shape[1]):
             squares = fma(inner[:, d], inner[:, d], squares)
         unit = inner / np.maximum(np.sqrt(squares), np.float32(1e-12))[:, None]
-        codes = chain(np.zeros(len(self.unit)), unit, self.unit.T).argmax(1)
+        codes = chain(0.0, unit, self.unit.T).argmax(1)
         left = chain(-self.out_bias, self.codebook[codes], -self.out_weight) + z
         return codes, inner, left
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from ...errors import EngineError
+from . import structs as s
 from .convolutions import padded, snake_constants, up
 from .device import Device, Launch
 from .kept import Kept
 from .plain import Array, PlainLevel, chain, numbers, snake, tanh
 from .quantizer import SLABS, THREADS
 from .resident import COLUMN_THREADS, CONVOLVED, SAME, TRANSPOSED
-from .structs import Activated, Column, Conv, EdgeLayer, Edges, Embed, Finish, Level, Move, Quantise, Request, Spread, \
-    Tail, as_bytes  # fmt: skip
+from .structs import as_bytes
 from .tiles import Tile, tiles
 
 ROWS, COLUMNS, STREAMS = 67, 68, 2
@@ -40,8 +40,8 @@ def check_device(device: Device) -> None:
     wrong = [name for name, right in _Test(device).results() if not right]
     if wrong:
         raise EngineError(
-            f"{device.name} fails the self-test of its bits ({', '.join(wrong)}), so its tokens would not be the CPU's; "
-            "update its driver, and report this; use engine='native'"
+            f"{device.name} fails the self-test of its bits ({', '.join(wrong)}), and its tokens would not be the "
+            "CPU's; update its driver, report this, and use engine='native'"
         )
     _passed.add(device)
 
@@ -74,14 +74,14 @@ class _Test:
         wanted = np.ascontiguousarray(wanted, kind)
         came = np.empty_like(wanted)
         self._device.get(came, address)
-        return came.tobytes() == wanted.tobytes()
+        return bool(came.tobytes() == wanted.tobytes())
 
     def _nothing(self, count: int) -> int:
         return self._put(np.full(count, -7, np.float32))
 
-    def _snake(self, columns: int) -> tuple[Activated, tuple[Array, ...]]:
+    def _snake(self, columns: int) -> tuple[s.Activated, tuple[Array, ...]]:
         constants = snake_constants(np.abs(numbers(columns, 5)) + np.float32(0.3))
-        return Activated(*map(self._put, constants), kind=1), constants
+        return s.Activated(*map(self._put, constants), kind=1), constants
 
     def _edge_arrays(self, low: list[int], high: list[int]) -> dict[str, int]:
         return {
@@ -114,7 +114,7 @@ class _Test:
         x, w, bias, join, plain, active = self._layer(taps, depth)
         to, size = up(depth, tile.depth), ROWS * COLUMNS
         out = self._nothing(size * STREAMS), self._nothing(size * STREAMS)
-        conv = Conv(
+        conv = s.Conv(
             in_=self._put(x), weights=self._put(padded(w, taps, depth, to)), bias=self._put(bias),
             join=self._put(join), plain=out[0], active=out[1], activation=self._snake(COLUMNS)[0],
             **self._edge_arrays([0, 3 * COLUMNS + 1], [size, 60 * COLUMNS - 2]), in_stride=x[0].size, row_step=depth,
@@ -126,14 +126,14 @@ class _Test:
         return self._same(out[0], plain) and self._same(out[1], active)
 
     def _column(self) -> bool:
-        taps, depth, rows = 3, 8, COLUMN_THREADS + 5
+        taps, depth, rows, bias = 3, 8, COLUMN_THREADS + 5, numbers(1, 15)
         x, w = numbers(STREAMS * (rows + 2) * depth, 6).reshape(STREAMS, -1), numbers(taps * depth, 7)
         windows = [x[b, t * depth : (t + taps) * depth] for b in range(STREAMS) for t in range(rows)]
-        wanted = chain(np.float32([0.1]), np.array(windows), w[:, None]).reshape(STREAMS, rows).copy()
+        wanted = chain(bias, np.array(windows), w[:, None]).reshape(STREAMS, rows).copy()
         wanted[0, :2] = wanted[1, 130:] = 0
         out = self._nothing(wanted.size)
-        column = Column(
-            in_=self._put(x), weights=self._put(w), bias=self._put(np.float32([0.1])), out=out,
+        column = s.Column(
+            in_=self._put(x), weights=self._put(w), bias=self._put(bias), out=out,
             **self._edge_arrays([2, 0], [rows, 130]), in_stride=x.shape[1], taps=taps, depth=depth, rows=rows,
             out_stride=rows, finish=1,
         )  # fmt: skip
@@ -143,10 +143,10 @@ class _Test:
 
     def _levels(self, latent: int, dim: int) -> tuple[list[PlainLevel], int]:
         plain = [PlainLevel(latent, dim, 300, 10 * level + dim) for level in range(3)]
-        fields = [name for name, _ in Level._fields_]
+        fields = [name for name, _ in s.Level._fields_]
         padding = np.zeros(4, np.float32)
         levels = [
-            Level(*[self._put(np.concatenate([np.ravel(getattr(level, name)), padding])) for name in fields])
+            s.Level(*[self._put(np.concatenate([np.ravel(getattr(level, name)), padding])) for name in fields])
             for level in plain
         ]
         return plain, self._put(as_bytes(levels))
@@ -162,7 +162,7 @@ class _Test:
             inner.append(vectors.reshape(rows, hops, dim).transpose(0, 2, 1))
         counts = rows * len(levels) * hops
         out = self._nothing(counts), self._nothing(counts * dim)
-        quantise = Quantise(self._put(z), at, *out, rows * hops, hops, latent, dim, 300, len(levels), slab)
+        quantise = s.Quantise(self._put(z), at, *out, rows * hops, hops, latent, dim, 300, len(levels), slab)
         shared = 4 * (each * (up(latent, 4) + 3 * dim + 2 * THREADS) + SLABS * slab * dim)
         name = f"quantise_{each}{'' if dim == 8 else '_any'}"
         self._run(name, (-(-rows * hops // each), 1), THREADS, shared, quantise)
@@ -176,7 +176,7 @@ class _Test:
         for i, level in enumerate(levels):
             z = level.embed(codes[:, i].ravel(), z)
         out = self._nothing(z.size)
-        embed = Embed(out, at, self._put(codes.astype(np.int32)), rows * hops, hops, latent, 5, 3)
+        embed = s.Embed(out, at, self._put(codes.astype(np.int32)), rows * hops, hops, latent, 5, 3)
         self._run("embed", (rows * hops, 2), THREADS, 0, embed)
         return self._same(out, z)
 
@@ -186,23 +186,24 @@ class _Test:
         plain, edges = x.copy(), self._edge_arrays([7, 0], [count, 290])
         plain[0, :7] = plain[1, 290:] = 0
         out = self._nothing(x.size), self._nothing(x.size)
-        spread = Spread(self._put(x), *out, edges["low"], edges["high"], activated, count, channels, count, count)
+        spread = s.Spread(self._put(x), *out, edges["low"], edges["high"], activated, count, channels, count, count)
         self._run("spread", (2, STREAMS), THREADS, 0, spread)
         return self._same(out[0], plain) and self._same(out[1], snake(plain.reshape(-1, channels), *constants))
 
     def _finish(self) -> bool:
         x = np.concatenate([numbers(500, 11, 12.0), numbers(500, 12)])
         at = self._put(x)
-        self._run("finish", (4, 1), THREADS, 0, Finish(at, x.size))
+        self._run("finish", (4, 1), THREADS, 0, s.Finish(at, x.size))
         return self._same(at, tanh(x))
 
     def _edges(self) -> bool:
         """The input, a convolution and a transposed one; streams at their start, in the middle, and at their end."""
-        layers = [EdgeLayer(SAME, 1, 0, 6, 0, 2), EdgeLayer(CONVOLVED, 3, -2, 2, 1, 5), EdgeLayer(TRANSPOSED, 4, 5, 8, 3, 1)]
+        fields = (SAME, 1, 0, 6, 0, 2), (CONVOLVED, 3, -2, 2, 1, 5), (TRANSPOSED, 4, 5, 8, 3, 1)
+        layers = [s.EdgeLayer(*each) for each in fields]
         clock, length = np.array([0, 1, 7, 0]), np.array([-1, 13, -1, 0])
         low, high = [[0] * 4, [5, 0, 0, 5], [3, 0, 0, 3]], [[24, 14, 24, 0], [20, 15, 20, 5], [16, 12, 16, 3]]
         out = [self._nothing(12), self._nothing(12), self._nothing(3)]
-        edges = Edges(self._put(clock), self._put(length), self._put(as_bytes(layers)), *out, 4, 2)
+        edges = s.Edges(self._put(clock), self._put(length), self._put(as_bytes(layers)), *out, 4, 2)
         self._run("edges", (3, 1), 128, 512, edges)
         cut = self._same(out[2], [1, 1, 1], np.int32)
         return cut and self._same(out[0], low, np.int32) and self._same(out[1], high, np.int32)
@@ -210,11 +211,11 @@ class _Test:
     def _move(self) -> bool:
         states, buffers = numbers(4 * 10, 13).reshape(4, 10), numbers(2 * 20, 14).reshape(2, 20)
         at, to, done = self._put(states), self._put(buffers), self._put(np.zeros(1, np.int64))
-        request, slots = self._put(as_bytes([Request(at, 5)])), self._put(np.array([3, 1], np.int32))
-        tails = self._put(as_bytes([Tail(to, 20, 12, 2, 7)]))
-        self._run("move", (1, 2), THREADS, 0, Move(request, slots, tails, done, 10, 1, 0))
+        request, slots = self._put(as_bytes([s.Request(at, 5)])), self._put(np.array([3, 1], np.int32))
+        tails = self._put(as_bytes([s.Tail(to, 20, 12, 2, 7)]))
+        self._run("move", (1, 2), THREADS, 0, s.Move(request, slots, tails, done, 10, 1, 0))
         buffers[:, :7] = states[[3, 1], 2:9]
         loaded = self._same(to, buffers)
-        self._run("move", (1, 2), THREADS, 0, Move(request, slots, tails, done, 10, 1, 1))
+        self._run("move", (1, 2), THREADS, 0, s.Move(request, slots, tails, done, 10, 1, 1))
         states[[3, 1], 2:9] = buffers[:, 12:19]
         return loaded and self._same(at, states) and self._same(done, [5], np.int64)

@@ -105,7 +105,7 @@ class EmulatedDevice:
         self, *, early: bool = False, downward: bool = False, free: int = 1 << 30, multiprocessors: int = 2,
         kernels: Path = KERNELS,
     ) -> None:  # fmt: skip
-        self._library, self._order = library(kernels), (early, downward)
+        self.library, self._order = library(kernels), (early, downward)
         self.free_memory, self.multiprocessors = free, multiprocessors
         self.queue: list[EmulatedRecording] = []
         self.launched: list[str] = []  #: names of kernels, of all steps
@@ -146,7 +146,7 @@ class EmulatedDevice:
         assert max(item.grid[1:]) < 1 << 16, item
         assert item.grid[2] == 1 and min(item.grid) > 0 and item.threads % 32 == 0, item
         self.launched.append(item.kernel)
-        self._library.emulate_order(*self._order)
+        self.library.emulate_order(*self._order)
         x, y, _ = item.grid
-        missing = self._library.emulate(item.kernel.encode(), x, y, item.threads, item.shared, item.parameters)
+        missing = self.library.emulate(item.kernel.encode(), x, y, item.threads, item.shared, item.parameters)
         assert not missing, f"there is no kernel {item.kernel}"
