@@ -33,7 +33,8 @@ DEVICE float inside(float v, int at, int low, int high) { return at < low || at 
 // A block's results [end][pitch] in shared memory, rows m0 … of all streams, columns n0 … n0 + BN. A thread keeps to its
 // columns, so that it loads their constants once, and a warp writes whole lines.
 template <int BN, int THREADS> DEVICE void epilogue4(const Conv &c, Shared results, int pitch, int m0, int n0, int end) {
-    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS > 0 ? THREADS / QUADS : 1;
+    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS;
+    static_assert(STEP > 0, "each four of columns has a thread");
     const int tid = threadIdx.x, n = n0 + tid % QUADS * 4, first = tid / QUADS;
     if (first >= STEP || n >= c.columns) return;
     const Constants<float4> constants = constants4(c.activation, n);

@@ -26,8 +26,8 @@ KERNEL void BOUNDS(128, 1) column(const Column *c) { column_block<128>(*c); }
 KERNEL void BOUNDS(256, 4) finish(const Finish *f) { finish_thread(*f); }
 KERNEL void BOUNDS(256, 4) embed(const Embed *e) { embed_thread(*e); }
 // Eight frames a block, or one where there are few; entries of 8 dimensions, or of any.
-KERNEL void BOUNDS(256, 1) quantise_8(const Quantise *q) { quantise_block<Quantiser<8, 8, 256>>(*q); }
-KERNEL void BOUNDS(256, 1) quantise_1(const Quantise *q) { quantise_block<Quantiser<1, 8, 256>>(*q); }
-KERNEL void BOUNDS(256, 1) quantise_8_any(const Quantise *q) { quantise_block<Quantiser<8, 0, 256>>(*q); }
-KERNEL void BOUNDS(256, 1) quantise_1_any(const Quantise *q) { quantise_block<Quantiser<1, 0, 256>>(*q); }
+KERNEL void BOUNDS(256, 2) quantise_8(const Quantise *q) { quantise_block<Quantiser<8, 8, 256>>(*q); }
+KERNEL void BOUNDS(256, 3) quantise_1(const Quantise *q) { quantise_block<Quantiser<1, 8, 256>>(*q); }
+KERNEL void BOUNDS(256, 2) quantise_8_any(const Quantise *q) { quantise_block<Quantiser<8, 0, 256>>(*q); }
+KERNEL void BOUNDS(256, 3) quantise_1_any(const Quantise *q) { quantise_block<Quantiser<1, 0, 256>>(*q); }
 #endif

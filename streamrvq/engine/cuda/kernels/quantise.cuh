@@ -115,7 +115,7 @@ template <class K> DEVICE void search(const Quantise &q, const Level &level, flo
         best[f] = least_();
         place[f] = static_cast<float>(tid);  // whole numbers below 2^24 are exact
     }
-#pragma unroll 2
+#pragma unroll 1
     for (int e = tid; e < q.size; e += K::THREADS) {
         float dot[K::F];
 #pragma unroll
@@ -213,7 +213,7 @@ template <class K> DEVICE void quantise_block(const Quantise &q) {
             float acc[F];
 #pragma unroll
             for (int f = 0; f < F; ++f) acc[f] = -level.out_bias[c];
-#pragma unroll 8
+#pragma unroll 4
             for (int d = 0; d < dim; ++d) {
                 const float w = -level.out_weight[d * q.latent + c];
 #pragma unroll
