@@ -67,6 +67,11 @@ class Engine(Protocol):
     def threads(self) -> int:
         """Cores that a step computes on."""
 
+    @property
+    def row_hops(self) -> int:
+        """Rows × hops of a step with which it is nearly as fast as it gets, at least 1. Larger steps cost memory, and
+        gain little."""
+
     def new_states(self, slots: int, direction: Direction) -> Any:
         """State for ``slots`` fresh streams."""
 

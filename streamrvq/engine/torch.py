@@ -44,6 +44,7 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
     """
 
     name = "torch"
+    row_hops = 32  #: the matrices are large enough then, and an activation is still a few MiB
 
     def __init__(
         self, config: CodecConfig, tensors: Mapping[str, npt.NDArray[np.float32]], *, threads: int | None, dtype: str

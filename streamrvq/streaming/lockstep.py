@@ -19,10 +19,6 @@ from .call import Call
 from .hop_buffer import HopBuffer
 from .timeline import Tail, Timeline
 
-#: Rows × hops of the largest step: as many as the native engine reads its weights once for. Larger ones gain nothing in
-#: speed and cost memory: 64 channels × 32 hops × 512 samples of float32 are 4 MiB an activation.
-MAX_ROW_HOPS = 32
-
 Outputs = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]  #: codes or pcm; latents where asked for
 
 
@@ -97,7 +93,7 @@ class Lockstep(CopiedWhole):
         clock, hops = self._asked
         if clock == self.timeline.clock:  # asked for, and not counted: the engine may have made it
             return hops
-        return min(self.timeline.ready, max(1, MAX_ROW_HOPS // max(1, self.rows)))
+        return min(self.timeline.ready, max(1, self.engine.row_hops // max(1, self.rows)))
 
     def _step(self, hops: int) -> None:
         timeline = self.timeline

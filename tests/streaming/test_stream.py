@@ -18,7 +18,6 @@ from streamrvq.codec import Codec
 from streamrvq.errors import InputError, SnapshotError, StreamBusyError, StreamClosedError
 from streamrvq.streaming.decoder import DecoderStream
 from streamrvq.streaming.encoder import EncoderStream
-from streamrvq.streaming.lockstep import MAX_ROW_HOPS
 from tests.support.contract import codec_of, minute, noise, streamed
 from tests.support.patience import PATIENCE
 
@@ -212,7 +211,7 @@ def test_an_engine_error_loses_no_codes(minute_codec: Codec, step: int) -> None:
     """The samples are kept and the finished steps' codes too: the next push continues from there."""
     engine = Failing(minute_codec.engine)
     stream = EncoderStream(engine, minute_codec.codec_hash)
-    rest = 5 * MAX_ROW_HOPS // 2 * minute_codec.hop_length  # three steps
+    rest = 5 * engine.row_hops // 2 * minute_codec.hop_length  # three steps
     pcm = np.resize(PCM, 50 + rest)
     parts = [stream.push(pcm[:50])]
     engine.countdown = step
