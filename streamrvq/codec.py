@@ -38,6 +38,7 @@ def load(
     engine: str | Engine = "auto",
     threads: int | None = None,
     dtype: str = "float32",
+    device: str | None = None,
 ) -> Codec:
     """Load a codec.
 
@@ -48,20 +49,19 @@ def load(
             or an `Engine` that was made for this codec.
         threads: cores to compute on; None: the engine's choice. Each codec has its own.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
+        device: where to compute, as `make_engine` takes it; None: the engine's choice.
 
     Raises:
         WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
-        EngineError: an engine or dtype that cannot be had.
+        EngineError: an engine, dtype or device that cannot be had.
     """
-    return _loaded(source, None, engine, threads, dtype)
+    return _loaded(source, None, engine=engine, threads=threads, dtype=dtype, device=device)
 
 
-def _loaded(
-    source: str | os.PathLike[str], codec_hash: str | None, engine: str | Engine, threads: int | None, dtype: str
-) -> Codec:
+def _loaded(source: str | os.PathLike[str], codec_hash: str | None, **asked: Any) -> Codec:
     """`load`; with a hash, as an unpickled codec is loaded."""
     weights = load_weights(source) if codec_hash is None else load_again(os.fspath(source), codec_hash)
-    codec = Codec(weights, engine=engine, threads=threads, dtype=dtype)
+    codec = Codec(weights, **asked)
     if isinstance(codec.engine, NativeEngine):
         codec._forget()
         del weights  # so that they are gone when memory is given back
@@ -80,7 +80,7 @@ class Codec(Shared):
         engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked, and not
             that it was made from these weights: an engine keeps no hash of them.
         threads: as for `load`.
-        dtype: as for `load`.
+        dtype, device: as for `load`.
 
     Attributes:
         config: what the codec is.
@@ -93,20 +93,20 @@ class Codec(Shared):
     """
 
     def __init__(
-        self, weights: Weights, *, engine: str | Engine = "auto", threads: int | None = None, dtype: str = "float32"
-    ) -> None:
+        self, weights: Weights, *, engine: str | Engine = "auto", threads: int | None = None, dtype: str = "float32",
+        device: str | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.name, self.trained = weights.config, weights.name, weights.trained
         self._weights: Weights | None = weights
         self._source, self._made_engine = weights.source, isinstance(engine, str)
-        self._asked: dict[str, Any] = {"threads": threads, "dtype": dtype}
+        self._asked: dict[str, Any] = {"threads": threads, "dtype": dtype, "device": device}
         if isinstance(engine, str) or not hasattr(engine, "encode_step"):  # what is neither is refused there
-            engine = make_engine(weights.config, weights.tensors, engine, threads, dtype)  # type: ignore[arg-type]
+            engine = make_engine(weights.config, weights.tensors, engine, **self._asked)  # type: ignore[arg-type]
         elif engine.config != weights.config:
             raise EngineError(f"the engine was made for another codec than {weights.name}; make it from these weights")
-        elif threads is not None or dtype not in ("float32", str(engine.dtype)):
-            raise EngineError(
-                f"threads {threads} and dtype {dtype} came with an engine, which has its own; leave them out"
-            )
+        elif threads is not None or device is not None or dtype not in ("float32", str(engine.dtype)):
+            what = f"threads {threads}, dtype {dtype} and device {device}"
+            raise EngineError(f"{what} came with an engine, which has its own; leave them out")
         self.engine: Engine = engine
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ def make_engine(
     engine: str = "auto",
     threads: int | None = None,
     dtype: str = "float32",
+    device: str | None = None,
 ) -> Engine:
     """The engine called ``engine``: ``"native"``, ``"torch"``, or ``"auto"``, which is native for float32 where it was
     built, and torch otherwise; that it was not is said once, as a warning of the logger "streamrvq".
@@ -30,6 +31,7 @@ def make_engine(
         tensors: the folded weights, under the names and in the shapes of `families.tensor_shapes`.
         threads: cores to compute on; None leaves it to the engine.
         dtype: ``"float32"`` or ``"float64"``.
+        device: None: the CPU.
 
     Raises:
         EngineError: an unknown engine, or one that cannot be had here.
@@ -40,6 +42,8 @@ def make_engine(
         raise EngineError(
             f"threads is {threads!r}; wanted a whole number of at least 1, or None for the engine's choice"
         )
+    if device is not None:
+        raise EngineError(f"device is {device!r}, and there are only engines for the CPU; leave it out")
     if engine not in ("auto", "native", "torch"):
         raise EngineError(f"engine is {engine!r}; wanted 'auto', 'native' or 'torch'")
     if engine == "native" and dtype != "float32":
