@@ -37,7 +37,7 @@ class _Samples(NamedTuple):
     """A `Block` whose samples lie in the ring."""
 
     start: int
-    count: int
+    samples: int
     room: int  #: that they take, with what was skipped before them
     position: int
 
@@ -89,7 +89,7 @@ class _Reader:
         if isinstance(event, _Broken):
             raise raised(event.name, event.text)
         if isinstance(event, _Samples):
-            room, event = event.room, Block(self.ring[event.start : event.start + event.count], event.position)
+            room, event = event.room, Block(self.ring[event.start : event.start + event.samples], event.position)
         if isinstance(event, (Done, Failed)):
             self.tasks.popleft()
         return number, event, room
