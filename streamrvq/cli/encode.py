@@ -28,7 +28,16 @@ from ..errors import InputError, StreamRVQError, TokensError
 from ..resampling import resampler_between
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import (
-    CodecOption, DeviceOption, EngineOption, JsonOption, ThreadsOption, complain, identity, out, print_json, title,
+    CodecOption,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    complain,
+    identity,
+    out,
+    print_json,
+    title,
 )  # fmt: skip
 from .encode_shards import channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
