@@ -244,7 +244,7 @@ def test_warming_measures():
 
 @pytest.mark.parametrize(
     "each, row_hop, streams, most",
-    [(0.0, 1e-4, 256, 64), (0.1, 0.0, 256, 64), (0.43, 0.0, 119, 64), (0.0, 0.0432, 18, 23), (0.0, 0.35, 2, 2)],
+    [(0.0, 1e-4, 256, 64), (0.1, 0.0, 256, 64), (0.24, 0.0, 213, 64), (0.0, 0.0432, 18, 23), (0.0, 0.35, 2, 2)],
 )
 def test_capacity_is_what_the_engine_takes(monkeypatch, each, row_hop, streams, most):
     """The clock moves by what a step is said to take, in hops of audio, and by nothing else."""
