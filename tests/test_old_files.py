@@ -23,8 +23,8 @@ import safetensors.numpy
 import soundfile
 
 from streamrvq.codec import Codec, load
-from streamrvq.corpus import reading
-from streamrvq.corpus.open import open_encoder
+from streamrvq.corpus.encoding import reading
+from streamrvq.corpus.encoding.open import open_encoder
 from streamrvq.corpus.record import Record
 from streamrvq.corpus.settings import Settings
 from streamrvq.corpus.shard import write_shard

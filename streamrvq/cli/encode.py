@@ -21,9 +21,9 @@ import typer
 from ..audio.find import audio_in
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
-from ..corpus.encode import Coded, Encoder, Read
-from ..corpus.open import open_encoder
-from ..corpus.reading import Closed, Done, Failed, Opened, Task
+from ..corpus.encoding.encoder import Coded, Encoder, Read
+from ..corpus.encoding.open import open_encoder
+from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
 from ..errors import InputError, StreamRVQError, TokensError
 from ..resampling import resampler_between
 from ..tokens import TokenFile, read_tokens, write_tokens

@@ -1,7 +1,7 @@
 """A shard's sources to held rows: however many are encoded at once, each is handed on whole, or as failed, in order.
 
 Knows: progress of each source, rows that wait for those of the sources before. Does not know: shards as files, which
-sources are encoded at once (encode.py).
+sources are encoded at once (encoding/).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import CorpusError, InputError
-from .encode import Coded, Encoder, Item, Read, Waited
+from .encoding.encoder import Coded, Encoder, Item, Read, Waited
+from .encoding.reading import Closed, Done, Failed, Opened, Task, of_a_handler
 from .held_rows import HeldRows
 from .progress import FileProgress, OnProgress, Progress
-from .reading import Closed, Done, Failed, Opened, Task, of_a_handler
 from .rows import Row, Segments
 from .settings import Settings
 from .sources import Source

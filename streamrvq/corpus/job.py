@@ -19,7 +19,7 @@ from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
 from ..system.interrupts import DeferredInterrupts, ordered_termination
 from .cluster import run_on_ray
-from .encode import streams_at_once
+from .encoding.encoder import streams_at_once
 from .local import run_here, run_in_processes
 from .plan import Shard
 from .progress import OnProgress, Progress

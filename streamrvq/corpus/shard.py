@@ -24,11 +24,11 @@ from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from ..tokens import schema
 from ..tokens.shards import Shard as Rows
-from .encode import Encoder
 from .encode_sources import encode_sources, unwritable, writing_to
+from .encoding.encoder import Encoder
+from .encoding.reading import of_a_handler
 from .plan import Shard
 from .progress import OnProgress, Reports
-from .reading import of_a_handler
 from .rows import Row, columns
 from .settings import Settings
 

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ..codec import Codec
-from .encode import Encoder
-from .open import open_encoder
+from .encoding.encoder import Encoder
+from .encoding.open import open_encoder
 from .plan import Shard
 from .progress import OnProgress
 from .settings import Settings

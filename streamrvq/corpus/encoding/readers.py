@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..audio.pcm import Pcm
-from ..errors import CorpusError
-from ..system.children import end_children, exit_with_the_parent, start_children
-from .raised import named, raised
+from ...audio.pcm import Pcm
+from ...errors import CorpusError
+from ...system.children import end_children, exit_with_the_parent, start_children
+from ...system.interrupts import DeferredInterrupts
+from ..raised import named, raised
 from .reading import FAULTS, Block, Done, Event, Failed, Task, read_source
 
 #: Blocks of the usual size that a reader may be ahead.
@@ -62,7 +63,8 @@ class _Reader:
         self.tasks: deque[tuple[int, int]] = deque()  # numbers of the files, and the bytes of their names
 
     def start(self) -> None:
-        start_children([self.process])
+        with DeferredInterrupts():  # a process that is started by half complains of it
+            start_children([self.process])
         self._theirs.close()  # now its end closes when it dies
 
     @property

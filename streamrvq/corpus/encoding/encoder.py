@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..codec import Codec
-from ..engine.base import Engine
-from ..streaming.batches import StreamId
-from ..streaming.pool import StreamPool
+from ...codec import Codec
+from ...engine.base import Engine
+from ...streaming.batches import StreamId
+from ...streaming.pool import StreamPool
 from .reading import Block, Closed, Done, Event, Failed, Opened, Reading, Task
 
 #: Hops in a step with which a stream's share of it costs little more than in a longer one.

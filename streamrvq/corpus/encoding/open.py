@@ -5,10 +5,10 @@ Knows: how many of them an engine needs. Does not know: what they do.
 
 from __future__ import annotations
 
-from ..codec import Codec
-from ..errors import InputError
-from ..system.cores import available_cores
-from .encode import Encoder, block_for, streams_at_once
+from ...codec import Codec
+from ...errors import InputError
+from ...system.cores import available_cores
+from .encoder import Encoder, block_for, streams_at_once
 from .readers import Readers
 from .reading import ReadHere
 

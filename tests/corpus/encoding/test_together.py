@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from streamrvq.codec import Codec
 from streamrvq.corpus import encode_corpus
-from streamrvq.corpus.encode import Closed, Coded, Encoder, Opened, Read, step_of, streams_at_once
-from streamrvq.corpus.reading import Done, Failed, ReadHere, Task
+from streamrvq.corpus.encoding.encoder import Closed, Coded, Encoder, Opened, Read, step_of, streams_at_once
+from streamrvq.corpus.encoding.reading import Done, Failed, ReadHere, Task
 from streamrvq.engine.base import Engine
 from streamrvq.engine.native import NativeEngine
 from streamrvq.errors import AudioFileError

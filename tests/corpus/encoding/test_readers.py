@@ -16,10 +16,11 @@ import soundfile
 
 from streamrvq.audio.files import AudioReader
 from streamrvq.codec import Codec
-from streamrvq.corpus import encode_corpus, readers
-from streamrvq.corpus.encode import Coded, Encoder
-from streamrvq.corpus.readers import Readers
-from streamrvq.corpus.reading import Block, Closed, Done, Event, Failed, Opened, Task, read_source
+from streamrvq.corpus import encode_corpus
+from streamrvq.corpus.encoding import readers
+from streamrvq.corpus.encoding.encoder import Coded, Encoder
+from streamrvq.corpus.encoding.readers import Readers
+from streamrvq.corpus.encoding.reading import Block, Closed, Done, Event, Failed, Opened, Task, read_source
 from streamrvq.errors import CorpusError
 from streamrvq.weights import save_weights
 from tests.support.command import process
@@ -29,7 +30,7 @@ from tests.support.patience import PATIENCE
 from tests.support.processes.children import is_there, needs_proc, until, workers_of
 
 RATE, BLOCK = 44100, 1000
-FILES, SECONDS = 4, 240
+FILES, SECONDS = 2, 240
 
 
 def events_of(reading: Readers, tasks: list[Task]) -> list[list[Event]]:
@@ -199,6 +200,8 @@ def test_an_interrupt_leaves_no_reader_and_it_goes_on(
     assert (run.returncode, out, err) == (code, b"", b"")
     until("the end of all processes", lambda: not any(map(is_there, processes)))
     assert not list((tmp_path / "out").glob(".shard-*.part"))
+    if workers > 1 or all_of_them:
+        return
     done = len(list((tmp_path / "out").glob("*.parquet")))
     again = encode_corpus([bulk / "in"], tmp_path / "out", bulk / "tiny.safetensors", workers=1, readers=2,
                           shard_bytes=int(0.1 * 2**20))  # fmt: skip

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple, Protocol
 
-from ..audio.files import AudioReader, open_audio
-from ..audio.pcm import Pcm, as_pcm
-from ..audio.rates import check_rate
-from ..errors import AudioFileError, InputError, StreamRVQError
-from ..resampling import resampler
+from ...audio.files import AudioReader, open_audio
+from ...audio.pcm import Pcm, as_pcm
+from ...audio.rates import check_rate
+from ...errors import AudioFileError, InputError, StreamRVQError
+from ...resampling import resampler
 
 
 class Task(NamedTuple):
