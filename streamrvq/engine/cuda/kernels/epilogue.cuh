@@ -50,9 +50,9 @@ struct Row {
 // A block's results [end][pitch] in shared memory, rows m0 … of all streams, columns n0 … n0 + BN. A thread keeps to its
 // columns, so that it loads their constants once, and a warp writes whole lines. BATCH rows at a time: what is joined to all
 // of them is asked for before any is waited for. The compiler cannot do that, because what is written might be read again.
-// Of batches from 1 to 8, three leaves ptxas the best registers for the loops of the large tiles (conv.cuh).
+// Up to four leave ptxas the registers that it needs for the loops of the large tiles (conv.cuh); eight do not.
 template <int BN, int THREADS> DEVICE void epilogue4(const Conv &c, Shared results, int pitch, int m0, int n0, int end) {
-    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS, BATCH = 3;
+    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS, BATCH = 4;
     static_assert(STEP > 0, "each four of columns has a thread");
     const int tid = threadIdx.x, n = n0 + tid % QUADS * 4, first = tid / QUADS;
     const int rows = c.rows, columns = c.columns;

@@ -38,7 +38,11 @@ def warm_up(codec: Codec) -> Capacity:
         _run(codec, direction, 1, 1)
         most = _row_hops_within(hop, min(_run(codec, direction, 1, 1) for _ in range(3)))
         seconds = min(_run(codec, direction, most, 1) for _ in range(2)) / most
-        row_hops[direction] = most = _row_hops_within(hop, seconds)
+        while (
+            wider := _row_hops_within(hop, seconds)
+        ) >= 2 * most:  # the less a further row costs, the later this ends
+            most, seconds = wider, min(_run(codec, direction, wider, 1) for _ in range(2)) / wider
+        row_hops[direction] = most = wider
         for rows in range(1, most + 1):
             for hops in range(1, most // rows + 1):
                 _run(codec, direction, rows, hops)
