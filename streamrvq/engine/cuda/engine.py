@@ -29,8 +29,8 @@ from .runner import Runner, bytes_a_row
 from .selftest import check_device
 from .states import CudaStates
 
-#: Rows × hops of a large step, for each multiprocessor. With a multiple of their number the blocks of most layers fill all
-#: of them equally often: 2112 row · hops on an H200 take the time of 2048.
+#: Rows × hops of a large step, for each multiprocessor. With a multiple of their number, the blocks of most layers fill
+#: all of them equally often.
 ROW_HOPS_EACH = 16
 
 
@@ -66,9 +66,7 @@ class CudaEngine(
         most = max(bytes_a_row(self._encoder), bytes_a_row(self._decoder))
         fitting, processors = device.free_memory // 2 // most, device.multiprocessors
         #: Rows × hops of a large step: half of the memory that was free holds its buffers.
-        self.row_hops = max(
-            1, fitting if fitting < processors else processors * min(ROW_HOPS_EACH, fitting // processors)
-        )
+        self.row_hops = max(1, min(fitting, processors * min(ROW_HOPS_EACH, max(1, fitting // processors))))
         self.description = f"cuda, float32, {device.name} ({name_of_device})"
 
     def __str__(self) -> str:

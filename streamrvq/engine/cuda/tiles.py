@@ -30,8 +30,8 @@ class Cycles(NamedTuple):
     join: float  #: the same again, if something is joined to them
 
 
-#: Fitted to times of every layer of dac-44khz at 1, 8, 64, 512 and 2048 rows · hops on an H200, at 1980 MHz. With them the
-#: tiles that are chosen take 0 to 6 % longer, over all layers, than the best tile of each. Only ratios matter.
+#: Fitted to times of every layer of dac-44khz at 1, 8, 64, 512 and 2048 rows · hops on an H200, at 1980 MHz. With them
+#: the tiles that are chosen take 0 to 6 % longer, over all layers, than the best tile of each. Only ratios matter.
 CYCLES = {
     "square": Cycles(99.5, 19307, 46.0, 2445, 1683),
     "deep": Cycles(102.2, 18876, 49.2, 2503, 2768),
@@ -121,7 +121,8 @@ def tiles() -> tuple[Tile, ...]:
     lines = re.findall(r"^(?:LARGE|SMALL)_TILE\((\w+),([^)]*)\)", LIST.read_text(encoding="utf-8"), re.MULTILINE)
     found = []
     for name, numbers in lines:
-        *sizes, ragged, blocks, unroll, early = (int(number) for number in numbers.split(","))
+        tm, tn, lm, ln, wm, wn, depth, stages, vector, ragged, blocks, unroll, early = map(int, numbers.split(","))
+        sizes = tm, tn, lm, ln, wm, wn, depth, stages, vector
         found.append(Tile(name, *sizes, bool(ragged), blocks, unroll, bool(early)))
     return tuple(found)
 
