@@ -130,7 +130,9 @@ LAYERS = [("conv", 7, 1), ("conv", 7, 9), ("conv", 1, 1), ("down", 3, 1), ("down
 def test_every_tile_computes_every_kind_of_layer(tile: Tile, causal: bool) -> None:
     """Widths that it takes whole, and such that fill no tile; where it cannot compute a layer, another does."""
 
-    def chosen(rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int) -> Tile:
+    def chosen(
+        rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int, joined: bool = False
+    ) -> Tile:
         if tile.fits(depth, aligned):
             used.add(tile.name)
             return tile
