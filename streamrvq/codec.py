@@ -46,10 +46,10 @@ def load(
         source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
             or a folder in Hugging Face's DAC layout.
         engine: ``"auto"`` (native where it was built and ``dtype`` is float32, else torch), ``"native"``, ``"torch"``,
-            or an `Engine` that was made for this codec.
+            ``"cuda"``, or an `Engine` that was made for this codec.
         threads: cores to compute on; None: the engine's choice. Each codec has its own.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
-        device: where to compute, as `make_engine` takes it; None: the engine's choice.
+        device: ``"cuda"`` or ``"cuda:N"``: compute on that GPU (engine ``"cuda"``), with the native engine's bits.
 
     Raises:
         WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
@@ -62,9 +62,10 @@ def _loaded(source: str | os.PathLike[str], codec_hash: str | None, **asked: Any
     """`load`; with a hash, as an unpickled codec is loaded."""
     weights = load_weights(source) if codec_hash is None else load_again(os.fspath(source), codec_hash)
     codec = Codec(weights, **asked)
-    if isinstance(codec.engine, NativeEngine):
+    if codec.engine.name in ("native", "cuda"):  # which keep what they have packed
         codec._forget()
         del weights  # so that they are gone when memory is given back
+    if isinstance(codec.engine, NativeEngine):
         codec.engine.core.trim()
     return codec
 
@@ -73,14 +74,13 @@ class Codec(Shared):
     """Weights on an engine. Immutable; any number of streams may be open at once.
 
     A copy of a codec is the codec itself. A pickle holds the name or path that its weights were loaded from and their
-    hash, or, if they were loaded from nowhere, the weights; and the engine's name, ``threads`` and ``dtype``.
+    hash, or, if they were loaded from nowhere, the weights; and the engine's name, ``threads``, ``dtype``, ``device``.
 
     Args:
         weights: what to compute with.
         engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked, and not
             that it was made from these weights: an engine keeps no hash of them.
-        threads: as for `load`.
-        dtype, device: as for `load`.
+        threads, dtype, device: as for `load`.
 
     Attributes:
         config: what the codec is.
@@ -89,7 +89,7 @@ class Codec(Shared):
         engine: what computes; ``engine.description`` says it in one line.
 
     Raises:
-        EngineError: an engine or dtype that cannot be had, or an `Engine` of another codec, or one with ``threads``.
+        EngineError: what cannot be had, or an `Engine` of another codec, or one that comes with ``threads``.
     """
 
     def __init__(
@@ -101,12 +101,11 @@ class Codec(Shared):
         self._source, self._made_engine = weights.source, isinstance(engine, str)
         self._asked: dict[str, Any] = {"threads": threads, "dtype": dtype, "device": device}
         if isinstance(engine, str) or not hasattr(engine, "encode_step"):  # what is neither is refused there
-            engine = make_engine(weights.config, weights.tensors, engine, **self._asked)  # type: ignore[arg-type]
+            engine = make_engine(weights.config, weights.tensors, engine, threads, dtype, device)  # type: ignore[arg-type]
         elif engine.config != weights.config:
             raise EngineError(f"the engine was made for another codec than {weights.name}; make it from these weights")
         elif threads is not None or device is not None or dtype not in ("float32", str(engine.dtype)):
-            what = f"threads {threads}, dtype {dtype} and device {device}"
-            raise EngineError(f"{what} came with an engine, which has its own; leave them out")
+            raise EngineError(f"threads {threads}, dtype {dtype}, device {device} came with an engine; leave them out")
         self.engine: Engine = engine
 
     def __repr__(self) -> str:
@@ -120,9 +119,10 @@ class Codec(Shared):
                 f"{self.name} computes on an engine that was given to it, which cannot be pickled; pickle the codec's "
                 "weights, and make codec and engine there"
             )
+        asked = {"engine": self.engine.name, **self._asked}
         if self._source is None:
-            return partial(Codec, engine=self.engine.name, **self._asked), (self.weights,)
-        return partial(_loaded, engine=self.engine.name, **self._asked), (self._source, self.codec_hash)
+            return partial(Codec, **asked), (self.weights,)
+        return partial(_loaded, **asked), (self._source, self.codec_hash)
 
     def _forget(self) -> None:
         """Let the weights go that the engine has packed for itself; `weights` reads them from their source again."""
@@ -131,7 +131,7 @@ class Codec(Shared):
 
     @property
     def weights(self) -> Weights:
-        """The weights it computes with. A loaded codec on the native engine keeps no second copy and reads them again.
+        """The weights it computes with. A loaded codec on native or cuda keeps no second copy and reads them again.
 
         Raises:
             WeightsError: they are not what they were when the codec was loaded, or are gone.

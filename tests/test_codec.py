@@ -89,9 +89,9 @@ def test_a_file_can_be_loaded_onto_an_engine(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"threads": 2}, "threads 2, dtype float32 and device None came with an engine"),
-        ({"dtype": "float64"}, "threads None, dtype float64 and device None came with an engine"),
-        ({"device": "cuda"}, "threads None, dtype float32 and device cuda came with an engine"),
+        ({"device": "cuda"}, "threads None, dtype float32, device cuda came with an engine"),
+        ({"threads": 2}, "threads 2, dtype float32, device None came with an engine"),
+        ({"dtype": "float64"}, "threads None, dtype float64, device None came with an engine"),
     ],
 )
 def test_an_engine_has_its_own_settings(settings: dict[str, Any], words: str) -> None:

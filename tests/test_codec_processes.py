@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamrvq.codec import Codec
-from tests.support.contract import ENGINES, tiny, weights_of
+from tests.support.contract import BUILT, tiny, weights_of
 from tests.support.copying import codec_in_processes
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
@@ -22,7 +22,7 @@ from tests.support.patience import PATIENCE
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_codec_computes_in_other_processes(method: str, tmp_path: Path) -> None:
     Codec(weights_of(tiny(causal=True))).save(tmp_path / "codec.safetensors")
-    command = [sys.executable, str(codec_in_processes.__file__), method, "codec.safetensors", *ENGINES]
+    command = [sys.executable, str(codec_in_processes.__file__), method, "codec.safetensors", *BUILT]
     done = subprocess.run(
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         timeout=2 * PATIENCE,

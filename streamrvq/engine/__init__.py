@@ -24,14 +24,15 @@ def make_engine(
     dtype: str = "float32",
     device: str | None = None,
 ) -> Engine:
-    """The engine called ``engine``: ``"native"``, ``"torch"``, or ``"auto"``, which is native for float32 where it was
-    built, and torch otherwise; that it was not is said once, as a warning of the logger "streamrvq".
+    """The engine called ``engine``: ``"native"``, ``"torch"``, ``"cuda"``, or ``"auto"``. Without a device of its own,
+    that is native for float32 where it was built, and torch otherwise; that it was not is said once, as a warning of
+    the logger "streamrvq". It is cuda only where ``device`` says so.
 
     Args:
         tensors: the folded weights, under the names and in the shapes of `families.tensor_shapes`.
         threads: cores to compute on; None leaves it to the engine.
         dtype: ``"float32"`` or ``"float64"``.
-        device: None: the CPU.
+        device: where to compute: ``"cpu"``, ``"cuda"``, which is the first GPU, or ``"cuda:N"``; None: the engine's.
 
     Raises:
         EngineError: an unknown engine, or one that cannot be had here.
@@ -42,10 +43,10 @@ def make_engine(
         raise EngineError(
             f"threads is {threads!r}; wanted a whole number of at least 1, or None for the engine's choice"
         )
-    if device is not None:
-        raise EngineError(f"device is {device!r}, and there are only engines for the CPU; leave it out")
-    if engine not in ("auto", "native", "torch"):
-        raise EngineError(f"engine is {engine!r}; wanted 'auto', 'native' or 'torch'")
+    if engine not in ("auto", "native", "torch", "cuda"):
+        raise EngineError(f"engine is {engine!r}; wanted 'auto', 'native', 'torch' or 'cuda'")
+    if _on_cuda(engine, device):
+        return _cuda_engine(config, tensors, device or "cuda:0", threads, dtype)
     if engine == "native" and dtype != "float32":
         raise EngineError(f"the native engine computes in float32, not {dtype}; use engine='torch' or 'auto' for that")
     if engine == "native" or (engine == "auto" and dtype == "float32" and _native_is_there()):
@@ -55,6 +56,28 @@ def make_engine(
     from .torch import TorchEngine  # here, so that importing streamrvq does not load torch
 
     return TorchEngine(config, tensors, threads=threads, dtype=dtype)
+
+
+def _on_cuda(engine: str, device: str | None) -> bool:
+    """Whether engine and device mean a GPU. Raises `EngineError` where they do not go together."""
+    if device is not None and (not isinstance(device, str) or device.partition(":")[0] not in ("cpu", "cuda")):
+        raise EngineError(f"device is {device!r}; wanted 'cpu', 'cuda' or 'cuda:N'")
+    gpu = device is not None and device != "cpu"
+    if (gpu and engine not in ("auto", "cuda")) or (engine == "cuda" and device == "cpu"):
+        raise EngineError(f"engine={engine!r} does not compute on device={device!r}; leave one of the two out")
+    return gpu or engine == "cuda"
+
+
+def _cuda_engine(
+    config: CodecConfig, tensors: Mapping[str, npt.NDArray[np.float32]], device: str, threads: int | None, dtype: str
+) -> Engine:
+    if dtype != "float32":
+        raise EngineError(f"the cuda engine computes in float32, not {dtype}; use engine='torch' for that")
+    if threads is not None:
+        raise EngineError(f"threads is {threads}, but the cuda engine computes on {device}; leave threads out")
+    from . import cuda
+
+    return cuda.CudaEngine(config, tensors, cuda.open_device(device), device)
 
 
 @cache

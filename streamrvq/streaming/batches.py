@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..engine.base import Ints
 from ..errors import PoolError
 from ..system.copying import CopiedWhole, NeverCopied
-from .call import Turn
+from ..system.turn import Turn
 from .hop_buffer import HopBuffer
 from .rates import InputRate, OutputRate
 from .timeline import Timeline

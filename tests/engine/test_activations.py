@@ -54,6 +54,6 @@ def test_an_unknown_activation_is_refused(engine: str, dtype: str) -> None:
 
 @pytest.mark.parametrize(("engine", "dtype"), ENGINE_DTYPES)
 def test_a_snake_without_parameters_is_refused(engine: str, dtype: str) -> None:
-    wanted = {"torch": "names no parameters for its activation", "native": "a snake needs its alpha"}[engine]
+    wanted = "names no parameters for its activation" if engine == "torch" else "needs its alpha"
     with pytest.raises(EngineError, match=wanted):
         results(engine, dtype, layer_behind(Activation.SNAKE, None))

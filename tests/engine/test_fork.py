@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from tests.support.contract import ENGINES, needs_native
+from tests.support.contract import BUILT, needs_native
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 
@@ -46,7 +46,7 @@ def run(code: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BUILT)
 def test_a_child_encodes_after_its_parent(engine: str) -> None:
     """With the parent's codec and with one of its own, a stream from before the fork, decoding, and a child's child."""
     run(
@@ -71,7 +71,7 @@ assert (codec.encode(PCM) == wanted).all()
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BUILT)
 def test_a_child_of_a_process_in_a_step(engine: str) -> None:
     """Another thread encodes while this one forks."""
     run(

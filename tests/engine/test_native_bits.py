@@ -22,7 +22,6 @@ import pytest
 from streamrvq.codec import Codec
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.families import dac
-from streamrvq.geometry import LayerKind, Plan
 from tests.conftest import RealAudio
 from tests.support.contract import (
     NO_QUANTIZER,
@@ -37,6 +36,7 @@ from tests.support.contract import (
     streamed_latents,
     tiny,
 )
+from tests.support.layers import one_layer, tensors_of
 from tests.support.native import FAST, FULL, ISAS, SLOW, codec_on, same_bits
 
 pytestmark = needs_native
@@ -50,33 +50,6 @@ KINDS = [
     *(("transposed_conv", 2 * stride, stride, 1) for stride in (1, 2, 5, 8)),
     ("unit", 7, 1, 3),
 ]
-
-
-def one_layer(kind: str, kernel: int, stride: int, dilation: int, width: int, causal: bool) -> Plan:
-    build = builder(minute(causal=causal), width, stride if kind == "conv" else 1)
-    if kind == "unit":
-        dac.residual_unit(build, "l", dilation)
-    elif kind == "transposed_conv":
-        dac.transposed_conv(build, "l", width + 3, stride, snake="s")
-    else:
-        dac.conv(build, "l", width + 3, kernel, stride=stride, dilation=dilation, snake="s")
-    return build.plan("encode", NO_QUANTIZER)
-
-
-def tensors_of(plan: Plan, halves: bool) -> dict[str, Any]:
-    rng, tensors = np.random.default_rng(5), {}
-    for layer in plan.layers:
-        names = layer.tensors
-        if names is None:
-            continue
-        if names.activation is not None:
-            tensors[names.activation] = rng.uniform(0.2, 3, (1, layer.cin, 1)).astype(np.float32)
-        transposed = layer.kind == LayerKind.TRANSPOSED_CONV
-        ends = (layer.cin, layer.cout) if transposed else (layer.cout, layer.cin)
-        weight = rng.standard_normal((*ends, layer.kernel)).astype(np.float16 if halves else np.float32)
-        tensors[names.weight] = weight.astype(np.float32)
-        tensors[names.bias] = rng.standard_normal(layer.cout).astype(np.float32)
-    return tensors
 
 
 @pytest.mark.parametrize(("kind", "kernel", "stride", "dilation"), KINDS)

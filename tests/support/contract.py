@@ -1,7 +1,8 @@
 """What the tests of the core share: the engines under contract, small codecs, and how to cut a signal.
 
 Knows: the public API, the plain reference, and for single layers one adapter an engine. Does not know: what is
-asserted. A new engine joins every contract test by its name in `ENGINES` and an adapter in `LAYER_RUNNERS`.
+asserted. A new engine joins every contract test by its name in `ENGINES` and an adapter in `LAYER_RUNNERS`. The cuda
+engine computes on the CPU here (tests/support/cuda/emulated.py), in this process and its forks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import torch
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
+from streamrvq.engine.cuda.layout import Shape
+from streamrvq.engine.cuda.resident import Resident
+from streamrvq.engine.cuda.runner import Runner
 from streamrvq.engine.native import Core, NativeStates, Program, chosen_isa
 from streamrvq.engine.native.library import load_library
 from streamrvq.engine.torch import TorchEngine
@@ -28,6 +32,7 @@ from streamrvq.geometry import Direction, Plan, PlanBuilder, Quantizer
 from streamrvq.streaming.lockstep import Lockstep
 from streamrvq.weights import Weights, seeded
 from tests.reference.plain_dac import PlainDAC
+from tests.support.cuda.emulated import EmulatedDevice, emulated_device, missing
 
 
 def _native_is_there() -> bool:
@@ -42,10 +47,14 @@ def _native_is_there() -> bool:
 NATIVE = _native_is_there()
 if os.environ.get("STREAMRVQ_REQUIRE_NATIVE") and not NATIVE:
     load_library()
-ENGINES = ["torch", "native"] if NATIVE else ["torch"]
-ENGINE_DTYPES = [("torch", "float64"), ("torch", "float32"), *([("native", "float32")] if NATIVE else [])]
+BUILT = ["torch", "native"] if NATIVE else ["torch"]  #: those of any process
+CUDA = not missing()
+ENGINES = ["torch", *(["cuda"] if CUDA else []), *BUILT[1:]]
+ENGINE_DTYPES = [("torch", "float64"), *((engine, "float32") for engine in ENGINES)]
 #: In what an engine gives the same codes however audio is cut.
-EXACT = {"torch": "float64", "native": "float32"}
+EXACT = {"torch": "float64", "native": "float32", "cuda": "float32"}
+if CUDA:  # for good: a codec that is unpickled opens its device, too. One device, which is tested once.
+    mock.patch("streamrvq.engine.cuda.open_device", lambda name: emulated_device()).start()
 needs_native = pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
 #: Largest difference of float64 latents and samples from another order of the same sums.
 CLOSE = 1e-11
@@ -176,4 +185,26 @@ class NativeLayers:
         return out.T
 
 
-LAYER_RUNNERS = {"torch": TorchLayers, "native": NativeLayers}
+class CudaLayers:
+    """Any Plan on the emulated device, one stream."""
+
+    def __init__(self, config: CodecConfig, plan: Plan, tensors: Mapping[str, Any], dtype: str, **device: Any) -> None:
+        assert dtype == "float32"
+        self.runner = Runner(EmulatedDevice(**device))
+        self._layers = Resident(self.runner.device, "layers", plan, tensors)
+        self._states = self.runner.new_states(plan, 1)
+
+    def step(self, x: np.ndarray[Any, Any], clock: int, length: int) -> np.ndarray[Any, Any]:
+        """``[C, k · unit_in]`` → ``[C', k · unit_out]``."""
+        plan = self._layers.plan
+        hops, one = x.shape[1] // plan.unit_in, np.zeros(1, np.int64)
+        out = np.empty((1, hops * plan.unit_out * plan.layers[-1].cout), np.float32)
+        self.runner.begin()
+        program = self.runner.program(self._layers, Shape(1, hops))
+        program.inputs[...] = x.T.reshape(1, -1)
+        self.runner.step(program, self._states, one, one + clock, one + length, (out, None))
+        self.runner.end()
+        return out.reshape(hops * plan.unit_out, -1).T
+
+
+LAYER_RUNNERS = {"torch": TorchLayers, "native": NativeLayers, "cuda": CudaLayers}

@@ -1,0 +1,81 @@
+// What is done with a convolution's results: mask, join, store plain, activation, store for the next layer.
+//
+// Knows: the parameters of a convolution, and a tile's results in shared memory. Does not know: how they were computed.
+// The order is the CPU's (native/kernels/epilogue.inl.hpp): a masked value plus a residual is the residual.
+#pragma once
+#include "activations.cuh"
+
+// A convolution as a matrix product: an output row is a window of the input, taps × depth, times the weights. Strided and
+// transposed convolutions differ in these numbers alone. At dilation 1 a window is one run of numbers: taps is 1 then.
+//
+// Row t of stream b begins at in + b · in_stride + t · row_step, and its taps are tap_step apart.
+struct Conv {
+    const float *in;
+    const float *weights;    // [taps · depth, padded][ldw]; what pads a tap's depth is −0, so that 0 · −0 changes no sum
+    const float *bias;       // [ldw]
+    const float *join;       // added to the results, or null
+    float *plain;            // the results as they are, or null
+    float *active;           // the results activated, or null
+    const int *low, *high;   // of each stream: the elements from low on and before high are inside its signal; or null
+    const int *cut;          // whether any stream of this step has others
+    Activated activation;    // of `active`; its constants are padded to ldw
+    int in_stride, row_step, tap_step;
+    int taps, depth, padded; // depth rounded up to whole stages of the tile
+    int ldw, columns;        // of a weights row: columns rounded up to 4
+    int rows;                // of each stream
+    int all;                 // of all streams
+    int join_stride, plain_stride, active_stride;
+    int quads;               // join, plain and active can be read and written in fours
+};
+
+DEVICE float inside(float v, int at, int low, int high) { return at < low || at >= high ? 0.0f : v; }
+
+// A block's results [end][pitch] in shared memory, rows m0 … of all streams, columns n0 … n0 + BN. A thread keeps to its
+// columns, so that it loads their constants once, and a warp writes whole lines.
+template <int BN, int THREADS> DEVICE void epilogue4(const Conv &c, Shared results, int pitch, int m0, int n0, int end) {
+    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS;
+    static_assert(STEP > 0, "each four of columns has a thread");
+    const int tid = threadIdx.x, n = n0 + tid % QUADS * 4, first = tid / QUADS;
+    if (first >= STEP || n >= c.columns) return;
+    const Constants<float4> constants = constants4(c.activation, n);
+    const bool cut = c.cut && *c.cut;
+    int b = (m0 + first) / c.rows, t = m0 + first - b * c.rows;
+#pragma unroll 4
+    for (int r = first; r < end; r += STEP, t += STEP) {
+        for (; t >= c.rows; t -= c.rows) ++b;
+        const int at = t * c.columns + n;
+        float4 v = shared4(after(results, r * pitch + tid % QUADS * 4));
+        if (cut) {
+            const int low = c.low[b], high = c.high[b];
+            v = make_float4(inside(v.x, at, low, high), inside(v.y, at + 1, low, high), inside(v.z, at + 2, low, high),
+                            inside(v.w, at + 3, low, high));
+        }
+        if (c.join) {
+            const float4 o = get4(c.join + b * c.join_stride + at);
+            v = make_float4(add_(v.x, o.x), add_(v.y, o.y), add_(v.z, o.z), add_(v.w, o.w));
+        }
+        if (c.plain) put4(c.plain + b * c.plain_stride + at, v);
+        if (c.active) put4(c.active + b * c.active_stride + at, activated4(c.activation.kind, v, constants));
+    }
+}
+
+// The same for any number of columns and any alignment, number by number.
+template <int BN, int THREADS> DEVICE void epilogue1(const Conv &c, const float *results, int pitch, int m0, int n0, int end) {
+    constexpr int STEP = THREADS / BN > 0 ? THREADS / BN : 1, LANES = THREADS / STEP;
+    const int tid = threadIdx.x, first = tid / LANES;
+    if (first >= STEP) return;
+    const bool cut = c.cut && *c.cut;
+    for (int j = tid % LANES; j < BN && n0 + j < c.columns; j += LANES) {
+        const Constants<float> constants = constants1(c.activation, n0 + j);
+        int b = (m0 + first) / c.rows, t = m0 + first - b * c.rows;
+        for (int r = first; r < end; r += STEP, t += STEP) {
+            for (; t >= c.rows; t -= c.rows) ++b;
+            const int at = t * c.columns + n0 + j;
+            float v = results[r * pitch + j];
+            if (cut) v = inside(v, at, c.low[b], c.high[b]);
+            if (c.join) v = add_(v, c.join[b * c.join_stride + at]);
+            if (c.plain) c.plain[b * c.plain_stride + at] = v;
+            if (c.active) c.active[b * c.active_stride + at] = activated1(c.activation.kind, v, constants);
+        }
+    }
+}

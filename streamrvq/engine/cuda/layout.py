@@ -1,0 +1,111 @@
+"""Where everything of a step lies: in the pinned memory of the host, and in one block of the device's.
+
+Knows: sizes. Does not know: addresses, kernels.
+
+A block of the device begins with the request, as the host sends it, and the answer, as it comes back. Behind them are
+the layers' buffers: each convolution has one of its own, so that all past inputs are loaded before the first and saved
+after the last. A row of a buffer is ``[past inputs, new inputs]`` of one stream.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from ctypes import sizeof
+from typing import Any
+
+import numpy as np
+
+from ...errors import EngineError
+from .convolutions import up
+from .resident import Resident
+from .structs import Request
+
+#: Bytes before what a request or an answer holds.
+HEADER = 256
+#: Kernels count in 32 bits: rows of a grid, and numbers of a buffer.
+MOST_ROWS, MOST_NUMBERS = (1 << 16) - 1, (1 << 31) - 1
+
+assert sizeof(Request) <= HEADER
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Of a step."""
+
+    rows: int
+    hops: int
+    levels: int = 0
+    latents: bool = False
+
+
+class Places:
+    """Offsets in bytes; strides, from row to row, in numbers. See program.py for each.
+
+    Raises:
+        EngineError: more than a step can have.
+    """
+
+    def __init__(self, resident: Resident, shape: Shape) -> None:
+        self.shape, self._top = shape, HEADER
+        plan, kind, rows, hops = resident.plan, resident.kind, shape.rows, shape.hops
+        sizes = plan.quantizer
+        codes = rows, shape.levels, hops
+        first, last = resident.convolutions[0].convolution, resident.convolutions[-1].convolution
+        given = rows, hops * plan.unit_in * first.layer.cin
+        results = hops * last.rows * last.columns
+
+        self.slots, self.clock, self.length = self._take(4 * rows), self._take(8 * rows), self._take(8 * rows)
+        self.input_kind: Any = np.int32 if kind == "decode" else np.float32
+        self.input_shape = codes if kind == "decode" else given
+        self.inputs = self._take(4 * int(np.prod(self.input_shape)))
+        self.request_size = self._top
+
+        self.answer = self._take(HEADER)
+        self.output_kind: Any = np.int32 if kind == "encode" else np.float32
+        self.output_shape = codes if kind == "encode" else (rows, results)
+        out = self._take(4 * int(np.prod(self.output_shape)))
+        self.latents_shape = (rows, shape.levels * sizes.codebook_dim, hops) if shape.latents else None
+        #: Counted from the answer on.
+        self.latents = self._take(4 * int(np.prod(self.latents_shape))) - self.answer if self.latents_shape else 0
+        self.host_size = self._top
+
+        self.low, self.high = (self._take(4 * rows * resident.edge_layers) for _ in range(2))
+        self.cut = self._take(4 * resident.edge_layers)
+        #: What the first layer's input is made of: latents, in a decoder.
+        self.given = self._take(4 * int(np.prod(given))) if kind == "decode" else self.inputs
+        self.buffers: list[int] = []
+        self.strides: list[int] = []
+        self.skips: list[int] = []
+        self.skip_strides: list[int] = []
+        for c in (resident.convolution for resident in resident.convolutions):
+            numbers = c.history.size + hops * c.layer.rate_in * c.layer.cin
+            self._buffer(self.buffers, self.strides, up(numbers, 4))
+        for skip in resident.skips:
+            numbers = skip.history.size + hops * skip.rate * skip.channels
+            self._buffer(self.skips, self.skip_strides, up(numbers, 4))
+        if kind == "encode":  # the latents, which the quantiser reads
+            self._buffer(self.buffers, self.strides, results)
+        else:
+            self._refuse(results)
+            self.buffers.append(out)
+            self.strides.append(results)
+        self.size = self._top
+        if rows > MOST_ROWS:
+            raise EngineError(f"a step got {rows} rows; the cuda engine takes {MOST_ROWS} at most: use smaller steps")
+
+    def _take(self, size: int) -> int:
+        at = self._top
+        self._top += up(max(size, 16), HEADER)
+        return at
+
+    def _buffer(self, places: list[int], strides: list[int], numbers: int) -> None:
+        self._refuse(numbers)
+        places.append(self._take(4 * self.shape.rows * numbers))
+        strides.append(numbers)
+
+    def _refuse(self, numbers: int) -> None:
+        if self.shape.rows * numbers > MOST_NUMBERS:
+            raise EngineError(
+                f"a step of {self.shape.rows} rows and {self.shape.hops} hops has a layer of "
+                f"{self.shape.rows * numbers} numbers; the cuda engine takes {MOST_NUMBERS} at most: use smaller steps"
+            )

@@ -1,0 +1,80 @@
+"""The quantiser's levels on the device, and the kernels that go through them.
+
+Knows: geometry.Quantizer, the parameters of quantise.cuh and embed.cuh. Does not know: steps in time, layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ...errors import EngineError
+from ...geometry import Quantizer
+from .convolutions import Array, Tensors, up
+from .kept import Kept
+from .structs import Level, as_bytes
+from .tiles import SHARED
+
+#: Of a block of the quantiser, as in kernels.cu and quantise.cuh.
+THREADS, SLABS = 256, 4
+#: Numbers of a slab of weights at most: a copy of 16 bytes a thread.
+SLAB = 4 * THREADS
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """How the quantiser is launched for a number of frames."""
+
+    kernel: str
+    frames: int  #: a block
+    shared: int  #: bytes of a block
+    slab: int  #: channels
+
+
+class Levels:
+    """All levels of a quantiser on the device.
+
+    Attributes:
+        address: of an array of `structs.Level`.
+    """
+
+    def __init__(self, kept: Kept, quantizer: Quantizer, tensors: Tensors) -> None:
+        self.quantizer, levels = quantizer, []
+        for names in quantizer.levels:
+            weight = {field: np.asarray(tensors[name], np.float32) for field, name in dataclasses.asdict(names).items()}
+            book = weight["codebook"]
+            into = weight["in_weight"].reshape(quantizer.codebook_dim, -1).T  # [latent][dim]
+            flat = np.zeros(up(into.size, 4), np.float32)
+            flat[: into.size] = into.ravel()
+            out = weight["out_weight"].reshape(-1, quantizer.codebook_dim).T  # [dim][latent]
+            arrays = flat, weight["in_bias"], unit_entries(book), book, out, weight["out_bias"]
+            levels.append(Level(*[kept.put(values) for values in arrays]))
+        self.address = kept.put(as_bytes(levels))
+
+    def search(self, frames: int, multiprocessors: int) -> Search:
+        """Eight frames a block share what it reads. Few frames go one by one, side by side.
+
+        Raises:
+            EngineError: latents too wide for a block's shared memory.
+        """
+        dim, latent = self.quantizer.codebook_dim, self.quantizer.latent_channels
+        slab = max(4, min(128, SLAB // dim // 4 * 4))
+        for size in (8, 1) if frames > 2 * multiprocessors else (1,):
+            shared = 4 * (size * (up(latent, 4) + 3 * dim + 2 * THREADS) + SLABS * slab * dim)
+            if shared <= SHARED:
+                return Search(f"quantise_{size}{'' if dim == 8 else '_any'}", size, shared, slab)
+        raise EngineError(
+            f"the quantiser has {latent} latent channels and entries of {dim} dimensions; the cuda engine has room "
+            "for about 20 000 channels: use engine='native'"
+        )
+
+
+def unit_entries(codebook: Array) -> Array:
+    """``[size, dim]`` brought to length 1: in double precision, squares in order, rounded once."""
+    exact = codebook.astype(np.float64)
+    squares = np.zeros(len(exact))
+    for d in range(exact.shape[1]):
+        squares = squares + exact[:, d] * exact[:, d]
+    unit: Array = (exact / np.maximum(np.sqrt(squares), 1e-12)[:, None]).astype(np.float32)
+    return unit

@@ -1,0 +1,160 @@
+"""The CUDA engine's promise: the native engine's bits, in codes, latents, samples and states.
+
+Knows: both engines, driven side by side through the contract; the kernels run on the CPU (tests/support/cuda). Does not
+know: GPUs: tools/gpu_check asks one the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamrvq.config import CodecConfig
+from streamrvq.engine.base import Engine
+from streamrvq.engine.cuda import CudaEngine, resident
+from streamrvq.engine.cuda.tiles import Tile, choose, tiles
+from streamrvq.geometry import Direction
+from tests.support.contract import CUDA, NATIVE, CudaLayers, NativeLayers, codec_of, minute, noise, weights_of
+from tests.support.cuda.emulated import EmulatedDevice, emulated_device
+from tests.support.layers import one_layer, tensors_of
+from tests.support.native import same_bits
+
+pytestmark = pytest.mark.skipif(not (CUDA and NATIVE), reason="needs the emulator and the native engine")
+
+CONFIGS = st.builds(
+    minute,
+    st.sampled_from([(2, 4), (3, 5), (2, 3, 2), (7,), (1, 4)]),
+    causal=st.booleans(),
+    encoder_dim=st.sampled_from([2, 3, 4, 5, 8]),
+    decoder_dim=st.sampled_from([8, 16, 24, 64]),
+    latent_dim=st.sampled_from([3, 6, 8, 131, 140]),
+    codebook_dim=st.sampled_from([1, 3, 8]),
+    codebook_size=st.sampled_from([2, 64, 300]),
+)
+
+
+@cache
+def device_of(early: bool, downward: bool) -> EmulatedDevice:
+    """Copies early or late, threads in either order."""
+    return EmulatedDevice(early=early, downward=downward)
+
+
+class Side:
+    """One engine with streams of one direction, and what it has given."""
+
+    def __init__(self, engine: Engine, direction: Direction, slots: int) -> None:
+        self.engine, self.direction, self.states = engine, direction, engine.new_states(slots, direction)
+
+    def step(self, data: Any, slots: list[int], clock: Any, length: Any, latents: bool = False) -> list[Any]:
+        where = np.array(slots), np.array(clock), np.array(length)
+        if self.direction == "encode":
+            codes, inner = self.engine.encode_step(data, self.states, *where, 3, latents)
+            return [codes, *([] if inner is None else [inner])]
+        return [self.engine.decode_step(data, self.states, *where)]
+
+    def exported(self) -> list[Any]:
+        return [h for slot in range(self.states.slots) for h in self.engine.export_state(self.states, slot)]
+
+
+def inputs(config: CodecConfig, direction: Direction, rows: int, hops: int, rng: np.random.Generator) -> Any:
+    if direction == "encode":
+        return (0.3 * rng.standard_normal((rows, hops * config.hop_length))).astype(np.float32)
+    return rng.integers(-1, config.codebook_size, (rows, 3, hops))
+
+
+@settings(max_examples=20)
+@given(CONFIGS, st.sampled_from(["encode", "decode"]), st.integers(0, 999), st.booleans(), st.booleans())
+def test_rows_of_any_age_and_end(
+    config: CodecConfig, direction: Direction, seed: int, early: bool, downward: bool
+) -> None:
+    """Steps of any rows and hops; streams begin, end and begin anew; half of them change engines in mid-stream."""
+    rng, weights, slots = np.random.default_rng(seed), weights_of(config), 4
+    cuda = CudaEngine(config, weights.tensors, device_of(early, downward))
+    native = codec_of(config, "float32", "native").engine
+    sides = Side(cuda, direction, slots), Side(native, direction, slots)
+    clock = np.zeros(slots, np.int64)
+    unit = sides[0].states.plan.unit_in
+    length = rng.choice([-1, 1, 5 * unit + 1, 9 * unit], slots)
+    for turn in range(5):
+        rows = [int(slot) for slot in rng.permutation(slots)[: rng.integers(1, slots + 1)]]
+        hops, latents = int(rng.integers(1, 5)), bool(rng.integers(2))
+        data = inputs(config, direction, len(rows), hops, rng)
+        given_ = [side.step(data, rows, clock[rows], length[rows], latents) for side in sides]
+        for came, wanted in zip(*given_, strict=True):
+            same_bits(came, wanted, f"turn {turn}")
+        clock[rows] += hops
+        for came, wanted in zip(*(side.exported() for side in sides), strict=True):
+            same_bits(came, wanted, f"states after turn {turn}")
+        if turn == 2:
+            for slot, (giver, taker) in zip((0, 1), (sides, sides[::-1]), strict=True):
+                taker.engine.import_state(
+                    taker.states, slot, giver.engine.export_state(giver.states, slot), int(clock[slot])
+                )
+            for side in sides:
+                side.engine.reset(side.states, np.array([3]))
+            clock[3] = 0
+
+
+@settings(max_examples=10)
+@given(CONFIGS, st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(1, 3), st.integers(0, 99))
+def test_any_hops_and_rows_of_a_step(config: CodecConfig, cuts: list[int], rows: int, seed: int) -> None:
+    """Hop by hop and row by row gives what one step gives."""
+    engine, hops = codec_of(config, "float32", "cuda").engine, sum(cuts)
+    for direction in ("encode", "decode"):
+        data = inputs(config, direction, rows, hops, np.random.default_rng(seed))  # type: ignore[arg-type]
+        unit = data.shape[-1] // hops
+        whole, parts = Side(engine, direction, rows), Side(engine, direction, rows)  # type: ignore[arg-type]
+        wanted = whole.step(data, list(range(rows)), [0] * rows, [-1] * rows)[0]
+        for row in range(rows):
+            ends = np.cumsum(cuts)
+            for hop, end in zip(ends - cuts, ends, strict=True):
+                came = parts.step(data[[row], ..., hop * unit : end * unit], [row], [hop], [-1])[0]
+                each = wanted.shape[-1] // hops
+                same_bits(came, wanted[[row], ..., hop * each : end * each])
+        for came, kept in zip(whole.exported(), parts.exported(), strict=True):
+            same_bits(came, kept)
+
+
+LAYERS = [("conv", 7, 1), ("conv", 7, 9), ("conv", 1, 1), ("down", 3, 1), ("down", 4, 1), ("up", 5, 1), ("up", 2, 1),
+          ("unit", 7, 3)]  # fmt: skip
+
+
+@pytest.mark.parametrize("tile", tiles() if CUDA else [], ids=lambda tile: tile.name)
+def test_every_tile_computes_every_kind_of_layer(tile: Tile, causal: bool) -> None:
+    """Widths that it takes whole, and such that fill no tile; where it cannot compute a layer, another does."""
+
+    def chosen(rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int) -> Tile:
+        if tile.fits(depth, aligned):
+            used.add(tile.name)
+            return tile
+        return choose(rows, columns, taps, depth, aligned, multiprocessors)
+
+    used: set[str] = set()
+    with mock.patch.object(resident, "choose", chosen):
+        for (kind, size, dilation), width in itertools.product(LAYERS, (3, 8, 64)):
+            stride = size if kind in ("down", "up") else 1
+            named = {"down": "conv", "up": "transposed_conv"}.get(kind, kind)
+            plan = one_layer(named, 2 * size if stride > 1 else size, stride, dilation, width, causal)
+            tensors, config = tensors_of(plan, False), minute(causal=causal)
+            x = noise(21 * plan.unit_in * width, seed=width).reshape(width, -1)
+            came = CudaLayers(config, plan, tensors, "float32").step(x, 0, 20 * plan.unit_in + 1)
+            same_bits(came, NativeLayers(config, plan, tensors, "float32").step(x, 0, 20 * plan.unit_in + 1), kind)
+    assert used == {tile.name}
+
+
+def test_functions_of_many_numbers() -> None:
+    """Snake and tanh of numbers of every size, and of all kinds that float32 has."""
+    native, library = codec_of(minute(), "float32", "native").engine, emulated_device().library
+    bits = np.random.default_rng(3).integers(0, 1 << 32, 200_000, np.uint32)
+    x = np.concatenate([bits.view(np.float32), noise(100_000), noise(100_000, 1, 20.0)])
+    x = x[~np.isnan(x)]
+    y = np.empty_like(x)
+    library.emulate_tanh(x.ctypes.data, y.ctypes.data, x.size)
+    same_bits(y, native.core.tanh(x))  # type: ignore[attr-defined]

@@ -1,0 +1,76 @@
+// The kernels on a CPU as a shared library: one call launches a kernel by its name.
+//
+// Knows: the list of kernels. Does not know: what they compute.
+#include "kernels.cu"
+
+#include <cstring>
+
+namespace {
+
+struct Entry {
+    const char *name;
+    emulated::Kernel kernel;
+};
+
+template <class P, void (*KERNEL_OF)(const P *)> void called(const void *parameters) {
+    KERNEL_OF(static_cast<const P *>(parameters));
+}
+
+#define TILE(NAME, ...) {"conv_" #NAME, called<Conv, conv_##NAME>},
+const Entry kEntries[] = {
+#include "tiles.inc"
+    {"edges", called<Edges, edges>},
+    {"move", called<Move, move>},
+    {"spread", called<Spread, spread>},
+    {"column", called<Column, column>},
+    {"finish", called<Finish, finish>},
+    {"embed", called<Embed, embed>},
+    {"quantise_8", called<Quantise, quantise_8>},
+    {"quantise_1", called<Quantise, quantise_1>},
+    {"quantise_8_any", called<Quantise, quantise_8_any>},
+    {"quantise_1_any", called<Quantise, quantise_1_any>},
+};
+
+struct Size {
+    const char *name;
+    size_t bytes;
+};
+
+#define SIZE(NAME) {#NAME, sizeof(NAME)},
+const Size kSizes[] = {SIZE(Activated) SIZE(Conv) SIZE(Column) SIZE(Spread) SIZE(Finish) SIZE(EdgeLayer) SIZE(Edges)
+                       SIZE(Request) SIZE(Tail) SIZE(Move) SIZE(Level) SIZE(Quantise) SIZE(Embed)};
+
+}  // namespace
+
+extern "C" {
+
+// 0: done; 1: there is no such kernel.
+int emulate(const char *name, unsigned x, unsigned y, unsigned threads, size_t shared_bytes, const void *parameters) {
+    for (const Entry &entry : kEntries)
+        if (std::strcmp(entry.name, name) == 0) {
+            emulated::launch(entry.kernel, {x, y, 1}, threads, shared_bytes, parameters);
+            return 0;
+        }
+    return 1;
+}
+
+void emulate_order(int early, int downward) {
+    emulated::early = early != 0;
+    emulated::downward = downward != 0;
+}
+
+// Bytes of a struct of parameters, or 0.
+size_t emulate_size(const char *name) {
+    for (const Size &size : kSizes)
+        if (std::strcmp(size.name, name) == 0) return size.bytes;
+    return 0;
+}
+
+void emulate_tanh(const float *x, float *y, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) y[i] = tanh_of(x[i]);
+}
+
+void emulate_snake(const float *x, float *y, int64_t count, float turn, float turn_low, float inverse) {
+    for (int64_t i = 0; i < count; ++i) y[i] = snake_of(x[i], turn, turn_low, inverse);
+}
+}
