@@ -123,7 +123,7 @@ def _bare(codec: str, workers: int, devices: tuple[str, ...], seconds: float, sh
 
 def _steps(codec: str, device: str | None, seconds: float, shape: tuple[int, int], start: Any, result: Any) -> None:
     """In one process: run engine steps for ``seconds``, once all processes are ready."""
-    opened = load(codec, threads=1, device=device)
+    opened = load(codec, threads=1 if device is None else None, device=device)
     shape = max(shape[0], opened.engine.row_hops // 2 // shape[1]), shape[1]
     cell = Cell(opened.engine, "encode", *shape)
     start.wait()

@@ -121,7 +121,7 @@ def encode_corpus(
         shard_bytes: bytes of audio files for each shard; None: see plan.py.
         workers: processes; None: one for each of ``devices``, or on the CPU one for each core. With 1 the work is done
             in this process.
-        threads: of each worker's engine.
+        threads: of each worker's engine, on the CPU.
         devices: where engines compute, as `load` takes a device. Workers take them in turn, so that more workers than
             devices share them. None given: on the CPU. On a Ray cluster at most one may be given, and each worker asks
             for a GPU of its own.
@@ -150,11 +150,11 @@ def encode_corpus(
         raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
     if readers is not None and readers < 0:
         raise InputError(f"{readers} readers were asked for; wanted at least 0")
-    devices = tuple(devices)
+    devices = _gpus(devices, engine)
     if ray is not None and len(devices) > 1:
         raise InputError(f"the devices {', '.join(devices)} came with a Ray cluster; give one: Ray chooses its GPUs")
     if devices and engine == "auto":
-        engine = devices[0].partition(":")[0]  # an engine is called as its devices are
+        engine = "cuda"
     # With devices the facts are taken from a codec on the CPU: only workers open devices, and perhaps elsewhere.
     opened = load(codec, "auto" if devices else engine, threads)
     wide = bool(devices) or streams_at_once(opened.engine) > 1
@@ -201,6 +201,15 @@ def encode_corpus(
     )  # fmt: skip
 
 
+def _gpus(devices: Sequence[str], engine: str) -> tuple[str, ...]:
+    """The GPUs that were named; the first, if only an engine for GPUs was. None: the CPU."""
+    if "cpu" in devices and set(devices) != {"cpu"}:
+        raise InputError(f"the devices are {', '.join(devices)}; wanted GPUs, or cpu alone")
+    if not devices:
+        return ("cuda",) if engine == "cuda" else ()
+    return () if set(devices) == {"cpu"} else tuple(devices)
+
+
 def _sorted(summaries: dict[int, ShardSummary]) -> list[ShardSummary]:
     return [summaries[number] for number in sorted(summaries)]
 
@@ -211,6 +220,7 @@ def _written(
     if ray is not None and shards:
         if wide and work.readers is None:
             work = work._replace(readers=READERS_ON_RAY)
+        work = work._replace(devices=tuple(device.partition(":")[0] for device in work.devices))  # the one that it sees
         return run_on_ray(work, shards, ray, workers, on_progress)
     cores = available_cores()
     count = min(workers or len(work.devices) or (1 if wide else cores), len(shards))

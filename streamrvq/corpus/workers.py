@@ -37,7 +37,7 @@ class Work(NamedTuple):
 
     def opened(self) -> Writer:
         """What writes shards. Raises as `Settings.load`."""
-        codec = _codec(self.settings, self.threads, self.devices[0] if self.devices else None)
+        codec = _codec(self.settings, *((None, self.devices[0]) if self.devices else (self.threads, None)))
         return Writer(self, open_encoder(codec, self.settings.n_quantizers, self.settings.tail, self.readers))
 
 
@@ -62,7 +62,7 @@ class Writer:
 
 
 @lru_cache(maxsize=1)
-def _codec(settings: Settings, threads: int, device: str | None) -> Codec:
+def _codec(settings: Settings, threads: int | None, device: str | None) -> Codec:
     return settings.load(threads, device)
 
 

@@ -44,6 +44,7 @@ def test_a_device_that_is_not_there_is_one_sentence(
         (["--shards", "OUT", "--device", "cuda", "--devices", "cuda:0"], "choose one"),
         (["--shards", "OUT", "--devices", "cuda:0,"], "with commas between"),
         (["--shards", "OUT", "--devices", "cuda:0,cuda:1", "--ray", "auto"], "Ray chooses its GPUs"),
+        (["--shards", "OUT", "--devices", "cpu,cuda:1"], "wanted GPUs, or cpu alone"),
         (["--shards", "OUT", "--readers", "-1"], "-1 readers"),
         (["--readers", "-1"], "-1 readers"),
     ],

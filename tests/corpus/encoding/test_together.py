@@ -24,8 +24,8 @@ from streamrvq.engine.base import Engine
 from streamrvq.engine.native import NativeEngine
 from streamrvq.errors import AudioFileError
 from streamrvq.weights import Weights
-from tests.support.contract import codec_of, minute, needs_native, noise, weights_of
-from tests.support.corpora import failed_in, make_audio, same_bytes
+from tests.support.contract import CUDA, codec_of, minute, needs_native, noise, weights_of
+from tests.support.corpora import failed_in, make_audio, same_bytes, signals_in
 
 RATES = (44100, 16000, 48000)
 
@@ -171,3 +171,18 @@ def test_shards_are_the_same_bytes(
     assert list(failed_in(tmp_path / "together").items()) == list(failed_in(tmp_path / "alone").items())
     assert same_bytes(tmp_path / "alone", tmp_path / "together")
     assert together.encoded_seconds == pytest.approx(alone.encoded_seconds, abs=1)
+
+
+@needs_native
+@pytest.mark.skipif(not CUDA, reason="the kernels cannot be emulated here")
+@pytest.mark.parametrize("chosen", [{"devices": ["cuda:0"]}, {"engine": "cuda"}])
+def test_a_device_gives_the_tokens_of_the_cpu(tmp_path: Path, weights: Path, chosen: dict[str, Any]) -> None:
+    audio = [*written(tmp_path / "in", [300, 90, 0, 150, -20_000, 40]), tmp_path / "gone.wav"]
+    on_cpu = encode_corpus(audio, tmp_path / "cpu", weights, workers=1, devices=["cpu"])
+    done = encode_corpus(audio, tmp_path / "cuda", weights, workers=1, readers=1, **chosen)
+    assert done.failed == on_cpu.failed
+    assert len(done.failed) == 2
+    ours, theirs = signals_in(tmp_path / "cuda"), signals_in(tmp_path / "cpu")
+    assert list(ours) == list(theirs)
+    for name, codes in ours.items():
+        np.testing.assert_array_equal(codes, theirs[name])
