@@ -22,7 +22,7 @@ from ..base import Codes, Floats, Ints, check_histories, check_step
 from .convolutions import Tensors
 from .device import Device
 from .kept import Kept
-from .layout import Shape
+from .layout import Shape, roomy
 from .quantizer import Levels
 from .resident import Resident
 from .runner import Runner, bytes_a_row
@@ -123,8 +123,8 @@ class CudaEngine(
             kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step, slots)
             if kept is not None:
                 return kept
-            program = runner.program(self._encoder, Shape(rows, hops, levels, latents))
-            program.inputs[...] = pcm
+            program = runner.program(self._encoder, Shape(roomy(rows), hops, levels, latents))
+            program.inputs[:rows] = pcm
             codes = np.empty((rows, levels, hops), np.int64)
             width = levels * states.plan.quantizer.codebook_dim
             inner = np.empty((rows, width, hops), np.float32) if latents else None
@@ -149,8 +149,8 @@ class CudaEngine(
             kept: Floats | None = states.counts.outputs_of(step, slots)
             if kept is not None:
                 return kept
-            program = runner.program(self._decoder, Shape(rows, step.hops, levels))
-            program.inputs[...] = codes
+            program = runner.program(self._decoder, Shape(roomy(rows), step.hops, levels))
+            program.inputs[:rows], program.inputs[rows:] = codes, -1
             pcm = np.empty((rows, step.hops * states.plan.unit_out), np.float32)
             states.counts.last = step, pcm  # as in encode_step
             runner.step(program, states, slots, clock, length, (pcm, None))

@@ -31,7 +31,7 @@ from .resident import Resident
 from .states import CudaStates
 
 #: Programs that are kept. Each has some hundred nodes, and no buffers of its own.
-PROGRAMS = 128
+PROGRAMS = 256
 #: Seconds between two looks at another thread's turn.
 LOOK = 1e-4
 
@@ -92,7 +92,8 @@ class Runner:
         """A step whose inputs are in place. ``outputs`` are filled: what the program gives, and its latents."""
         self._serial += 1
         sources = program.outputs, program.latents
-        taken = [(to, at) for to, at in zip(outputs, sources, strict=True) if to is not None and at is not None]
+        rows = len(slots)
+        taken = [(to, at[:rows]) for to, at in zip(outputs, sources, strict=True) if to is not None and at is not None]
         after = clock + program.shape.hops
         self._asked = _Asked(self._serial, program, taken, states.counts, np.array(slots), after)
         program.ask(self._serial, states.address, slots, clock, length)
