@@ -113,7 +113,7 @@ class Check:
             self._part(name, min(left, PARTS[name][1]))
             self._results.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
         wrong = sum(part.get("wrong", 0) for part in self._found.values())
-        unfinished = [name for name, part in self._found.items() if part.get("status") or part.get("left_out")]
+        unfinished = [name for name, part in self._found.items() if not finished(part)]
         self._say(f"== {wrong} wrong; not finished: {', '.join(unfinished) or 'none'}")
         return 1 if wrong or unfinished else 0
 
@@ -157,12 +157,14 @@ class Check:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # what a sanitizer started too
+            process.wait()
             printed.join()
 
     def _show(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self._say(line.rstrip("\n"))
+        with process.stdout as lines:
+            for line in lines:
+                self._say(line.rstrip("\n"))
 
     def _say(self, text: str) -> None:
         print(text, flush=True)
@@ -188,6 +190,11 @@ class Check:
         except subprocess.TimeoutExpired:
             build.kill()
             self._say("== the native engine's build took too long")
+
+
+def finished(part: dict[str, Any]) -> bool:
+    """Whether a part came to its end and left nothing out."""
+    return not part.get("status") and not any("left_out" in row for row in (part, *part.get("rows", ())))
 
 
 if __name__ == "__main__":
