@@ -16,12 +16,16 @@ def test_warming_measures():
 
 
 @pytest.mark.parametrize(
-    "each, row_hop, streams, most",
-    [(0.0, 1e-4, 256, 64), (0.1, 0.0, 256, 64), (0.24, 0.0, 213, 64), (0.0, 0.0432, 18, 23), (0.0, 0.35, 2, 2)],
-)
-def test_capacity_is_what_the_engine_takes(monkeypatch, each, row_hop, streams, most):
+    "likes, each, row_hop, streams, most",
+    [
+        (32, 0.0, 1e-4, 256, 64), (32, 0.1, 0.0, 256, 64), (32, 0.24, 0.0, 213, 64), (32, 0.0, 0.0432, 18, 23),
+        (32, 0.0, 0.35, 2, 2), (2112, 0.0, 1e-4, 528, 528), (2112, 0.05, 0.0016, 472, 528),
+    ],
+)  # fmt: skip
+def test_capacity_is_what_the_engine_takes(monkeypatch, likes, each, row_hop, streams, most):
     """The clock moves by what a step is said to take, in hops of audio, and by nothing else."""
     now, engine = 0.0, CAUSAL.engine
+    monkeypatch.setattr(type(engine), "row_hops", likes)
     honest = {name: getattr(engine, name) for name in ("encode_step", "decode_step")}
 
     def step(name, data, *others):
