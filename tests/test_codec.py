@@ -125,7 +125,7 @@ def test_a_pool_has_the_directions_unit() -> None:
 
 @pytest.mark.parametrize("engine", [None, 3, object()])
 def test_what_is_no_engine_is_refused(engine: Any) -> None:
-    with pytest.raises(EngineError, match="wanted 'auto', 'native' or 'torch'"):
+    with pytest.raises(EngineError, match="wanted 'auto', 'native', 'torch' or 'cuda'"):
         Codec(weights_of(minute()), engine=engine)
 
 
