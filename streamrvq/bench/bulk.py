@@ -76,7 +76,7 @@ def run_bulk(
     bulk, bare, audio = [], [], 0.0
     for number in range(1, rounds + 1):
         tell(f"round {number} of {rounds}: the bare engine, {workers} processes")
-        bare.append(max(_bare(codec, workers, tuple(devices), seconds, shape) for shape in SHAPES))
+        bare.append(max(_bare(codec, workers, seconds, shape, devices) for shape in SHAPES))
         tell(f"round {number} of {rounds}: bulk, {workers} workers")
         with tempfile.TemporaryDirectory(prefix="streamrvq-bench-") as folder:
             done = encode_corpus(list(sources), folder, codec, workers=workers, devices=devices, channels="mean")
@@ -88,7 +88,9 @@ def run_bulk(
     return BulkReport(workers, audio, tuple(bulk), tuple(bare), ratio)
 
 
-def _bare(codec: str, workers: int, devices: tuple[str, ...], seconds: float, shape: tuple[int, int]) -> float:
+def _bare(
+    codec: str, workers: int, seconds: float, shape: tuple[int, int], devices: Sequence[str] = ()
+) -> float:  # fmt: skip
     """Seconds of audio that ``workers`` processes encode together per second. Interrupted, it ends them."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(workers)
