@@ -65,11 +65,14 @@ SANS_IO = {
     "live/sources": {"clock", "devices", "ring"},
     "live/protocol": {path.stem for path in (ROOT / "live" / "protocol").glob("*.py")},
 }  # fmt: skip
-#: Where threads may be. The lock in streaming/stream.py refuses a second thread, and waits for none.
+#: Where threads may be. The lock in streaming/stream.py refuses a second thread, and waits for none. The one in
+#: engine/cuda/driver.py is held while cuda.core is imported, which two threads must not do at once.
 KNOWS_THREADS = {
+    "engine/cuda/driver.py",
     "system/interrupts.py",
     "streaming/stream.py",
     "corpus/processes.py",
+    "system/children.py",
     "live/sources/portaudio.py",
     "train/data.py",
     "cli/train.py",

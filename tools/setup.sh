@@ -133,7 +133,7 @@ install_into_env() {
         pip_install --no-warn-conflicts -e "$ROOT[docs]"
     elif [ "$1" = test ]; then
         say "installing streamrvq (editable), the checkers, the tests' tools, the documentation's and the reference codecs"
-        pip_install --no-warn-conflicts -e "$ROOT[corpus,dev,docs,ray,reference,uvloop]"
+        pip_install --no-warn-conflicts -e "$ROOT[corpus,cuda,dev,docs,ray,reference,uvloop]"
         pip_install --no-deps -r "$ROOT/tools/reference.txt"
     else
         say "installing streamrvq (editable) and what it needs to run"

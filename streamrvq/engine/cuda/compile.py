@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ...errors import EngineError
 from .driver import INSTALL, core, first_line
@@ -22,7 +22,20 @@ from .driver import INSTALL, core, first_line
 KERNELS = Path(__file__).parent / "kernels"
 SOURCE = "kernels.cu"
 OLDEST = (8, 0)  #: compute capability: `cp.async` is as old as that
+#: Bytes of shared memory that a block may ask for. `Gpu.shared_memory` has the number of the card itself.
+SHARED_MEMORY = {
+    "sm_80": 163 << 10, "sm_86": 99 << 10, "sm_87": 163 << 10, "sm_89": 99 << 10, "sm_90": 227 << 10,
+    "sm_100": 227 << 10, "sm_103": 227 << 10, "sm_120": 99 << 10, "sm_121": 99 << 10,
+}  # fmt: skip
 _CACHE_BYTES = 256 << 20  #: of cuda.core's cache, which other programs share
+
+
+class _Shared(Protocol):
+    @property
+    def shared(self) -> int: ...
+
+
+T = TypeVar("T", bound=_Shared)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +47,7 @@ class Part:
 
 
 #: ptxas orders the main loop of a convolution anew at levels above 1, and registers of one bank meet in it.
-PARTS = (Part("ONLY_CONVOLUTIONS", 3), Part("ONLY_OTHERS", 3))
+PARTS = (Part("ONLY_LARGE_TILES", 1), Part("ONLY_SMALL_TILES", 3), Part("ONLY_OTHERS", 3))
 
 
 def options(architecture: str, part: Part, verbose: bool = False, folder: Path = KERNELS) -> Any:
@@ -77,6 +90,11 @@ def architecture(capability: tuple[int, int], known: Sequence[int]) -> str:
             f"{', '.join(f'{number // 10}.{number % 10}' for number in known)}; update it: {INSTALL} --upgrade"
         )
     return f"sm_{max(fitting)}"
+
+
+def fitting(tiles: Iterable[T], shared_memory: int) -> list[T]:
+    """Those tiles (tiles.py) whose blocks have room on a card, by its bytes of shared memory a block."""
+    return [tile for tile in tiles if tile.shared <= shared_memory]
 
 
 def known_architectures() -> list[int]:
@@ -153,7 +171,7 @@ def _digest(folder: Path) -> bytes:
     """Of all sources: an #include is in no other key."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".cu", ".cuh"):
+        if path.suffix in (".cu", ".cuh", ".inc"):
             content = path.read_bytes()
             digest.update(f"{path.name} {len(content)}\n".encode())
             digest.update(content)

@@ -20,6 +20,7 @@ _ADVICE = {
     "CUDA_ERROR_DEVICE_UNAVAILABLE": "another program has the card for itself; see nvidia-smi",
 }
 INSTALL = "pip install 'streamrvq[cuda]'"
+OUT_OF_MEMORY = 2  #: CUDA_ERROR_OUT_OF_MEMORY
 _IMPORTING = threading.Lock()  #: cuda.core 1.2 shows itself half imported where two threads import it at once
 
 

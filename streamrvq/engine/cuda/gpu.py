@@ -22,7 +22,7 @@ from ...errors import EngineError
 from . import compile as compiling
 from .allocations import CardMemory, PinnedMemory, pinned_address
 from .device import Bytes, Launch, Memory, Recording, Upload, Work
-from .driver import Context, Cuda, device_number, first_line
+from .driver import OUT_OF_MEMORY, Context, Cuda, device_number, first_line
 from .loaded import Kernels
 
 
@@ -51,6 +51,7 @@ class Gpu:
             there = ", ".join(f"cuda:{i}" for i in range(cuda.count))
             raise EngineError(f"device is {device!r}; this machine has {there or 'no card'}: see nvidia-smi")
         self._failure = ""
+        self._running: list[Any] = []  # graphs that may be at work; none is destroyed before it has ended
         try:
             card = cuda.core.Device(number)
             self._name = str(card.name)
@@ -122,7 +123,7 @@ class Gpu:
         return memory
 
     def _refuse_memory(self, size: int, code: Any) -> None:
-        if "OUT_OF_MEMORY" not in self._cuda.said(code):
+        if int(code) != OUT_OF_MEMORY:
             self._worked(code, f"gave no {_megabytes(size)}")
         free, total = self._free_and_total()
         raise EngineError(
@@ -133,7 +134,7 @@ class Gpu:
     def host_memory(self, size: int) -> Bytes:
         with self._usable():
             code, address = self._cuda.driver.cuMemHostAlloc(max(size, 1), 0)
-        if "OUT_OF_MEMORY" in (self._cuda.said(code) if int(code) else ""):
+        if int(code) == OUT_OF_MEMORY:
             raise EngineError(
                 f"the host gave no {_megabytes(size)} of pinned memory; use fewer streams, or free memory of the host"
             )
@@ -148,20 +149,18 @@ class Gpu:
             driver, stream = self._cuda.driver, self._stream.handle
             with self._usable():
                 (code,) = driver.cuMemcpyHtoDAsync(address, values.ctypes.data, values.nbytes, stream)
-                self._worked(code, "did not take a copy")
-                (code,) = driver.cuStreamSynchronize(stream)
-            self._worked(code, "failed at its work")
+            self._worked(code, "did not take a copy")
+            self.synchronize()
 
     def get(self, values: npt.NDArray[Any], address: int) -> None:
         if not values.flags.c_contiguous or not values.flags.writeable:
             raise EngineError("a copy from the card wants an array that is C-contiguous and can be written")
-        driver, stream = self._cuda.driver, self._stream.handle
-        with self._usable():
-            if values.nbytes:
+        if values.nbytes:
+            driver, stream = self._cuda.driver, self._stream.handle
+            with self._usable():
                 (code,) = driver.cuMemcpyDtoHAsync(values.ctypes.data, address, values.nbytes, stream)
-                self._worked(code, "did not give a copy")
-            (code,) = driver.cuStreamSynchronize(stream)
-        self._worked(code, "failed at its work")
+            self._worked(code, "did not give a copy")
+        self.synchronize()
 
     # Work.
 
@@ -191,6 +190,7 @@ class Gpu:
 
     def _run(self, graph: Any) -> None:
         with self._usable():
+            self._running.append(graph)
             try:
                 graph.launch(self._stream)
             except Exception as error:  # of cuda.core: mostly the failure of a kernel before
@@ -198,8 +198,10 @@ class Gpu:
 
     def synchronize(self) -> None:
         with self._usable():
+            asked = len(self._running)
             (code,) = self._cuda.driver.cuStreamSynchronize(self._stream.handle)
         self._worked(code, "failed at its work")
+        del self._running[:asked]
 
     def milliseconds(self, recording: Recording, times: int = 1) -> float:
         """How long the card takes for one run of a recording: the mean of ``times`` runs, one behind the other."""

@@ -181,9 +181,9 @@ def test_too_large_a_step_is_refused(engine: CudaEngine) -> None:
 
 def test_a_small_card_takes_small_steps(device: EmulatedDevice) -> None:
     tensors = weights_of(minute()).tensors
-    engines = [CudaEngine(minute(), tensors, EmulatedDevice(free=free)) for free in (1, 1 << 22, 1 << 40)]
-    small, middle, large = (engine.row_hops for engine in engines)
-    assert small == 1 < middle < large == 2048
+    devices = [EmulatedDevice(free=free, multiprocessors=100) for free in (1, 1 << 22, 1 << 40)]
+    small, middle, large = (CudaEngine(minute(), tensors, device).row_hops for device in devices)
+    assert small == 1 < middle < large == 1600
 
 
 def test_two_threads_take_turns(engine: CudaEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ template <class P, void (*KERNEL_OF)(const P *)> void called(const void *paramet
     KERNEL_OF(static_cast<const P *>(parameters));
 }
 
-#define TILE(NAME, ...) {"conv_" #NAME, called<Conv, conv_##NAME>},
+#define LARGE_TILE(NAME, ...) {"conv_" #NAME, called<Conv, conv_##NAME>},
+#define SMALL_TILE LARGE_TILE
 const Entry kEntries[] = {
 #include "tiles.inc"
     {"edges", called<Edges, edges>},

@@ -1,0 +1,92 @@
+"""``tools/gpu-check`` without a card: its hashes are the native engine's, and it finds what is wrong.
+
+Knows: the emulator as a device. Does not know: times.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamrvq.engine.native import NativeEngine
+from tests.support.cuda.emulated import missing
+from tests.support.paths import ROOT
+from tools.gpu_check import expected
+from tools.gpu_check.__main__ import PARTS, Check, arguments, finished
+from tools.gpu_check.cases import CODECS, FULL, SMALL, answers, cases
+
+needs_emulator = pytest.mark.skipif(bool(missing()), reason=missing())
+
+
+def test_the_hashes_are_of_all_codecs_and_cases() -> None:
+    found = expected.read(expected.HASHES)["codecs"]
+    assert {name: sorted(codec["cases"]) for name, codec in found.items()} == {
+        codec.name: sorted(case.name for case in cases(codec)) for codec in (*SMALL, *FULL)
+    }
+
+
+@pytest.mark.parametrize("name", ["odd", "odd-causal", "odd-padding"])
+def test_the_hashes_are_what_the_native_engine_gives(name: str) -> None:
+    codec, found = CODECS[name], expected.read(expected.HASHES)
+    assert found["codecs"][name]["weights"] == expected.weights_digest(codec)
+    engine = NativeEngine(codec.config, codec.weights().tensors, threads=1)
+    for case, wanted in expected.cases_of(found, codec):
+        assert expected.folded(answers(engine, case)) == wanted, case.name
+
+
+def checked(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """The exit status of the check with the emulator, and what it found."""
+    command = [sys.executable, "-m", "tools.gpu_check", "--device", "emulated", "--out", str(folder), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (folder / "gpu-check.json").exists(), done.stderr
+    return done.returncode, json.loads((folder / "gpu-check.json").read_text())
+
+
+@needs_emulator
+def test_same_bits_pass_and_others_are_found(tmp_path: Path) -> None:
+    found = expected.read(expected.HASHES)
+    some = {name: found["codecs"]["odd"]["cases"][name] for name in ("odd encode 3x1", "odd decode 5x2")}
+    hashes = tmp_path / "hashes.json"
+    hashes.write_text(json.dumps({"codecs": {"odd": {**found["codecs"]["odd"], "cases": some}}}))
+    options = "--codecs", "odd", "--parts", "codecs", "--expected", str(hashes)
+    status, result = checked(tmp_path / "right", *options)
+    assert (status, result["codecs"]["wrong"]) == (0, 0), result
+    some["odd decode 5x2"][3] = "0" * 16
+    hashes.write_text(json.dumps({"codecs": {"odd": {**found["codecs"]["odd"], "cases": some}}}))
+    status, result = checked(tmp_path / "wrong", *options)
+    assert (status, result["codecs"]["wrong"]) == (1, 1), result
+    (row,) = result["codecs"]["rows"]
+    assert row["differ"] == ["odd decode 5x2 from step 6 on"]
+
+
+def test_a_part_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu-check", "--out", str(tmp_path)])
+    check = Check(arguments())
+    hanging = "import time; print('begun', flush=True); time.sleep(1000)"
+    assert check._watch([sys.executable, "-c", hanging], 1.0) == "time"
+    assert check._watch([sys.executable, "-c", "raise SystemExit(3)"], 60.0) == "3"
+    assert check._watch([sys.executable, "-c", "pass"], 60.0) == ""
+    assert (tmp_path / "gpu-check.txt").read_text() == "begun\n"
+
+
+def test_what_was_left_out_is_not_finished() -> None:
+    assert finished({"status": "", "rows": [{"wrong": False}]})
+    assert not finished({"status": "time", "rows": []})
+    assert not finished({"status": "", "rows": [{"left_out": "the rest"}]})
+
+
+@pytest.mark.parametrize("part", sorted({where for where, _ in PARTS.values()}))
+def test_a_part_is_a_function_that_needs_no_more_than_the_engines(part: str) -> None:
+    module, function = part.split(".")
+    code = (
+        "import sys\n"
+        "for name in ('soundfile', 'sounddevice', 'websockets', 'soxr'): sys.modules[name] = None\n"
+        f"from tools.gpu_check.{module} import {function}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
