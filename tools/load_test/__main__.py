@@ -83,6 +83,7 @@ def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
     parser.add_argument("--uvloop", action="store_true", help="on both sides")
     parser.add_argument("--engine", default="auto", help="auto, native or torch")
     parser.add_argument("--threads", type=int, default=1, help="of the server's engine (default: %(default)s)")
+    parser.add_argument("--device", help="where the server computes, such as cuda; the codes are compared with a CPU's")
     parser.add_argument("--send-timeout", type=float, default=10.0, help="of the server (default: %(default)s)")
     parser.add_argument("--server", metavar="COMMAND", help="that takes what streamrvq takes, in its place")
     parser.add_argument("--options", default="", help="more for streamrvq serve, as '--gather 0.001 --max-batch 8'")
@@ -105,7 +106,8 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
     settings = Settings(
         codec=codec, streams=a.streams, seconds=60 * a.minutes if soak else a.seconds,
         rate=None if a.rate == "native" else int(a.rate), block=a.block, faults=a.faults, period=a.period, seed=a.seed,
-        pin=a.pin, uvloop=a.uvloop, null=a.null, engine=a.engine, threads=a.threads, send_timeout=a.send_timeout,
+        pin=a.pin, uvloop=a.uvloop, null=a.null, engine=a.engine, threads=a.threads, device=a.device,
+        send_timeout=a.send_timeout,
         server=tuple(shlex.split(a.server or "")), options=tuple(shlex.split(a.options)),
     )  # fmt: skip
     attacks = attacks_named(a.attack) if not soak and a.attack else []

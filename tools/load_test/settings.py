@@ -29,6 +29,7 @@ class Settings:
     null: bool = False  #: serve a codec that costs nothing
     engine: str = "auto"
     threads: int = 1  #: of the server's engine
+    device: str | None = None  #: where the server computes, such as "cuda"; it has neither `engine` nor `threads` then
     send_timeout: float = 10.0  #: of the server: how soon it disconnects a client that never reads
     server: tuple[str, ...] = ()  #: a command to run instead of ``streamrvq serve``, with the same arguments
     options: tuple[str, ...] = ()  #: further arguments for that command

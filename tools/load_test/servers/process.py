@@ -55,8 +55,11 @@ class ServerProcess:
         # Streams of killed clients, and of clients that never read, keep their slots for a while.
         slots = settings.streams + 4 * settings.faults_per_period + 4
         command += ["--port", "0", "--json", "--max-streams", str(slots), "--max-parked", str(slots), "--log-format",
-                    "json", "--send-timeout", str(settings.send_timeout), "--threads", str(settings.threads),
-                    "--engine", settings.engine]  # fmt: skip
+                    "json", "--send-timeout", str(settings.send_timeout)]  # fmt: skip
+        if settings.device is not None:
+            command += ["--device", settings.device]
+        else:
+            command += ["--threads", str(settings.threads), "--engine", settings.engine]
         return [*command, *(["--uvloop"] if settings.uvloop else []), *settings.options]
 
     async def __aenter__(self) -> ServerProcess:
