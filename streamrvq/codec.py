@@ -60,11 +60,9 @@ def load(
 
 def _loaded(source: str | os.PathLike[str], codec_hash: str | None, **asked: Any) -> Codec:
     """`load`; with a hash, as an unpickled codec is loaded."""
-    weights = load_weights(source) if codec_hash is None else load_again(os.fspath(source), codec_hash)
-    codec = Codec(weights, **asked)
+    codec = Codec(load_weights(source) if codec_hash is None else load_again(os.fspath(source), codec_hash), **asked)
     if codec.engine.name in ("native", "cuda"):  # which keep what they have packed
         codec._forget()
-        del weights  # so that they are gone when memory is given back
     if isinstance(codec.engine, NativeEngine):
         codec.engine.core.trim()
     return codec
@@ -80,7 +78,9 @@ class Codec(Shared):
         weights: what to compute with.
         engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked, and not
             that it was made from these weights: an engine keeps no hash of them.
-        threads, dtype, device: as for `load`.
+        threads: as for `load`.
+        dtype: as for `load`.
+        device: as for `load`.
 
     Attributes:
         config: what the codec is.
@@ -119,10 +119,9 @@ class Codec(Shared):
                 f"{self.name} computes on an engine that was given to it, which cannot be pickled; pickle the codec's "
                 "weights, and make codec and engine there"
             )
-        asked = {"engine": self.engine.name, **self._asked}
-        if self._source is None:
-            return partial(Codec, **asked), (self.weights,)
-        return partial(_loaded, **asked), (self._source, self.codec_hash)
+        make: Any = Codec if self._source is None else _loaded
+        of = (self.weights,) if self._source is None else (self._source, self.codec_hash)
+        return partial(make, engine=self.engine.name, **self._asked), of
 
     def _forget(self) -> None:
         """Let the weights go that the engine has packed for itself; `weights` reads them from their source again."""

@@ -32,6 +32,36 @@ class Counting:
         return self.inner.encode_step(*args)
 
 
+class Wide(Counting):
+    """An engine that likes 300 rows × hops in a step, and notes what it gets."""
+
+    row_hops = 300
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.sizes: list[tuple[int, int]] = []
+
+    def encode_step(self, *args: Any) -> Any:
+        self.sizes.append((args[0].shape[0], args[0].shape[1] // 8))
+        return super().encode_step(*args)
+
+    def decode_step(self, *args: Any) -> Any:
+        self.sizes.append((args[0].shape[0], args[0].shape[2]))
+        return self.inner.decode_step(*args)
+
+
+def test_whole_signals_take_steps_of_the_size_that_the_engine_likes() -> None:
+    usual = codec_of(minute(causal=True))
+    engine = Wide(usual.engine)
+    codec, pcm = Codec(weights_of(usual.config), engine=engine), np.stack([noise(8 * 250, row) for row in range(3)])
+    codes = codec.encode(pcm)
+    np.testing.assert_array_equal(codes, usual.encode(pcm))
+    assert engine.sizes == [(3, 100), (3, 100), (3, 50)]
+    engine.sizes.clear()
+    np.testing.assert_array_equal(codec.decode(codes), usual.decode(codes))
+    assert engine.sizes[:2] == [(3, 100), (3, 100)]
+
+
 def test_an_engine_can_be_passed_in() -> None:
     weights, usual = weights_of(minute()), codec_of(minute())
     engine = Counting(make_engine(weights.config, weights.tensors, "torch", dtype="float64"))
@@ -59,9 +89,9 @@ def test_a_file_can_be_loaded_onto_an_engine(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"device": "cuda"}, "threads None, dtype float32, device cuda came with an engine"),
         ({"threads": 2}, "threads 2, dtype float32, device None came with an engine"),
         ({"dtype": "float64"}, "threads None, dtype float64, device None came with an engine"),
+        ({"device": "cuda"}, "threads None, dtype float32, device cuda came with an engine"),
     ],
 )
 def test_an_engine_has_its_own_settings(settings: dict[str, Any], words: str) -> None:
@@ -95,7 +125,7 @@ def test_a_pool_has_the_directions_unit() -> None:
 
 @pytest.mark.parametrize("engine", [None, 3, object()])
 def test_what_is_no_engine_is_refused(engine: Any) -> None:
-    with pytest.raises(EngineError, match="wanted 'auto', 'native' or 'torch'"):
+    with pytest.raises(EngineError, match="wanted 'auto', 'native', 'torch' or 'cuda'"):
         Codec(weights_of(minute()), engine=engine)
 
 

@@ -23,7 +23,8 @@ import safetensors.numpy
 import soundfile
 
 from streamrvq.codec import Codec, load
-from streamrvq.corpus import encode as encoding
+from streamrvq.corpus.encoding import reading
+from streamrvq.corpus.encoding.open import open_encoder
 from streamrvq.corpus.record import Record
 from streamrvq.corpus.settings import Settings
 from streamrvq.corpus.shard import write_shard
@@ -143,7 +144,7 @@ def test_shards_are_written_as_they_were(tmp_path: Path, monkeypatch: pytest.Mon
     """The run's record, too. Parquet's bytes are pyarrow's, so another pyarrow must write only the same content."""
     (tmp_path / "broken.wav").write_bytes(b"no audio at all")
     here = {"/srv/sounds/broken.wav": tmp_path / "broken.wav", "/srv/sounds/signal.wav": FORMATS / "signal.wav"}
-    open_audio = encoding.open_audio
+    open_audio = reading.open_audio
 
     def open_there(path: str, **channels: Any) -> Any:
         """The file as if it were in /srv/sounds."""
@@ -152,13 +153,14 @@ def test_shards_are_written_as_they_were(tmp_path: Path, monkeypatch: pytest.Mon
         except AudioFileError as error:
             raise AudioFileError(str(error).replace(str(here[path]), path)) from None
 
-    monkeypatch.setattr(encoding, "open_audio", open_there)
+    monkeypatch.setattr(reading, "open_audio", open_there)
     codec = load(FORMATS / "codec.safetensors", engine="native")
     settings = Settings.make(FORMATS / "codec.safetensors", codec, segment_seconds=0.1)
     sources = [Source(name, name, path.stat().st_size) for name, path in here.items()]
-    with Record(tmp_path / "shards", settings, sources, "0.1.0", None) as record:
+    encoder = open_encoder(codec, settings.n_quantizers, settings.tail)
+    with encoder, Record(tmp_path / "shards", settings, sources, "0.1.0", None) as record:
         (shard,) = record.shards
-        record.failures([write_shard(record.folder, shard, record.digest, codec, settings, lambda progress: None)])
+        record.failures([write_shard(record.folder, shard, record.digest, encoder, settings, lambda progress: None)])
     old, new = FORMATS / "shards", tmp_path / "shards"
     for path in (old / "__run__").iterdir():
         written = (new / "__run__" / path.name).read_bytes()

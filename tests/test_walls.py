@@ -72,6 +72,7 @@ KNOWS_THREADS = {
     "system/interrupts.py",
     "streaming/stream.py",
     "corpus/processes.py",
+    "system/children.py",
     "live/sources/portaudio.py",
     "train/data.py",
     "cli/train.py",

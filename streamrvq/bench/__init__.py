@@ -31,7 +31,7 @@ class Report:
     """What `run_bench` measured.
 
     Attributes:
-        machine: its limits with the engine's threads.
+        machine: its limits with the engine's threads; None: the engine does not compute on the CPU.
         encode, decode: one `Timed` for each (hops, rows); ``decode`` is empty unless asked for.
         official: the official model offline, or None with the reason in ``official_skipped``.
         rounds: how many times everything was measured.
@@ -39,7 +39,7 @@ class Report:
         layers: the native engine's layers in the smallest step of each direction, if they were asked for.
     """
 
-    machine: Machine
+    machine: Machine | None
     encode: tuple[Timed, ...]
     decode: tuple[Timed, ...]
     official: Official | None
@@ -92,7 +92,9 @@ def run_bench(
     directions: tuple[Direction, ...] = ("encode", "decode") if decode else ("encode",)
     cells = [Cell(engine, direction, k, b, paced) for direction in directions for b in rows for k in hops]
     model, skipped = None, None if official else "not asked for"
-    if official:
+    if official and machine is None:
+        skipped = "it would run on the CPU, and this engine does not"
+    elif official:
         tell("official model")
         model, skipped = OfficialModel.make(codec.config, official_seconds, engine.threads, decode=decode)
     for number in range(1, rounds + 1):

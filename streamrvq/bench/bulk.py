@@ -27,7 +27,8 @@ from .steps import Cell
 
 #: Seconds between two looks for an interrupt.
 _LOOK_EVERY = 0.25
-#: Hops and rows of the bare engine's steps: as in bulk encoding of a stream, and as in a full batch.
+#: Hops and rows of the bare engine's steps: as in bulk encoding of a stream, and as in a full batch. More hops, where
+#: half of what the engine likes is more.
 SHAPES = ((16, 1), (16, 16))
 
 
@@ -51,8 +52,8 @@ class BulkReport:
 
 
 def run_bulk(
-    codec: str, sources: Sequence[str], *, workers: int, rounds: int = 3, seconds: float = 4.0,
-    progress: Callable[[str], None] | None = None,
+    codec: str, sources: Sequence[str], *, workers: int, devices: Sequence[str] = (), rounds: int = 3,
+    seconds: float = 4.0, progress: Callable[[str], None] | None = None,
 ) -> BulkReport:  # fmt: skip
     """Measure both. Call it from under ``if __name__ == "__main__"``.
 
@@ -60,6 +61,7 @@ def run_bulk(
         codec: a preset's name, or a file or folder of weights.
         sources: as for `encode_corpus`. Of a file with several channels the mean is encoded.
         workers: processes of each.
+        devices: as for `encode_corpus`.
         rounds: how many.
         seconds: wall time in each round for each shape of the bare engine's steps.
         progress: called with a line about what runs next.
@@ -74,10 +76,10 @@ def run_bulk(
     bulk, bare, audio = [], [], 0.0
     for number in range(1, rounds + 1):
         tell(f"round {number} of {rounds}: the bare engine, {workers} processes")
-        bare.append(max(_bare(codec, workers, seconds, shape) for shape in SHAPES))
+        bare.append(max(_bare(codec, workers, tuple(devices), seconds, shape) for shape in SHAPES))
         tell(f"round {number} of {rounds}: bulk, {workers} workers")
         with tempfile.TemporaryDirectory(prefix="streamrvq-bench-") as folder:
-            done = encode_corpus(list(sources), folder, codec, workers=workers, channels="mean")
+            done = encode_corpus(list(sources), folder, codec, workers=workers, devices=devices, channels="mean")
         if done.failed:
             raise InputError(f"{done.failed[0].path} cannot be encoded ({done.failed[0].error}); leave it out")
         bulk.append(done.speed)
@@ -86,13 +88,17 @@ def run_bulk(
     return BulkReport(workers, audio, tuple(bulk), tuple(bare), ratio)
 
 
-def _bare(codec: str, workers: int, seconds: float, shape: tuple[int, int]) -> float:
+def _bare(codec: str, workers: int, devices: tuple[str, ...], seconds: float, shape: tuple[int, int]) -> float:
     """Seconds of audio that ``workers`` processes encode together per second. Interrupted, it ends them."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(workers)
     place = codec if not os.path.exists(codec) else os.path.abspath(codec)
     pipes = [context.Pipe(duplex=False) for _ in range(workers)]
-    processes = [context.Process(target=_steps, args=(place, seconds, shape, start, theirs)) for _, theirs in pipes]
+    on = [devices[number % len(devices)] if devices else None for number in range(workers)]
+    processes = [
+        context.Process(target=_steps, args=(place, device, seconds, shape, start, theirs))
+        for device, (_, theirs) in zip(on, pipes, strict=True)
+    ]
     speeds: list[float] = []
     with DeferredInterrupts() as interrupts:
         try:
@@ -115,9 +121,10 @@ def _bare(codec: str, workers: int, seconds: float, shape: tuple[int, int]) -> f
     return float(sum(speeds))
 
 
-def _steps(codec: str, seconds: float, shape: tuple[int, int], start: Any, result: Any) -> None:
+def _steps(codec: str, device: str | None, seconds: float, shape: tuple[int, int], start: Any, result: Any) -> None:
     """In one process: run engine steps for ``seconds``, once all processes are ready."""
-    opened = load(codec, threads=1)
+    opened = load(codec, threads=1 if device is None else None, device=device)
+    shape = max(shape[0], opened.engine.row_hops // 2 // shape[1]), shape[1]
     cell = Cell(opened.engine, "encode", *shape)
     start.wait()
     begun = time.perf_counter()

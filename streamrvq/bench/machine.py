@@ -39,12 +39,19 @@ class Machine:
     fed_gflops: float | None = None
 
 
-def measure_for(engine: Engine) -> Machine:
-    """Measure with an engine's threads, and with its own instructions if it has any."""
+def measure_for(engine: Engine) -> Machine | None:
+    """Measure with an engine's threads, and with its own instructions if it has any. None: it is not on the CPU."""
+    if not on_the_cpu(engine):
+        return None
     if isinstance(engine, NativeEngine):
         gflops, load_gflops, gbytes = engine.core.machine()
         return Machine(engine.threads, gflops, gbytes, load_gflops)
     return measure_machine(engine.threads)
+
+
+def on_the_cpu(engine: Engine) -> bool:
+    """Whether an engine computes on the CPU."""
+    return engine.name in ("native", "torch")
 
 
 def measure_machine(threads: int, repeats: int = 5) -> Machine:

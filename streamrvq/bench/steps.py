@@ -33,8 +33,8 @@ class Timed:
         rtf_per_stream: ``rtf`` ÷ rows: the cost of a second of one stream.
         gflops: 10⁹ operations that the network needs, per second (a multiply-accumulate is two).
         weights_gbytes: 10⁹ bytes of weights per second, if each weight is read once in a step.
-        peak_share, bandwidth_share: shares of the machine's measured limits, 0 to about 1.
-        roofline_share: the share of the lower limit, for these operations and bytes.
+        peak_share, bandwidth_share: shares of the machine's measured limits, 0 to about 1. None: they are not known.
+        roofline_share: the share of the lower limit, for these operations and bytes; or None.
     """
 
     direction: Direction
@@ -47,9 +47,9 @@ class Timed:
     rtf_per_stream: float
     gflops: float
     weights_gbytes: float
-    peak_share: float
-    bandwidth_share: float
-    roofline_share: float
+    peak_share: float | None
+    bandwidth_share: float | None
+    roofline_share: float | None
 
 
 class Cell:
@@ -120,13 +120,14 @@ def _has_weights(layer: Layer) -> bool:
     return layer.tensors is not None
 
 
-def summarise(cell: Cell, machine: Machine) -> Timed:
-    """The figures of a cell that has run."""
+def summarise(cell: Cell, machine: Machine | None) -> Timed:
+    """The figures of a cell that has run. ``machine``: the limits of what it ran on, if they are known."""
     config = cell.engine.config
     p50, p99 = (float(q) for q in np.quantile(cell.times, (0.5, 0.99)))
     rtf = p50 * config.sample_rate / (cell.hops * config.hop_length)
     gflops = gflop_per_hop(config, cell.direction) * cell.hops * cell.rows / p50
     gbytes = gbytes_per_step(cell.engine, cell.direction) / p50
+    shares = (None, None) if machine is None else (gflops / machine.gflops, gbytes / machine.gbytes)
     return Timed(
         direction=cell.direction,
         hops=cell.hops,
@@ -138,7 +139,7 @@ def summarise(cell: Cell, machine: Machine) -> Timed:
         rtf_per_stream=rtf / cell.rows,
         gflops=gflops,
         weights_gbytes=gbytes,
-        peak_share=gflops / machine.gflops,
-        bandwidth_share=gbytes / machine.gbytes,
-        roofline_share=max(gflops / machine.gflops, gbytes / machine.gbytes),
+        peak_share=shares[0],
+        bandwidth_share=shares[1],
+        roofline_share=None if machine is None else max(gflops / machine.gflops, gbytes / machine.gbytes),
     )

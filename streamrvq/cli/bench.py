@@ -17,9 +17,22 @@ from ..bench import HOPS, ROWS, LayerTime, Report, Timed, run_bench
 from ..bench.stand_in import stand_in
 from ..codec import Codec
 from ..config import DEFAULT_CODEC
+from ..errors import InputError
 from ..weights import load_weights
 from .bench_bulk import bench_bulk
-from .common import EngineOption, JsonOption, ThreadsOption, err, identity, numbers, out, print_json, title
+from .common import (
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    err,
+    identity,
+    numbers,
+    out,
+    print_json,
+    title,
+)
+from .encode_shards import device_list
 
 
 def bench(
@@ -55,14 +68,21 @@ def bench(
     ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    device: DeviceOption = None,
+    devices: Annotated[
+        str | None,
+        typer.Option("--devices", help="With --corpus: several devices, with commas between; workers take turns."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a codec's streaming steps beside this machine's limits and the official model."""
     if corpus:
-        bench_bulk(codec, corpus, workers, rounds, seconds, json)
+        bench_bulk(codec, corpus, workers, device_list(device, devices), rounds, seconds, json)
         return
+    if devices is not None:
+        raise InputError("--devices goes with --corpus; wanted one --device")
     steps, rows = numbers(hops, "--hops"), numbers(batch, "--batch")
-    opened = Codec(stand_in(load_weights(codec)), engine=engine, threads=threads)
+    opened = Codec(stand_in(load_weights(codec)), engine=engine, threads=threads, device=device)
     with nullcontext() if json else err().status("") as status:
         report = run_bench(
             opened, hops=steps, rows=rows, decode=decode, official=official, seconds=seconds, rounds=rounds,
@@ -95,12 +115,13 @@ def _print(codec: Codec, report: Report) -> None:
     console, machine = out(), report.machine
     full = "" if codec.trained else " · weights of full float32, as released ones are"
     console.print(f"{title(codec)} · {codec.engine.description}{full}", style="bold", markup=False)
-    load_gflops = machine.fed_gflops
-    loaded = "" if load_gflops is None else f", {load_gflops:.0f} of numbers from a core's first cache"
-    console.print(
-        f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32){loaded}; "
-        f"{machine.gbytes:.1f} GB/s read", markup=False,
-    )  # fmt: skip
+    if machine is not None:
+        load_gflops = machine.fed_gflops
+        loaded = "" if load_gflops is None else f", {load_gflops:.0f} of numbers from a core's first cache"
+        console.print(
+            f"this machine, {machine.threads} threads: {machine.gflops:.0f} GFLOP/s (float32){loaded}; "
+            f"{machine.gbytes:.1f} GB/s read", markup=False,
+        )  # fmt: skip
     if report.official is None:
         console.print(f"official model: skipped ({report.official_skipped})", markup=False)
     else:
@@ -130,6 +151,10 @@ def _layers(layers: Sequence[LayerTime]) -> Table:
     return table
 
 
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
 def _table(direction: str, rows: Sequence[Timed], report: Report) -> Table:
     heads = (
         *("streams", "hops", "steps", "p50 ms", "p99 ms", "RTF", "RTF a stream"),
@@ -142,7 +167,7 @@ def _table(direction: str, rows: Sequence[Timed], report: Report) -> Table:
         ratio = _ratio(report, row)
         table.add_row(
             str(row.rows), str(row.hops), str(row.steps), f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.rtf:.3f}",
-            f"{row.rtf_per_stream:.3f}", f"{row.gflops:.1f}", f"{row.peak_share:.0%}", f"{row.weights_gbytes:.1f}",
-            f"{row.bandwidth_share:.0%}", f"{row.roofline_share:.0%}", "–" if ratio is None else f"{ratio:.2f}",
+            f"{row.rtf_per_stream:.3f}", f"{row.gflops:.1f}", _share(row.peak_share), f"{row.weights_gbytes:.1f}",
+            _share(row.bandwidth_share), _share(row.roofline_share), "–" if ratio is None else f"{ratio:.2f}",
         )  # fmt: skip
     return table

@@ -10,11 +10,15 @@ from ..system.cores import available_cores
 from .common import err, out, print_json
 
 
-def bench_bulk(codec: str, sources: list[str], workers: int | None, rounds: int, seconds: float, json: bool) -> None:
+def bench_bulk(
+    codec: str, sources: list[str], workers: int | None, devices: tuple[str, ...], rounds: int, seconds: float,
+    json: bool,
+) -> None:  # fmt: skip
     """Measure bulk tokenisation of ``sources`` and print the result."""
     with nullcontext() if json else err().status("") as status:
         report = run_bulk(
-            codec, sources, workers=workers or available_cores(), rounds=rounds, seconds=seconds,
+            codec, sources, workers=workers or len(devices) or available_cores(), devices=devices, rounds=rounds,
+            seconds=seconds,
             progress=None if status is None else status.update,
         )  # fmt: skip
     if json:

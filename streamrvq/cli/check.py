@@ -26,7 +26,7 @@ from ..codec import Codec, load
 from ..errors import InputError
 from ..resampling import resample_rows
 from ..system.foreign_data import shown
-from .common import EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
+from .common import DeviceOption, EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
 
 #: More than any file has; `--seconds inf` takes the whole.
 _MOST_SAMPLES = 2**53
@@ -46,6 +46,7 @@ def check(
     tail: Annotated[str, typer.Option("--tail", help="pad or valid.")] = "pad",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Encode a file whole and in chunks of many sizes, and count the differences."""
@@ -54,7 +55,7 @@ def check(
         raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
     if rate is not None:
         check_rate(rate, "--rate")
-    opened = load(codec, engine, threads)
+    opened = load(codec, engine, threads, device=device)
     opened.stream(tail=tail)  # raises for a bad tail before anything is computed
     own, own_rate = read_signal(file, seconds)
     pcm, rate = _moved(own, own_rate, opened.sample_rate), rate or own_rate

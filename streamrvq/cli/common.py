@@ -18,8 +18,11 @@ _MOST = 4000  #: characters of a message
 _MOST_NUMBER = 65536  #: hops of a step or of a push, rows of a batch
 
 CodecOption = Annotated[str, typer.Option("--codec", help="A preset's name, or a file or folder of weights.")]
-EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="auto, native, torch or cuda.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use. Default: the engine's choice.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="Where to compute: cuda, cuda:1. Default: the CPU, or as --engine says.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 
 

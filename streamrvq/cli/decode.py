@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -20,11 +20,21 @@ from ..engine.base import Floats
 from ..errors import InputError, TokensError
 from ..system.foreign_data import one_line, shown
 from ..tokens import TokenFile, read_tokens
-from .common import EngineOption, JsonOption, ThreadsOption, identity, note_untrained, out, print_json, title
+from .common import (
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    identity,
+    note_untrained,
+    out,
+    print_json,
+    title,
+)
 from .pipes import code_lines, sample_format, write_samples
 from .progress import AudioProgress
 
-#: Frames decoded at a time, some 0.7 s: short enough for the progress bar, and for pipes.
+#: Frames decoded at a time, some 0.7 s: short enough for the progress bar, and for pipes. An engine may like more.
 FRAMES = 64
 
 
@@ -43,6 +53,7 @@ def decode(
     ] = "s16le",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Tokens back to audio: a .safetensors file to WAV, or JSON lines to raw samples."""
@@ -52,7 +63,7 @@ def decode(
     if tokens == "-":
         if output not in (None, "-") or json:
             raise InputError("- goes without --json and writes raw samples to stdout; leave -o out, or redirect")
-        _decode_stdin(load(codec or DEFAULT_CODEC, engine, threads), rate, format, force)
+        _decode_stdin(load(codec or DEFAULT_CODEC, engine, threads, device=device), rate, format, force)
         return
     if output is None:
         raise InputError(f"no output was named; give -o {Path(tokens).stem}.wav, or -o - for raw samples on stdout")
@@ -61,7 +72,7 @@ def decode(
     if output != "-" and samples.law is not None:
         raise InputError(f"--format {format} goes with raw samples on stdout; wanted s16le or f32le for a WAV file")
     file = read_tokens(tokens)
-    opened = _codec_of(file, tokens, codec, engine, threads, force)
+    opened = _codec_of(file, tokens, codec, force, engine=engine, threads=threads, device=device)
     rate = rate or opened.sample_rate
     if output == "-":
         note_untrained(opened)
@@ -94,17 +105,18 @@ def decode(
         out().print(f"{output}: {seconds:.1f} s decoded at {speed:.1f} s a second with {title(opened)}")
 
 
-def _codec_of(file: TokenFile, path: str, codec: str | None, engine: str, threads: int | None, force: bool) -> Codec:
+def _codec_of(file: TokenFile, path: str, codec: str | None, force: bool, **asked: Any) -> Codec:
     """The codec to decode with: ``codec``, else the preset that the tokens name. Its hash must be that of the tokens.
 
-    Any other name in the tokens is only shown: a file that is decoded does not choose what is opened.
+    Any other name in the tokens is only shown: a file that is decoded does not choose what is opened. ``asked``: as
+    `load` takes it.
     """
     if codec is None and file.codec not in PRESETS:
         raise TokensError(
             f"{path} was encoded with {shown(file.codec)}, which is no preset; give it with --codec: "
             "a file that tokens name is not opened"
         )
-    opened = load(file.codec if codec is None else codec, engine, threads)
+    opened = load(file.codec if codec is None else codec, **asked)
     if opened.codec_hash != file.codec_hash and not force:
         raise TokensError(
             f"{path} holds tokens of codec {shown(file.codec)} ({one_line(file.codec_hash[:12])}); "
@@ -122,8 +134,9 @@ def _decode(codec: Codec, file: TokenFile, rate: int) -> Iterator[Floats]:
         left = output_length(file.num_samples, file.source_rate, rate)
     else:
         left = output_length(file.codes.shape[1] * codec.hop_length, codec.sample_rate, rate)
-    for start in range(0, file.codes.shape[1], FRAMES):
-        part = stream.push(file.codes[:, start : start + FRAMES])[:left]
+    frames = max(FRAMES, codec.engine.row_hops)
+    for start in range(0, file.codes.shape[1], frames):
+        part = stream.push(file.codes[:, start : start + frames])[:left]
         left -= len(part)
         yield part
     yield stream.flush()[:left]

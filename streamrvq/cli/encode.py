@@ -11,22 +11,35 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from ..audio.files import open_audio
 from ..audio.find import audio_in
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
-from ..corpus.encode import encoded
+from ..corpus.encoding.encoder import Coded, Encoder, Read
+from ..corpus.encoding.open import open_encoder
+from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
 from ..errors import InputError, StreamRVQError, TokensError
 from ..resampling import resampler_between
 from ..tokens import TokenFile, read_tokens, write_tokens
-from .common import CodecOption, EngineOption, JsonOption, ThreadsOption, complain, identity, out, print_json, title
-from .encode_shards import channel_policy, encode_shards
+from .common import (
+    CodecOption,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    complain,
+    identity,
+    out,
+    print_json,
+    title,
+)  # fmt: skip
+from .encode_shards import channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
 
@@ -59,6 +72,15 @@ def encode(
     ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    device: DeviceOption = None,
+    readers: Annotated[
+        int | None,
+        typer.Option(
+            "--readers",
+            help="Processes that read files ahead, 0: none. Default: as many as an engine needs that encodes many "
+            "files at once.",
+        ),
+    ] = None,
     json: JsonOption = False,
     shards: Annotated[
         Path | None,
@@ -69,7 +91,13 @@ def encode(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", help="With --shards: processes, with --threads 1 each. Default: one per core."),
+        typer.Option(
+            "--workers", help="With --shards: processes, with --threads 1 each. Default: one per core, or per device."
+        ),
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option("--devices", help="With --shards: several devices, with commas between; workers take turns."),
     ] = None,
     segment: Annotated[
         float | None, typer.Option("--segment", help="With --shards: at most this many seconds per row. Default: 600.")
@@ -102,40 +130,43 @@ def encode(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
             shard_bytes=None if shard_mib is None else _bytes(shard_mib), workers=workers, threads=threads or 1,
-            ray=ray, retry_failed=retry_failed,
+            devices=device_list(device, devices), readers=readers, ray=ray, retry_failed=retry_failed,
         )  # fmt: skip
         return
-    if each_channel or retry_failed or any(given is not None for given in (workers, segment, shard_mib, ray)):
+    if each_channel or retry_failed or any(given is not None for given in (workers, devices, segment, shard_mib, ray)):
         raise InputError(
-            "--each-channel, --workers, --segment, --shard-mib, --ray and --retry-failed go with --shards FOLDER"
+            "--each-channel, --workers, --devices, --segment, --shard-mib, --ray and --retry-failed go with --shards "
+            "FOLDER"
         )
     if "-" in sources:
-        if len(sources) > 1 or output is not None or downmix:
+        if len(sources) > 1 or output is not None or downmix or readers is not None:
             raise InputError(
-                "- goes alone, without -o and --downmix; it reads one channel and writes JSON lines to stdout"
+                "- goes alone, without -o, --downmix and --readers; it reads one channel and writes JSON lines to "
+                "stdout"
             )
-        encode_stdin(load(codec, engine, threads), rate, format or "s16le", n_quantizers, tail)
+        encode_stdin(load(codec, engine, threads, device=device), rate, format or "s16le", n_quantizers, tail)
         return
     if rate is not None or format is not None:
         raise InputError("--rate and --format go with -, raw samples on stdin; a file says its own")
     jobs, failures = _plan(sources, output)
-    opened = load(codec, engine, threads)
+    opened = load(codec, engine, threads, device=device)
     opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
     for failure in failures:
         complain(failure["error"])
-    with AudioProgress(len(jobs), show=not json) as progress:
-        for job in jobs:
+    with (
+        AudioProgress(len(jobs), show=not json) as progress,
+        open_encoder(opened, n_quantizers, tail, readers) as encoder,
+    ):
+        ends = dict[int, dict[str, Any]]()
+        for number, tokens in _encoded(encoder, jobs, n_quantizers, tail, downmix, progress):
             try:
-                tokens = _encode_file(opened, job, n_quantizers, tail, downmix, progress)
+                ends[number] = _write(jobs[number], tokens)
             except (StreamRVQError, OSError) as error:
-                failures.append({"source": str(job.source), "error": str(error)})
+                ends[number] = {"source": str(jobs[number].source), "error": str(error)}
                 progress.print_error(error)
-                continue
-            done.append({
-                "source": str(job.source), "tokens": str(job.target), "frames": tokens.codes.shape[1],
-                "n_quantizers": tokens.codes.shape[0], "seconds": tokens.seconds, "source_rate": tokens.source_rate,
-            })  # fmt: skip
+        for _, end in sorted(ends.items()):
+            (failures if "error" in end else done).append(end)
         speed = progress.speed
     if json:
         print_json({**identity(opened), "speed": speed, "files": done, "failed": failures})
@@ -149,6 +180,18 @@ def encode(
         )
     if failures:
         raise typer.Exit(2)
+
+
+def _write(job: _Job, tokens: TokenFile | Exception) -> dict[str, Any]:
+    """Write a file's tokens, and say what they are. Raises what it was given, or that they cannot be written."""
+    if isinstance(tokens, Exception):
+        raise tokens
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    write_tokens(job.target, tokens)
+    return {
+        "source": str(job.source), "tokens": str(job.target), "frames": tokens.codes.shape[1],
+        "n_quantizers": tokens.codes.shape[0], "seconds": tokens.seconds, "source_rate": tokens.source_rate,
+    }  # fmt: skip
 
 
 def _bytes(mib: float) -> int:
@@ -209,21 +252,44 @@ def _audio_files(sources: list[str]) -> list[tuple[Path, Path]]:
     return found
 
 
-def _encode_file(
-    codec: Codec, job: _Job, levels: int | None, tail: str, downmix: bool, progress: AudioProgress
-) -> TokenFile:
-    parts, read = [], 0
-    with open_audio(job.source, downmix=downmix) as audio:
-        progress.begin(job.source.name, audio.frames / audio.sample_rate)
-        for part in encoded(codec, audio, levels, tail):
-            parts.append(part)
-            progress.advance((audio.position - read) / audio.sample_rate)
-            read = audio.position
-    tokens = TokenFile(
-        codes=np.concatenate(parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
-        sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=audio.sample_rate,
-        num_samples=audio.position, tail=tail, resampler=resampler_between(audio.sample_rate, codec.sample_rate),
-    )  # fmt: skip
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_tokens(job.target, tokens)
-    return tokens
+class _Tokens:
+    """What has come of a file so far."""
+
+    def __init__(self, codec: Codec, levels: int | None, tail: str) -> None:
+        self._codec, self._tail = codec, tail
+        self.parts = [np.zeros((levels or codec.n_codebooks, 0), np.uint16)]
+        self.rate, self.position = codec.sample_rate, 0
+
+    def whole(self) -> TokenFile:
+        """All of it."""
+        codec = self._codec
+        return TokenFile(
+            codes=np.concatenate(self.parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash,
+            trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=self.rate,
+            num_samples=self.position, tail=self._tail, resampler=resampler_between(self.rate, codec.sample_rate),
+        )  # fmt: skip
+
+
+def _encoded(
+    encoder: Encoder, jobs: list[_Job], levels: int | None, tail: str, downmix: bool, progress: AudioProgress
+) -> Iterator[tuple[int, TokenFile | Exception]]:
+    """Each job's number with its tokens, or why there are none, as it is done: several may be encoded at once."""
+    begun: dict[int, _Tokens] = {}
+    latest = -1  # the job that the bar shows
+    tasks = (Task(str(job.source), "mean" if downmix else "one") for job in jobs)
+    for number, item in encoder.run(enumerate(tasks)):
+        file = begun.setdefault(number, _Tokens(encoder.codec, levels, tail))
+        match item:
+            case Opened(_, rate, _, samples):
+                file.rate, latest = rate, number
+                progress.begin(jobs[number].source.name, samples / rate)
+            case Coded(codes, _):
+                file.parts.append(codes)
+            case Read(position) | Closed(position):
+                progress.advance((position - file.position) / file.rate, shown=number == latest)
+                file.position = position
+            case Failed(error):
+                del begun[number]
+                yield number, error
+            case Done():
+                yield number, begun.pop(number).whole()

@@ -13,6 +13,7 @@ import typer
 
 from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
 from ..errors import InputError
+from ..system.foreign_data import shown
 from .common import complain, note, out, print_json
 from .progress import BytesProgress
 
@@ -22,6 +23,16 @@ def channel_policy(downmix: bool, each: bool) -> str:
     if downmix and each:
         raise InputError("--downmix and --each-channel are two answers to one question; choose one")
     return "mean" if downmix else "each" if each else "one"
+
+
+def device_list(device: str | None, devices: str | None) -> tuple[str, ...]:
+    """The devices of ``--device`` and ``--devices``. Raises `InputError` if both are given, or one has no name."""
+    if device is not None and devices is not None:
+        raise InputError("--device and --devices are two answers to one question; choose one")
+    named = () if devices is None else tuple(name.strip() for name in devices.split(","))
+    if not all(named):
+        raise InputError(f"--devices is {shown(devices)}; wanted devices with commas between, such as cuda:0,cuda:1")
+    return named if device is None else (device,)
 
 
 def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **settings: Any) -> None:

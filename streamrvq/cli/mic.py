@@ -55,6 +55,9 @@ def mic(
     n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    engine_device: Annotated[
+        str | None, typer.Option("--engine-device", help="Where to compute, as --device of the other commands.")
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines: frames, gaps, and finally a summary.")
     ] = False,
@@ -74,7 +77,15 @@ def mic(
         raise InputError(f"--seconds is {seconds}; wanted more than 0")
     named = int(device) if device is not None and device.isdecimal() else device
     source = Microphone(rate, named, block=block, channel=channel, downmix=downmix)
-    asyncio.run(_run(_MeteredSource(source, seconds), load(codec, engine, threads), n_quantizers, output, json))
+    asyncio.run(
+        _run(
+            _MeteredSource(source, seconds),
+            load(codec, engine, threads, device=engine_device),
+            n_quantizers,
+            output,
+            json,
+        )
+    )
 
 
 class _MeteredSource:

@@ -63,7 +63,7 @@ class _Bar:
 
 
 class AudioProgress(_Bar):
-    """A bar for one file after another.
+    """A bar for one file after another. Where several are done at once, it shows the one that began last.
 
     Args:
         files: how many there will be.
@@ -85,10 +85,10 @@ class AudioProgress(_Bar):
         self._number += 1
         self._task = self._bar.add_task(name, total=seconds, number=self._number, files=self._files)
 
-    def advance(self, seconds: float) -> None:
-        """Count ``seconds`` more of it as done."""
+    def advance(self, seconds: float, shown: bool = True) -> None:
+        """Count ``seconds`` more as done: of the file that began last, or of another that the bar does not show."""
         self._seconds += seconds
-        if self._task is not None:
+        if self._task is not None and shown:
             self._bar.advance(self._task, seconds)
 
     def print_error(self, error: object) -> None:

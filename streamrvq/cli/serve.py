@@ -21,7 +21,7 @@ import typer
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError
-from .common import EngineOption, ThreadsOption, identity, note, note_untrained, out
+from .common import DeviceOption, EngineOption, ThreadsOption, identity, note, note_untrained, out
 from .service import VARIABLE, TokenFileOption, TokenOption, tokens
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def serve(
     uvloop: Annotated[bool, typer.Option("--uvloop", help=r"Run on uvloop: pip install 'streamrvq\[uvloop]'.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    device: DeviceOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON line once it listens.")] = False,
 ) -> None:
     """Serve live streams over a websocket: PCM to codes, and codes to PCM (streamrvq/live/protocol/PROTOCOL.md)."""
@@ -95,7 +96,7 @@ def serve(
         send_timeout=send_timeout, park_timeout=park_timeout,
     )  # fmt: skip
     new_loop = _loop(uvloop)
-    opened = load(codec, engine, threads)
+    opened = load(codec, engine, threads, device=device)
     note_untrained(opened)
     if not settings.tokens and host not in ("127.0.0.1", "::1", "localhost"):
         note(f"no token is set: anyone who reaches {host} may use this server; set {VARIABLE} or --token-file")

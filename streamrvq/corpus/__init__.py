@@ -3,9 +3,9 @@
     encode_corpus      the whole job; `streamrvq encode SOURCES… --shards FOLDER` calls it
     Progress, RunPlan, Failed      what its callbacks are given
 
-Knows: the public names. sources.py finds files, plan.py divides them into shards, encode.py turns a file into rows,
-shard.py writes a shard, record.py keeps the run's record. local.py and cluster.py run the workers, and job.py puts it
-all together.
+Knows: the public names. sources.py finds files, plan.py divides them into shards, encoding/ turns files into codes,
+rows.py cuts these into rows, shard.py writes a shard, record.py keeps the run's record. local.py and cluster.py run the
+workers, and job.py puts it all together.
 Does not know: how a codec computes, or how shards are read (tokens/).
 """
 

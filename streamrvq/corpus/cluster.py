@@ -25,7 +25,7 @@ from .plan import Shard
 from .progress import OnProgress, Progress
 from .shard import ShardSummary
 from .sources import Source
-from .workers import Work, largest_first
+from .workers import Work, Writer, largest_first
 
 #: Seconds within which a cluster's port must answer.
 _ANSWER_WITHIN = 10
@@ -36,7 +36,11 @@ LOCAL = "local"
 def run_on_ray(
     work: Work, shards: Sequence[Shard], address: str, workers: int | None, on_progress: OnProgress
 ) -> Generator[ShardSummary]:
-    """Write shards on the cluster at ``address``, with at most ``workers`` actors (None: as many as its cores allow).
+    """Write shards on the cluster at ``address``, with at most ``workers`` actors (None: as many as its cores allow, or
+    its GPUs, if the work is for a device).
+
+    An actor asks for the cores of its engine and of its readers. With a device it asks for a GPU, too, and sees no
+    other: so there the device is its first.
 
     Raises:
         ExtraError: Ray is not installed.
@@ -45,11 +49,19 @@ def run_on_ray(
     ray, data = need("ray", "ray", "clusters"), need("ray.data", "ray", "clusters")
     by_number = {shard.number: shard for shard in shards}
     with _connected(ray, address):
-        cores = int(ray.cluster_resources().get("CPU", 1)) // work.threads
-        most = max(1, min(len(shards), workers or cores))
+        there, cores, gpus = ray.cluster_resources(), work.threads + (work.readers or 0), 1 if work.devices else 0
+        room = int(there.get("CPU", 1)) // cores
+        if gpus:
+            room = min(room, int(there.get("GPU", 0)))
+            if not room:
+                raise CorpusError(
+                    f"the cluster at {address} has {there.get('GPU', 0):g} GPUs and {there.get('CPU', 0):g} cores; "
+                    f"a worker with a device wants 1 and {cores}: add a node, or ask for fewer --readers"
+                )
+        most = max(1, min(len(shards), workers or room))
         items = [{"shard": json.dumps(dataclasses.asdict(shard))} for shard in largest_first(shards)]
         results = data.from_items(items, override_num_blocks=len(items)).map_batches(
-            Worker, fn_constructor_args=(work,), batch_size=1, num_cpus=work.threads,
+            Worker, fn_constructor_args=(work,), batch_size=1, num_cpus=cores, num_gpus=gpus or None,
             compute=data.ActorPoolStrategy(min_size=1, max_size=most),
         )  # fmt: skip
         for row in results.iter_rows():
@@ -65,13 +77,15 @@ class Worker:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self._writer: Writer | None = None  # its readers end with the actor's process
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         summaries, errors = [], []
         for text in batch["shard"]:
             summary = error = ""
             try:  # an exception would come back wrapped in one of Ray's
-                summary = self._work.write(_shard(text), _not_reported).to_json()
+                self._writer = self._writer or self._work.opened()
+                summary = self._writer.write(_shard(text), _not_reported).to_json()
             except StreamRVQError as failure:
                 error = str(failure)
             summaries.append(summary)

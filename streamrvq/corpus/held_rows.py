@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .encode import Row
+from .rows import Row
 
 #: Bytes of codes that are kept in memory: most of an hour with 9 codebooks.
 IN_MEMORY = 4 << 20
@@ -51,8 +51,12 @@ class HeldRows:
             data = self._file.read(2 * levels * frames)
             yield dataclasses.replace(row, codes=np.frombuffer(data, "<u2").astype(np.uint16).reshape(levels, frames))
 
+    def close(self) -> None:
+        """Forget the rows. It may be closed more than once."""
+        self._file.close()
+
     def __enter__(self) -> HeldRows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.close()

@@ -19,6 +19,7 @@ from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
 from ..system.interrupts import DeferredInterrupts, ordered_termination
 from .cluster import run_on_ray
+from .encoding.encoder import streams_at_once
 from .local import run_here, run_in_processes
 from .plan import Shard
 from .progress import OnProgress, Progress
@@ -27,6 +28,9 @@ from .settings import Settings
 from .shard import Failed, ShardSummary
 from .sources import find_sources
 from .workers import Work
+
+#: Readers of a worker on a Ray cluster, if its engine encodes many files at once.
+READERS_ON_RAY = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +94,8 @@ def encode_corpus(
     shard_bytes: int | None = None,
     workers: int | None = None,
     threads: int = 1,
+    devices: Sequence[str] = (),
+    readers: int | None = None,
     ray: str | None = None,
     retry_failed: bool = False,
     on_plan: Callable[[RunPlan], object] | None = None,
@@ -113,8 +119,15 @@ def encode_corpus(
             encode the mean of its channels. ``"each"``: encode each channel as a signal of its own.
         segment_seconds: the longest row. A longer signal becomes several rows, cut from one stream.
         shard_bytes: bytes of audio files for each shard; None: see plan.py.
-        workers: processes; None: one for each core. With 1 the work is done in this process.
-        threads: of each worker's engine.
+        workers: processes; None: one for each of ``devices``, or on the CPU one for each core. With 1 the work is done
+            in this process.
+        threads: of each worker's engine, on the CPU.
+        devices: where engines compute, as `load` takes a device. Workers take them in turn, so that more workers than
+            devices share them. None given: on the CPU. On a Ray cluster at most one may be given, and each worker asks
+            for a GPU of its own.
+        readers: processes of each worker that read, decode and resample files ahead. 0: the worker does it itself.
+            None: 0, but for an engine that encodes many files at once as many as the machine has cores for; on a Ray
+            cluster `READERS_ON_RAY`.
         ray: the address of a Ray cluster that does the work. ``"auto"``: the cluster that this machine belongs to.
             ``"local"``: one that is started for this run. ``folder``, sources and ``codec`` must be the same paths on
             its nodes.
@@ -135,10 +148,20 @@ def encode_corpus(
     started, folder = time.perf_counter(), Path(os.path.abspath(folder))
     if (workers is not None and workers < 1) or threads < 1:
         raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
-    opened = load(codec, engine, threads)
+    if readers is not None and readers < 0:
+        raise InputError(f"{readers} readers were asked for; wanted at least 0")
+    devices = _gpus(devices, engine)
+    if ray is not None and len(devices) > 1:
+        raise InputError(f"the devices {', '.join(devices)} came with a Ray cluster; give one: Ray chooses its GPUs")
+    if devices and engine == "auto":
+        engine = "cuda"
+    # With devices the facts are taken from a codec on the CPU: only workers open devices, and perhaps elsewhere.
+    opened = load(codec, "auto" if devices else engine, threads)
+    wide = bool(devices) or streams_at_once(opened.engine) > 1
     settings = Settings.make(
-        codec, opened, n_quantizers=n_quantizers, tail=tail, channels=channels, segment_seconds=segment_seconds
-    )
+        codec, opened, n_quantizers=n_quantizers, tail=tail, channels=channels, segment_seconds=segment_seconds,
+        engine=engine if devices else None,
+    )  # fmt: skip
     del opened  # each worker loads its own
     found, encoded_seconds = find_sources(sources), 0.0
 
@@ -154,9 +177,9 @@ def encode_corpus(
         if on_plan is not None:
             size, size_left = (sum(shard.size for shard in some) for some in (record.shards, missing))
             on_plan(RunPlan(len(record.shards), len(summaries), size, size_left))
-        work = Work(folder, settings, record.digest, threads)
+        work = Work(folder, settings, record.digest, threads, devices, readers)
         try:
-            with closing(_written(work, missing, workers, ray, add)) as written:
+            with closing(_written(work, missing, workers, wide, ray, add)) as written:
                 for summary in written:
                     summaries[summary.number] = summary
                     if on_failure is not None:
@@ -178,16 +201,31 @@ def encode_corpus(
     )  # fmt: skip
 
 
+def _gpus(devices: Sequence[str], engine: str) -> tuple[str, ...]:
+    """The GPUs that were named; the first, if only an engine for GPUs was. None: the CPU."""
+    if "cpu" in devices and set(devices) != {"cpu"}:
+        raise InputError(f"the devices are {', '.join(devices)}; wanted GPUs, or cpu alone")
+    if not devices:
+        return ("cuda",) if engine == "cuda" else ()
+    return () if set(devices) == {"cpu"} else tuple(devices)
+
+
 def _sorted(summaries: dict[int, ShardSummary]) -> list[ShardSummary]:
     return [summaries[number] for number in sorted(summaries)]
 
 
 def _written(
-    work: Work, shards: Sequence[Shard], workers: int | None, ray: str | None, on_progress: OnProgress
+    work: Work, shards: Sequence[Shard], workers: int | None, wide: bool, ray: str | None, on_progress: OnProgress
 ) -> Generator[ShardSummary]:
     if ray is not None and shards:
+        if wide and work.readers is None:
+            work = work._replace(readers=READERS_ON_RAY)
+        work = work._replace(devices=tuple(device.partition(":")[0] for device in work.devices))  # the one that it sees
         return run_on_ray(work, shards, ray, workers, on_progress)
-    count = min(workers or available_cores(), len(shards))
+    cores = available_cores()
+    count = min(workers or len(work.devices) or (1 if wide else cores), len(shards))
+    if wide and work.readers is None:
+        work = work._replace(readers=max(1, cores // max(1, count) - 1))
     if count <= 1:
-        return run_here(work, shards, on_progress)
+        return run_here(work.for_worker(0), shards, on_progress)
     return run_in_processes(work, shards, count, on_progress)

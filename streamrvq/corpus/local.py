@@ -21,8 +21,11 @@ _REPORT_EVERY = 0.25
 
 def run_here(work: Work, shards: Sequence[Shard], on_progress: OnProgress) -> Generator[ShardSummary]:
     """Write shards in this process, one after the other."""
-    for shard in shards:
-        yield work.write(shard, on_progress)
+    if not shards:
+        return
+    with work.opened() as writer:
+        for shard in shards:
+            yield writer.write(shard, on_progress)
 
 
 def run_in_processes(

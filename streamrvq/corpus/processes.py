@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.connection
-import os
 import signal
 import threading
 import time
@@ -23,20 +22,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from .. import errors
 from ..errors import CorpusError, StreamRVQError
-from ..system.children import end_children, start_children
-from ..system.foreign_data import one_line
+from ..system.children import end_children, exit_with_the_parent, start_children
 from .plan import Shard
 from .progress import Progress
+from .raised import named, raised
 from .workers import Work
 
 #: Seconds in which a worker must stop that was asked to. It looks up after each block of audio.
 STOP_WITHIN = 5.0
 #: Seconds between two looks at whether to wait on.
 _LOOK_EVERY = 0.1
-#: Characters of an error's text: with its name it fits what a pipe takes at once.
-_LONGEST = 2000
 
 _READY, _STOPPED, _FAILED = "ready", "stopped", "failed"
 
@@ -67,7 +63,8 @@ class Workers:
         self._theirs: list[Connection] = []
         for number in range(count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, theirs, self._totals, 1 + 2 * number))
+            arguments = (work.for_worker(number), theirs, self._totals, 1 + 2 * number)
+            process = context.Process(target=_serve, args=arguments)
             self._workers.append(Worker(process, ours))
             self._theirs.append(theirs)
 
@@ -106,7 +103,7 @@ class Workers:
                 ) from None
             done, worker.shard = worker.shard, None
             if kind == _FAILED:
-                raise _error(name, text)
+                raise raised(name, text)
             yield worker, done
 
     def end(self, at_once: Callable[[], bool]) -> None:
@@ -141,13 +138,6 @@ def _send(pipe: Connection, shard: Shard) -> None:
         pipe.send(shard)
 
 
-def _error(name: str, text: str) -> BaseException:
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, StreamRVQError):
-        return kind(text)
-    return MemoryError(text) if name == "MemoryError" else RuntimeError(f"a worker process failed: {name}: {text}")
-
-
 class _Stopped(BaseException):
     """The run was stopped: give up the shard, and leave nothing of it."""
 
@@ -155,7 +145,7 @@ class _Stopped(BaseException):
 def _serve(work: Work, pipe: Connection, totals: Any, at: int) -> None:
     """In a new worker: write shards until the parent ends it. ``at``: the place of its two totals."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    _exit_with_the_parent()
+    exit_with_the_parent()
 
     def on_progress(progress: Progress) -> None:
         if totals[0]:
@@ -164,15 +154,15 @@ def _serve(work: Work, pipe: Connection, totals: Any, at: int) -> None:
         totals[at + 1] += progress.seconds
 
     try:
-        work.prepare()
-        while (shard := _next(pipe)) is not None:
-            work.write(shard, on_progress)
+        with work.opened() as writer:
+            while (shard := _next(pipe)) is not None:
+                writer.write(shard, on_progress)
     except _Stopped:
         _answer(pipe, _STOPPED)
     except Exception as error:
         if not isinstance(error, (StreamRVQError, MemoryError)):
             traceback.print_exc()
-        _answer(pipe, _FAILED, type(error).__name__, one_line(error, _LONGEST))
+        _answer(pipe, _FAILED, *named(error))
 
 
 def _next(pipe: Connection) -> Shard | None:
@@ -188,14 +178,3 @@ def _next(pipe: Connection) -> Shard | None:
 def _answer(pipe: Connection, kind: str, name: str = "", text: str = "") -> None:
     with suppress(OSError):  # the parent is gone
         pipe.send((kind, name, text))
-
-
-def _exit_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

@@ -46,9 +46,9 @@ class Settings:
     @classmethod
     def make(
         cls, source: str | os.PathLike[str], codec: Codec, *, n_quantizers: int | None = None, tail: str = "pad",
-        channels: str = "one", segment_seconds: float = 600.0,
+        channels: str = "one", segment_seconds: float = 600.0, engine: str | None = None,
     ) -> Settings:  # fmt: skip
-        """Checked settings for ``codec``, which was loaded from ``source``.
+        """Checked settings for ``codec``, which was loaded from ``source``. ``engine`` names another than it has.
 
         Raises:
             InputError: a setting that is out of range.
@@ -60,7 +60,7 @@ class Settings:
             raise InputError(f"segments of {segment_seconds:g} s were asked for; wanted at least a frame of the codec")
         return cls(
             codec=source if isinstance(source, str) and source in PRESETS else os.path.abspath(source),
-            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=codec.engine.name,
+            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=engine or codec.engine.name,
             sample_rate=codec.sample_rate, hop_length=codec.hop_length, n_codebooks=codec.n_codebooks,
             codebook_size=codec.config.codebook_size, n_quantizers=check_levels(n_quantizers, codec.n_codebooks),
             tail=check_tail(tail), channels=channels, segment_frames=frames,
@@ -79,8 +79,11 @@ class Settings:
         del values["codec"], values["resampler"]
         return values
 
-    def load(self, threads: int | None) -> Codec:
+    def load(self, threads: int | None, device: str | None = None) -> Codec:
         """The codec, as a worker loads it.
+
+        Args:
+            threads, device: as `load` takes them.
 
         Raises:
             CorpusError: the codec is not the one that the run began with, or this streamrvq resamples otherwise.
@@ -91,7 +94,7 @@ class Settings:
                 f"streamrvq resamples with {RESAMPLER} here and with {one_line(self.resampler, 40)} where the run was "
                 "begun; wanted the same in every worker: install the same version there"
             )
-        codec = load(self.codec, self.engine, threads)
+        codec = load(self.codec, self.engine, threads, device=device)
         if codec.codec_hash != self.codec_hash:
             raise CorpusError(
                 f"{self.codec} has codec hash {codec.codec_hash[:12]} here and {self.codec_hash[:12]} where the run "

@@ -12,26 +12,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..codec import Codec
-from ..errors import AudioFileError, CorpusError, InputError, StreamRVQError, TokensError
+from ..errors import CorpusError, TokensError
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from ..tokens import schema
 from ..tokens.shards import Shard as Rows
-from .encode import Row, columns, rows_of
-from .held_rows import HeldRows
+from .encode_sources import encode_sources, unwritable, writing_to
+from .encoding.encoder import Encoder
+from .encoding.reading import of_a_handler
 from .plan import Shard
-from .progress import FileProgress, OnProgress, Reports
+from .progress import OnProgress, Reports
+from .rows import Row, columns
 from .settings import Settings
-from .sources import Source
 
 #: Codes that are written at a time: 2 MB, 20 minutes with 9 codebooks. Readers hold the same amount.
 ROW_GROUP = 1 << 20
@@ -89,7 +88,7 @@ class ShardSummary:
 
 
 def write_shard(
-    folder: Path, shard: Shard, digest: str, codec: Codec, settings: Settings, on_progress: OnProgress
+    folder: Path, shard: Shard, digest: str, encoder: Encoder, settings: Settings, on_progress: OnProgress
 ) -> ShardSummary:
     """Encode a shard's sources and put the shard into ``folder``.
 
@@ -101,61 +100,22 @@ def write_shard(
     try:
         with replacing(path) as file, _Writer(file, settings) as writer:
             failed = []
-            for source in shard.sources:
-                progress = FileProgress(source.size, reports)
-                try:
-                    _encode_source(folder, source, codec, settings, writer, progress)
-                except (AudioFileError, InputError, OSError) as error:
-                    if error is reports.raised or _of_a_handler(error):
-                        raise
-                    failed.append(Failed(source.path, " ".join(str(error).split())))
-                progress.finish()
+            with closing(encode_sources(encoder, shard.sources, settings, folder, reports)) as encoded:
+                for source, held, error in encoded:  # every source, in order
+                    if error is not None:
+                        failed.append(Failed(source.path, " ".join(str(error).split())))
+                        continue
+                    with writing_to(folder):
+                        for row in held.rows():
+                            writer.add(row)
             summary = ShardSummary(shard.number, digest, len(shard.sources), *writer.counts, tuple(failed))
             writer.close(summary)
         _sync(folder)
     except OSError as error:
-        if error is reports.raised or _of_a_handler(error):
+        if error is reports.raised or of_a_handler(error):
             raise
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     return summary
-
-
-def _of_a_handler(error: Exception) -> bool:
-    """Whether it is such as a signal's handler raises, `TimeoutError` above all. The system's own have a number."""
-    of_python = isinstance(error, OSError) and error.errno is None
-    return of_python and not isinstance(error, StreamRVQError) and type(error) is not OSError  # which pyarrow raises
-
-
-def _encode_source(
-    folder: Path, source: Source, codec: Codec, settings: Settings, writer: _Writer, progress: FileProgress
-) -> None:
-    """Write a source's rows. A failed write raises `CorpusError`: that, unlike a failed read, ends the run."""
-    with _writing_to(folder):
-        held = HeldRows(folder)
-    with held:
-        for row in rows_of(codec, settings, source, progress):
-            with _writing_to(folder):
-                held.add(row)
-        with _writing_to(folder):
-            for row in held.rows():
-                writer.add(row)
-
-
-@contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if _of_a_handler(error):
-            raise
-        raise _unwritable(folder, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> CorpusError:
-    return CorpusError(
-        f"cannot write {path} ({error.strerror or error}); make room or give a folder that may be written to, and run "
-        "the same command again: it goes on where it stopped"
-    )
 
 
 class _Writer:

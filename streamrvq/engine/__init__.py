@@ -60,7 +60,7 @@ def make_engine(
 
 def _on_cuda(engine: str, device: str | None) -> bool:
     """Whether engine and device mean a GPU. Raises `EngineError` where they do not go together."""
-    if device is not None and (not isinstance(device, str) or device.partition(":")[0] not in ("cpu", "cuda")):
+    if device not in (None, "cpu") and (not isinstance(device, str) or device.partition(":")[0] != "cuda"):
         raise EngineError(f"device is {device!r}; wanted 'cpu', 'cuda' or 'cuda:N'")
     gpu = device is not None and device != "cpu"
     if (gpu and engine not in ("auto", "cuda")) or (engine == "cuda" and device == "cpu"):

@@ -56,8 +56,7 @@ class StreamPool(CopiedEmpty):
             raise InputError(f"engine is a {type(engine).__name__}; wanted an engine: use codec.pool(slots)")
         check_count("slots", slots)
         check_count("max_hops", max_hops)
-        self._engine = engine
-        self._plan = plan(engine.config, direction)
+        self._engine, self._plan = engine, plan(engine.config, direction)
         self._states = self._engine.new_states(slots, direction)
         codes, pcm = np.zeros((engine.config.n_codebooks, 0), np.int64), np.zeros(0, np.float32)
         self._empty = (pcm, 0) if direction == "encode" else (codes, -1)  # no inputs, and what fills up the last hop
@@ -126,11 +125,8 @@ class StreamPool(CopiedEmpty):
             InputError: bad inputs; the stream is as it was.
             PoolError, StreamClosedError: the stream has ended, or was closed.
         """
-        row = self._open_row(stream, "feed")
-        if self._plan.direction == "encode":
-            row.feed(as_pcm(block, position=row.taken))
-        else:
-            row.feed(check_codes(block, self._engine, 2))
+        row, encode = self._open_row(stream, "feed"), self._plan.direction == "encode"
+        row.feed(as_pcm(block, position=row.taken) if encode else check_codes(block, self._engine, 2))
 
     def feed_checked(self, stream: StreamId, data: npt.NDArray[Any]) -> None:
         """`feed` for inputs that were checked where they came from. Raises `PoolError`, `StreamClosedError`."""
@@ -144,6 +140,10 @@ class StreamPool(CopiedEmpty):
     def received(self, stream: StreamId) -> int:
         """Inputs fed so far, at the stream's own rate."""
         return self._slots.get(stream).taken
+
+    def ready(self, stream: StreamId) -> int:
+        """Hops of a stream that can be computed now; of a closed one all that it still needs."""
+        return self._slots.get(stream).timeline.ready
 
     def waiting(self, stream: StreamId) -> int:
         """Inputs fed and not yet computed, at the codec's rate."""

@@ -1,12 +1,15 @@
-"""Processes that this one started, and how they end: asked to first, then killed.
+"""Processes that this one started, and how they end: asked to first, then killed. None outlives its parent.
 
 Knows: processes of `multiprocessing`. Does not know: what they do.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import multiprocessing.connection
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from multiprocessing.process import BaseProcess
@@ -47,6 +50,18 @@ def end_children(processes: Sequence[BaseProcess]) -> list[BaseProcess]:
         process.kill()
     _left(alive, _KILLED_WITHIN)
     return alive
+
+
+def exit_with_the_parent() -> None:
+    """In a child: from now on, end as soon as the process that started this one has ended."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _left(processes: Sequence[BaseProcess], within: float) -> list[BaseProcess]:

@@ -90,7 +90,7 @@ def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Codec(weights, dtype="float64").engine.name == "torch"
     with pytest.raises(EngineError, match="float32"):
         Codec(weights, engine="native", dtype="float64")
-    with pytest.raises(EngineError, match="wanted 'auto', 'native' or 'torch'"):
+    with pytest.raises(EngineError, match="wanted 'auto', 'native', 'torch' or 'cuda'"):
         make_engine(weights.config, weights.tensors, engine="gpu")
     monkeypatch.setenv("STREAMRVQ_ISA", "mmx")
     with pytest.raises(EngineError, match=r"'mmx'; this build and machine have .*portable"):

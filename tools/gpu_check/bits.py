@@ -73,9 +73,11 @@ def every_tile(context: Context) -> None:
 def taking(tile: Tile, used: Counter[tuple[int, ...]]) -> Any:
     """`tiles.choose`, but this tile wherever it fits. ``used`` counts the layers."""
 
-    def chosen(rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int) -> Tile:
+    def chosen(
+        rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int, joined: bool = False
+    ) -> Tile:
         if not tile.fits(depth, aligned):
-            return choose(rows, columns, taps, depth, aligned, multiprocessors)
+            return choose(rows, columns, taps, depth, aligned, multiprocessors, joined)
         used[columns, taps, depth, int(aligned)] += 1
         return tile
 

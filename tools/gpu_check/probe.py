@@ -28,7 +28,7 @@ from .context import Context
 
 SOURCE = r"""
 #include "probe.cuh"
-#ifndef ONLY_OTHERS
+#if !defined(ONLY_OTHERS) && !defined(ONLY_LARGE_TILES)
 extern "C" __global__ void scale(const Parameters *p) {  // y = fma(x, factor, 1), by way of the end of shared memory
     extern __shared__ float shared[];
     const int i = blockIdx.x * blockDim.x + threadIdx.x, n = p->count, last = p->shared / 4 - 1 - threadIdx.x;
@@ -38,7 +38,7 @@ extern "C" __global__ void scale(const Parameters *p) {  // y = fma(x, factor, 1
     if (i < n) p->y[i] = scaled(shared[last]);
 }
 #endif
-#ifndef ONLY_CONVOLUTIONS
+#if !defined(ONLY_LARGE_TILES) && !defined(ONLY_SMALL_TILES)
 extern "C" __global__ void wrong(const Parameters *p) { *reinterpret_cast<float *>(8) = p->factor; }
 extern "C" __global__ void slow(const Parameters *p) {
     const long long begin = clock64();

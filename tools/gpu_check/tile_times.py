@@ -145,7 +145,9 @@ def _line(
             times[tile.name] = _time(device, bench.launch(shape, hops, tile), flops)
             if hops == HOPS[0]:
                 best_of[tile.name] = max(best_of.get(tile.name, 0.0), flops / times[tile.name] / 1e9)
-    chosen = choose(rows, shape.columns, shape.taps, shape.depth, shape.aligned, device.multiprocessors).name
+    chosen = choose(
+        rows, shape.columns, shape.taps, shape.depth, shape.aligned, device.multiprocessors, shape.joins
+    ).name
     best = min(times, key=lambda name: times[name])
     sums["best"] += count * times[best]
     sums["chosen"] += count * times.get(chosen, float("nan"))

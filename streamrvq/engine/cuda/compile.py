@@ -47,7 +47,7 @@ class Part:
 
 
 #: ptxas orders the main loop of a convolution anew at levels above 1, and registers of one bank meet in it.
-PARTS = (Part("ONLY_CONVOLUTIONS", 3), Part("ONLY_OTHERS", 3))
+PARTS = (Part("ONLY_LARGE_TILES", 1), Part("ONLY_SMALL_TILES", 3), Part("ONLY_OTHERS", 3))
 
 
 def options(architecture: str, part: Part, verbose: bool = False, folder: Path = KERNELS) -> Any:
@@ -171,7 +171,7 @@ def _digest(folder: Path) -> bytes:
     """Of all sources: an #include is in no other key."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".cu", ".cuh"):
+        if path.suffix in (".cu", ".cuh", ".inc"):
             content = path.read_bytes()
             digest.update(f"{path.name} {len(content)}\n".encode())
             digest.update(content)

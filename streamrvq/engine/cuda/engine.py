@@ -22,15 +22,16 @@ from ..base import Codes, Floats, Ints, check_histories, check_step
 from .convolutions import Tensors
 from .device import Device
 from .kept import Kept
-from .layout import Shape
+from .layout import Shape, roomy
 from .quantizer import Levels
 from .resident import Resident
 from .runner import Runner, bytes_a_row
 from .selftest import check_device
 from .states import CudaStates
 
-#: Rows × hops with which a large card is busy; measured on an H200.
-ROW_HOPS = 2048
+#: Rows × hops of a large step, for each multiprocessor. With a multiple of their number, the blocks of most layers fill
+#: all of them equally often.
+ROW_HOPS_EACH = 16
 
 
 class CudaEngine(
@@ -63,8 +64,9 @@ class CudaEngine(
         self._encoder = Resident(device, "encode", plan(config, "encode"), tensors, levels)
         self._decoder = Resident(device, "decode", plan(config, "decode"), tensors, levels)
         most = max(bytes_a_row(self._encoder), bytes_a_row(self._decoder))
+        fitting, processors = device.free_memory // 2 // most, device.multiprocessors
         #: Rows × hops of a large step: half of the memory that was free holds its buffers.
-        self.row_hops = max(1, min(ROW_HOPS, device.free_memory // 2 // most))
+        self.row_hops = max(1, min(fitting, processors * min(ROW_HOPS_EACH, max(1, fitting // processors))))
         self.description = f"cuda, float32, {device.name} ({name_of_device})"
 
     def __str__(self) -> str:
@@ -121,8 +123,8 @@ class CudaEngine(
             kept: tuple[Codes, Floats | None] | None = states.counts.outputs_of(step, slots)
             if kept is not None:
                 return kept
-            program = runner.program(self._encoder, Shape(rows, hops, levels, latents))
-            program.inputs[...] = pcm
+            program = runner.program(self._encoder, Shape(roomy(rows), hops, levels, latents))
+            program.inputs[:rows] = pcm
             codes = np.empty((rows, levels, hops), np.int64)
             width = levels * states.plan.quantizer.codebook_dim
             inner = np.empty((rows, width, hops), np.float32) if latents else None
@@ -147,8 +149,8 @@ class CudaEngine(
             kept: Floats | None = states.counts.outputs_of(step, slots)
             if kept is not None:
                 return kept
-            program = runner.program(self._decoder, Shape(rows, step.hops, levels))
-            program.inputs[...] = codes
+            program = runner.program(self._decoder, Shape(roomy(rows), step.hops, levels))
+            program.inputs[:rows], program.inputs[rows:] = codes, -1
             pcm = np.empty((rows, step.hops * states.plan.unit_out), np.float32)
             states.counts.last = step, pcm  # as in encode_step
             runner.step(program, states, slots, clock, length, (pcm, None))

@@ -30,12 +30,21 @@ assert sizeof(Request) <= HEADER
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Of a step."""
+    """Of a step; ``rows`` as `roomy` gives them."""
 
     rows: int
     hops: int
     levels: int = 0
     latents: bool = False
+
+
+def roomy(rows: int) -> int:
+    """Rows of the program that makes steps of ``rows`` rows: an eighth more at most, so that few programs make all.
+
+    The number of live streams that have a hop ready changes from step to step. Of its binary digits, four are kept.
+    """
+    unit = 1 << max(0, rows.bit_length() - 4)
+    return up(rows, unit)
 
 
 class Places:

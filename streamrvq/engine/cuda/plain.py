@@ -91,7 +91,7 @@ class PlainLevel:
         squares = np.zeros(len(z), np.float32)
         for d in range(inner.shape[1]):
             squares = fma(inner[:, d], inner[:, d], squares)
-        unit = inner / np.maximum(np.sqrt(squares), np.float32(1e-12))[:, None]
+        unit: Array = (inner / np.maximum(np.sqrt(squares), np.float32(1e-12))[:, None]).astype(np.float32, copy=False)
         codes = chain(0.0, unit, self.unit.T).argmax(1)
         left = chain(-self.out_bias, self.codebook[codes], -self.out_weight) + z
         return codes, inner, left

@@ -23,6 +23,8 @@ from .layout import HEADER, Places
 from .resident import COLUMN_THREADS, Resident, ResidentConvolution
 from .structs import Column, Conv, Edges, Embed, Finish, Move, Quantise, Request, Spread, Tail, as_bytes
 
+#: The slot of a row without a stream, and its clock: it cuts nothing off, so that other rows need not look for edges.
+NO_STREAM, IN_THE_MIDDLE = -1, 1 << 20
 #: Threads of a block, as kernels.cu has them.
 EDGE_THREADS, THREADS = 128, 256
 
@@ -82,9 +84,12 @@ class Program:
 
         Args:
             states: the address of slot 0's state.
+            slots, clock, length: of as many rows as there are; the program's others have no stream.
         """
+        rows = len(slots)
         self._header[:] = states, serial
-        self._slots[:], self._clock[:], self._length[:] = slots, clock, length
+        self._slots[:rows], self._clock[:rows], self._length[:rows] = slots, clock, length
+        self._slots[rows:], self._clock[rows:], self._length[rows:] = NO_STREAM, IN_THE_MIDDLE, -1
         self._recording.run()
 
     @property

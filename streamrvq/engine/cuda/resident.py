@@ -40,7 +40,7 @@ class ResidentConvolution:
     def tile(self, rows: int, multiprocessors: int) -> Tile:
         """The tile for so many rows of all streams."""
         c = self.convolution
-        return choose(rows, c.columns, c.taps, c.depth, self.aligned, multiprocessors)
+        return choose(rows, c.columns, c.taps, c.depth, self.aligned, multiprocessors, c.join is not None)
 
     def column_shared(self) -> int:
         """Bytes of shared memory of a block of the kernel `column`."""

@@ -31,7 +31,7 @@ from .resident import Resident
 from .states import CudaStates
 
 #: Programs that are kept. Each has some hundred nodes, and no buffers of its own.
-PROGRAMS = 128
+PROGRAMS = 256
 #: Seconds between two looks at another thread's turn.
 LOOK = 1e-4
 
@@ -92,7 +92,8 @@ class Runner:
         """A step whose inputs are in place. ``outputs`` are filled: what the program gives, and its latents."""
         self._serial += 1
         sources = program.outputs, program.latents
-        taken = [(to, at) for to, at in zip(outputs, sources, strict=True) if to is not None and at is not None]
+        rows = len(slots)
+        taken = [(to, at[:rows]) for to, at in zip(outputs, sources, strict=True) if to is not None and at is not None]
         after = clock + program.shape.hops
         self._asked = _Asked(self._serial, program, taken, states.counts, np.array(slots), after)
         program.ask(self._serial, states.address, slots, clock, length)
@@ -131,16 +132,15 @@ class Runner:
     def _room(self, places: Places) -> tuple[Memory, Bytes]:
         """The memory that all programs share. Where it must grow, they are made again when they are asked for."""
         block, host = self._block, self._host
-        if block is not None and host is not None and block.size >= places.size and len(host) >= places.host_size:
-            return block, host
-        had, had_host = (0 if block is None else block.size), (0 if host is None else len(host))
-        self._programs = OrderedDict()
-        self._block = self._host = block = host = None  # first, so that the two are never there at once
-        size = max(places.size, had)
-        if size < had + had // 2 < self.device.free_memory // 2:  # so that it grows a few times only
-            size = had + had // 2
-        self._host = host = self.device.host_memory(max(places.host_size, had_host + had_host // 2))
-        self._block = block = self.device.memory(size)
+        if block is None or block.size < places.size:
+            had = 0 if block is None else block.size
+            self._programs, self._block, block = OrderedDict(), None, None  # first: the two are never there at once
+            roomy = max(places.size, had + had // 2)  # so that it grows a few times only
+            self._block = block = self.device.memory(roomy if roomy < self.device.free_memory // 2 else places.size)
+        if host is None or len(host) < places.host_size:
+            had = 0 if host is None else len(host)
+            self._programs, self._host, host = OrderedDict(), None, None
+            self._host = host = self.device.host_memory(max(places.host_size, had + had // 2))
         return block, host
 
     def new_states(self, plan: Plan, slots: int) -> CudaStates:

@@ -6,7 +6,7 @@ Knows: the device's memory. Does not know: steps, turns (runner.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -15,9 +15,20 @@ from ...geometry import Plan
 from ...system.copying import CopiedWhole
 from ..base import Floats, Ints
 from ..counts import HopCounts
+from .device import Device
 
-if TYPE_CHECKING:
-    from .runner import Runner
+
+class Turns(Protocol):
+    """Who sees to it that no step is under way: runner.py."""
+
+    @property
+    def device(self) -> Device: ...
+
+    def begin(self) -> None:
+        """Take the turn for the function that called this."""
+
+    def end(self) -> None:
+        """Give it back."""
 
 
 class CudaStates(CopiedWhole):
@@ -26,9 +37,9 @@ class CudaStates(CopiedWhole):
     That is the order of every engine's canonical state. Who calls these methods sees to it that no step is under way.
     """
 
-    def __init__(self, runner: Runner, plan: Plan, slots: int) -> None:
+    def __init__(self, turns: Turns, plan: Plan, slots: int) -> None:
         self.plan, self.slots, self.counts = plan, slots, HopCounts(slots)
-        self._runner, self._device, self._row = runner, runner.device, 4 * plan.state_size
+        self._turns, self._device, self._row = turns, turns.device, 4 * plan.state_size
         self._memory = self._device.memory(max(16, slots * self._row))
 
     @property
@@ -64,9 +75,9 @@ class CudaStates(CopiedWhole):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CudaStates:
         """The same states in memory of their own."""
-        self._runner.begin()
+        self._turns.begin()
         try:
-            other = CudaStates(self._runner, self.plan, self.slots)
+            other = CudaStates(self._turns, self.plan, self.slots)
             row = np.empty(self.plan.state_size, np.float32)
             for slot in range(self.slots) if self.plan.state_size else ():
                 self._device.get(row, self.address + slot * self._row)
@@ -75,7 +86,7 @@ class CudaStates(CopiedWhole):
             other.counts.last = self.counts.last
             return other
         finally:
-            self._runner.end()
+            self._turns.end()
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise EngineError("the states of a card cannot be pickled; pickle a stream, or its snapshot")

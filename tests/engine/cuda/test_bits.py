@@ -20,6 +20,7 @@ from streamrvq.config import CodecConfig
 from streamrvq.engine.base import Engine
 from streamrvq.engine.cuda import CudaEngine, resident
 from streamrvq.engine.cuda.tiles import Tile, choose, tiles
+from streamrvq.engine.native import NativeEngine
 from streamrvq.geometry import Direction
 from tests.support.contract import CUDA, NATIVE, CudaLayers, NativeLayers, codec_of, minute, noise, weights_of
 from tests.support.cuda.emulated import EmulatedDevice, emulated_device
@@ -130,7 +131,9 @@ LAYERS = [("conv", 7, 1), ("conv", 7, 9), ("conv", 1, 1), ("down", 3, 1), ("down
 def test_every_tile_computes_every_kind_of_layer(tile: Tile, causal: bool) -> None:
     """Widths that it takes whole, and such that fill no tile; where it cannot compute a layer, another does."""
 
-    def chosen(rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int) -> Tile:
+    def chosen(
+        rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int, joined: bool = False
+    ) -> Tile:
         if tile.fits(depth, aligned):
             used.add(tile.name)
             return tile
@@ -158,3 +161,26 @@ def test_functions_of_many_numbers() -> None:
     y = np.empty_like(x)
     library.emulate_tanh(x.ctypes.data, y.ctypes.data, x.size)
     same_bits(y, native.core.tanh(x))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("causal_weights", [False, True])
+def test_steps_of_many_rows_share_a_program(causal_weights: bool) -> None:
+    """A program may have rows that no stream is in: they change nothing, and no stream is lost among them."""
+    config = minute((2, 3), causal=causal_weights)
+    tensors = weights_of(config).tensors
+    cuda, native = CudaEngine(config, tensors, EmulatedDevice()), NativeEngine(config, tensors, threads=1)
+    programs = set()
+    for rows in (33, 34, 36, 31):
+        rng = np.random.default_rng(rows)
+        slots, clock, length = rng.permutation(40)[:rows], np.zeros(rows, np.int64), np.full(rows, -1)
+        pcm = rng.standard_normal((rows, 2 * config.hop_length)).astype(np.float32)
+        results: list[list[Any]] = []
+        for engine in (cuda, native):
+            before, after = engine.new_states(40, "encode"), engine.new_states(40, "decode")
+            codes, latents = engine.encode_step(pcm, before, slots, clock, length, config.n_codebooks, True)
+            histories = [history for slot in range(40) for history in engine.export_state(before, slot)]
+            results.append([codes, latents, engine.decode_step(codes, after, slots, clock, length), *histories])
+        for came, wanted in zip(*results, strict=True):
+            same_bits(came, wanted)
+        programs.add(len(cuda._runner._programs))
+    assert programs == {2, 4}  # of 36 rows and of 32, in two directions

@@ -21,6 +21,7 @@ from streamrvq.engine.cuda import CudaEngine, runner
 from streamrvq.errors import EngineError, InputError
 from tests.support.contract import CUDA, minute, noise, weights_of
 from tests.support.cuda.emulated import EmulatedDevice
+from tests.support.interrupting import ARITHMETIC, every_place
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(not CUDA, reason="the kernels cannot be compiled here")
@@ -128,15 +129,34 @@ def test_a_slot_that_is_not_there(engine: CudaEngine) -> None:
 
 
 def test_memory_grows_and_what_was_recorded_in_it_is_made_again(engine: CudaEngine) -> None:
-    states, others = engine.new_states(5, "encode"), engine.new_states(5, "encode")
-    for clock, (hops, rows) in ((0, (1, 1)), (1, (1, 1)), (2, (6, 1)), (8, (1, 1)), (9, (2, 1))):
-        came = encode(engine, states, clock, hops, rows)
-        wanted = [encode(engine, others, clock + hop) for hop in range(0)]
-        assert came[0].shape == (1, 3, hops)
-        assert not wanted
-    whole = encode(engine, others, 0, 11)
-    np.testing.assert_array_equal(whole[0][..., -2:], came[0])
-    assert len(engine._runner._programs) >= 1
+    wanted = encode(engine, engine.new_states(1, "encode"), 0, 11)[0]
+    fresh = CudaEngine(engine.config, weights_of(engine.config).tensors, engine._runner.device)  # type: ignore[arg-type]
+    states, sizes, parts, clock = fresh.new_states(1, "encode"), [], [], 0
+    for hops in (1, 1, 6, 1, 2):
+        parts.append(encode(fresh, states, clock, hops)[0])
+        clock += hops
+        block = fresh._runner._block
+        assert block is not None
+        sizes.append(block.size)
+    np.testing.assert_array_equal(np.concatenate(parts, -1), wanted)
+    assert sizes[0] == sizes[1] < sizes[2] == sizes[3] == sizes[4]
+    assert [shape.hops for _, shape in fresh._runner._programs] == [6, 1, 2]
+
+
+def test_an_exception_anywhere_while_a_program_is_made(engine: CudaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step of a shape, in memory that is not there yet: the same step again gives what it should."""
+    monkeypatch.setattr(runner, "PROGRAMS", 0)
+    wanted = encode(engine, engine.new_states(1, "encode"), 0)
+    interrupted = 0
+    for interrupt in every_place(53, ARITHMETIC):
+        engine._runner._block, states = None, engine.new_states(1, "encode")
+        with interrupt:
+            encode(engine, states, 0)
+        interrupted += bool(interrupt.where)
+        for came, right in zip(encode(engine, states, 0), wanted, strict=True):
+            np.testing.assert_array_equal(came, right, err_msg=interrupt.where)
+        assert engine.hop_counts(states, ZERO).tolist() == [2], interrupt.where
+    assert interrupted > 20
 
 
 def test_programs_that_were_not_asked_for_lately_go(engine: CudaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +181,9 @@ def test_too_large_a_step_is_refused(engine: CudaEngine) -> None:
 
 def test_a_small_card_takes_small_steps(device: EmulatedDevice) -> None:
     tensors = weights_of(minute()).tensors
-    engines = [CudaEngine(minute(), tensors, EmulatedDevice(free=free)) for free in (1, 1 << 22, 1 << 40)]
-    small, middle, large = (engine.row_hops for engine in engines)
-    assert small == 1 < middle < large == 2048
+    devices = [EmulatedDevice(free=free, multiprocessors=100) for free in (1, 1 << 22, 1 << 40)]
+    small, middle, large = (CudaEngine(minute(), tensors, device).row_hops for device in devices)
+    assert small == 1 < middle < large == 1600
 
 
 def test_two_threads_take_turns(engine: CudaEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,21 @@ if platform.machine() == "x86_64":
     FLAGS += ["-mfma", "-mavx2"]
 
 
+class Item(ctypes.Structure):
+    """As emulator.cpp has it: a copy of bytes, or a kernel."""
+
+    _fields_ = [
+        ("kernel", ctypes.c_char_p), ("to", ctypes.c_void_p), ("from", ctypes.c_void_p), ("bytes", ctypes.c_size_t),
+        ("x", ctypes.c_uint32), ("y", ctypes.c_uint32), ("threads", ctypes.c_uint32),
+    ]  # fmt: skip
+
+
+class Asked(ctypes.Structure):
+    """A recording that was asked for."""
+
+    _fields_ = [("items", ctypes.POINTER(Item)), ("count", ctypes.c_uint32), ("done", ctypes.c_uint32)]
+
+
 def missing() -> str:
     """Why there can be no emulator here; empty: there can."""
     if shutil.which("g++") is None:
@@ -58,7 +73,7 @@ def library(kernels: Path = KERNELS) -> ctypes.CDLL:
         assert done.returncode == 0, done.stderr
         fresh.replace(built)
     loaded = ctypes.PyDLL(str(built))  # keeps the GIL: there is one set of fibres
-    loaded.emulate.argtypes = [ctypes.c_char_p, *[ctypes.c_uint] * 3, ctypes.c_size_t, ctypes.c_void_p]
+    loaded.emulate.argtypes = [ctypes.POINTER(Asked)]
     loaded.emulate_size.argtypes, loaded.emulate_size.restype = [ctypes.c_char_p], ctypes.c_size_t
     loaded.emulate_tanh.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
     loaded.emulate_snake.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_float] * 3]
@@ -81,13 +96,31 @@ class EmulatedMemory:
 
 
 class EmulatedRecording:
-    """Work that is done when the device comes to it."""
+    """Work that is done when somebody waits for it."""
 
     def __init__(self, device: EmulatedDevice, work: Sequence[Work]) -> None:
-        self._device, self.work = device, list(work)
+        self._device, self._work = device, list(work)  # whose arrays the items point to
+        self._items = (Item * len(self._work))(*map(_item, self._work))
+        self._kernels = {item.kernel for item in self._work if isinstance(item, Launch)}
 
     def run(self) -> None:
-        self._device.queue.append(self)
+        self._device.launched |= self._kernels
+        asked = Asked(self._items, len(self._items), 0)
+        self._device.queue.append(asked)
+
+
+def _item(work: Work) -> Item:
+    if isinstance(work, Upload):
+        return Item(None, work.address, work.host.ctypes.data, work.host.nbytes)
+    if isinstance(work, Download):
+        return Item(None, work.host.ctypes.data, work.address, work.host.nbytes)
+    x, y, z = work.grid
+    assert z == 1, work
+    assert x > 0, work
+    assert 0 < y < 1 << 16, work
+    assert work.threads % 32 == 0, work
+    assert work.shared <= 99 << 10, work
+    return Item(work.kernel.encode(), 0, work.parameters, work.shared, x, y, work.threads)
 
 
 class EmulatedDevice:
@@ -107,8 +140,8 @@ class EmulatedDevice:
     ) -> None:  # fmt: skip
         self.library, self._order = library(kernels), (early, downward)
         self.free_memory, self.multiprocessors = free, multiprocessors
-        self.queue: list[EmulatedRecording] = []
-        self.launched: list[str] = []  #: names of kernels, of all steps
+        self.queue: list[Asked] = []
+        self.launched: set[str] = set()  #: names of kernels, of all steps
 
     def memory(self, size: int) -> Memory:
         return EmulatedMemory(size)
@@ -129,24 +162,11 @@ class EmulatedDevice:
         return EmulatedRecording(self, work)
 
     def synchronize(self) -> None:
-        while self.queue:
-            for item in self.queue.pop(0).work:
-                self._do(item)
-
-    def _do(self, item: Work) -> None:
-        if isinstance(item, Upload):
-            ctypes.memmove(item.address, item.host.ctypes.data, item.host.nbytes)
-        elif isinstance(item, Download):
-            ctypes.memmove(item.host.ctypes.data, item.address, item.host.nbytes)
-        else:
-            self._launch(item)
-
-    def _launch(self, item: Launch) -> None:
-        assert item.shared <= 99 << 10, item
-        assert max(item.grid[1:]) < 1 << 16, item
-        assert item.grid[2] == 1 and min(item.grid) > 0 and item.threads % 32 == 0, item
-        self.launched.append(item.kernel)
+        """All of a recording is done by one call, as nothing stops a card that has begun."""
         self.library.emulate_order(*self._order)
-        x, y, _ = item.grid
-        missing = self.library.emulate(item.kernel.encode(), x, y, item.threads, item.shared, item.parameters)
-        assert not missing, f"there is no kernel {item.kernel}"
+        while self.queue:
+            asked = self.queue[0]
+            wrong = self.library.emulate(asked)
+            assert not wrong, f"there is no kernel {asked.items[wrong - 1].kernel}"
+            if self.queue[:1] == [asked]:
+                self.queue.remove(asked)

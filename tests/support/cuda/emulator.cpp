@@ -1,4 +1,4 @@
-// The kernels on a CPU as a shared library: one call launches a kernel by its name.
+// The kernels on a CPU as a shared library: one call does all work of a recording, kernels by their names.
 //
 // Knows: the list of kernels. Does not know: what they compute.
 #include "kernels.cu"
@@ -16,7 +16,8 @@ template <class P, void (*KERNEL_OF)(const P *)> void called(const void *paramet
     KERNEL_OF(static_cast<const P *>(parameters));
 }
 
-#define TILE(NAME, ...) {"conv_" #NAME, called<Conv, conv_##NAME>},
+#define LARGE_TILE(NAME, ...) {"conv_" #NAME, called<Conv, conv_##NAME>},
+#define SMALL_TILE LARGE_TILE
 const Entry kEntries[] = {
 #include "tiles.inc"
     {"edges", called<Edges, edges>},
@@ -44,14 +45,38 @@ const Size kSizes[] = {SIZE(Activated) SIZE(Conv) SIZE(Column) SIZE(Spread) SIZE
 
 extern "C" {
 
-// 0: done; 1: there is no such kernel.
-int emulate(const char *name, unsigned x, unsigned y, unsigned threads, size_t shared_bytes, const void *parameters) {
-    for (const Entry &entry : kEntries)
-        if (std::strcmp(entry.name, name) == 0) {
-            emulated::launch(entry.kernel, {x, y, 1}, threads, shared_bytes, parameters);
-            return 0;
+// A copy of bytes, or a kernel.
+struct Item {
+    const char *kernel;  // its name, or null
+    void *to;
+    const void *from;  // or the kernel's parameters
+    size_t bytes;      // or of a block's shared memory
+    uint32_t x, y, threads;
+};
+
+// Work that was asked for. It is done once, in one call, which no signal handler of Python's can come into.
+struct Asked {
+    const Item *items;
+    uint32_t count, done;
+};
+
+// 0: done; 1 + i: item i names no kernel.
+int emulate(Asked *asked) {
+    if (asked->done) return 0;
+    asked->done = 1;
+    for (uint32_t i = 0; i < asked->count; ++i) {
+        const Item &item = asked->items[i];
+        if (!item.kernel) {
+            std::memcpy(item.to, item.from, item.bytes);
+            continue;
         }
-    return 1;
+        const Entry *found = nullptr;
+        for (const Entry &entry : kEntries)
+            if (std::strcmp(entry.name, item.kernel) == 0) found = &entry;
+        if (!found) return 1 + static_cast<int>(i);
+        emulated::launch(found->kernel, {item.x, item.y, 1}, item.threads, item.bytes, item.from);
+    }
+    return 0;
 }
 
 void emulate_order(int early, int downward) {

@@ -10,12 +10,13 @@
 
 // BM × BN outputs a block; TM × TN a thread; LM × LN lanes a warp; WM × WN warps. BK depths a stage, of which STAGES are
 // being copied or used. VEC: x is copied so many numbers at a time (4 or 1). RAGGED: depth may be no multiple of BK.
+// EARLY: what the next depths need is read from shared memory while this one is computed (multiply_early).
 template <int TM_, int TN_, int LM_, int LN_, int WM_, int WN_, int BK_, int STAGES_, int VEC_, int RAGGED_, int BLOCKS_,
-          int UNROLL_>
+          int UNROLL_, int EARLY_>
 struct Tile {
     static constexpr int TM = TM_, TN = TN_, LM = LM_, LN = LN_, WM = WM_, WN = WN_, BK = BK_, STAGES = STAGES_;
     static constexpr int VEC = VEC_, BLOCKS = BLOCKS_, UNROLL = UNROLL_;
-    static constexpr bool RAGGED = RAGGED_ != 0;
+    static constexpr bool RAGGED = RAGGED_ != 0, EARLY = EARLY_ != 0;
     static constexpr int BM = TM * LM * WM, BN = TN * LN * WN, THREADS = 32 * WM * WN;
     static constexpr int P = BK + 4;                    // numbers from row to row of x in shared memory
     static constexpr int STAGE = BM * P + BK * BN;      // numbers of a stage
@@ -24,6 +25,53 @@ struct Tile {
     static constexpr int A_EACH = (A_ALL + THREADS - 1) / THREADS, B_EACH = (B_ALL + THREADS - 1) / THREADS;
     static_assert(LM * LN == 32 && TN % 4 == 0 && BK % 4 == 0, "warps of 32 lanes, fours of columns and of depths");
     static_assert(VEC == 4 || RAGGED, "single numbers are always checked against the depth");
+};
+
+// The accumulators of a thread: rows LM apart, and in each row fours of columns, LN fours apart.
+//
+// Column n lies in accumulator n ^ 1, because of the banks of registers. There are two, for even and odd registers, and each
+// gives one operand a cycle; an operand that the instruction before had in the same place is kept, and costs nothing. A
+// fused multiply-add whose operands come from one bank takes two cycles. The weights of four columns come from shared memory
+// into registers of the banks 0, 1, 0, 1, and accumulators leave there the same way, so without the exchange a weight and
+// its accumulator share a bank. Inputs are what is kept: see the order of `products`.
+template <class T> struct Accumulators {
+    float sum[T::TM][T::TN];
+
+    DEVICE void begin(const float *bias, int first, int ldw) {
+#pragma unroll
+        for (int j = 0; j < T::TN / 4; ++j) {
+            const int n = first + j * T::LN * 4;
+            const float4 v = n < ldw ? get4(bias + n) : all4(0.0f);
+#pragma unroll
+            for (int i = 0; i < T::TM; ++i) {
+                sum[i][4 * j + 1] = v.x;
+                sum[i][4 * j] = v.y;
+                sum[i][4 * j + 3] = v.z;
+                sum[i][4 * j + 2] = v.w;
+            }
+        }
+    }
+
+    // Row i goes on by one depth. To and fro, so that the last weight of a row is the first of the next, and is kept.
+    template <int K> DEVICE void products(int i, const float4 &x, const float4 (&w)[T::TN / 4]) {
+#pragma unroll
+        for (int m = 0; m < T::TN; ++m) {
+            const int n = i % 2 ? T::TN - 1 - m : m;
+            const float4 &v = w[n / 4];
+            const float weight = n % 4 == 0 ? v.x : n % 4 == 1 ? v.y : n % 4 == 2 ? v.z : v.w;
+            sum[i][n ^ 1] = fma_(part<K>(x), weight, sum[i][n ^ 1]);
+        }
+    }
+
+    // Into shared memory, exchanged as they are: `straight` undoes it.
+    DEVICE void put(Shared to, int pitch) const {
+#pragma unroll
+        for (int i = 0; i < T::TM; ++i)
+#pragma unroll
+            for (int j = 0; j < T::TN / 4; ++j)
+                shared_put4(after(to, i * T::LM * pitch + j * T::LN * 4),
+                            make_float4(sum[i][4 * j], sum[i][4 * j + 1], sum[i][4 * j + 2], sum[i][4 * j + 3]));
+    }
 };
 
 // What a thread copies: the same rows of x and the same columns of w in every stage.
@@ -83,86 +131,113 @@ template <class T> struct Copier {
     }
 };
 
-// One depth: every accumulator of the thread goes on by one fused multiply-add.
-template <class T, int K> DEVICE void multiply(float (&acc)[T::TM][T::TN], const float4 (&x)[T::TM], Shared w) {
-    float4 v[T::TN / 4];
+// Four depths: x and w are read, then used.
+template <class T, int PITCH> DEVICE void multiply(Accumulators<T> &acc, Shared a, Shared b) {
+#pragma unroll T::UNROLL
+    for (int k = 0; k < T::BK; k += 4) {
+        float4 x[T::TM];
 #pragma unroll
-    for (int j = 0; j < T::TN / 4; ++j) v[j] = shared4(after(w, K * T::BN + j * T::LN * 4));
+        for (int i = 0; i < T::TM; ++i) x[i] = shared4(after(a, i * T::LM * PITCH));
+        auto depth = [&](auto which) {
+            constexpr int K = decltype(which)::value;
+            float4 w[T::TN / 4];
 #pragma unroll
-    for (int j = 0; j < T::TN / 4; ++j) {
+            for (int j = 0; j < T::TN / 4; ++j) w[j] = shared4(after(b, K * T::BN + j * T::LN * 4));
 #pragma unroll
-        for (int i = 0; i < T::TM; ++i) acc[i][4 * j] = fma_(part<K>(x[i]), v[j].x, acc[i][4 * j]);
-#pragma unroll
-        for (int i = 0; i < T::TM; ++i) acc[i][4 * j + 1] = fma_(part<K>(x[i]), v[j].y, acc[i][4 * j + 1]);
-#pragma unroll
-        for (int i = 0; i < T::TM; ++i) acc[i][4 * j + 2] = fma_(part<K>(x[i]), v[j].z, acc[i][4 * j + 2]);
-#pragma unroll
-        for (int i = 0; i < T::TM; ++i) acc[i][4 * j + 3] = fma_(part<K>(x[i]), v[j].w, acc[i][4 * j + 3]);
+            for (int i = 0; i < T::TM; ++i) acc.template products<K>(i, x[i], w);
+        };
+        depth(Index<0>{});
+        depth(Index<1>{});
+        depth(Index<2>{});
+        depth(Index<3>{});
+        a = kept(after(a, 4));
+        b = kept(after(b, 4 * T::BN));
     }
 }
 
-template <class T> DEVICE void conv_block(const Conv &c) {
-    const Shared memory = shared_begin();
-    constexpr int TM = T::TM, TN = T::TN, LM = T::LM, LN = T::LN, STAGES = T::STAGES;
-    const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32;
-    // Neighbouring lanes share a row, lanes two apart a column: shared memory serves such reads of 16 bytes in two goes.
-    const int lane_n = LN == 1 ? 0 : LN == 2 ? lane & 1 : LN == 4 ? (lane & 1) | (lane >> 2 & 2) : (lane & 1) | (lane >> 2 & 6);
-    const int lane_m = LN == 1 ? lane : LN == 2 ? lane >> 1 : LN == 4 ? (lane >> 1 & 3) | (lane >> 2 & 4) : lane >> 1 & 3;
-    const int warp_m = warp % T::WM, warp_n = warp / T::WM;
-    const int m0 = blockIdx.x * T::BM, n0 = blockIdx.y * T::BN;
-    const int my_row = warp_m * TM * LM + lane_m, my_column = warp_n * TN * LN + lane_n * 4;
-
-    Copier<T> copier(c, memory, m0, n0);
-    float acc[TM][TN];
+// The same, where a depth's weights are read while the one before is computed. A row's inputs are not needed any more after
+// the last of its four depths: the next four go into the same registers then. What is read behind the stage is not used.
+template <class T, int PITCH> DEVICE void multiply_early(Accumulators<T> &acc, Shared a, Shared b) {
+    float4 x[T::TM], w[2][T::TN / 4];
 #pragma unroll
-    for (int j = 0; j < TN / 4; ++j) {
-        const int n = n0 + my_column + j * LN * 4;
-        const float4 v = n < c.ldw ? get4(c.bias + n) : all4(0.0f);
+    for (int j = 0; j < T::TN / 4; ++j) w[0][j] = shared4(after(b, j * T::LN * 4));
 #pragma unroll
-        for (int i = 0; i < TM; ++i) {
-            acc[i][4 * j] = v.x;
-            acc[i][4 * j + 1] = v.y;
-            acc[i][4 * j + 2] = v.z;
-            acc[i][4 * j + 3] = v.w;
-        }
+    for (int i = 0; i < T::TM; ++i) x[i] = shared4(after(a, i * T::LM * PITCH));
+#pragma unroll T::UNROLL
+    for (int k = 0; k < T::BK; k += 4) {
+        auto depth = [&](auto which) {
+            constexpr int K = decltype(which)::value;
+#pragma unroll
+            for (int i = 0; i < T::TM; ++i) {
+                acc.template products<K>(i, x[i], w[K % 2]);
+                if constexpr (K == 3) x[i] = shared4(after(a, i * T::LM * PITCH + 4));
+                if (i < T::TN / 4) w[1 - K % 2][i] = shared4(after(b, (K + 1) * T::BN + i * T::LN * 4));
+            }
+        };
+        static_assert(T::TN / 4 <= T::TM, "a row for every four of weights");
+        depth(Index<0>{});
+        depth(Index<1>{});
+        depth(Index<2>{});
+        depth(Index<3>{});
+        a = kept(after(a, 4));
+        b = kept(after(b, 4 * T::BN));
     }
+}
+
+// A stage: BK depths of x, which lie at a with PITCH from row to row, and of w at b.
+template <class T, int PITCH> DEVICE void multiply_stage(Accumulators<T> &acc, Shared a, Shared b) {
+    if constexpr (T::EARLY) multiply_early<T, PITCH>(acc, a, b);
+    else multiply<T, PITCH>(acc, a, b);
+}
+
+// Where a thread's accumulators lie in its block's tile. Neighbouring lanes share a row, lanes two apart a column: shared
+// memory serves such reads of 16 bytes in two goes, not four.
+template <class T> struct Corner {
+    int row, column;
+    DEVICE Corner() {
+        const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+        const int n = T::LN == 1 ? 0 : T::LN == 2 ? lane & 1 : T::LN == 4 ? (lane & 1) | (lane >> 2 & 2) : (lane & 1) | (lane >> 2 & 6);
+        const int m = T::LN == 1 ? lane : T::LN == 2 ? lane >> 1 : T::LN == 4 ? (lane >> 1 & 3) | (lane >> 2 & 4) : lane >> 1 & 3;
+        row = warp % T::WM * T::TM * T::LM + m;
+        column = warp / T::WM * T::TN * T::LN + n * 4;
+    }
+};
+
+// All depths of a convolution. Afterwards shared memory may be used for something else.
+template <class T> DEVICE void convolve(const Conv &c, Shared memory, int m0, int n0, const Corner<T> &mine, Accumulators<T> &acc) {
+    Copier<T> copier(c, memory, m0, n0);
+    acc.begin(c.bias, n0 + mine.column, c.ldw);
 #pragma unroll
-    for (int s = 0; s < STAGES - 1; ++s) copier.fetch(s);
-    int stage = 0, free = STAGES - 1;
-    const Shared a_mine = kept(after(memory, my_row * T::P)), b_mine = kept(after(memory, T::BM * T::P + my_column));
+    for (int s = 0; s < T::STAGES - 1; ++s) copier.fetch(s);
+    int stage = 0, free = T::STAGES - 1;
+    const Shared a_mine = kept(after(memory, mine.row * T::P)), b_mine = kept(after(memory, T::BM * T::P + mine.column));
     const int chunks = c.taps * (c.padded / T::BK);
 #pragma unroll 1
     for (int chunk = 0; chunk < chunks; ++chunk) {
-        copies_wait<STAGES - 2>();
+        copies_wait<T::STAGES - 2>();
         __syncthreads();
         copier.fetch(free);
-        Shared a = kept(after(a_mine, stage * T::STAGE)), b = kept(after(b_mine, stage * T::STAGE));
-#pragma unroll T::UNROLL
-        for (int k = 0; k < T::BK; k += 4) {
-            float4 x[TM];
-#pragma unroll
-            for (int i = 0; i < TM; ++i) x[i] = shared4(after(a, i * LM * T::P));
-            multiply<T, 0>(acc, x, b);
-            multiply<T, 1>(acc, x, b);
-            multiply<T, 2>(acc, x, b);
-            multiply<T, 3>(acc, x, b);
-            a = kept(after(a, 4));
-            b = kept(after(b, 4 * T::BN));
-        }
-        stage = stage + 1 == STAGES ? 0 : stage + 1;
-        free = free + 1 == STAGES ? 0 : free + 1;
+        multiply_stage<T, T::P>(acc, kept(after(a_mine, stage * T::STAGE)), kept(after(b_mine, stage * T::STAGE)));
+        stage = stage + 1 == T::STAGES ? 0 : stage + 1;
+        free = free + 1 == T::STAGES ? 0 : free + 1;
     }
-
-    // The results change hands through shared memory: see epilogue4.
     __syncthreads();
-#pragma unroll
-    for (int i = 0; i < TM; ++i)
-#pragma unroll
-        for (int j = 0; j < TN / 4; ++j)
-            shared_put4(after(memory, (my_row + i * LM) * T::PITCH + my_column + j * LN * 4),
-                        make_float4(acc[i][4 * j], acc[i][4 * j + 1], acc[i][4 * j + 2], acc[i][4 * j + 3]));
+}
+
+// The results change hands through shared memory: see epilogue4.
+template <class T> DEVICE void leave(const Conv &c, Shared memory, int m0, int n0, const Corner<T> &mine, const Accumulators<T> &acc) {
+    acc.put(after(memory, mine.row * T::PITCH + mine.column), T::PITCH);
     __syncthreads();
     const int end = c.all - m0 < T::BM ? c.all - m0 : T::BM;
     if (c.quads) epilogue4<T::BN, T::THREADS>(c, memory, T::PITCH, m0, n0, end);
     else epilogue1<T::BN, T::THREADS>(c, shared_floats(), T::PITCH, m0, n0, end);
+}
+
+template <class T> DEVICE void conv_block(const Conv &c) {
+    const Shared memory = shared_begin();
+    const Corner<T> mine;
+    const int m0 = blockIdx.x * T::BM, n0 = blockIdx.y * T::BN;
+    Accumulators<T> acc;
+    convolve<T>(c, memory, m0, n0, mine, acc);
+    leave<T>(c, memory, m0, n0, mine, acc);
 }

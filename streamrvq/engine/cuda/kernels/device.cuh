@@ -78,6 +78,10 @@ DEVICE void put4(float *p, float4 v) { *reinterpret_cast<float4 *>(p) = v; }
 #endif
 
 DEVICE float4 all4(float v) { return make_float4(v, v, v, v); }
+// A number that is known to the compiler, as an argument.
+template <int I> struct Index {
+    static constexpr int value = I;
+};
 // Component I, which is known to the compiler.
 template <int I> DEVICE float part(const float4 &v) {
     if constexpr (I == 0) return v.x;

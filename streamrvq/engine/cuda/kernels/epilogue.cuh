@@ -29,33 +29,57 @@ struct Conv {
 };
 
 DEVICE float inside(float v, int at, int low, int high) { return at < low || at >= high ? 0.0f : v; }
+DEVICE float4 inside4(float4 v, int at, int low, int high) {
+    return make_float4(inside(v.x, at, low, high), inside(v.y, at + 1, low, high), inside(v.z, at + 2, low, high),
+                       inside(v.w, at + 3, low, high));
+}
+
+// Results lie in shared memory with neighbouring columns exchanged (Accumulators in conv.cuh).
+DEVICE float4 straight(float4 v) { return make_float4(v.y, v.x, v.w, v.z); }
+
+// A row on its way out: of which stream, which of its rows, and how many rows of the tile are before it.
+struct Row {
+    int b, t, r;
+    DEVICE Row(int rows, int m0, int first) : b((m0 + first) / rows), t(m0 + first - b * rows), r(first) {}
+    DEVICE void next(int step, int rows) {
+        r += step;
+        for (t += step; t >= rows; t -= rows) ++b;
+    }
+};
 
 // A block's results [end][pitch] in shared memory, rows m0 … of all streams, columns n0 … n0 + BN. A thread keeps to its
-// columns, so that it loads their constants once, and a warp writes whole lines.
+// columns, so that it loads their constants once, and a warp writes whole lines. BATCH rows at a time: what is joined to all
+// of them is asked for before any is waited for. The compiler cannot do that, because what is written might be read again.
+// Up to four leave ptxas the registers that it needs for the loops of the large tiles (conv.cuh); eight do not.
 template <int BN, int THREADS> DEVICE void epilogue4(const Conv &c, Shared results, int pitch, int m0, int n0, int end) {
-    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS;
+    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS, BATCH = 4;
     static_assert(STEP > 0, "each four of columns has a thread");
     const int tid = threadIdx.x, n = n0 + tid % QUADS * 4, first = tid / QUADS;
-    if (first >= STEP || n >= c.columns) return;
+    const int rows = c.rows, columns = c.columns;
+    if (first >= STEP || n >= columns) return;
     const Constants<float4> constants = constants4(c.activation, n);
+    const int64_t kind = c.activation.kind;
+    const float *const join = c.join;
+    float *const plain = c.plain, *const active = c.active;
+    const int join_stride = c.join_stride, plain_stride = c.plain_stride, active_stride = c.active_stride;
     const bool cut = c.cut && *c.cut;
-    int b = (m0 + first) / c.rows, t = m0 + first - b * c.rows;
-#pragma unroll 4
-    for (int r = first; r < end; r += STEP, t += STEP) {
-        for (; t >= c.rows; t -= c.rows) ++b;
-        const int at = t * c.columns + n;
-        float4 v = shared4(after(results, r * pitch + tid % QUADS * 4));
-        if (cut) {
-            const int low = c.low[b], high = c.high[b];
-            v = make_float4(inside(v.x, at, low, high), inside(v.y, at + 1, low, high), inside(v.z, at + 2, low, high),
-                            inside(v.w, at + 3, low, high));
+    Row row(rows, m0, first);
+    while (row.r < end) {
+        float4 joined[BATCH];
+        Row ahead = row;
+#pragma unroll
+        for (int i = 0; i < BATCH; ++i, ahead.next(STEP, rows))
+            if (join && ahead.r < end) joined[i] = get4(join + ahead.b * join_stride + ahead.t * columns + n);
+#pragma unroll
+        for (int i = 0; i < BATCH; ++i, row.next(STEP, rows)) {
+            if (row.r >= end) return;
+            const int at = row.t * columns + n;
+            float4 v = straight(shared4(after(results, row.r * pitch + tid % QUADS * 4)));
+            if (cut) v = inside4(v, at, c.low[row.b], c.high[row.b]);
+            if (join) v = make_float4(add_(v.x, joined[i].x), add_(v.y, joined[i].y), add_(v.z, joined[i].z), add_(v.w, joined[i].w));
+            if (plain) put4(plain + row.b * plain_stride + at, v);
+            if (active) put4(active + row.b * active_stride + at, activated4(kind, v, constants));
         }
-        if (c.join) {
-            const float4 o = get4(c.join + b * c.join_stride + at);
-            v = make_float4(add_(v.x, o.x), add_(v.y, o.y), add_(v.z, o.z), add_(v.w, o.w));
-        }
-        if (c.plain) put4(c.plain + b * c.plain_stride + at, v);
-        if (c.active) put4(c.active + b * c.active_stride + at, activated4(c.activation.kind, v, constants));
     }
 }
 
@@ -71,7 +95,7 @@ template <int BN, int THREADS> DEVICE void epilogue1(const Conv &c, const float 
         for (int r = first; r < end; r += STEP, t += STEP) {
             for (; t >= c.rows; t -= c.rows) ++b;
             const int at = t * c.columns + n0 + j;
-            float v = results[r * pitch + j];
+            float v = results[r * pitch + (j ^ 1)];
             if (cut) v = inside(v, at, c.low[b], c.high[b]);
             if (c.join) v = add_(v, c.join[b * c.join_stride + at]);
             if (c.plain) c.plain[b * c.plain_stride + at] = v;

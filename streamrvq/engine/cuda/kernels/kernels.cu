@@ -1,7 +1,7 @@
 // All kernels. Each takes one argument: its parameters, in the device's memory (structs.py has the same structs).
 //
 // Knows: which block computes what with how many threads. Does not know: arithmetic (the headers beside it).
-// Two parts, so that they compile side by side and each with its own options: ONLY_CONVOLUTIONS, ONLY_OTHERS (compile.py).
+// Three parts, so that they compile side by side and each with its own options: see compile.py.
 #include "column.cuh"
 #include "conv.cuh"
 #include "edges.cuh"
@@ -10,15 +10,25 @@
 #include "move.cuh"
 #include "quantise.cuh"
 
-#ifndef ONLY_OTHERS
-#define TILE(NAME, ...)                                                                                        \
+#define CONV(NAME, ...)                                                                                        \
     using Tile_##NAME = Tile<__VA_ARGS__>;                                                                     \
     KERNEL void BOUNDS(Tile_##NAME::THREADS, Tile_##NAME::BLOCKS) conv_##NAME(const Conv *c) { conv_block<Tile_##NAME>(*c); }
-#include "tiles.inc"
-#undef TILE
+#define NOTHING(...)
+#if !defined(ONLY_SMALL_TILES) && !defined(ONLY_OTHERS)
+#define LARGE_TILE CONV
+#else
+#define LARGE_TILE NOTHING
 #endif
+#if !defined(ONLY_LARGE_TILES) && !defined(ONLY_OTHERS)
+#define SMALL_TILE CONV
+#else
+#define SMALL_TILE NOTHING
+#endif
+#include "tiles.inc"
+#undef LARGE_TILE
+#undef SMALL_TILE
 
-#ifndef ONLY_CONVOLUTIONS
+#if !defined(ONLY_LARGE_TILES) && !defined(ONLY_SMALL_TILES)
 KERNEL void BOUNDS(128, 4) edges(const Edges *e) { edges_block<128>(*e); }
 KERNEL void BOUNDS(256, 4) move(const Move *m) { move_block(*m); }
 KERNEL void BOUNDS(256, 4) spread(const Spread *s) { spread_thread(*s); }

@@ -21,7 +21,7 @@ struct Tail {
 
 struct Move {
     const Request *request;
-    const int *slots;     // [rows]
+    const int *slots;     // [rows]; −1: a row without a stream, which nothing is loaded or saved for
     const Tail *tails;    // [count]
     int64_t *done;        // the serial number of the last step that was saved
     int64_t state_size;
@@ -32,9 +32,10 @@ struct Move {
 DEVICE void move_block(const Move &m) {
     const int layer = blockIdx.x, b = blockIdx.y;
     if (m.save && layer == 0 && b == 0 && threadIdx.x == 0) *m.done = m.request->serial;
-    if (layer >= m.count) return;
+    const int slot = m.slots[b];
+    if (layer >= m.count || slot < 0) return;
     const Tail t = m.tails[layer];
-    float *const state = m.request->states + m.slots[b] * m.state_size + t.offset;
+    float *const state = m.request->states + slot * m.state_size + t.offset;
     float *const buffer = t.buffer + b * t.stride;
     if (m.save)
         for (int64_t i = threadIdx.x; i < t.size; i += blockDim.x) state[i] = buffer[t.last + i];

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ....codec import Codec
 
 #: The most rows × hops of a step, however fast the codec. The work around the step for each of them takes time, too.
-MAX_ROW_HOPS = 64
+#: An engine that is made for wide steps gets this share of those that it likes, if that is more.
+MAX_ROW_HOPS, WIDE = 64, 4
 #: The share of the machine's time that streams may take, and the most streams, however fast the codec.
 MAX_LOAD, MAX_STREAMS = 0.8, 256
 
@@ -26,28 +27,47 @@ MAX_LOAD, MAX_STREAMS = 0.8, 256
 class Capacity:
     """How much of a codec this machine computes in real time."""
 
-    row_hops: dict[Direction, int]  #: rows × hops that compute within one hop of audio, 1 to `MAX_ROW_HOPS`
+    row_hops: dict[Direction, int]  #: rows × hops that compute within one hop of audio, 1 to `most_row_hops`
     streams: int  #: live streams of the slower direction within `MAX_LOAD`; at least 2, as a page has two
 
 
 def warm_up(codec: Codec) -> Capacity:
-    """Run and time every size of step that a scheduler asks for, so that no client waits for a first run."""
-    hop, row_hops, streams = codec.hop_length / codec.sample_rate, {}, float(MAX_STREAMS)
+    """Run and time the sizes of step that a scheduler asks for, so that no client waits for a first run.
+
+    Of an engine that is made for wide steps there are too many sizes: it runs those that are powers of two.
+    """
+    hop, row_hops, limit = codec.hop_length / codec.sample_rate, {}, most_row_hops(codec)
+    streams = float(max(MAX_STREAMS, limit))
     directions: tuple[Direction, ...] = ("encode", "decode")
     for direction in directions:
         _run(codec, direction, 1, 1)
-        most = _row_hops_within(hop, min(_run(codec, direction, 1, 1) for _ in range(3)))
+        most = _row_hops_within(hop, min(_run(codec, direction, 1, 1) for _ in range(3)), limit)
         seconds = min(_run(codec, direction, most, 1) for _ in range(2)) / most
-        row_hops[direction] = most = _row_hops_within(hop, seconds)
-        for rows in range(1, most + 1):
-            for hops in range(1, most // rows + 1):
+        while (
+            wider := _row_hops_within(hop, seconds, limit)
+        ) >= 2 * most:  # the less a further row costs, the later this ends
+            most, seconds = wider, min(_run(codec, direction, wider, 1) for _ in range(2)) / wider
+        row_hops[direction] = most = wider
+        for rows in _sizes(most, limit):
+            for hops in _sizes(most // rows, limit):
                 _run(codec, direction, rows, hops)
         streams = min(streams, MAX_LOAD * hop / seconds)
     return Capacity(row_hops, max(2, int(streams)))
 
 
-def _row_hops_within(hop: float, seconds: float) -> int:
-    return max(1, min(MAX_ROW_HOPS, int(hop / max(seconds, 1e-9))))
+def most_row_hops(codec: Codec) -> int:
+    """The most rows × hops of a step."""
+    return max(MAX_ROW_HOPS, codec.engine.row_hops // WIDE)
+
+
+def _sizes(most: int, limit: int) -> list[int]:
+    if limit == MAX_ROW_HOPS:
+        return list(range(1, most + 1))
+    return [1 << bit for bit in range(most.bit_length())]
+
+
+def _row_hops_within(hop: float, seconds: float, limit: int) -> int:
+    return max(1, min(limit, int(hop / max(seconds, 1e-9))))
 
 
 def _run(codec: Codec, direction: Direction, rows: int, hops: int) -> float:

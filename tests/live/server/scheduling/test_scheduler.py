@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from streamrvq.errors import InputError
 from streamrvq.live.server.scheduling.scheduler import Scheduler
-from streamrvq.live.server.scheduling.warmup import MAX_ROW_HOPS, warm_up
 from streamrvq.live.worker import Worker
 from tests.support.contract import cut, noise
 from tests.support.patience import PATIENCE
@@ -232,13 +231,6 @@ def test_the_lowest_rank_comes_first():
     pool.abort(batch)
     with pytest.raises(InputError):
         pool.next_batch(max_row_hops=0)
-
-
-def test_warming_measures():
-    capacity = warm_up(CAUSAL)
-    assert set(capacity.row_hops) == {"encode", "decode"}
-    assert capacity.streams >= 2
-    assert 1 <= min(capacity.row_hops.values()) <= max(capacity.row_hops.values()) <= MAX_ROW_HOPS
 
 
 def test_no_negative_window():

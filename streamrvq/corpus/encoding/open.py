@@ -1,0 +1,36 @@
+"""An encoder with what reads for it: this process, or processes that read ahead.
+
+Knows: how many of them an engine needs. Does not know: what they do.
+"""
+
+from __future__ import annotations
+
+from ...codec import Codec
+from ...errors import InputError
+from ...system.cores import available_cores
+from .encoder import Encoder, block_for, streams_at_once
+from .readers import Readers
+from .reading import ReadHere
+
+
+def open_encoder(codec: Codec, levels: int | None, tail: str, readers: int | None = None) -> Encoder:
+    """What encodes files with ``codec``.
+
+    Args:
+        codec: the codec.
+        levels, tail: as for `Codec.encode`.
+        readers: processes that read files ahead. 0: files are read in this process. None: one for each core that the
+            engine leaves, if it encodes many files at once, and else 0.
+
+    Raises:
+        InputError: ``readers`` is negative.
+    """
+    if readers is not None and readers < 0:
+        raise InputError(f"{readers} readers were asked for; wanted at least 0")
+    engine, rate = codec.engine, codec.sample_rate
+    streams, block = streams_at_once(engine), block_for(engine)
+    if readers is None:
+        readers = max(1, available_cores() - 1) if streams > 1 else 0
+    if readers:
+        return Encoder(codec, Readers(readers, rate, block), levels, tail)
+    return Encoder(codec, ReadHere(streams, rate, block), levels, tail)
