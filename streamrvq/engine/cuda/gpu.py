@@ -149,7 +149,7 @@ class Gpu:
             driver, stream = self._cuda.driver, self._stream.handle
             with self._usable():
                 (code,) = driver.cuMemcpyHtoDAsync(address, values.ctypes.data, values.nbytes, stream)
-            self._worked(code, "did not take a copy")
+            self._worked(code, "failed at its work")
             self.synchronize()
 
     def get(self, values: npt.NDArray[Any], address: int) -> None:
@@ -159,7 +159,7 @@ class Gpu:
             driver, stream = self._cuda.driver, self._stream.handle
             with self._usable():
                 (code,) = driver.cuMemcpyDtoHAsync(values.ctypes.data, address, values.nbytes, stream)
-            self._worked(code, "did not give a copy")
+            self._worked(code, "failed at its work")
         self.synchronize()
 
     # Work.
