@@ -126,3 +126,9 @@ def test_without_ray(run: Run, tmp_path: Path, wav: Path, weights: Path, monkeyp
         "streamrvq[ray]" in run("encode", wav, "--codec", weights, "--shards", tmp_path / "o", "--ray", "auto").sentence
     )
     assert "go with --shards" in run("encode", wav, "--codec", weights, "--ray", "auto").sentence
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_device_wants_a_gpu_of_the_cluster(tmp_path: Path, wav: Path, weights: Path, cluster: str) -> None:
+    with pytest.raises(CorpusError, match=r"has 0 GPUs and .* cores; a worker with a device wants 1 and 3"):
+        encode_corpus([wav], tmp_path / "out", weights, devices=["cuda"], readers=2, ray=cluster)
