@@ -49,7 +49,8 @@ class Experiment:
         """The conditions of the run, for the report."""
         return {
             "codec": self.codec.name, "codec_hash": self.codec.codec_hash[:12],
-            "engine": self.settings.device or self.codec.engine.description.partition(",")[0], "threads": self.settings.threads,
+            "engine": self.settings.device or self.codec.engine.description.partition(",")[0],
+            "threads": self.settings.threads,
             "place": self.cores.words, "loop": "uvloop" if self.settings.uvloop else "asyncio",
             "rate": self.rate, "block": self.block,
         }  # fmt: skip

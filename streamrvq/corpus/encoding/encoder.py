@@ -69,7 +69,8 @@ def block_for(engine: Engine) -> int:
 def step_of(ready: Iterable[int], row_hops: int, streams: int) -> tuple[int, int]:
     """The rows and hops of the largest step that can be made, at most ``row_hops`` in all; 0 and 0: there is none.
 
-    Where there may be several streams, both are powers of two: an engine may have to prepare for each size of step.
+    Where there may be several streams, rows are a power of two, and hops are all that so many rows may have, or a power
+    of two: an engine may have to prepare for each size of step.
 
     Args:
         ready: hops that each stream has.
@@ -83,7 +84,8 @@ def step_of(ready: Iterable[int], row_hops: int, streams: int) -> tuple[int, int
         return 1, min(hops[0], row_hops)
     best = 0, 0
     for rows in _powers_of_two(min(len(hops), row_hops)):
-        long = _powers_of_two(min(hops[rows - 1], row_hops // rows))[-1]
+        most = row_hops // rows
+        long = most if hops[rows - 1] >= most else _powers_of_two(hops[rows - 1])[-1]
         if rows * long > best[0] * best[1]:
             best = rows, long
     return best
