@@ -42,20 +42,24 @@ struct Copy3D {
     size_t to_pitch, to_height, width, height, depth;
 };
 
-struct Node {
-    std::string kernel;  // empty: a copy
-    unsigned x, y, threads, shared;
-    uint64_t at;  // of its parameters
-    const void *from;
+// As emulator.cpp has them: a copy of bytes, or a kernel with its parameters and its bytes of shared memory.
+struct Item {
+    const char *kernel;
     void *to;
-    size_t size;
+    const void *from;
+    size_t bytes;
+    uint32_t x, y, threads;
 };
-using Graph = std::vector<Node>;
-using Emulate = int (*)(const char *, unsigned, unsigned, unsigned, size_t, const void *);
+struct Asked {
+    const Item *items;
+    uint32_t count, done;
+};
+using Graph = std::vector<Item>;
+using Emulate = int (*)(Asked *);
 
 thread_local std::vector<void *> contexts;
 std::map<uint64_t, size_t> card, host;  // allocations
-std::vector<std::string> kernels;
+std::deque<std::string> kernels;  // which stay where they are
 std::map<std::string, unsigned> granted;
 std::deque<Graph> asked;
 int broken = kDone;
@@ -83,21 +87,20 @@ int finish() {
         void *library = dlopen(std::getenv("EMULATOR"), RTLD_NOW);
         return library ? reinterpret_cast<Emulate>(dlsym(library, "emulate")) : nullptr;
     }();
-    for (; !asked.empty() && !broken; asked.pop_front())
-        for (const Node &n : asked.front()) {
-            if (n.kernel.empty()) std::memcpy(n.to, n.from, n.size);
-            else if (!emulate || emulate(n.kernel.c_str(), n.x, n.y, n.threads, n.shared, reinterpret_cast<void *>(n.at)))
-                broken = kIllegal;
-        }
+    for (; !asked.empty() && !broken; asked.pop_front()) {
+        const Graph &graph = asked.front();
+        Asked all{graph.data(), static_cast<uint32_t>(graph.size()), 0};
+        if (!emulate || emulate(&all)) broken = kIllegal;
+    }
     return broken;
 }
 
 // Nodes make a chain: each depends on the one before, whose number it names.
-int add(void **out, void *graph, void *const *before, size_t count, Node node) {
+int add(void **out, void *graph, void *const *before, size_t count, Item item) {
     Graph &nodes = *static_cast<Graph *>(graph);
     if (count != (nodes.empty() ? 0u : 1u)) return kInvalid;
     if (count && reinterpret_cast<size_t>(before[0]) != nodes.size()) return kInvalid;
-    nodes.push_back(node);
+    nodes.push_back(item);
     *out = reinterpret_cast<void *>(nodes.size());
     return kDone;
 }
@@ -197,21 +200,20 @@ DRIVER cuGraphCreate(void **graph, unsigned) { return *graph = new Graph, kDone;
 DRIVER cuGraphDestroy(void *graph) { return delete static_cast<Graph *>(graph), kDone; }
 DRIVER cuGraphAddKernelNode_v2(void **out, void *graph, void *const *before, size_t count, const KernelNode *k) {
     const std::string &name = kernels[reinterpret_cast<size_t>(k->kernel) - 1];
-    Node node{name, k->grid[0], k->grid[1], k->block[0], k->shared, 0, nullptr, nullptr, 0};
-    std::memcpy(&node.at, k->parameters[0], 8);
-    const unsigned most = granted.count(node.kernel) ? granted[node.kernel] : 48 << 10;
+    uint64_t parameters;
+    std::memcpy(&parameters, k->parameters[0], sizeof parameters);
+    const unsigned most = granted.count(name) ? granted[name] : 48 << 10;
     const bool flat = k->grid[2] == 1 && k->block[1] == 1 && k->block[2] == 1;
-    if (!flat || k->block[0] > 1024 || k->shared > most || !has(card, node.at, 1)) return kInvalid;
-    return add(out, graph, before, count, node);
+    if (!flat || k->block[0] > 1024 || k->shared > most || !has(card, parameters, 1)) return kInvalid;
+    const void *from = reinterpret_cast<void *>(parameters);
+    return add(out, graph, before, count, {name.c_str(), nullptr, from, k->shared, k->grid[0], k->grid[1], k->block[0]});
 }
 DRIVER cuGraphAddMemcpyNode(void **out, void *graph, void *const *before, size_t count, const Copy3D *c, void *context) {
     const bool up = c->from_kind == 1 && c->to_kind == 2, down = c->from_kind == 2 && c->to_kind == 1;
     if (context != kContext || !(up || down) || c->height != 1 || c->depth != 1) return kInvalid;
-    Node node{};
-    node.from = up ? c->from_host : reinterpret_cast<void *>(c->from_device);
-    node.to = up ? reinterpret_cast<void *>(c->to_device) : c->to_host;
-    node.size = c->width;
-    return add(out, graph, before, count, node);
+    const void *from = up ? c->from_host : reinterpret_cast<void *>(c->from_device);
+    void *to = up ? reinterpret_cast<void *>(c->to_device) : c->to_host;
+    return add(out, graph, before, count, {nullptr, to, from, c->width, 0, 0, 0});
 }
 DRIVER cuGraphInstantiateWithParams(void **made, void *graph, void *) {
     return *made = new Graph(*static_cast<Graph *>(graph)), kDone;
