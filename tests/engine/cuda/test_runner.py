@@ -149,6 +149,7 @@ def test_an_exception_anywhere_while_a_program_is_made(engine: CudaEngine, monke
     wanted = encode(engine, engine.new_states(1, "encode"), 0)
     interrupted = 0
     for interrupt in every_place(53, ARITHMETIC):
+        engine._runner._programs.clear()
         engine._runner._block, states = None, engine.new_states(1, "encode")
         with interrupt:
             encode(engine, states, 0)
