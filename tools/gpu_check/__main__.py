@@ -29,7 +29,7 @@ from .context import Context
 PARTS: dict[str, tuple[str, int]] = {
     "card": ("card.card", 60),
     "probe": ("probe.part", 40),
-    "tiles": ("bits.every_tile", 75),
+    "tiles": ("bits.every_tile", 90),
     "codecs": ("bits.codecs", 120),
     "live": ("times.live", 75),
     "bulk": ("times.bulk", 60),
