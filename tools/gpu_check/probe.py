@@ -167,7 +167,8 @@ class Probe:
         def all_calls() -> None:
             gpu.record(self.step).run()
             gpu.synchronize()
-            gpu.get(np.zeros(COUNT, np.float32), gpu.memory(COUNT * 4).address)
+            memory = gpu.memory(COUNT * 4)  # named, or it would be given back before the copy
+            gpu.get(np.zeros(COUNT, np.float32), memory.address)
             done.append(gpu.free_memory)
 
         thread = threading.Thread(target=all_calls)

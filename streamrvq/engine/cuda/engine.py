@@ -29,8 +29,7 @@ from .runner import Runner, bytes_a_row
 from .selftest import check_device
 from .states import CudaStates
 
-#: Rows × hops of a large step, for each multiprocessor. With a multiple of their number, the blocks of most layers fill
-#: all of them equally often.
+#: Rows × hops of a large step, for each multiprocessor. On an H200 that are 2112; with 512, encoding takes 8 % longer.
 ROW_HOPS_EACH = 16
 
 

@@ -39,11 +39,11 @@ class Shape:
 
 
 def roomy(rows: int) -> int:
-    """Rows of the program that makes steps of ``rows`` rows: an eighth more at most, so that few programs make all.
+    """Rows of the program that makes steps of ``rows`` rows: a sixteenth more at most, so that few programs make all.
 
-    The number of live streams that have a hop ready changes from step to step. Of its binary digits, four are kept.
+    The number of live streams that have a hop ready changes from step to step. Of its binary digits, five are kept.
     """
-    unit = 1 << max(0, rows.bit_length() - 4)
+    unit = 1 << max(0, rows.bit_length() - 5)
     return up(rows, unit)
 
 

@@ -170,7 +170,7 @@ def test_steps_of_many_rows_share_a_program(causal_weights: bool) -> None:
     tensors = weights_of(config).tensors
     cuda, native = CudaEngine(config, tensors, EmulatedDevice()), NativeEngine(config, tensors, threads=1)
     programs = set()
-    for rows in (33, 34, 36, 31):
+    for rows in (33, 34, 31, 32):
         rng = np.random.default_rng(rows)
         slots, clock, length = rng.permutation(40)[:rows], np.zeros(rows, np.int64), np.full(rows, -1)
         pcm = rng.standard_normal((rows, 2 * config.hop_length)).astype(np.float32)
@@ -183,4 +183,4 @@ def test_steps_of_many_rows_share_a_program(causal_weights: bool) -> None:
         for came, wanted in zip(*results, strict=True):
             same_bits(came, wanted)
         programs.add(len(cuda._runner._programs))
-    assert programs == {2, 4}  # of 36 rows and of 32, in two directions
+    assert programs == {2, 4, 6}  # of 34 rows, 31 and 32, in two directions
