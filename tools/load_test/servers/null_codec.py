@@ -35,7 +35,7 @@ class NullStates:
 class NullEngine:
     """`streamrvq.engine.base.Engine` without arithmetic."""
 
-    name, description, threads = "null", "null: no arithmetic", 1
+    name, description, threads, row_hops = "null", "null: no arithmetic", 1, 32
     dtype: np.dtype[Any] = np.dtype(np.float32)
 
     def __init__(self, config: CodecConfig) -> None:
