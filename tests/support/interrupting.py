@@ -22,7 +22,7 @@ EXCEPTIONS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, Ti
 #: Where only lines are places: what is computed there is local.
 ARITHMETIC = ("engine/torch.py", "families", "geometry.py")
 #: Every place where the engine costs little, else every few; the places around its step are the same.
-STRIDE = {"native": 1, "torch": 7, "cuda": 17}
+STRIDE = {"native": 1, "torch": 7, "cuda": 11}
 #: Places after a call's last act, before its function returns: there what it gives is given and not received. No Python
 #: looks for signals there; `Interrupt` looks everywhere.
 LAST_PLACES = 8
