@@ -119,7 +119,7 @@ async def test_one_address_may_have_fewer_places():
 @pytest.mark.asyncio
 async def test_those_who_have_authenticated_do_not_have_to_go():
     async with (
-        few() as server,
+        few(start_timeout=PATIENCE) as server,
         connect_raw(server.url, subprotocols=["streamrvq.v1"], **TOKEN) as good,
         hogging(server.port, MIXTURE, count=HOGS),
     ):
