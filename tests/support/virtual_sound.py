@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -27,15 +28,25 @@ from unittest import mock
 import numpy as np
 
 FEEDER = Path(__file__).parent / "fifo_feeder.py"
+_RESTARTING = 180.0  #: seconds; as patience.PATIENCE, which a program cannot import
 NEEDED = "apt-get install libportaudio2 libasound2-plugins pulseaudio (tools/setup.sh does, as root)"
 
 
 def restart_portaudio() -> None:
-    """Let PortAudio of this process look for devices again."""
+    """Let PortAudio of this process look for devices again.
+
+    It ends streams that are still open, and hung once in that, with all tests behind it. So it is not waited for.
+    """
     import sounddevice
 
-    sounddevice._terminate()
-    sounddevice._initialize()
+    def restart() -> None:
+        sounddevice._terminate()
+        sounddevice._initialize()
+
+    restarting = threading.Thread(target=restart, daemon=True)
+    restarting.start()
+    restarting.join(_RESTARTING)
+    assert not restarting.is_alive(), "PortAudio does not end its streams; an earlier test has left one open"
 
 
 class Device:
