@@ -61,8 +61,9 @@ def serve(
     ] = 256,
     gather: Annotated[float, typer.Option("--gather", help="Seconds that a step waits for further streams.")] = 0.002,
     max_batch: Annotated[
-        int, typer.Option("--max-batch", help="Streams × hops per step, at most; fewer if they take longer than a hop.")
-    ] = 64,
+        int | None,
+        typer.Option("--max-batch", help="Streams × hops per step, at most. Default: as many as compute within a hop."),
+    ] = None,
     idle_timeout: Annotated[float, typer.Option("--idle-timeout", help="Seconds a client may be silent.")] = 60.0,
     send_timeout: Annotated[
         float, typer.Option("--send-timeout", help="Seconds a client may take to accept a message.")

@@ -13,11 +13,15 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
+from streamrvq import errors
 from streamrvq.errors import StreamRVQError
 
 from .target import Target
+
+_PACKAGE = f"{Path(errors.__file__).parent}/"
 
 #: The most that the memory of a process may grow while it reads small hostile files, in bytes.
 MOST_MEMORY = 200 << 20
@@ -83,10 +87,10 @@ def _message_fault(error: StreamRVQError) -> Fault | None:
 
 def _place(error: BaseException) -> str:
     """The innermost line of the package that the exception came through."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/streamrvq/" in frame.filename]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(_PACKAGE)]
     if not frames:
         return "outside of the package"
-    return f"at {frames[-1].filename.rpartition('/streamrvq/')[2]}:{frames[-1].lineno}"
+    return f"at {frames[-1].filename.removeprefix(_PACKAGE)}:{frames[-1].lineno}"
 
 
 def peak_memory() -> int:

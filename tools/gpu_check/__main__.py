@@ -112,6 +112,9 @@ class Check:
                 build = None
             self._part(name, min(left, PARTS[name][1]))
             self._results.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
+        self._results.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
+        self._end_build(build)
+        shutil.rmtree(self._scratch, ignore_errors=True)
         wrong = sum(part.get("wrong", 0) for part in self._found.values())
         unfinished = [name for name, part in self._found.items() if not finished(part)]
         self._say(f"== {wrong} wrong; not finished: {', '.join(unfinished) or 'none'}")
@@ -181,15 +184,22 @@ class Check:
         )
         with (self._chosen.out / "build.txt").open("wb") as log:
             return subprocess.Popen(
-                ["bash", "-c", script, "build", str(self._scratch / "native")], stdout=log, stderr=log
-            )
+                ["bash", "-c", script, "build", str(self._scratch / "native")], stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
 
     def _wait_for(self, build: subprocess.Popen[bytes], seconds: float) -> None:
         try:
             self._say(f"== the native engine's build ended with {build.wait(timeout=max(1.0, seconds - 20))}")
         except subprocess.TimeoutExpired:
-            build.kill()
+            self._end_build(build)
             self._say("== the native engine's build took too long")
+
+    @staticmethod
+    def _end_build(build: subprocess.Popen[bytes] | None) -> None:
+        if build is not None and build.poll() is None:
+            os.killpg(build.pid, signal.SIGKILL)  # the compilers too
+            build.wait()
 
 
 def finished(part: dict[str, Any]) -> bool:

@@ -30,6 +30,7 @@ ROW = 32
 _BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 20
 #: Steps of the liked size that the samples read ahead may fill.
 _STEPS_AHEAD = 4
+_LEAST_AHEAD = 64  #: hops read ahead at least: more than a codec looks ahead
 #: How far beyond the oldest file that is not done files may be begun. Whoever wants them in order keeps their codes.
 _FILES_AHEAD = 256
 #: Seconds to wait for samples, before a step is made with what there is.
@@ -190,7 +191,7 @@ class Encoder:
         """Whether a file's next event can be taken: not before the signal has ended that the file closed."""
         file, pool = self._files[number], self._pool
         assert pool is not None
-        room = self._held < _STEPS_AHEAD * self._most * pool.unit
+        room = self._held < max(_STEPS_AHEAD * self._most, _LEAST_AHEAD) * pool.unit
         return room and not file.ended and (file.stream is not None or pool.open_streams < self._streams)
 
     def _reports(self) -> Iterator[tuple[int, Item]]:

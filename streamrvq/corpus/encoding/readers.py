@@ -142,6 +142,8 @@ class Readers:
 
     def events(self, wanted: Callable[[int], bool], within: float) -> Iterator[tuple[int, Event]]:
         by_pipe = {reader.pipe: reader for reader in self._readers if reader.tasks and wanted(reader.tasks[0][0])}
+        if not by_pipe:
+            return  # what is begun waits for a file before it in its reader, and that one for a step
         for pipe in multiprocessing.connection.wait(list(by_pipe), within):
             reader = by_pipe[pipe]  # type: ignore[index]
             while reader.tasks and wanted(reader.tasks[0][0]) and reader.pipe.poll():

@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from ...errors import EngineError
 from .driver import INSTALL, core, first_line
@@ -28,14 +28,6 @@ SHARED_MEMORY = {
     "sm_100": 227 << 10, "sm_103": 227 << 10, "sm_120": 99 << 10, "sm_121": 99 << 10,
 }  # fmt: skip
 _CACHE_BYTES = 256 << 20  #: of cuda.core's cache, which other programs share
-
-
-class _Shared(Protocol):
-    @property
-    def shared(self) -> int: ...
-
-
-T = TypeVar("T", bound=_Shared)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +82,6 @@ def architecture(capability: tuple[int, int], known: Sequence[int]) -> str:
             f"{', '.join(f'{number // 10}.{number % 10}' for number in known)}; update it: {INSTALL} --upgrade"
         )
     return f"sm_{max(fitting)}"
-
-
-def fitting(tiles: Iterable[T], shared_memory: int) -> list[T]:
-    """Those tiles (tiles.py) whose blocks have room on a card, by its bytes of shared memory a block."""
-    return [tile for tile in tiles if tile.shared <= shared_memory]
 
 
 def known_architectures() -> list[int]:

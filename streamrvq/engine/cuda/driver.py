@@ -102,10 +102,10 @@ class Context:
     is current afterwards.
     """
 
-    __slots__ = ("_context", "_driver", "_process")
+    __slots__ = ("_check", "_context", "_driver", "_process")
 
     def __init__(self, cuda: Cuda, number: int) -> None:
-        self._driver = cuda.driver
+        self._driver, self._check = cuda.driver, cuda.check
         self._process = os.getpid()
         self._context = cuda.check(self._driver.cuDevicePrimaryCtxRetain(number), f"card {number} gave no context")
 
@@ -115,10 +115,15 @@ class Context:
         return os.getpid() == self._process
 
     def __enter__(self) -> None:
-        self._driver.cuCtxPushCurrent(self._context)
+        self._check(self._driver.cuCtxPushCurrent(self._context), "the card's context was not made the current one")
 
     def __exit__(self, *_: object) -> None:
         self._driver.cuCtxPopCurrent()
+
+
+def of_cuda(error: BaseException) -> bool:
+    """Whether cuda.core raised it, and not a signal handler."""
+    return any(kind.__name__ == "CUDAError" for kind in type(error).__mro__)
 
 
 def first_line(error: BaseException) -> str:

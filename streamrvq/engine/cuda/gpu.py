@@ -22,7 +22,7 @@ from ...errors import EngineError
 from . import compile as compiling
 from .allocations import CardMemory, PinnedMemory, pinned_address
 from .device import Bytes, Launch, Memory, Recording, Upload, Work
-from .driver import OUT_OF_MEMORY, Context, Cuda, device_number, first_line
+from .driver import OUT_OF_MEMORY, Context, Cuda, device_number, first_line, of_cuda
 from .loaded import Kernels
 
 
@@ -169,9 +169,9 @@ class Gpu:
             try:
                 graph = self._graph(work)
                 graph.upload(self._stream)
-            except EngineError:
-                raise
-            except Exception as error:  # of cuda.core
+            except Exception as error:
+                if not of_cuda(error):
+                    raise
                 raise EngineError(f"{self._name} did not take a recording: {first_line(error)}") from error
         return _Recording(self, graph, work)
 
@@ -193,7 +193,9 @@ class Gpu:
             self._running.append(graph)
             try:
                 graph.launch(self._stream)
-            except Exception as error:  # of cuda.core: mostly the failure of a kernel before
+            except Exception as error:  # a signal handler's, or of cuda.core: mostly the failure of a kernel before
+                if not of_cuda(error):
+                    raise
                 self._fail(first_line(error))
 
     def synchronize(self) -> None:

@@ -10,7 +10,6 @@ after the last. A row of a buffer is ``[past inputs, new inputs]`` of one stream
 from __future__ import annotations
 
 import dataclasses
-from ctypes import sizeof
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,11 @@ import numpy as np
 from ...errors import EngineError
 from .convolutions import up
 from .resident import Resident
-from .structs import Request
 
 #: Bytes before what a request or an answer holds.
 HEADER = 256
 #: Kernels count in 32 bits: rows of a grid, and numbers of a buffer.
 MOST_ROWS, MOST_NUMBERS = (1 << 16) - 1, (1 << 31) - 1
-
-assert sizeof(Request) <= HEADER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +40,7 @@ def roomy(rows: int) -> int:
     The number of live streams that have a hop ready changes from step to step. Of its binary digits, five are kept.
     """
     unit = 1 << max(0, rows.bit_length() - 5)
-    return up(rows, unit)
+    return min(up(rows, unit), max(rows, MOST_ROWS))
 
 
 class Places:

@@ -92,6 +92,10 @@ class Program:
         self._slots[rows:], self._clock[rows:], self._length[rows:] = NO_STREAM, IN_THE_MIDDLE, -1
         self._recording.run()
 
+    def forget(self) -> None:
+        """Before a step is asked for: what lies in the shared memory may be another program's."""
+        self._done[0] = 0
+
     @property
     def done(self) -> int:
         """The serial number of the step that happened last, when the device is at rest."""

@@ -66,7 +66,7 @@ class Resident:
         made = compiled(plan, tensors)
         self.input, self.input_activated = made.input, self._activated(made.input)
         self.skips = made.skips
-        self.convolutions = [self._resident(c) for c in made.convolutions]
+        self.convolutions = [self._resident(c, c is made.convolutions[-1]) for c in made.convolutions]
         for resident in self.convolutions:  # their matrices are on the device
             resident.convolution.matrix = np.empty((0, resident.convolution.columns), np.float32)
         layers = [None, *(c.layer for c in made.convolutions)]
@@ -79,7 +79,7 @@ class Resident:
         addresses = [self._kept.put(_fours(values)) for values in epilogue.constants]
         return Activated(*addresses, *[0] * (3 - len(addresses)), kind=int(epilogue.activation))
 
-    def _resident(self, c: Convolution) -> ResidentConvolution:
+    def _resident(self, c: Convolution, last: bool) -> ResidentConvolution:
         aligned = c.row_step % 4 == 0 and (c.taps == 1 or c.tap_step % 4 == 0)
         depths = {up(c.depth, tile.depth) for tile in tiles() if tile.fits(c.depth, aligned)}
         resident = ResidentConvolution(
@@ -92,7 +92,7 @@ class Resident:
         )
         alone = c.columns == 1 and c.join is None and c.epilogue.skip is None and not c.epilogue.activation
         simple = c.taps == 1 and c.layer.kind == LayerKind.CONV and c.layer.stride == 1 and c.layer.cin % 4 == 0
-        if alone and simple and resident.column_shared() <= SHARED:
+        if last and alone and simple and resident.column_shared() <= SHARED:
             resident.column = self._kept.put(c.matrix)
         else:
             resident.weights = {d: self._kept.put(padded(c.matrix, c.taps, c.depth, d)) for d in sorted(depths)}

@@ -23,7 +23,6 @@ from ...errors import EngineError
 from ...geometry import Plan
 from ...system.turn import Turn
 from ..base import Ints
-from ..counts import HopCounts
 from .device import Bytes, Device, Memory
 from .layout import Places, Shape
 from .program import Program
@@ -42,7 +41,7 @@ class _Asked(NamedTuple):
     serial: int
     program: Program
     outputs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]]  #: where to, and from which pinned memory
-    counts: HopCounts
+    states: CudaStates  #: kept, or their memory might go while the device is at it
     slots: Ints
     after: Ints  #: their hop counts after it
 
@@ -95,7 +94,8 @@ class Runner:
         rows = len(slots)
         taken = [(to, at[:rows]) for to, at in zip(outputs, sources, strict=True) if to is not None and at is not None]
         after = clock + program.shape.hops
-        self._asked = _Asked(self._serial, program, taken, states.counts, np.array(slots), after)
+        program.forget()
+        self._asked = _Asked(self._serial, program, taken, states, np.array(slots), after)
         program.ask(self._serial, states.address, slots, clock, length)
         self._settle()
 
@@ -107,7 +107,7 @@ class Runner:
         if asked.program.done == asked.serial:
             for to, source in asked.outputs:
                 to[...] = source
-            asked.counts.values[asked.slots] = asked.after
+            asked.states.counts.values[asked.slots] = asked.after
         self._asked = None
 
     def program(self, resident: Resident, shape: Shape) -> Program:

@@ -98,14 +98,13 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         settings.tls()  # before anything costs time: it may be bad
         worker = self._worker = Worker("streamrvq-step")
         try:
-            capacity = await worker.run(warm_up, self.codec)
+            capacity = await worker.run(warm_up, self.codec, settings.max_batch)
             self.max_streams = settings.max_streams or capacity.streams
             self.sessions = Sessions(
                 self.max_streams, settings.max_parked, settings.park_timeout, self.metrics.stream_ended
             )
-            row_hops = {direction: min(most, settings.max_batch) for direction, most in capacity.row_hops.items()}
             self.scheduler = Scheduler(
-                self.codec, worker, self.max_streams + settings.max_parked + 1, row_hops, settings.gather,
+                self.codec, worker, self.max_streams + settings.max_parked + 1, capacity.row_hops, settings.gather,
                 self.metrics.step_done, self.metrics.latency.add,
             )  # fmt: skip
             self._services = Services(self.codec, settings, self.scheduler, self.sessions, self.metrics)
@@ -129,7 +128,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         self._running[0].add_done_callback(self._scheduler_ended)
         log_event(
             "listening", url=self.url, codec=self.codec.name, codec_hash=self.codec.codec_hash,
-            max_streams=self.max_streams, batch=row_hops["encode"],
+            max_streams=self.max_streams, batch=capacity.row_hops["encode"],
         )  # fmt: skip
         return self
 

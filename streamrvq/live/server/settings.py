@@ -38,7 +38,7 @@ class ServerSettings:
     max_unauthenticated_of_one: int = 256  #: of these, from one address; behind a proxy all clients have one address
     max_message: int = MAX_MESSAGE  #: bytes
     gather: float = 0.002  #: how long a step waits for other streams to have a hop
-    max_batch: int = 64  #: the most streams × hops of a step; it is lowered to what computes within a hop
+    max_batch: int | None = None  #: the most streams × hops of a step; None: as many as compute within a hop
     start_timeout: float = 10.0  #: for the handshake, and then again for the start message
     idle_timeout: float = 60.0  #: without a message
     send_timeout: float = 10.0  #: for a client to take a message

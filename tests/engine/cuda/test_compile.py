@@ -116,11 +116,3 @@ def test_a_card_gets_the_nearest_architecture(capability: tuple[int, int], archi
 
 def test_nvrtc_knows_the_architectures() -> None:
     assert {int(name[3:]) for name in ARCHITECTURES} <= set(compiling.known_architectures())
-
-
-def test_tiles_are_left_out_where_they_do_not_fit() -> None:
-    all_tiles = tiles()
-    most = max(tile.shared for tile in all_tiles)
-    assert compiling.fitting(all_tiles, most) == list(all_tiles)
-    assert all(tile.shared < most for tile in compiling.fitting(all_tiles, most - 1))
-    assert len(compiling.fitting(all_tiles, most - 1)) < len(all_tiles)

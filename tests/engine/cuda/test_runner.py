@@ -44,6 +44,34 @@ def encode(engine: CudaEngine, states: Any, clock: int, hops: int = 2, rows: int
     return engine.encode_step(pcm, states, np.arange(rows), np.full(rows, clock), np.full(rows, -1), 3, True)
 
 
+def test_a_step_that_was_never_asked_for_has_not_happened(engine: CudaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever another program has left in the memory where its serial number would be."""
+    wanted = encode(engine, engine.new_states(1, "encode"), 0)
+    states = engine.new_states(1, "encode")
+
+    def interrupted(self: runner.Program, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.Program, "ask", interrupted)
+        for (_, _), program in engine._runner._programs.items():
+            program._done[0] = engine._runner._serial + 1
+        with pytest.raises(KeyboardInterrupt):
+            encode(engine, states, 0)
+    assert engine.hop_counts(states, ZERO) == [0]
+    for came, right in zip(encode(engine, states, 0), wanted, strict=True):
+        np.testing.assert_array_equal(came, right)
+
+
+@pytest.mark.parametrize("levels", [0, 4])
+def test_levels_that_there_are_not_are_refused(engine: CudaEngine, levels: int) -> None:
+    states, after = engine.new_states(1, "encode"), engine.new_states(1, "decode")
+    with pytest.raises(InputError, match=f"a step got {levels} levels; wanted 1 to 3"):
+        engine.encode_step(np.zeros((1, HOP), np.float32), states, ZERO, ZERO, OPEN, levels)
+    with pytest.raises(InputError, match=f"a step got {levels} levels; wanted 1 to 3"):
+        engine.decode_step(np.zeros((1, levels, 1), np.int64), after, ZERO, ZERO, OPEN)
+
+
 def test_a_step_that_was_asked_for_and_not_waited_for(engine: CudaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It happens, sooner or later: whoever comes next finds the count moved, and the outputs there."""
     wanted = encode(engine, engine.new_states(1, "encode"), 0)

@@ -11,6 +11,7 @@ from ctypes import sizeof
 import pytest
 
 from streamrvq.engine.cuda import quantizer, resident
+from streamrvq.engine.cuda.layout import HEADER
 from streamrvq.engine.cuda.program import EDGE_THREADS, THREADS
 from streamrvq.engine.cuda.structs import STRUCTS
 from streamrvq.engine.cuda.tiles import SHARED, Tile, choose, tiles
@@ -30,6 +31,10 @@ def source(name: str) -> str:
 @pytest.mark.parametrize("name", STRUCTS)
 def test_a_struct_is_as_large_as_the_kernels_have_it(name: str) -> None:
     assert emulated_device().library.emulate_size(name.encode()) == sizeof(STRUCTS[name])
+
+
+def test_a_request_fits_before_what_it_holds() -> None:
+    assert sizeof(STRUCTS["Request"]) <= HEADER
 
 
 @pytest.mark.parametrize("name", STRUCTS)

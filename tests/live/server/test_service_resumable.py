@@ -119,22 +119,6 @@ async def test_a_close_by_the_server_ends_the_stream_at_once(how):
         assert (await end_of(server.url, [resume(session)]))[0] == 4404
 
 
-@pytest.mark.asyncio
-async def test_a_close_by_the_server_counts_though_a_reset_is_noticed_first(monkeypatch):
-    """On a machine with much to do, both happen before the connection's task goes on."""
-    async with serving(close_timeout=PATIENCE, stop_timeout=DEADLINE) as server, asyncio.timeout(PATIENCE):
-        client, session = await begun(server)
-        ((socket, connection),) = server._connections.items()
-        socket.protocol.fail(1009, "too many fragments")
-        monkeypatch.setattr(type(socket), "reset", property(lambda self: True))
-        connection.check_deadlines(asyncio.get_running_loop().time())
-        await until(lambda: server.connections == server.streams == 0)
-        assert server.sessions.parked == 0
-        monkeypatch.undo()
-        assert (await end_of(server.url, [resume(session)]))[0] == 4404
-        client.close(reset=True)
-
-
 def test_small_fragments_are_limited_beyond_one_message():
     assert SMALL_AT_ONCE > 4096
 

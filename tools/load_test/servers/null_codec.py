@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     from streamrvq.cli import main as cli
     from streamrvq.cli import serve
 
-    def load(*_: object) -> Codec:
+    def load(*_: object, **__: object) -> Codec:
         return null_codec()
 
     vars(serve)["load"] = load

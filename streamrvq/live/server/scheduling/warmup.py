@@ -31,12 +31,15 @@ class Capacity:
     streams: int  #: live streams of the slower direction within `MAX_LOAD`; at least 2, as a page has two
 
 
-def warm_up(codec: Codec) -> Capacity:
+def warm_up(codec: Codec, max_batch: int | None = None) -> Capacity:
     """Run and time the sizes of step that a scheduler asks for, so that no client waits for a first run.
 
     Of an engine that is made for wide steps there are too many sizes: it runs those that are powers of two.
+
+    Args:
+        max_batch: rows × hops of a step at most; None: as many as `most_row_hops` says.
     """
-    hop, row_hops, limit = codec.hop_length / codec.sample_rate, {}, most_row_hops(codec)
+    hop, row_hops, limit = codec.hop_length / codec.sample_rate, {}, min(most_row_hops(codec), max_batch or 1 << 31)
     streams = float(max(MAX_STREAMS, limit))
     directions: tuple[Direction, ...] = ("encode", "decode")
     for direction in directions:
@@ -47,11 +50,12 @@ def warm_up(codec: Codec) -> Capacity:
             wider := _row_hops_within(hop, seconds, limit)
         ) >= 2 * most:  # the less a further row costs, the later this ends
             most, seconds = wider, min(_run(codec, direction, wider, 1) for _ in range(2)) / wider
-        row_hops[direction] = most = wider
+        row_hops[direction] = wider
+        streams = min(streams, MAX_LOAD * hop / seconds)
+    for direction, most in row_hops.items():  # only now: an engine may have to make room for the largest step of either
         for rows in _sizes(most, limit):
             for hops in _sizes(most // rows, limit):
                 _run(codec, direction, rows, hops)
-        streams = min(streams, MAX_LOAD * hop / seconds)
     return Capacity(row_hops, max(2, int(streams)))
 
 
@@ -61,7 +65,7 @@ def most_row_hops(codec: Codec) -> int:
 
 
 def _sizes(most: int, limit: int) -> list[int]:
-    if limit == MAX_ROW_HOPS:
+    if limit <= MAX_ROW_HOPS:
         return list(range(1, most + 1))
     return [1 << bit for bit in range(most.bit_length())]
 
