@@ -20,6 +20,7 @@ from ..system.cores import available_cores
 from ..system.interrupts import DeferredInterrupts, ordered_termination
 from .cluster import run_on_ray
 from .encoding.encoder import streams_at_once
+from .encoding.open import check_readers
 from .local import run_here, run_in_processes
 from .plan import Shard
 from .progress import OnProgress, Progress
@@ -148,8 +149,7 @@ def encode_corpus(
     started, folder = time.perf_counter(), Path(os.path.abspath(folder))
     if (workers is not None and workers < 1) or threads < 1:
         raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
-    if readers is not None and readers < 0:
-        raise InputError(f"{readers} readers were asked for; wanted at least 0")
+    check_readers(readers)
     devices = _gpus(devices, engine)
     if ray is not None and len(devices) > 1:
         raise InputError(f"the devices {', '.join(devices)} came with a Ray cluster; give one: Ray chooses its GPUs")

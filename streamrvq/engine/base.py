@@ -120,7 +120,8 @@ def check_step(
     """Check a step's arguments against each other and return them by value, k among them.
 
     Raises:
-        InputError: no row, no whole hop, other row counts, a slot out of range or named twice, a negative clock.
+        InputError: no row, no whole hop, other row counts, a slot out of range or named twice, a negative clock,
+            levels that there are not.
     """
     rows, unit = data.shape[0], states.plan.unit_in
     inputs: int = data.shape[-1]
@@ -140,7 +141,22 @@ def check_step(
     hops = clock.tolist()
     if (earliest := min(hops)) < 0:
         raise InputError(f"clock has {earliest}; wanted hops since the start, so at least 0")
+    most = len(states.plan.quantizer.levels)
+    if not 1 <= levels <= most:
+        raise InputError(f"a step got {levels} levels; wanted 1 to {most}")
     return Step(named, hops, inputs // unit, levels, latents)
+
+
+def split_state(plan: Plan, state: Floats) -> list[Floats]:
+    """One slot's histories, copied, out of a row ``[state_size]`` that holds them end to end."""
+    ends = np.cumsum([rows * channels for rows, channels in plan.histories])
+    parts = np.split(state, ends[:-1]) if len(ends) else []
+    return [part.reshape(shape).copy() for part, shape in zip(parts, plan.histories, strict=True)]
+
+
+def join_state(histories: Sequence[Floats]) -> Floats:
+    """The inverse of `split_state`, for at least one history."""
+    return np.concatenate([np.ravel(history) for history in histories])
 
 
 def check_histories(plan: Plan, histories: Sequence[Floats], dtype: np.dtype[Any]) -> None:

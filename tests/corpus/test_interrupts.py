@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import subprocess
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from streamrvq.corpus import encode_corpus
 from streamrvq.weights import save_weights
 from tests.support.command import process
 from tests.support.contract import tiny, weights_of
-from tests.support.corpora import rows_in
+from tests.support.corpora import rows_in, silence
 from tests.support.patience import PATIENCE
 from tests.support.processes.children import is_there, needs_proc, until, workers_of
 
@@ -45,13 +44,8 @@ def bulk(tmp_path_factory: pytest.TempPathFactory) -> Bulk:
     folder = tmp_path_factory.mktemp("bulk")
     save_weights(weights_of(tiny(causal=True)), folder / "tiny.safetensors")
     (folder / "in").mkdir()
-    size = 2 * SECONDS * RATE
-    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16,
-                       b"data", size)  # fmt: skip
     for number in range(FILES):
-        with open(folder / "in" / f"{number}.wav", "wb") as file:
-            file.write(head)
-            file.truncate(len(head) + size)
+        silence(folder / "in" / f"{number}.wav", SECONDS, RATE)
     return Bulk(folder / "in", folder / "tiny.safetensors")
 
 

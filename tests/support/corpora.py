@@ -6,6 +6,7 @@ Knows: the schema's column names. Does not know: how shards are written, or the 
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,16 @@ def make_audio(folder: Path) -> Path:
         pcm = np.stack([noise(samples, 10 * number + channel)[:samples] for channel in range(channels)], axis=1)
         soundfile.write(folder / name, pcm, rate)
     return folder
+
+
+def silence(path: Path, seconds: int, rate: int) -> None:
+    """A 16-bit WAV file of silence. It takes no place on a disk, however long it is."""
+    size = 2 * seconds * rate
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16,
+                       b"data", size)  # fmt: skip
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(len(head) + size)
 
 
 def rows_in(folder: Path) -> list[dict[str, Any]]:

@@ -106,13 +106,12 @@ class Check:
             if left < 5:
                 self._say(f"== {name}: no time left")
                 self._found[name] = {"left_out": "no time left"}
-                continue
-            if name in BUILT and build is not None:
-                self._wait_for(build, left)
-                build = None
-            self._part(name, min(left, PARTS[name][1]))
+            else:
+                if name in BUILT and build is not None:
+                    self._wait_for(build, left)
+                    build = None
+                self._part(name, min(left, PARTS[name][1]))
             self._results.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
-        self._results.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
         self._end_build(build)
         shutil.rmtree(self._scratch, ignore_errors=True)
         wrong = sum(part.get("wrong", 0) for part in self._found.values())

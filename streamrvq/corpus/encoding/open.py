@@ -13,6 +13,12 @@ from .readers import Readers
 from .reading import ReadHere
 
 
+def check_readers(readers: int | None) -> None:
+    """Refuse a number of readers that there cannot be, with an `InputError`."""
+    if readers is not None and readers < 0:
+        raise InputError(f"{readers} readers were asked for; wanted at least 0")
+
+
 def open_encoder(codec: Codec, levels: int | None, tail: str, readers: int | None = None) -> Encoder:
     """What encodes files with ``codec``.
 
@@ -25,8 +31,7 @@ def open_encoder(codec: Codec, levels: int | None, tail: str, readers: int | Non
     Raises:
         InputError: ``readers`` is negative.
     """
-    if readers is not None and readers < 0:
-        raise InputError(f"{readers} readers were asked for; wanted at least 0")
+    check_readers(readers)
     engine, rate = codec.engine, codec.sample_rate
     streams, block = streams_at_once(engine), block_for(engine)
     if readers is None:

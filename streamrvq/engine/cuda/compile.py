@@ -22,11 +22,6 @@ from .driver import INSTALL, core, first_line
 KERNELS = Path(__file__).parent / "kernels"
 SOURCE = "kernels.cu"
 OLDEST = (8, 0)  #: compute capability: `cp.async` is as old as that
-#: Bytes of shared memory that a block may ask for. `Gpu.shared_memory` has the number of the card itself.
-SHARED_MEMORY = {
-    "sm_80": 163 << 10, "sm_86": 99 << 10, "sm_87": 163 << 10, "sm_89": 99 << 10, "sm_90": 227 << 10,
-    "sm_100": 227 << 10, "sm_103": 227 << 10, "sm_120": 99 << 10, "sm_121": 99 << 10,
-}  # fmt: skip
 _CACHE_BYTES = 256 << 20  #: of cuda.core's cache, which other programs share
 
 

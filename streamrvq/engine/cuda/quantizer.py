@@ -61,13 +61,18 @@ class Levels:
         dim, latent = self.quantizer.codebook_dim, self.quantizer.latent_channels
         slab = max(4, min(128, SLAB // dim // 4 * 4))
         for size in (8, 1) if frames > 2 * multiprocessors else (1,):
-            shared = 4 * (size * (up(latent, 4) + 3 * dim + 2 * THREADS) + SLABS * slab * dim)
+            shared = search_shared(size, latent, dim, slab)
             if shared <= SHARED:
                 return Search(f"quantise_{size}{'' if dim == 8 else '_any'}", size, shared, slab)
         raise EngineError(
             f"the quantiser has {latent} latent channels and entries of {dim} dimensions; the cuda engine has room "
             "for about 20 000 channels: use engine='native'"
         )
+
+
+def search_shared(frames: int, latent: int, dim: int, slab: int) -> int:
+    """Bytes of shared memory of a block of quantise.cuh."""
+    return 4 * (frames * (up(latent, 4) + 3 * dim + 2 * THREADS) + SLABS * slab * dim)
 
 
 def unit_entries(codebook: Array) -> Array:

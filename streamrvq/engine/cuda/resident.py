@@ -26,6 +26,11 @@ COLUMN_THREADS = 128
 SAME, CONVOLVED, TRANSPOSED = 0, 1, 2
 
 
+def column_shared(taps: int, depth: int) -> int:
+    """Bytes of shared memory of a block of column.cuh."""
+    return 4 * ((COLUMN_THREADS + taps - 1) * (depth + 4) + taps * depth)
+
+
 @dataclasses.dataclass
 class ResidentConvolution:
     """A convolution whose numbers are on the device; addresses."""
@@ -44,9 +49,7 @@ class ResidentConvolution:
 
     def column_shared(self) -> int:
         """Bytes of shared memory of a block of the kernel `column`."""
-        layer = self.convolution.layer
-        rows = COLUMN_THREADS + layer.kernel - 1
-        return 4 * (rows * (layer.cin + 4) + layer.kernel * layer.cin)
+        return column_shared(self.convolution.layer.kernel, self.convolution.layer.cin)
 
 
 class Resident:

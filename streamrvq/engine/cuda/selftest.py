@@ -20,8 +20,8 @@ from .convolutions import padded, snake_constants, up
 from .device import Device, Launch
 from .kept import Kept
 from .plain import Array, PlainLevel, chain, numbers, snake, tanh
-from .quantizer import SLABS, THREADS
-from .resident import COLUMN_THREADS, CONVOLVED, SAME, TRANSPOSED
+from .quantizer import THREADS, search_shared
+from .resident import COLUMN_THREADS, CONVOLVED, SAME, TRANSPOSED, column_shared
 from .structs import as_bytes
 from .tiles import Tile, tiles
 
@@ -137,8 +137,7 @@ class _Test:
             **self._edge_arrays([2, 0], [rows, 130]), in_stride=x.shape[1], taps=taps, depth=depth, rows=rows,
             out_stride=rows, finish=1,
         )  # fmt: skip
-        shared = 4 * ((COLUMN_THREADS + taps - 1) * (depth + 4) + taps * depth)
-        self._run("column", (2, STREAMS), COLUMN_THREADS, shared, column)
+        self._run("column", (2, STREAMS), COLUMN_THREADS, column_shared(taps, depth), column)
         return self._same(out, tanh(wanted))
 
     def _levels(self, latent: int, dim: int) -> tuple[list[PlainLevel], int]:
@@ -163,7 +162,7 @@ class _Test:
         counts = rows * len(levels) * hops
         out = self._nothing(counts), self._nothing(counts * dim)
         quantise = s.Quantise(self._put(z), at, *out, rows * hops, hops, latent, dim, 300, len(levels), slab)
-        shared = 4 * (each * (up(latent, 4) + 3 * dim + 2 * THREADS) + SLABS * slab * dim)
+        shared = search_shared(each, latent, dim, slab)
         name = f"quantise_{each}{'' if dim == 8 else '_any'}"
         self._run(name, (-(-rows * hops // each), 1), THREADS, shared, quantise)
         return self._same(out[0], np.stack(codes, 1), np.int32) and self._same(out[1], np.concatenate(inner, 1))

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import EngineError
 from ...geometry import Plan
 from ...system.copying import CopiedWhole
-from ..base import Floats, Ints
+from ..base import Floats, Ints, join_state, split_state
 from ..counts import HopCounts
 from .device import Device
 
@@ -51,17 +51,14 @@ class CudaStates(CopiedWhole):
         """A slot's histories, copied."""
         whole = np.empty(self.plan.state_size, np.float32)
         self._device.get(whole, self.address + self._slot(slot) * self._row)
-        ends = np.cumsum([rows * channels for rows, channels in self.plan.histories])
-        parts = np.split(whole, ends[:-1]) if len(ends) else []
-        return [part.reshape(shape).copy() for part, shape in zip(parts, self.plan.histories, strict=True)]
+        return split_state(self.plan, whole)
 
     def replace(self, slot: int, histories: Sequence[Floats], clock: int) -> None:
         """Give a slot checked histories and their hop count."""
         at = self.address + self._slot(slot) * self._row
-        whole = np.concatenate([np.ravel(history) for history in histories]) if histories else None
         self.counts.begin(slot)
-        if whole is not None:
-            self._device.put(at, whole)
+        if histories:
+            self._device.put(at, join_state(histories))
         self.counts.set(slot, clock)
 
     def reset(self, slots: Ints) -> None:

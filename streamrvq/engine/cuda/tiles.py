@@ -30,8 +30,8 @@ class Cycles(NamedTuple):
     join: float  #: the same again, if something is joined to them
 
 
-#: Fitted to times of every layer of dac-44khz at 1, 8, 64, 512 and 2048 rows · hops on an H200, at 1980 MHz. With them
-#: the tiles that are chosen take 0 to 6 % longer, over all layers, than the best tile of each. Only ratios matter.
+#: Fitted to times of every layer of dac-44khz at 1, 8, 64, 512 and 2048 rows · hops on an H200, at 1980 MHz. Only
+#: ratios matter. `tools/gpu-check --parts tile-times` prints the time of the tiles that are chosen beside the best.
 CYCLES = {
     "square": Cycles(99.5, 19307, 46.0, 2445, 1683),
     "deep": Cycles(102.2, 18876, 49.2, 2503, 2768),

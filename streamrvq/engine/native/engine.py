@@ -23,7 +23,7 @@ from ...families import plan
 from ...geometry import Direction, Plan
 from ...system.copying import CopiedWhole, NeverCopied, Shared, forked_whole
 from ...system.cores import available_cores
-from ..base import Codes, Floats, Ints, check_histories, check_step
+from ..base import Codes, Floats, Ints, check_histories, check_step, join_state, split_state
 from ..counts import HopCounts
 from .core import Core, Program, Tensors, address
 from .library import isas
@@ -127,15 +127,13 @@ class NativeEngine(
         states.counts.set(where, 0)
 
     def export_state(self, states: NativeStates, slot: int) -> list[Floats]:
-        ends = np.cumsum([rows * channels for rows, channels in states.plan.histories])
-        parts = np.split(states.data[slot], ends[:-1]) if len(ends) else []
-        return [part.reshape(shape).copy() for part, shape in zip(parts, states.plan.histories, strict=True)]
+        return split_state(states.plan, states.data[slot])
 
     def import_state(self, states: NativeStates, slot: int, histories: Sequence[Floats], clock: int = 0) -> None:
         check_histories(states.plan, histories, self.dtype)
         states.counts.begin(slot)
         if histories:
-            states.data[slot] = np.concatenate([np.ravel(history) for history in histories])
+            states.data[slot] = join_state(histories)
         states.counts.set(slot, clock)
 
     # ------------------------------------------------------------------ steps

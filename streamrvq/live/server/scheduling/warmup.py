@@ -39,16 +39,17 @@ def warm_up(codec: Codec, max_batch: int | None = None) -> Capacity:
     Args:
         max_batch: rows × hops of a step at most; None: as many as `most_row_hops` says.
     """
-    hop, row_hops, limit = codec.hop_length / codec.sample_rate, {}, min(most_row_hops(codec), max_batch or 1 << 31)
+    hop, row_hops, limit = codec.hop_length / codec.sample_rate, {}, most_row_hops(codec)
+    if max_batch is not None:
+        limit = min(limit, max_batch)
     streams = float(max(MAX_STREAMS, limit))
     directions: tuple[Direction, ...] = ("encode", "decode")
     for direction in directions:
         _run(codec, direction, 1, 1)
         most = _row_hops_within(hop, min(_run(codec, direction, 1, 1) for _ in range(3)), limit)
         seconds = min(_run(codec, direction, most, 1) for _ in range(2)) / most
-        while (
-            wider := _row_hops_within(hop, seconds, limit)
-        ) >= 2 * most:  # the less a further row costs, the later this ends
+        # The less a further row costs, the later this ends.
+        while (wider := _row_hops_within(hop, seconds, limit)) >= 2 * most:
             most, seconds = wider, min(_run(codec, direction, wider, 1) for _ in range(2)) / wider
         row_hops[direction] = wider
         streams = min(streams, MAX_LOAD * hop / seconds)
