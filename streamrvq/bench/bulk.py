@@ -1,9 +1,10 @@
 """Bulk tokenisation compared with the bare engine: the same codec, and as many processes with one thread each.
 
 For the bulk run everything counts: starting the processes, decoding, resampling, writing shards. For the bare engine
-only its steps count, with the better of two shapes of large steps. Both are measured once in each round, in turn.
+only its steps count, with the better of two shapes of large steps. Reading alone is decoding and resampling by the
+processes that do it in a run. All are measured once in each round, in turn.
 
-Knows: how the two are made comparable. Does not know: tables or JSON (cli/bench.py).
+Knows: how they are made comparable. Does not know: tables or JSON (cli/bench.py).
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..codec import load
 from ..corpus import encode_corpus
+from ..corpus.encoding.encoder import block_for
+from ..corpus.encoding.open import readers_of_each
+from ..corpus.encoding.readers import Readers
+from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
+from ..corpus.sources import Source, find_sources
 from ..errors import EngineError, InputError
 from ..system.children import end_children, start_children
 from ..system.interrupts import DeferredInterrupts
@@ -41,21 +47,26 @@ class BulkReport:
         audio_seconds: length of the sources.
         bulk: the speed of whole runs.
         bare: the speed of the engine's steps alone.
+        reading: the speed of reading alone.
         ratio: the median of bulk / bare.
+        ratio_to_slower: the median of bulk / the slower of bare and reading. Where they run beside each other, a run
+            can be no faster than that.
     """
 
     workers: int
     audio_seconds: float
     bulk: tuple[float, ...]
     bare: tuple[float, ...]
+    reading: tuple[float, ...]
     ratio: float
+    ratio_to_slower: float
 
 
 def run_bulk(
     codec: str, sources: Sequence[str], *, workers: int, devices: Sequence[str] = (), rounds: int = 3,
     seconds: float = 4.0, progress: Callable[[str], None] | None = None,
 ) -> BulkReport:  # fmt: skip
-    """Measure both. Call it from under ``if __name__ == "__main__"``.
+    """Measure all three. Call it from under ``if __name__ == "__main__"``.
 
     Args:
         codec: a preset's name, or a file or folder of weights.
@@ -71,9 +82,11 @@ def run_bulk(
     """
     if rounds < 1 or seconds <= 0 or workers < 1:
         raise InputError(f"{rounds} rounds of {seconds:g} s by {workers} workers; wanted at least one of each")
-    load(codec, threads=1)  # a codec that cannot be loaded is refused here, not in every process
+    opened = load(codec, threads=1)  # a codec that cannot be loaded is refused here, not in every process
+    rate, files = opened.sample_rate, find_sources(list(sources))
+    readers = readers_of_each(workers) * workers if devices else workers
     tell = progress or (lambda what: None)
-    bulk, bare, audio = [], [], 0.0
+    bulk, bare, reading, audio = list[float](), list[float](), list[float](), 0.0
     for number in range(1, rounds + 1):
         tell(f"round {number} of {rounds}: the bare engine, {workers} processes")
         bare.append(max(_bare(codec, workers, seconds, shape, devices) for shape in SHAPES))
@@ -84,8 +97,36 @@ def run_bulk(
             raise InputError(f"{done.failed[0].path} cannot be encoded ({done.failed[0].error}); leave it out")
         bulk.append(done.speed)
         audio = done.seconds
-    ratio = statistics.median(one / other for one, other in zip(bulk, bare, strict=True))
-    return BulkReport(workers, audio, tuple(bulk), tuple(bare), ratio)
+        tell(f"round {number} of {rounds}: reading alone, {readers} processes")
+        reading.append(_reading(files, rate, readers, block_for(opened.engine)))
+    slower = map(min, bare, reading)
+    return BulkReport(
+        workers, audio, tuple(bulk), tuple(bare), tuple(reading), _median_ratio(bulk, bare), _median_ratio(bulk, slower)
+    )
+
+
+def _median_ratio(some: Iterable[float], others: Iterable[float]) -> float:
+    return statistics.median(one / other for one, other in zip(some, others, strict=True))
+
+
+def _reading(files: Sequence[Source], rate: int, readers: int, block: int) -> float:
+    """Seconds of audio that ``readers`` processes decode and resample per second, their start included."""
+    tasks, left, audio, begun = list(enumerate(files)), len(files), 0.0, time.perf_counter()
+    reading, rates = Readers(readers, rate, block), dict[int, int]()
+    try:
+        while left:
+            while tasks and reading.free:
+                number, file = tasks.pop(0)
+                reading.begin(number, Task(file.file, "mean"))
+            for number, event in reading.events(lambda number: True, _LOOK_EVERY):
+                if isinstance(event, Opened):
+                    rates[number] = event.sample_rate
+                elif isinstance(event, Closed):
+                    audio += event.position / rates[number]
+                left -= isinstance(event, (Done, Failed))
+    finally:
+        reading.close()
+    return audio / (time.perf_counter() - begun)
 
 
 def _bare(

@@ -24,8 +24,11 @@ def bench_bulk(
     if json:
         print_json({"codec": codec, "sources": sources, **dataclasses.asdict(report)})
         return
-    bulk, bare = (" ".join(f"{speed:.1f}" for speed in speeds) for speeds in (report.bulk, report.bare))
+    bulk, bare, reading = (
+        " ".join(f"{speed:.1f}" for speed in speeds) for speeds in (report.bulk, report.bare, report.reading)
+    )
     out().print(
         f"{report.audio_seconds:.0f} s of audio, {report.workers} workers, s of audio a second by rounds: bulk {bulk}, "
-        f"bare engine {bare}: {report.ratio:.1%} (median)", markup=False,
+        f"bare engine {bare}, reading alone {reading}: bulk has {report.ratio:.1%} of the bare engine (median), "
+        f"{report.ratio_to_slower:.1%} of the slower of the two", markup=False,
     )  # fmt: skip

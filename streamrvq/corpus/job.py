@@ -20,7 +20,7 @@ from ..system.cores import available_cores
 from ..system.interrupts import DeferredInterrupts, ordered_termination
 from .cluster import run_on_ray
 from .encoding.encoder import streams_at_once
-from .encoding.open import check_readers
+from .encoding.open import check_readers, readers_of_each
 from .local import run_here, run_in_processes
 from .plan import Shard
 from .progress import OnProgress, Progress
@@ -225,7 +225,7 @@ def _written(
     cores = available_cores()
     count = min(workers or len(work.devices) or (1 if wide else cores), len(shards))
     if wide and work.readers is None:
-        work = work._replace(readers=max(1, cores // max(1, count) - 1))
+        work = work._replace(readers=readers_of_each(count))
     if count <= 1:
         return run_here(work.for_worker(0), shards, on_progress)
     return run_in_processes(work, shards, count, on_progress)

@@ -69,10 +69,13 @@ def test_bulk_beside_the_bare_engine(run: Run, wav: Path, weights: Path) -> None
     done = run("bench", weights, "--corpus", wav, "--workers", 1, "--rounds", 2, "--seconds", 0.01, "--json").document
     assert done["audio_seconds"] == pytest.approx(0.1)
     assert done["workers"] == 1
-    assert len(done["bulk"]) == len(done["bare"]) == 2
-    assert min(done["bulk"] + done["bare"]) > 0
+    assert len(done["bulk"]) == len(done["bare"]) == len(done["reading"]) == 2
+    assert min(done["bulk"] + done["bare"] + done["reading"]) > 0
     ratios = [one / other for one, other in zip(done["bulk"], done["bare"], strict=True)]
     assert done["ratio"] == pytest.approx(sum(ratios) / 2)
+    slower = map(min, done["bare"], done["reading"])
+    ratios = [one / other for one, other in zip(done["bulk"], slower, strict=True)]
+    assert done["ratio_to_slower"] == pytest.approx(sum(ratios) / 2)
     wav.write_bytes(b"")
     assert "is empty" in run("bench", weights, "--corpus", wav, "--workers", 1, "--seconds", 0.01).sentence
 

@@ -19,6 +19,11 @@ def check_readers(readers: int | None) -> None:
         raise InputError(f"{readers} readers were asked for; wanted at least 0")
 
 
+def readers_of_each(workers: int) -> int:
+    """Of ``workers`` on one machine, each with an engine that encodes many files at once: the cores it leaves them."""
+    return max(1, available_cores() // max(1, workers) - 1)
+
+
 def open_encoder(codec: Codec, levels: int | None, tail: str, readers: int | None = None) -> Encoder:
     """What encodes files with ``codec``.
 
@@ -35,7 +40,7 @@ def open_encoder(codec: Codec, levels: int | None, tail: str, readers: int | Non
     engine, rate = codec.engine, codec.sample_rate
     streams, block = streams_at_once(engine), block_for(engine)
     if readers is None:
-        readers = max(1, available_cores() - 1) if streams > 1 else 0
+        readers = readers_of_each(1) if streams > 1 else 0
     if readers:
         return Encoder(codec, Readers(readers, rate, block), levels, tail)
     return Encoder(codec, ReadHere(streams, rate, block), levels, tail)
