@@ -53,6 +53,7 @@ def load(
 
     Raises:
         WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
+        ExtraError: a ``.pth``, and torch is not installed.
         EngineError: an engine, dtype or device that cannot be had.
     """
     return _loaded(source, None, engine=engine, threads=threads, dtype=dtype, device=device)

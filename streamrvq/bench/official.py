@@ -18,6 +18,8 @@ from statistics import median
 from typing import Any
 
 from ..config import CodecConfig
+from ..errors import ExtraError
+from ..system.optional import need
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +56,12 @@ class OfficialModel:
         cls, config: CodecConfig, seconds: float, threads: int, *, decode: bool
     ) -> tuple[OfficialModel | None, str | None]:
         """The model, or None and the reason. It encodes ``seconds`` of noise with ``threads`` threads."""
-        import torch
-
         if config.stem != 1:
             return None, f"no official model has a strided stem, and this codec's is {config.stem}"
+        try:
+            torch = need("torch", "torch", "official models need")
+        except ExtraError as error:
+            return None, str(error)
         reasons = []
         for build in (_transformers, _descript):
             try:

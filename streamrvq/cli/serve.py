@@ -21,6 +21,7 @@ import typer
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError
+from ..system.optional import need
 from .common import DeviceOption, EngineOption, ThreadsOption, identity, note, note_untrained, out
 from .service import VARIABLE, TokenFileOption, TokenOption, tokens
 
@@ -73,7 +74,7 @@ def serve(
     ] = 30.0,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error; on stderr.")] = "info",
     log_format: Annotated[str, typer.Option("--log-format", help="text, or json: one object per line.")] = "text",
-    uvloop: Annotated[bool, typer.Option("--uvloop", help=r"Run on uvloop: pip install 'streamrvq\[uvloop]'.")] = False,
+    uvloop: Annotated[bool, typer.Option("--uvloop", help=r"Run on uvloop: pip install '.\[uvloop]'.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     device: DeviceOption = None,
@@ -114,11 +115,8 @@ def serve(
 def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
     if not uvloop:
         return None
-    try:
-        import uvloop as library
-    except ImportError:
-        raise InputError("--uvloop needs uvloop; install it: pip install 'streamrvq[uvloop]'") from None
-    return library.new_event_loop
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = need("uvloop", "uvloop", "--uvloop needs").new_event_loop
+    return new_loop
 
 
 async def _serve(codec: Codec, settings: ServerSettings, token_file: Path | None, json: bool) -> None:

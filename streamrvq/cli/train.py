@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..system.optional import need
 from ..weights import load_weights
 from .common import JsonOption, note, out, print_json
 
@@ -40,6 +41,7 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train a codec on folders of audio."""
+    need("torch", "torch", "training needs")
     from ..train.config import TrainConfig  # here because torch is slow to import
     from ..train.run import Run
 

@@ -46,7 +46,7 @@ def run_on_ray(
         ExtraError: Ray is not installed.
         CorpusError: no such cluster, or what `write_shard` raises.
     """
-    ray, data = need("ray", "ray", "clusters"), need("ray.data", "ray", "clusters")
+    ray, data = need("ray", "ray", "clusters need"), need("ray.data", "ray", "clusters need")
     by_number = {shard.number: shard for shard in shards}
     with _connected(ray, address):
         there, cores, gpus = ray.cluster_resources(), work.threads + (work.readers or 0), 1 if work.devices else 0
@@ -112,7 +112,7 @@ def _check_reachable(address: str) -> None:
 @contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     """A connection to the cluster, unless this process has one already. Ray's own messages are silenced."""
-    need("ray.data", "ray", "clusters").DataContext.get_current().enable_progress_bars = False
+    need("ray.data", "ray", "clusters need").DataContext.get_current().enable_progress_bars = False
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if ray.is_initialized():

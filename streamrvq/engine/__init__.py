@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import CodecConfig
-from ..errors import EngineError
+from ..errors import EngineError, ExtraError
+from ..system.optional import install, need
 from .base import Engine
 
 __all__ = ["Engine", "make_engine"]
@@ -25,8 +26,9 @@ def make_engine(
     device: str | None = None,
 ) -> Engine:
     """The engine called ``engine``: ``"native"``, ``"torch"``, ``"cuda"``, or ``"auto"``. Without a device of its own,
-    that is native for float32 where it was built, and torch otherwise; that it was not is said once, as a warning of
-    the logger "streamrvq". It is cuda only where ``device`` says so.
+    that is native for float32 where it was built, and otherwise torch, if it is installed (the extra [torch]). That the
+    native engine was not built is said once, as a warning of the logger "streamrvq". It is cuda only where ``device``
+    says so.
 
     Args:
         tensors: the folded weights, under the names and in the shapes of `families.tensor_shapes`.
@@ -53,6 +55,7 @@ def make_engine(
         from .native import NativeEngine
 
         return NativeEngine(config, tensors, threads=threads)
+    need("torch", "torch", "the torch engine needs" if engine == "torch" else f"{dtype} needs", EngineError)
     from .torch import TorchEngine  # here, so that importing streamrvq does not load torch
 
     return TorchEngine(config, tensors, threads=threads, dtype=dtype)
@@ -87,6 +90,12 @@ def _native_is_there() -> bool:
     try:
         load_library()
     except EngineError as error:
+        try:
+            need("torch", "torch", "the torch engine needs")
+        except ExtraError:
+            raise EngineError(
+                f"there is nothing to compute with: {error}; or install torch, which is slower: {install('torch')}"
+            ) from None
         logging.getLogger("streamrvq").warning("%s; using the torch engine, which is slower", error)
         return False
     return True

@@ -1,6 +1,6 @@
 """Codes as the kind of array that a reader asked for.
 
-Knows: numpy, and torch, which is imported only when it is asked for. Does not know: files.
+Knows: numpy, and torch, which is asked for by name and only when it is wanted. Does not know: files.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..engine.base import Codes
 from ..errors import InputError
+from ..system.optional import need
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +27,12 @@ def as_framework(codes: npt.NDArray[Any], framework: str) -> Codes | Tensor:
 
     Raises:
         InputError: another framework.
+        ExtraError: torch is wanted and not installed.
     """
     array = np.array(codes, np.int64, order="C")
     if framework == "numpy":
         return array
     if framework == "torch":
-        import torch  # imported here, so that reading tokens does not load it
-
-        return torch.from_numpy(array)
+        tensor: Tensor = need("torch", "torch", 'framework="torch" needs').from_numpy(array)
+        return tensor
     raise InputError(f"framework is {framework!r}; wanted 'numpy' or 'torch'")

@@ -63,12 +63,12 @@ INDEX = ("path", *_INTEGERS, "codec_hash")
 
 def arrow() -> Any:
     """The module pyarrow. Raises `ExtraError` if it is not installed."""
-    return need("pyarrow", "corpus", "shards")
+    return need("pyarrow", "corpus", "shards need")
 
 
 def parquet() -> Any:
     """The module pyarrow.parquet. Raises `ExtraError` if it is not installed."""
-    return need("pyarrow.parquet", "corpus", "shards")
+    return need("pyarrow.parquet", "corpus", "shards need")
 
 
 def schema(about: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Descript's layout: a torch .pth file of ``{"state_dict": …, "metadata": {"kwargs": …}}``.
 
 Knows: what ``dac.DAC.load`` and ``dac.DAC.save(…, package=False)`` read and write. Does not know: other layouts. It
-imports torch only while it reads or writes; torchfile.py reads the file.
+asks for torch only while it reads or writes; torchfile.py reads the file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ..config import CodecConfig
 from ..errors import ConfigError, WeightsError
 from ..families.dac import normalised
 from ..system.foreign_data import shown
+from ..system.optional import need
 from .fold import pair_names, split
 from .tensorfile import printable_name, replace, unreadable
 from .torchfile import as_arrays, read_torch
@@ -27,6 +28,7 @@ def read(path: Path) -> Weights:
 
     Raises:
         WeightsError: the file cannot be read, is damaged, holds code, has another layout, or does not fit its kwargs.
+        ExtraError: torch is not installed.
     """
     try:
         content = read_torch(path, "wanted a .pth of dac.DAC: save it again with model.save(path, package=False)")
@@ -79,9 +81,8 @@ def save(weights: Weights, path: Path) -> None:
     Raises:
         WeightsError: the file cannot be written; or the codec has a stem or is causal. ``dac.DAC`` has neither: it
             would load the file, or most of it, and compute something else.
+        ExtraError: torch is not installed.
     """
-    import torch
-
     if weights.config.stem > 1:
         raise WeightsError(
             f"{weights.name} has a stem of stride {weights.config.stem}, which dac.DAC cannot have; wanted stem 1 "
@@ -92,6 +93,7 @@ def save(weights: Weights, path: Path) -> None:
             f"{weights.name} is causal, and dac.DAC would load it as symmetric; wanted a symmetric codec for a .pth: "
             "save as .safetensors"
         )
+    torch = need("torch", "torch", "writing a .pth needs")
     state, pairs = {}, normalised(weights.config)
     for name, value in weights.tensors.items():
         if name in pairs:

@@ -30,6 +30,7 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
 
     Raises:
         WeightsError: it is none of these, cannot be read, or does not fit together. The message says what to do.
+        ExtraError: it is a .pth, and torch is not installed.
     """
     if isinstance(source, str) and source in PRESETS:
         packaged = _DATA / f"{source}.safetensors"
@@ -88,6 +89,7 @@ def save_weights(
 
     Raises:
         WeightsError: the path shows no layout, the layout cannot hold these weights, or writing failed.
+        ExtraError: the layout is "descript", and torch is not installed.
     """
     path = Path(path)
     if layout is None:

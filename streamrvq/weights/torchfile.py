@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from ..errors import WeightsError
 from ..system.foreign_data import foreign_data, one_line, shown
+from ..system.optional import need
 
 #: Bytes of pickle, which can become a hundred times as many in memory. The pickle of a DAC has 100 KB.
 _MOST_PICKLE = 2 << 20
@@ -73,9 +74,8 @@ def read_torch(path: Path, wanted: str) -> Any:
         WeightsError: the file is damaged, holds code or objects other than dense tensors and plain values, or claims
             more than it holds.
         OSError: it cannot be opened.
+        ExtraError: torch is not installed.
     """
-    import torch
-
     with foreign_data(WeightsError, str(path), wanted):
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -85,6 +85,7 @@ def read_torch(path: Path, wanted: str) -> Any:
             if name not in _NAMES:
                 what = _OTHERS.get(name.rpartition(" ")[2]) or one_line(name.replace(" ", "."))
                 raise WeightsError(f"{path} is damaged or holds more than tensors ({what}); {wanted}")
+        torch = need("torch", "torch", f"{one_line(path)} is a torch file, and reading one needs")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch warns about archives that it then refuses
@@ -167,8 +168,7 @@ def as_arrays(state: dict[Any, Any], path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises:
         WeightsError: a name that is no string, a value that is no dense tensor, or more elements than the file holds.
     """
-    import torch
-
+    torch = need("torch", "torch", "the tensors of a torch file need")
     size, left = path.stat().st_size, path.stat().st_size
     for name, value in state.items():
         if not isinstance(name, str):

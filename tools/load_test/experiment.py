@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from streamrvq import Codec, load
+from streamrvq.system.optional import need
 
 from .clients.audio import LoopedAudio
 from .cores import Cores, choose_cores, restored_affinity
@@ -102,8 +103,4 @@ def open_codec(settings: Settings) -> Codec:
 def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
     if not uvloop:
         return None
-    try:
-        import uvloop as library
-    except ImportError:
-        raise LoadError("--uvloop needs uvloop; install it: pip install 'streamrvq[uvloop]'") from None
-    return functools.partial(library.new_event_loop)
+    return functools.partial(need("uvloop", "uvloop", "--uvloop needs").new_event_loop)

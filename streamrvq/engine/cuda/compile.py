@@ -74,7 +74,8 @@ def architecture(capability: tuple[int, int], known: Sequence[int]) -> str:
     if not fitting:
         raise EngineError(
             f"the card is of compute capability {capability[0]}.{capability[1]}, and NVRTC here knows "
-            f"{', '.join(f'{number // 10}.{number % 10}' for number in known)}; update it: {INSTALL} --upgrade"
+            f"{', '.join(f'{number // 10}.{number % 10}' for number in known)}; update it: "
+            "pip install --upgrade nvidia-cuda-nvrtc"
         )
     return f"sm_{max(fitting)}"
 

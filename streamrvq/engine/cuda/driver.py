@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from ...errors import EngineError
+from ...system.optional import install
 
 #: What to do about an error of the driver, by its name. The others are given as the driver words them.
 _ADVICE = {
@@ -19,7 +20,7 @@ _ADVICE = {
     "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH": "the driver was updated; restart the machine",
     "CUDA_ERROR_DEVICE_UNAVAILABLE": "another program has the card for itself; see nvidia-smi",
 }
-INSTALL = "pip install 'streamrvq[cuda]'"
+INSTALL = install("cuda")
 OUT_OF_MEMORY = 2  #: CUDA_ERROR_OUT_OF_MEMORY
 _IMPORTING = threading.Lock()  #: cuda.core 1.2 shows itself half imported where two threads import it at once
 

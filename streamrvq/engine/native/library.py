@@ -120,7 +120,7 @@ def load_library() -> ctypes.CDLL:
     path = HERE / "_native.so"
     if not path.exists():
         raise EngineError(
-            "the native engine was not built: no C++20 compiler was found; install one, then install streamrvq again"
+            "the native engine was not built; install a C++20 compiler (Debian: g++), then streamrvq again"
         )
     try:
         loaded = ctypes.CDLL(str(path))
