@@ -15,7 +15,7 @@ from streamrvq.engine import make_engine
 from streamrvq.errors import EngineError, InputError
 from streamrvq.streaming.pool import StreamPool
 from streamrvq.weights import save_weights
-from tests.support.contract import codec_of, minute, noise, weights_of
+from tests.support.contract import EXACT, EXACT_ONE, codec_of, minute, noise, weights_of
 
 
 class Counting:
@@ -64,10 +64,10 @@ def test_whole_signals_take_steps_of_the_size_that_the_engine_likes() -> None:
 
 def test_an_engine_can_be_passed_in() -> None:
     weights, usual = weights_of(minute()), codec_of(minute())
-    engine = Counting(make_engine(weights.config, weights.tensors, "torch", dtype="float64"))
+    engine = Counting(make_engine(weights.config, weights.tensors, EXACT_ONE, dtype=EXACT[EXACT_ONE]))
     codec = Codec(weights, engine=engine)
     assert codec.engine is engine
-    assert codec.dtype == np.float64
+    assert codec.dtype == EXACT[EXACT_ONE]
     np.testing.assert_array_equal(codec.encode(noise(500)), usual.encode(noise(500)))
     stepped = engine.steps
     assert stepped > 0
@@ -82,7 +82,7 @@ def test_an_engine_can_be_passed_in() -> None:
 def test_a_file_can_be_loaded_onto_an_engine(tmp_path: Any) -> None:
     weights = weights_of(minute())
     save_weights(weights, tmp_path / "codec.safetensors")
-    engine = make_engine(weights.config, weights.tensors, "torch")
+    engine = make_engine(weights.config, weights.tensors, EXACT_ONE)
     assert load(tmp_path / "codec.safetensors", engine=engine).engine is engine
 
 
@@ -96,7 +96,7 @@ def test_a_file_can_be_loaded_onto_an_engine(tmp_path: Any) -> None:
 )
 def test_an_engine_has_its_own_settings(settings: dict[str, Any], words: str) -> None:
     weights = weights_of(minute())
-    engine = make_engine(weights.config, weights.tensors, "torch")
+    engine = make_engine(weights.config, weights.tensors, EXACT_ONE)
     with pytest.raises(EngineError, match=words):
         Codec(weights, engine=engine, **settings)
 
@@ -109,7 +109,7 @@ def test_an_engine_of_another_codec_is_refused() -> None:
 
 def test_the_engine_says_what_it_is() -> None:
     codec = codec_of(minute())
-    assert codec.engine.name == "torch"
+    assert codec.engine.name == EXACT_ONE
     assert codec.engine.description in repr(codec)
 
 

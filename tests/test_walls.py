@@ -43,10 +43,14 @@ FLOORS = [
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
+#: What is made of torch: importing it imports torch. Nothing else does.
+OF_TORCH = {"nn", "engine/torch.py", "engine/torch_states.py", "engine/torch_threads.py", "train"}
 #: Where torch may be imported at all; elsewhere not even inside a function.
-KNOWS_TORCH = {
-    "nn", "engine/torch.py", "engine/torch_states.py", "engine/torch_threads.py", "tokens/frameworks.py",
-    "weights/descript.py", "weights/torchfile.py", "bench", "train",
+KNOWS_TORCH = {*OF_TORCH, "tokens/frameworks.py", "bench"}
+#: Where it is asked for by name (system/optional.py), with a sentence for where it is missing.
+ASKS_FOR_TORCH = {
+    "nn/__init__.py", "engine/__init__.py", "weights/descript.py", "weights/torchfile.py", "tokens/frameworks.py",
+    "bench/official.py", "cli/train.py",
 }  # fmt: skip
 #: Where asyncio may be.
 KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}
@@ -176,6 +180,29 @@ def test_who_knows_what(libraries: tuple[str, ...], places: set[str]) -> None:
         if name.split(".")[0] in libraries and not allowed(modules(ROOT)[module], places)
     ]
     assert strange == []
+
+
+def test_torch_is_imported_only_by_what_is_made_of_it() -> None:
+    """Importing any other module reaches no torch. A package is imported with its parts."""
+    known, graph, names = modules(ROOT), arrows(ROOT, True, True), imports(ROOT, True, True)
+    for module, there in graph.items():
+        parts = [module, *there]
+        there |= {part.rsplit(".", n)[0] for part in parts for n in range(1, part.count("."))} & set(known)
+    reaching = {
+        module for module in graph
+        if any(name.split(".")[0] == "torch" for other in reached(graph, module) for name in names[other])
+    }  # fmt: skip
+    assert {inside(known[module]) for module in reaching if not allowed(known[module], OF_TORCH)} == set()
+    assert "streamrvq.nn" in reaching
+
+
+def test_who_asks_for_torch() -> None:
+    asks = {
+        inside(path) for path in modules(ROOT).values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node).startswith(("need('torch'", "importing('torch'"))
+    }  # fmt: skip
+    assert asks == ASKS_FOR_TORCH
 
 
 @pytest.mark.parametrize("path", sorted(f"{folder}/{name}" for folder, names in SANS_IO.items() for name in names))

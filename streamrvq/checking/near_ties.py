@@ -30,14 +30,15 @@ class Comparison:
         differing_codes: how many codes differ, on all levels.
         differing_frames: how many frames have a differing code.
         near_ties: how many of these frames are near-ties.
-        largest_gap: the largest cosine gap at the first differing level of a frame; 0.0 if nothing differs.
+        largest_gap: the largest cosine gap at the first differing level of a frame; 0.0 if nothing differs; None if
+            there were no latents to measure it with.
     """
 
     frames: int
     differing_codes: int
     differing_frames: int
     near_ties: int
-    largest_gap: float
+    largest_gap: float | None
 
     @property
     def equal(self) -> bool:
@@ -50,13 +51,13 @@ class Comparison:
         return self.differing_frames == self.near_ties
 
 
-def compare(a: Codes, b: Codes, latents: Floats, codebooks: list[Floats]) -> Comparison:
+def compare(a: Codes, b: Codes, latents: Floats | None, codebooks: list[Floats]) -> Comparison:
     """Compare two runs on the same signal.
 
     Args:
         a, b: codes ``[K, T]``, with the same number of frames.
         latents: the quantiser inputs ``[K · codebook_dim, T]`` of a float64 run (``encode(…, return_latents=True)``),
-            which decide.
+            which decide. None: there is no such run, and no difference is taken for a near-tie.
         codebooks: ``[codebook_size, codebook_dim]`` of each level.
 
     Raises:
@@ -67,13 +68,15 @@ def compare(a: Codes, b: Codes, latents: Floats, codebooks: list[Floats]) -> Com
     differs = a != b
     frames = np.flatnonzero(differs.any(axis=0))
     levels = np.argmax(differs[:, frames], axis=0)
-    gaps = [_gap(a, b, latents, codebooks, int(k), int(t)) for k, t in zip(levels, frames, strict=True)]
+    gaps = [] if latents is None else [
+        _gap(a, b, latents, codebooks, int(k), int(t)) for k, t in zip(levels, frames, strict=True)
+    ]  # fmt: skip
     return Comparison(
         frames=a.shape[1],
         differing_codes=int(differs.sum()),
         differing_frames=len(frames),
         near_ties=sum(gap <= NEAR_TIE for gap in gaps),
-        largest_gap=max(gaps, default=0.0),
+        largest_gap=None if len(gaps) < len(frames) else max(gaps, default=0.0),
     )
 
 

@@ -127,7 +127,7 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
             *([str(row.sample_rate)] if rates else []), str(row.chunks), str(row.pushes), str(found.frames),
             str(found.differing_codes), str(found.differing_frames), str(found.near_ties),
             *("–" if value is None else f"{value:.2g}" for value in (row.latent_difference, row.smallest_margin)),
-            f"{found.largest_gap:.2g}" if differs else "–",
+            f"{found.largest_gap:.2g}" if differs and found.largest_gap is not None else "–",
             "equal" if not differs else "near-ties" if row.passed else Text("DIFFERENT", "red"),
         )  # fmt: skip
     console.print(table)

@@ -267,5 +267,5 @@ def test_the_plan(sizes: list[int], most: int) -> None:
 
 def test_without_pyarrow(tmp_path: Path, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ExtraError, match=r"streamrvq\[corpus\]"):
+    with pytest.raises(ExtraError, match=r"pip install '\.\[corpus\]'"):
         encode_corpus([wav], tmp_path / "out", weights, workers=1)

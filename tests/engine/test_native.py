@@ -25,7 +25,7 @@ from streamrvq.families import encoder_plan
 from streamrvq.geometry import Activation, LayerKind
 from streamrvq.system.cores import available_cores
 from tests.conftest import RealAudio
-from tests.support.contract import minute, needs_native, noise, weights_of
+from tests.support.contract import TORCH, minute, needs_native, needs_torch, noise, weights_of
 from tests.support.native import FULL, ISAS, codec_on, same_bits
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
@@ -66,6 +66,7 @@ def test_tanh_is_right_within_its_bound() -> None:
             np.testing.assert_array_equal(y, wanted.astype(np.float32))
 
 
+@needs_torch
 @pytest.mark.parametrize("width", [8, 32, pytest.param(64, marks=pytest.mark.heavy)])
 def test_latents_are_right(real_audio: RealAudio, width: int, causal: bool) -> None:
     """Within 2e-5 of float64, relative to the largest: the first level's, which no choice of code has touched."""
@@ -87,7 +88,8 @@ def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert codec.engine.description == f"native {ISAS[0]}, float32, 3 threads"
     assert codec.engine.threads == 3
     assert Codec(weights).engine.threads == available_cores()
-    assert Codec(weights, dtype="float64").engine.name == "torch"
+    if TORCH:
+        assert Codec(weights, dtype="float64").engine.name == "torch"
     with pytest.raises(EngineError, match="float32"):
         Codec(weights, engine="native", dtype="float64")
     with pytest.raises(EngineError, match="wanted 'auto', 'native', 'torch' or 'cuda'"):
@@ -140,6 +142,7 @@ def test_a_neighbour_that_is_not_a_number_does_not_leak(causal: bool) -> None:
         same_bits(b[[0, 2]], a[[0, 2]])
 
 
+@needs_torch
 def test_a_stream_moves_between_engines(causal: bool) -> None:
     config = minute(causal=causal)
     native, other = (Codec(weights_of(config), engine=name) for name in ("native", "torch"))

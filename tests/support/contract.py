@@ -16,7 +16,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-import torch
 
 from streamrvq.codec import Codec
 from streamrvq.config import CodecConfig
@@ -25,14 +24,20 @@ from streamrvq.engine.cuda.resident import Resident
 from streamrvq.engine.cuda.runner import Runner
 from streamrvq.engine.native import Core, NativeStates, Program, chosen_isa
 from streamrvq.engine.native.library import load_library
-from streamrvq.engine.torch import TorchEngine
 from streamrvq.errors import EngineError
 from streamrvq.families import plan as plan_of
 from streamrvq.geometry import Direction, Plan, PlanBuilder, Quantizer
 from streamrvq.streaming.lockstep import Lockstep
 from streamrvq.weights import Weights, seeded
-from tests.reference.plain_dac import PlainDAC
 from tests.support.cuda.emulated import EmulatedDevice, emulated_device, missing
+
+try:
+    import torch
+
+    from streamrvq.engine.torch import TorchEngine
+    from tests.reference.plain_dac import PlainDAC
+except ImportError:  # tests/support/environments/without_torch.py runs a slice of the suite like that
+    torch = PlainDAC = None
 
 
 def _native_is_there() -> bool:
@@ -47,15 +52,19 @@ def _native_is_there() -> bool:
 NATIVE = _native_is_there()
 if os.environ.get("STREAMRVQ_REQUIRE_NATIVE") and not NATIVE:
     load_library()
-BUILT = ["torch", "native"] if NATIVE else ["torch"]  #: those of any process
+TORCH = torch is not None
+BUILT = ["torch"] * TORCH + ["native"] * NATIVE  #: those of any process
 CUDA = not missing()
-ENGINES = ["torch", *(["cuda"] if CUDA else []), *BUILT[1:]]
-ENGINE_DTYPES = [("torch", "float64"), *((engine, "float32") for engine in ENGINES)]
+ENGINES = ["torch"] * TORCH + ["cuda"] * CUDA + ["native"] * NATIVE
+ENGINE_DTYPES = [("torch", "float64")] * TORCH + [(engine, "float32") for engine in ENGINES]
 #: In what an engine gives the same codes however audio is cut.
 EXACT = {"torch": "float64", "native": "float32", "cuda": "float32"}
 if CUDA:  # for good: a codec that is unpickled opens its device, too. One device, which is tested once.
     mock.patch("streamrvq.engine.cuda.open_device", lambda name: emulated_device()).start()
+#: What computes where a test takes any exact engine.
+EXACT_ONE = "torch" if TORCH else "native"
 needs_native = pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
+needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not installed")
 #: Largest difference of float64 latents and samples from another order of the same sums.
 CLOSE = 1e-11
 #: Of bare layers.
@@ -91,7 +100,7 @@ def weights_of(config: CodecConfig, seed: int = 0) -> Weights:
 
 
 @lru_cache(maxsize=64)
-def codec_of(config: CodecConfig, dtype: str = "float64", engine: str = "torch", seed: int = 0) -> Codec:
+def codec_of(config: CodecConfig, dtype: str = EXACT[EXACT_ONE], engine: str = EXACT_ONE, seed: int = 0) -> Codec:
     """A codec of `weights_of`; shared, for it cannot change."""
     return Codec(weights_of(config, seed), engine=engine, dtype=dtype)
 

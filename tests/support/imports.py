@@ -12,13 +12,14 @@ from functools import cache
 from pathlib import Path
 
 
-def imported(path: Path, package: tuple[str, ...], at_run_time: bool = False) -> Iterator[str]:
+def imported(path: Path, package: tuple[str, ...], at_run_time: bool = False, at_once: bool = False) -> Iterator[str]:
     """Every dotted name that a file imports, absolute: ``a.b.name`` for ``from a.b import name``.
 
     Args:
         path: a Python file.
         package: of the file, for its relative imports.
         at_run_time: leave out what is below ``if TYPE_CHECKING:``.
+        at_once: leave out what is inside functions, too.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     left_out = {
@@ -28,6 +29,9 @@ def imported(path: Path, package: tuple[str, ...], at_run_time: bool = False) ->
         for statement in block.body
         for node in ast.walk(statement)
     }
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    if at_once:
+        left_out |= {node for block in ast.walk(tree) if isinstance(block, functions) for node in ast.walk(block)}
     for node in ast.walk(tree):
         if node in left_out:
             continue
@@ -50,21 +54,21 @@ def modules(root: Path) -> Mapping[str, Path]:
 
 
 @cache
-def imports(root: Path, at_run_time: bool = False) -> Mapping[str, frozenset[str]]:
-    """The whole names that each module of a package imports, in all or at run time."""
+def imports(root: Path, at_run_time: bool = False, at_once: bool = False) -> Mapping[str, frozenset[str]]:
+    """The whole names that each module of a package imports: in all, at run time, or as soon as it is imported."""
     table = {}
     for name, path in modules(root).items():
         package = tuple(name.split(".")) if path.stem == "__init__" else tuple(name.split(".")[:-1])
-        table[name] = frozenset(imported(path, package, at_run_time))
+        table[name] = frozenset(imported(path, package, at_run_time, at_once))
     return table
 
 
-def arrows(root: Path, at_run_time: bool = False) -> dict[str, set[str]]:
-    """Which modules of a package each of its modules imports, in all or at run time. A name is looked up as a module
+def arrows(root: Path, at_run_time: bool = False, at_once: bool = False) -> dict[str, set[str]]:
+    """Which modules of a package each of its modules imports, as `imports` tells. A name is looked up as a module
     first, then as something inside one."""
     known = modules(root)
     graph: dict[str, set[str]] = {}
-    for module, names in imports(root, at_run_time).items():
+    for module, names in imports(root, at_run_time, at_once).items():
         there = {name if name in known else name.rpartition(".")[0] for name in names}
         graph[module] = {name for name in there if name in known and name != module}
     return graph

@@ -52,7 +52,7 @@ def test_a_card_that_cannot_be_used_is_refused(card: Card, change: dict[str, obj
 
 def test_without_cuda_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
-    with pytest.raises(EngineError, match=r"needs the package cuda-core, and .*pip install 'streamrvq\[cuda\]'"):
+    with pytest.raises(EngineError, match=r"needs the package cuda-core, and .*pip install '\.\[cuda\]'"):
         Gpu()
 
 
