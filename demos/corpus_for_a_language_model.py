@@ -1,6 +1,6 @@
 """A folder of audio to shards, which four tools read directly; then sequences for a language model, in bulk and live.
 
-pip install 'streamrvq[corpus]' datasets duckdb
+pip install '.[corpus]' datasets duckdb
 python demos/corpus_for_a_language_model.py [FOLDER]
 """
 

@@ -3,16 +3,21 @@
     python demos/rvq_breakdown.py
 
 One second of real audio, 44 100 samples, goes without padding (tail="valid") through an untrained encoder of DAC's
-shape, with strides 2 · 4 · 8 · 8 and 64 latent channels. Then the same samples are pushed in uneven chunks.
+shape, with strides 2 · 4 · 8 · 8 and 64 latent channels. Then the same samples are pushed in uneven chunks. The encoder
+is torch modules, and the stream computes in float64: pip install '.[torch]'
 """
 
 import numpy as np
-import torch
 from _audio import clip
 
 import streamrvq
 from streamrvq.families import encoder_plan
-from streamrvq.nn import CodecModel
+from streamrvq.system.optional import importing
+
+with importing("torch", "this demo needs torch"):
+    import torch
+
+    from streamrvq.nn import CodecModel
 
 SECONDS = 1
 pcm, rate = clip("guitar_and_drums.flac", seconds=SECONDS)

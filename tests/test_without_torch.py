@@ -23,10 +23,10 @@ from streamrvq import load
 from streamrvq.bench.official import OfficialModel
 from streamrvq.tokens import read_tokens
 from streamrvq.weights import save_weights
-from tests.support.environments import bare as environments
-from tests.support.environments import without_torch
 from tests.support.command import Done, Run
 from tests.support.contract import minute, needs_native, noise, weights_of
+from tests.support.environments import bare as environments
+from tests.support.environments import without_torch
 from tests.support.imports import modules
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE

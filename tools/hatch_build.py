@@ -1,7 +1,8 @@
 """Build hook: compiles the native engine into the package, or leaves it out where it cannot be compiled.
 
-Without a C++ compiler, or if compiling fails, the package is installed anyway. Then it computes with torch, and says so
-when it is used. STREAMRVQ_NATIVE=0 leaves the engine out; STREAMRVQ_NATIVE=1 makes a failure an error.
+Without a C++ compiler, or if compiling fails, the package is installed anyway. Then it computes with torch where that
+is installed, and says so when it is used. STREAMRVQ_NATIVE=0 leaves the engine out; STREAMRVQ_NATIVE=1 makes a failure
+an error.
 
 Knows: CMake, and the name of a wheel that holds a library. Does not know: what is compiled; streamrvq/engine/native
 does.

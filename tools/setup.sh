@@ -1,13 +1,14 @@
 # The other tools source this file; it is not a command.
 #
 # It makes the virtual environment .venv at the repository's root and keeps it up to date:
-#   ensure_env demo   the package and what it needs to run
-#   ensure_env docs   the same, and what builds the documentation
-#   ensure_env test   the same, and the checkers, the tests' tools and the reference codecs.
+#   ensure_env demo   the package and what it needs to run; torch only where the native engine cannot be built
+#   ensure_env torch  the same, and torch
+#   ensure_env docs   the first, and what builds the documentation
+#   ensure_env test   all of these, and the checkers, the tests' tools and the reference codecs.
 #                     As root it also installs the Debian packages that the tests need; otherwise it says which are missing
 #   ensure_corpus     the first, and what tools/corpus resamples with (corpus.txt)
-#   ensure_quality    the first, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
-#   ensure_fuzz       the first, and what tools/fuzz fuzzes with (fuzz.txt)
+#   ensure_quality    the second, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
+#   ensure_fuzz       the second, and what tools/fuzz fuzzes with (fuzz.txt)
 # Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
 # until one of these files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
 
@@ -101,12 +102,12 @@ install_for_tests() {
 # The C++ compiler that the native engine is built with, if there is one.
 compiler() { command -v "${CXX:-c++}" || command -v g++ || command -v clang++; }
 
-# The native engine needs a C++ compiler. It is installed as root on Debian and Ubuntu. Elsewhere the package works
-# without one, with the torch engine, and this says what to install. pip brings CMake and Ninja if they are missing.
+# The native engine needs a C++ compiler. It is installed as root on Debian and Ubuntu. Elsewhere the package computes
+# with torch, and this says what to install. pip brings CMake and Ninja if they are missing.
 offer_compiler() {
     if compiler >/dev/null 2>&1 || [ "${STREAMRVQ_NATIVE:-}" = 0 ]; then return 0; fi
     if may_install && install_debian g++; then return 0; fi
-    say "no C++ compiler: streamrvq will compute with torch. For the native engine install one (Debian: g++) and run this again"
+    say "no C++ compiler: streamrvq will compute with torch. For the native engine, which is faster and smaller, install one (Debian: g++) and run this again"
 }
 
 # The hash of everything that decides what is in the environment.
@@ -124,27 +125,41 @@ pip_install() {
     "$PY" -m pip --quiet --quiet --disable-pip-version-check --no-input install -c "$ROOT/tools/constraints.txt" "$@"
 }
 
+# torch alone, at its pinned version: resolved together with the rest, it may be downloaded more than once.
+install_torch() {
+    local pinned
+    pinned="$(grep '^torch==' "$ROOT/tools/constraints.txt")"
+    say "installing $pinned"
+    pip_install "$pinned"
+}
+
+# True if the package in the environment can compute without torch.
+native_engine() { "$PY" -c 'from streamrvq.engine.native.library import load_library; load_library()' 2>/dev/null; }
+
 install_into_env() {
-    # torch first and alone, at its pinned version: resolved together with the rest, it may be downloaded more than once.
-    say "installing $(grep '^torch==' "$ROOT/tools/constraints.txt")"
-    pip_install "$(grep '^torch==' "$ROOT/tools/constraints.txt")"
+    case "$1" in torch | test) install_torch ;; esac
     if [ "$1" = docs ]; then
         say "installing streamrvq (editable) and what builds the documentation"
         pip_install --no-warn-conflicts -e "$ROOT[docs]"
     elif [ "$1" = test ]; then
         say "installing streamrvq (editable), the checkers, the tests' tools, the documentation's and the reference codecs"
-        pip_install --no-warn-conflicts -e "$ROOT[corpus,cuda,dev,docs,ray,reference,uvloop]"
+        pip_install --no-warn-conflicts -e "$ROOT[corpus,cuda,dev,docs,ray,reference,torch,uvloop]"
         pip_install --no-deps -r "$ROOT/tools/reference.txt"
     else
         say "installing streamrvq (editable) and what it needs to run"
         pip_install --no-warn-conflicts -e "$ROOT"
+        if ! native_engine && ! "$PY" -c 'import torch' 2>/dev/null; then
+            say "there is no native engine: torch computes instead"
+            install_torch
+        fi
     fi
 }
 
 # True if the environment has everything of level $1 at the hash $2. A larger level contains the smaller ones.
 env_has() {
-    local level levels=(demo docs test)
+    local level levels=(demo torch docs test)
     case "$1" in
+    torch) levels=(torch test) ;;
     docs) levels=(docs test) ;;
     test) levels=(test) ;;
     esac
@@ -169,7 +184,7 @@ ensure_env() {
     offer_compiler
     hash="$(env_hash)"
     if ! env_has "$level" "$hash"; then
-        rm -f "$VENV/.stamp-demo" "$VENV/.stamp-docs" "$VENV/.stamp-test"
+        rm -f "$VENV"/.stamp-{demo,torch,docs,test}
         install_into_env "$level"
         printf '%s\n' "$hash" >"$VENV/.stamp-$level"
     fi
@@ -197,7 +212,7 @@ ensure_corpus() {
 
 ensure_quality() {
     local hash
-    ensure_env demo
+    ensure_env torch
     need_programs ffmpeg:ffmpeg
     exec 9>"$ROOT/.venv.lock"
     flock 9
@@ -220,7 +235,7 @@ ensure_quality() {
 
 ensure_fuzz() {
     local hash
-    ensure_env demo
+    ensure_env torch
     exec 9>"$ROOT/.venv.lock"
     flock 9
     hash="$(env_hash) $(sha256sum <"$ROOT/tools/fuzz.txt")"
