@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamrvq import load
+from streamrvq import CodecConfig, load
 from streamrvq.bench.official import OfficialModel
 from streamrvq.tokens import read_tokens
-from streamrvq.weights import save_weights
+from streamrvq.weights import save_weights, seeded
 from tests.support.command import Done, Run
 from tests.support.contract import minute, needs_native, noise, weights_of
 from tests.support.environments import bare as environments
@@ -157,13 +157,17 @@ def test_a_command_that_needs_torch_says_so(
 def test_a_program_that_needs_torch_is_told_so(bare: Path) -> None:
     code = (
         "import streamrvq\n"
+        "from streamrvq.weights import seeded\n"
+        "print(streamrvq.load().codec_hash, seeded(streamrvq.CodecConfig(encoder_dim=2, decoder_dim=16)).codec_hash)\n"
         "try: streamrvq.load(dtype='float64')\n"
         "except streamrvq.EngineError as error: print(error)\n"
         "import streamrvq.nn"
     )
     done = ran(bare, "-c", code)
     why = "which cannot be imported (No module named 'torch')"
-    assert done.out == f"float64 needs torch, {why}; {REMEDY}\n"
+    hashes, said = done.out.splitlines()
+    assert hashes.split() == [load().codec_hash, seeded(CodecConfig(encoder_dim=2, decoder_dim=16)).codec_hash]
+    assert said == f"float64 needs torch, {why}; {REMEDY}"
     assert done.err.splitlines()[-1] == f"streamrvq.errors.ExtraError: streamrvq.nn needs torch, {why}; {REMEDY}"
 
 
