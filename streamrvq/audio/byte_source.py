@@ -31,13 +31,18 @@ class ByteSource:
 
     An object that can seek is read from its start, wherever it stands. Any other is read on from where it stands.
 
+    Args:
+        source: what to open.
+        once: read an object on from where it stands, though it could seek.
+        name: of an object, for messages.
+
     Attributes:
         name: for messages.
         size: bytes; None: of a pipe, whose end is not known before it comes.
         file: for a decoder to read from.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, once: bool = False, name: str | None = None) -> None:
         self._own: BinaryIO | None = None
         self.size: int | None = None
         if isinstance(source, (str, os.PathLike)):
@@ -47,8 +52,8 @@ class ByteSource:
             regular = stat.S_ISREG(os.fstat(self._own.fileno()).st_mode)
             self.file: Any = self._own if regular else _Pipe(self._own)
         elif callable(getattr(source, "read", None)):
-            self.name = _name_of(source)
-            self.file = _Object(source) if _can_seek(source) else _Pipe(source)
+            self.name = name or _name_of(source)
+            self.file = _Pipe(source) if once or not _can_seek(source) else _Object(source)
             if isinstance(source, io.TextIOBase):
                 raise InputError(f"{self.name} gives text; wanted a file that was opened with mode 'rb'")
         else:

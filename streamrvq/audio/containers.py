@@ -108,5 +108,5 @@ def _frames_follow(source: ByteSource, length: Callable[[bytes], int]) -> bool:
     first = length(source.at(0, 8))
     if not first:
         return False
-    after = source.at(first, 8)
-    return not after or bool(length(after))
+    after = source.at(first - 1, 9)
+    return len(after) == 1 or length(after[1:]) > 0

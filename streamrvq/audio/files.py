@@ -79,12 +79,12 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
     """
 
     def __init__(
-        self, source: Source, downmix: bool = False, channel: int | None = None, truncated: Truncated = "refuse",
-        track: int | None = None,
+        self, source: Source | ByteSource, downmix: bool = False, channel: int | None = None,
+        truncated: Truncated = "refuse", track: int | None = None,
     ) -> None:  # fmt: skip
         if truncated not in get_args(Truncated):
             raise InputError(f'truncated is {truncated!r}; wanted "refuse" or "keep"')
-        self._source = ByteSource(source)
+        self._source = source if isinstance(source, ByteSource) else ByteSource(source)
         self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else self._source.name
         self._name, self._keep, self._channel = self._source.name, truncated == "keep", channel
         self._decoder: Decoder | None = None

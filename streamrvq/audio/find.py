@@ -42,6 +42,14 @@ class Found(NamedTuple):
     audio: list[Path]
     passed: list[Passed]
 
+    def check(self, folder: Path) -> None:
+        """Refuse a folder without audio files with an `InputError` that names what it holds."""
+        if not self.audio:
+            rest = f" ({sentence(self.passed)})" if self.passed else ""
+            raise InputError(
+                f"{folder} holds no audio files; wanted .wav, .flac, .ogg, .mp3, .m4a or the like somewhere in it{rest}"
+            )
+
 
 @lru_cache(maxsize=1)
 def audio_suffixes() -> frozenset[str]:
@@ -115,11 +123,7 @@ def audio_in(folder: Path) -> list[Path]:
         InputError: no file was found; what was passed over is named.
     """
     found = search(folder)
-    if not found.audio:
-        rest = f" ({sentence(found.passed)})" if found.passed else ""
-        raise InputError(
-            f"{folder} holds no audio files; wanted .wav, .flac, .ogg, .mp3, .m4a or the like somewhere in it{rest}"
-        )
+    found.check(folder)
     return found.audio
 
 
