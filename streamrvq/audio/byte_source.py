@@ -40,6 +40,7 @@ class ByteSource:
         name: for messages.
         size: bytes; None: of a pipe, whose end is not known before it comes.
         file: for a decoder to read from.
+        once: whether it was a pipe when it was opened, and cannot be opened again.
     """
 
     def __init__(self, source: Source, once: bool = False, name: str | None = None) -> None:
@@ -58,7 +59,8 @@ class ByteSource:
                 raise InputError(f"{self.name} gives text; wanted a file that was opened with mode 'rb'")
         else:
             raise InputError(f"a {type(source).__name__} was given; wanted a path or a file object that gives bytes")
-        if not isinstance(self.file, _Pipe):
+        self.once = isinstance(self.file, _Pipe)
+        if not self.once:
             self.size = self.file.seek(0, os.SEEK_END)
             self.rewind()
             self.check()

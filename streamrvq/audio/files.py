@@ -31,9 +31,7 @@ from .rates import check_rate
 Path = str | os.PathLike[str]
 
 _REMEDY = 'wanted the whole file: copy it again, or take what there is with truncated="keep" (--truncated keep)'
-_WANTED = (
-    "wanted WAV, FLAC, Ogg, MP3, AIFF, M4A, WebM or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
-)
+_WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 
 Truncated = Literal["refuse", "keep"]
 #: Bytes of samples in a WAV at most: its sizes have 32 bits, and count some chunks.
@@ -76,6 +74,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         frames: samples of each channel, according to the file. An estimate where the format does not count them, and
             0 where it says nothing at all.
         position: samples read so far.
+        once: whether the source is a pipe, which cannot be opened again.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else self._source.name
         self._name, self._keep, self._channel = self._source.name, truncated == "keep", channel
         self._decoder: Decoder | None = None
-        self.position = 0
+        self.position, self.once = 0, self._source.once
         self._ahead: list[Pcm] = []  # decoded, but not read yet
         self._decoded, self._over, self._damage = 0, False, ""
         self._decoding = False  # the decoder has moved on, and nobody has its samples yet

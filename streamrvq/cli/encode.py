@@ -140,6 +140,7 @@ def encode(
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
             shard_bytes=None if shard_mib is None else _bytes(shard_mib), workers=workers, threads=threads or 1,
             devices=device_list(device, devices), readers=readers, ray=ray, retry_failed=retry_failed,
+            truncated=truncation(truncated), track=track,
         )  # fmt: skip
         return
     if each_channel or retry_failed or any(given is not None for given in (workers, devices, segment, shard_mib, ray)):
@@ -151,9 +152,8 @@ def encode(
         if len(sources) > 1 or output is not None or readers is not None:
             raise InputError("- goes alone, without -o and --readers; it writes JSON lines to stdout")
         opened = load(codec, engine, threads, device=device)
-        source = open_stdin(
-            rate, format, raw_option(raw), downmix=downmix, truncated=truncation(truncated), track=track
-        )
+        how: dict[str, Any] = {"downmix": downmix, "truncated": truncation(truncated), "track": track}
+        source = open_stdin(rate, format, raw_option(raw), **how)
         encode_stdin(opened, source, n_quantizers, tail)
         return
     if rate is not None or format is not None or raw is not None:

@@ -14,7 +14,7 @@ from ...audio.rates import check_rate
 from ...errors import AudioFileError, InputError, StreamRVQError
 from ...resampling import resampler
 from ...system.foreign_data import one_line
-from ...system.regular_file import check_regular
+from ...system.regular_file import is_pipe
 
 
 class Task(NamedTuple):
@@ -113,11 +113,8 @@ def read_source(task: Task, rate: int, block: int) -> Generator[Event]:
 
 def _check_file(path: str) -> None:
     """Refuse a pipe: a run that is resumed, or reads each channel in turn, would find nothing in it any more."""
-    try:
-        check_regular(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise AudioFileError(f"cannot open {one_line(path, 1000)}: {reason}; check the name and the rights") from None
+    if is_pipe(path):
+        raise AudioFileError(f"cannot open {one_line(path, 1000)}: it is a pipe, and no file; a run reads files")
 
 
 def _blocks(audio: AudioReader, rate: int, block: int) -> Iterator[Block]:
