@@ -184,12 +184,14 @@ class _Pipe(_Stored):
         given: bytes read by the decoder so far.
         ended: whether the end has come.
         tail: the last bytes that were read.
+        watched_at, watched: where 8 bytes are of interest, and these when they have come.
     """
 
     def __init__(self, raw: Any) -> None:
         super().__init__()
         self._read = getattr(raw, "read1", None) or raw.read
         self._head, self.given, self.ended, self.tail = b"", 0, False, b""
+        self.watched_at, self.watched = 1 << 62, b""
 
     def head(self, count: int) -> bytes:
         """The first bytes, before any is read: ``count`` of them, fewer at the end."""
@@ -203,6 +205,9 @@ class _Pipe(_Stored):
             if not self._head and not self.ended:
                 self._head = self._more(count)
             data, self._head = self._head[:count], self._head[count:]
+            place = self.watched_at - self.given
+            if place < len(data) and len(self.watched) < 8:
+                self.watched += data[max(0, place) :][: 8 - len(self.watched)]
             self.given += len(data)
             self.tail = (self.tail + data)[-_TAIL:]
         except BaseException as error:

@@ -117,7 +117,7 @@ class FFmpegDecoder:
         stream.codec_context.thread_count = 1  # reading stays on its own thread
         if stream.codec_context.name == "flac":
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        self._packets = 0
+        self._packets, self.width = 0, 0
         self._frames = self._decoded()
         self._first = next(self._frames, None)
         first = self._first
@@ -125,10 +125,11 @@ class FFmpegDecoder:
         self.channels: int = stream.channels if first is None else first.layout.nb_channels
         if not self.sample_rate or not self.channels:
             raise DecodingError("no sample of it can be decoded")
-        self.frames, self.exact = self._length(), self.format in _COUNTED
         codec = stream.codec_context.name
         bits = "law" if codec.endswith("law") else "".join(filter(str.isdigit, codec))
         self.width = _PCM_BITS.get(bits, 0) if codec.startswith("pcm_") else 0
+        counted = self.format in _COUNTED or (self.width > 0 and self.format.startswith("mov,"))
+        self.frames, self.exact = self._length(), counted
 
     def _length(self) -> int:
         if self._stream.duration is not None and self._stream.time_base is not None:
@@ -178,7 +179,8 @@ class FFmpegDecoder:
             yield from frames
         if failed and self.format not in _TAPPED:
             raise DecodingError("it cannot be decoded there")
-        promised = self._stream.frames if self.format.startswith("mov,") else 0
+        # Of plain numbers the header counts samples instead.
+        promised = self._stream.frames if self.format.startswith("mov,") and not self.width else 0
         if self._packets < promised and not self._keep:
             raise DecodingError(f"it ends there, with {self._packets} of its {promised} packets")
 

@@ -24,6 +24,7 @@ from ..system.copying import NeverCopied
 from ..system.foreign_data import foreign_data, one_line
 from .byte_source import ByteSource, Source
 from .decoding import Decoder, DecodingError, NotRecognisedError
+from .headers import is_chunk
 from .opening import limit_of, open_decoder, promised
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import check_rate
@@ -36,8 +37,6 @@ _WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example
 Truncated = Literal["refuse", "keep"]
 #: Bytes of samples in a WAV at most: its sizes have 32 bits, and count some chunks.
 _LARGEST_WAV = (1 << 32) - (1 << 16)
-#: Bytes that may follow the samples in a pipe: chunks and tags, a picture among them.
-_MOST_BEHIND = 16 << 20
 
 
 def open_audio(
@@ -104,6 +103,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             raise AudioFileError(f"{self._name} is empty (0 bytes); wanted an audio file: copy it again")
         try:
             self._promise = promise = promised(self._source)
+            if self._source.pipe is not None and promise.extent is not None and promise.extent.wanted is not None:
+                behind = promise.extent.start + promise.extent.wanted
+                self._source.pipe.watched_at = behind + behind % 2
             self._decoder = decoder = open_decoder(self._source, promise, track, self._keep)
         except NotRecognisedError as error:
             kind = self._promise.kind
@@ -188,10 +190,12 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             return "it ends there"
         if self._source.pipe is None:
             return ""
-        left = self._source.pipe.drain()
-        extent = self._promise.extent
-        if extent is not None and extent.wanted is not None and left > _MOST_BEHIND:
-            return f"its header ends there, and {left} bytes follow; put it into a file first"
+        pipe = self._source.pipe
+        pipe.drain()
+        rest = pipe.given - pipe.watched_at
+        head = pipe.watched
+        if len(head) == 8 and any(head) and not (is_chunk(head, rest) or is_chunk(head, rest, ">")):
+            return f"its header says that it ends there, and {rest} bytes follow; put it into a file first"
         fault = self._promise.fault(self._source, self._width)
         return "" if fault is None else f"it {fault}"
 

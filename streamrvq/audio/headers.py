@@ -141,8 +141,7 @@ def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -
     """Whether what follows the samples are chunks, a tag or a filling, rather than more samples."""
     assert source.size is not None
     at = start + size + -size % layout.align
-    rest = source.size - at
-    head = source.at(at, 8)
+    head, rest = source.at(at, 8), source.size - at
     if layout.ident != 4 or len(head) < 8:
         return True
     if not size:  # never filled in, as the size of the whole then is
@@ -151,8 +150,13 @@ def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -
             return False
     elif not any(head):
         return True
+    return is_chunk(head, rest, layout.size[0])
+
+
+def is_chunk(head: bytes, rest: int, order: str = "<") -> bool:
+    """Whether 8 bytes begin a chunk that fits into so many, or a tag."""
     known = head.startswith((b"LIST", b"id3 ", b"ID3", b"JUNK", b"junk", b"PAD ", b"FLLR", b"TAG", b"APETAGEX"))
-    (length,) = struct.unpack(layout.size[0] + "I", head[4:])
+    (length,) = struct.unpack(order + "I", head[4:])
     return known or (all(32 <= byte < 127 for byte in head[:4]) and length <= rest)
 
 
@@ -162,6 +166,8 @@ def stated_end(source: ByteSource, container: str | None) -> int | None:
         return _matroska_end(source)
     if container == "asf":
         return _asf_end(source)
+    if container == "voc":
+        return _voc_end(source)
     if container == "avi":
         (size,) = struct.unpack("<I", source.at(4, 4).ljust(4, b"\0"))
         return None if not size or _placeholder(size) else size + 8
@@ -195,6 +201,17 @@ def _vint(head: bytes, keep: bool) -> int | None:
         return None
     number = int.from_bytes(head[:width], "big")
     return number if keep else number & (1 << 7 * width) - 1
+
+
+def _voc_end(source: ByteSource) -> int | None:
+    """The end of the last block of which the head is there."""
+    at = int.from_bytes(source.at(20, 2), "little")
+    for _ in range(_MOST_CHUNKS):
+        head = source.at(at, 4)
+        if len(head) < 4 or not head[0]:
+            break
+        at += 4 + int.from_bytes(head[1:], "little")
+    return at
 
 
 def _asf_end(source: ByteSource) -> int | None:

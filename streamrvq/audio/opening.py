@@ -49,7 +49,7 @@ class Promise(NamedTuple):
             return None
         if self.extent is not None and self.extent.wanted is not None:
             held = max(0, size - self.extent.start)
-            if held < self.extent.wanted:
+            if held < self.extent.wanted and self.extent.wanted not in (size, size - 8):  # see headers.py
                 if width:
                     return f"ends at sample {held // width} of {self.extent.wanted // width}"
                 return f"holds {held} of its {self.extent.wanted} bytes of samples"
@@ -128,10 +128,13 @@ def _sound_file(source: ByteSource, kind: str | None, extent: Extent | None) -> 
 
 def _ffmpeg(source: ByteSource, kind: str | None, extent: Extent | None, track: int | None, keep: bool) -> Decoder:
     from .ffmpeg import FFmpegDecoder  # loaded when it is needed
+    from .ogg_links import OggDecoder, is_joined
 
     wav = kind == "wav"  # behind whose samples FFmpeg would look for chunks, eight bytes at a time
     to_the_end = wav and extent is not None and (extent.wanted is None or extent.repaired)
     try:
+        if kind == "ogg" and is_joined(source):
+            return OggDecoder(source, track=track, keep=keep)
         return FFmpegDecoder(source, track=track, sequential=wav, to_the_end=to_the_end, keep=keep)
     except NotRecognisedError:
         if source.size is None or kind is not None or source.at(0, 1) == b"\xff":  # of which mpg123 talks on stderr

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from streamrvq.codec import Codec
 from streamrvq.errors import InputError
-from tests.support.contract import noise
 from streamrvq.weights import seeded
+from tests.support.contract import noise
 from tests.support.small_codec import CONFIG
 
 
