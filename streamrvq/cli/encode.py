@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,10 +152,9 @@ def encode(
     if "-" in sources:
         if len(sources) > 1 or output is not None or readers is not None:
             raise InputError("- goes alone, without -o and --readers; it writes JSON lines to stdout")
-        opened = load(codec, engine, threads, device=device)
         how: dict[str, Any] = {"downmix": downmix, "truncated": truncation(truncated), "track": track}
-        source = open_stdin(rate, format, raw_option(raw), **how)
-        encode_stdin(opened, source, n_quantizers, tail)
+        with closing(open_stdin(rate, format, raw_option(raw), **how)) as source:
+            encode_stdin(load(codec, engine, threads, device=device), source, n_quantizers, tail)
         return
     if rate is not None or format is not None or raw is not None:
         raise InputError("--rate, --format and --raw go with -, raw samples on stdin; a file says its own")

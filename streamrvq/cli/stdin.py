@@ -81,6 +81,9 @@ class RawSamples:
             yield self._format.read(data[:whole])
         self._pipe.check()
 
+    def close(self) -> None:
+        """Nothing: stdin is not ours to close."""
+
     def finish(self, taken: int) -> None:
         """Refuse a part of a sample at the end with an `InputError`; ``taken``: whole samples before it."""
         if self._rest:
