@@ -28,7 +28,6 @@ from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
 from ..errors import InputError, StreamRVQError, TokensError
 from ..resampling import resampler_between
 from ..tokens import TokenFile, read_tokens, write_tokens
-from .audio_files import audio_files, plain
 from .common import (
     CodecOption,
     DeviceOption,
@@ -48,7 +47,7 @@ from .common import (
 from .encode_shards import channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
-from .stdin import RawOption, open_stdin, raw_option
+from .sources import RawOption, audio_files, open_stdin, plain, raw_option
 
 
 def encode(

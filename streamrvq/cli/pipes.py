@@ -21,8 +21,8 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.foreign_data import foreign_data, one_line, shown
 from .common import note_untrained
-from .stdin import Decoded, RawSamples
-from .stdin import sample_format as sample_format
+from .sources import Decoded, RawSamples
+from .sources import sample_format as sample_format
 
 #: Hops of a container on stdin that are encoded at a time: a tenth of a second, for it may be live.
 HOPS = 8

@@ -18,7 +18,7 @@ import pytest
 
 from streamrvq.audio.files import open_audio
 from streamrvq.errors import AudioFileError
-from tests.support.audio_files import Case, Maker, decoded_by_ffmpeg
+from tests.audio.making import Case, Maker, decoded_by_ffmpeg
 from tests.support.patience import PATIENCE
 from tools.fuzzing.targets.audio import OnceOnly
 

@@ -1,16 +1,18 @@
-"""Audio on stdin: a container that is decoded, or raw samples.
+"""What ``encode`` reads: audio files, folders of them, and stdin, where a container is decoded or raw samples come.
 
 The first bytes decide. What begins like a container is decoded, for encoding its bytes as samples would give noise.
 ``--raw`` says that they are samples whatever they look like.
 
-Knows: stdin, and how raw samples are asked for. Does not know: codes, lines.
+Knows: names on the command line, and how raw samples are asked for. Does not know: codes, lines, targets.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy.typing as npt
@@ -19,6 +21,7 @@ import typer
 from ..audio.byte_source import ByteSource
 from ..audio.containers import container
 from ..audio.files import AudioReader
+from ..audio.find import Passed, search
 from ..audio.rates import check_rate
 from ..audio.sample_formats import FORMATS, SampleFormat
 from ..errors import InputError
@@ -130,3 +133,27 @@ def open_stdin(
             "--raw RATE:FORMAT if these are raw samples"
         )
     return Decoded(source, **reading)
+
+
+def audio_files(sources: list[str], passed: list[Passed]) -> list[tuple[Path, Path]]:
+    """Every audio file, with the relative path that it gets under -o. What folders hold beside goes to ``passed``.
+
+    Raises:
+        InputError: a folder without audio files.
+    """
+    found: list[tuple[Path, Path]] = []
+    for text in sources:
+        source = Path(text)
+        if not os.path.isdir(source):  # unlike Path's, it takes a name that is too long
+            found.append((source, Path(source.name)))
+            continue
+        inside = search(source)
+        inside.check(source)
+        passed += inside.passed
+        found += [(path, path.relative_to(source)) for path in inside.audio]
+    return found
+
+
+def plain(passed: list[Passed]) -> list[dict[str, str]]:
+    """What was passed over, for ``--json``."""
+    return [{"path": str(item.path), "reason": item.reason} for item in passed]
