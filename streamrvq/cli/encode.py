@@ -156,10 +156,10 @@ def encode(
             encode_stdin(load(codec, engine, threads, device=device), source, n_quantizers, tail)
         return
     if rate is not None or format is not None or raw is not None:
-        raise InputError("--rate, --format and --raw go with -, raw samples on stdin; a file says its own")
+        raise InputError("--rate and --format go with -, and so does --raw: a file says its own")
     passed: list[Passed] = []
     task = Task("", "mean" if downmix else "one", truncation(truncated), track, pipes=True)
-    jobs, failures = _plan(audio_files(sources, passed), sources, output)
+    jobs, failures = _plan(sources, output, passed)
     opened = load(codec, engine, threads, device=device)
     opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
@@ -223,16 +223,14 @@ class _Job:
     target: Path
 
 
-def _plan(
-    files: list[tuple[Path, Path]], sources: list[str], output: Path | None
-) -> tuple[list[_Job], list[dict[str, str]]]:
+def _plan(sources: list[str], output: Path | None, passed: list[Passed]) -> tuple[list[_Job], list[dict[str, str]]]:
     """The files to encode with their targets, and those that cannot be: two share a target, or it holds no tokens."""
     single = output is not None and output.suffix == ".safetensors"
     if single and (len(sources) > 1 or os.path.isdir(sources[0])):
         raise InputError(f"-o {output} is one file; wanted a folder for several sources")
     taken: dict[Path, Path] = {}
     jobs, failures = [], []
-    for source, relative in files:
+    for source, relative in audio_files(sources, passed):
         target = source.with_suffix(".safetensors") if output is None else output / relative.with_suffix(".safetensors")
         if single and output is not None:
             target = output

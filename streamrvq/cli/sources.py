@@ -121,6 +121,8 @@ def open_stdin(
     if raw is not None and (rate is not None or format is not None):
         raise InputError("--raw says rate and format; leave --rate and --format out")
     sample_format(format or "s16le")
+    if rate is not None:
+        check_rate(rate)
     source = ByteSource(sys.stdin.buffer, once=True, name="stdin")
     if raw is not None:
         return RawSamples(source, raw.rate, raw.format)
