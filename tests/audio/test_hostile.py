@@ -6,6 +6,7 @@ import contextlib
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from streamrvq.audio.byte_source import ByteSource
 from streamrvq.audio.files import open_audio
 from streamrvq.audio.headers import sample_extent
-from streamrvq.errors import AudioFileError
+from streamrvq.errors import AudioFileError, InputError
 from tests.support.fuzzing.raw_bytes import one_change
 from tests.support.fuzzing.survival import assert_survives
 from tools.fuzzing.registry import targets
@@ -61,3 +62,35 @@ def test_the_mean_of_samples_that_are_no_numbers_is_none_and_warns_of_nothing(tm
 def test_a_name_with_a_nul_is_refused() -> None:
     with pytest.raises(AudioFileError, match="cannot open"):
         open_audio("a\0b.wav")
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.wav\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile other.wav\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+    ],
+)
+def test_a_playlist_opens_no_other_file(tmp_path: Path, playlist: bytes) -> None:
+    soundfile.write(tmp_path / "other.wav", np.zeros(100), 16000)
+    (path := tmp_path / "x.mp3").write_bytes(playlist)
+    with pytest.raises(AudioFileError, match="no audio file"):
+        open_audio(path)
+
+
+def test_several_tracks_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "film.mka"
+    with av.open(path, "w") as film:
+        streams = [film.add_stream("flac", rate=rate, layout="mono") for rate in (16000, 32000)]
+        for stream in streams:
+            silence = np.zeros((1, stream.rate), np.int16)
+            frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
+            frame.sample_rate = stream.rate
+            film.mux([*stream.encode(frame), *stream.encode(None)])
+    with pytest.raises(InputError, match=r"2 audio tracks \(0: flac, 16000 Hz.*; 1: flac, 32000 Hz.*--track N"):
+        open_audio(path)
+    with pytest.raises(InputError, match="wanted track 2, from 0"):
+        open_audio(path, track=2)
+    with open_audio(path, track=1) as reader:
+        assert (reader.sample_rate, len(reader.read(40_000))) == (32000, 32000)
