@@ -26,6 +26,7 @@ from .streaming.decoder import DecoderStream
 from .streaming.encoder import EncoderStream
 from .streaming.lockstep import Lockstep
 from .streaming.pool import StreamPool
+from .streaming.ragged import each, is_ragged
 from .streaming.snapshot import Snapshot
 from .streaming.timeline import check_tail
 from .system.copying import Shared
@@ -196,8 +197,6 @@ class Codec(Shared):
         tensors = self.weights.tensors
         return [tensors[level.codebook].copy() for level in encoder_plan(self.config).quantizer.levels]
 
-    # -------------------------------------------------------------- offline
-
     @overload
     def encode(
         self, pcm: Any, sample_rate: int | None = ..., n_quantizers: int | None = ..., tail: str = ...,
@@ -213,22 +212,24 @@ class Codec(Shared):
     def encode(
         self, pcm: Any, sample_rate: int | None = None, n_quantizers: int | None = None, tail: str = "pad",
         return_latents: bool = False,
-    ) -> Codes | tuple[Codes, Floats]:  # fmt: skip
+    ) -> Any:  # fmt: skip
         """Encode whole signals: a fresh stream's push and flush.
 
         Args:
-            pcm: ``[samples]`` or ``[B, samples]``, float32 in [−1, 1] or int16.
+            pcm: ``[samples]`` or ``[B, samples]``, float32 in [−1, 1] or int16; or a list of signals of any lengths.
             sample_rate: of ``pcm``, Hz; None: the codec's.
             n_quantizers: levels; None: all.
             tail: ``"pad"`` fills the last hop with zeros, ``"valid"`` gives the frames of the bare samples.
             return_latents: give the quantisers' inputs too, ``[(B,) K · codebook_dim, T]``.
 
         Returns:
-            int64 ``[K, T]`` or ``[B, K, T]``; with ``return_latents`` a pair.
+            int64 ``[K, T]`` or ``[B, K, T]``; with ``return_latents`` a pair. For lengths that differ a list of these.
 
         Raises:
             InputError: bad samples or settings.
         """
+        if is_ragged(pcm):
+            return each(self.encode, pcm, sample_rate, n_quantizers, tail, return_latents)
         single = as_array(pcm, "samples").ndim != 2
         rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
         levels = check_levels(n_quantizers, self.n_codebooks)
@@ -262,8 +263,6 @@ class Codec(Shared):
         run = Lockstep(self.engine, "decode", full.shape[0], self.n_codebooks)
         pcm = resample_rows(np.concatenate([run.push(full)[0], run.finish()[0]], axis=-1), self.sample_rate, rate)
         return pcm[0] if single else pcm
-
-    # -------------------------------------------------------------- streams
 
     def stream(
         self, sample_rate: int | None = None, n_quantizers: int | None = None, tail: str = "pad",

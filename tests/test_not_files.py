@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from streamrvq.audio.files import open_audio
+from streamrvq.corpus.encoding.reading import Task, read_source
 from streamrvq.corpus.manifests import read_manifest
 from streamrvq.corpus.sources import find_sources
 from streamrvq.errors import AudioFileError, StreamRVQError
@@ -26,7 +27,7 @@ from tests.support.patience import PATIENCE
 
 #: Readers, each with the end of a name that it takes for its own.
 READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "audio": (".wav", open_audio),
+    "a source of a run": (".wav", lambda path: list(read_source(Task(path, "one"), 44100, 4096))),
     "tokens": (".safetensors", read_tokens),
     "a token file": (".safetensors", lambda path: list(open_tokens(path))),
     "a shard": (".parquet", lambda path: list(open_tokens(path))),
@@ -70,6 +71,14 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     finally:
         timer.cancel()
     assert not waited.is_set()
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", ".", "x"])
+def test_audio_that_is_no_file(tmp_path: Path, target: str) -> None:
+    """A pipe is read as it comes, and so it is waited for (tests/audio/test_byte_source.py)."""
+    (tmp_path / "x.wav").symlink_to("x.wav" if target == "x" else target)
+    with pytest.raises(AudioFileError, match="cannot open"):
+        open_audio(tmp_path / "x.wav")
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", ".", "x"])

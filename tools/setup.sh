@@ -82,7 +82,7 @@ install_for_tests() {
     local missing=() program
     PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libportaudio\.so\.2' >/dev/null || missing+=(libportaudio2)
     compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || missing+=(libasound2-plugins)
-    for program in pulseaudio ffmpeg chromium; do
+    for program in pulseaudio ffmpeg sox lame chromium; do
         command -v "$program" >/dev/null 2>&1 || missing+=("$program")
     done
     command -v node >/dev/null 2>&1 || missing+=(nodejs node-ws)

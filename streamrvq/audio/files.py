@@ -1,6 +1,7 @@
 """Audio files, read block by block and written whole.
 
-Knows: soundfile, and how a damaged file can be recognised. Does not know: codecs, rates to convert to, real time.
+Knows: mono blocks, and which faults are told when. Does not know: formats (opening.py), codecs, rates to convert to,
+real time.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pathlib
 from collections.abc import Iterator
 from itertools import repeat, takewhile
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,92 +22,120 @@ from ..errors import AudioFileError, InputError
 from ..system.atomic_file import replacing
 from ..system.copying import NeverCopied
 from ..system.foreign_data import foreign_data, one_line
-from ..system.regular_file import check_regular
-from .headers import ogg_is_cut, sample_extent
+from .byte_source import ByteSource, Source
+from .decoding import Decoder, DecodingError, NotRecognisedError
+from .headers import is_chunk
+from .opening import limit_of, open_decoder, promised
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import check_rate
 
 Path = str | os.PathLike[str]
 
-# Bytes of a sample in uncompressed formats. In other formats the full length of a truncated file is unknown.
-_WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
-_WIDTHS["DOUBLE"] = 8
+_REMEDY = 'wanted the whole file: copy it again, or take what there is with truncated="keep" (--truncated keep)'
+_WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 
-_REMEDY = "wanted the whole file: copy it again, or keep what there is with `ffmpeg -i OLD NEW.wav`"
-
-# soundfile's own errors, and what its code did not expect. Not all exceptions: a signal's handler raises others.
-_DAMAGE = (soundfile.SoundFileError, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
-
-# Samples of each channel that are decoded at a time. soundfile seeks after every read, and then mpg123 decodes some
-# frames again: with 4096 an MP3 takes 1.6 times as long.
-_STEP = 16384
+Truncated = Literal["refuse", "keep"]
+#: Bytes of samples in a WAV at most: its sizes have 32 bits, and count some chunks.
+_LARGEST_WAV = (1 << 32) - (1 << 16)
 
 
-def open_audio(path: Path, downmix: bool = False, channel: int | None = None) -> AudioReader:
-    """Open a file for reading: WAV, FLAC, Ogg, MP3, AIFF and everything else that libsndfile reads.
+def open_audio(
+    source: Source, downmix: bool = False, channel: int | None = None, truncated: Truncated = "refuse",
+    track: int | None = None,
+) -> AudioReader:  # fmt: skip
+    """Open audio for reading: WAV, FLAC, Ogg, MP3, AIFF, M4A, WebM and whatever else FFmpeg or libsndfile reads.
 
     Args:
-        path: the file.
-        downmix: accept a file of several channels, as their mean. Without it such a file is refused.
-        channel: accept a file of several channels, as this one of them, from 0.
+        source: a path; or an open file object that gives bytes, such as ``io.BytesIO``. One that can seek is read from
+            its start. Any other is read once, as it comes, and so is a pipe that has a path.
+        downmix: accept several channels, as their mean. Without it they are refused.
+        channel: accept several channels, as this one of them, from 0.
+        truncated: ``"refuse"`` what ends before its header says, or is damaged; or ``"keep"`` what there is of it.
+        track: of several audio tracks, as a film has them, this one, from 0. Without it they are refused.
 
     Raises:
         AudioFileError: no such file, not audio, or truncated, if the header shows that.
-        InputError: several channels without ``downmix`` or ``channel``, or no such channel.
+        InputError: several channels or tracks without a choice, no such one, or a source that is no file.
     """
-    return AudioReader(path, downmix, channel)
+    return AudioReader(source, downmix, channel, truncated, track)
 
 
 class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", instead="open the file again"):
-    """An open audio file, read as float32 mono in [−1, 1]. A context manager. Not for two threads at once.
+    """Audio that was opened, read as float32 mono in [−1, 1]. A context manager. Not for two threads at once.
 
     An exception such as KeyboardInterrupt costs no samples: read again. If it came while they were decoded, then where
     the file stands is not known any more, and every later read is refused.
 
     Attributes:
-        path: as it was given.
+        path: as it was given; of a file object its name.
         sample_rate: Hz.
         channels: in the file. The samples that are read are mono.
-        frames: samples of each channel, according to the file.
+        frames: samples of each channel, according to the file. An estimate where the format does not count them, and
+            0 where it says nothing at all.
         position: samples read so far.
+        once: whether the source is a pipe, which cannot be opened again.
     """
 
-    def __init__(self, path: Path, downmix: bool = False, channel: int | None = None) -> None:
-        self.path, self._channel = os.fspath(path), channel
-        with foreign_data(AudioFileError, self.path, _REMEDY):
-            self._file = _open(self.path)
-        self.sample_rate: int = self._file.samplerate
-        self.channels: int = self._file.channels
-        self.frames: int = self._file.frames
-        self.position = 0
+    def __init__(
+        self, source: Source | ByteSource, downmix: bool = False, channel: int | None = None,
+        truncated: Truncated = "refuse", track: int | None = None,
+    ) -> None:  # fmt: skip
+        if truncated not in get_args(Truncated):
+            raise InputError(f'truncated is {truncated!r}; wanted "refuse" or "keep"')
+        self._source = source if isinstance(source, ByteSource) else ByteSource(source)
+        self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else self._source.name
+        self._name, self._keep, self._channel = self._source.name, truncated == "keep", channel
+        self._decoder: Decoder | None = None
+        self.position, self.once = 0, self._source.once
         self._ahead: list[Pcm] = []  # decoded, but not read yet
         self._decoded, self._over, self._damage = 0, False, ""
-        self._decoding = False  # soundfile has moved on, and nobody has its samples yet
+        self._decoding = False  # the decoder has moved on, and nobody has its samples yet
         try:
-            with foreign_data(AudioFileError, self.path, _REMEDY):
+            with foreign_data(AudioFileError, self._name, _REMEDY):
+                self._open(track)
                 self._check(downmix)
         except BaseException:
             self.close()
             raise
 
+    def _open(self, track: int | None) -> None:
+        if self._source.size == 0 or not self._source.at(0, 1):
+            raise AudioFileError(f"{self._name} is empty (0 bytes); wanted an audio file: copy it again")
+        try:
+            self._promise = promise = promised(self._source)
+            if self._source.pipe is not None and promise.extent is not None and promise.extent.wanted is not None:
+                behind = promise.extent.start + promise.extent.wanted
+                self._source.pipe.watched_at = behind + behind % 2
+            self._decoder = decoder = open_decoder(self._source, promise, track, self._keep)
+        except NotRecognisedError as error:
+            kind = self._promise.kind
+            if kind is not None:
+                raise AudioFileError(
+                    f"{self._name} begins like {kind}, and is damaged or cut off ({error}); wanted the whole file: "
+                    "copy it again"
+                ) from None
+            raise AudioFileError(f"{self._name} is no audio file that can be read ({error}); {_WANTED}") from None
+        except DecodingError as error:
+            raise AudioFileError(f"{self._name} cannot be decoded: {error}; {_WANTED}") from None
+        self.sample_rate, self.channels = decoder.sample_rate, decoder.channels
+        self._limit, self._width = limit_of(promise, decoder), decoder.width * decoder.channels
+        self._counted = decoder.frames if promise.samples is None and decoder.exact else promise.samples
+        self.frames = self._counted or max(decoder.frames, 0 if self._held_less else self._limit or 0)
+
+    @property
+    def _held_less(self) -> bool:
+        return self._promise.extent is not None and self._promise.extent.cut
+
     def _check(self, downmix: bool) -> None:
         if self._channel is not None and not 0 <= self._channel < self.channels:
-            raise InputError(f"{self.path} has {self.channels} channels; wanted channel {self._channel}, from 0")
+            raise InputError(f"{self._name} has {self.channels} channels; wanted channel {self._channel}, from 0")
         if self.channels != 1 and not downmix and self._channel is None:
             raise InputError(
-                f"{self.path} has {self.channels} channels; wanted 1: pass downmix=True (--downmix) to take their mean"
+                f"{self._name} has {self.channels} channels; wanted 1: pass downmix=True (--downmix) to take their mean"
             )
-        extent = sample_extent(self.path)
-        if extent is not None and extent.held < extent.wanted:
-            width = self.channels * _WIDTHS.get(self._file.subtype, 0)
-            ends = f"holds {extent.held} of its {extent.wanted} bytes of samples"
-            if width:
-                ends = f"ends at sample {self.frames} of {extent.wanted // width}"
-            raise AudioFileError(f"{self.path} is cut off: it {ends}; {_REMEDY}")
-        if self._file.format == "OGG" and ogg_is_cut(self.path):
-            raise AudioFileError(
-                f"{self.path} is cut off: it ends at sample {self.frames}, without a stream's last page; {_REMEDY}"
-            )
+        fault = None if self._keep else self._promise.fault(self._source, self._width)
+        if fault is not None:
+            raise AudioFileError(f"{self._name} is cut off: it {fault}; {_REMEDY}")
 
     def read(self, samples: int) -> Pcm:
         """The next samples, float32 ``[n]``: as many as asked for, fewer at the end of the file, then none.
@@ -120,15 +149,14 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             raise InputError(f"a block of {samples} samples was asked for; wanted at least 1")
         if self._decoding:
             raise AudioFileError(
-                f"{self.path} was interrupted while it was decoded, after sample {self.position}; open it again"
+                f"{self._name} was interrupted while it was decoded, after sample {self.position}; open it again"
             )
         count = sum(map(len, self._ahead))
         while count < samples and not self._over:
             count += self._decode()
         if self._damage and not count:
-            raise AudioFileError(
-                f"{self.path} is damaged after sample {self.position} of {self.frames}: {self._damage}; {_REMEDY}"
-            )
+            of = f" of {self.frames}" if self.frames else ""
+            raise AudioFileError(f"{self._name} is damaged after sample {self.position}{of}: {self._damage}; {_REMEDY}")
         pcm = np.concatenate([np.zeros(0, np.float32), *self._ahead])
         pcm, rest = pcm[:samples], [pcm[samples:]]
         position = self.position + len(pcm)
@@ -137,24 +165,39 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         return pcm
 
     def _decode(self) -> int:
-        """Decode a block of fixed size, because in an MP3 the last bit depends on how the reads are divided.
-
-        Returns how many samples it has.
-        """
+        """Decode a block, and give how many samples it has."""
+        assert self._decoder is not None
         self._decoding = True
         try:
-            block = self._file.read(_STEP, dtype="float32", always_2d=True)
-        except _DAMAGE:  # the message is about libsndfile
-            self._over, self._damage = True, "it cannot be decoded there"
+            block = self._decoder.read()
+        except DecodingError as error:
+            self._over, self._damage = True, "" if self._keep else str(error)
             self._decoding = False
             return 0
+        if self._limit is not None:
+            block = block[: max(0, self._limit - self._decoded)]
         self._decoded += len(block)
-        self._over = len(block) < _STEP
-        if self._over and self._decoded < self.frames:
-            self._damage = "it ends there"
+        self._over = not len(block)
+        if self._over and not self._keep:
+            self._damage = self._missing()
         self._ahead.append(_mean(block if self._channel is None else block[:, self._channel : self._channel + 1]))
         self._decoding = False
         return len(block)
+
+    def _missing(self) -> str:
+        """What the source promised and has not held, now that the decoder has come to its end."""
+        if self._counted is not None and self._decoded < self._counted:
+            return "it ends there"
+        if self._source.pipe is None:
+            return ""
+        pipe = self._source.pipe
+        pipe.drain()
+        rest = pipe.given - pipe.watched_at
+        head = pipe.watched
+        if len(head) == 8 and any(head) and not (is_chunk(head, rest) or is_chunk(head, rest, ">")):
+            return f"its header says that it ends there, and {rest} bytes follow; put it into a file first"
+        fault = self._promise.fault(self._source, self._width)
+        return "" if fault is None else f"it {fault}"
 
     def blocks(self, samples: int) -> Iterator[Pcm]:
         """The rest of the file in blocks of ``samples``, float32 ``[n]``, the last one shorter. Raises as `read`."""
@@ -162,8 +205,10 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         return takewhile(len, map(self.read, repeat(samples)))
 
     def close(self) -> None:
-        """Close the file. It may be closed more than once."""
-        self._file.close()
+        """Close what was opened here; a file object that was given stays open. It may be closed more than once."""
+        if self._decoder is not None:
+            self._decoder.close()
+        self._source.close()
 
     def __enter__(self) -> AudioReader:
         return self
@@ -172,27 +217,6 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _open(path: str) -> Any:
-    try:
-        check_regular(path)
-        with open(path, "rb") as probe:
-            empty = not probe.read(1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise AudioFileError(f"cannot open {path}: {reason}; check the name and the rights") from None
-    if empty:
-        raise AudioFileError(f"{path} is empty (0 bytes); wanted an audio file: copy it again")
-    try:
-        return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        # TypeError: soundfile treats .raw as samples without a header and wants their rate.
-        reason = one_line(getattr(error, "error_string", None) or error)
-        raise AudioFileError(
-            f"{path} is no audio file that can be read ({reason.rstrip('.')}); wanted WAV, FLAC, Ogg, MP3, AIFF "
-            "or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
-        ) from None
 
 
 def _mean(block: npt.NDArray[np.float32]) -> Pcm:
@@ -209,6 +233,8 @@ def _mean(block: npt.NDArray[np.float32]) -> Pcm:
 
 def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16", "FLOAT"] = "PCM_16") -> None:
     """Write a mono WAV file, whole or not at all. An older file is replaced when the new one is complete.
+
+    A file of 4 GiB or more becomes RF64, as WAV is called with longer sizes.
 
     Args:
         path: the file; its folder must exist.
@@ -228,9 +254,11 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
     samples: npt.NDArray[Any] = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
     if subtype == "PCM_16":  # libsndfile would scale by 32767, which is not the inverse of reading
         samples = to_int16(samples)
+    # RF64 is WAV with sizes of 64 bits, which fewer programs know.
+    container = "WAV" if samples.nbytes < _LARGEST_WAV else "RF64"
     try:
         with replacing(pathlib.Path(path)) as part:
-            soundfile.write(part.name, samples, rate, subtype=subtype, format="WAV")
+            soundfile.write(part.name, samples, rate, subtype=subtype, format=container)
             if os.path.getsize(part.name) < samples.nbytes:  # libsndfile counts what it could not write
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except (OSError, RuntimeError, ValueError, AssertionError) as error:

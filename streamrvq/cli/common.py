@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..audio.files import Truncated
 from ..codec import Codec
 from ..errors import InputError
 from ..system.foreign_data import one_line, shown
@@ -22,6 +23,17 @@ EngineOption = Annotated[str, typer.Option("--engine", help="auto, native, torch
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use. Default: the engine's choice.")]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="Where to compute: cuda, cuda:1. Default: the CPU, or as --engine says.")
+]
+TruncatedOption = Annotated[
+    str,
+    typer.Option(
+        "--truncated",
+        metavar="refuse|keep",
+        help="What to do with audio that ends before its header says, or is damaged: refuse it, or keep what there is.",
+    ),
+]
+TrackOption = Annotated[
+    int | None, typer.Option("--track", help="Of several audio tracks, as a film has them, this one, from 0.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 
@@ -87,6 +99,13 @@ def identity(codec: Codec) -> dict[str, Any]:
         "hop_length": codec.hop_length,
         "engine": codec.engine.description,
     }
+
+
+def truncation(text: str) -> Truncated:
+    """What ``--truncated`` says. Raises `InputError`."""
+    if text == "refuse" or text == "keep":
+        return cast(Truncated, text)
+    raise InputError(f"--truncated is {shown(text)}; wanted refuse or keep")
 
 
 def numbers(text: str, option: str) -> list[int]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from ..audio.find import audio_in
+from ..audio.find import Passed, sentence
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..corpus.encoding.encoder import Coded, Encoder, Read
@@ -33,23 +34,28 @@ from .common import (
     EngineOption,
     JsonOption,
     ThreadsOption,
+    TrackOption,
+    TruncatedOption,
     complain,
     identity,
+    note,
     out,
     print_json,
     title,
+    truncation,
 )  # fmt: skip
 from .encode_shards import channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
+from .sources import RawOption, audio_files, open_stdin, plain, raw_option
 
 
 def encode(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Audio files or folders, or - for raw samples on stdin. With --shards also globs, and manifests in "
-            ".jsonl or .parquet with a column of paths."
+            help="Audio files or folders, or - for stdin: a container, or else raw samples. With --shards also globs, "
+            "and manifests in .jsonl or .parquet with a column of paths."
         ),
     ],
     output: Annotated[
@@ -70,6 +76,9 @@ def encode(
     format: Annotated[
         str | None, typer.Option("--format", help="With -: s16le (default), f32le, mulaw or alaw, one channel.")
     ] = None,
+    raw: RawOption = None,
+    truncated: TruncatedOption = "refuse",
+    track: TrackOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     device: DeviceOption = None,
@@ -122,15 +131,16 @@ def encode(
 ) -> None:
     """Audio to tokens: files or folders to .safetensors or to shards, or a pipe of raw samples to JSON lines."""
     if shards is not None:
-        if "-" in sources or output is not None or rate is not None or format is not None:
+        if "-" in sources or output is not None or any(given is not None for given in (rate, format, raw)):
             raise InputError(
-                "--shards goes without -, -o, --rate and --format: it reads files and writes to its folder"
+                "--shards goes without -, -o, --rate, --format and --raw: it reads files and writes to its folder"
             )
         encode_shards(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
             shard_bytes=None if shard_mib is None else _bytes(shard_mib), workers=workers, threads=threads or 1,
             devices=device_list(device, devices), readers=readers, ray=ray, retry_failed=retry_failed,
+            truncated=truncation(truncated), track=track,
         )  # fmt: skip
         return
     if each_channel or retry_failed or any(given is not None for given in (workers, devices, segment, shard_mib, ray)):
@@ -139,16 +149,17 @@ def encode(
             "FOLDER"
         )
     if "-" in sources:
-        if len(sources) > 1 or output is not None or downmix or readers is not None:
-            raise InputError(
-                "- goes alone, without -o, --downmix and --readers; it reads one channel and writes JSON lines to "
-                "stdout"
-            )
-        encode_stdin(load(codec, engine, threads, device=device), rate, format or "s16le", n_quantizers, tail)
+        if len(sources) > 1 or output is not None or readers is not None:
+            raise InputError("- goes alone, without -o and --readers; it writes JSON lines to stdout")
+        how: dict[str, Any] = {"downmix": downmix, "truncated": truncation(truncated), "track": track}
+        with closing(open_stdin(rate, format, raw_option(raw), **how)) as source:
+            encode_stdin(load(codec, engine, threads, device=device), source, n_quantizers, tail)
         return
-    if rate is not None or format is not None:
-        raise InputError("--rate and --format go with -, raw samples on stdin; a file says its own")
-    jobs, failures = _plan(sources, output)
+    if rate is not None or format is not None or raw is not None:
+        raise InputError("--rate and --format go with -, and so does --raw: a file says its own")
+    passed: list[Passed] = []
+    task = Task("", "mean" if downmix else "one", truncation(truncated), track, pipes=True)
+    jobs, failures = _plan(sources, output, passed)
     opened = load(codec, engine, threads, device=device)
     opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
@@ -159,7 +170,7 @@ def encode(
         open_encoder(opened, n_quantizers, tail, readers) as encoder,
     ):
         ends = dict[int, dict[str, Any]]()
-        for number, tokens in _encoded(encoder, jobs, n_quantizers, tail, downmix, progress):
+        for number, tokens in _encoded(encoder, jobs, n_quantizers, tail, task, progress):
             try:
                 ends[number] = _write(jobs[number], tokens)
             except (StreamRVQError, OSError) as error:
@@ -169,7 +180,9 @@ def encode(
             (failures if "error" in end else done).append(end)
         speed = progress.speed
     if json:
-        print_json({**identity(opened), "speed": speed, "files": done, "failed": failures})
+        print_json(
+            {**identity(opened), "speed": speed, "files": done, "failed": failures, "passed_over": plain(passed)}
+        )
     elif done or len(failures) > 1:
         seconds = sum(item["seconds"] for item in done)
         rest = f", {len(failures)} failed" if failures else ""
@@ -178,6 +191,8 @@ def encode(
             f"{len(done)} encoded{rest}: {seconds:.1f} s of audio at {speed:.1f} s a second, {title(opened)}{where}",
             soft_wrap=True,
         )
+    if passed:
+        note(sentence(passed))
     if failures:
         raise typer.Exit(2)
 
@@ -208,14 +223,14 @@ class _Job:
     target: Path
 
 
-def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dict[str, str]]]:
+def _plan(sources: list[str], output: Path | None, passed: list[Passed]) -> tuple[list[_Job], list[dict[str, str]]]:
     """The files to encode with their targets, and those that cannot be: two share a target, or it holds no tokens."""
     single = output is not None and output.suffix == ".safetensors"
     if single and (len(sources) > 1 or os.path.isdir(sources[0])):
         raise InputError(f"-o {output} is one file; wanted a folder for several sources")
     taken: dict[Path, Path] = {}
     jobs, failures = [], []
-    for source, relative in _audio_files(sources):
+    for source, relative in audio_files(sources, passed):
         target = source.with_suffix(".safetensors") if output is None else output / relative.with_suffix(".safetensors")
         if single and output is not None:
             target = output
@@ -239,19 +254,6 @@ def _is_token_file(path: Path) -> bool:
     return True
 
 
-def _audio_files(sources: list[str]) -> list[tuple[Path, Path]]:
-    """Every audio file, with the relative path that it gets under -o."""
-    found: list[tuple[Path, Path]] = []
-    for text in sources:
-        source = Path(text)
-        if not os.path.isdir(source):  # unlike Path's, it takes a name that is too long
-            found.append((source, Path(source.name)))
-            continue
-        inside = audio_in(source)
-        found += [(path, path.relative_to(source)) for path in inside]
-    return found
-
-
 class _Tokens:
     """What has come of a file so far."""
 
@@ -271,12 +273,12 @@ class _Tokens:
 
 
 def _encoded(
-    encoder: Encoder, jobs: list[_Job], levels: int | None, tail: str, downmix: bool, progress: AudioProgress
+    encoder: Encoder, jobs: list[_Job], levels: int | None, tail: str, task: Task, progress: AudioProgress
 ) -> Iterator[tuple[int, TokenFile | Exception]]:
     """Each job's number with its tokens, or why there are none, as it is done: several may be encoded at once."""
     begun: dict[int, _Tokens] = {}
     latest = -1  # the job that the bar shows
-    tasks = (Task(str(job.source), "mean" if downmix else "one") for job in jobs)
+    tasks = (task._replace(file=str(job.source)) for job in jobs)
     for number, item in encoder.run(enumerate(tasks)):
         file = begun.setdefault(number, _Tokens(encoder.codec, levels, tail))
         match item:

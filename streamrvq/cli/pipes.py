@@ -1,4 +1,4 @@
-"""Pipes: raw samples on stdin to JSON lines on stdout, and back.
+"""Pipes: audio on stdin to JSON lines on stdout, and back.
 
 A line is ``{"index", "time", "codes"}``: the index of its first frame, the time of that frame's first sample in
 seconds, and codes ``[K][n]``. The first line also names the codec, so that decoding with another one can be refused.
@@ -12,32 +12,25 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from io import BufferedReader
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from ..audio.sample_formats import FORMATS, SampleFormat
 from ..codec import Codec
 from ..engine.base import Codes
-from ..errors import InputError, TokensError
+from ..errors import TokensError
 from ..system.foreign_data import foreign_data, one_line, shown
 from .common import note_untrained
+from .sources import Decoded, RawSamples
+from .sources import sample_format as sample_format
 
-#: Bytes that one read requests; it returns earlier with what there is.
-READ_BYTES = 1 << 16
+#: Hops of a container on stdin that are encoded at a time: a tenth of a second, for it may be live.
+HOPS = 8
 #: Bytes that a line may have. Ten minutes of frames take less.
 MAX_LINE_BYTES = 16 << 20
 #: Lists and objects that a line may have.
 _MOST_LISTS = 1 << 16
 _REMEDY = "wanted what `streamrvq encode -` writes"
-
-
-def sample_format(name: str) -> SampleFormat:
-    """The format of that name; `InputError` where there is none."""
-    if name not in FORMATS:
-        raise InputError(f"format is {name!r}; wanted {' or '.join(FORMATS)}, raw samples of one channel")
-    return FORMATS[name]
 
 
 class LineWriter:
@@ -66,33 +59,28 @@ class LineWriter:
         sys.stdout.flush()
 
 
-def encode_stdin(codec: Codec, rate: int | None, format: str, levels: int | None, tail: str) -> None:
+def encode_stdin(codec: Codec, source: RawSamples | Decoded, levels: int | None, tail: str) -> None:
     """Encode stdin to its end. Each line is written as soon as its frames are complete.
+
+    Args:
+        source: what `open_stdin` found.
 
     Raises:
         InputError: bad samples, or an incomplete sample at the end. Everything before it is still encoded.
+        AudioFileError: a container that is damaged or cut off.
     """
-    samples = sample_format(format)
-    stream = codec.stream(sample_rate=rate, n_quantizers=levels, tail=tail)
+    stream = codec.stream(sample_rate=source.sample_rate, n_quantizers=levels, tail=tail)
     note_untrained(codec)
-    stdin, rest = cast(BufferedReader, sys.stdin.buffer), b""
     lines = LineWriter(codec, stream.sample_rate)
 
     def write(codes: Codes) -> None:
         index = stream.frames_given - codes.shape[1]
         lines.frames(index, index * codec.hop_length / codec.sample_rate, codes)
 
-    while data := stdin.read1(READ_BYTES):
-        data = rest + data
-        whole = len(data) - len(data) % samples.width
-        rest = data[whole:]
-        write(stream.push(samples.read(data[:whole])))
+    for block in source.blocks(HOPS * stream.sample_rate * codec.hop_length // codec.sample_rate + 1):
+        write(stream.push(block))
     write(stream.flush())
-    if rest:
-        raise InputError(
-            f"the stream ended with {len(rest)} bytes of a sample of {samples.width}, after {stream.samples_received} "
-            f"whole samples; wanted {format}: check --format, or whether it was cut off"
-        )
+    source.finish(stream.samples_received)
 
 
 def code_lines(codec: Codec, force: bool) -> Iterator[Codes]:

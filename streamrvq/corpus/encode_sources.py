@@ -92,7 +92,7 @@ def encode_sources(
             if (error := _name_error(source)) is not None:
                 begun[number].fail(error)
             else:
-                yield number, Task(source.file, settings.channels)
+                yield number, Task(source.file, settings.channels, settings.truncated, settings.track)
 
     items = encoder.run(tasks())
     following = 0

@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from ..audio.files import Truncated
 from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..errors import CorpusError, InputError
@@ -91,6 +92,8 @@ def encode_corpus(
     n_quantizers: int | None = None,
     tail: str = "pad",
     channels: str = "one",
+    truncated: Truncated = "refuse",
+    track: int | None = None,
     segment_seconds: float = 600.0,
     shard_bytes: int | None = None,
     workers: int | None = None,
@@ -118,6 +121,9 @@ def encode_corpus(
         engine, n_quantizers, tail: as `load` and `Codec.encode` take them.
         channels: what to do with a file of several channels. ``"one"``: refuse it, and list it as failed. ``"mean"``:
             encode the mean of its channels. ``"each"``: encode each channel as a signal of its own.
+        truncated: ``"refuse"`` a file that ends before its header says, or is damaged, and list it as failed; or
+            ``"keep"`` what there is of it.
+        track: of several audio tracks of a file this one, from 0. Without it such files are listed as failed.
         segment_seconds: the longest row. A longer signal becomes several rows, cut from one stream.
         shard_bytes: bytes of audio files for each shard; None: see plan.py.
         workers: processes; None: one for each of ``devices``, or on the CPU one for each core. With 1 the work is done
@@ -160,7 +166,7 @@ def encode_corpus(
     wide = bool(devices) or streams_at_once(opened.engine) > 1
     settings = Settings.make(
         codec, opened, n_quantizers=n_quantizers, tail=tail, channels=channels, segment_seconds=segment_seconds,
-        engine=engine if devices else None,
+        truncated=truncated, track=track, engine=engine if devices else None,
     )  # fmt: skip
     del opened  # each worker loads its own
     found, encoded_seconds = find_sources(sources), 0.0

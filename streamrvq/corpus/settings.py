@@ -9,6 +9,7 @@ import dataclasses
 import os
 from typing import Any, Literal, get_args
 
+from ..audio.files import Truncated
 from ..codec import Codec, load
 from ..config import PRESETS
 from ..errors import CorpusError, InputError
@@ -42,11 +43,14 @@ class Settings:
     channels: str
     segment_frames: int
     resampler: str = RESAMPLER
+    truncated: Truncated = "refuse"  #: audio that is cut off or damaged: ``refuse`` or ``keep``
+    track: int | None = None  #: of several audio tracks this one
 
     @classmethod
     def make(
         cls, source: str | os.PathLike[str], codec: Codec, *, n_quantizers: int | None = None, tail: str = "pad",
         channels: str = "one", segment_seconds: float = 600.0, engine: str | None = None,
+        truncated: Truncated = "refuse", track: int | None = None,
     ) -> Settings:  # fmt: skip
         """Checked settings for ``codec``, which was loaded from ``source``. ``engine`` names another than it has.
 
@@ -55,6 +59,8 @@ class Settings:
         """
         if channels not in get_args(Channels):
             raise InputError(f"channels is {channels!r}; wanted one of {', '.join(get_args(Channels))}")
+        if truncated not in get_args(Truncated):
+            raise InputError(f"truncated is {truncated!r}; wanted one of {', '.join(get_args(Truncated))}")
         frames = round(segment_seconds * codec.frame_rate) if 0 < segment_seconds < 1e7 else 0
         if frames < 1:
             raise InputError(f"segments of {segment_seconds:g} s were asked for; wanted at least a frame of the codec")
@@ -63,7 +69,8 @@ class Settings:
             name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=engine or codec.engine.name,
             sample_rate=codec.sample_rate, hop_length=codec.hop_length, n_codebooks=codec.n_codebooks,
             codebook_size=codec.config.codebook_size, n_quantizers=check_levels(n_quantizers, codec.n_codebooks),
-            tail=check_tail(tail), channels=channels, segment_frames=frames,
+            tail=check_tail(tail), channels=channels, segment_frames=frames, truncated=truncated,
+            track=track,
         )  # fmt: skip
 
     @property
@@ -77,6 +84,9 @@ class Settings:
         resampler."""
         values = dataclasses.asdict(self)
         del values["codec"], values["resampler"]
+        for name, usual in (("truncated", "refuse"), ("track", None)):  # which older runs do not know
+            if values[name] == usual:
+                del values[name]
         return values
 
     def load(self, threads: int | None, device: str | None = None) -> Codec:

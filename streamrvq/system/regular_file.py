@@ -25,6 +25,14 @@ def check_regular(path: str | os.PathLike[str]) -> None:
         raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", os.fspath(path))
 
 
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Whether a named pipe lies there, or a link to one; not if nothing does."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def read_at_most(path: str | os.PathLike[str], most: int) -> bytes | None:
     """The bytes of a regular file; None if they are more than ``most``. Raises as `check_regular` and `open`."""
     check_regular(path)

@@ -67,7 +67,7 @@ class OfAHandler(Exception):
 @pytest.mark.parametrize("error", [OfAHandler("over"), TimeoutError("over"), KeyboardInterrupt()])
 def test_what_a_handler_raises_is_no_damage_of_the_file(path: Path, error: BaseException) -> None:
     with open_audio(path) as audio:
-        audio._file = Failing(audio._file, error)
+        audio._decoder = Failing(audio._decoder, error)
         with pytest.raises(type(error)):
             audio.read(100)
         for _ in range(2):

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple, Protocol
 
-from ...audio.files import AudioReader, open_audio
+from ...audio.files import AudioReader, Truncated, open_audio
 from ...audio.pcm import Pcm, as_pcm
 from ...audio.rates import check_rate
 from ...errors import AudioFileError, InputError, StreamRVQError
 from ...resampling import resampler
+from ...system.foreign_data import one_line
+from ...system.regular_file import is_pipe
 
 
 class Task(NamedTuple):
@@ -20,6 +22,9 @@ class Task(NamedTuple):
 
     file: str  #: its path
     channels: str  #: what to do with several channels: ``one``, ``mean`` or ``each``, as in a run's settings
+    truncated: Truncated = "refuse"  #: as `open_audio` takes it
+    track: int | None = None  #: as `open_audio` takes it
+    pipes: bool = False  #: whether it may be a pipe, which is read once
 
 
 class Opened(NamedTuple):
@@ -28,7 +33,7 @@ class Opened(NamedTuple):
     channel: int  #: −1: the file's only one, or the mean of all
     sample_rate: int  #: Hz, of the file
     signals: int  #: of the file, with this one
-    samples: int  #: of the signal, at its own rate, according to the file
+    samples: int  #: of the signal, at its own rate, according to the file; 0: it does not say
 
 
 class Block(NamedTuple):
@@ -91,14 +96,25 @@ def read_source(task: Task, rate: int, block: int) -> Generator[Event]:
         AudioFileError, InputError, OSError: the file cannot be opened, is damaged, or holds values that are no samples.
     """
     split, number, signals = task.channels == "each", 0, 1
+    if not task.pipes:
+        _check_file(task.file)
     while number < signals:
-        with open_audio(task.file, downmix=task.channels == "mean", channel=number if split else None) as audio:
+        with open_audio(
+            task.file, downmix=task.channels == "mean", channel=number if split else None, truncated=task.truncated,
+            track=task.track,
+        ) as audio:  # fmt: skip
             signals = audio.channels if split else 1
             yield Opened(number if split else -1, check_rate(audio.sample_rate), signals, audio.frames)
             yield from _blocks(audio, rate, block)
             yield Closed(audio.position)
         number += 1
     yield Done()
+
+
+def _check_file(path: str) -> None:
+    """Refuse a pipe: a run that is resumed, or reads each channel in turn, would find nothing in it any more."""
+    if is_pipe(path):
+        raise AudioFileError(f"cannot open {one_line(path, 1000)}: it is a pipe, and no file; a run reads files")
 
 
 def _blocks(audio: AudioReader, rate: int, block: int) -> Iterator[Block]:

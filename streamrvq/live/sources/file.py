@@ -12,9 +12,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
-from ...audio.files import AudioReader, open_audio
+from ...audio.byte_source import Source
+from ...audio.files import AudioReader, Truncated, open_audio
 from ...audio.pcm import Pcm
-from ...errors import InputError
+from ...errors import AudioFileError, InputError
 from ..items import OnePass
 from ..worker import Worker
 
@@ -45,16 +46,21 @@ class Pace:
 
 
 class _Pass:
-    """One pass through the file: an open reader and the thread that reads with it."""
+    """One pass through the file: an open reader and the thread that reads with it.
 
-    def __init__(self, path: str, downmix: bool) -> None:
-        self._path, self._downmix = path, downmix
+    Args:
+        open: opens the reader.
+        reader: one that is open already.
+    """
+
+    def __init__(self, open: Callable[[], AudioReader], reader: AudioReader | None = None) -> None:
+        self._make = open
         self._worker = Worker("streamrvq-file")
-        self._reader: AudioReader | None = None
+        self._reader = reader
 
     def _read(self, samples: int) -> Pcm:
         if self._reader is None:
-            self._reader = open_audio(self._path, self._downmix)
+            self._reader = self._make()
         return self._reader.read(samples)
 
     async def read(self, samples: int) -> Pcm:
@@ -78,44 +84,79 @@ class File:
     the latest on `aclose` or at the end of ``async with``. Iterating a cancelled pass further raises
     `StreamClosedError`, so a read with a timeout does not look like the end of the file.
 
+    A pipe and an object that cannot seek are read once, so that they have one pass.
+
     Args:
-        path: the file (`streamrvq.audio.files.open_audio`).
+        path: the file, or an open file object (`streamrvq.audio.files.open_audio`).
         realtime: False: as fast as blocks are requested.
         block: samples a block; None: 10 ms in real time, 200 ms at full speed.
         downmix: take the mean of several channels; without it they are an error.
+        channel: take this one of several channels, from 0.
+        truncated: ``"refuse"`` what ends before its header says, or is damaged; or ``"keep"`` what there is of it.
+        track: of several audio tracks this one, from 0; without it they are an error.
 
     Attributes:
+        path: as it was given; of a file object its name.
         sample_rate: of the file, Hz.
-        frames: samples that the file claims to have.
+        frames: samples that the file claims to have; 0: it does not say.
         start_time: in real time, `time.monotonic` at sample 0 of the latest pass. None before the first pass, and
             always None at full speed, where no such time exists.
 
     Raises:
-        AudioFileError: no such file, not audio, or cut off. The iteration raises it if only decoding shows the fault.
-        InputError: several channels without ``downmix``, or a bad ``block``.
+        AudioFileError: no such file, not audio, or cut off. The iteration raises it if only decoding shows the fault,
+            or for a second pass through what is read once.
+        InputError: several channels or tracks without a choice, or a bad ``block``. The iteration raises it for a
+            second pass at the same time through a file object.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], realtime: bool = True, block: int | None = None, downmix: bool = False
-    ) -> None:
-        with open_audio(path, downmix) as reader:
-            self.path, self.sample_rate, self.frames = reader.path, reader.sample_rate, reader.frames
+        self, path: Source, realtime: bool = True, block: int | None = None, downmix: bool = False,
+        channel: int | None = None, truncated: Truncated = "refuse", track: int | None = None,
+    ) -> None:  # fmt: skip
         if block is not None and block < 1:
             raise InputError(f"block is {block}; wanted a whole number of samples, at least 1")
+        self._source = path
+        self._how: dict[str, Any] = {
+            "downmix": downmix, "channel": channel, "truncated": truncated, "track": track,
+        }  # fmt: skip
+        reader = self._opened()
+        self.path, self.sample_rate, self.frames = reader.path, reader.sample_rate, reader.frames
+        self._once, self._first = reader.once, reader if reader.once else None
+        if not reader.once:
+            reader.close()
         self.realtime, self.downmix = realtime, downmix
         self.block = block or max(1, self.sample_rate // (100 if realtime else 5))
         self.start_time: float | None = None
         self._open: set[_Pass] = set()
 
+    def _opened(self) -> AudioReader:
+        return open_audio(self._source, **self._how)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, or another process, makes passes of its own."""
-        return File, (os.path.abspath(self.path), self.realtime, self.block, self.downmix)
+        if self._once or not isinstance(self._source, (str, os.PathLike)):
+            raise InputError(f"{self.path} is no file that can be opened again; wanted a path, to make a copy of it")
+        how = self._how
+        return File, (
+            os.path.abspath(self.path), self.realtime, self.block, self.downmix, how["channel"], how["truncated"],
+            how["track"],
+        )  # fmt: skip
+
+    def _begun(self) -> _Pass:
+        if self._once:
+            reader, self._first = self._first, None
+            if reader is None:
+                raise AudioFileError(f"{self.path} is read once, and that pass is over; open it again, or use a file")
+            return _Pass(self._opened, reader)
+        if self._open and not isinstance(self._source, (str, os.PathLike)):
+            raise InputError(f"another pass through {self.path} is open; end it first, or give a path")
+        return _Pass(self._opened)
 
     def __aiter__(self) -> OnePass[Pcm]:
         return OnePass(self._blocks(), f"this pass through {self.path} was cancelled; iterate the file for a new one")
 
     async def _blocks(self) -> AsyncGenerator[Pcm, None]:
-        current = _Pass(self.path, self.downmix)
+        current = self._begun()
         self._open.add(current)
         try:
             position, pace = 0, None
@@ -137,6 +178,8 @@ class File:
             current = next(iter(self._open))
             await current.close()
             self._open.discard(current)
+        if self._first is not None:
+            self._first.close()
 
     async def __aenter__(self) -> File:
         return self

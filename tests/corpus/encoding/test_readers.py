@@ -140,8 +140,13 @@ def test_events_of_a_signal_are_in_order(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_given_up_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[str] = []
-    monkeypatch.setattr(AudioReader, "close", lambda self: closed.append(self.path))
+    closed, close = list[str](), AudioReader.close
+
+    def noted(self: AudioReader) -> None:
+        closed.append(str(self.path))
+        close(self)
+
+    monkeypatch.setattr(AudioReader, "close", noted)
     soundfile.write(tmp_path / "a.wav", noise(3000), RATE)
     events = read_source(Task(str(tmp_path / "a.wav"), "one"), RATE, BLOCK)
     next(events)

@@ -1,0 +1,142 @@
+"""Which decoder a source gets, and what it promised.
+
+Plain WAV and AIFF files are read by libsndfile, everything else by FFmpeg's libraries. Both give what there is. So the
+promises are looked up in the headers: what a file must hold, in bytes or in samples.
+
+Knows: both decoders, and when one fails that the other may not. Does not know: mono, blocks, interrupts (files.py).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import InputError
+from .byte_source import ByteSource
+from .containers import container, streamed
+from .counts import stated_samples
+from .decoding import Decoder, DecodingError, NotRecognisedError
+from .headers import TAIL, Extent, ogg_is_cut, sample_extent, stated_end
+from .libsndfile import SoundFileDecoder
+
+
+class Promise(NamedTuple):
+    """What the headers of a source promise. It is looked up before a decoder begins to read.
+
+    Attributes:
+        kind: the container's name; None: an unusual one.
+        extent: where the samples lie, in containers that say so.
+        end: bytes that the source must at least have; None: it does not say.
+        samples: of each channel that it must at least have; None: it does not say.
+        tail: the last bytes, where they tell something; of a pipe they come later.
+    """
+
+    kind: str | None
+    extent: Extent | None
+    end: int | None
+    samples: int | None
+    tail: bytes
+
+    def fault(self, source: ByteSource, width: int) -> str | None:
+        """How the source is shorter than promised in bytes, as a clause; None: it is not, or nobody can say yet.
+
+        Args:
+            width: bytes of a sample of all channels, where the format is uncompressed, else 0.
+        """
+        size, tail = source.size, self.tail
+        if source.pipe is not None and source.pipe.ended:
+            size, tail = source.pipe.given, source.pipe.tail
+        if size is None:
+            return None
+        if self.extent is not None and self.extent.wanted is not None:
+            held = max(0, size - self.extent.start)
+            if held < self.extent.wanted and self.extent.wanted not in (size, size - 8):  # see headers.py
+                if width:
+                    return f"ends at sample {held // width} of {self.extent.wanted // width}"
+                return f"holds {held} of its {self.extent.wanted} bytes of samples"
+        if self.end is not None and size < self.end:
+            return f"holds {size} of its {self.end} bytes"
+        return "ends without a stream's last page" if self.kind == "ogg" and ogg_is_cut(tail) else None
+
+
+def promised(source: ByteSource) -> Promise:
+    """What a source promises. A pipe becomes a file where its container must be read from several places at once.
+
+    Raises:
+        OSError: no room to put a pipe into a file.
+    """
+    kind = container(source)
+    samples = stated_samples(source, kind)
+    # FFmpeg takes an encoder's filling from the end of an MP3 only where it knows the end.
+    if not streamed(kind) or (samples is not None and kind != "flac"):
+        source.spool()
+    extent = sample_extent(source)
+    tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
+    end = stated_end(source, kind) if extent is None else None
+    return Promise(kind, extent, end, samples, tail)
+
+
+def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:
+    """Find a decoder. From then on nothing else may read from the source.
+
+    Args:
+        source: at its start.
+        promise: what it promises.
+        track: as `ffmpeg.FFmpegDecoder` takes it.
+        keep: give what can be decoded of a damaged source, too.
+
+    Raises:
+        NotRecognisedError: no audio that can be read.
+        DecodingError: audio that cannot be decoded.
+        InputError: of the track.
+    """
+    decoder = _sound_file(source, promise.kind, promise.extent)
+    if decoder is None:
+        decoder = _ffmpeg(source, promise.kind, promise.extent, track, keep)
+    elif track not in (None, 0):
+        decoder.close()
+        raise InputError(f"{source.name} has 1 audio track; wanted track {track}, from 0")
+    limit = limit_of(promise, decoder)
+    if promise.extent is not None and promise.extent.repaired and promise.kind != "wav" and not keep:
+        stated = decoder.frames
+        if limit is not None and stated < limit:
+            decoder.close()
+            raise DecodingError(f"its header states {stated} samples, and {limit} are there")
+    return decoder
+
+
+def limit_of(promise: Promise, decoder: Decoder) -> int | None:
+    """Samples of each channel after which something else follows; None: the decoder knows."""
+    width = decoder.width * decoder.channels
+    extent = promise.extent
+    return None if extent is None or extent.wanted is None or not width else extent.wanted // width
+
+
+def _sound_file(source: ByteSource, kind: str | None, extent: Extent | None) -> Decoder | None:
+    """libsndfile's decoder, if it reads this plainly and as the header says."""
+    wav = kind == "wav" and source.owned and extent is not None and extent.wanted is not None and not extent.repaired
+    if not wav and not (kind == "aiff" and source.size is not None):
+        return None
+    try:
+        decoder = SoundFileDecoder(source)
+    except NotRecognisedError:
+        return None
+    if decoder.plain:
+        return decoder
+    decoder.close()
+    return None
+
+
+def _ffmpeg(source: ByteSource, kind: str | None, extent: Extent | None, track: int | None, keep: bool) -> Decoder:
+    from .ffmpeg import FFmpegDecoder  # loaded when it is needed
+    from .ogg_links import OggDecoder, is_joined
+
+    wav = kind == "wav"  # behind whose samples FFmpeg would look for chunks, eight bytes at a time
+    to_the_end = wav and extent is not None and (extent.wanted is None or extent.repaired)
+    try:
+        if kind == "ogg" and is_joined(source):
+            return OggDecoder(source, track=track, keep=keep)
+        return FFmpegDecoder(source, track=track, sequential=wav, to_the_end=to_the_end, keep=keep)
+    except NotRecognisedError:
+        if source.size is None or kind is not None or source.at(0, 1) == b"\xff":  # of which mpg123 talks on stderr
+            raise
+        return SoundFileDecoder(source)  # what neither knows is told in its words, which are plainer

@@ -1,0 +1,90 @@
+"""File objects and pipes as sources: where they are read from, what they may not give, what stays open."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamrvq import File, InputError
+from streamrvq.audio.files import open_audio
+from streamrvq.errors import AudioFileError
+from tools.fuzzing.targets.audio import OnceOnly
+
+PCM = (np.arange(20_000) % 1000 / 2048).astype(np.float32)
+
+
+def audio(container: str = "FLAC") -> bytes:
+    whole = io.BytesIO()
+    soundfile.write(whole, PCM, 16_000, format=container)
+    return whole.getvalue()
+
+
+def test_an_object_is_read_from_its_start_and_stays_open() -> None:
+    source = io.BytesIO(audio())
+    source.seek(0, os.SEEK_END)
+    with open_audio(source) as reader:
+        assert reader.path == "a BytesIO"
+        np.testing.assert_allclose(reader.read(30_000), PCM, atol=1e-4)
+    assert not source.closed
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    for container in ("WAV", "FLAC", "OGG"):
+        path = os.path.join(os.fsencode(tmp_path), b"caf\xe9." + container.encode())
+        Path(os.fsdecode(path)).write_bytes(audio(container))
+        with open_audio(os.fsdecode(path)) as reader:
+            assert len(reader.read(30_000)) == 20_000
+
+
+@pytest.mark.parametrize("source", [5, None, b"a.wav", io.StringIO("RIFF")])
+def test_what_is_no_source(source: Any) -> None:
+    with pytest.raises(InputError, match="wanted"):
+        open_audio(source)
+
+
+class Failing(io.BytesIO):
+    """Gives some bytes, and then raises."""
+
+    def __init__(self, data: bytes, error: BaseException) -> None:
+        super().__init__(data)
+        self.left, self.error = 9, error
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return super().read(size)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ConnectionResetError("gone"), KeyError("x")])
+@pytest.mark.parametrize("once", [False, True])
+def test_what_a_source_raises_comes_out(error: BaseException, once: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    source: Any = Failing(audio("OGG") * 300, error)
+    if once:
+        source.seekable = lambda: False
+        source.read1 = lambda size: source.read(min(size, 500))
+    with pytest.raises((type(error), AudioFileError)), open_audio(source) as reader:
+        while len(reader.read(4000)):
+            pass
+    assert capfd.readouterr().err == ""
+
+
+async def blocks_of(file: File) -> np.ndarray[Any, Any]:
+    return np.concatenate([block async for block in file])
+
+
+@pytest.mark.asyncio
+async def test_file_takes_objects_and_reads_a_pipe_once() -> None:
+    async with File(io.BytesIO(audio()), realtime=False) as file:
+        for _ in range(2):
+            np.testing.assert_allclose(await blocks_of(file), PCM, atol=1e-4)
+    async with File(OnceOnly(audio()), realtime=False) as file:
+        np.testing.assert_allclose(await blocks_of(file), PCM, atol=1e-4)
+        with pytest.raises(AudioFileError, match="is read once, and that pass is over"):
+            await blocks_of(file)
