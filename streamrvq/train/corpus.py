@@ -39,21 +39,23 @@ OnDecoded = Callable[[str, float], None]
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One file of a corpus: where its samples are in the whole, and their kind."""
+    """One file of a corpus: where its samples are in the whole, their kind, and their SHA-256 ("": not known)."""
 
     name: str
     kind: str
     start: int
     length: int
+    digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Clips and their samples ``[total]``: int16, mono, all at one rate."""
+    """Clips and their samples ``[total]``: int16, mono, all at one rate. ``empty``: files without a sample."""
 
     clips: tuple[Clip, ...]
     samples: npt.NDArray[np.int16]
     sample_rate: int
+    empty: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -67,6 +69,16 @@ class Corpus:
             values = self.samples[clip.start + first : clip.start + last]
             piece[first - start : last - start] = values.astype(np.float32) / 32768
         return piece
+
+    def digest(self, clip: Clip) -> str:
+        """The SHA-256 of a clip's samples. An index of an older version has none; then they are read."""
+        if clip.digest:
+            return clip.digest
+        return hashlib.sha256(self.samples[clip.start : clip.start + clip.length].astype("<i2").tobytes()).hexdigest()
+
+    def only(self, clips: Sequence[Clip]) -> Corpus:
+        """A part of the corpus: some of its clips, of the same samples."""
+        return dataclasses.replace(self, clips=tuple(clips))
 
 
 def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
@@ -151,9 +163,10 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
     key = hashlib.sha256(json.dumps([sample_rate, stamp]).encode()).hexdigest()[:16]
     data, index = cache / f"corpus-{key}.i16", cache / f"corpus-{key}.json"
     if not index.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
         _decode(files, sample_rate, data, index, on_decoded)
-    return Corpus(*cached(data, index), sample_rate)
+    clips, samples = cached(data, index)
+    there = {clip.name for clip in clips}
+    return Corpus(clips, samples, sample_rate, tuple(str(file) for file, _ in files if str(file) not in there))
 
 
 def cached(data: Path, index: Path) -> tuple[tuple[Clip, ...], npt.NDArray[np.int16]]:
@@ -164,7 +177,7 @@ def cached(data: Path, index: Path) -> tuple[tuple[Clip, ...], npt.NDArray[np.in
         check_regular(index)
         clips = tuple(Clip(*row) for row in json.loads(index.read_text(encoding="utf-8")))
         for clip in clips:
-            texts = isinstance(clip.name, str) and isinstance(clip.kind, str)
+            texts = all(isinstance(value, str) for value in (clip.name, clip.kind, clip.digest))
             if type(clip.start) is not int or type(clip.length) is not int or not texts:
                 raise TypeError(f"a clip is {shown(dataclasses.astuple(clip))}")
             if not 0 <= clip.start < clip.start + clip.length <= len(samples):
@@ -179,21 +192,32 @@ def _decode(
 ) -> None:
     rows: list[list[Any]] = []
     start = 0
-    with replacing(data) as out:
-        for file, kind in files:
-            length = 0
-            for block in _mono(file, rate):
-                out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes())
-                length += len(block)
-            if length:
-                rows.append([str(file), kind, start, length])
-            start += length
-            if on_decoded is not None:
-                on_decoded(file.name, length / rate)
-        if not start:
-            raise AudioFileError("every audio file is empty; wanted samples to train on")
-    with replacing(index) as out:
-        out.write(json.dumps(rows).encode())
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(data) as out:
+            for file, kind in files:
+                length, digest = 0, hashlib.sha256()
+                for block in _mono(file, rate):
+                    piece = np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes()
+                    out.write(piece)
+                    digest.update(piece)
+                    length += len(block)
+                if length:
+                    rows.append([str(file), kind, start, length, digest.hexdigest()])
+                start += length
+                if on_decoded is not None:
+                    on_decoded(file.name, length / rate)
+            if not start:
+                raise AudioFileError("every audio file is empty; wanted samples to train on")
+        with replacing(index) as out:
+            out.write(json.dumps(rows).encode())
+    except AudioFileError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"cannot write decoded audio to {data.parent} ({error.strerror or error}); "
+            "wanted 2 bytes for each sample there: make room, or name another folder with --cache"
+        ) from None
 
 
 def _mono(file: Path, rate: int) -> Any:

@@ -35,8 +35,16 @@ class Silent:
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
         self.validations: list[dict[str, Any]] = []
+        self.remarks: list[str] = []
+        self.made: list[tuple[str, int, float]] = []
 
     def decoded(self, name: str, seconds: float) -> None: ...
+
+    def remarked(self, text: str) -> None:
+        self.remarks.append(text)
+
+    def making(self, what: str, frames: int, share: float) -> None:
+        self.made.append((what, frames, share))
 
     def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
         assert speed > 0
@@ -105,9 +113,9 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
         count += 1
         return count > half
 
-    first = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
-    assert not first.go(until=enough)
-    assert first.trainer.step == half
+    with Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache") as first:
+        assert not first.go(until=enough)
+        assert first.trainer.step == half
     second = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
     assert second.trainer.step == half
     assert second.go()
@@ -162,6 +170,7 @@ def test_what_cannot_be_is_refused(audio: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no codebooks yet"):
         run.export()
     run.go()
+    run.close()
     with pytest.raises(ConfigError, match="seed 0, and this one has 1"):
         Run(dataclasses.replace(config, seed=1), tmp_path, Silent())
     with pytest.raises(ConfigError, match="in train and in validation"):
@@ -217,6 +226,7 @@ def test_a_run_begins_with_weights_and_goes_on_without_them(audio: Path, tmp_pat
     assert shares.sum(1).numpy() == pytest.approx(1, abs=0.6)
     assert float(shares.min()) > 0
     assert not run.go(until=lambda: run.trainer.step == 4)
+    run.close()
     again = Run(config, tmp_path / "b", Silent(), cache=tmp_path / "c", weights=weights)
     assert again.trainer.step == 4
     assert again.go()
