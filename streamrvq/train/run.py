@@ -53,6 +53,7 @@ class Run:
 
     Attributes:
         name: the run's own, which its weights carry: the configuration's, or that of the folder if it is a preset's.
+        kept_step: the step of the checkpoint; None: there is none.
 
     Raises:
         ConfigError: the folder holds a run of other settings or data, or something else; or it cannot be written to;
@@ -76,7 +77,7 @@ class Run:
         _check_device(device)
         self.config, self.folder, self.observer = config, folder, observer
         self.audio_seconds = self.train_time = 0.0
-        self._kept: int | None = None
+        self.kept_step: int | None = None
         self.name = own_name(folder, config.name)
         self._log_file = Log(folder / LOG)
         self._lock = open_folder(folder, self.weights_path.name)
@@ -110,11 +111,11 @@ class Run:
     @property
     def kept(self) -> str:
         """What the folder keeps of the run, as a sentence without its end."""
-        if self._kept is None:
+        if self.kept_step is None:
             return "nothing is kept, for no checkpoint was written yet"
-        return (
-            f"{self.checkpoint_path} keeps step {self._kept} of {self.config.steps}; the same command goes on from it"
-        )
+        if self.kept_step >= self.config.steps:
+            return f"{self.checkpoint_path} keeps step {self.kept_step}, the last one"
+        return f"{self.checkpoint_path} keeps step {self.kept_step}, and the same command goes on from there"
 
     def _open(self, cache: Path, device: str, threads: int, weights: Weights | None) -> None:
         config, codec = self.config, self.config.codec
@@ -138,7 +139,7 @@ class Run:
         with foreign_data(WeightsError, str(self.checkpoint_path), "wanted its whole state: start in another folder"):
             self.trainer.load(state)
             self.audio_seconds, self.train_time = float(state["audio_seconds"]), float(state["train_time"])
-        self._kept = self.trainer.step
+        self.kept_step = self.trainer.step
 
     def save(self) -> None:
         """Write the weights and then the checkpoint, so that a process killed between the two leaves no older weights.
@@ -162,7 +163,7 @@ class Run:
             checkpoint.save(self.checkpoint_path, trainer.state() | extra)
         except WeightsError as error:
             raise WeightsError(f"{error}; {self.kept}") from None
-        self._kept = trainer.step
+        self.kept_step = trainer.step
         self._log({"event": "checkpoint", "weights": self.weights_path.name if trainer.quantised else None})
 
     def _write(self, path: Path) -> Weights:
@@ -246,7 +247,7 @@ class Run:
             raise WeightsError(f"{error}; {self.kept}" if halfway else str(error)) from None
         finally:
             batches.close()
-            if sound and trainer.step != (self._kept or 0) and not (halfway and interrupts.repeated):
+            if sound and trainer.step != (self.kept_step or 0) and not (halfway and interrupts.repeated):
                 self.save()
         done = trainer.step >= config.steps
         if done and trainer.step > first:
