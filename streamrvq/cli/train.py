@@ -50,7 +50,9 @@ def train(
     """Train a codec on folders of audio."""
     from ..train.config import TrainConfig  # here because torch is slow to import
     from ..train.run import Run
+    from ..train.runs.effort import check_minutes
 
+    check_minutes(minutes)
     settings = TrainConfig.read(_packaged(config))
     changes: dict[str, Any] = {"train": tuple(data) if data else None,
                                "validation": tuple(validation) if validation else None, "steps": steps}  # fmt: skip

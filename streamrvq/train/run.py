@@ -7,8 +7,8 @@ Knows: files, time. Does not know: how a step is computed, how progress is shown
 
 from __future__ import annotations
 
-import math
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from .config import TrainConfig
 from .data import Crops
 from .export import measure, training, write
 from .loop import Trainer
-from .runs.effort import frames_for
+from .runs.effort import check_minutes, frames_for
 from .runs.folder import CHECKPOINT, LOG, open_folder, own_name
 from .runs.log import Log, Means
 from .runs.observer import RunObserver
@@ -80,7 +80,8 @@ class Run:
         self.kept_step: int | None = None
         self.name = own_name(folder, config.name)
         self._log_file = Log(folder / LOG)
-        self._lock = open_folder(folder, self.weights_path.name)
+        # A run that nobody closes lets the folder go when nobody has it any more.
+        self._release = weakref.finalize(self, open_folder(folder, self.weights_path.name).release)
         try:
             self._open(cache or folder / "cache", device, threads, weights)
         except BaseException:
@@ -89,7 +90,7 @@ class Run:
 
     def close(self) -> None:
         """Let other processes use the folder."""
-        self._lock.release()
+        self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -187,8 +188,7 @@ class Run:
             ConfigError: ``minutes`` is no number of at least 0, or the log cannot be written.
             WeightsError: the training diverged, or a file cannot be written. The last good checkpoint is kept.
         """
-        if minutes is not None and not 0 <= minutes < math.inf:
-            raise ConfigError(f"minutes is {minutes:g}; wanted a number of at least 0, such as 10")
+        check_minutes(minutes)
         with DeferredInterrupts(second_at_once=True) as interrupts:
             return self._go(minutes, until, interrupts)
 

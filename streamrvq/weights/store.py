@@ -1,8 +1,8 @@
 """Our own layout: one .safetensors file with folded tensors, and everything else in its metadata.
 
 Metadata: ``format`` "streamrvq", ``version`` "1", ``config`` (canonical JSON), ``name``, ``trained`` "true" or "false",
-``codec_hash``, and ``training`` where it is known, such as "12 steps, 34 s of audio". Tensors are float32, or float16 if
-that is exact. In both cases the hash is of the float32 values. It is checked on reading, so a flipped bit is found.
+``codec_hash``, and ``training`` where it is known, such as "12 steps, 34 s of audio". Tensors are float32, or float16
+if that is exact. In both cases the hash is of the float32 values. It is checked on reading, so a flipped bit is found.
 
 Knows: the metadata's keys and the format's version. Does not know: other layouts.
 """

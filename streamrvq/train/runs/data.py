@@ -113,7 +113,8 @@ def _copies(train: Corpus, held: Corpus) -> list[str]:
     same = [clip.name for clip in held.clips if held.digest(clip) in there]
     if not same:
         return []
-    return [f"{len(same)} files of validation have the samples of a file that is trained on, such as {same[0]}"]
+    more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+    return [f"of the files of validation, {one_line(same[0])}{more} have the samples of a file that is trained on"]
 
 
 def _why(corpus: Corpus, shortest: int) -> str:

@@ -8,6 +8,9 @@ Knows: what a frame costs, roughly. Does not know: how codebooks are made (codeb
 
 from __future__ import annotations
 
+import math
+
+from ...errors import ConfigError
 from ...families import encoder_plan
 from ..config import TrainConfig
 
@@ -18,6 +21,12 @@ _SPEED = 10e9
 ROUNDS = 20
 #: K-means waits for memory: a comparison takes the time of about this many operations for each of its products.
 _SLOWER = 4
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Raises `ConfigError` for minutes that are no number of at least 0."""
+    if minutes is not None and not 0 <= minutes < math.inf:
+        raise ConfigError(f"minutes is {minutes:g}; wanted a number of at least 0, such as 10")
 
 
 def frames_for(config: TrainConfig, minutes: float | None) -> int:

@@ -104,8 +104,8 @@ class Record:
                 )
         new = [file.path for file in now.files if file.sha256 not in was]
         gone = [file.path for file in self.files if file.sha256 not in came]
-        said = [f"{len(paths)} {what}, such as {one_line(paths[0])}"
-                for paths, what in ((new, "files are new"), (gone, "files of it are missing")) if paths]  # fmt: skip
+        said = [f"{what} {one_line(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+                for what, paths in (("new is", new), ("missing is", gone)) if paths]  # fmt: skip
         raise ConfigError(f"{began}: {' and '.join(said) or 'the same files came in another order'}; {_REMEDY}")
 
 
