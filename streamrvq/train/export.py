@@ -5,6 +5,7 @@ Knows: rounding. Does not know: the loop.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,19 @@ def training(steps: int, audio_seconds: float) -> str:
 def write(model: CodecModel, name: str, trained: str, path: Path) -> Weights:
     """Write the rounded weights to ``path`` (.safetensors, float16). ``trained``: see `training`.
 
+    Where float16 cannot hold them, they are written as they are, in float32. That happens where a codebook has more
+    entries than there are different frames: the next level then magnifies what is left of them, which is almost 0.
+
     Raises:
-        WeightsError: as `rounded`, or the file cannot be written.
+        WeightsError: a value is not finite, or the file cannot be written.
     """
-    weights = rounded(model, name, trained)
-    save_weights(weights, path, "streamrvq", half=True)
+    half = True
+    try:
+        weights = rounded(model, name, trained)
+    except WeightsError:
+        half = False
+        weights = dataclasses.replace(model.to_weights(name, trained=True), training=trained)
+    save_weights(weights, path, "streamrvq", half=half)
     return weights
 
 

@@ -73,7 +73,7 @@ class Weights(Shared):
         """SHA-256 in 64 hex digits of everything that decides codes and samples. Equal hashes mean equal tokens.
 
         It covers the canonical config JSON without ``quantizer_dropout``, which matters in training only; and, sorted
-        by name, every tensor's name, shape and little-endian float32 bytes. It covers neither ``name`` nor ``trained`` nor
+        by name, every tensor's name, shape and little-endian float32 bytes. It does not cover ``name``, ``trained`` and
         ``training``.
         """
         settings = self.config.to_dict()
