@@ -100,7 +100,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], passed: list[Passed]) -> Ite
             passed.append(Passed(here, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
             continue
         for entry in inside:
-            if not entry.is_dir():
+            if not os.path.isdir(entry):  # unlike the entry's own method, it takes links in a circle
                 yield here / entry.name
             elif entry.is_symlink():
                 links.append(here / entry.name)

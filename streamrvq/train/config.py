@@ -35,6 +35,7 @@ LIMITS = {
     "bytes": 1 << 18,  # of the settings file
 }
 _MOST_DOTS = 64  #: outside of quotes, in a line of TOML
+_NAME = re.compile(r"[^./\\][^/\\]{0,59}")  #: a path's last part, of at most 240 bytes in UTF-8, and not hidden
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
@@ -148,6 +149,10 @@ class TrainConfig:
             if not isinstance(getattr(self, name), wanted):
                 raise ConfigError(f"{name} is {shown(getattr(self, name))}; wanted a {wanted.__name__}")
         check_numbers(self, LIMITS)
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or not self.name.isprintable():
+            raise ConfigError(
+                f"name is {shown(self.name)}; wanted the name of a file of weights without its suffix, such as codec"
+            )
         for name in ("train", "validation"):
             value = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(entry, str) for entry in value):

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.files import AudioReader, open_audio
+from ..audio.find import Passed, search, sentence
 from ..audio.pcm import Pcm, as_pcm
 from ..errors import AudioFileError, InputError
 from ..resampling import resampler
@@ -28,7 +29,6 @@ from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, shown
 from ..system.regular_file import check_regular
 
-SUFFIXES = {".flac", ".wav", ".ogg", ".mp3", ".aif", ".aiff", ".opus"}
 _BLOCK = 1 << 16
 #: Characters of a line of a manifest.
 _LONGEST_LINE = 1 << 20
@@ -50,12 +50,16 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Clips and their samples ``[total]``: int16, mono, all at one rate. ``empty``: files without a sample."""
+    """Clips and their samples ``[total]``: int16, mono, all at one rate.
+
+    ``empty`` are files without a sample, and ``passed`` is what the folders hold beside audio.
+    """
 
     clips: tuple[Clip, ...]
     samples: npt.NDArray[np.int16]
     sample_rate: int
     empty: tuple[str, ...] = ()
+    passed: tuple[Passed, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -81,14 +85,16 @@ class Corpus:
         return dataclasses.replace(self, clips=tuple(clips))
 
 
-def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
+def find(entries: Sequence[str], passed: list[Passed] | None = None) -> list[tuple[Path, str]]:
     """The audio files of folders, manifests and single files, with their kinds, each file once, in a fixed order.
 
-    The kinds of a folder come from a ``manifest.csv`` in it or beside it.
+    The kinds of a folder come from a ``manifest.csv`` in it or beside it. What a folder holds beside audio and
+    manifests is appended to ``passed``.
 
     Raises:
-        InputError: an entry does not exist, or no entry holds audio.
+        InputError: an entry does not exist, or holds no audio.
     """
+    passed = [] if passed is None else passed
     found: dict[Path, str] = {}
     for entry in entries:
         path = Path(entry)
@@ -97,9 +103,15 @@ def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
             for manifest in (path.parent / "manifest.csv", path / "manifest.csv"):
                 if manifest.is_file():
                     kinds.update(_manifest(manifest))
-            with foreign_data(InputError, entry, "name the folders that are wanted"):  # nested too deeply, say
-                files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            found.update({file: kinds.get(file, "") for file in map(_real, files)})
+            inside = search(path)
+            others = [item for item in inside.passed if item.path.name != "manifest.csv"]
+            if not inside.audio:
+                raise InputError(
+                    f"{entry} holds no audio; wanted .wav, .flac, .ogg, .mp3 or the like in it"
+                    + (f" ({sentence(others)})" if others else "")
+                )
+            found.update({file: kinds.get(file, "") for file in map(_real, inside.audio)})
+            passed += others
         elif path.suffix == ".csv" and os.path.isfile(path):
             found.update(_manifest(path))
         elif os.path.isfile(path):
@@ -107,8 +119,7 @@ def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
         else:
             raise InputError(f"{entry} is not there; wanted a folder of audio, a manifest.csv or an audio file")
     if not found:
-        where = ", ".join(entries) or "no entry"
-        raise InputError(f"{where} holds no audio; wanted files in {', '.join(sorted(SUFFIXES))}")
+        raise InputError(f"{', '.join(entries) or 'no entry'} names no audio; wanted folders or files of audio")
     return list(found.items())
 
 
@@ -153,7 +164,8 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
     Raises:
         InputError, AudioFileError: there is nothing to read, or a file cannot be read. The message names it.
     """
-    files = find(entries)
+    passed: list[Passed] = []
+    files = find(entries, passed)
     try:
         stamp = [[str(file), kind, (stat := file.stat()).st_size, stat.st_mtime_ns] for file, kind in files]
     except OSError as error:
@@ -166,7 +178,8 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
         _decode(files, sample_rate, data, index, on_decoded)
     clips, samples = cached(data, index)
     there = {clip.name for clip in clips}
-    return Corpus(clips, samples, sample_rate, tuple(str(file) for file, _ in files if str(file) not in there))
+    empty = tuple(str(file) for file, _ in files if str(file) not in there)
+    return Corpus(clips, samples, sample_rate, empty, tuple(passed))
 
 
 def cached(data: Path, index: Path) -> tuple[tuple[Clip, ...], npt.NDArray[np.int16]]:

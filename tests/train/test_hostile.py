@@ -52,6 +52,7 @@ def test_any_setting_from_python_is_taken_or_refused_in_one_line(name: str, valu
      ({"discriminator_width": 10**9}, "discriminator_width is 1000000000"), ({"lr": "x"}, "lr is 'x'"),
      ({"batch": 65536, "frames": 65536}, "wanted at most 268435456"), ({"train": "audio"}, "train is 'audio'"),
      ({"kinds": {"a": -1}}, "kinds is"), ({"adversarial_from": "x"}, "adversarial_from is 'x'"),
+     ({"name": "../codec"}, "name is '../codec'"), ({"name": []}, r"name is \(\)"), ({"name": ""}, "name is ''"),
      ({"betas": [0.5]}, "betas is"), ({"augment": {"mix": None}}, "mix is None")],
 )  # fmt: skip
 def test_a_setting_beyond_its_limit_is_named(change: dict[str, object], said: str) -> None:

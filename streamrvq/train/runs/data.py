@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...audio.find import sentence
 from ...errors import ConfigError, InputError
 from ...system.foreign_data import one_line
 from ..config import TrainConfig
@@ -40,16 +41,15 @@ class Data:
     def row(self) -> dict[str, Any]:
         """A row of the log."""
         held = self.held.clips if self.held is not None else ()
+        given = [self.train, *([self.held] if self.held is not None and self.validation == "given" else [])]
         return {
             "event": "data",
             "files": len(self.train.clips),
             "minutes": round(self.train.seconds / 60, 3),
             "validation": self.validation,
             "validation_files": [clip.name for clip in held],
-            "without_samples": [
-                *self.train.empty,
-                *(self.held.empty if self.validation == "given" and self.held else ()),
-            ],
+            "passed_over": [f"{item.path}: {item.reason}" for corpus in given for item in corpus.passed],
+            "without_samples": [path for corpus in given for path in corpus.empty],
         }
 
 
@@ -76,11 +76,11 @@ def open_data(
             raise ConfigError(f"{folder} is the folder of the data; give another one for the run with --out")
     rate = config.codec.sample_rate
     train = load(config.train, rate, cache, on_decoded=on_decoded)
-    remarks = _empty(train, folder)
+    remarks = _left_out(train, folder)
     if config.validation:
         held = load(config.validation, rate, cache, on_decoded=on_decoded)
         _check(train, held, shortest)
-        remarks += _empty(held, folder)
+        remarks += _left_out(held, folder)
         remarks += [f"training on {_size(train)}; validation on {_size(held)}", *_copies(train, held)]
         return Data(train, held, "given", tuple(remarks))
     kept, out = split(train, shortest)
@@ -104,8 +104,9 @@ def _check(train: Corpus, held: Corpus, shortest: int) -> None:
         )
 
 
-def _empty(corpus: Corpus, folder: Path) -> list[str]:
-    return [f"without a sample, and left out: {_names(corpus.empty, folder)}"] if corpus.empty else []
+def _left_out(corpus: Corpus, folder: Path) -> list[str]:
+    empty = [f"without a sample, and left out: {_names(corpus.empty, folder)}"] if corpus.empty else []
+    return [sentence(corpus.passed), *empty] if corpus.passed else empty
 
 
 def _copies(train: Corpus, held: Corpus) -> list[str]:

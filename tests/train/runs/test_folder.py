@@ -159,12 +159,17 @@ def test_audio_shorter_than_a_crop_stereo_of_any_rate_and_silent_trains(tmp_path
     soundfile.write(folder / "stereo.wav", 0.1 * np.random.default_rng(0).standard_normal((9000, 2)), 8000)
     soundfile.write(folder / "silent.wav", np.zeros(2000), 48000)
     soundfile.write(folder / "empty.wav", np.zeros(0), 44100)
+    for name in ("._short.wav", "notes.txt"):
+        (folder / name).write_text("x")
     observer = Silent()
     config = config_of(tmp_path, train=(str(folder),), validation=(), steps=3)
     with Run(config, tmp_path / "run", observer) as run:
         assert run.go()
         assert run.kept_step == 3
     assert load_weights(tmp_path / "run" / "tiny.safetensors").training.startswith("3 steps")
+    (passed,) = [text for text in observer.remarks if text.startswith("2 files passed over: ")]
+    assert "._short.wav" in passed
+    assert "notes.txt" in passed
     assert [text for text in observer.remarks if text.startswith("without a sample, and left out: ")] != []
     assert [value for figures in observer.steps for value in figures.values() if not np.isfinite(value)] == []
 
@@ -199,10 +204,8 @@ def log(folder: Path) -> list[dict[str, Any]]:
 def test_the_log_explains_its_figures(done: Path) -> None:
     legend, *rows = log(done)
     assert legend["event"] == "legend"
-    about = {
-        *("event", "path", "weights", "files", "minutes", "validation", "validation_files", "without_samples"),
-        *("what", "frames", "changes", "codec_hash", "bytes", "exact", "rounded"),
-    }
+    about = {"event", "path", "weights", "files", "minutes", "validation", "validation_files", "without_samples"}
+    about |= {"passed_over", "what", "frames", "changes", "codec_hash", "bytes", "exact", "rounded"}
     unknown = {name for row in rows for name in row} - set(legend["figures"]) - about
     assert unknown == set()
 
