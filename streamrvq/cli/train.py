@@ -39,7 +39,7 @@ def train(
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option("--threads", help="Cores per shard of the configuration.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Cores per shard of the configuration.")] = 1,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for decoded audio. Default: OUT/cache.")] = None,
     export: Annotated[bool, typer.Option("--export", help="Measure the weights even if steps are left.")] = False,
     source: Annotated[

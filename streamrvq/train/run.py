@@ -26,7 +26,7 @@ from .data import Crops
 from .export import measure, training, write
 from .loop import Trainer
 from .runs.effort import check_minutes, frames_for
-from .runs.folder import CHECKPOINT, LOG, open_folder, own_name
+from .runs.folder import CACHE, CHECKPOINT, LOG, open_folder, own_name
 from .runs.log import Log, Means
 from .runs.observer import RunObserver
 from .runs.opening import open_run
@@ -83,7 +83,7 @@ class Run:
         # A run that nobody closes lets the folder go when nobody has it any more.
         self._release = weakref.finalize(self, open_folder(folder, self.weights_path.name).release)
         try:
-            self._open(cache or folder / "cache", device, threads, weights)
+            self._open(cache or folder / CACHE, device, threads, weights)
         except BaseException:
             self.close()
             raise

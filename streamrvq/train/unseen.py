@@ -74,7 +74,7 @@ class Unseen:
     @torch.no_grad()
     def shares(self, model: CodecModel) -> list[Tensor]:
         """How often each entry of the codebooks of ``model`` is used: ``[codebook_size]`` for each level."""
-        latents = self._latents(model, "shares of the entries", 1.0)
+        latents = self._latents(model, "counts of the used entries", 1.0)
         codes = torch.cat([model.quantizer(z)[1].transpose(0, 1).flatten(1) for z in latents], 1)
         size = self._config.codec.codebook_size
         return [torch.bincount(level, minlength=size).float() / level.numel() for level in codes]

@@ -17,8 +17,9 @@ from pathlib import Path
 from ...config import PRESETS
 from ...corpus.lock import Lock
 from ...errors import ConfigError
+from ...system.atomic_file import PART
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+CHECKPOINT, LOG, CACHE = "checkpoint.pt", "log.jsonl", "cache"
 RECORDS, RECORD = "__run__", "__run__/training.json"
 
 
@@ -40,6 +41,8 @@ def open_folder(folder: Path, weights: str) -> Lock:
         raise unwritable(folder, error) from None
     try:
         _check(folder, weights)
+        for part in (*folder.glob(f".*{PART}"), *(folder / CACHE).glob(f".*{PART}")):
+            part.unlink(missing_ok=True)  # of a process that was killed while it wrote; nobody else writes here now
     except BaseException:
         lock.release()
         raise

@@ -81,6 +81,15 @@ def test_a_folder_has_one_process(audio: Path, tmp_path: Path) -> None:
     Run(config_of(audio), tmp_path / "run", Silent(), cache=audio / "cache").close()
 
 
+def test_what_a_killed_process_left_half_written_is_swept(audio: Path, done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path / "run")
+    (tmp_path / "run" / "cache").mkdir()
+    for name in (".checkpoint.pt.1.aa.part", "cache/.corpus-1.i16.1.aa.part"):
+        (tmp_path / "run" / name).write_text("half")
+    again(audio, tmp_path / "run")
+    assert list((tmp_path / "run").rglob("*.part")) == []
+
+
 def test_other_settings_are_said(audio: Path, done: Path) -> None:
     said = again(audio, done, lr=1e-4, loss=LossWeights(mel=2.0)).remarks
     assert f"the run goes on with other settings: loss {{'mel': 1.0}} → {{'mel': 2.0}}, lr {3e-3} → {1e-4}" in said
