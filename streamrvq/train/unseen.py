@@ -55,7 +55,8 @@ class Unseen:
     def first_values(self) -> CodecModel:
         """A new model on the CPU, from torch's own random numbers (see start.py)."""
         model = CodecModel(self._config.codec, weight_norm=False)
-        set_first_values(model, torch.cat(list(self._batches("first values", 1.0))))
+        pcm = torch.cat(list(self._batches("first values", 0.5)))
+        set_first_values(model, pcm, self._second_half("first values"))
         return model
 
     @torch.no_grad()
@@ -65,11 +66,10 @@ class Unseen:
         z = torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]).cpu() for z in latents])
         quantizer = copy.deepcopy(model.quantizer).cpu()
         generator = torch.Generator().manual_seed(self._config.seed)
+        return quantizer, make_codebooks(quantizer, z, generator, self._config.pole, self._second_half("codebooks"))
 
-        def watch(share: float) -> None:
-            self.watch("codebooks", self.frames, 0.5 + 0.5 * share)
-
-        return quantizer, make_codebooks(quantizer, z, generator, self._config.pole, watch)
+    def _second_half(self, what: str) -> Callable[[float], None]:
+        return lambda share: self.watch(what, self.frames, 0.5 + 0.5 * share)
 
     @torch.no_grad()
     def shares(self, model: CodecModel) -> list[Tensor]:
