@@ -152,7 +152,10 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None) -> Corpus:
+def load(
+    entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None,
+    own: Path | None = None,
+) -> Corpus:  # fmt: skip
     """The corpus of ``entries``. If it was decoded before, it comes from the cache.
 
     Args:
@@ -160,6 +163,7 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
         sample_rate: Hz; files at other rates are resampled.
         cache: folder for the decoded samples.
         on_decoded: called after each file is decoded.
+        own: a folder whose files are not worth a word where they are passed over.
 
     Raises:
         InputError, AudioFileError: there is nothing to read, or a file cannot be read. The message names it.
@@ -179,6 +183,8 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
     clips, samples = cached(data, index)
     there = {clip.name for clip in clips}
     empty = tuple(str(file) for file, _ in files if str(file) not in there)
+    if own is not None:
+        passed = [item for item in passed if not _real(item.path).is_relative_to(_real(own))]
     return Corpus(clips, samples, sample_rate, empty, tuple(passed))
 
 

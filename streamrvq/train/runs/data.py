@@ -75,10 +75,10 @@ def open_data(
         if os.path.isdir(entry) and os.path.realpath(entry) == os.path.realpath(folder):
             raise ConfigError(f"{folder} is the folder of the data; give another one for the run with --out")
     rate = config.codec.sample_rate
-    train = load(config.train, rate, cache, on_decoded=on_decoded)
+    train = load(config.train, rate, cache, on_decoded=on_decoded, own=folder)
     remarks = _left_out(train, folder)
     if config.validation:
-        held = load(config.validation, rate, cache, on_decoded=on_decoded)
+        held = load(config.validation, rate, cache, on_decoded=on_decoded, own=folder)
         _check(train, held, shortest)
         remarks += _left_out(held, folder)
         remarks += [f"training on {_size(train)}; validation on {_size(held)}", *_copies(train, held)]

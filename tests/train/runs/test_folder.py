@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from streamrvq.train.runs.effort import frames_for
 from streamrvq.train.runs.split import split
 from streamrvq.weights import load_weights
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.training.runs import Silent, audio_in, config_of, tones
 
 
@@ -208,6 +211,21 @@ def test_frames_fit_the_minutes() -> None:
 
 def log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_inside_its_data_is_not_among_what_is_passed_over(audio: Path, tmp_path: Path) -> None:
+    shutil.copytree(audio / "train", tmp_path / "data")
+    config = config_of(audio, train=(str(tmp_path / "data"),), steps=3)
+    for _ in range(2):
+        observer = Silent()
+        with Run(config, tmp_path / "data" / "run", observer) as run:
+            run.go()
+        assert [text for text in observer.remarks if "passed over" in text] == []
+
+
+def test_what_info_needs_loads_no_torch() -> None:
+    code = "import sys; from streamrvq.train.runs import opening, summary; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_the_log_explains_its_figures(done: Path) -> None:
