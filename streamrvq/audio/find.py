@@ -70,7 +70,7 @@ def search(folder: Path) -> Found:
 
     Links to folders are followed, each real folder once, where its path comes first.
     """
-    audio, passed = [], []
+    audio, passed = list[Path](), list[Passed]()
     with foreign_data(InputError, f"{folder}", "name the folders that are wanted"):  # nested too deeply, say
         for path in sorted(_walk(folder, set(), passed)):
             reason = passed_over(path)
