@@ -108,7 +108,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], passed: list[Passed]) -> Ite
             passed.append(Passed(here, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
             continue
         for entry in inside:
-            if not entry.is_dir():
+            if not os.path.isdir(entry):  # the entry's own method raises for a link to itself
                 yield here / entry.name
             elif entry.is_symlink():
                 links.append(here / entry.name)

@@ -16,23 +16,31 @@ from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..families import decoder_plan, encoder_plan, tensor_shapes
 from ..resampling import RESAMPLER
+from ..train.runs import summary as training_run
 from .common import EngineOption, JsonOption, ThreadsOption, identity, out, print_json, title
 
 
 def info(
-    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
+    codec: Annotated[
+        str, typer.Argument(help="A preset's name, a file or folder of weights, or a training run's folder.")
+    ] = DEFAULT_CODEC,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say everything about a codec: rates, delays, state, cost."""
-    opened = load(codec, engine, threads)
-    facts = codec_facts(opened)
+    if training_run.is_run(codec):
+        facts = training_run.facts_of(codec)
+        head, lines = f"training run {facts['run']}", training_run.lines_of(facts)
+    else:
+        opened = load(codec, engine, threads)
+        facts = codec_facts(opened)
+        head, lines = title(opened), _lines(facts)
     if json:
         print_json(facts)
         return
-    table = Table("", "", title=title(opened), show_header=False, title_style="bold", title_justify="left")
-    for name, value in _lines(facts):
+    table = Table("", "", title=head, show_header=False, title_style="bold", title_justify="left")
+    for name, value in lines:
         table.add_row(name, value)
     out().print(table)
 
@@ -45,6 +53,7 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
     low, high = encoder.receptive_field
     return {
         **identity(codec),
+        "training": codec.weights.training or None,
         "frame_rate": codec.frame_rate,
         "n_codebooks": codec.n_codebooks,
         "codebook_size": config.codebook_size,
@@ -74,11 +83,17 @@ def _count(shapes: dict[str, tuple[int, ...]], names: list[str]) -> int:
     return sum(math.prod(shapes[name]) for name in names)
 
 
+def _status(f: dict[str, Any]) -> str:
+    if not f["trained"]:
+        return "untrained: its codes are exact, but mean nothing"
+    return f"{f['status']}: {f['training']}" if f["training"] else str(f["status"])
+
+
 def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
     low, high = f["receptive_field"]
     parts = ("encoder", "quantizer", "decoder")
     return [
-        ("weights", f["status"] if f["trained"] else "untrained: its codes are exact, but mean nothing"),
+        ("weights", _status(f)),
         ("codec hash", f["codec_hash"]),
         ("sample rate", f"{f['sample_rate']} Hz"),
         ("hop", f"{f['hop_length']} samples, {f['frame_rate']:.3f} frames a second"),

@@ -1,13 +1,13 @@
-"""Progress bars that count seconds of audio, on stderr, and only if that is a terminal.
+"""Progress on stderr: bars that count seconds of audio, on a terminal only, and what `train` shows.
 
-Knows: rich. Does not know: what is being done.
+Knows: rich, how the figures of a training read. Does not know: what is being done.
 """
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -23,7 +23,15 @@ from rich.progress import (
 from rich.text import Text
 
 from ..corpus.progress import Progress as Report
+from ..system.foreign_data import one_line
 from .common import complain
+
+_MOST_REMARK = 2000  #: characters of a remark
+_EVERY = 30.0  #: seconds between two lines where there is no bar
+_FIGURES = (
+    "mel and STFT are distances from the original: lower is better. SI-SDR is in dB: higher is better. "
+    "The first line of log.jsonl explains all figures"
+)
 
 
 class _Speed(TextColumn):
@@ -119,3 +127,83 @@ class BytesProgress(_Bar):
         """Show a report of progress."""
         self._seconds += report.seconds
         self._bar.update(self._task, advance=report.size, description=f"{self.speed:.1f} s of audio a second")
+
+
+class TrainingProgress:
+    """A `RunObserver` on stderr: a bar on a terminal, lines elsewhere, and a line for each validation in any case.
+
+    Args:
+        steps: in all.
+        show: False shows remarks only.
+    """
+
+    def __init__(self, steps: int, show: bool) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._show, self._steps = show, steps
+        self._lines = show and not self._console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"), TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}", markup=False), console=self._console,
+            disable=not (show and self._console.is_terminal),
+        )  # fmt: skip
+        self._task = self._bar.add_task("training", total=steps, figures="")
+        self._said = ""
+        self._next = 0.0
+        self._explained = False
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def remarked(self, text: str) -> None:
+        self._console.print(Text(f"streamrvq: {one_line(text, _MOST_REMARK)}"))
+
+    def decoded(self, name: str, seconds: float) -> None:
+        self._bar.update(self._task, figures=f"decoding {one_line(name)}")
+        self._say("decoding audio")
+
+    def making(self, what: str, frames: int, share: float) -> None:
+        self._bar.update(self._task, figures=f"making {what} from {frames} frames: {100 * share:.0f} %")
+        self._say(f"making {what} from {frames} frames")
+
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
+        text = f"{speed:.1f} s of audio a second, mel {figures['mel']:.2f}"
+        self._bar.update(self._task, completed=step, figures=text)
+        if self._lines and time.monotonic() >= self._next:
+            self._explain()
+            self._console.print(f"step {step} of {self._steps}: {text}")
+            self._next = time.monotonic() + _EVERY
+
+    def validated(self, step: int, figures: dict[str, Any]) -> None:
+        if self._show:
+            self._explain()
+            self._console.print(f"step {step}, validation: {line_of(figures)}")
+
+    def _say(self, text: str) -> None:
+        """A line where there is no bar, once."""
+        if self._lines and text != self._said:
+            self._console.print(text)
+        self._said = text
+
+    def _explain(self) -> None:
+        if not self._explained:
+            self._console.print(_FIGURES)
+        self._explained = True
+
+
+def line_of(figures: dict[str, Any]) -> str:
+    """The figures of a validation in a line."""
+    text = f"mel {figures['mel']:.3f}, STFT {figures['stft']:.3f}, SI-SDR {figures['si_sdr']:.2f} dB"
+    if "used" in figures:
+        text += f", entries used {100 * min(figures['used']):.0f} % or more, {min(figures['entropy']):.1f} bits or more"
+    return text

@@ -10,17 +10,23 @@ stands for; replacing entries that are no longer used. Does not know: the search
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..nn import ResidualVectorQuantize, VectorQuantize, WNConv1d
-
-_ROUNDS = 20  #: rounds of k-means
+from .runs.effort import ROUNDS
 
 
 def make_codebooks(
-    quantizer: ResidualVectorQuantize, z: Tensor, generator: torch.Generator, pole: float = 0.0
+    quantizer: ResidualVectorQuantize,
+    z: Tensor,
+    generator: torch.Generator,
+    pole: float = 0.0,
+    watch: Callable[[float], None] = lambda share: None,
 ) -> list[Tensor]:
     """Set projections from PCA and entries from k-means, level by level, for latents ``z [N, D]``.
 
@@ -32,13 +38,14 @@ def make_codebooks(
     Args:
         pole: the first value of the last coordinate of every level, relative to the root mean square of all other
             coordinates together. 0: that coordinate is one more component.
+        watch: called with the share that is done, before each round of k-means.
 
     Returns:
         For each level, ``[codebook_size]``: the share of frames that each entry gets.
     """
     shares = []
     residual = z.double()
-    for level in quantizer.quantizers:
+    for number, level in enumerate(quantizer.quantizers):
         assert isinstance(level, VectorQuantize)
         mean = residual.mean(0)
         centred = residual - mean
@@ -53,7 +60,8 @@ def make_codebooks(
         bias = -into @ mean
         if pole:
             bias[-1] += pole * (level.codebook_dim - 1) ** 0.5
-        book, codes = _k_means((residual @ into.T + bias).float(), level.codebook_size, generator)
+        inside = partial(_watch_level, watch, number, len(quantizer.quantizers))
+        book, codes = _k_means((residual @ into.T + bias).float(), level.codebook_size, generator, inside)
         _conv(level.in_proj).set(into.float()[:, :, None], bias.float())
         _conv(level.out_proj).set(back.float()[:, :, None], mean.float())
         with torch.no_grad():
@@ -63,19 +71,26 @@ def make_codebooks(
     return shares
 
 
+def _watch_level(watch: Callable[[float], None], level: int, levels: int, share: float) -> None:
+    watch((level + share) / levels)
+
+
 def _conv(module: object) -> WNConv1d:
     assert isinstance(module, WNConv1d)
     return module
 
 
-def _k_means(x: Tensor, entries: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _k_means(
+    x: Tensor, entries: int, generator: torch.Generator, watch: Callable[[float], None]
+) -> tuple[Tensor, Tensor]:
     """Entries ``[entries, dim]`` and codes ``[N]``. Nearest is by cosine, as in the quantiser; entries are means."""
     # A random order of the frames is a good start. With more entries than frames some repeat, slightly moved.
     order = torch.randperm(len(x), generator=generator)
     book = x[order.repeat(-(-entries // len(x)))[:entries]].clone()
     book += 1e-3 * torch.randn(book.shape, generator=generator)
     unit = F.normalize(x)
-    for _ in range(_ROUNDS):
+    for number in range(ROUNDS):
+        watch(number / ROUNDS)
         codes = (unit @ F.normalize(book).T).argmax(1)
         count = torch.bincount(codes, minlength=entries)
         total = torch.zeros_like(book).index_add_(0, codes, x)

@@ -31,10 +31,11 @@ LIMITS = {
     "validation_seconds": 3600,
     "discriminator_width": 1 << 12,
     "stft_windows": 1 << 20,  # samples of each
-    "ns_steps": 100,
+    "ns_steps": 99,
     "bytes": 1 << 18,  # of the settings file
 }
 _MOST_DOTS = 64  #: outside of quotes, in a line of TOML
+_NAME = re.compile(r"[^./\\][^/\\]{0,59}")  #: a path's last part, of at most 240 bytes in UTF-8, and not hidden
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
@@ -148,6 +149,10 @@ class TrainConfig:
             if not isinstance(getattr(self, name), wanted):
                 raise ConfigError(f"{name} is {shown(getattr(self, name))}; wanted a {wanted.__name__}")
         check_numbers(self, LIMITS)
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or not self.name.isprintable():
+            raise ConfigError(
+                f"name is {shown(self.name)}; wanted the name of a file of weights without its suffix, such as codec"
+            )
         for name in ("train", "validation"):
             value = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(entry, str) for entry in value):
@@ -157,7 +162,7 @@ class TrainConfig:
         ):
             raise ConfigError(f"kinds is {shown(self.kinds)}; wanted a number of at least 0 for each kind")
         for name in ("batch", "frames", "steps", "log_every", "validate_every", "checkpoint_every", "validation_clips",
-                     "shards"):  # fmt: skip
+                     "shards", "codebook_frames", "discriminator_width", "ns_steps"):  # fmt: skip
             value = getattr(self, name)
             if value < 1:
                 raise ConfigError(f"{name} is {value!r}; wanted a whole number of at least 1")
@@ -168,7 +173,17 @@ class TrainConfig:
             raise ConfigError(
                 f"batch is {self.batch} and shards {self.shards}; wanted a batch that is a multiple of it"
             )
-        for name, example in (("lr", "3e-3"), ("small_lr", "1e-4")):
+        for name in ("ema", "codebook_decay", "expire", "decay_from", "lr_final", "betas"):
+            value = getattr(self, name)
+            if not all(0 <= each <= 1 for each in (value if isinstance(value, tuple) else (value,))):
+                raise ConfigError(f"{name} is {shown(value)}; wanted 0 to 1")
+        if 1 in self.betas or min(self.weight_decay, self.pole) < 0 or min(self.clip, self.validation_seconds) <= 0:
+            raise ConfigError(
+                f"betas is {self.betas}, weight_decay {self.weight_decay}, pole {self.pole}, clip {self.clip} and "
+                f"validation_seconds {self.validation_seconds}; wanted betas below 1, no negative weight_decay or "
+                "pole, and clip and validation_seconds above 0"
+            )
+        for name, example in (("lr", "3e-3"), ("small_lr", "1e-4"), ("discriminator_lr", "2e-4")):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; wanted a number between 0 and 1, such as {example}"

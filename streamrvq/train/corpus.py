@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.files import AudioReader, open_audio
+from ..audio.find import Passed, search, sentence
 from ..audio.pcm import Pcm, as_pcm
 from ..errors import AudioFileError, InputError
 from ..resampling import resampler
@@ -28,7 +29,6 @@ from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, shown
 from ..system.regular_file import check_regular
 
-SUFFIXES = {".flac", ".wav", ".ogg", ".mp3", ".aif", ".aiff", ".opus"}
 _BLOCK = 1 << 16
 #: Characters of a line of a manifest.
 _LONGEST_LINE = 1 << 20
@@ -39,21 +39,27 @@ OnDecoded = Callable[[str, float], None]
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One file of a corpus: where its samples are in the whole, and their kind."""
+    """One file of a corpus: where its samples are in the whole, their kind, and their SHA-256 ("": not known)."""
 
     name: str
     kind: str
     start: int
     length: int
+    digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Clips and their samples ``[total]``: int16, mono, all at one rate."""
+    """Clips and their samples ``[total]``: int16, mono, all at one rate.
+
+    ``empty`` are files without a sample, and ``passed`` is what the folders hold beside audio.
+    """
 
     clips: tuple[Clip, ...]
     samples: npt.NDArray[np.int16]
     sample_rate: int
+    empty: tuple[str, ...] = ()
+    passed: tuple[Passed, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -68,15 +74,27 @@ class Corpus:
             piece[first - start : last - start] = values.astype(np.float32) / 32768
         return piece
 
+    def digest(self, clip: Clip) -> str:
+        """The SHA-256 of a clip's samples. An index of an older version has none; then they are read."""
+        if clip.digest:
+            return clip.digest
+        return hashlib.sha256(self.samples[clip.start : clip.start + clip.length].astype("<i2").tobytes()).hexdigest()
 
-def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
+    def only(self, clips: Sequence[Clip]) -> Corpus:
+        """A part of the corpus: some of its clips, of the same samples."""
+        return dataclasses.replace(self, clips=tuple(clips))
+
+
+def find(entries: Sequence[str], passed: list[Passed] | None = None) -> list[tuple[Path, str]]:
     """The audio files of folders, manifests and single files, with their kinds, each file once, in a fixed order.
 
-    The kinds of a folder come from a ``manifest.csv`` in it or beside it.
+    The kinds of a folder come from a ``manifest.csv`` in it or beside it. What a folder holds beside audio and
+    manifests is appended to ``passed``.
 
     Raises:
-        InputError: an entry does not exist, or no entry holds audio.
+        InputError: an entry does not exist, or holds no audio.
     """
+    passed = [] if passed is None else passed
     found: dict[Path, str] = {}
     for entry in entries:
         path = Path(entry)
@@ -85,9 +103,15 @@ def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
             for manifest in (path.parent / "manifest.csv", path / "manifest.csv"):
                 if manifest.is_file():
                     kinds.update(_manifest(manifest))
-            with foreign_data(InputError, entry, "name the folders that are wanted"):  # nested too deeply, say
-                files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            found.update({file: kinds.get(file, "") for file in map(_real, files)})
+            inside = search(path)
+            others = [item for item in inside.passed if item.path.name != "manifest.csv"]
+            if not inside.audio:
+                raise InputError(
+                    f"{entry} holds no audio; wanted .wav, .flac, .ogg, .mp3 or the like in it"
+                    + (f" ({sentence(others)})" if others else "")
+                )
+            found.update({file: kinds.get(file, "") for file in map(_real, inside.audio)})
+            passed += others
         elif path.suffix == ".csv" and os.path.isfile(path):
             found.update(_manifest(path))
         elif os.path.isfile(path):
@@ -95,8 +119,7 @@ def find(entries: Sequence[str]) -> list[tuple[Path, str]]:
         else:
             raise InputError(f"{entry} is not there; wanted a folder of audio, a manifest.csv or an audio file")
     if not found:
-        where = ", ".join(entries) or "no entry"
-        raise InputError(f"{where} holds no audio; wanted files in {', '.join(sorted(SUFFIXES))}")
+        raise InputError(f"{', '.join(entries) or 'no entry'} names no audio; wanted folders or files of audio")
     return list(found.items())
 
 
@@ -129,7 +152,10 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None) -> Corpus:
+def load(
+    entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: OnDecoded | None = None,
+    own: Path | None = None,
+) -> Corpus:  # fmt: skip
     """The corpus of ``entries``. If it was decoded before, it comes from the cache.
 
     Args:
@@ -137,11 +163,13 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
         sample_rate: Hz; files at other rates are resampled.
         cache: folder for the decoded samples.
         on_decoded: called after each file is decoded.
+        own: a folder whose files are not worth a word where they are passed over.
 
     Raises:
         InputError, AudioFileError: there is nothing to read, or a file cannot be read. The message names it.
     """
-    files = find(entries)
+    passed: list[Passed] = []
+    files = find(entries, passed)
     try:
         stamp = [[str(file), kind, (stat := file.stat()).st_size, stat.st_mtime_ns] for file, kind in files]
     except OSError as error:
@@ -151,9 +179,13 @@ def load(entries: Sequence[str], sample_rate: int, cache: Path, *, on_decoded: O
     key = hashlib.sha256(json.dumps([sample_rate, stamp]).encode()).hexdigest()[:16]
     data, index = cache / f"corpus-{key}.i16", cache / f"corpus-{key}.json"
     if not index.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
         _decode(files, sample_rate, data, index, on_decoded)
-    return Corpus(*cached(data, index), sample_rate)
+    clips, samples = cached(data, index)
+    there = {clip.name for clip in clips}
+    empty = tuple(str(file) for file, _ in files if str(file) not in there)
+    if own is not None:
+        passed = [item for item in passed if not _real(item.path).is_relative_to(_real(own))]
+    return Corpus(clips, samples, sample_rate, empty, tuple(passed))
 
 
 def cached(data: Path, index: Path) -> tuple[tuple[Clip, ...], npt.NDArray[np.int16]]:
@@ -164,7 +196,7 @@ def cached(data: Path, index: Path) -> tuple[tuple[Clip, ...], npt.NDArray[np.in
         check_regular(index)
         clips = tuple(Clip(*row) for row in json.loads(index.read_text(encoding="utf-8")))
         for clip in clips:
-            texts = isinstance(clip.name, str) and isinstance(clip.kind, str)
+            texts = all(isinstance(value, str) for value in (clip.name, clip.kind, clip.digest))
             if type(clip.start) is not int or type(clip.length) is not int or not texts:
                 raise TypeError(f"a clip is {shown(dataclasses.astuple(clip))}")
             if not 0 <= clip.start < clip.start + clip.length <= len(samples):
@@ -179,21 +211,32 @@ def _decode(
 ) -> None:
     rows: list[list[Any]] = []
     start = 0
-    with replacing(data) as out:
-        for file, kind in files:
-            length = 0
-            for block in _mono(file, rate):
-                out.write(np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes())
-                length += len(block)
-            if length:
-                rows.append([str(file), kind, start, length])
-            start += length
-            if on_decoded is not None:
-                on_decoded(file.name, length / rate)
-        if not start:
-            raise AudioFileError("every audio file is empty; wanted samples to train on")
-    with replacing(index) as out:
-        out.write(json.dumps(rows).encode())
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(data) as out:
+            for file, kind in files:
+                length, digest = 0, hashlib.sha256()
+                for block in _mono(file, rate):
+                    piece = np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype("<i2").tobytes()
+                    out.write(piece)
+                    digest.update(piece)
+                    length += len(block)
+                if length:
+                    rows.append([str(file), kind, start, length, digest.hexdigest()])
+                start += length
+                if on_decoded is not None:
+                    on_decoded(file.name, length / rate)
+            if not start:
+                raise AudioFileError("every audio file is empty; wanted samples to train on")
+        with replacing(index) as out:
+            out.write(json.dumps(rows).encode())
+    except AudioFileError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"cannot write decoded audio to {data.parent} ({error.strerror or error}); "
+            "wanted 2 bytes for each sample there: make room, or name another folder with --cache"
+        ) from None
 
 
 def _mono(file: Path, rate: int) -> Any:

@@ -15,6 +15,8 @@ from collections.abc import Generator, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ConfigError
+from ..system.foreign_data import shown
 from .config import Augment
 from .corpus import Clip, Corpus
 
@@ -32,6 +34,9 @@ class Crops:
         seed: decides every random choice.
         kinds: shares of the kinds; see `TrainConfig`.
         augment: see `Augment`.
+
+    Raises:
+        ConfigError: the shares leave no file to draw.
     """
 
     def __init__(
@@ -45,6 +50,8 @@ class Crops:
             mine = np.array([clip.kind == kind for clip in corpus.clips])  # numpy's text takes the room of the longest
             if mine.any():
                 weights[mine] *= share / weights[mine].sum()
+        if not weights.sum() > 0:
+            raise ConfigError(f"kinds is {shown(dict(kinds))}; wanted a share above 0 for some file of the data")
         self._cumulative = np.cumsum(weights / weights.sum())
 
     def batch(self, step: int) -> npt.NDArray[np.float32]:

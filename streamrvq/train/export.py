@@ -5,6 +5,7 @@ Knows: rounding. Does not know: the loop.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .losses import Losses
 from .validation import validate
 
 
-def rounded(model: CodecModel, name: str) -> Weights:
+def rounded(model: CodecModel, name: str, trained: str = "") -> Weights:
     """The folded weights of ``model``, each value rounded to the nearest float16.
 
     Raises:
@@ -33,17 +34,40 @@ def rounded(model: CodecModel, name: str) -> Weights:
             worst = float(np.abs(value).max())
             raise WeightsError(f"{key} reaches {worst:g}, which float16 cannot hold; wanted at most 65504")
         tensors[key] = half
-    return Weights.from_tensors(exact.config, tensors, name=name, trained=True)
+    return Weights.from_tensors(exact.config, tensors, name=name, trained=True, training=trained)
 
 
-def export(model: CodecModel, name: str, path: Path, clips: list[Tensor], losses: Losses) -> dict[str, Any]:
-    """Write ``path`` (.safetensors, float16) and measure the rounded weights and the exact ones.
+def training(steps: int, audio_seconds: float) -> str:
+    """How long weights were trained, for people."""
+    audio = f"{audio_seconds:.0f} s" if audio_seconds < 120 else f"{audio_seconds / 60:.0f} minutes"
+    return f"{steps} step{'s' * (steps != 1)}, {audio} of audio"
+
+
+def write(model: CodecModel, name: str, trained: str, path: Path) -> Weights:
+    """Write the rounded weights to ``path`` (.safetensors, float16). ``trained``: see `training`.
+
+    Where float16 cannot hold them, they are written as they are, in float32. That happens where a codebook has more
+    entries than there are different frames: the next level then magnifies what is left of them, which is almost 0.
+
+    Raises:
+        WeightsError: a value is not finite, or the file cannot be written.
+    """
+    half = True
+    try:
+        weights = rounded(model, name, trained)
+    except WeightsError:
+        half = False
+        weights = dataclasses.replace(model.to_weights(name, trained=True), training=trained)
+    save_weights(weights, path, "streamrvq", half=half)
+    return weights
+
+
+def measure(model: CodecModel, weights: Weights, path: Path, clips: list[Tensor], losses: Losses) -> dict[str, Any]:
+    """The figures of ``model`` and of its rounded ``weights``, which lie at ``path``.
 
     Returns:
         ``codec_hash``, ``bytes`` and, if there are ``clips``, the figures of `validate`: ``exact`` and ``rounded``.
     """
-    weights = rounded(model, name)
-    save_weights(weights, path, "streamrvq", half=True)
     figures = {"codec_hash": weights.codec_hash, "bytes": path.stat().st_size}
     if not clips:
         return figures

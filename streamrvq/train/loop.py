@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,13 +23,13 @@ from ..system.foreign_data import foreign_data
 from ..weights import Weights
 from .adversarial import Discriminators, codec_losses, discriminator_loss
 from .balance import balanced
-from .codebooks import RunningMeans, make_codebooks
+from .codebooks import RunningMeans
 from .config import TrainConfig
 from .data import Crops
 from .fast import run_decoder, run_encoder
 from .losses import Losses
 from .optimizer import Optimizer
-from .start import set_first_values
+from .unseen import Unseen, model_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +44,6 @@ class _Part:
 
 
 _MAX_LOST = 10  #: steps in a row without a finite gradient
-_UNSEEN = 1 << 40  #: codebooks are made from the batches of this step and later ones, which no run reaches
 
 
 class Trainer:
@@ -65,7 +63,9 @@ class Trainer:
         model: the codec in training.
         average: the running mean of its weights, which is validated and exported.
         step: how many optimiser steps are done.
+        lost: how many of the last steps in a row had no finite gradient, and so changed nothing.
         continued: whether the run began with ``weights``, and so has codebooks at step 0.
+        unseen: the crops that first values and codebooks are made from.
     """
 
     def __init__(
@@ -74,24 +74,42 @@ class Trainer:
         if weights is not None:
             config = dataclasses.replace(config, plain_steps=0)
         self.config, self.crops, self.device = config, crops, torch.device(device)
-        self.step = self._lost = 0
-        torch.manual_seed(config.seed)
+        self.step = self.lost = 0
         self.continued = weights is not None
-        self.model = self._new_model() if weights is None else _continued(config, weights)
+        self._weights, self._begun = weights, False
+        self.unseen = Unseen(config, crops, self.dtype)
+        # Its values are set by `begin` or `load`.
+        self.model = CodecModel(config.codec, weight_norm=False) if weights is None else model_of(weights, config)
         self.model.to(self.device)
         for level in self.model.quantizer.quantizers:
             level.codebook.weight.requires_grad_(config.codebooks == "gradient")  # type: ignore[union-attr]
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.losses = Losses(config.codec.sample_rate, config.stft_windows).to(self.device)
         self.running_means = RunningMeans(self.model.quantizer, config.codebook_decay, config.expire)
-        if self.continued:
-            self._find_shares()
         self.optimizer = Optimizer(self.model, self.config)
         # Shards wait for each other once in a step. Threads inside operations would do so thousands of times.
         if asked_threads() is None:  # torch's own number for this thread knows nothing of a quota
             torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
+
+    def begin(self) -> None:
+        """Set the first values. `train_step` does it if need be. A run that is loaded has no use for them.
+
+        An exception of ``unseen.watch`` ends it; then it may be called again.
+        """
+        torch.manual_seed(self.config.seed)
+        model = self.unseen.first_values() if self._weights is None else model_of(self._weights, self.config)
+        self.model.load_state_dict(model.state_dict())
+        self.average.load_state_dict(model.state_dict())
+        self.running_means = RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire)
+        if self.continued:
+            self.running_means.start(self.unseen.shares(self.model))
+        self._make_discriminators()
+        self._begun = True
+
+    def _make_discriminators(self) -> None:
+        config = self.config
         if config.adversarial_from is not None:
             self.discriminators = Discriminators(config.discriminator_width).to(self.device).requires_grad_(False)
             self.judge_optimizer = torch.optim.AdamW(
@@ -135,6 +153,8 @@ class Trainer:
             WeightsError: there were many such steps in a row.
         """
         config, step = self.config, self.step
+        if not self._begun:
+            self.begin()
         again = step > config.plain_steps and step in [round(share * config.steps) for share in config.codebooks_again]
         if again or (step == config.plain_steps and not self.continued):
             self._make_codebooks()
@@ -147,13 +167,13 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(used, config.clip)
         if bool(torch.isfinite(norm)):
             self._move(x, parts)
-            self._lost = 0
+            self.lost = 0
         else:
-            self._lost += 1
-        if self._lost == _MAX_LOST:
+            self.lost += 1
+        if self.lost == _MAX_LOST:
             raise WeightsError(
-                f"the gradient of {_MAX_LOST} steps to {step} is {float(norm)}; wanted a finite one: continue from "
-                "an older checkpoint with a lower lr"
+                f"the gradient of {_MAX_LOST} steps in a row to step {step + 1} is {float(norm)}; wanted a finite one: "
+                "go on with a lower lr and small_lr"
             )
         self.step += 1
         figures = {name: sum(part.figures[name] for part in parts) / len(parts) for name in parts[0].figures}
@@ -221,28 +241,9 @@ class Trainer:
             level, average = self.model.quantizer._level(i), self.average.quantizer._level(i)
             average.codebook.weight[dead] = level.codebook.weight[dead]
 
-    def _unseen_crops(self) -> Iterator[Tensor]:
-        """Batches ``[B, samples]`` that no step trains on, with at least `codebook_frames` frames in all."""
-        for i in range(-(-self.config.codebook_frames // (self.config.batch * self.config.frames))):
-            yield torch.from_numpy(self.crops.batch(_UNSEEN + i))
-
-    def _new_model(self) -> CodecModel:
-        model = CodecModel(self.config.codec, weight_norm=False)
-        set_first_values(model, torch.cat(list(self._unseen_crops())))
-        return model
-
-    @torch.no_grad()
-    def _latents(self) -> Iterator[Tensor]:
-        """The latents ``[B, D, frames]`` of `_unseen_crops`."""
-        self.model.eval()
-        for x in self._unseen_crops():
-            yield run_encoder(self.model.encoder, x.to(self.device)[:, None], self.dtype)
-
     def _make_codebooks(self) -> None:
         """Make the codebooks from data. The first time, optimiser and average start afresh."""
-        z = torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]).cpu() for z in self._latents()])
-        quantizer = copy.deepcopy(self.model.quantizer).cpu()
-        shares = make_codebooks(quantizer, z, torch.Generator().manual_seed(self.config.seed), self.config.pole)
+        quantizer, shares = self.unseen.codebooks(self.model)
         self.model.quantizer.load_state_dict(quantizer.state_dict())
         self.average.quantizer.load_state_dict(quantizer.state_dict())
         self._start_running_means(shares)
@@ -250,16 +251,16 @@ class Trainer:
             self.average.load_state_dict(self.model.state_dict())
             self.optimizer = Optimizer(self.model, self.config)
 
-    @torch.no_grad()
-    def _find_shares(self) -> None:
-        """Measure how often the entries of the existing codebooks are used."""
-        codes = torch.cat([self.model.quantizer(z)[1].transpose(0, 1).flatten(1) for z in self._latents()], 1)
-        size = self.config.codec.codebook_size
-        self._start_running_means([torch.bincount(level, minlength=size).float() / level.numel() for level in codes])
-
     def _start_running_means(self, shares: list[Tensor]) -> None:
         self.running_means = RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire)
         self.running_means.start(shares)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers are finite that the next step and an export depend on."""
+        means = [self.running_means.share, self.running_means.total]
+        values = [*self.model.state_dict().values(), *self.average.state_dict().values(), *means]
+        return all(bool(torch.isfinite(value).all()) for value in values)
 
     def state(self) -> dict[str, Any]:
         """Everything that `load` needs to continue exactly where the run was."""
@@ -278,6 +279,8 @@ class Trainer:
         Raises `WeightsError` for a state of another run. What was loaded before it was found stays.
         """
         with foreign_data(WeightsError, "the run's state", "wanted one of this configuration: start in another folder"):
+            torch.manual_seed(self.config.seed)
+            self._make_discriminators()
             self.step = int(state["step"])
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
@@ -286,14 +289,4 @@ class Trainer:
             if self.discriminators is not None and "judges" in state:
                 self.discriminators.load_state_dict(state["judges"])
                 self.judge_optimizer.load_state_dict(state["judge_optimizer"])
-
-
-def _continued(config: TrainConfig, weights: Weights) -> CodecModel:
-    if dataclasses.replace(weights.config, quantizer_dropout=config.codec.quantizer_dropout) != config.codec:
-        raise WeightsError(
-            f"the weights {weights.name} are of another codec than the configuration's; wanted its shape: "
-            "train a configuration whose [codec] is theirs, or begin without weights"
-        )
-    model = CodecModel.from_weights(weights)
-    model.quantizer.quantizer_dropout = config.codec.quantizer_dropout
-    return model
+            self._begun = True

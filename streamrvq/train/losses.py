@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, magnitude, mel_bands
 
 _MEL_FLOOR = 1e-5  #: DAC's
@@ -25,10 +26,15 @@ class Losses(nn.Module):
     Args:
         sample_rate: Hz.
         stft_windows: windows of the STFT loss, some of `MEL_WINDOWS`.
+
+    Raises:
+        ConfigError: a window is none of them.
     """
 
     def __init__(self, sample_rate: int, stft_windows: Sequence[int]) -> None:
         super().__init__()
+        if other := sorted(set(stft_windows) - set(MEL_WINDOWS)):
+            raise ConfigError(f"stft_windows has {other[0]}; wanted some of {', '.join(map(str, MEL_WINDOWS))}")
         self.stft_windows = tuple(stft_windows)
         self.spectra = nn.ModuleList(Spectrum(window) for window in MEL_WINDOWS)
         for window, bands in zip(MEL_WINDOWS, MEL_BANDS, strict=True):

@@ -1,57 +1,46 @@
 """A run on disk: its folder, its log, and when it validates, saves and stops.
 
-A folder holds ``checkpoint.pt`` (everything that is needed to continue), ``log.jsonl`` (a JSON object on each line)
-and, at the end, ``NAME.safetensors``. Started again on the same folder, a run continues from its checkpoint.
+Started again on the same folder, a run continues from its checkpoint. What the folder holds: runs/folder.py.
 
 Knows: files, time. Does not know: how a step is computed, how progress is shown.
 """
 
 from __future__ import annotations
 
-import json
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 
 from ..errors import ConfigError, WeightsError
-from ..system.atomic_file import append_line
-from ..system.foreign_data import foreign_data, shown
+from ..system.foreign_data import foreign_data
 from ..system.interrupts import DeferredInterrupts
 from ..weights import Weights
 from . import checkpoint
 from .config import TrainConfig
-from .corpus import Corpus, load
 from .data import Crops
-from .export import export
+from .export import measure, training, write
 from .loop import Trainer
-from .validation import excerpts, validate
-
-#: Settings that may change when a run continues.
-_FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
-         "validation_seconds", "lr", "small_lr", "lr_final", "decay_from", "adversarial_from",
-         "discriminator_width", "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay",
-         "batch", "frames", "precision", "clip", "shards", "ns_steps",
-         "codebooks_again"}  # fmt: skip
+from .runs.effort import check_minutes, frames_for
+from .runs.folder import CACHE, CHECKPOINT, LOG, open_folder, own_name
+from .runs.log import Log, Means
+from .runs.observer import RunObserver
+from .runs.opening import open_run
+from .validation import excerpts, shortest, validate
 
 
-class RunObserver(Protocol):
-    """Receives the events of a run, for example to show them."""
-
-    def decoded(self, name: str, seconds: float) -> None:
-        """A file of ``seconds`` was decoded into the cache."""
-
-    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
-        """A step is done. ``speed``: seconds of audio trained on per second, since the run was started."""
-
-    def validated(self, step: int, figures: dict[str, Any]) -> None:
-        """A validation is done."""
+class _Enough(Exception):
+    """The time is over, or whoever started the run wants its end, while codebooks are being made."""
 
 
 class Run:
     """A run. Opens its folder, decodes the corpora, and continues from a checkpoint if there is one.
+
+    It holds the folder's lock until `close`, which the end of a `with` block calls.
 
     Args:
         config: of the run.
@@ -62,9 +51,16 @@ class Run:
         observer: receives the run's events.
         weights: to begin a new run with.
 
+    Attributes:
+        name: the run's own, which its weights carry: the configuration's, or that of the folder if it is a preset's.
+        kept_step: the step of the checkpoint; None: there is none.
+
     Raises:
-        ConfigError: the folder holds a run of other settings, or torch has no such device.
-        WeightsError: ``weights`` belong to another codec.
+        ConfigError: the folder holds a run of other settings or data, or something else; or it cannot be written to;
+            or torch has no such device.
+        CorpusError: another process holds the folder.
+        InputError, AudioFileError: the data cannot be read.
+        WeightsError: ``weights`` belong to another codec, or the checkpoint is damaged.
     """
 
     def __init__(
@@ -80,51 +76,119 @@ class Run:
     ) -> None:
         _check_device(device)
         self.config, self.folder, self.observer = config, folder, observer
-        folder.mkdir(parents=True, exist_ok=True)
-        rate = config.codec.sample_rate
-        corpus: Corpus = load(config.train, rate, cache or folder / "cache", on_decoded=observer.decoded)
-        held_out = load(config.validation, rate, cache or folder / "cache", on_decoded=observer.decoded)
-        both = {clip.name for clip in corpus.clips} & {clip.name for clip in held_out.clips}
-        if both:
-            raise ConfigError(f"{sorted(both)[0]} is in train and in validation; wanted sets without a common file")
-        self.clips = excerpts(held_out, config.validation_clips, config.validation_seconds, config.codec.hop_length)
-        crops = Crops(corpus, config.samples, config.batch, config.seed, config.kinds, config.augment)
-        self.corpus_seconds = corpus.seconds
-        self.trainer = Trainer(config, crops, device, threads, weights)
         self.audio_seconds = self.train_time = 0.0
-        if self.checkpoint_path.is_file():
-            self._resume()
+        self.kept_step: int | None = None
+        self.name = own_name(folder, config.name)
+        self._log_file = Log(folder / LOG)
+        # A run that nobody closes lets the folder go when nobody has it any more.
+        self._release = weakref.finalize(self, open_folder(folder, self.weights_path.name).release)
+        try:
+            self._open(cache or folder / CACHE, device, threads, weights)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let other processes use the folder."""
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
-    def _resume(self) -> None:
-        state = checkpoint.read(self.checkpoint_path)
+    @property
+    def weights_path(self) -> Path:
+        """The file of weights that each checkpoint renews, once there are codebooks."""
+        return self.folder / f"{self.config.name}.safetensors"
+
+    @property
+    def kept(self) -> str:
+        """What the folder keeps of the run, as a sentence without its end."""
+        if self.kept_step is None:
+            return "nothing is kept, for no checkpoint was written yet"
+        if self.kept_step >= self.config.steps:
+            return f"{self.checkpoint_path} keeps step {self.kept_step}, the last one"
+        return f"{self.checkpoint_path} keeps step {self.kept_step}, and the same command goes on from there"
+
+    def _open(self, cache: Path, device: str, threads: int, weights: Weights | None) -> None:
+        config, codec = self.config, self.config.codec
+        state = checkpoint.read(self.checkpoint_path) if self.checkpoint_path.is_file() else None
+        opened = open_run(
+            config, self.name, self.folder, cache, shortest(codec.hop_length), self.observer,
+            weights.codec_hash if weights is not None else None, state is not None, (state or {}).get("config"),
+        )  # fmt: skip
+        train, held, count = opened.data.train, opened.data.held, config.validation_clips
+        self.clips = [] if held is None else excerpts(held, count, config.validation_seconds, codec.hop_length)
+        crops = Crops(train, config.samples, config.batch, config.seed, config.kinds, config.augment)
+        self.trainer = Trainer(config, crops, device, threads, weights)
+        if state is not None:
+            self._resume(state)
+        for row in opened.rows:
+            self._log(row)
+        for remark in opened.remarks:
+            self.observer.remarked(remark)
+
+    def _resume(self, state: dict[str, Any]) -> None:
         with foreign_data(WeightsError, str(self.checkpoint_path), "wanted its whole state: start in another folder"):
-            was, now = state["config"], self.trainer.config.to_dict()
-            for name in sorted(set(now) - _FREE):
-                if was.get(name) != now[name]:
-                    raise ConfigError(
-                        f"{self.folder} holds a run with {name} {shown(was.get(name))}, "
-                        f"and this one has {now[name]!r}; wanted the same: start in another folder"
-                    )
             self.trainer.load(state)
             self.audio_seconds, self.train_time = float(state["audio_seconds"]), float(state["train_time"])
+        self.kept_step = self.trainer.step
 
     def save(self) -> None:
+        """Write the weights and then the checkpoint, so that a process killed between the two leaves no older weights.
+
+        After a step without a finite gradient nothing is written: the last good checkpoint is kept.
+
+        Raises:
+            WeightsError: the numbers are not finite, or a file cannot be written. Older files stay.
+        """
+        trainer = self.trainer
+        if trainer.lost:
+            return
         extra = {"audio_seconds": self.audio_seconds, "train_time": self.train_time}
-        checkpoint.save(self.checkpoint_path, self.trainer.state() | extra)
+        try:
+            if not trainer.is_finite:
+                raise WeightsError(
+                    f"the weights of step {trainer.step} are not finite; wanted finite ones: go on with a lower lr"
+                )
+            if trainer.quantised:
+                self._write(self.weights_path)
+            checkpoint.save(self.checkpoint_path, trainer.state() | extra)
+        except WeightsError as error:
+            raise WeightsError(f"{error}; {self.kept}") from None
+        self.kept_step = trainer.step
+        self._log({"event": "checkpoint", "weights": self.weights_path.name if trainer.quantised else None})
+
+    def _write(self, path: Path) -> Weights:
+        return write(self.trainer.average, self.name, training(self.trainer.step, self.audio_seconds), path)
 
     def go(self, minutes: float | None = None, until: Callable[[], bool] = lambda: False) -> bool:
         """Train until ``config.steps`` are done, the minutes are over, or ``until()`` is true.
 
-        The checkpoint is saved at the end, whatever the reason for the end. Ctrl-C waits for the end of a step. A
-        second one does not: then no checkpoint is saved of a step that is half done.
+        The checkpoint is saved at the end, whatever the reason for the end, but for numbers that are not finite. Ctrl-C
+        waits for the end of a step. A second one does not: then no checkpoint is saved of a step that is half done.
+        While codebooks are made, all of these end the making, and what was made of them is not kept.
+
+        Args:
+            minutes: from now on, without the decoding. Fewer minutes also mean codebooks from fewer frames (effort.py).
+            until: asked before each step, and often while codebooks are made.
 
         Returns:
             Whether all steps are done.
+
+        Raises:
+            ConfigError: ``minutes`` is no number of at least 0, or the log cannot be written.
+            WeightsError: the training diverged, or a file cannot be written. The last good checkpoint is kept.
         """
+        check_minutes(minutes)
         with DeferredInterrupts(second_at_once=True) as interrupts:
             return self._go(minutes, until, interrupts)
 
@@ -132,16 +196,30 @@ class Run:
         config, trainer = self.config, self.trainer
         started = time.perf_counter()
         at_start = self.train_time
-        first, window = trainer.step, dict[str, list[float]]()
+        first, means = trainer.step, Means()
         spent = 0.0  # seconds that this call spent in steps, without validation and saving
+        made: dict[str, int] = {}  # from so many frames
         batches = trainer.crops.batches(first, config.steps)
         halfway = False  # within a step
+        sound = True
+
+        def over() -> bool:
+            interrupts.check()
+            return until() or (minutes is not None and time.perf_counter() - started >= 60 * minutes)
+
+        def watch(what: str, frames: int, share: float) -> None:
+            if over():
+                raise _Enough
+            made[what] = frames
+            self.observer.making(what, frames, share)
+
+        trainer.unseen.frames = frames_for(config, minutes)
+        trainer.unseen.watch = watch
         try:
             for batch in batches:
-                interrupts.check()
-                clock = time.perf_counter()
-                if until() or (minutes is not None and clock - started >= 60 * minutes):
+                if over():
                     break
+                clock = time.perf_counter()
                 halfway = True
                 figures = trainer.train_step(batch)
                 halfway = False
@@ -149,22 +227,27 @@ class Run:
                 self.audio_seconds += config.step_seconds
                 self.train_time = at_start + spent
                 step = trainer.step
-                for name, value in figures.items():
-                    window.setdefault(name, []).append(value)
+                for what, frames in made.items():
+                    self._log({"event": "made", "what": what, "frames": frames})
+                made.clear()
+                means.add(figures)
                 speed = (step - first) * config.step_seconds / spent
                 self.observer.stepped(step, self.audio_seconds, speed, figures)
                 if step % config.log_every == 0:
-                    means = {name: round(sum(values) / len(values), 5) for name, values in window.items()}
                     rate = config.lr * trainer.rate(step - 1)
-                    self._log({"event": "train", "lr": rate, "speed": round(speed, 2), **means})
-                    window.clear()
+                    self._log({"event": "train", "lr": rate, "speed": round(speed, 2), **means.take()})
                 if step % config.validate_every == 0 and step < config.steps:
                     self._validate()
                 if step % config.checkpoint_every == 0:
                     self.save()
+        except _Enough:
+            pass
+        except WeightsError as error:
+            sound = False
+            raise WeightsError(f"{error}; {self.kept}" if halfway else str(error)) from None
         finally:
             batches.close()
-            if trainer.step > first and not (halfway and interrupts.repeated):
+            if sound and trainer.step != (self.kept_step or 0) and not (halfway and interrupts.repeated):
                 self.save()
         done = trainer.step >= config.steps
         if done and trainer.step > first:
@@ -173,6 +256,8 @@ class Run:
 
     def _validate(self) -> None:
         trainer = self.trainer
+        if not self.clips:
+            return
         figures = validate(
             trainer.average,
             self.clips,
@@ -192,9 +277,9 @@ class Run:
                 f"the run is at step {trainer.step} and has no codebooks yet; "
                 f"wanted more than {self.config.plain_steps}"
             )
-        path = path or self.folder / f"{self.config.name}.safetensors"
-        average = trainer.average.cpu()
-        figures = export(average, self.config.name, path, self.clips, trainer.losses.cpu())
+        path = path or self.weights_path
+        weights = self._write(path)
+        figures = measure(trainer.average.cpu(), weights, path, self.clips, trainer.losses.cpu())
         trainer.average.to(trainer.device)
         trainer.losses.to(trainer.device)
         self._log({"event": "export", "path": str(path), **figures})
@@ -203,9 +288,9 @@ class Run:
     def _log(self, values: dict[str, Any]) -> None:
         row = {
             "step": self.trainer.step, "audio_seconds": round(self.audio_seconds, 1),
-            "train_seconds": round(self.train_time, 1), "time": round(time.time()),
+            "train_seconds": round(self.train_time, 1),
         }  # fmt: skip
-        append_line(self.folder / "log.jsonl", json.dumps(row | values))
+        self._log_file.write(row | values)
 
 
 def _check_device(device: str) -> None:

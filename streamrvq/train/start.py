@@ -20,6 +20,8 @@ Knows: how these values are computed. Does not know: training.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -36,12 +38,13 @@ _FLATTER = 0.6  #: a band of level L gets the level L^(1 − 0.6)
 
 
 @torch.no_grad()
-def set_first_values(model: CodecModel, pcm: Tensor) -> None:
+def set_first_values(model: CodecModel, pcm: Tensor, watch: Callable[[float], None] = lambda share: None) -> None:
     """Set the first values of encoder and decoder.
 
     Args:
         model: on the CPU.
         pcm: ``[B, T]``, some hundreds of frames, for the principal components.
+        watch: called with the share that is done, before each layer. An exception of it leaves half of the values.
     """
     for module in model.modules():
         if isinstance(module, Snake1d):
@@ -62,7 +65,8 @@ def set_first_values(model: CodecModel, pcm: Tensor) -> None:
     # [channels, n]: from coefficients to channels, of the encoder and of the decoder. Samples are channels over _LEVEL.
     into = onto = torch.full((1, 1), 1 / _LEVEL, dtype=torch.float64)
     block = 1
-    for a, b in zip(down, up, strict=True):
+    for number, (a, b) in enumerate(zip(down, up, strict=True)):
+        watch(number / len(down))
         assert isinstance(a, WNConv1d) and isinstance(b, (WNConv1d, WNConvTranspose1d))
         stride, channels = a.layer.stride, a.layer.cout
         rows, time, n = coefficients.shape

@@ -20,13 +20,22 @@ from .corpus import Corpus
 from .fast import run_decoder, run_encoder
 from .intelligibility import estoi
 from .losses import Losses, si_sdr
+from .spectra import MEL_WINDOWS
+
+
+def shortest(hop: int) -> int:
+    """Samples of the shortest excerpt: eight whole hops, and more than half of the longest window of a loss."""
+    return max(8, -(-(max(MEL_WINDOWS) // 2 + 1) // hop)) * hop
 
 
 def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tensor]:
-    """At most ``count`` excerpts, spread over the clips kind by kind, each ``[1, T]`` in whole hops."""
+    """At most ``count`` excerpts, spread over the clips kind by kind, each ``[1, T]`` in whole hops.
+
+    Clips that are shorter than `shortest` give none.
+    """
     kinds: dict[str, list[int]] = {}
     for i, clip in enumerate(corpus.clips):
-        if clip.length >= 8 * hop:
+        if clip.length >= shortest(hop):
             kinds.setdefault(clip.kind, []).append(i)
     chosen: list[int] = []
     for n, kind in enumerate(sorted(kinds)):
@@ -36,7 +45,7 @@ def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tenso
     found = []
     for i in chosen:
         clip = corpus.clips[i]
-        length = min(clip.length, round(seconds * corpus.sample_rate)) // hop * hop
+        length = min(clip.length, max(shortest(hop), round(seconds * corpus.sample_rate))) // hop * hop
         found.append(torch.from_numpy(corpus.read(clip, (clip.length - length) // 2, length))[None])
     return found
 

@@ -1,8 +1,8 @@
 """Our own layout: one .safetensors file with folded tensors, and everything else in its metadata.
 
 Metadata: ``format`` "streamrvq", ``version`` "1", ``config`` (canonical JSON), ``name``, ``trained`` "true" or "false",
-``codec_hash``. Tensors are float32, or float16 if that is exact. In both cases the hash is of the float32 values. It is
-checked on reading, so a flipped bit is found.
+``codec_hash``, and ``training`` where it is known, such as "12 steps, 34 s of audio". Tensors are float32, or float16
+if that is exact. In both cases the hash is of the float32 values. It is checked on reading, so a flipped bit is found.
 
 Knows: the metadata's keys and the format's version. Does not know: other layouts.
 """
@@ -41,6 +41,8 @@ def save(weights: Weights, path: Path, half: bool = False) -> None:
         "trained": "true" if weights.trained else "false",
         "codec_hash": weights.codec_hash,
     }
+    if weights.training:
+        metadata["training"] = weights.training
     write_tensors(path, tensors, metadata)
 
 
@@ -80,7 +82,8 @@ def read(path: Path) -> Weights:
         raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
     trained = metadata.get("trained") == "true"
     name = printable_name(metadata.get("name"), path.stem)
-    weights = Weights.from_tensors(config, tensors, name=name, trained=trained, source=str(path))
+    training = printable_name(metadata.get("training"), "")
+    weights = Weights.from_tensors(config, tensors, name=name, trained=trained, training=training, source=str(path))
     came = metadata.get("codec_hash")
     if weights.codec_hash != came:
         raise WeightsError(

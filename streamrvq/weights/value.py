@@ -32,6 +32,7 @@ class Weights(Shared):
         tensors: folded, float32, C-contiguous, read-only; with the names and shapes that the configuration gives.
         trained: False for seeded weights, whose codes mean nothing.
         name: a short name for people, such as "causal-44khz".
+        training: how long they were trained, for people, such as "12 steps, 34 s of audio"; "": not known.
         source: the preset's name or the absolute path that they were loaded from; None: they were made here.
     """
 
@@ -39,6 +40,7 @@ class Weights(Shared):
     tensors: dict[str, npt.NDArray[np.float32]] = dataclasses.field(repr=False)
     trained: bool
     name: str
+    training: str = ""
     source: str | None = dataclasses.field(
         default=None, init=False, repr=False
     )  # so that `replace` does not take it over
@@ -56,7 +58,7 @@ class Weights(Shared):
 
     @classmethod
     def from_tensors(cls, config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], *, name: str, trained: bool,
-                     source: str = "the given tensors") -> Weights:  # fmt: skip
+                     training: str = "", source: str = "the given tensors") -> Weights:  # fmt: skip
         """Fold weight norm of any style, check the tensors, and keep copies of them.
 
         Raises:
@@ -64,14 +66,15 @@ class Weights(Shared):
         """
         with foreign_data(WeightsError, source, "wanted a numpy array under each name"):
             check_unfolded(config, tensors, source)
-            return cls(config, fit(config, fold(tensors), source), trained, name)
+            return cls(config, fit(config, fold(tensors), source), trained, name, training)
 
     @cached_property
     def codec_hash(self) -> str:
         """SHA-256 in 64 hex digits of everything that decides codes and samples. Equal hashes mean equal tokens.
 
         It covers the canonical config JSON without ``quantizer_dropout``, which matters in training only; and, sorted
-        by name, every tensor's name, shape and little-endian float32 bytes. It covers neither ``name`` nor ``trained``.
+        by name, every tensor's name, shape and little-endian float32 bytes. It does not cover ``name``, ``trained`` and
+        ``training``.
         """
         settings = self.config.to_dict()
         del settings["quantizer_dropout"]

@@ -52,7 +52,11 @@ def test_any_setting_from_python_is_taken_or_refused_in_one_line(name: str, valu
      ({"discriminator_width": 10**9}, "discriminator_width is 1000000000"), ({"lr": "x"}, "lr is 'x'"),
      ({"batch": 65536, "frames": 65536}, "wanted at most 268435456"), ({"train": "audio"}, "train is 'audio'"),
      ({"kinds": {"a": -1}}, "kinds is"), ({"adversarial_from": "x"}, "adversarial_from is 'x'"),
-     ({"betas": [0.5]}, "betas is"), ({"augment": {"mix": None}}, "mix is None")],
+     ({"name": "../codec"}, "name is '../codec'"), ({"name": []}, r"name is \(\)"), ({"name": ""}, "name is ''"),
+     ({"betas": [0.5, 1.0]}, "betas is"), ({"betas": [2, 0]}, "betas is"), ({"ema": 1.5}, "ema is 1.5; wanted 0 to 1"),
+     ({"codebook_frames": 0}, "codebook_frames is 0"), ({"clip": 0}, "clip 0"), ({"ns_steps": 0}, "ns_steps is 0"),
+     ({"validation_seconds": -1}, "validation_seconds -1"), ({"betas": [0.5]}, "betas is"),
+     ({"augment": {"mix": None}}, "mix is None")],
 )  # fmt: skip
 def test_a_setting_beyond_its_limit_is_named(change: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):

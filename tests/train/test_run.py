@@ -13,62 +13,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 import streamrvq
 from streamrvq.cli import main
 from streamrvq.errors import ConfigError, WeightsError
 from streamrvq.nn import CodecModel
-from streamrvq.train import TrainConfig, checkpoint
+from streamrvq.train import checkpoint
 from streamrvq.train.config import LossWeights
 from streamrvq.train.run import Run
 from streamrvq.weights import load_weights
-from tests.support.contract import minute, streamed
-
-CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16, quantizer_dropout=0.5)
-
-
-class Silent:
-    """An observer that keeps the events."""
-
-    def __init__(self) -> None:
-        self.steps: list[dict[str, float]] = []
-        self.validations: list[dict[str, Any]] = []
-
-    def decoded(self, name: str, seconds: float) -> None: ...
-
-    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
-        assert speed > 0
-        assert audio_seconds > 0
-        self.steps.append(figures)
-
-    def validated(self, step: int, figures: dict[str, Any]) -> None:
-        self.validations.append(figures)
+from tests.support.contract import streamed
+from tests.support.training.runs import CODEC, Silent, audio_in, config_of
 
 
 @pytest.fixture(scope="module")
 def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tones that come and go, for training and for validation."""
-    root = tmp_path_factory.mktemp("audio")
-    rng = np.random.default_rng(0)
-    t = np.arange(22050) / 44100
-    for split, count in (("train", 4), ("validation", 2)):
-        (root / split).mkdir()
-        for i in range(count):
-            pcm = sum(np.sin(2 * np.pi * rng.uniform(100, 2000) * t) * np.exp(-t * rng.uniform(1, 9)) for _ in range(3))
-            soundfile.write(root / split / f"{i}.wav", 0.2 * pcm, 44100)
-    return root
-
-
-def config_of(audio: Path, **changes: Any) -> TrainConfig:
-    values: dict[str, Any] = {
-        "codec": CODEC, "name": "tiny", "train": (str(audio / "train"),), "validation": (str(audio / "validation"),),
-        "steps": 8, "batch": 2, "frames": 32, "plain_steps": 2, "codebook_frames": 256, "precision": "float32",
-        "validate_every": 4, "log_every": 2, "checkpoint_every": 3, "validation_clips": 2, "validation_seconds": 0.2,
-        "warmup": 2, "expire": 0.4, "codebook_decay": 0.8,
-    }  # fmt: skip
-    return TrainConfig(**(values | changes))
+    return audio_in(tmp_path_factory.mktemp("audio"))
 
 
 def tensors(value: Any) -> list[torch.Tensor]:
@@ -98,16 +60,9 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     config = config_of(audio, **changes)
     whole = Run(config, tmp_path / "whole", Silent(), cache=tmp_path / "cache")
     assert whole.go()
-    count = 0
-
-    def enough() -> bool:
-        nonlocal count
-        count += 1
-        return count > half
-
-    first = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
-    assert not first.go(until=enough)
-    assert first.trainer.step == half
+    with Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache") as first:
+        assert not first.go(until=lambda: first.trainer.step == half)
+        assert first.trainer.step == half
     second = Run(config, tmp_path / "parts", Silent(), cache=tmp_path / "cache")
     assert second.trainer.step == half
     assert second.go()
@@ -162,6 +117,7 @@ def test_what_cannot_be_is_refused(audio: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no codebooks yet"):
         run.export()
     run.go()
+    run.close()
     with pytest.raises(ConfigError, match="seed 0, and this one has 1"):
         Run(dataclasses.replace(config, seed=1), tmp_path, Silent())
     with pytest.raises(ConfigError, match="in train and in validation"):
@@ -217,6 +173,7 @@ def test_a_run_begins_with_weights_and_goes_on_without_them(audio: Path, tmp_pat
     assert shares.sum(1).numpy() == pytest.approx(1, abs=0.6)
     assert float(shares.min()) > 0
     assert not run.go(until=lambda: run.trainer.step == 4)
+    run.close()
     again = Run(config, tmp_path / "b", Silent(), cache=tmp_path / "c", weights=weights)
     assert again.trainer.step == 4
     assert again.go()

@@ -64,6 +64,10 @@ class _Validations:
 
     def decoded(self, name: str, seconds: float) -> None: ...
 
+    def remarked(self, text: str) -> None: ...
+
+    def making(self, what: str, frames: int, share: float) -> None: ...
+
     def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None: ...
 
     def validated(self, step: int, figures: dict[str, Any]) -> None:
@@ -77,8 +81,8 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
         steps=arguments.steps, validate_every=arguments.steps, checkpoint_every=arguments.steps, decay_from=1.0,
     )  # fmt: skip
     folder = arguments.out / "".join(c if c.isalnum() else "-" for c in name)
-    done = Run(config, folder, _Validations(name, console), cache=arguments.cache or arguments.out / "cache")
-    done.go()
+    with Run(config, folder, _Validations(name, console), cache=arguments.cache or arguments.out / "cache") as done:
+        done.go()
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     last = next(row for row in reversed(rows) if row["event"] == "validation")
     codec = config.codec

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 from streamrvq.config import DEFAULT_CODEC
 from streamrvq.train import TrainConfig
-from streamrvq.weights import load_weights
+from streamrvq.weights import load_weights, save_weights
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "streamrvq/weights/data"
@@ -104,7 +103,8 @@ def train(arguments: argparse.Namespace, data: Path) -> None:
             )
         row = rows[-1]
         left = 60 * max(0.0, arguments.minutes - _PROBE_MINUTES) * row["speed"] / config.step_seconds
-        steps = row["step"] + round(left)
+        # Steps after the last row count, too, and a run of no more steps would end without a validation.
+        steps = max(row["step"] + round(left), max(row["step"] for row in _log(out)) + 1)
         print(f"{row['speed']} s of audio a second here: {steps} steps in {arguments.minutes:g} minutes", flush=True)
         _write(plan, dataclasses.replace(config, steps=steps, log_every=50).to_dict())
     _streamrvq(arguments)
@@ -140,7 +140,8 @@ def land(run: Path, data: Path | None) -> int:
     record = _record()
     record["runs"].append(_summary(run, new))
     DATA.mkdir(exist_ok=True)
-    shutil.copyfile(new, shipped)
+    # What ships has the preset's name, whatever the run was called. The hash is of the numbers alone.
+    save_weights(dataclasses.replace(load_weights(new), name=DEFAULT_CODEC), shipped, half=True)
     _write(DATA / f"{DEFAULT_CODEC}.json", record)
     print(f"landed: {shipped}, and what it was trained on in {shipped.with_suffix('.json')}")
     return 0

@@ -1,0 +1,172 @@
+"""How a run ends, whatever ends it: what is kept is whole, is said, and is never worse than what was kept before."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from streamrvq.errors import ConfigError, InputError, WeightsError
+from streamrvq.train import checkpoint
+from streamrvq.train.run import Run
+from streamrvq.weights import load_weights
+from tests.support.patience import PATIENCE
+from tests.support.training.runs import CODEC, Silent, audio_in, config_of
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return audio_in(tmp_path_factory.mktemp("audio"))
+
+
+class Ending(Silent):
+    """Does something when ``share`` of the codebooks is made."""
+
+    def __init__(self, share: float, act: Any) -> None:
+        super().__init__()
+        self._share, self._act = share, act
+
+    def making(self, what: str, frames: int, share: float) -> None:
+        super().making(what, frames, share)
+        if what == "codebooks" and share >= self._share:
+            self._act()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_an_interrupt_ends_the_making_of_codebooks(audio: Path, tmp_path: Path, share: float) -> None:
+    observer = Ending(share, lambda: signal.raise_signal(signal.SIGINT))
+    with Run(config_of(audio), tmp_path / "run", observer, cache=audio / "cache") as run:
+        with pytest.raises(KeyboardInterrupt):
+            run.go()
+        assert run.kept_step == run.trainer.step == 2
+        assert observer.made[-1][2] < share + 0.1  # at once
+    whole = Run(config_of(audio), tmp_path / "whole", Silent(), cache=audio / "cache")
+    assert whole.go()
+    with Run(config_of(audio), tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        assert run.go()
+    ours, theirs = (load_weights(tmp_path / name / "tiny.safetensors").codec_hash for name in ("run", "whole"))
+    assert ours == theirs
+
+
+def test_a_wish_to_end_is_heard_while_codebooks_are_made(audio: Path, tmp_path: Path) -> None:
+    wishes: list[bool] = []
+    observer = Ending(0.7, lambda: wishes.append(True))
+    with Run(config_of(audio, plain_steps=0), tmp_path / "run", observer, cache=audio / "cache") as run:
+        assert not run.go(until=lambda: bool(wishes))
+        assert (run.trainer.step, run.kept_step, len(wishes)) == (0, None, 1)
+        assert run.kept.startswith("nothing is kept")
+        assert not run.checkpoint_path.exists()
+
+
+def test_minutes_of_none_make_no_step(audio: Path, tmp_path: Path) -> None:
+    with Run(config_of(audio), tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        assert not run.go(0)
+        assert run.kept_step is None
+        for minutes in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(ConfigError, match="wanted a number of at least 0"):
+                run.go(minutes)
+
+
+def test_numbers_that_are_not_finite_never_replace_a_checkpoint(audio: Path, tmp_path: Path) -> None:
+    config = config_of(audio, steps=99, checkpoint_every=1, plain_steps=1)
+    with Run(config, tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        run.go(until=lambda: run.trainer.step == 4)
+        good, weights = run.checkpoint_path.read_bytes(), run.weights_path.read_bytes()
+        run.trainer.losses.forward = lambda x, y: {"mel": (y * float("nan")).sum(1)}  # type: ignore[method-assign]
+        with pytest.raises(WeightsError, match=r"10 steps in a row to step 14 is nan; .* keeps step 4, and the same"):
+            run.go()
+        assert (run.checkpoint_path.read_bytes(), run.weights_path.read_bytes()) == (good, weights)
+    with Run(config, tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        with torch.no_grad():
+            next(run.trainer.average.parameters()).fill_(float("inf"))
+        with pytest.raises(WeightsError, match=r"weights of step 5 are not finite; .* keeps step 4"):
+            run.go()
+        assert run.checkpoint_path.read_bytes() == good
+
+
+def test_a_process_killed_between_weights_and_checkpoint_leaves_no_older_weights(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As if the process were gone."""
+
+    def killed(path: Path, state: Any) -> None:
+        raise Killed
+
+    with Run(config_of(audio), tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        run.go(until=lambda: run.trainer.step == 4)
+        monkeypatch.setattr(checkpoint, "save", killed)
+        with pytest.raises(Killed):
+            run.go()
+    assert checkpoint.read(tmp_path / "run" / "checkpoint.pt")["step"] == 4
+    steps = int(load_weights(tmp_path / "run" / "tiny.safetensors").training.split()[0])
+    assert steps > 4
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """No file may grow beyond ``size`` bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, previous)
+
+
+def test_a_full_disk_is_said_and_keeps_the_last_checkpoint(audio: Path, tmp_path: Path) -> None:
+    with Run(config_of(audio), tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        run.go(until=lambda: run.trainer.step == 4)
+        good = run.checkpoint_path.read_bytes()
+        with (
+            small_files(len(good) // 2),
+            pytest.raises(WeightsError, match=r"cannot write .*checkpoint\.pt.* keeps step 4"),
+        ):
+            run.go()
+        assert run.checkpoint_path.read_bytes() == good
+        assert list((tmp_path / "run").glob(".*.part")) == []
+    with small_files(1000), pytest.raises(InputError, match=r"cannot write decoded audio to .*: make room"):
+        Run(config_of(audio), tmp_path / "new", Silent())
+
+
+SCRIPT = """
+import sys
+from streamrvq.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_the_command_says_what_is_kept(audio: Path, tmp_path: Path, number: int, code: int) -> None:
+    settings = "\n".join(f"{name} = {json.dumps(value)}" for name, value in CODEC.to_dict().items())
+    (tmp_path / "t.toml").write_text(
+        'name = "tiny"\nbatch = 2\nsteps = 1000000\ncodebook_frames = 256\n[codec]\n' + settings
+    )
+    command = [sys.executable, "-c", SCRIPT, "train", tmp_path / "t.toml", "--out", tmp_path / "run", "--data",
+               audio / "train"]  # fmt: skip
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("step 1 "):
+                break
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, "".join([*said, err])
+    assert "checkpoint.pt keeps step " in " ".join(err.split())
+    assert checkpoint.read(tmp_path / "run" / "checkpoint.pt")["step"] >= 1
