@@ -231,7 +231,8 @@ class Codec(Shared):
         single = as_array(pcm, "samples").ndim != 2
         rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
         levels = check_levels(n_quantizers, self.n_codebooks)
-        rows = resample_rows(rows, self.sample_rate if sample_rate is None else sample_rate, self.sample_rate)
+        rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
+        rows = resample_rows(rows, rate, self.sample_rate)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
         parts = run.push(rows), run.finish()
         codes = np.concatenate([part[0] for part in parts], axis=-1)

@@ -18,6 +18,7 @@ import numpy as np
 import typer
 
 from ..audio.pcm import Pcm
+from ..audio.rates import check_rate
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError, SourceError
@@ -75,6 +76,8 @@ def mic(
         return
     if seconds is not None and not seconds > 0:
         raise InputError(f"--seconds is {seconds}; wanted more than 0")
+    if rate is not None:
+        check_rate(rate, "--rate")
     named = int(device) if device is not None and device.isdecimal() else device
     source = Microphone(rate, named, block=block, channel=channel, downmix=downmix)
     asyncio.run(
