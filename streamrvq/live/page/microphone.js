@@ -4,6 +4,8 @@
  * Knows: getUserMedia, the audio context, the two time scales. Does not know: streams, the page.
  */
 
+import { ServiceError } from "./connection.js";
+
 /** Raw sound: the processing that helps a telephone call would change the signal. */
 const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
@@ -29,18 +31,27 @@ export class Microphone {
   /**
    * Ask for the microphone and start. Call it from a click: browsers start no audio without one.
    * @throws {DOMException} as getUserMedia: NotAllowedError, NotFoundError, NotReadableError …
+   * @throws {ServiceError} the server does not give the code that captures
    */
   async open() {
     if (!navigator.mediaDevices) throw new DOMException("the page is not secure", "SecurityError");
     this.context = new AudioContext({ latencyHint: "interactive" });
     try {
       this.#media = await navigator.mediaDevices.getUserMedia({ audio: RAW });
-      await this.context.audioWorklet.addModule("capture.js");
+      await this.#loadCapture();
       await this.context.resume();
       this.#startCapture();
     } catch (error) {
       this.close();
       throw error;
+    }
+  }
+
+  async #loadCapture() {
+    try {
+      await this.context.audioWorklet.addModule("capture.js");
+    } catch {
+      throw new ServiceError("capture.js cannot be loaded", 1006); // browsers say AbortError, as of a device
     }
   }
 

@@ -49,6 +49,16 @@ async def test_trouble_with_the_microphone_is_told(browser: Browser, case: str, 
             assert page.sockets == []
 
 
+async def test_a_server_that_cannot_be_reached_is_told(browser: Browser) -> None:
+    """It is not called lost: there was no connection yet."""
+    async with serving(SMALL) as server, Relay(server.port) as relay, tab(browser, relay.url) as page:
+        relay.target = 1  # where nothing listens
+        await page.page.click("#go")
+        await page.says("cannot be reached")
+        await page.says("--origin")
+        await page.state("idle")
+
+
 async def test_a_full_server_is_told(browser: Browser) -> None:
     async with serving(SMALL, max_streams=1) as server, tab(browser, server.url) as page:
         async with streamrvq.connect(server.url):
@@ -73,7 +83,7 @@ async def test_a_token_is_asked_for_and_never_in_the_url(browser: Browser) -> No
                 await page.page.keyboard.press("Enter")
             else:
                 await page.page.click("#go")
-            await page.says("wants a token")
+            await page.says("does not take this token" if given else "wants a token")
             await page.state("idle")
             await page.page.wait_for_function("() => document.activeElement.id === 'token'")
         assert await faults(page) == []
