@@ -31,7 +31,7 @@ from ..resampling import resampler_between
 from ..tokens import TokenFile
 from ..tokens.journal import recover
 from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
-from .mic_view import MicView, latency_table
+from .mic_view import MicView, latency_table, latency_words
 from .pipes import LineWriter
 from .recording import Recording
 
@@ -247,6 +247,7 @@ class _PictureSink:
     def close(self, figures: _Figures, recording: Recording | None) -> None:
         self._view.close()
         out().print(figures.status)
-        out().print(latency_table(figures.budget))
+        out().print(latency_table(figures.budget, out().width))
+        out().print(latency_words(figures.budget))
         for path in [] if recording is None else recording.files:
             out().print(f"recorded to {path}")

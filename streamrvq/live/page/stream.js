@@ -53,7 +53,7 @@ export class Stream {
     this.#url = url;
     this.#options = { mode: "encode", format: "s16le", resume: true, timeout: 30, WebSocket: globalThis.WebSocket };
     for (const [name, value] of Object.entries(options)) if (value !== undefined) this.#options[name] = value;
-    if (!this.#options.WebSocket) throw new InputError("there is no WebSocket here; give one as options.WebSocket");
+    if (!this.#options.WebSocket) throw new InputError("no WebSocket: take Node 22, or --experimental-websocket");
   }
 
   get #encoding() {
