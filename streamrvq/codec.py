@@ -249,8 +249,9 @@ class Codec(Shared):
             sample_rate: wanted, Hz; None: the codec's.
 
         Returns:
-            pcm ``[samples]`` or ``[B, samples]``, T · hop samples (a few fewer where a released DAC decoder has odd
-            strides); at another rate `output_length` of them, float32.
+            float32 ``[samples]`` or ``[B, samples]``. At the codec's rate T · hop samples, a few fewer where a
+            released DAC decoder has odd strides. At another rate that number · ``sample_rate`` / the codec's rate,
+            rounded to the nearest (`streamrvq.audio.rates.output_length`).
 
         Raises:
             InputError: a bad rate, or codes of a wrong shape, type or range.

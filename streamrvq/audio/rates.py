@@ -96,11 +96,27 @@ def ratio(rate_in: int, rate_out: int) -> Ratio:
 
 
 def output_length(samples: int, rate_in: int, rate_out: int) -> int:
-    """How many samples come out for ``samples`` in: ``samples · rate_out / rate_in``, rounded to the nearest."""
+    """How many samples a whole signal has at another rate.
+
+    Args:
+        samples: of the signal, at ``rate_in``.
+        rate_in: Hz.
+        rate_out: Hz.
+
+    Returns:
+        ``samples · rate_out / rate_in``, rounded to the nearest, a half up.
+    """
     return ratio(rate_in, rate_out).length(samples)
 
 
 def held_back(rate_in: int, rate_out: int) -> float:
-    """The most seconds by which output comes late. With N inputs taken, all outputs before the time
-    ``(N − half) / rate_in`` have left."""
+    """The most seconds by which a resampler's output comes late; 0.0 where the rates are equal.
+
+    With N inputs taken, all outputs before the time ``(N − half) / rate_in`` have left, where ``half`` inputs span 48
+    samples of the lower rate.
+
+    Args:
+        rate_in: of the inputs, Hz.
+        rate_out: of the outputs, Hz.
+    """
     return 0.0 if rate_in == rate_out else ratio(rate_in, rate_out).half / rate_in
