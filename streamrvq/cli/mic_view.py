@@ -129,25 +129,15 @@ class MicView:
 
 def latency_table(budget: LatencyBudget, width: int) -> Table:
     """The parts of the latency, their sum, and the measured whole, in milliseconds; on end where ``width`` is short."""
-    names = ("device", "handover", "resampler", "lookahead", "compute", "= sum", "measured")
-    columns = []
-    for handover, compute, measured in (
-        (budget.handover_p50, budget.compute_p50, budget.measured_p50),
-        (budget.handover_p99, budget.compute_p99, budget.measured_p99),
-    ):
-        parts = [budget.device, handover, budget.resampler, budget.lookahead, compute]
-        tenths = [None if part is None else round(1e4 * part) for part in parts]
-        known = [part for part in tenths if part is not None]
-        # The sum of what is shown: rounded by itself it could be another.
-        total = sum(known) if len(known) == len(parts) else None
-        columns.append([*tenths, total, None if measured is None else round(1e4 * measured)])
+    p50, p99 = budget.shown("p50"), budget.shown("p99")
+    names = ["= sum" if name == "sum" else name for name in p50]
     table = Table("ms", *names, box=None, header_style="bold")
-    for name, column in zip(("p50", "p99"), columns, strict=True):
-        table.add_row(name, *map(_ms, column))
+    for name, figures in (("p50", p50), ("p99", p99)):
+        table.add_row(name, *map(_ms, figures.values()))
     if Measurement.get(console := out(), console.options.update(max_width=1000), table).maximum <= width:
         return table
     table = Table("ms", "p50", "p99", box=None, header_style="bold")
-    for row in zip(names, *columns, strict=True):
+    for row in zip(names, p50.values(), p99.values(), strict=True):
         table.add_row(row[0], *map(_ms, row[1:]))
     return table
 
@@ -167,8 +157,8 @@ def decibels(amplitude: float) -> float:
     return float(20 * np.log10(max(amplitude, 1e-6)))
 
 
-def _ms(tenths: int | None) -> str:
-    return "–" if tenths is None else f"{tenths / 10:.1f}"
+def _ms(milliseconds: float | None) -> str:
+    return "–" if milliseconds is None else f"{milliseconds:.1f}"
 
 
 def _colour(hue: float) -> str:
