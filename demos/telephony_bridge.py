@@ -136,7 +136,7 @@ async def answer(call: ServerConnection, url: str) -> np.ndarray | None:
 async def speak(url: str, voice: np.ndarray) -> None:
     """Call the bridge with a voice, bytes [n], at the pace of a telephone."""
     chunks, sent = voice.reshape(-1, CHUNK), {"encoding": "audio/x-mulaw", "sampleRate": RATE, "channels": 1}
-    async with connect(url) as call:
+    async with connect(url, proxy=None) as call:
         await call.send(json.dumps({"event": "start", "start": {"mediaFormat": sent}}))
         for n in [*range(1, LOST), *range(LOST + 1, LATE), LATE + 1, LATE, *range(LATE + 2, len(chunks) + 1)]:
             payload = base64.b64encode(chunks[n - 1].tobytes()).decode()

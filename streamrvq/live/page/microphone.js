@@ -12,13 +12,15 @@ const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl:
 export class Microphone {
   #media = null;
   #expected = null; // number of the next sample
+  #pausedAt = null; // performance.now() since which the system has paused the context
   #offset = Infinity; // from audio time to performance.now(), ms: the least that was observed
 
   /**
    * @param {object} handlers
    * @param {(samples: Float32Array, captured: number) => void} handlers.onBlock `captured`: when its last sample was
    *   captured, by performance.now()
-   * @param {(samples: number) => void} handlers.onLost samples that the browser skipped before the next block
+   * @param {(samples: number) => void} handlers.onLost samples that the browser skipped before the next block, or about
+   *   so many as it paused for
    * @param {() => void} handlers.onEnded the device is gone
    */
   constructor(handlers) {
@@ -69,7 +71,18 @@ export class Microphone {
     });
     node.port.onmessage = ({ data: { first, samples } }) => this.#block(first, samples);
     source.connect(node).connect(context.destination); // silent; some browsers run only nodes that lead to the output
+    context.onstatechange = () => this.#changeState();
     for (const track of this.#media.getAudioTracks()) track.onended = () => this.handlers.onEnded();
+  }
+
+  /** A system pauses sound for a call, or in a page that is not seen. Audio time stands still meanwhile. */
+  #changeState() {
+    if (this.context.state !== "running") this.#pausedAt ??= performance.now();
+    else if (this.#pausedAt !== null) {
+      const lost = Math.round(((performance.now() - this.#pausedAt) / 1000) * this.context.sampleRate);
+      if (this.#media && this.#expected !== null && lost > 0) this.handlers.onLost(lost);
+      [this.#pausedAt, this.#offset] = [null, Infinity];
+    }
   }
 
   #block(first, samples) {
