@@ -17,7 +17,7 @@ from ..system.foreign_data import one_line
 
 #: The environment variable with the token, if no option gives one.
 VARIABLE = "STREAMRVQ_TOKEN"
-#: Of a token file; ten thousand tokens fit.
+#: Of a file of tokens or certificates; ten thousand tokens fit, and the authorities of a system.
 _MOST_BYTES = 1 << 20
 
 TokenOption = Annotated[
@@ -79,7 +79,11 @@ def trust(url: str, ca: Path | None, insecure: bool) -> ssl.SSLContext | None:
         return context
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody yet
     try:
-        context.load_verify_locations(ca)
+        with ca.open("rb") as opened:  # a device, say, has no end
+            data = opened.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{ca} has more than {_MOST_BYTES} bytes; wanted a PEM file: check the name")
+        context.load_verify_locations(cadata=data.decode("ascii", "ignore"))  # comments may be in any language
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         reason = getattr(error, "strerror", None) or error
         raise InputError(

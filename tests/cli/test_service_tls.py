@@ -34,6 +34,7 @@ def test_whom_send_trusts(
             assert "send --ca FILE" in sentence
         assert "cannot read certificates" in run("send", wav, url, "--ca", key).sentence
         assert "cannot read certificates" in run("send", wav, url, "--ca", tmp_path / "nothing").sentence
+        assert "wanted a PEM file" in run("send", wav, url, "--ca", "/dev/zero").sentence
         assert "came together" in run("send", wav, url, "--ca", chain, "--insecure").sentence
         plain = url.replace("wss", "ws")
         assert f"speaks nothing else; use {url}" in run("send", wav, plain).sentence
