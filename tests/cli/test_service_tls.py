@@ -37,7 +37,7 @@ def test_whom_send_trusts(
         assert "wanted a PEM file" in run("send", wav, url, "--ca", "/dev/zero").sentence
         assert "came together" in run("send", wav, url, "--ca", chain, "--insecure").sentence
         plain = url.replace("wss", "ws")
-        assert f"speaks nothing else; use {url}" in run("send", wav, plain).sentence
+        assert f"the server there wants it; use {url}" in run("send", wav, plain).sentence
         assert "--insecure goes with wss://" in run("send", wav, plain, "--insecure").sentence
         assert "--ca goes with wss://" in run("send", wav, plain, "--ca", chain).sentence
     finally:

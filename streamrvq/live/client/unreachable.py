@@ -24,8 +24,8 @@ async def why_unreachable(endpoint: Endpoint, proxy: str | None, error: Exceptio
     url, reason = one_line(endpoint.url), _reason(error)
     if isinstance(error, tls.SSLCertVerificationError):
         text = (
-            f"the certificate of {url} is not accepted ({one_line(error.verify_message)}); use the host that it names, "
-            "and trust who signed it: send --ca FILE, or connect(ssl=…)"
+            f"cannot connect to {url}: its certificate is not accepted ({one_line(error.verify_message)}); use the "
+            "host that it names, and trust who signed it: send --ca FILE, or connect(ssl=…)"
         )
     elif isinstance(error, (InvalidProxy, ProxyError, ImportError)) or (
         proxy is not None and isinstance(error, OSError) and not isinstance(error, tls.SSLError)
@@ -33,9 +33,9 @@ async def why_unreachable(endpoint: Endpoint, proxy: str | None, error: Exceptio
         way = endpoint.proxy_words(proxy or "")
         text = f"cannot connect to {url} through {way} ({reason}); {_proxy_remedy(endpoint)}"
     elif endpoint.secure and proxy is None and isinstance(error, OSError) and await _speaks_http(endpoint):
-        text = f"{url} asks for TLS, but the server there speaks none; use {_other_scheme(url)}"
+        text = f"cannot connect to {url} with TLS: the server there speaks none; use {_other_scheme(url)}"
     elif not endpoint.secure and proxy is None and _may_be_tls(error) and await _speaks_tls(endpoint):
-        text = f"{url} is without TLS, but the server there speaks nothing else; use {_other_scheme(url)}"
+        text = f"cannot connect to {url} without TLS: the server there wants it; use {_other_scheme(url)}"
     elif isinstance(error, InvalidStatus):
         return ServiceError(f"{url} refused the connection ({reason})", error.response.status_code)
     elif isinstance(error, InvalidHandshake):

@@ -15,12 +15,14 @@ from typing import Any
 from .access import origin_allowed
 from .admission.reply import Reply, text_reply, uncached_reply
 from .admission.request import HttpRequest
-from .static import respond
+from .static import CONTENT_TYPES, respond
 
 #: The text of /metrics takes some milliseconds to make. Whoever asks again within this time gets the same.
 _METRICS_SECONDS = 1.0
 #: What a reverse proxy may leave before a path: `/codec` of `/codec/page.js`. No dot begins a part, so none leads up.
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+(?=/)")
+#: What is there, and so is no path below which it is.
+_NAMES = {"health", "metrics", *CONTENT_TYPES}
 
 
 class HttpService:
@@ -82,4 +84,6 @@ class HttpService:
 def _without_prefix(path: str) -> str:
     """A path without the path below which a reverse proxy serves all this: `/` of `/codec/`."""
     prefix = _PREFIX.match(path)
-    return path if prefix is None else path[prefix.end() :]
+    if prefix is None or prefix[0].rpartition("/")[2] in _NAMES:  # `/health/` is nothing
+        return path
+    return path[prefix.end() :]

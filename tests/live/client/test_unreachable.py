@@ -118,10 +118,10 @@ async def test_tls_and_none_are_told_apart(tls: tuple[Path, Path, ssl.SSLContext
     chain, key, context = tls
     async with serving() as plain, serving(tls_certificate=chain, tls_key=key) as secure:
         over = plain.url.replace("ws", "wss")
-        assert await why(over) == f"{over} asks for TLS, but the server there speaks none; use {plain.url}"
+        assert await why(over) == f"cannot connect to {over} with TLS: the server there speaks none; use {plain.url}"
         assert await why(over, ssl=context) == await why(over)
         under = secure.url.replace("wss", "ws")
-        assert await why(under) == f"{under} is without TLS, but the server there speaks nothing else; use {secure.url}"
+        assert await why(under) == f"cannot connect to {under} without TLS: the server there wants it; use {secure.url}"
         async with streamrvq.connect(secure.url, ssl=context) as stream:
             await stream.stop()
         assert "self-signed" in await why(secure.url)

@@ -56,7 +56,18 @@ async def test_clients_and_monitors_below_a_path(strip: bool) -> None:
         port = int(proxy.url.split(":")[2].split("/")[0])
         for name in ("", "index.html", "page.js", "health", "metrics"):
             assert await asyncio.to_thread(get, port, f"/codec/{name}") == 200
-        for name in ("nothing", "package.json", "..", "../page.js", "./", "%2e%2e/page.js", "?token=x", "page.js?x"):
+        for name in (
+            "nothing",
+            "package.json",
+            "..",
+            "../page.js",
+            "./",
+            "%2e%2e/page.js",
+            "?token=x",
+            "page.js?x",
+            "health/",
+            "page.js/",
+        ):
             assert await asyncio.to_thread(get, port, f"/codec/{name}") == 404, name
         for path in ("codec", "codec/page.js", "codec/?token=x"):
             with pytest.raises(ServiceError, match="HTTP 404"):
