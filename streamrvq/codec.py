@@ -230,9 +230,8 @@ class Codec(Shared):
         """
         single = as_array(pcm, "samples").ndim != 2
         rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
-        levels = check_levels(n_quantizers, self.n_codebooks)
-        rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
-        rows = resample_rows(rows, rate, self.sample_rate)
+        levels, own = check_levels(n_quantizers, self.n_codebooks), self.sample_rate
+        rows = resample_rows(rows, own if sample_rate is None else check_rate(sample_rate), own)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
         parts = run.push(rows), run.finish()
         codes = np.concatenate([part[0] for part in parts], axis=-1)
@@ -249,9 +248,8 @@ class Codec(Shared):
             sample_rate: wanted, Hz; None: the codec's.
 
         Returns:
-            float32 ``[samples]`` or ``[B, samples]``. At the codec's rate T · hop samples, a few fewer where a
-            released DAC decoder has odd strides. At another rate that number · ``sample_rate`` / the codec's rate,
-            rounded to the nearest (`streamrvq.audio.rates.output_length`).
+            float32 ``[samples]`` or ``[B, samples]``: T · hop samples, a few fewer where a released DAC decoder has odd
+            strides; at another rate `streamrvq.audio.rates.output_length` of those.
 
         Raises:
             InputError: a bad rate, or codes of a wrong shape, type or range.

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Group
 from rich.live import Live
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..engine.base import Codes
@@ -131,12 +131,12 @@ def latency_table(budget: LatencyBudget, width: int) -> Table:
     """The parts of the latency, their sum, and the measured whole, in milliseconds; on end where ``width`` is short."""
     p50, p99 = budget.shown("p50"), budget.shown("p99")
     names = ["= sum" if name == "sum" else name for name in p50]
-    table = Table("ms", *names, box=None, header_style="bold")
+    table = Table("ms", *(Column(name, justify="right") for name in names), box=None, header_style="bold")
     for name, figures in (("p50", p50), ("p99", p99)):
         table.add_row(name, *map(_ms, figures.values()))
     if Measurement.get(console := out(), console.options.update(max_width=1000), table).maximum <= width:
         return table
-    table = Table("ms", "p50", "p99", box=None, header_style="bold")
+    table = Table("ms", *(Column(name, justify="right") for name in ("p50", "p99")), box=None, header_style="bold")
     for row in zip(names, p50.values(), p99.values(), strict=True):
         table.add_row(row[0], *map(_ms, row[1:]))
     return table
@@ -145,10 +145,10 @@ def latency_table(budget: LatencyBudget, width: int) -> Table:
 def latency_words(budget: LatencyBudget) -> str:
     """What the table's figures are, and why its last two columns differ."""
     return (
-        "The sum adds the parts, each at its own p50 or p99. The device, the resampler and the lookahead count with "
-        "the most that they hold back. Parts seldom peak together, so the measured figure is mostly the smaller; "
-        "where the machine stalls, several blocks wait at once, and it is the larger. It runs from the capture of a "
-        f"frame's last sample to the queue. The frame's first sample is a hop older: {1e3 * budget.hop:.1f} ms."
+        "The sum adds the parts, each at its own p50 or p99. Measured is each frame, from the capture of its last "
+        "sample to the queue. The two differ: the device, the resampler and the lookahead count with the most that "
+        "they hold back, parts seldom peak together, and where the machine stalls, several blocks wait at once. "
+        f"A frame's first sample is a hop older than its last: {1e3 * budget.hop:.1f} ms."
     )
 
 

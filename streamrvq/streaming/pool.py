@@ -94,8 +94,7 @@ class StreamPool(CopiedEmpty):
         Args:
             n_quantizers: levels; None: all.
             tail: ``"pad"`` or ``"valid"``, as for ``Codec.stream``.
-            sample_rate: of the samples that go in, or that come out of a pool that decodes, Hz; None: the codec's.
-                Streams of different rates share a pool and its steps.
+            sample_rate: of the samples outside, Hz; None: the codec's. Streams of different rates share the steps.
 
         Raises:
             PoolError: every slot is taken.

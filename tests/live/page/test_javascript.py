@@ -6,12 +6,10 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -178,28 +176,16 @@ async def test_a_client_that_pauses_is_not_cut_off() -> None:
     assert (decoded[-1]["done"]["frames"], fixed[-1]["done"]["frames"]) == (10, 5)
 
 
-async def test_a_node_without_a_websocket_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_node_without_a_websocket_says_what_to_do() -> None:
     if len(node()) == 1:
         pytest.skip("this Node has a WebSocket of its own")
-    demo, wav = str(ROOT / "demos" / "websocket_client.mjs"), tmp_path / "a.wav"
-    soundfile.write(wav, noise(800), 8000, subtype="PCM_16")
-
-    async def run(*command: str) -> tuple[int | None, str, str]:
-        running = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        async with asyncio.timeout(PATIENCE):
-            out, err = await running.communicate()
-        return running.returncode, out.decode(), err.decode()
-
-    code, _, err = await run(node()[0], demo, str(wav))
-    assert code == 2
-    assert "--experimental-websocket" in err
+    demo = str(ROOT / "demos" / "websocket_client.mjs")
+    running = await asyncio.create_subprocess_exec(node()[0], demo, "a.wav", stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(PATIENCE):
+        _, err = await running.communicate()
+    assert running.returncode == 2
+    assert b"--experimental-websocket" in err
     assert len(err.splitlines()) == 1
-    async with serving() as server:
-        code, out, err = await run(*node(), demo, str(wav), server.url)
-    assert (code, err) == (0, "")
-    assert "frames: 25" in out
 
 
 async def test_worklets() -> None:
