@@ -63,12 +63,9 @@ async def run() -> int:
     budget = latency_budget(codec, mic.sample_rate, heard, figures)
     console.print("from the capture of a hop's last sample to its frame on the queue, ms:")
     for name in ("p50", "p99"):
-        handover, compute, total, measured = (
-            getattr(budget, f"{part}_{name}") for part in ("handover", "compute", "sum", "measured")
-        )
-        values = (budget.device, handover, budget.resampler, budget.lookahead, compute, total, measured)
-        words = "device {:.1f} + handover {:.1f} + resampler {:.1f} + lookahead {:.1f} + compute {:.1f} = {:.1f}"
-        console.print(f"  {name}: " + (words + "; measured {:.1f}").format(*(1e3 * value for value in values)))
+        *parts, total, measured = budget.shown(name).items()
+        words = " + ".join(f"{part} {value}" for part, value in parts)
+        console.print(f"  {name}: {words} = {total[1]}; measured {measured[1]}")
 
     if any(isinstance(item, streamrvq.Gap) and item.samples > mic.sample_rate for item in source.items):
         console.print("a gap of more than a second began a new stream: there is no single signal to compare with")

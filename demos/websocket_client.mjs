@@ -1,21 +1,32 @@
 // A client of `streamrvq serve` in JavaScript: a file's samples at a microphone's pace, their codes as they come.
 //
 // node demos/websocket_client.mjs FILE [ws://127.0.0.1:8000]      FILE: 16-bit mono, .wav, or raw at 44.1 kHz
-// Node 22 has a WebSocket; an older one needs --experimental-websocket, or a constructor as an option of connect.
+// Node 22 has a WebSocket. Node 20 has one with `node --experimental-websocket`, or after `npm install ws`.
 
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "../streamrvq/live/page/streamrvq.js";
 
-const file = readFileSync(process.argv[2]);
+function leave(why) {
+  console.error(why);
+  process.exit(2);
+}
+
+const [name, url = "ws://127.0.0.1:8000"] = process.argv.slice(2);
+if (!name) leave("wanted: node demos/websocket_client.mjs FILE [ws://HOST:PORT]");
+const WebSocket = globalThis.WebSocket ?? (await import("ws").catch(() => ({}))).WebSocket;
+if (!WebSocket) {
+  leave(`Node ${process.versions.node} has no WebSocket; take Node 22, --experimental-websocket, or npm install ws`);
+}
+const file = readFileSync(name);
 const wav = file.toString("latin1", 0, 4) === "RIFF";
 const sampleRate = wav ? file.readUInt32LE(24) : 44_100;
-if (wav && (file.readUInt16LE(22) !== 1 || file.readUInt16LE(34) !== 16)) throw new Error("wanted 16-bit mono");
+if (wav && (file.readUInt16LE(22) !== 1 || file.readUInt16LE(34) !== 16)) leave(`${name} is no 16-bit mono .wav file`);
 const at = file.indexOf("data") + 8;
 const data = wav ? file.subarray(at, at + file.readUInt32LE(at - 4)) : file;
 const pcm = new Int16Array(Uint8Array.from(data).buffer, 0, data.length >> 1);
 
-const stream = await connect(process.argv[3] ?? "ws://127.0.0.1:8000", { sampleRate });
+const stream = await connect(url, { sampleRate, WebSocket }).catch((error) => leave(error.message));
 console.log(stream.ready.codec, stream.ready.sample_rate, "Hz");
 
 async function send() {

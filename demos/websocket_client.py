@@ -10,6 +10,7 @@ import json
 import math
 import struct
 import sys
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 
@@ -25,7 +26,9 @@ async def send(ws) -> None:
 
 
 async def main(url: str) -> None:
-    async with connect(url, subprotocols=["streamrvq.v1"], compression=None) as ws:
+    here = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")  # where no proxy of the environment leads
+    proxy = None if here else True
+    async with connect(url, subprotocols=["streamrvq.v1"], compression=None, proxy=proxy) as ws:
         start = {"type": "start", "version": 1, "mode": "encode", "sample_rate": RATE, "format": "s16le"}
         await ws.send(json.dumps(start))
         print(await ws.recv())  # ready, or error

@@ -232,8 +232,8 @@ class Codec(Shared):
             return each(self.encode, pcm, sample_rate, n_quantizers, tail, return_latents)
         single = as_array(pcm, "samples").ndim != 2
         rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
-        levels = check_levels(n_quantizers, self.n_codebooks)
-        rows = resample_rows(rows, self.sample_rate if sample_rate is None else sample_rate, self.sample_rate)
+        levels, own = check_levels(n_quantizers, self.n_codebooks), self.sample_rate
+        rows = resample_rows(rows, own if sample_rate is None else check_rate(sample_rate), own)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
         parts = run.push(rows), run.finish()
         codes = np.concatenate([part[0] for part in parts], axis=-1)
@@ -250,8 +250,8 @@ class Codec(Shared):
             sample_rate: wanted, Hz; None: the codec's.
 
         Returns:
-            pcm ``[samples]`` or ``[B, samples]``, T · hop samples (a few fewer where a released DAC decoder has odd
-            strides); at another rate `output_length` of them, float32.
+            float32 ``[samples]`` or ``[B, samples]``: T · hop samples, a few fewer where a released DAC decoder has odd
+            strides; at another rate `streamrvq.audio.rates.output_length` of those.
 
         Raises:
             InputError: a bad rate, or codes of a wrong shape, type or range.

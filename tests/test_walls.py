@@ -86,7 +86,7 @@ LOCK = "streamrvq.streaming.stream"
 KNOWS_WEBSOCKETS = {
     *(f"live/server/{name}.py" for name in ("server", "connection", "transport", "websockets", "closing")),
     *(f"live/server/admission/{name}.py" for name in ("admission", "request")),
-    "live/client/connection.py",
+    *(f"live/client/{name}.py" for name in ("connection", "endpoint", "unreachable")),
 }
 #: Where sockets may be that are not yet a websocket.
 KNOWS_SOCKETS = {f"live/server/admission/{name}.py" for name in ("arrival", "listener", "listening")}

@@ -28,16 +28,29 @@ LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
 REACH = 48
 
 
-def check_rate(rate: Any, what: str = "sample_rate") -> int:
+def check_rate(
+    rate: Any, what: str = "sample_rate", lowest: int = LOWEST_RATE, highest: int = HIGHEST_RATE
+) -> int:  # fmt: skip
     """A sample rate in Hz as an int. A whole float is accepted, because sound devices state floats.
 
+    Args:
+        rate: what came.
+        what: its name where it came in: a parameter's or an option's.
+        lowest, highest: the limits, in Hz.
+
     Raises:
-        InputError: the rate is not a whole number, or is outside 1000 … 768 000 Hz.
+        InputError: the rate is not a whole number, or is outside the limits.
     """
     number = isinstance(rate, (int, float, np.integer, np.floating)) and not isinstance(rate, bool)
-    if not number or rate != rate or not LOWEST_RATE <= rate <= HIGHEST_RATE or int(rate) != rate:
-        raise InputError(f"{what} is {rate!r}; wanted a whole number of Hz from {LOWEST_RATE} to {HIGHEST_RATE}")
+    if not number or rate != rate or not lowest <= rate <= highest or int(rate) != rate:
+        came = rate.item() if isinstance(rate, np.generic) else rate  # numpy's repr is np.int64(7)
+        raise InputError(f"{what} is {came!r}; wanted {rates_between(lowest, highest)}")
     return int(rate)
+
+
+def rates_between(lowest: int, highest: int) -> str:
+    """What is wanted of a sample rate, in words: one wording wherever a rate comes in."""
+    return f"a whole number of Hz from {lowest} to {highest}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +96,27 @@ def ratio(rate_in: int, rate_out: int) -> Ratio:
 
 
 def output_length(samples: int, rate_in: int, rate_out: int) -> int:
-    """How many samples come out for ``samples`` in: ``samples · rate_out / rate_in``, rounded to the nearest."""
+    """How many samples a whole signal has at another rate.
+
+    Args:
+        samples: of the signal, at ``rate_in``.
+        rate_in: Hz.
+        rate_out: Hz.
+
+    Returns:
+        ``samples · rate_out / rate_in``, rounded to the nearest, a half up.
+    """
     return ratio(rate_in, rate_out).length(samples)
 
 
 def held_back(rate_in: int, rate_out: int) -> float:
-    """The most seconds by which output comes late. With N inputs taken, all outputs before the time
-    ``(N − half) / rate_in`` have left."""
+    """The most seconds by which a resampler's output comes late; 0.0 where the rates are equal.
+
+    With N inputs taken, all outputs before the time ``(N − half) / rate_in`` have left, where ``half`` inputs span 48
+    samples of the lower rate.
+
+    Args:
+        rate_in: of the inputs, Hz.
+        rate_out: of the outputs, Hz.
+    """
     return 0.0 if rate_in == rate_out else ratio(rate_in, rate_out).half / rate_in

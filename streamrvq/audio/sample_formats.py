@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import InputError
 from .companding import A_LAW, MU_LAW, Law
 from .pcm import to_int16
 
@@ -61,3 +62,20 @@ FORMATS = {
     "mulaw": SampleFormat(np.dtype("u1"), MU_LAW),
     "alaw": SampleFormat(np.dtype("u1"), A_LAW),
 }
+
+
+def check_rate_given(format: str, rate: int | None) -> None:
+    """Refuse G.711 without a sample rate.
+
+    Without one, samples count as having the codec's rate. For the bytes of a telephone, which have 8000 Hz, that is
+    wrong, and nothing would show it but meaningless codes. To assume 8000 Hz would be as silent for anything else.
+
+    Args:
+        format: a name in `FORMATS`.
+        rate: in Hz, as it was given.
+
+    Raises:
+        InputError: the format is one of G.711 and there is no rate.
+    """
+    if FORMATS[format].law is not None and rate is None:
+        raise InputError(f"samples in {format} came without a sample rate; give one: a telephone line has 8000 Hz")

@@ -14,6 +14,7 @@ import typer
 
 from ..audio.files import write_wav
 from ..audio.rates import check_rate, output_length
+from ..audio.sample_formats import check_rate_given
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC, PRESETS
 from ..engine.base import Floats
@@ -60,6 +61,8 @@ def decode(
     samples = sample_format(format)
     if rate is not None:
         check_rate(rate, "--rate")
+    elif output in (None, "-"):
+        check_rate_given(format, rate)  # raw samples
     if tokens == "-":
         if output not in (None, "-") or json:
             raise InputError("- goes without --json and writes raw samples to stdout; leave -o out, or redirect")

@@ -18,6 +18,7 @@ import numpy as np
 import typer
 
 from ..audio.pcm import Pcm
+from ..audio.rates import check_rate
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError, SourceError
@@ -30,7 +31,7 @@ from ..resampling import resampler_between
 from ..tokens import TokenFile
 from ..tokens.journal import recover
 from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
-from .mic_view import MicView, latency_table
+from .mic_view import MicView, latency_table, latency_words
 from .pipes import LineWriter
 from .recording import Recording
 
@@ -75,6 +76,8 @@ def mic(
         return
     if seconds is not None and not seconds > 0:
         raise InputError(f"--seconds is {seconds}; wanted more than 0")
+    if rate is not None:
+        check_rate(rate, "--rate")
     named = int(device) if device is not None and device.isdecimal() else device
     source = Microphone(rate, named, block=block, channel=channel, downmix=downmix)
     asyncio.run(
@@ -244,6 +247,7 @@ class _PictureSink:
     def close(self, figures: _Figures, recording: Recording | None) -> None:
         self._view.close()
         out().print(figures.status)
-        out().print(latency_table(figures.budget))
+        out().print(latency_table(figures.budget, out().width))
+        out().print(latency_words(figures.budget))
         for path in [] if recording is None else recording.files:
             out().print(f"recorded to {path}")

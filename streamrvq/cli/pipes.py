@@ -1,7 +1,8 @@
 """Pipes: audio on stdin to JSON lines on stdout, and back.
 
 A line is ``{"index", "time", "codes"}``: the index of its first frame, the time of that frame's first sample in
-seconds, and codes ``[K][n]``. The first line also names the codec, so that decoding with another one can be refused.
+seconds, and codes ``[K][n]``. The first line also names the codec, so that decoding with another one can be refused,
+and the resampler, if the samples had another rate than the codec.
 Lines of an untrained codec have ``"status": "untrained"``.
 
 Knows: bytes, lines, when to flush. Does not know: audio files, token files.
@@ -19,6 +20,8 @@ import numpy as np
 from ..codec import Codec
 from ..engine.base import Codes
 from ..errors import TokensError
+from ..live.protocol.text import Ready
+from ..resampling import resampler_between
 from ..system.foreign_data import foreign_data, one_line, shown
 from .common import note_untrained
 from .sources import Decoded, RawSamples
@@ -36,12 +39,20 @@ _REMEDY = "wanted what `streamrvq encode -` writes"
 class LineWriter:
     """Writes frames to stdout as JSON lines, and flushes each line because the reader may be live."""
 
-    def __init__(self, codec: Codec, source_rate: int) -> None:
+    def __init__(self, codec: Codec | Ready, source_rate: int) -> None:
+        """``codec``: what makes the codes, here or at a server. ``source_rate``: of the samples, Hz."""
         self._untrained = not codec.trained
+        if isinstance(codec, Ready):
+            name, hop, converter = codec.codec, codec.hop, codec.resampler
+        else:
+            name, hop = codec.name, codec.hop_length
+            converter = resampler_between(source_rate, codec.sample_rate)
         self._codec_fields: dict[str, Any] = {
-            "codec": codec.name, "codec_hash": codec.codec_hash, "sample_rate": codec.sample_rate,
-            "hop_length": codec.hop_length, "source_rate": source_rate,
+            "codec": name, "codec_hash": codec.codec_hash, "sample_rate": codec.sample_rate, "hop_length": hop,
+            "source_rate": source_rate,
         }  # fmt: skip
+        if converter is not None:
+            self._codec_fields["resampler"] = converter
 
     def frames(self, index: int, time: float, codes: Codes) -> None:
         """Write frames ``[K, n]``; nothing for n = 0."""

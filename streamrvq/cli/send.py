@@ -6,9 +6,7 @@ Knows: what is sent and where the answer is written. Does not know: the protocol
 from __future__ import annotations
 
 import asyncio
-import json as json_module
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,16 +15,18 @@ import numpy as np
 import typer
 
 from ..audio.files import open_audio, write_wav
+from ..audio.rates import check_rate
 from ..errors import InputError, TokensError
 from ..live.client.connect import connect
 from ..live.client.stream import RemoteStream
 from ..live.items import Frames, Gap
+from ..live.protocol.constants import HIGHEST_RATE, LOWEST_RATE
 from ..live.sources.file import File, Pace
 from ..system.foreign_data import one_line, shown
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import JsonOption, note, out, print_json
-from .pipes import sample_format
-from .service import TokenFileOption, TokenOption, tokens
+from .pipes import LineWriter, sample_format
+from .service import CaOption, InsecureOption, TokenFileOption, TokenOption, tokens, trust
 
 #: Frames of a token file that are sent at a time.
 FRAMES = 8
@@ -56,6 +56,8 @@ def send(
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
+    ca: CaOption = None,
+    insecure: InsecureOption = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the server.")] = 30.0,
     json: JsonOption = False,
 ) -> None:
@@ -63,11 +65,17 @@ def send(
     if len(arguments) != (1 if mic else 2):
         raise InputError("wanted FILE and URL, or --mic and URL")
     sample_format(format)
+    if rate is not None:
+        check_rate(rate, "--rate", LOWEST_RATE, HIGHEST_RATE)
     if output == "-" and json:
         raise InputError("-o - and --json both write to stdout; choose one")
     secret = tokens(token, token_file)
-    common: dict[str, Any] = {"format": format, "token": secret[0] if secret else None, "timeout": timeout}
     source, url = arguments[0], arguments[-1]
+    common: dict[str, Any] = {
+        "format": format, "token": secret[0] if secret else None, "timeout": timeout, "ssl": trust(url, ca, insecure),
+    }  # fmt: skip
+    if insecure:
+        note("the server's certificate is not checked: whoever is between can read and change everything")
     if mic:
         asyncio.run(_send_microphone(url, rate, n_quantizers, output, json, common))
         return
@@ -86,7 +94,7 @@ async def _send_file(
     common: dict[str, Any],
 ) -> None:  # fmt: skip
     with open_audio(path, downmix) as audio:
-        rate = audio.sample_rate
+        rate = check_rate(audio.sample_rate, f"the sample rate of {one_line(path)}", LOWEST_RATE, HIGHEST_RATE)
     async with (
         File(path, realtime=realtime, downmix=downmix) as file,
         connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream,
@@ -132,6 +140,7 @@ async def _until(source: Any, ended: asyncio.Event) -> AsyncIterator[Any]:
 async def _write_codes(stream: RemoteStream, source: str, output: str | None, json: bool) -> None:
     """Write everything that an encoding stream yields to ``output``; then print the figures."""
     ready, parts, filled = stream.ready, [], 0
+    lines = LineWriter(ready, stream.sample_rate)
     if not ready.trained:
         note(f"{one_line(ready.codec)} is untrained: its codes are exact, but mean nothing")
     async for item in stream:
@@ -141,9 +150,7 @@ async def _write_codes(stream: RemoteStream, source: str, output: str | None, js
         if not isinstance(item, Frames):
             continue
         if output == "-":
-            line = {"index": item.index, "time": item.time, "codes": item.codes.tolist()}
-            sys.stdout.write(json_module.dumps(line, separators=(",", ":")) + "\n")
-            sys.stdout.flush()
+            lines.frames(item.index, item.time, item.codes)
         else:
             parts.append(item.codes.astype(np.uint16))
     done, stats = stream.done, stream.stats()
@@ -152,14 +159,15 @@ async def _write_codes(stream: RemoteStream, source: str, output: str | None, js
         write_tokens(output, TokenFile(
             codes=np.concatenate(parts or [np.zeros((ready.codebooks, 0), np.uint16)], axis=1), codec=ready.codec,
             codec_hash=ready.codec_hash, trained=ready.trained, sample_rate=ready.sample_rate, hop_length=ready.hop,
-            source_rate=stream.sample_rate, num_samples=done.samples + filled,
+            source_rate=stream.sample_rate, num_samples=done.samples + filled, resampler=ready.resampler,
         ))  # fmt: skip
     p50, p99 = (None if value is None else 1e3 * value for value in (stats.latency_p50, stats.latency_p99))
     if json:
         print_json({
             "source": source, "tokens": output, "codec": ready.codec, "codec_hash": ready.codec_hash,
             "status": "trained" if ready.trained else "untrained", "frames": done.frames, "samples": done.samples,
-            "lost": done.lost, "source_rate": stream.sample_rate, "latency_ms_p50": p50, "latency_ms_p99": p99,
+            "lost": done.lost, "source_rate": stream.sample_rate, "resampler": ready.resampler,
+            "latency_ms_p50": p50, "latency_ms_p99": p99,
         })  # fmt: skip
     elif output != "-":
         seconds = done.samples / stream.sample_rate

@@ -1,11 +1,12 @@
-"""What `serve` and `send` share: where an access token comes from.
+"""What `serve` and `send` are told about access: where a token comes from, whom a client trusts.
 
-Knows: options, the environment, files of tokens. Does not know: who checks it.
+Knows: options, the environment, files of tokens and of certificates. Does not know: who checks a token.
 """
 
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +17,22 @@ from ..system.foreign_data import one_line
 
 #: The environment variable with the token, if no option gives one.
 VARIABLE = "STREAMRVQ_TOKEN"
-#: Of a token file; ten thousand tokens fit.
+#: Of a file of tokens or certificates; ten thousand tokens fit, and the authorities of a system.
 _MOST_BYTES = 1 << 20
 
 TokenOption = Annotated[
     str | None, typer.Option("--token", help=f"Every user of this machine can see it; prefer a file, or {VARIABLE}.")
 ]
 TokenFileOption = Annotated[Path | None, typer.Option("--token-file", help="A file with one token per line.")]
+CaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca", help="Trust this PEM file: the authority that signed the server's certificate, or that itself."
+    ),
+]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Take any certificate: whoever is between can read and change everything.")
+]
 
 
 def tokens(token: str | None, file: Path | None) -> tuple[str, ...]:
@@ -49,3 +59,36 @@ def tokens(token: str | None, file: Path | None) -> tuple[str, ...]:
     if found == "":
         raise InputError(f"the token is empty; give one, or leave --token and {VARIABLE} out")
     return () if found is None else (found,)
+
+
+def trust(url: str, ca: Path | None, insecure: bool) -> ssl.SSLContext | None:
+    """Whom to trust at ``url``; None: whom this system trusts, or nobody is asked.
+
+    Raises:
+        InputError: the file holds no certificate, both options were given, or the URL has no TLS.
+    """
+    if ca is None and not insecure:
+        return None
+    if ca is not None and insecure:
+        raise InputError("--ca and --insecure came together; give one of them")
+    if not url.startswith("wss://"):
+        raise InputError(f"{'--insecure' if ca is None else '--ca'} goes with wss://, and the URL is {one_line(url)}")
+    context = ssl.create_default_context()
+    if ca is None:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody yet
+    try:
+        with ca.open("rb") as opened:  # a device, say, has no end
+            data = opened.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{ca} has more than {_MOST_BYTES} bytes; wanted a PEM file: check the name")
+        context.load_verify_locations(cadata=data.decode("ascii", "ignore"))  # comments may be in any language
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot read certificates from {ca} ({one_line(reason)}); wanted a PEM file, such as the server's "
+            "--tls-certificate"
+        ) from None
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate may be named too
+    return context

@@ -23,7 +23,7 @@ from ..audio.containers import container
 from ..audio.files import AudioReader
 from ..audio.find import Passed, search
 from ..audio.rates import check_rate
-from ..audio.sample_formats import FORMATS, SampleFormat
+from ..audio.sample_formats import FORMATS, SampleFormat, check_rate_given
 from ..errors import InputError
 from ..system.foreign_data import shown
 
@@ -122,12 +122,13 @@ def open_stdin(
         raise InputError("--raw says rate and format; leave --rate and --format out")
     sample_format(format or "s16le")
     if rate is not None:
-        check_rate(rate)
+        check_rate(rate, "--rate")
     source = ByteSource(sys.stdin.buffer, once=True, name="stdin")
     if raw is not None:
         return RawSamples(source, raw.rate, raw.format)
     kind = container(source)
     if kind is None:
+        check_rate_given(format or "s16le", rate)
         return RawSamples(source, rate, format or "s16le")
     if rate is not None or format is not None:
         raise InputError(

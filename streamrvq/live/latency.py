@@ -13,7 +13,7 @@ Knows: seconds. Does not know: what causes them.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..audio.rates import held_back
 from .stats import MicrophoneStats, TokenStats
@@ -46,6 +46,24 @@ class LatencyBudget:
     def sum_p99(self) -> float | None:
         """The same sum of the 99th percentiles."""
         return self._sum(self.handover_p99, self.compute_p99)
+
+    def shown(self, percentile: Literal["p50", "p99"]) -> dict[str, float | None]:
+        """The parts, their sum and the measured whole, in milliseconds with one decimal.
+
+        The sum is that of the rounded parts: rounded by itself, it could differ from what is shown beside it.
+        """
+        handover, compute, measured = (
+            getattr(self, f"{part}_{percentile}") for part in ("handover", "compute", "measured")
+        )
+        parts = {
+            "device": self.device, "handover": handover, "resampler": self.resampler, "lookahead": self.lookahead,
+            "compute": compute,
+        }  # fmt: skip
+        tenths = {name: None if part is None else round(1e4 * part) for name, part in parts.items()}
+        known = [part for part in tenths.values() if part is not None]
+        tenths["sum"] = sum(known) if len(known) == len(parts) else None
+        tenths["measured"] = None if measured is None else round(1e4 * measured)
+        return {name: None if value is None else value / 10 for name, value in tenths.items()}
 
     def _sum(self, handover: float | None, compute: float | None) -> float | None:
         if handover is None or compute is None:

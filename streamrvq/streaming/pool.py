@@ -94,7 +94,7 @@ class StreamPool(CopiedEmpty):
         Args:
             n_quantizers: levels; None: all.
             tail: ``"pad"`` or ``"valid"``, as for ``Codec.stream``.
-            sample_rate: of the samples outside, Hz; None: the codec's.
+            sample_rate: of the samples outside, Hz; None: the codec's. Streams of different rates share the steps.
 
         Raises:
             PoolError: every slot is taken.

@@ -20,13 +20,13 @@ def test_telephone_audio_there_and_back(weights: Path, codec: Codec, name: str) 
     data = format.write(noise(3000)).tobytes()
     there = process("encode", "-", "--codec", weights, "--format", name, "--rate", 8000)
     lines, _ = there.communicate(data)
-    back = process("decode", "-", "--codec", weights, "--format", name)
+    back = process("decode", "-", "--codec", weights, "--format", name, "--rate", 8000)
     raw, _ = back.communicate(lines)
     assert (there.returncode, back.returncode) == (0, 0)
     codes = np.concatenate([np.array(json.loads(line)["codes"]) for line in lines.splitlines()], axis=1)
     whole = codec.encode(format.read(data), sample_rate=8000)
     assert codes.shape == whole.shape
     assert (codes != whole).mean() < 1e-3
-    expected = format.write(codec.decode(codes))
+    expected = format.write(codec.decode(codes, sample_rate=8000))
     assert len(raw) == len(expected)
     assert (np.frombuffer(raw, np.uint8) != expected).mean() < 1e-3

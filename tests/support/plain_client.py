@@ -48,7 +48,7 @@ class Raw:
 @asynccontextmanager
 async def raw(server, first, **options):
     """A connection whose first message is ``first``; the answer to it is the first of its texts."""
-    settings = {"subprotocols": ["streamrvq.v1"], "compression": None, **options}
+    settings = {"subprotocols": ["streamrvq.v1"], "compression": None, "proxy": None, **options}
     async with asyncio.timeout(PATIENCE), connect_raw(server.url, **settings) as ws:
         await ws.send(first if isinstance(first, str) else json.dumps(first))
         client = Raw(ws)

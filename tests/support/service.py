@@ -55,7 +55,12 @@ def packet(
 
 async def end_of(url: str, messages: list[Any], **options: Any) -> tuple[int, list[Any]]:
     """Send messages, whatever comes back. Returns the close code, and the texts that came before it."""
-    settings: dict[str, Any] = {"subprotocols": [SUBPROTOCOL], "compression": None, "max_size": None} | options
+    settings: dict[str, Any] = {
+        "subprotocols": [SUBPROTOCOL],
+        "compression": None,
+        "max_size": None,
+        "proxy": None,
+    } | options
     texts: list[Any] = []
     async with asyncio.timeout(PATIENCE), connect_raw(url, **settings) as ws:
 

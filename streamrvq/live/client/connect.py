@@ -9,26 +9,29 @@ Knows: the settings. Does not know: what is done with them (stream.py).
 
 from __future__ import annotations
 
+from ssl import SSLContext
 from typing import Literal
 
 from ...audio.rates import check_rate
 from ...errors import InputError
+from ..protocol.constants import HIGHEST_RATE, LOWEST_RATE
 from ..protocol.text import Start, checked_text
+from .endpoint import Endpoint, ProxySetting
 from .stream import RemoteStream
 
 
 def connect(
     url: str, mode: Literal["encode", "decode"] = "encode", sample_rate: int | None = None, format: str = "f32le",
     n_quantizers: int | None = None, token: str | None = None, queue_size: int = 1024, timeout: float = 30.0,
-    resume: float = 20.0,
+    resume: float = 20.0, ssl: SSLContext | None = None, proxy: ProxySetting = True,
 ) -> RemoteStream:  # fmt: skip
     """A stream on a server that ``streamrvq serve`` runs.
 
     Args:
-        url: ``ws://host:port`` or ``wss://…``.
+        url: ``ws://host:port`` or ``wss://…``, with a path if the server is below one: ``wss://host/codec/``.
         mode: ``"encode"`` sends samples and receives codes; ``"decode"`` sends codes and receives samples.
         sample_rate: of the samples in either direction, in Hz, 8000 to 192 000. None takes the rate of the server's
-            codec.
+            codec; the formats of G.711 need one.
         format: of the samples on the wire: ``"f32le"``; ``"s16le"``, half as large; ``"mulaw"`` or ``"alaw"``, the
             G.711 of telephones, a quarter. Samples that are finer are rounded.
         n_quantizers: codebooks to encode with; None takes all of the codec's. Leave it out when decoding.
@@ -38,6 +41,11 @@ def connect(
         timeout: seconds to wait for the server to answer, to take a message, or to close.
         resume: seconds for which an encoding stream tries to resume after its connection was lost; 0 never tries.
             The server keeps such a stream for a while (30 s). Sending waits meanwhile.
+        ssl: for ``wss://``: whom to trust. None: the authorities that this system trusts. For a certificate that you
+            signed yourself: ``ssl.create_default_context(cafile="cert.pem")``.
+        proxy: True takes the proxy that the environment names (``https_proxy``, ``no_proxy`` and so on), if any, but
+            never one to loopback. None takes none. Otherwise the URL of a proxy: ``http://…``, ``https://…``, or
+            ``socks5://…``, which needs python-socks.
 
     Returns:
         `RemoteStream`, an async context manager. It connects when it is entered.
@@ -46,14 +54,13 @@ def connect(
         InputError: a setting that no server takes.
         ServiceError: on entering, if there is no connection or the server refuses; ``code`` says why.
     """
-    if not url.startswith(("ws://", "wss://")):
-        raise InputError(f"url is {url!r}; wanted ws://host:port or wss://host:port")
+    endpoint = Endpoint(url, token, timeout, ssl, proxy)
     if queue_size < 1:
         raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
     if resume < 0:
         raise InputError(f"resume is {resume}; wanted seconds, 0 or more")
     if sample_rate is not None:
-        sample_rate = check_rate(sample_rate)
+        sample_rate = check_rate(sample_rate, lowest=LOWEST_RATE, highest=HIGHEST_RATE)
     start = Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers)
     checked_text(start)
-    return RemoteStream(url, start, token, queue_size, timeout, resume)
+    return RemoteStream(endpoint, start, queue_size, resume)

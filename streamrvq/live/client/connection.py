@@ -1,17 +1,20 @@
 """A websocket to a server. Its failures are raised as `ServiceError`.
 
-Knows: websockets, deadlines, how a server refuses. Does not know: streams, samples, codes, tasks.
+Knows: websockets, deadlines, how a server refuses. Does not know: the way to it (endpoint.py), why there is none
+(unreachable.py), streams, samples, codes, tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ServiceError
 from ...system.foreign_data import one_line
 from ..protocol.constants import SUBPROTOCOL, Close
 from ..protocol.text import Error, Message, parse
+from .endpoint import Endpoint
+from .unreachable import why_unreachable
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -81,27 +84,27 @@ class Connection:
             await self._socket.wait_closed()
 
 
-async def open_connection(url: str, token: str | None, timeout: float) -> Connection:
+async def open_connection(endpoint: Endpoint) -> Connection:
     """Connect. Raises `ServiceError` if no server answers or the handshake is refused."""
     from websockets.asyncio.client import connect  # here because it is slow to import
-    from websockets.exceptions import InvalidStatus, WebSocketException
+    from websockets.exceptions import WebSocketException
     from websockets.typing import Subprotocol
 
+    token, timeout, proxy = endpoint.token, endpoint.timeout, None
     headers = {"Authorization": f"Bearer {_in_header(token)}"} if token is not None else {}
+    trust: dict[str, Any] = {} if endpoint.ssl is None else {"ssl": endpoint.ssl}  # None would forbid wss
     try:
+        proxy = endpoint.chosen_proxy()
         socket = await connect(
-            url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, additional_headers=headers,
-            open_timeout=timeout, close_timeout=timeout,
+            endpoint.url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, additional_headers=headers,
+            open_timeout=timeout, close_timeout=timeout, proxy=proxy,
             ping_interval=None,  # a ping queues after the audio, so a late answer would prove nothing
+            **trust,
         )  # fmt: skip
-    except InvalidStatus as error:
-        status = error.response.status_code
-        text = one_line((error.response.body or b"").decode("ascii", "replace"))
-        raise ServiceError(f"{url} refused the connection (HTTP {status}: {text})", status) from None
-    except (OSError, ValueError, WebSocketException) as error:  # TimeoutError is an OSError; ValueError: a wrong URL
-        reason = one_line(str(error) or type(error).__name__)
-        raise ServiceError(f"cannot connect to {one_line(url)} ({reason}); is a server listening there?") from None
-    return Connection(url, socket, timeout)
+    except (OSError, ValueError, ImportError, WebSocketException) as error:
+        # TimeoutError is an OSError; ValueError: a wrong URL; ImportError: what a SOCKS proxy needs
+        raise await why_unreachable(endpoint, proxy, error) from None
+    return Connection(endpoint.url, socket, timeout)
 
 
 def _in_header(token: str) -> str:

@@ -75,6 +75,12 @@ class ResendBuffer:
         self._messages.extend(self._outgoing.pack(entry))
         return self._messages.popleft()
 
+    def empty_message(self, levels: int) -> bytes | None:
+        """A message that sends nothing, as `Outgoing.empty` makes it; None where something is there to be sent."""
+        if self._messages or self._handed_out < len(self._entries):
+            return None
+        return self._outgoing.empty(levels)
+
     def trim(self, received: int) -> None:
         """Drop entries that lie wholly before sample ``received``: the server has everything before it."""
         while self._handed_out and len(self._entries) > 1 and self._entries[1][0] <= received:

@@ -16,6 +16,7 @@ from ...errors import ProtocolError, ServiceError
 from ..protocol.constants import Close
 from ..protocol.text import Message, Ready, Resume, Resumed, Start
 from .connection import Connection, open_connection
+from .endpoint import Endpoint
 from .resend import ResendBuffer
 
 #: Seconds between two attempts: doubled each time, from the first to the last.
@@ -30,23 +31,24 @@ class ResumableConnection:
     """One stream's connection, and its replacements.
 
     Args:
-        url, start, token: the server, the stream to open, the access token.
-        timeout: seconds to wait for the server.
+        endpoint: the server.
+        start: the stream to open.
         resume_seconds: how long to try to resume; 0: a lost connection ends the stream.
 
     Attributes:
         lost: connections lost so far.
+        last_sent: when a message was last sent, by the event loop's clock; -inf before the first.
     """
 
-    def __init__(self, url: str, start: Start, token: str | None, timeout: float, resume_seconds: float) -> None:
-        self._url, self._start, self._token, self._timeout = url, start, token, timeout
+    def __init__(self, endpoint: Endpoint, start: Start, resume_seconds: float) -> None:
+        self._endpoint, self._start, self._timeout = endpoint, start, endpoint.timeout
         self._resume_seconds = resume_seconds if start.mode == "encode" else 0.0
         self._current: Connection | None = None
         self._session = ""
         self._connected = asyncio.Event()
         self._send_lock = asyncio.Lock()
         self._ended = False
-        self.lost = 0
+        self.lost, self.last_sent = 0, float("-inf")
 
     @property
     def resumable(self) -> bool:
@@ -68,14 +70,14 @@ class ResumableConnection:
         connection = None
         try:
             async with asyncio.timeout(seconds):
-                self._current = connection = await open_connection(self._url, self._token, self._timeout)
+                self._current = connection = await open_connection(self._endpoint)
                 await connection.send(first.to_json())
                 answer = await connection.receive()
         except BaseException as error:
             if connection is not None:
                 await connection.close(seconds)
             if isinstance(error, TimeoutError):
-                raise ServiceError(f"{self._url} did not answer within {seconds:g} s") from None
+                raise ServiceError(f"{self._endpoint.route} did not answer within {seconds:g} s") from None
             raise
         if isinstance(answer, bytes):
             raise ProtocolError("the server's first message was binary")
@@ -133,9 +135,19 @@ class ResumableConnection:
                     return
                 await self._send(message)
 
+    async def send_empty(self, resend: ResendBuffer, levels: int) -> None:
+        """Send a message that holds nothing, of ``levels`` codes or of PCM with 0. Raises as `send_pending` does."""
+        async with self._send_lock:
+            await self._connected.wait()
+            if self._ended:
+                raise ServiceError("the stream has ended", Close.LOST)
+            if (message := resend.empty_message(levels)) is not None:
+                await self._send(message)
+
     async def _send(self, message: str | bytes) -> None:
         connection = self._current
         assert connection is not None
+        self.last_sent = asyncio.get_running_loop().time()
         try:
             await connection.send(message)
         except ServiceError:

@@ -24,6 +24,8 @@ from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, checked_text
 from ..worker import put_at_once, wait_through_cancellation
+from .endpoint import Endpoint
+from .keepalive import keep_alive
 from .resend import ResendBuffer
 from .resume import ResumableConnection
 from .timing import FrameTiming, RemoteStats
@@ -43,6 +45,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
     Anything else that ends the stream is raised, after the items before it have been read: `ServiceError` (the server
     refused or went away; ``code`` is its close code), `ProtocolError`, or the exception of a source that was fed.
 
+    Where nothing is sent for a while, an empty message tells the server that there is still a client.
     Leaving early closes the connection and gives up the stream. No task or socket is left.
 
     Attributes:
@@ -53,11 +56,9 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     ready: Ready
 
-    def __init__(
-        self, url: str, start: Start, token: str | None, queue_size: int, timeout: float, resume: float
-    ) -> None:  # fmt: skip
-        self._start, self._timeout, self._encoding = start, timeout, start.mode == "encode"
-        self._connection = ResumableConnection(url, start, token, timeout, resume)
+    def __init__(self, endpoint: Endpoint, start: Start, queue_size: int, resume: float) -> None:
+        self._start, self._timeout, self._encoding = start, endpoint.timeout, start.mode == "encode"
+        self._connection = ResumableConnection(endpoint, start, resume)
         self._pending_markers: list[int | str] = []  # asked for, and not received yet
         self._last_gap = -1  # the position of the last gap that the server has handled
         self.done: Done | None = None
@@ -82,13 +83,14 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._incoming = Incoming(received, payload_format)
         self._timing = FrameTiming(self.sample_rate, ready.hop / ready.sample_rate)
         self._reading = asyncio.create_task(self._read(), name="streamrvq-client")
+        self._keeping = asyncio.create_task(keep_alive(self._connection, self._resend, self._start, ready))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._leaving = True
-        tasks = [task for task in (self._feeding, self._reading, self._resending) if task is not None]
+        tasks = [task for task in (self._feeding, self._reading, self._resending, self._keeping) if task is not None]
         for task in tasks:
             task.cancel()
         try:

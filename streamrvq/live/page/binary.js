@@ -83,17 +83,23 @@ export class Outgoing {
     const messages = [];
     for (let first = 0; first * width < array.length; first += step) {
       const part = array.subarray(first * width, (first + step) * width);
-      const message = new ArrayBuffer(HEADER + part.byteLength);
-      const header = new DataView(message);
-      header.setUint8(0, this.kind);
-      header.setUint16(2, codebooks, true);
-      header.setUint32(4, this.#seq, true);
-      header.setBigUint64(8, BigInt(pos + first), true);
+      const message = this.empty(pos + first, codebooks, part.byteLength);
       new array.constructor(message, HEADER).set(part);
-      this.#seq = (this.#seq + 1) % 2 ** 32;
       messages.push(message);
     }
     return messages;
+  }
+
+  /** A message with room for a payload; without one it only shows that there is a client. */
+  empty(pos, codebooks = 0, payload = 0) {
+    const message = new ArrayBuffer(HEADER + payload);
+    const header = new DataView(message);
+    header.setUint8(0, this.kind);
+    header.setUint16(2, codebooks, true);
+    header.setUint32(4, this.#seq, true);
+    header.setBigUint64(8, BigInt(pos), true);
+    this.#seq = (this.#seq + 1) % 2 ** 32;
+    return message;
   }
 }
 

@@ -25,14 +25,24 @@ const SERVER = {
   4408: "The server heard nothing for too long. Start again.",
 };
 
+/** Before anything was answered. A browser does not tell a page why: its console does. */
+const NOT_CONNECTED =
+  "The server cannot be reached, or lets no websocket of this page through. Check the network; a reverse proxy must " +
+  "pass websockets on, and the server be started with --origin and this page's address.";
+const WRONG_TOKEN = "The server does not take this token. Check it, and enter it again below.";
+
 /**
  * Why the capture ended.
  * @param {Error} error
+ * @param {boolean} connected whether the server had answered before
+ * @param {string | undefined} token what was sent
  */
-export function explain(error) {
+export function explain(error, connected, token) {
   if (error instanceof DOMException) {
     return DEVICE[error.name] ?? `The microphone cannot be used (${error.name}: ${error.message}).`;
   }
+  if (error.code === 4401 && token) return WRONG_TOKEN;
+  if (error.code === 1006 && !connected) return NOT_CONNECTED;
   return SERVER[error.code] ?? `${error.message} (${error.code ?? error.name}).`;
 }
 

@@ -12,7 +12,9 @@ import { RecordingList } from "./recording_list.js";
 const $ = (id) => document.getElementById(id);
 const map = new HeatMap($("map"));
 const recordings = new RecordingList($("recordings"));
-const recorder = new Recorder(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`, {
+const server = new URL(".", location); // the page may be below a path, such as /codec/
+server.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+const recorder = new Recorder(server.href, {
   onState: changeState,
   onReady: begin,
   onItem: addItem,
@@ -20,7 +22,7 @@ const recorder = new Recorder(`${location.protocol === "https:" ? "wss" : "ws"}:
   onRecording: (recording, started) => (started ? recordings.add(recording) : recordings.update(recording)),
   onPlayerError: (error) => {
     $("listen").checked = false;
-    showStatus(`Listening ended. ${explain(error)}`, "warning");
+    showStatus(`Listening ended. ${explain(error, true, recorder.token)}`, "warning");
   },
 });
 
@@ -50,7 +52,7 @@ function changeState(next, error) {
   else if (next === "live" && state === "reopening")
     showStatus("Live again, in a new stream. Earlier tokens are kept below.", "good");
   else if (next === "reopening") showStatus(explainNewStream(error), "warning");
-  else if (error) showStatus(explain(error), "bad");
+  else if (error) showStatus(explain(error, state !== "starting", recorder.token), "bad");
   else showStatus(STATUS[next], next === "live" ? "good" : next === "lost" ? "warning" : "");
   if (next === "live" && state !== "lost") progress = [];
   state = next;
@@ -66,6 +68,7 @@ function showIdle(error) {
   if (error?.code === 4401) {
     $("token-form").hidden = false;
     $("token").focus();
+    $("token").select(); // what is typed replaces a wrong one
   }
 }
 

@@ -59,6 +59,7 @@ export class Recording {
     const numbers = { sample_rate, hop_length: hop, source_rate: this.rate, num_samples: this.samples, version: 1 };
     const metadata = { format: "streamrvq.tokens", codec, codec_hash, tail: "pad", trained: String(trained) };
     for (const [name, value] of Object.entries(numbers)) metadata[name] = String(value);
+    if (this.ready.resampler) metadata.resampler = this.ready.resampler;
     if (this.start) metadata.start = String(this.start);
     if (this.#gaps.length) metadata.gaps = JSON.stringify(this.#gaps);
     const codes = this.#codes();

@@ -4,6 +4,11 @@
  * Knows: positions. Does not know: sockets, frames, times.
  */
 
+/** Seconds of audio that are kept, at most. */
+const KEEP = 30;
+/** Those that are still kept after their codes were received. */
+const KEEP_RECEIVED = 5;
+
 /** @typedef {{pos: number, end: number, data: Int16Array | Float32Array | string}} Entry */
 
 export class ResendBuffer {
@@ -11,9 +16,9 @@ export class ResendBuffer {
   #entries = [];
   #start = 0; // samples before it are no longer kept
 
-  /** @param {number} maxSamples how many are kept; older ones are dropped */
-  constructor(maxSamples) {
-    this.maxSamples = maxSamples;
+  /** @param {number} rate of the samples, Hz */
+  constructor(rate) {
+    this.rate = rate;
   }
 
   /**
@@ -24,11 +29,16 @@ export class ResendBuffer {
    */
   add(pos, length, data) {
     this.#entries.push({ pos, end: pos + length, data });
-    this.trim(pos + length - this.maxSamples);
+    this.#trim(pos + length - KEEP * this.rate);
+  }
+
+  /** Drop what is no longer needed: the codes of the first `seconds` were received. */
+  received(seconds) {
+    this.#trim((seconds - KEEP_RECEIVED) * this.rate);
   }
 
   /** Drop everything that lies wholly before `pos`. */
-  trim(pos) {
+  #trim(pos) {
     let count = 0;
     while (count < this.#entries.length && this.#entries[count].end < pos) {
       this.#start = this.#entries[count].end;

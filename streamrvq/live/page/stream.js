@@ -1,22 +1,17 @@
 /**
  * One stream on a server: what is sent, what is received, and how it is resumed when the connection breaks.
  *
- * Knows: the order of messages, resuming. Does not know: WebSocket (connection.js), bytes (binary.js), what to keep
- * (resend.js), times (timing.js).
+ * Knows: the order of messages, resuming. Does not know: WebSocket, bytes (binary.js), what is kept, times, pauses.
  */
 
 import { checkedCodes, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./binary.js";
 import { isBroken, openConnection, ServiceError } from "./connection.js";
+import { Keepalive } from "./keepalive.js";
 import { ResendBuffer } from "./resend.js";
 import { FrameTiming } from "./timing.js";
 
-/** These four are in seconds. `send` waits while it is further ahead of what was received. */
+/** Seconds: `send` waits while it is further ahead of what was received; how long to try to resume. */
 const MAX_AHEAD = 10;
-/** Audio that is kept for resending, at most. */
-const KEEP = 30;
-/** Audio that is still kept after its codes were received. */
-const KEEP_RECEIVED = 5;
-/** How long to try to resume. */
 const RESUME_TIME = 20;
 const STOP = '{"type":"stop"}';
 const OPEN = 1; // of a WebSocket's readyState
@@ -35,6 +30,7 @@ export class Stream {
   #incoming;
   #resend = null;
   #timing;
+  #keepalive;
   #pos = 0; // of the next sample, or frame, that is sent
   #received = 0; // seconds of audio that the received items cover
   #gapsEnd = 0; // where the last gap that the server has handled ends
@@ -57,7 +53,7 @@ export class Stream {
     this.#url = url;
     this.#options = { mode: "encode", format: "s16le", resume: true, timeout: 30, WebSocket: globalThis.WebSocket };
     for (const [name, value] of Object.entries(options)) if (value !== undefined) this.#options[name] = value;
-    if (!this.#options.WebSocket) throw new InputError("there is no WebSocket here; give one as options.WebSocket");
+    if (!this.#options.WebSocket) throw new InputError("no WebSocket: take Node 22, or --experimental-websocket");
   }
 
   get #encoding() {
@@ -153,7 +149,9 @@ export class Stream {
 
   /** Send messages if there is a connection. One that is closing takes none, and reports its end later. */
   #transmit(messages) {
-    if (this.#socket?.readyState === OPEN) for (const message of messages()) this.#socket.send(message);
+    if (this.#socket?.readyState !== OPEN) return;
+    for (const message of messages()) this.#socket.send(message);
+    this.#keepalive.sent();
   }
 
   #checkOpen(doing) {
@@ -192,6 +190,7 @@ export class Stream {
     this.#ended = true;
     this.#error = error;
     this.#socket = null;
+    this.#keepalive?.stop();
     for (const wake of [...this.#readers.splice(0), ...this.#senders.splice(0)]) wake();
   }
 
@@ -206,7 +205,7 @@ export class Stream {
     if (!count) return;
     this.#timing.frames(index, count, performance.now());
     this.#received = this.#timing.time(index + count);
-    this.#resend?.trim((this.#received - KEEP_RECEIVED) * this.sampleRate);
+    this.#resend?.received(this.#received);
     this.#put({ type: "frames", index, time: this.#timing.time(index), count, codebooks, codes });
   }
 
@@ -264,7 +263,9 @@ export class Stream {
     this.#outgoing = new Outgoing(this.#encoding ? PCM : CODES, ready.max_message);
     this.#incoming = new Incoming(this.#encoding ? CODES : PCM, this.#options.format);
     this.#timing = new FrameTiming(this.sampleRate, ready.hop / ready.sample_rate);
-    if (this.#encoding && this.#options.resume) this.#resend = new ResendBuffer(KEEP * this.sampleRate);
+    const levels = this.#encoding ? 0 : (this.#options.nQuantizers ?? ready.codebooks);
+    this.#keepalive = new Keepalive(ready, () => this.#transmit(() => [this.#outgoing.empty(this.#pos, levels)]));
+    if (this.#encoding && this.#options.resume) this.#resend = new ResendBuffer(this.sampleRate);
   }
 
   async #resume(loss) {

@@ -4,7 +4,7 @@
  * Knows: frames in, sound out. Does not know: where the frames come from, the page.
  */
 
-import { connect } from "./streamrvq.js";
+import { connect, ServiceError } from "./streamrvq.js";
 
 /** Seconds to wait for the rest, after the last samples that came. */
 const FINISH_TIMEOUT = 5;
@@ -23,7 +23,9 @@ export class TokenPlayer {
    * @param {(error: Error) => void} onError it ended by itself
    */
   async open(context, url, token, onError) {
-    await context.audioWorklet.addModule("playback.js");
+    await context.audioWorklet.addModule("playback.js").catch(() => {
+      throw new ServiceError("playback.js cannot be loaded", 1006); // browsers say AbortError, as of a device
+    });
     this.#stream = await connect(url, { mode: "decode", sampleRate: context.sampleRate, token });
     this.#node = new AudioWorkletNode(context, "streamrvq-playback", { numberOfInputs: 0, outputChannelCount: [1] });
     this.#node.connect(context.destination);

@@ -209,6 +209,12 @@ class Outgoing:
             self._seq, self.pos = (self._seq + 1) % 2**32, self.pos + len(part)
         return messages
 
+    def empty(self, levels: int) -> bytes:
+        """Pack a message without samples or frames, which only shows that there is a client. ``levels``: 0 for PCM."""
+        message = Packet(self.kind, False, levels, self._seq, self.pos, b"").to_bytes()
+        self._seq = (self._seq + 1) % 2**32
+        return message
+
     def skip(self, count: int) -> None:
         """Count samples that were lost and will not be sent."""
         self.pos += count

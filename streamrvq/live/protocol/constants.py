@@ -17,7 +17,10 @@ MAX_TEXT = 4096
 MAX_MESSAGE = 32_768
 #: The smallest value that a server may set for that: a frame of any codec and a start message fit.
 SMALLEST_MAX_MESSAGE = 4096
-#: Sample rates that a client may ask for, Hz.
+#: Sample rates that a client may ask for, Hz. Streams of a codec take 1000 to 768 000, but here two allowances count in
+#: seconds of audio. A connection may send 400 · 2048 bytes for each (server/intake.py): 819 200, and float32 at 192 kHz
+#: are 768 000. It may send 1000 messages for each (server/access.py): at 1000 Hz a flood of one-sample messages would
+#: be within that.
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 
 

@@ -13,7 +13,8 @@ import json
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
-from ...audio.sample_formats import FORMATS
+from ...audio.rates import rates_between
+from ...audio.sample_formats import FORMATS, check_rate_given
 from ...errors import InputError, ProtocolError
 from .constants import HIGHEST_RATE, LOWEST_RATE, MAX_TEXT, VERSION, Close
 
@@ -26,6 +27,10 @@ def _whole(low: int, high: int = 2**63 - 1) -> _Check:
         return None if good else f"a whole number from {low}{f' to {high}' if high < 2**63 - 1 else ''}"
 
     return check
+
+
+def _rate(value: Any) -> str | None:
+    return _whole(LOWEST_RATE, HIGHEST_RATE)(value) and rates_between(LOWEST_RATE, HIGHEST_RATE)
 
 
 def _text(longest: int) -> _Check:
@@ -84,8 +89,8 @@ class Start(Message):
     type: ClassVar[str] = "start"
     version: int = _field(_whole(0), VERSION)
     mode: str = _field(_one_of("encode", "decode"), code=Close.FORMAT)
-    #: of the PCM in either direction, Hz; None: the codec's
-    sample_rate: int | None = _field(_whole(LOWEST_RATE, HIGHEST_RATE), None, Close.FORMAT)
+    #: of the PCM in either direction, Hz; None: the codec's, and refused with G.711
+    sample_rate: int | None = _field(_rate, None, Close.FORMAT)
     format: str = _field(_one_of(*FORMATS), "s16le", Close.FORMAT)
     channels: int = _field(_whole(1, 1), 1, Close.FORMAT)
     n_quantizers: int | None = _field(_whole(1, 65535), None, Close.FORMAT)
@@ -154,6 +159,10 @@ class Ready(Message):
     delay_frames: int = _field(_whole(0))
     decoder_delay_samples: int = _field(_whole(0))
     max_message: int = _field(_whole(1))
+    #: what brings samples from the client's rate to the codec's or back; None: the rates are equal, or an older server
+    resampler: str | None = _field(_utf8(128), None)
+    #: seconds for which a client may send nothing; None: less than one, or an older server, whose default is 60
+    idle_timeout: int | None = _field(_whole(1), None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -257,7 +266,13 @@ def _build(kind: type[Message], values: dict[str, Any], strict: bool) -> Message
         taken[field.name] = value
     if strict and values:
         raise ProtocolError(f"{kind.type} has no field {_shown(next(iter(values)))}; see PROTOCOL.md for those it has")
-    return kind(**taken)
+    message = kind(**taken)
+    if isinstance(message, Start):
+        try:
+            check_rate_given(message.format, message.sample_rate)
+        except InputError as error:
+            raise ProtocolError(str(error), Close.FORMAT) from None
+    return message
 
 
 def _no_constant(name: str) -> Any:

@@ -201,7 +201,8 @@ class Connection:
         self._session = session = services.sessions.add(stream, identity, self._on_takeover, self.log.group)
         self.log.begin()
         self.log("started", mode=start.mode, rate=start.sample_rate, format=start.format, levels=start.n_quantizers)
-        return session, ready_message(services.codec, session.name, max_message).to_json()
+        idle = self._settings.idle_timeout
+        return session, ready_message(services.codec, session.name, start, max_message, idle).to_json()
 
     def _resume(self, resume: Resume, identity: str) -> tuple[Session, str]:
         """Resume a session. Returns it, and the greeting to send."""

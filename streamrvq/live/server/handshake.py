@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import ProtocolError
+from ...resampling import resampler_between
 from ..protocol.constants import Close
 from ..protocol.text import Ready, Resume, Start, parse
 from .access import bearer_token, header_matches, identity_of, token_matches
@@ -73,11 +74,13 @@ def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) 
     return message, identity_of(token if tokens else None)
 
 
-def ready_message(codec: Codec, session: str, max_message: int) -> Ready:
-    """The message that tells a client about the codec and its session."""
+def ready_message(codec: Codec, session: str, start: Start, max_message: int, idle_timeout: float) -> Ready:
+    """The message that tells a client about the codec and its session, which ``start`` opened."""
+    rate = start.sample_rate or codec.sample_rate
     return Ready(
         session=session, codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
         sample_rate=codec.sample_rate, hop=codec.hop_length, codebooks=codec.n_codebooks,
         codebook_size=codec.config.codebook_size, delay_frames=codec.delay_frames,
         decoder_delay_samples=codec.decoder_delay_samples, max_message=max_message,
+        resampler=resampler_between(rate, codec.sample_rate), idle_timeout=int(idle_timeout) or None,
     )  # fmt: skip

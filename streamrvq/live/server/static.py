@@ -19,7 +19,7 @@ CONTENT_TYPES = {
     "icon.svg": "image/svg+xml",
     **dict.fromkeys(
         (
-            "streamrvq.js", "stream.js", "connection.js", "binary.js", "resend.js", "timing.js",
+            "streamrvq.js", "stream.js", "connection.js", "binary.js", "resend.js", "timing.js", "keepalive.js",
             "page.js", "recorder.js", "microphone.js", "token_player.js", "recording.js", "recording_list.js",
             "heatmap.js", "error_text.js", "capture.js", "playback.js",
         ),

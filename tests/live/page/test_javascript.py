@@ -156,9 +156,36 @@ async def test_a_format_that_this_client_lacks_is_refused_before_anything_is_sen
 async def test_the_servers_last_error_is_raised_after_the_items() -> None:
     pcm = noise(1000)
     async with serving(idle_timeout=DEADLINE) as server:
-        (events,) = await played(plan(server.url, sending(pcm), stop=False, format="f32le"))
+        quiet = plan(server.url, sending(pcm), stop=False, format="f32le") | {"timers": False}
+        (events,) = await played(quiet)
     assert [(e["doing"], e["code"]) for e in events if e["type"] == "error"] == [("read", 4408)]
     assert np.array_equal(codes_of(events), CAUSAL.encode(pcm)[:, : 1000 // 64])
+
+
+async def test_a_client_that_pauses_is_not_cut_off() -> None:
+    codes, pcm = np.zeros((3, 5), int), noise(640)
+    limit = 3
+    async with serving(idle_timeout=limit) as server:
+        encoded, decoded, fixed = await played(
+            plan(server.url, sending(pcm[:300]), ["pause", 2 * limit], sending(pcm[300:]), format="f32le"),
+            plan(server.url, sending(codes), ["pause", 2 * limit], sending(codes), mode="decode", format="f32le"),
+            plan(server.url, ["pause", 2 * limit], sending(codes[:2]), mode="decode", nQuantizers=2),
+        )
+    assert not [event for event in (*encoded, *decoded, *fixed) if event["type"] == "error"]
+    assert np.array_equal(codes_of(encoded), CAUSAL.encode(pcm))
+    assert (decoded[-1]["done"]["frames"], fixed[-1]["done"]["frames"]) == (10, 5)
+
+
+async def test_a_node_without_a_websocket_says_what_to_do() -> None:
+    if len(node()) == 1:
+        pytest.skip("this Node has a WebSocket of its own")
+    demo = str(ROOT / "demos" / "websocket_client.mjs")
+    running = await asyncio.create_subprocess_exec(node()[0], demo, "a.wav", stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(PATIENCE):
+        _, err = await running.communicate()
+    assert running.returncode == 2
+    assert b"--experimental-websocket" in err
+    assert len(err.splitlines()) == 1
 
 
 async def test_worklets() -> None:

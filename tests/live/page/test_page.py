@@ -13,6 +13,7 @@ from playwright.async_api import Browser
 
 import streamrvq
 from streamrvq.audio.rates import output_length
+from streamrvq.resampling import resampler_between
 from tests.support.command import Run
 from tests.support.service import int16, serving, until
 from tests.support.web.browser import SMALL, Tab, browser, frames_of, samples_of, tab
@@ -67,6 +68,7 @@ async def test_codes_equal_the_offline_ones_and_the_slider_acts_at_once(
     assert (tokens.num_samples, tokens.source_rate, tokens.gaps, tokens.start) == (len(pcm), rate, (), 0)
     assert (tokens.codec, tokens.codec_hash, tokens.trained) == (codec.name, codec.codec_hash, codec.trained)
     assert (tokens.sample_rate, tokens.hop_length) == (codec.sample_rate, codec.hop_length)
+    assert tokens.resampler == resampler_between(rate, codec.sample_rate)
     if name == "default":
         assert soundfile.info(wav).frames == output_length(len(pcm), rate, codec.sample_rate)
 

@@ -12,7 +12,7 @@ from playwright.async_api import Browser
 
 import streamrvq
 from tests.support.parking import Parking
-from tests.support.service import serving
+from tests.support.service import serving, until
 from tests.support.web.browser import SMALL, Relay, Tab, browser, samples_of, tab
 
 __all__ = ["browser"]  # a fixture
@@ -49,6 +49,16 @@ async def test_trouble_with_the_microphone_is_told(browser: Browser, case: str, 
             assert page.sockets == []
 
 
+async def test_a_server_that_cannot_be_reached_is_told(browser: Browser) -> None:
+    """It is not called lost: there was no connection yet."""
+    async with serving(SMALL) as server, Relay(server.port) as relay, tab(browser, relay.url) as page:
+        relay.target = 1  # where nothing listens
+        await page.page.click("#go")
+        await page.says("cannot be reached")
+        await page.says("--origin")
+        await page.state("idle")
+
+
 async def test_a_full_server_is_told(browser: Browser) -> None:
     async with serving(SMALL, max_streams=1) as server, tab(browser, server.url) as page:
         async with streamrvq.connect(server.url):
@@ -73,7 +83,7 @@ async def test_a_token_is_asked_for_and_never_in_the_url(browser: Browser) -> No
                 await page.page.keyboard.press("Enter")
             else:
                 await page.page.click("#go")
-            await page.says("wants a token")
+            await page.says("does not take this token" if given else "wants a token")
             await page.state("idle")
             await page.page.wait_for_function("() => document.activeElement.id === 'token'")
         assert await faults(page) == []
@@ -85,6 +95,44 @@ async def test_a_token_is_asked_for_and_never_in_the_url(browser: Browser) -> No
         assert not [url for url in page.requests if "cret" in url]
         assert "cret" not in page.page.url
     assert [socket.first.get("token") for socket in page.sockets] == [None, "wrong", "sécret"]
+
+
+async def test_a_page_that_the_system_pauses_keeps_its_streams_and_marks_the_gap(browser: Browser) -> None:
+    script = """
+      const Plain = AudioContext;
+      window.AudioContext = class extends Plain {
+        constructor(...given) { super(...given); window.context = this; }
+      };"""
+    limit = 3
+    async with serving(SMALL, idle_timeout=limit) as server, tab(browser, server.url, script) as page:
+        await page.page.check("#listen")
+        await page.start()
+        await page.encoded(0.5)
+        await until(lambda: len(page.sockets) == 2)
+        await page.page.evaluate("context.suspend()")
+        await until(lambda: all(_empty(socket.sent) > 2 * limit for socket in page.sockets))  # one a second, or more
+        assert await page.page.evaluate("document.body.dataset.state") == "live"
+        await page.page.evaluate("context.resume()")
+        await page.encoded(0.5, recording=2)
+        assert await page.page.is_checked("#listen")
+        await page.stop()
+        files = [await page.download(number) for number in (1, 2)]
+    assert len(page.sockets) == 2, "neither was cut off"
+    rate, sent = files[0].source_rate, page.sockets[0].sent
+    gaps = [json.loads(text) for text in sent if isinstance(text, str) and '"gap"' in text]
+    (gap,) = [gap for gap in gaps if gap["samples"] > rate]  # a busy machine may make short ones, which are filled
+    assert gap["samples"] > limit * rate
+    start, heard = gap["pos"] + gap["samples"], _positions(sent)
+    assert files[1].start == start
+    pcm = np.zeros(max(pos + len(data) for pos, data in heard), np.int16)
+    for pos, data in heard:
+        pcm[pos : pos + len(data)] = data
+    for file, part in zip(files, (pcm[: gap["pos"]], pcm[start:]), strict=True):
+        assert np.array_equal(file.codes, SMALL.encode(part, sample_rate=rate))
+
+
+def _empty(messages: list[str | bytes]) -> int:
+    return sum(isinstance(data, bytes) and len(data) == 16 for data in messages)
 
 
 # ------------------------------------------------------------- broken connections

@@ -1,6 +1,7 @@
 // Runs plans, which come on stdin as JSON, with the JavaScript client. Prints what happens as JSON lines.
 
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "../../../streamrvq/live/page/streamrvq.js";
 
 const plain = (name, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
@@ -26,7 +27,8 @@ async function play({ url, options, steps }, plan) {
   const write = async () => {
     for (const [name, ...values] of steps) {
       try {
-        if (name === "send") await stream.send(block(...values));
+        if (name === "pause") await sleep(1000 * values[0]);
+        else if (name === "send") await stream.send(block(...values));
         else await stream[name](...values);
       } catch (error) {
         failed(error, name);
@@ -43,4 +45,7 @@ async function play({ url, options, steps }, plan) {
   print({ type: "end", done: stream.done, stats: stream.stats() });
 }
 
-await Promise.all(JSON.parse(readFileSync(0, "utf8")).map(play));
+const plans = JSON.parse(readFileSync(0, "utf8"));
+// As where a system stops the timers of a page: nothing is sent to keep a stream open.
+if (plans.some(({ timers }) => timers === false)) globalThis.setInterval = () => 0;
+await Promise.all(plans.map(play));

@@ -1,0 +1,75 @@
+"""A client that sends nothing for a while stays: an empty message goes out in time, and changes no code."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+import streamrvq
+from streamrvq.live.client import keepalive
+from tests.live.server.test_service_resume import cut_all
+from tests.support.contract import noise
+from tests.support.parking import Parking
+from tests.support.service import CAUSAL, RATE, int16, joined, serving
+
+pytestmark = pytest.mark.asyncio
+
+LIMIT = 3
+
+
+async def test_a_pause_does_not_end_a_stream() -> None:
+    pcm, codes = noise(3000), np.zeros((3, 5), int)
+    async with (
+        serving(idle_timeout=LIMIT) as server,
+        streamrvq.connect(server.url) as encoding,
+        streamrvq.connect(server.url, "decode") as decoding,
+        streamrvq.connect(server.url, "decode", n_quantizers=2) as fixed,
+    ):
+        assert encoding.ready.idle_timeout == LIMIT
+        await encoding.send(pcm[:777])
+        await asyncio.sleep(2 * LIMIT)
+        await encoding.send(pcm[777:])
+        for stream, levels in ((decoding, 3), (fixed, 2)):
+            await stream.send(codes[:levels])
+            await stream.stop()
+        await encoding.stop()
+        assert np.array_equal(joined([item async for item in encoding], "encode"), CAUSAL.encode(pcm))
+        for stream in (decoding, fixed):
+            assert len(joined([item async for item in stream], "decode")) == 5 * CAUSAL.hop_length
+
+
+async def test_empty_messages_and_resuming_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive, "MOST_SECONDS", 0.003)
+    pcm = int16(noise(RATE))
+    async with serving() as server, streamrvq.connect(server.url, format="s16le") as stream:
+        for number, part in enumerate(np.array_split(pcm, 10)):
+            await stream.send(part)
+            await asyncio.sleep(0.02)
+            if number % 4 == 1:
+                cut_all(server)
+        await stream.stop()
+        assert np.array_equal(joined([item async for item in stream], "encode"), CAUSAL.encode(pcm))
+        assert stream.stats().lost_connections >= 2
+
+
+async def test_an_older_server_says_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor its resampler; and a newer one may say things that nobody here knows."""
+    seen: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        seen.append(seconds)
+        await real(seconds)
+
+    monkeypatch.setattr(keepalive.asyncio, "sleep", sleep)
+    async with Parking([]).url() as url, streamrvq.connect(url, format="s16le") as stream:
+        await real(0.01)
+        assert stream.ready.idle_timeout is None
+        assert stream.ready.resampler is None
+        await stream.send(np.zeros(64, np.int16))
+        await stream.stop()
+        assert stream.ready.codec == "samples"
+        [item async for item in stream]
+    assert any(14 < seconds <= 15 for seconds in seen)
