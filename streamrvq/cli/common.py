@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from fractions import Fraction
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..audio.rates import check_rate
 from ..codec import Codec
 from ..errors import InputError
 from ..system.foreign_data import one_line, shown
 
+_HERTZ = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(k)?(?:hz)?", re.IGNORECASE | re.ASCII)
 _MOST = 4000  #: characters of a message
 _MOST_NUMBER = 65536  #: hops of a step or of a push, rows of a batch
 
@@ -22,6 +26,9 @@ EngineOption = Annotated[str, typer.Option("--engine", help="auto, native, torch
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use. Default: the engine's choice.")]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="Where to compute: cuda, cuda:1. Default: the CPU, or as --engine says.")
+]
+RateOption = Annotated[
+    str | None, typer.Option("--rate", metavar="HZ", help="Sample rate, such as 48000 or 48k. Default: the codec's.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 
@@ -87,6 +94,21 @@ def identity(codec: Codec) -> dict[str, Any]:
         "hop_length": codec.hop_length,
         "engine": codec.engine.description,
     }
+
+
+def hertz(text: str | None, option: str = "--rate") -> int | None:
+    """Parse a sample rate: ``"48000"``, ``"48k"``, ``"44.1k"`` or ``"44.1 kHz"``. None stays None.
+
+    Raises:
+        InputError: it is none, or no sample rate of audio. The message names the option.
+    """
+    if text is None:
+        return None
+    found = _HERTZ.fullmatch(text.strip())
+    if found is None:
+        raise InputError(f"{option} is {shown(text)}; wanted a sample rate in Hz, such as 48000, 48k or 44.1k")
+    value = Fraction(found[1]) * (1000 if found[2] else 1)
+    return check_rate(int(value) if value.denominator == 1 else float(value), option)
 
 
 def numbers(text: str, option: str) -> list[int]:

@@ -17,6 +17,11 @@ from typing import BinaryIO
 
 #: The end of a temporary file's name. The name begins with a dot, so that tools that read a whole folder skip it.
 PART = ".part"
+#: Bytes of the final name that a temporary name begins with. The rest of it takes some 24 more, and the longest name
+#: that every file system takes has 143.
+_MOST_NAME = 100
+#: What a write raises that names no file.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 #: Bytes that are read at a time on the way to the end of the last whole line.
 _PIECE = 1 << 16
 
@@ -39,19 +44,34 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     inside the block leaves a hidden ``.NAME.….part``, which nothing reads.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written. It names ``path``, also where the block raised it and it named none.
     """
     check_replaceable(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
+    if len(os.fsencode(path.name)) > (most := _longest_name(path.parent)):  # the temporary name would fit
+        raise OSError(errno.ENAMETOOLONG, f"the name has more than {most} bytes", os.fspath(path))
+    start = os.fsdecode(os.fsencode(path.name)[:_MOST_NAME])
+    part = path.with_name(f".{start}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
         with open(part, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # otherwise a crash could leave an empty file with the final name
         os.replace(part, path)
+    except OSError as error:
+        if error.filename == os.fspath(part) or (error.filename is None and error.errno in _OF_THE_DISK):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _longest_name(folder: Path) -> int:
+    """Bytes of the longest name in a folder."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):  # no such folder; a system that does not say
+        return 255
 
 
 def append_line(path: Path, line: str) -> None:
