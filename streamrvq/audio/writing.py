@@ -10,10 +10,8 @@ where samples come from. `files.write_wav` writes the WAV files.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import pathlib
-from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -21,7 +19,7 @@ import numpy as np
 import soundfile
 
 from ..errors import AudioFileError, InputError
-from ..system.atomic_file import check_replaceable, replacing
+from ..system.atomic_file import check_writable, replacing
 from ..system.foreign_data import one_line, shown
 from .files import Path, write_wav
 from .pcm import Pcm, as_array, as_pcm, to_int16
@@ -114,24 +112,6 @@ def check_target(path: Path, rate: int, floats: bool = False) -> None:
         check_writable(path)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a path at which no file can be put, before what it is to hold is computed.
-
-    Raises:
-        OSError: its folder is missing or may not be written to, the name is too long, or no file lies there.
-        ValueError: no file can have this name.
-    """
-    check_replaceable(path)
-    folder = pathlib.Path(path).parent
-    os.stat(folder)
-    with suppress(FileNotFoundError):
-        os.lstat(path)
-    if not os.path.isdir(folder):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(folder))
 
 
 def write_audio(path: Path, pcm: Any, sample_rate: int, floats: bool = False) -> None:

@@ -122,9 +122,7 @@ def _check_output(tokens: str, output: str | None, json: bool, format: str | Non
         raise InputError(f"no output was named; give -o {Path(tokens).stem}.wav, or -o - for raw samples on stdout")
     if output in (None, "-"):
         if json:
-            raise InputError(
-                "raw samples and --json both write to stdout; choose one, or name a file with -o"
-            )
+            raise InputError("raw samples and --json both write to stdout; choose one, or name a file with -o")
         return
     format_of(output)
     if law is not None:

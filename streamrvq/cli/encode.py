@@ -9,7 +9,6 @@ audio and tokens.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +23,9 @@ from ..config import DEFAULT_CODEC
 from ..corpus.encoding.encoder import Coded, Encoder, Read
 from ..corpus.encoding.open import open_encoder
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
-from ..errors import InputError, StreamRVQError, TokensError
+from ..errors import InputError, StreamRVQError
 from ..resampling import resampler_between
-from ..tokens import TokenFile, read_tokens, write_tokens
+from ..tokens import TokenFile, write_tokens
 from .common import (
     CodecOption,
     DeviceOption,
@@ -34,6 +33,7 @@ from .common import (
     JsonOption,
     ThreadsOption,
     complain,
+    hertz,
     identity,
     out,
     print_json,
@@ -42,6 +42,7 @@ from .common import (
 from .encode_shards import channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
+from .stored.targets import Job, Source, is_one_file, plan, token_file_of_stdin
 
 
 def encode(
@@ -55,7 +56,10 @@ def encode(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="A folder, or for one file a .safetensors name. Default: beside the audio."
+            "-o",
+            "--output",
+            help="A folder; or for one file, or -, a name with a suffix, such as x.safetensors. Default: beside the "
+            "audio.",
         ),
     ] = None,
     codec: CodecOption = DEFAULT_CODEC,
@@ -66,7 +70,10 @@ def encode(
     downmix: Annotated[
         bool, typer.Option("--downmix", help="Take the mean of several channels, which are refused otherwise.")
     ] = False,
-    rate: Annotated[int | None, typer.Option("--rate", help="With -: sample rate in Hz. Default: the codec's.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", metavar="HZ", help="With -: sample rate, such as 48000 or 48k. Default: the codec's."),
+    ] = None,
     format: Annotated[
         str | None, typer.Option("--format", help="With -: s16le (default), f32le, mulaw or alaw, one channel.")
     ] = None,
@@ -139,16 +146,22 @@ def encode(
             "FOLDER"
         )
     if "-" in sources:
-        if len(sources) > 1 or output is not None or downmix or readers is not None:
-            raise InputError(
-                "- goes alone, without -o, --downmix and --readers; it reads one channel and writes JSON lines to "
-                "stdout"
-            )
-        encode_stdin(load(codec, engine, threads, device=device), rate, format or "s16le", n_quantizers, tail)
+        if len(sources) > 1 or downmix or readers is not None:
+            raise InputError("- goes alone, without --downmix and --readers; it reads one channel")
+        if output is None and json:
+            raise InputError("- writes JSON lines to stdout; leave --json out, or name a token file with -o")
+        target = None if output is None else token_file_of_stdin(output)
+        opened, hz = load(codec, engine, threads, device=device), hertz(rate)
+        stored = encode_stdin(opened, hz, format or "s16le", n_quantizers, tail, target)
+        if stored is not None and json:
+            print_json({**identity(opened), "files": [stored], "failed": []})
+        elif stored is not None:
+            out().print(f"{stored['seconds']:.1f} s of audio encoded, {title(opened)} → {output}", soft_wrap=True)
         return
     if rate is not None or format is not None:
         raise InputError("--rate and --format go with -, raw samples on stdin; a file says its own")
-    jobs, failures = _plan(sources, output)
+    one_file = is_one_file(output, sources)
+    jobs, failures = plan(_audio_files(sources), output, one_file)
     opened = load(codec, engine, threads, device=device)
     opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
@@ -182,7 +195,7 @@ def encode(
         raise typer.Exit(2)
 
 
-def _write(job: _Job, tokens: TokenFile | Exception) -> dict[str, Any]:
+def _write(job: Job, tokens: TokenFile | Exception) -> dict[str, Any]:
     """Write a file's tokens, and say what they are. Raises what it was given, or that they cannot be written."""
     if isinstance(tokens, Exception):
         raise tokens
@@ -200,55 +213,16 @@ def _bytes(mib: float) -> int:
     return int(mib * 2**20)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """A file to encode, and where its tokens go."""
-
-    source: Path
-    target: Path
-
-
-def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dict[str, str]]]:
-    """The files to encode with their targets, and those that cannot be: two share a target, or it holds no tokens."""
-    single = output is not None and output.suffix == ".safetensors"
-    if single and (len(sources) > 1 or os.path.isdir(sources[0])):
-        raise InputError(f"-o {output} is one file; wanted a folder for several sources")
-    taken: dict[Path, Path] = {}
-    jobs, failures = [], []
-    for source, relative in _audio_files(sources):
-        target = source.with_suffix(".safetensors") if output is None else output / relative.with_suffix(".safetensors")
-        if single and output is not None:
-            target = output
-        other = taken.setdefault(target, source)
-        if other is not source:
-            error = f"{source} and {other} would both be written to {target}; rename one, or give each a folder with -o"
-        elif os.path.exists(target) and not _is_token_file(target):
-            error = f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
-        else:
-            jobs.append(_Job(source, target))
-            continue
-        failures.append({"source": str(source), "error": error})
-    return jobs, failures
-
-
-def _is_token_file(path: Path) -> bool:
-    try:
-        read_tokens(path)
-    except TokensError:
-        return False
-    return True
-
-
-def _audio_files(sources: list[str]) -> list[tuple[Path, Path]]:
+def _audio_files(sources: list[str]) -> list[Source]:
     """Every audio file, with the relative path that it gets under -o."""
-    found: list[tuple[Path, Path]] = []
+    found: list[Source] = []
     for text in sources:
         source = Path(text)
         if not os.path.isdir(source):  # unlike Path's, it takes a name that is too long
-            found.append((source, Path(source.name)))
+            found.append(Source(source, Path(source.name)))
             continue
         inside = audio_in(source)
-        found += [(path, path.relative_to(source)) for path in inside]
+        found += [Source(path, path.relative_to(source)) for path in inside]
     return found
 
 
@@ -271,7 +245,7 @@ class _Tokens:
 
 
 def _encoded(
-    encoder: Encoder, jobs: list[_Job], levels: int | None, tail: str, downmix: bool, progress: AudioProgress
+    encoder: Encoder, jobs: list[Job], levels: int | None, tail: str, downmix: bool, progress: AudioProgress
 ) -> Iterator[tuple[int, TokenFile | Exception]]:
     """Each job's number with its tokens, or why there are none, as it is done: several may be encoded at once."""
     begun: dict[int, _Tokens] = {}

@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Iterator
 from io import BufferedReader
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -21,8 +22,10 @@ from ..audio.sample_formats import FORMATS, SampleFormat
 from ..codec import Codec
 from ..engine.base import Codes
 from ..errors import InputError, TokensError
+from ..streaming.encoder import EncoderStream
 from ..system.foreign_data import foreign_data, one_line, shown
 from .common import note_untrained
+from .stored.token_writer import TokenWriter
 
 #: Bytes that one read requests; it returns earlier with what there is.
 READ_BYTES = 1 << 16
@@ -66,21 +69,43 @@ class LineWriter:
         sys.stdout.flush()
 
 
-def encode_stdin(codec: Codec, rate: int | None, format: str, levels: int | None, tail: str) -> None:
-    """Encode stdin to its end. Each line is written as soon as its frames are complete.
+def encode_stdin(
+    codec: Codec, rate: int | None, format: str, levels: int | None, tail: str, target: Path | None = None
+) -> dict[str, Any] | None:
+    """Encode stdin to its end: to JSON lines, each written as soon as its frames are complete, or to a token file.
+
+    Args:
+        target: the token file. None: lines on stdout.
+
+    Returns:
+        What the token file holds; None for lines.
 
     Raises:
         InputError: bad samples, or an incomplete sample at the end. Everything before it is still encoded.
     """
     samples = sample_format(format)
     stream = codec.stream(sample_rate=rate, n_quantizers=levels, tail=tail)
-    note_untrained(codec)
+    if target is None:
+        note_untrained(codec)
+        _encode(codec, stream, samples, format, LineWriter(codec, stream.sample_rate))
+        return None
+    writer = TokenWriter(target, codec, stream.sample_rate, levels, tail)
+    try:
+        _encode(codec, stream, samples, format, writer)
+    except BaseException:  # an interrupt too: the audio of a pipe does not come again
+        writer.finish(stream.samples_received, whole=False)
+        raise
+    return writer.finish(stream.samples_received, whole=True)
+
+
+def _encode(
+    codec: Codec, stream: EncoderStream, samples: SampleFormat, format: str, writer: LineWriter | TokenWriter
+) -> None:
     stdin, rest = cast(BufferedReader, sys.stdin.buffer), b""
-    lines = LineWriter(codec, stream.sample_rate)
 
     def write(codes: Codes) -> None:
         index = stream.frames_given - codes.shape[1]
-        lines.frames(index, index * codec.hop_length / codec.sample_rate, codes)
+        writer.frames(index, index * codec.hop_length / codec.sample_rate, codes)
 
     while data := stdin.read1(READ_BYTES):
         data = rest + data

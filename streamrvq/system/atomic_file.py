@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import RawIOBase
@@ -34,6 +35,31 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(errno.EEXIST, "something that is no file lies there", os.fspath(path))
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path at which no file can be put, before what it is to hold is made.
+
+    Raises:
+        OSError: its folder is missing or may not be written to, the name is too long, or something else lies there.
+        ValueError: no file can have this name.
+    """
+    check_replaceable(path)
+    check_folder(Path(path).parent)
+    with suppress(FileNotFoundError):
+        os.lstat(path)
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder in which no file can be put.
+
+    Raises:
+        OSError: it is missing, it is no folder, or it may not be written to.
+    """
+    if not stat.S_ISDIR(os.stat(folder).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(folder))
 
 
 @contextmanager

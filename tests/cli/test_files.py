@@ -87,14 +87,6 @@ def test_encode_resamples_and_downmixes(run: Run, tmp_path: Path, weights: Path,
     assert (tokens.codes != whole).mean() < 1e-3  # float32: near-ties
 
 
-def test_two_files_with_one_target(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
-    soundfile.write(tmp_path / "noise.flac", noise(100), 44100)
-    done = run("encode", wav, tmp_path / "noise.flac", "--codec", weights)
-    assert done.code == 2
-    assert "both be written" in done.err
-    assert read_tokens(tmp_path / "noise.safetensors").num_samples == 4410
-
-
 def test_weights_are_never_overwritten(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
     target = tmp_path / "noise.safetensors"
     shutil.copy(weights, target)
