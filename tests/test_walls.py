@@ -40,6 +40,7 @@ FLOORS = [
     {"bench", "train"},
     {"__init__"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -1,4 +1,7 @@
-"""The list of commands. Knows: their names. Does not know: what they do; each has a file of its own."""
+"""The list of commands. Knows: their names, and what they have in common: ``-h``, completion in shells, quiet ends.
+
+Does not know: what they do; each has a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from .common import print_version
 app = typer.Typer(
     name="streamrvq",
     help="Live audio to discrete tokens and back, exactly.",
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -24,7 +28,7 @@ app = typer.Typer(
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=print_version, is_eager=True)
     ] = False,
 ) -> None:
     pass

@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..weights import load_weights
 from .bench_bulk import bench_bulk
 from .common import (
+    CodecArgument,
     DeviceOption,
     EngineOption,
     JsonOption,
@@ -36,7 +37,7 @@ from .encode_shards import device_list
 
 
 def bench(
-    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
+    codec: CodecArgument = DEFAULT_CODEC,
     hops: Annotated[str, typer.Option("--hops", help="Hops per step, with commas between.")] = ",".join(map(str, HOPS)),
     batch: Annotated[str, typer.Option("--batch", help="Streams per step, with commas between.")] = ",".join(
         map(str, ROWS)

@@ -26,14 +26,25 @@ from ..codec import Codec, load
 from ..errors import InputError
 from ..resampling import resample_rows
 from ..system.foreign_data import shown
-from .common import DeviceOption, EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
+from .common import (
+    CodecArgument,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    err,
+    identity,
+    out,
+    print_json,
+    title,
+)
 
 #: More than any file has; `--seconds inf` takes the whole.
 _MOST_SAMPLES = 2**53
 
 
 def check(
-    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")],
+    codec: CodecArgument,
     file: Annotated[str, typer.Argument(help="An audio file; several channels are mixed down.")],
     seconds: Annotated[float, typer.Option("--seconds", help="How much of the file to use, from its start.")] = 10.0,
     chunks: Annotated[

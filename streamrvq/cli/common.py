@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from ..audio.rates import check_rate
 from ..codec import Codec
+from ..config import PRESETS
 from ..errors import InputError
 from ..system.foreign_data import one_line, shown
 
@@ -21,8 +23,33 @@ _HERTZ = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(k)?(?:hz)?", re.IGNORECASE | re
 _MOST = 4000  #: characters of a message
 _MOST_NUMBER = 65536  #: hops of a step or of a push, rows of a batch
 
-CodecOption = Annotated[str, typer.Option("--codec", help="A preset's name, or a file or folder of weights.")]
-EngineOption = Annotated[str, typer.Option("--engine", help="auto, native, torch or cuda.")]
+
+def _offer(*words: str) -> Callable[[str], list[str]]:
+    """What a shell's Tab key completes to. Where none of the words fits, shells offer the names of files."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+offer_presets = _offer(*PRESETS)
+CodecArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A preset's name, or a file or folder of weights.", autocompletion=offer_presets, metavar="CODEC"
+    ),
+]
+CodecOption = Annotated[
+    str,
+    typer.Option(
+        "--codec",
+        help="A preset's name, or a file or folder of weights.",
+        autocompletion=offer_presets,
+    ),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="auto, native, torch or cuda.", autocompletion=_offer("auto", "native", "torch", "cuda")
+    ),
+]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use. Default: the engine's choice.")]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="Where to compute: cuda, cuda:1. Default: the CPU, or as --engine says.")

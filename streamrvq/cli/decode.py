@@ -29,6 +29,7 @@ from .common import (
     hertz,
     identity,
     note_untrained,
+    offer_presets,
     out,
     print_json,
     title,
@@ -55,7 +56,12 @@ def decode(
     start: FromOption = None,
     stop: ToOption = None,
     codec: Annotated[
-        str | None, typer.Option("--codec", help="Default: the preset that the tokens name; for - the default codec.")
+        str | None,
+        typer.Option(
+            "--codec",
+            help="Default: the preset that the tokens name; for - the default codec.",
+            autocompletion=offer_presets,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
     rate: RateOption = None,

@@ -1,6 +1,8 @@
-"""``streamrvq info``: everything about a codec that follows from its configuration and weights. Nothing is computed.
+"""``streamrvq info``: everything about a codec that follows from its configuration and weights, and what stored tokens
+hold. Nothing is computed.
 
-Knows: names and units of the figures. Does not know: how they follow from a configuration (geometry.py).
+Knows: names and units of a codec's figures. Does not know: how they follow from a configuration (geometry.py), stored
+tokens (stored/facts.py).
 """
 
 from __future__ import annotations
@@ -10,30 +12,43 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ..bench.steps import gflop_per_hop
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..families import decoder_plan, encoder_plan, tensor_shapes
 from ..resampling import RESAMPLER
-from .common import EngineOption, JsonOption, ThreadsOption, identity, out, print_json, title
+from .common import EngineOption, JsonOption, ThreadsOption, identity, offer_presets, out, print_json, title
+from .stored.facts import described
 
 
 def info(
-    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
+    codec: Annotated[
+        str,
+        typer.Argument(
+            help="A preset's name, or a file or folder of weights; or a token file, a shard, or the folder of a bulk "
+            "run.",
+            autocompletion=offer_presets,
+        ),
+    ] = DEFAULT_CODEC,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say everything about a codec: rates, delays, state, cost."""
-    opened = load(codec, engine, threads)
-    facts = codec_facts(opened)
+    """Say what a codec is: rates, delays, state, cost. Or what stored tokens hold: length, codec, sources."""
+    if (stored := described(codec)) is not None:
+        head, facts, lines = stored
+    else:
+        opened = load(codec, engine, threads)
+        facts = codec_facts(opened)
+        head, lines = title(opened), _lines(facts)
     if json:
         print_json(facts)
         return
-    table = Table("", "", title=title(opened), show_header=False, title_style="bold", title_justify="left")
-    for name, value in _lines(facts):
-        table.add_row(name, value)
+    table = Table("", "", title=Text(head), show_header=False, title_style="bold", title_justify="left")
+    for name, value in lines:
+        table.add_row(Text(name), Text(value))
     out().print(table)
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..errors import TokensError
 from ..system.copying import forked_whole
 from .file import read_part
+from .journal_names import left_of_a_recording
 from .shards import Shard
 from .signal import Signal
 
@@ -47,6 +48,8 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
 def _files(place: Path, partial: bool) -> list[Path]:
     if not os.path.isdir(place):  # unlike Path's, it takes a name that is too long
         if not os.path.exists(place) or place.suffix not in (".parquet", ".safetensors"):
+            if journal := left_of_a_recording(place):
+                raise TokensError(f"{place} is no file of tokens: {journal}")
             raise TokensError(f"{place} is no file of tokens; wanted a folder, a .parquet shard or a .safetensors file")
         return [place]
     shards = sorted(place.glob("*.parquet"))
