@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
-from tests.support.terminal import Terminal
+from tests.support.processes.terminal import Terminal
 
 #: How to start each shell without anybody's settings, and how it takes completion up.
 SHELLS = {
