@@ -36,6 +36,7 @@ FLOORS = [
     {"codec"},
     {"corpus", "live", "live/protocol"},
     {"live/sources", "live/server", "live/client"},
+    {"live/playback"},
     {"checking"},
     {"bench", "train"},
     {"__init__"},
@@ -50,7 +51,7 @@ KNOWS_TORCH = {
     "weights/descript.py", "weights/torchfile.py", "bench", "train",
 }  # fmt: skip
 #: Where asyncio may be.
-KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}
+KNOWS_ASYNCIO = {"live", "live/sources", "live/playback", "live/server", "live/client", "cli"}
 #: What does input and output, and runs at the same time as something else.
 IO = {"asyncio", "threading", "socket", "websockets"}
 #: The files of live that must do without it, and without any module that does it: values, rules, arithmetic.

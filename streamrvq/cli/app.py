@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..system.interrupts import exit_at_once_on_interrupts
-from . import bench, check, convert, decode, devices, encode, info, mic, send, serve, train
+from . import bench, check, convert, decode, devices, encode, info, mic, play, send, serve, train
 from .common import print_version
 
 app = typer.Typer(
@@ -50,6 +50,6 @@ def _quiet(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _command in (encode.encode, decode.decode, mic.mic, devices.devices, serve.serve, send.send, info.info,
+for _command in (encode.encode, decode.decode, play.play, mic.mic, devices.devices, serve.serve, send.send, info.info,
                  check.check, convert.convert, bench.bench, train.train):  # fmt: skip
     app.command(_command.__name__)(_quiet(_command))

@@ -85,7 +85,7 @@ def decode(
         opened, name, seconds = load(codec or DEFAULT_CODEC, **asked), "-", 0.0
         at = named or _rate_for(output, opened.sample_rate)
         _check_audio(output, at, format)
-        parts = _of_lines(opened, at, force)
+        parts = of_lines(opened, at, force)
     else:
         signal = find_signal(tokens, path, channel)
         begin, end = span_of(start, stop, signal.seconds, signal.path)
@@ -168,7 +168,7 @@ def codec_of(signal: Signal, place: str, codec: str | None, force: bool, **asked
     return opened
 
 
-def _of_lines(codec: Codec, rate: int, force: bool) -> Iterator[Floats]:
+def of_lines(codec: Codec, rate: int, force: bool) -> Iterator[Floats]:
     """The samples of the JSON lines on stdin, as they come."""
     stream = codec.decoder_stream(sample_rate=rate)
     for codes in code_lines(codec, force):

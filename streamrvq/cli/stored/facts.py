@@ -45,6 +45,13 @@ def described(place: str) -> Described | None:
     return _file(place, read_tokens(place)) if _is_token_file(place) else None
 
 
+def is_stored(place: str) -> bool:
+    """Whether stored tokens lie at a place, or a journal where they would lie. Anything else may be audio."""
+    if os.path.isdir(place) or place.endswith((".parquet", JOURNAL)):
+        return True
+    return bool(left_of_a_recording(place)) if not os.path.lexists(place) else _is_token_file(place)
+
+
 def _is_token_file(place: str) -> bool:
     try:
         check_regular(place)
