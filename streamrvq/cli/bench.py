@@ -34,6 +34,7 @@ from .common import (
     title,
 )
 from .encode_shards import device_list
+from .tables import print_table
 
 
 def bench(
@@ -134,9 +135,9 @@ def _print(codec: Codec, report: Report) -> None:
         )  # fmt: skip
     for direction, rows in (("encode", report.encode), ("decode", report.decode)):
         if rows:
-            console.print(_table(direction, rows, report))
+            print_table(console, _table(direction, rows, report))
     if report.layers:
-        console.print(_layers(report.layers))
+        print_table(console, _layers(report.layers))
     if report.paced:
         console.print("Steps as far apart as a live stream's.", style="dim")
     console.print("RTF: median step time ÷ audio time of its hops; below 1, all its streams are live.", style="dim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -63,25 +64,46 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 def out() -> Console:
     """A console on the present stdout, which tests replace. On a pipe it is wide enough for a table.
 
-    It prints text as it is: a name like ``[/x]`` is no markup.
+    It prints text as it is: a name like ``[/x]`` is no markup. ``COLUMNS`` is heeded everywhere.
     """
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 150)
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else 150
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def err() -> Console:
-    """A console on stderr, for progress and remarks."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    """A console on stderr, for progress and remarks. On a pipe each is one line, and on a terminal no word is cut."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=not sys.stderr.isatty())
+
+
+def print_words(console: Console, text: Text) -> None:
+    """Print a text in lines of whole words: one that is longer than a line, such as a path, stays in one piece."""
+    line = Text()
+    for word in text.split(" "):
+        if line and line.cell_len + 1 + word.cell_len > console.width:
+            console.print(line, soft_wrap=True)
+            line = Text()
+        line = Text.assemble(line, " " if line else "", word)
+    console.print(line, soft_wrap=True)
+
+
+def _say(text: Text) -> None:
+    """Print one sentence on stderr: one line, or on a terminal lines of whole words."""
+    console = err()
+    if console.soft_wrap:
+        console.print(text)
+    else:
+        print_words(console, text)
 
 
 def complain(error: object) -> int:
     """Print an error as one line on stderr, whatever it holds. Returns the exit code for it."""
-    err().print(Text.assemble(("streamrvq: error:", "bold red"), " ", one_line(error, _MOST)))
+    _say(Text.assemble(("streamrvq: error:", "bold red"), " ", one_line(error, _MOST)))
     return 2
 
 
 def note(text: str) -> None:
     """Print a remark on stderr."""
-    err().print(Text(f"streamrvq: {one_line(text, _MOST)}"))
+    _say(Text(f"streamrvq: {one_line(text, _MOST)}"))
 
 
 def print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..live.sources.portaudio import sound_devices
 from .common import JsonOption, out, print_json
+from .tables import print_table
 
 
 def devices(
@@ -28,6 +29,6 @@ def devices(
             f"{'*' if device.default else ' '} {device.index}", device.name, device.host, str(device.channels),
             f"{device.default_rate} Hz", f"{1e3 * device.latency_low:.1f} to {1e3 * device.latency_high:.1f} ms",
         )  # fmt: skip
-    out().print(table)
+    print_table(out(), table)
     command = "play" if output else "mic"
     out().print(f"* is the default; {command} --device takes an index, or a name or part of one", style="dim")

@@ -21,6 +21,7 @@ from ..families import decoder_plan, encoder_plan, tensor_shapes
 from ..resampling import RESAMPLER
 from .common import EngineOption, JsonOption, ThreadsOption, identity, offer_presets, out, print_json, title
 from .stored.facts import described
+from .tables import print_table
 
 
 def info(
@@ -46,10 +47,13 @@ def info(
     if json:
         print_json(facts)
         return
-    table = Table("", "", title=Text(head), show_header=False, title_style="bold", title_justify="left")
+    # No box: a codec's hash has 64 characters, and with the longest name beside it a line of 80 is full.
+    table = Table("", "", title=Text(head), show_header=False, title_style="bold", title_justify="left", box=None,
+                  pad_edge=False)  # fmt: skip
+    table.columns[0].no_wrap = True
     for name, value in lines:
         table.add_row(Text(name), Text(value))
-    out().print(table)
+    print_table(out(), table)
 
 
 def codec_facts(codec: Codec) -> dict[str, Any]:

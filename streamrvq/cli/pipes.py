@@ -145,17 +145,24 @@ def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) 
         raise TokensError(f"{what} has more than {_MOST_LISTS} lists; {_REMEDY}")
     try:
         item = json.loads(line)
-        if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
-            return None
-        index, listed = item["index"], item["codes"]
-        # numpy takes true for 1, and gives every text the room of the longest.
-        rows = isinstance(listed, list) and all(isinstance(row, list) for row in listed)
-        whole = rows and type(index) is int and all(type(code) is int for row in listed for code in row)
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise TokensError(f"{what} is not JSON ({one_line(error, 100)}); {_REMEDY}") from None
+    if not isinstance(item, dict):
+        raise TokensError(f"{what} is {shown(item)}, and no object with index and codes; {_REMEDY}")
+    if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
+        return None
+    if missing := [name for name in ("index", "codes") if name not in item]:
+        raise TokensError(f"{what} has no {' and no '.join(missing)}; {_REMEDY}")
+    index, listed = item["index"], item["codes"]
+    # numpy takes true for 1, and gives every text the room of the longest.
+    rows = isinstance(listed, list) and all(isinstance(row, list) for row in listed)
+    whole = rows and type(index) is int and all(type(code) is int for row in listed for code in row)
+    if whole and len({len(row) for row in listed}) > 1:
+        raise TokensError(f"{what} has levels of {' and '.join(str(len(row)) for row in listed[:3])} codes; {_REMEDY}")
+    try:
         codes: Codes = np.array(listed if whole else [], np.int64)
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise TokensError(
-            f'{what} is not {{"index", "time", "codes"}} ({type(error).__name__}: {one_line(error)}); {_REMEDY}'
-        ) from None
+    except OverflowError:
+        raise TokensError(f"{what} has a code of more than 63 bits; {_REMEDY}") from None
     if codes.ndim != 2 or not codes.size:
         raise TokensError(
             f"{what} has index {shown(index)} and codes {shown(listed)}; wanted whole numbers, and [K][n] of them"

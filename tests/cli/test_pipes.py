@@ -70,9 +70,17 @@ def test_a_pipe_back_at_any_rate(weights: Path, codec: Codec, rate: int) -> None
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"not json\n", "line 1 on stdin"),
+        (b"not json\n", "line 1 on stdin is not JSON (Expecting value"),
         (b"[" * 100_000 + b"\n", "line 1 on stdin"),
-        (b'{"index": 0}\n', "line 1 on stdin"),
+        (b'{"index": 0}\n', "line 1 on stdin has no codes; wanted what `streamrvq encode -` writes"),
+        (b'{"codes": [[1]]}\n', "line 1 on stdin has no index; "),
+        (b"{}\n", "line 1 on stdin has no index and no codes; "),
+        (b"\n\n7\n", "line 3 on stdin is 7, and no object"),
+        (b"[1]\n", "line 1 on stdin is [1], and no object"),
+        (b"null\n", "line 1 on stdin is None, and no object"),
+        (b'{"index": 0, "codes": [[1]]}\n\xff\n', "line 2 on stdin is not JSON"),
+        (b'{"index": 0, "codes": [[1, 2], [1]]}\n', "line 1 on stdin has levels of 2 and 1 codes"),
+        (b'{"index": 0, "codes": null}\n', "codes None; wanted whole numbers"),
         (b'{"index": 0, "codes": [1, 2]}\n', "wanted whole numbers"),
         (b'{"index": 0, "codes": [[0.5]]}\n', "wanted whole numbers"),
         (b'{"index": 0, "codes": [[true, 1]]}\n', "wanted whole numbers"),
@@ -80,7 +88,7 @@ def test_a_pipe_back_at_any_rate(weights: Path, codec: Codec, rate: int) -> None
         (b'{"index": 0, "codes": {"1": [1]}}\n', "wanted whole numbers"),
         (b'{"index": false, "codes": [[1]]}\n', "has index False"),
         (b'{"index": 0.0, "codes": [[1]]}\n', "has index 0.0"),
-        (b'{"index": 0, "codes": [[18446744073709551615]]}\n', "line 1 on stdin"),
+        (b'{"index": 0, "codes": [[18446744073709551615]]}\n', "line 1 on stdin has a code of more than 63 bits"),
         (b'{"index": 3, "codes": [[1]]}\n', "begins at frame 3; wanted 0"),
         (b'{"index": 0, "codes": [[64]]}\n', "code 64 at codebook 0"),
         (b'{"index": 0, "codes": [[1],[1],[1],[1]]}\n', "K from 1 to 3"),
@@ -93,6 +101,7 @@ def test_bad_lines(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path, dat
     assert done.code == 2
     assert "untrained" in note
     assert words in line
+    assert "Error" not in line
     assert done.out == ""
 
 
