@@ -33,9 +33,7 @@ def _offer(*words: str) -> Callable[[str], list[str]]:
 offer_presets = _offer(*PRESETS)
 CodecArgument = Annotated[
     str,
-    typer.Argument(
-        help="A preset's name, or a file or folder of weights.", autocompletion=offer_presets, metavar="CODEC"
-    ),
+    typer.Argument(help="A preset's name, or a file or folder of weights.", autocompletion=offer_presets),
 ]
 CodecOption = Annotated[
     str,
