@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from rich.text import Text
 from ..audio.rates import check_rate
 from ..codec import Codec
 from ..config import PRESETS
-from ..errors import InputError
+from ..errors import InputError, StreamRVQError
 from ..system.foreign_data import one_line, shown
 
 _HERTZ = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(k)?(?:hz)?", re.IGNORECASE | re.ASCII)
@@ -99,6 +100,27 @@ def complain(error: object) -> int:
     return 2
 
 
+def reason_of(error: BaseException) -> str:
+    """An error in words. The system's own, of a full disk or of missing rights, says which file it is about."""
+    if not isinstance(error, OSError) or isinstance(error, StreamRVQError):
+        return str(error)
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+    return f"{error.strerror or error}{where}"
+
+
+@contextmanager
+def writing_to_stdout() -> Iterator[None]:
+    """What fails inside says that stdout could not be written to. That a reader went away stays as it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = "stdout"
+        raise
+
+
 def note(text: str) -> None:
     """Print a remark on stderr."""
     _say(Text(f"streamrvq: {one_line(text, _MOST)}"))
@@ -115,8 +137,9 @@ def print_version(wanted: bool) -> None:
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
-    json.dump(document, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    with writing_to_stdout():
+        json.dump(document, sys.stdout, indent=2, allow_nan=False)
+        sys.stdout.write("\n")
 
 
 def note_untrained(codec: Codec) -> None:

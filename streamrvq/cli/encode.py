@@ -37,6 +37,7 @@ from .common import (
     identity,
     out,
     print_json,
+    reason_of,
     title,
 )  # fmt: skip
 from .encode_shards import channel_policy, device_list, encode_shards
@@ -176,8 +177,8 @@ def encode(
             try:
                 ends[number] = _write(jobs[number], tokens)
             except (StreamRVQError, OSError) as error:
-                ends[number] = {"source": str(jobs[number].source), "error": str(error)}
-                progress.print_error(error)
+                ends[number] = {"source": str(jobs[number].source), "error": reason_of(error)}
+                progress.print_error(reason_of(error))
         for _, end in sorted(ends.items()):
             (failures if "error" in end else done).append(end)
         speed = progress.speed

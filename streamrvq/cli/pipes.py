@@ -24,7 +24,7 @@ from ..engine.base import Codes
 from ..errors import InputError, TokensError
 from ..streaming.encoder import EncoderStream
 from ..system.foreign_data import foreign_data, one_line, shown
-from .common import note_untrained
+from .common import note_untrained, writing_to_stdout
 from .stored.token_writer import TokenWriter
 
 #: Bytes that one read requests; it returns earlier with what there is.
@@ -65,8 +65,9 @@ class LineWriter:
 
     def other(self, line: dict[str, Any]) -> None:
         """Write a line of another kind: ``{"gap": …}`` or ``{"summary": …}``."""
-        sys.stdout.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
-        sys.stdout.flush()
+        with writing_to_stdout():
+            sys.stdout.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
+            sys.stdout.flush()
 
 
 def encode_stdin(
@@ -180,5 +181,6 @@ def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) 
 
 def write_samples(pcm: Any, format: str) -> None:
     """Write samples in [−1, 1] to stdout as raw bytes and flush; all formats but f32le round and clip them."""
-    sys.stdout.buffer.write(sample_format(format).write(pcm).tobytes())
-    sys.stdout.buffer.flush()
+    with writing_to_stdout():
+        sys.stdout.buffer.write(sample_format(format).write(pcm).tobytes())
+        sys.stdout.buffer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from streamrvq.codec import Codec
 from tests.support.command import Run, process
 from tests.support.contract import noise
+from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 
 
@@ -169,3 +171,28 @@ def test_an_output_that_is_full_is_one_sentence(weights: Path, command: list[str
     assert ran.returncode == 2
     (line,) = err.decode().splitlines()
     assert "No space left" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_samples_that_stdout_does_not_take_are_one_sentence(run: Run, weights: Path, wav: Path) -> None:
+    run("encode", wav, "--codec", weights)
+    with open("/dev/full", "wb") as full:
+        ran = process("decode", wav.with_suffix(".safetensors"), "--codec", weights, "-o", "-", stdout=full)
+        _, err = ran.communicate(timeout=PATIENCE)
+    assert ran.returncode == 2
+    assert err.decode().splitlines()[-1] == "streamrvq: error: No space left on device: stdout"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_closed_stream_is_no_fault(weights: Path, closed: str) -> None:
+    command = f'"{sys.executable}" -m streamrvq encode - --codec "{weights}" {closed}'
+    ran = subprocess.run(["bash", "-c", command], input=b"", capture_output=True, timeout=PATIENCE,
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert ran.returncode == 0
+    assert b"fault" not in ran.stderr
+    assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [["decode", "--nonesuch"], ["info", "--threads", "x"], ["encode"]], ids=" ".join)
+def test_a_wrong_command_line_names_the_help_of_its_command(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).sentence.endswith(f"; see streamrvq {arguments[0]} --help")

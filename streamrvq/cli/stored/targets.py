@@ -14,6 +14,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,6 +136,8 @@ def check_token_target(target: Path) -> None:
         if os.path.lexists(target.parent):
             check_writable(target)
         else:  # it will be made
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.lstat(target)  # a name may be too long
             check_folder(next(folder for folder in target.parents if os.path.lexists(folder)))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

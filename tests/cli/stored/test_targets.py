@@ -131,6 +131,7 @@ def test_what_cannot_be_written_is_not_encoded(run: Run, tmp_path: Path, wav: Pa
         ([wav, "-o", tmp_path / "x.bin"], "holds no tokens"),
         ([tmp_path / ("x" * 250 + ".wav")], "File name too long"),
         ([wav, "-o", wav / "x.safetensors"], "Not a directory"),
+        ([wav, "-o", tmp_path / ("x" * 300)], "File name too long"),
         ([tmp_path / "pipe.wav"], "is a pipe or a device"),
     ):
         assert words in run("encode", *arguments, "--codec", weights).sentence
