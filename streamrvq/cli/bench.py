@@ -34,7 +34,7 @@ from .common import (
     title,
 )
 from .encode_shards import device_list
-from .tables import print_table
+from .screen.tables import print_table
 
 
 def bench(

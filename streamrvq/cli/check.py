@@ -38,7 +38,7 @@ from .common import (
     print_json,
     title,
 )
-from .tables import print_table
+from .screen.tables import print_table
 
 #: What the columns mean.
 _LEGEND = (

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..live.sources.portaudio import sound_devices
 from .common import JsonOption, out, print_json
-from .tables import print_table
+from .screen.tables import print_table
 
 
 def devices(

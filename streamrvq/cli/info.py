@@ -20,8 +20,8 @@ from ..config import DEFAULT_CODEC
 from ..families import decoder_plan, encoder_plan, tensor_shapes
 from ..resampling import RESAMPLER
 from .common import EngineOption, JsonOption, ThreadsOption, identity, offer_presets, out, print_json, title
+from .screen.tables import print_table
 from .stored.facts import described
-from .tables import print_table
 
 
 def info(

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from streamrvq.cli.tables import print_table
+from streamrvq.cli.screen.tables import print_table
 from tests.support.command import Run
 from tests.support.paths import ROOT
 from tests.support.processes.terminal import Terminal

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .common import print_words
+from ..common import print_words
 
 
 def print_table(console: Console, table: Table) -> None:
