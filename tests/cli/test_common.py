@@ -20,7 +20,7 @@ def test_a_rate_as_it_is_written(text: str, rate: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "k", "48 000", "48q", "-48k", "1e4", "４８k", "nan", "48kk", "0", "999", "44.1", "9999k"]
+    "text", ["", "k", "48 000", "48q", "-48k", "1e4", "\uff14\uff18k", "nan", "48kk", "0", "999", "44.1", "9999k"]
 )
 def test_what_is_no_rate(text: str) -> None:
     with pytest.raises(InputError, match=r"--rate is .*; wanted"):
