@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from streamrvq.system.quiet import quiet_libraries
+from streamrvq.system.quiet import end_quiet, quiet_libraries
 
 
 def test_only_what_is_inside_is_unseen(capfd: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +17,15 @@ def test_only_what_is_inside_is_unseen(capfd: pytest.CaptureFixture[str]) -> Non
         raise KeyError
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "before\nafter\n"
+
+
+def test_what_hangs_inside_can_be_ended_from_without(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_libraries():
+        os.write(2, b"unseen\n")
+        end_quiet()
+        os.write(2, b"seen\n")
+    end_quiet()
+    assert capfd.readouterr().err == "seen\n"
 
 
 def test_no_descriptor_is_left_open() -> None:

@@ -106,8 +106,7 @@ class Speaker(NeverCopied, error=DeviceError, holds="an open device", instead="o
 
         def run() -> Any:
             try:
-                with quiet_libraries():
-                    return work(opened.stream)
+                return work(opened.stream)
             except opened.sound.PortAudioError as error:
                 list_outdated.set()
                 raise DeviceError(

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...errors import DeviceError
-from ...system.quiet import quiet_libraries
+from ...system.quiet import end_quiet, quiet_libraries
 from ..worker import wait_through_cancellation
 from .devices import Direction, SoundDevice
 
@@ -120,6 +120,7 @@ async def call(work: Callable[[], T], seconds: float, what: str, undo: Callable[
     def expire() -> None:
         if not future.done():
             abandoned.set()
+            end_quiet()  # the call may hang inside
             _exit_handler(register=False)
             future.set_exception(DeviceError(
                 f"{what} did not come to an end within {seconds:g} s; the sound server hangs: restart it "
@@ -252,8 +253,7 @@ class OpenStream:
     def close_now(self) -> None:
         """Stop and close. Call it with the lock held."""
         try:
-            with quiet_libraries():
-                for step in (self.stream.stop, self.stream.close):
-                    step(ignore_errors=True)
+            for step in (self.stream.stop, self.stream.close):
+                step(ignore_errors=True)
         finally:
             streams.discard(self)
