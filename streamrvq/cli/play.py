@@ -86,6 +86,8 @@ def play(
         with AudioProgress(1, show=source != "-") as progress:
             progress.begin(name, seconds)
             played, speaker = asyncio.run(_play(parts, rate, named, progress))
+    if start is not None and not played:
+        raise InputError(f"--from is {start:g}; {source} ends before that")
     if speaker.dry:
         note(f"the device had nothing to play {speaker.dry} times: the samples came slower than it plays")
     out().print(f"{played:.1f} s played through {speaker.name} at {speaker.sample_rate} Hz: {name}, {what}")

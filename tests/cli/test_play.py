@@ -70,6 +70,7 @@ def test_lines_on_stdin_are_heard(
     [
         (["nonesuch.wav"], "cannot open nonesuch.wav"),
         (["WAV", "--from", "3"], "--from is 3; "),
+        (["WAV", "--from", "0.1"], "ends before that"),
         (["WAV", "--path", "x"], "go with shards"),
         (["WAV", "--device", "77"], "there is no output device 77; there are: "),
         (["WAV", "--device", "nonesuch"], "there is no output device 'nonesuch'"),
