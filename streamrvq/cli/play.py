@@ -6,6 +6,7 @@ Knows: what is played, and when it ends. Does not know: devices (live/playback/)
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,11 +78,10 @@ def play(
                 raise InputError(f"--path and --channel go with shards, or a folder of token files; {source} is none")
             audio = opened.enter_context(open_audio(source, downmix=True))
             rate, name, what = audio.sample_rate, Path(source).name, "an audio file"
-            begin, end = span_of(start, stop, audio.frames / rate, source)
-            seconds, parts = (
-                end - begin,
-                _blocks(audio, round(begin * rate), None if stop is None else round(end * rate)),
-            )
+            # How long a file says it is may be wrong: it only gives the bar its length.
+            begin, end = span_of(start, stop, math.inf, source)
+            seconds = max(0.0, min(end, audio.frames / rate) - begin)
+            parts = _blocks(audio, round(begin * rate), None if stop is None else round(end * rate))
         named = int(device) if device is not None and device.isdecimal() else device
         with AudioProgress(1, show=source != "-") as progress:
             progress.begin(name, seconds)
