@@ -17,7 +17,7 @@ from streamrvq.audio.files import open_audio
 from streamrvq.corpus.encoding.reading import Task, read_source
 from streamrvq.corpus.manifests import read_manifest
 from streamrvq.corpus.sources import find_sources
-from streamrvq.errors import InputError, StreamRVQError
+from streamrvq.errors import AudioFileError, InputError, StreamRVQError
 from streamrvq.tokens import open_tokens, read_tokens
 from streamrvq.tokens.journal import recover
 from streamrvq.train.config import TrainConfig

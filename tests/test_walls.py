@@ -36,10 +36,12 @@ FLOORS = [
     {"codec"},
     {"corpus", "live", "live/protocol"},
     {"live/sources", "live/server", "live/client"},
+    {"live/playback"},
     {"checking"},
     {"bench", "train"},
     {"__init__"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -53,7 +55,7 @@ ASKS_FOR_TORCH = {
     "bench/official.py", "cli/train.py",
 }  # fmt: skip
 #: Where asyncio may be.
-KNOWS_ASYNCIO = {"live", "live/sources", "live/server", "live/client", "cli"}
+KNOWS_ASYNCIO = {"live", "live/sources", "live/playback", "live/server", "live/client", "cli"}
 #: What does input and output, and runs at the same time as something else.
 IO = {"asyncio", "threading", "socket", "websockets"}
 #: The files of live that must do without it, and without any module that does it: values, rules, arithmetic.

@@ -75,14 +75,14 @@ node_has_websocket() {
         { command -v node && [ -e /usr/share/nodejs/ws/wrapper.mjs ]; }
 } >/dev/null 2>&1
 
-# What the tests need from the system: virtual sound devices, Opus to compare with, a browser and Node for the page and
-# its client, and an emulated 64-bit Arm for the native engine. Installed as root on Debian and Ubuntu. Elsewhere this
-# says what is missing.
+# What the tests need from the system: shells to complete in, virtual sound devices, Opus to compare with, a browser and
+# Node for the page and its client, and an emulated 64-bit Arm for the native engine. Installed as root on Debian and
+# Ubuntu. Elsewhere this says what is missing.
 install_for_tests() {
     local missing=() program
     PATH="$PATH:/sbin" ldconfig -p 2>/dev/null | grep 'libportaudio\.so\.2' >/dev/null || missing+=(libportaudio2)
     compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || missing+=(libasound2-plugins)
-    for program in pulseaudio ffmpeg sox lame chromium; do
+    for program in pulseaudio ffmpeg sox lame chromium zsh fish; do
         command -v "$program" >/dev/null 2>&1 || missing+=("$program")
     done
     command -v node >/dev/null 2>&1 || missing+=(nodejs node-ws)

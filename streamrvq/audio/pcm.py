@@ -63,9 +63,7 @@ def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
     if array.dtype == np.int16:
         return np.ascontiguousarray(array, np.float32) / np.float32(32768)
     if array.dtype != np.float32:
-        raise InputError(
-            f"samples are {array.dtype}; wanted float32 in [-1, 1] or int16: convert with .astype('float32')"
-        )
+        raise InputError(f"samples are {array.dtype}; wanted float32 in [-1, 1] or int16: {_conversion(array.dtype)}")
     pcm = np.ascontiguousarray(array)
     # np.maximum.reduce is less code than np.max, which matters because an engine step before it has filled the caches.
     # With a NaN the maximum is NaN, which is not <= MAX_ABS.
@@ -79,6 +77,23 @@ def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
             "scale integers to [-1, 1] and remove NaN first"
         )
     return pcm
+
+
+def _conversion(dtype: np.dtype[Any]) -> str:
+    """How samples of another type become float32 in [−1, 1]: integers have to be scaled, and bytes may mean three
+    things."""
+    if dtype == np.uint8:
+        return (
+            "8-bit samples are (x.astype('float32') - 128) / 128; bytes of a telephone are µ-law or A-law, which "
+            "--format mulaw or alaw reads"
+        )
+    if dtype == np.int8:
+        return "divide 8-bit samples by 128 as float32"
+    if dtype.kind in "iu":
+        return f"scale them: x.astype('float32') / {2 ** (8 * dtype.itemsize - 1)}"
+    if dtype.kind == "f":
+        return "convert with .astype('float32')"
+    return "give numbers"
 
 
 def to_int16(pcm: npt.NDArray[Any]) -> npt.NDArray[np.int16]:

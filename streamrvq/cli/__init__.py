@@ -22,6 +22,7 @@ from ..system.interrupts import exit_at_once_on_interrupts
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line (None: that of the process) and exit."""
+    _open_closed()
     # A name in a message may have characters that the terminal has not: it is shown with escapes.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -45,6 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _open_closed() -> None:
+    """A shell can close stdin, stdout and stderr. Then a file that is opened would get the place of one of them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  open to the end
+
+
 def _cannot_print(error: OSError) -> int:
     from .common import complain
 
@@ -53,15 +61,14 @@ def _cannot_print(error: OSError) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     from .app import app  # here, so that an interrupt during the import of typer and rich is quiet too
-    from .common import complain
+    from .common import complain, reason_of
 
     try:
         result = app(arguments, prog_name="streamrvq", standalone_mode=False)
     except StreamRVQError as error:
         return complain(error)
     except OSError as error:  # a full disk, a folder without permissions
-        where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
-        return complain(f"{error.strerror or error}{where}")
+        return complain(reason_of(error))
     except MemoryError:
         return complain("memory ran out; take shorter files, a smaller codec or fewer streams")
     except Exception as error:
@@ -69,7 +76,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         explain, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
         if explain is None or code is None:
             return complain(f"{_unforeseen(error)}; this is a fault of streamrvq: please report it with the command")
-        return complain(f"{explain().rstrip('.')}; see streamrvq --help") if explain() else int(code)
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or "streamrvq"
+        return complain(f"{explain().rstrip('.')}; see {command} --help") if explain() else int(code)
     return result if isinstance(result, int) else 0
 
 

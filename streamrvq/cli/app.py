@@ -1,4 +1,7 @@
-"""The list of commands. Knows: their names. Does not know: what they do; each has a file of its own."""
+"""The list of commands. Knows: their names, and what they have in common: ``-h``, completion in shells, quiet ends.
+
+Does not know: what they do; each has a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from ..system.interrupts import exit_at_once_on_interrupts
-from . import bench, check, convert, decode, devices, encode, info, mic, send, serve, train
+from . import bench, check, convert, decode, devices, encode, info, mic, play, send, serve, train
 from .common import print_version
 
 app = typer.Typer(
     name="streamrvq",
     help="Live audio to discrete tokens and back, exactly.",
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -24,7 +28,7 @@ app = typer.Typer(
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=print_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -46,6 +50,6 @@ def _quiet(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _command in (encode.encode, decode.decode, mic.mic, devices.devices, serve.serve, send.send, info.info,
+for _command in (encode.encode, decode.decode, play.play, mic.mic, devices.devices, serve.serve, send.send, info.info,
                  check.check, convert.convert, bench.bench, train.train):  # fmt: skip
     app.command(_command.__name__)(_quiet(_command))

@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..weights import load_weights
 from .bench_bulk import bench_bulk
 from .common import (
+    CodecArgument,
     DeviceOption,
     EngineOption,
     JsonOption,
@@ -33,10 +34,11 @@ from .common import (
     title,
 )
 from .encode_shards import device_list
+from .screen.tables import print_table
 
 
 def bench(
-    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
+    codec: CodecArgument = DEFAULT_CODEC,
     hops: Annotated[str, typer.Option("--hops", help="Hops per step, with commas between.")] = ",".join(map(str, HOPS)),
     batch: Annotated[str, typer.Option("--batch", help="Streams per step, with commas between.")] = ",".join(
         map(str, ROWS)
@@ -133,9 +135,9 @@ def _print(codec: Codec, report: Report) -> None:
         )  # fmt: skip
     for direction, rows in (("encode", report.encode), ("decode", report.decode)):
         if rows:
-            console.print(_table(direction, rows, report))
+            print_table(console, _table(direction, rows, report))
     if report.layers:
-        console.print(_layers(report.layers))
+        print_table(console, _layers(report.layers))
     if report.paced:
         console.print("Steps as far apart as a live stream's.", style="dim")
     console.print("RTF: median step time ÷ audio time of its hops; below 1, all its streams are live.", style="dim")

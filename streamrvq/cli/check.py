@@ -18,7 +18,6 @@ from rich.text import Text
 
 from ..audio.files import open_audio
 from ..audio.pcm import Pcm
-from ..audio.rates import check_rate
 from ..checking.near_ties import NEAR_TIE
 from ..checking.rates import check_chunkings_at, check_decoding_at
 from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
@@ -26,51 +25,79 @@ from ..codec import Codec, load
 from ..errors import InputError
 from ..resampling import resample_rows
 from ..system.foreign_data import shown
-from .common import DeviceOption, EngineOption, JsonOption, ThreadsOption, err, identity, out, print_json, title
+from .common import (
+    CodecArgument,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    err,
+    hertz,
+    identity,
+    out,
+    print_json,
+    title,
+)
+from .screen.tables import print_table
 
+#: What the columns mean.
+_LEGEND = (
+    "A frame differs if one of its codes does. Latent difference: the largest, before the codes are chosen.",
+    f"Gap: between the float64 cosines of the two codes where a frame first differs. Within {NEAR_TIE:g}, it is a "
+    "near-tie.",
+    "Margin: between the float64 cosines of the two best entries there.",
+)
 #: More than any file has; `--seconds inf` takes the whole.
 _MOST_SAMPLES = 2**53
 
 
 def check(
-    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")],
+    codec: CodecArgument,
     file: Annotated[str, typer.Argument(help="An audio file; several channels are mixed down.")],
-    seconds: Annotated[float, typer.Option("--seconds", help="How much of the file to use, from its start.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="How much of the file to use, from its start; inf: all of it.")
+    ] = 10.0,
     chunks: Annotated[
-        str, typer.Option("--chunks", help="Samples per chunk, with commas between; one of them may be 'random'.")
+        str, typer.Option("--chunks", help="Samples per chunk, with commas between; random: chunks of many sizes.")
     ] = ",".join(map(str, SIZES)),
     rate: Annotated[
-        int | None, typer.Option("--rate", help="Also check streams at this rate, Hz. Default: the file's.")
+        str | None,
+        typer.Option(
+            "--rate",
+            metavar="HZ",
+            help="Also check streams that resample from this rate, such as 48000 or 48k. Default: the file's.",
+        ),
     ] = None,
-    decode: Annotated[bool, typer.Option("--decode", help="Also decode in chunks.")] = False,
-    tail: Annotated[str, typer.Option("--tail", help="pad or valid.")] = "pad",
+    decode: Annotated[bool, typer.Option("--decode", help="Also decode in chunks, and compare the samples.")] = False,
+    tail: Annotated[
+        str, typer.Option("--tail", help="pad: fill the last hop with zeros; valid: only frames that need no padding.")
+    ] = "pad",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Encode a file whole and in chunks of many sizes, and count the differences."""
+    """Encode a file whole and in chunks of many sizes, and count the codes that differ. Exit code 1: some do."""
     sizes = _sizes(chunks)
     if not seconds > 0:
         raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
-    if rate is not None:
-        check_rate(rate, "--rate")
+    named = hertz(rate)
     opened = load(codec, engine, threads, device=device)
     opened.stream(tail=tail)  # raises for a bad tail before anything is computed
     own, own_rate = read_signal(file, seconds)
-    pcm, rate = _moved(own, own_rate, opened.sample_rate), rate or own_rate
+    pcm, at = _moved(own, own_rate, opened.sample_rate), named or own_rate
     with err().status("") as status:
         rows = check_chunkings(opened, pcm, sizes, tail=tail, progress=status.update)
-        if rate != opened.sample_rate:
-            signal = _moved(own, own_rate, rate)
-            rows += check_chunkings_at(opened, signal, rate, sizes, tail=tail, progress=status.update)
+        if at != opened.sample_rate:
+            signal = _moved(own, own_rate, at)
+            rows += check_chunkings_at(opened, signal, at, sizes, tail=tail, progress=status.update)
         decoded: list[DecodeRow] = []
         if decode:
             status.update("decoding")
             codes = opened.encode(pcm, tail=tail)
             decoded = check_decoding(opened, codes, FRAME_SIZES)
-            if rate != opened.sample_rate:
-                decoded += check_decoding_at(opened, codes, rate, FRAME_SIZES)
+            if at != opened.sample_rate:
+                decoded += check_decoding_at(opened, codes, at, FRAME_SIZES)
     passed = all(row.passed for row in rows)
     if json:
         print_json({
@@ -116,8 +143,8 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
     console = out()
     console.print(f"{title(codec)} · {codec.engine.description} · {file}, {seconds:.2f} s", markup=False, style="bold")
     rates = {codec.sample_rate} != {row.sample_rate for row in rows}
-    table = Table(*(["Hz"] if rates else []), "chunk", "pushes", "frames", "differing codes", "frames with one",
-                  "near-ties", "latent difference", "smallest margin", "widest gap", "")  # fmt: skip
+    table = Table(*(["Hz"] if rates else []), "chunk", "pushes", "frames", "differing codes", "differing frames",
+                  "near-ties", "latent difference", "smallest margin", "largest gap", "result")  # fmt: skip
     for column in table.columns[1:-1]:
         column.justify = "right"
     for row in rows:
@@ -130,7 +157,7 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
             f"{found.largest_gap:.2g}" if differs and found.largest_gap is not None else "–",
             "equal" if not differs else "near-ties" if row.passed else Text("DIFFERENT", "red"),
         )  # fmt: skip
-    console.print(table)
+    print_table(console, table)
     if decoded:
         table = Table(*(["Hz"] if rates else []), "frames a chunk", "pushes", "samples", "largest sample difference",
                       title="decoding")  # fmt: skip
@@ -142,7 +169,8 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
                 str(decoded_row.samples),
                 f"{decoded_row.difference:.2g}",
             )
-        console.print(table)
+        print_table(console, table)
     if rates:
         console.print("Streams at another rate were parked once on the way, as bytes.", style="dim")
-    console.print(f"A near-tie: in float64 the two codes' cosines lie within {NEAR_TIE:g}.", style="dim")
+    for line in _LEGEND:
+        console.print(line, style="dim")

@@ -1,6 +1,7 @@
-"""``streamrvq decode``: token files to WAV; ``-``: JSON lines on stdin to raw samples on stdout.
+"""``streamrvq decode``: stored tokens to an audio file; ``-``: JSON lines on stdin.
 
-Knows: that tokens belong to one codec. Does not know: how audio files are written (audio/files.py).
+Knows: that tokens belong to one codec, and what is refused before anything is computed. Does not know: how tokens are
+found (stored/), how audio files are written (audio/writing.py).
 """
 
 from __future__ import annotations
@@ -12,142 +13,167 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..audio.files import write_wav
-from ..audio.rates import check_rate, output_length
 from ..audio.sample_formats import check_rate_given
+from ..audio.writing import FORMATS, check_target, format_of, write_audio
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC, PRESETS
 from ..engine.base import Floats
 from ..errors import InputError, TokensError
 from ..system.foreign_data import one_line, shown
-from ..tokens import TokenFile, read_tokens
+from ..tokens import Signal
 from .common import (
     DeviceOption,
     EngineOption,
     JsonOption,
+    RateOption,
     ThreadsOption,
+    hertz,
     identity,
     note_untrained,
+    offer_presets,
     out,
     print_json,
     title,
 )
 from .pipes import code_lines, sample_format, write_samples
 from .progress import AudioProgress
-
-#: Frames decoded at a time, some 0.7 s: short enough for the progress bar, and for pipes. An engine may like more.
-FRAMES = 64
+from .stored.signals import ChannelOption, FromOption, PathOption, ToOption, find_signal, holds_signals, span_of
+from .stored.spans import decoded
 
 
 def decode(
-    tokens: Annotated[str, typer.Argument(help="A token file, or - for JSON lines on stdin.")],
+    tokens: Annotated[
+        str,
+        typer.Argument(help="A token file, a shard or a folder of either (see --path), or - for JSON lines on stdin."),
+    ],
     output: Annotated[
-        str | None, typer.Option("-o", "--output", help="A .wav name, or - for raw samples on stdout.")
+        str | None,
+        typer.Option(
+            "-o", "--output", help=f"A name with the format's ending ({' '.join(FORMATS)}), or - for raw samples."
+        ),
     ] = None,
+    path: PathOption = None,
+    channel: ChannelOption = None,
+    start: FromOption = None,
+    stop: ToOption = None,
     codec: Annotated[
-        str | None, typer.Option("--codec", help="Default: the preset that the tokens name; for - the default codec.")
+        str | None,
+        typer.Option(
+            "--codec",
+            help="Default: the preset that the tokens name; for - the default codec.",
+            autocompletion=offer_presets,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
-    rate: Annotated[int | None, typer.Option("--rate", help="Of the audio, Hz. Default: the codec's.")] = None,
+    rate: RateOption = None,
     format: Annotated[
-        str, typer.Option("--format", help="Samples: s16le or f32le; raw ones also mulaw or alaw.")
-    ] = "s16le",
+        str | None,
+        typer.Option("--format", help="Samples: s16le (default) or f32le; raw ones also mulaw or alaw."),
+    ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tokens back to audio: a .safetensors file to WAV, or JSON lines to raw samples."""
-    samples = sample_format(format)
-    if rate is not None:
-        check_rate(rate, "--rate")
-    elif output in (None, "-"):
-        check_rate_given(format, rate)  # raw samples
+    """Tokens back to audio: a file in the format of its name, or raw samples."""
+    named = hertz(rate)
+    _check_output(tokens, output, json, format)
+    asked: dict[str, Any] = {"engine": engine, "threads": threads, "device": device}
+    raw = output in (None, "-")
+    if raw:
+        check_rate_given(format or "s16le", named)
     if tokens == "-":
-        if output not in (None, "-") or json:
-            raise InputError("- goes without --json and writes raw samples to stdout; leave -o out, or redirect")
-        _decode_stdin(load(codec or DEFAULT_CODEC, engine, threads, device=device), rate, format, force)
-        return
-    if output is None:
-        raise InputError(f"no output was named; give -o {Path(tokens).stem}.wav, or -o - for raw samples on stdout")
-    if output == "-" and json:
-        raise InputError("-o - and --json both write to stdout; choose one")
-    if output != "-" and samples.law is not None:
-        raise InputError(f"--format {format} goes with raw samples on stdout; wanted s16le or f32le for a WAV file")
-    file = read_tokens(tokens)
-    opened = _codec_of(file, tokens, codec, force, engine=engine, threads=threads, device=device)
-    rate = rate or opened.sample_rate
-    if output == "-":
-        note_untrained(opened)
-        for part in _decode(opened, file, rate):
-            write_samples(part, format)
-        return
-    with AudioProgress(1, show=not json) as progress:
-        progress.begin(Path(tokens).name, file.seconds)
-        parts = []
-        for part in _decode(opened, file, rate):
-            parts.append(part)
-            progress.advance(len(part) / rate)
-        speed = progress.speed
-    pcm = np.concatenate(parts)
-    write_wav(output, pcm, rate, subtype="FLOAT" if format == "f32le" else "PCM_16")
-    seconds = len(pcm) / rate
-    if json:
-        print_json(
-            {
-                **identity(opened),
-                "tokens": tokens,
-                "audio": output,
-                "audio_rate": rate,
-                "samples": len(pcm),
-                "seconds": seconds,
-                "speed": speed,
-            }
-        )
+        if any(given is not None for given in (path, channel, start, stop)):
+            raise InputError("--path, --channel, --from and --to go with stored tokens; - is read to its end")
+        opened, name, seconds = load(codec or DEFAULT_CODEC, **asked), "-", 0.0
+        at = named or _rate_for(output, opened.sample_rate)
+        _check_audio(output, at, format)
+        parts = of_lines(opened, at, force)
     else:
-        out().print(f"{output}: {seconds:.1f} s decoded at {speed:.1f} s a second with {title(opened)}")
+        signal = find_signal(tokens, path, channel)
+        begin, end = span_of(start, stop, signal.seconds, signal.path)
+        at = named or _rate_for(output, signal.sample_rate)
+        _check_audio(output, at, format)
+        opened = codec_of(signal, tokens, codec, force, **asked)
+        name, seconds = Path(signal.path).name, end - begin
+        parts = decoded(opened, signal, at, begin, None if stop is None else end)
+    if raw:
+        note_untrained(opened)
+        for part in parts:
+            write_samples(part, format or "s16le")
+        return
+    assert output is not None
+    with AudioProgress(1, show=not json and tokens != "-") as progress:
+        progress.begin(name, seconds)
+        held = [np.zeros(0, np.float32)]
+        for part in parts:
+            held.append(part)
+            progress.advance(len(part) / at)
+        speed = progress.speed
+    pcm = np.concatenate(held)
+    write_audio(output, pcm, at, floats=format == "f32le")
+    seconds = len(pcm) / at
+    if json:
+        which = {} if tokens == "-" or not holds_signals(tokens) else {"path": signal.path}
+        print_json({
+            **identity(opened), "tokens": tokens, **which, "audio": output, "audio_rate": at, "samples": len(pcm),
+            "seconds": seconds, "speed": speed,
+        })  # fmt: skip
+        return
+    other = f" at {at} Hz" if at != opened.sample_rate else ""
+    out().print(f"{output}: {seconds:.1f} s{other} decoded at {speed:.1f} s a second with {title(opened)}")
 
 
-def _codec_of(file: TokenFile, path: str, codec: str | None, force: bool, **asked: Any) -> Codec:
+def _check_output(tokens: str, output: str | None, json: bool, format: str | None) -> None:
+    """Refuse what does not fit together. Raises `InputError`."""
+    law = sample_format(format or "s16le").law
+    if output is None and tokens != "-":
+        raise InputError(f"no output was named; give -o {Path(tokens).stem}.wav, or -o - for raw samples on stdout")
+    if output in (None, "-"):
+        if json:
+            raise InputError("raw samples and --json both write to stdout; choose one, or name a file with -o")
+        return
+    format_of(output)
+    if law is not None:
+        raise InputError(
+            f"--format {format} goes with raw samples on stdout; wanted s16le or f32le for a WAV file, or leave it out"
+        )
+
+
+def _rate_for(output: str | None, rate: int) -> int:
+    """The rate, Hz, if nobody asked for one: the codec's, or what the format of the file has in its place."""
+    return rate if output in (None, "-") else format_of(output).rate_for(rate)
+
+
+def _check_audio(output: str | None, rate: int, format: str | None) -> None:
+    if output not in (None, "-"):
+        check_target(output, rate, floats=format == "f32le")
+
+
+def codec_of(signal: Signal, place: str, codec: str | None, force: bool, **asked: Any) -> Codec:
     """The codec to decode with: ``codec``, else the preset that the tokens name. Its hash must be that of the tokens.
 
     Any other name in the tokens is only shown: a file that is decoded does not choose what is opened. ``asked``: as
     `load` takes it.
     """
-    if codec is None and file.codec not in PRESETS:
+    if codec is None and signal.codec not in PRESETS:
         raise TokensError(
-            f"{path} was encoded with {shown(file.codec)}, which is no preset; give it with --codec: "
+            f"{place} was encoded with {shown(signal.codec)}, which is no preset; give it with --codec: "
             "a file that tokens name is not opened"
         )
-    opened = load(file.codec if codec is None else codec, **asked)
-    if opened.codec_hash != file.codec_hash and not force:
+    opened = load(signal.codec if codec is None else codec, **asked)
+    if opened.codec_hash != signal.codec_hash and not force:
         raise TokensError(
-            f"{path} holds tokens of codec {shown(file.codec)} ({one_line(file.codec_hash[:12])}); "
+            f"{place} holds tokens of codec {shown(signal.codec)} ({one_line(signal.codec_hash[:12])}); "
             f"this is {opened.name} ({opened.codec_hash[:12]}): "
             "give the right one with --codec, or --force to decode anyway"
         )
     return opened
 
 
-def _decode(codec: Codec, file: TokenFile, rate: int) -> Iterator[Floats]:
-    """The samples of a token file at ``rate``, in parts, cut at the end of the signal."""
+def of_lines(codec: Codec, rate: int, force: bool) -> Iterator[Floats]:
+    """The samples of the JSON lines on stdin, as they come."""
     stream = codec.decoder_stream(sample_rate=rate)
-    # With --force the codec may be another one. Then its own hop decides how many samples the signal has.
-    if codec.codec_hash == file.codec_hash:
-        left = output_length(file.num_samples, file.source_rate, rate)
-    else:
-        left = output_length(file.codes.shape[1] * codec.hop_length, codec.sample_rate, rate)
-    frames = max(FRAMES, codec.engine.row_hops)
-    for start in range(0, file.codes.shape[1], frames):
-        part = stream.push(file.codes[:, start : start + frames])[:left]
-        left -= len(part)
-        yield part
-    yield stream.flush()[:left]
-
-
-def _decode_stdin(codec: Codec, rate: int | None, format: str, force: bool) -> None:
-    stream = codec.decoder_stream(sample_rate=rate)
-    note_untrained(codec)
     for codes in code_lines(codec, force):
-        write_samples(stream.push(codes), format)
-    write_samples(stream.flush(), format)
+        yield stream.push(codes)
+    yield stream.flush()

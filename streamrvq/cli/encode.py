@@ -9,8 +9,6 @@ audio and tokens.
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,9 +23,9 @@ from ..config import DEFAULT_CODEC
 from ..corpus.encoding.encoder import Coded, Encoder, Read
 from ..corpus.encoding.open import open_encoder
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
-from ..errors import InputError, StreamRVQError, TokensError
+from ..errors import InputError, StreamRVQError
 from ..resampling import resampler_between
-from ..tokens import TokenFile, read_tokens, write_tokens
+from ..tokens import TokenFile, write_tokens
 from .common import (
     CodecOption,
     DeviceOption,
@@ -37,10 +35,12 @@ from .common import (
     TrackOption,
     TruncatedOption,
     complain,
+    hertz,
     identity,
     note,
     out,
     print_json,
+    reason_of,
     title,
     truncation,
 )  # fmt: skip
@@ -48,6 +48,7 @@ from .encode_shards import channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
 from .sources import RawOption, audio_files, open_stdin, plain, raw_option
+from .stored.targets import Job, Source, is_one_file, plan, token_file_of_stdin
 
 
 def encode(
@@ -61,7 +62,10 @@ def encode(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="A folder, or for one file a .safetensors name. Default: beside the audio."
+            "-o",
+            "--output",
+            help="A folder; or for one file, or -, a name with a suffix, such as x.safetensors. Default: beside the "
+            "audio.",
         ),
     ] = None,
     codec: CodecOption = DEFAULT_CODEC,
@@ -72,7 +76,10 @@ def encode(
     downmix: Annotated[
         bool, typer.Option("--downmix", help="Take the mean of several channels, which are refused otherwise.")
     ] = False,
-    rate: Annotated[int | None, typer.Option("--rate", help="With -: sample rate in Hz. Default: the codec's.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", metavar="HZ", help="With -: sample rate, such as 48000 or 48k. Default: the codec's."),
+    ] = None,
     format: Annotated[
         str | None, typer.Option("--format", help="With -: s16le (default), f32le, mulaw or alaw, one channel.")
     ] = None,
@@ -149,17 +156,26 @@ def encode(
             "FOLDER"
         )
     if "-" in sources:
-        if len(sources) > 1 or output is not None or readers is not None:
-            raise InputError("- goes alone, without -o and --readers; it writes JSON lines to stdout")
+        if len(sources) > 1 or readers is not None:
+            raise InputError("- goes alone, and without --readers")
+        if output is None and json:
+            raise InputError("- writes JSON lines to stdout; leave --json out, or name a token file with -o")
+        target = None if output is None else token_file_of_stdin(output)
         how: dict[str, Any] = {"downmix": downmix, "truncated": truncation(truncated), "track": track}
-        with closing(open_stdin(rate, format, raw_option(raw), **how)) as source:
-            encode_stdin(load(codec, engine, threads, device=device), source, n_quantizers, tail)
+        with closing(open_stdin(hertz(rate), format, raw_option(raw), **how)) as source:
+            opened = load(codec, engine, threads, device=device)
+            stored = encode_stdin(opened, source, n_quantizers, tail, target)
+        if stored is not None and json:
+            print_json({**identity(opened), "files": [stored], "failed": []})
+        elif stored is not None:
+            out().print(f"{stored['seconds']:.1f} s of audio encoded, {title(opened)} → {output}", soft_wrap=True)
         return
     if rate is not None or format is not None or raw is not None:
         raise InputError("--rate and --format go with -, and so does --raw: a file says its own")
     passed: list[Passed] = []
     task = Task("", "mean" if downmix else "one", truncation(truncated), track, pipes=True)
-    jobs, failures = _plan(sources, output, passed)
+    one_file = is_one_file(output, sources)
+    jobs, failures = plan([Source(*file) for file in audio_files(sources, passed)], output, one_file)
     opened = load(codec, engine, threads, device=device)
     opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
@@ -174,8 +190,8 @@ def encode(
             try:
                 ends[number] = _write(jobs[number], tokens)
             except (StreamRVQError, OSError) as error:
-                ends[number] = {"source": str(jobs[number].source), "error": str(error)}
-                progress.print_error(error)
+                ends[number] = {"source": str(jobs[number].source), "error": reason_of(error)}
+                progress.print_error(reason_of(error))
         for _, end in sorted(ends.items()):
             (failures if "error" in end else done).append(end)
         speed = progress.speed
@@ -197,7 +213,7 @@ def encode(
         raise typer.Exit(2)
 
 
-def _write(job: _Job, tokens: TokenFile | Exception) -> dict[str, Any]:
+def _write(job: Job, tokens: TokenFile | Exception) -> dict[str, Any]:
     """Write a file's tokens, and say what they are. Raises what it was given, or that they cannot be written."""
     if isinstance(tokens, Exception):
         raise tokens
@@ -213,45 +229,6 @@ def _bytes(mib: float) -> int:
     if not abs(mib) < 2**40:
         raise InputError(f"--shard-mib is {mib:g}; wanted MiB of audio in a shard")
     return int(mib * 2**20)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """A file to encode, and where its tokens go."""
-
-    source: Path
-    target: Path
-
-
-def _plan(sources: list[str], output: Path | None, passed: list[Passed]) -> tuple[list[_Job], list[dict[str, str]]]:
-    """The files to encode with their targets, and those that cannot be: two share a target, or it holds no tokens."""
-    single = output is not None and output.suffix == ".safetensors"
-    if single and (len(sources) > 1 or os.path.isdir(sources[0])):
-        raise InputError(f"-o {output} is one file; wanted a folder for several sources")
-    taken: dict[Path, Path] = {}
-    jobs, failures = [], []
-    for source, relative in audio_files(sources, passed):
-        target = source.with_suffix(".safetensors") if output is None else output / relative.with_suffix(".safetensors")
-        if single and output is not None:
-            target = output
-        other = taken.setdefault(target, source)
-        if other is not source:
-            error = f"{source} and {other} would both be written to {target}; rename one, or give each a folder with -o"
-        elif os.path.exists(target) and not _is_token_file(target):
-            error = f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
-        else:
-            jobs.append(_Job(source, target))
-            continue
-        failures.append({"source": str(source), "error": error})
-    return jobs, failures
-
-
-def _is_token_file(path: Path) -> bool:
-    try:
-        read_tokens(path)
-    except TokensError:
-        return False
-    return True
 
 
 class _Tokens:
@@ -273,7 +250,7 @@ class _Tokens:
 
 
 def _encoded(
-    encoder: Encoder, jobs: list[_Job], levels: int | None, tail: str, task: Task, progress: AudioProgress
+    encoder: Encoder, jobs: list[Job], levels: int | None, tail: str, task: Task, progress: AudioProgress
 ) -> Iterator[tuple[int, TokenFile | Exception]]:
     """Each job's number with its tokens, or why there are none, as it is done: several may be encoded at once."""
     begun: dict[int, _Tokens] = {}

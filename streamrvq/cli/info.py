@@ -1,6 +1,8 @@
-"""``streamrvq info``: everything about a codec that follows from its configuration and weights. Nothing is computed.
+"""``streamrvq info``: everything about a codec that follows from its configuration and weights, and what stored tokens
+hold. Nothing is computed.
 
-Knows: names and units of the figures. Does not know: how they follow from a configuration (geometry.py).
+Knows: names and units of a codec's figures. Does not know: how they follow from a configuration (geometry.py), stored
+tokens (stored/facts.py).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ..bench.steps import gflop_per_hop
 from ..codec import Codec, load
@@ -17,21 +20,30 @@ from ..config import DEFAULT_CODEC
 from ..families import decoder_plan, encoder_plan, tensor_shapes
 from ..resampling import RESAMPLER
 from ..train.runs import summary as training_run
-from .common import EngineOption, JsonOption, ThreadsOption, identity, out, print_json, title
+from .common import EngineOption, JsonOption, ThreadsOption, identity, offer_presets, out, print_json, title
+from .screen.tables import print_table
+from .stored.facts import described
 
 
 def info(
     codec: Annotated[
-        str, typer.Argument(help="A preset's name, a file or folder of weights, or a training run's folder.")
+        str,
+        typer.Argument(
+            help="A preset's name, or a file or folder of weights; or a token file, a shard, or the folder of a bulk "
+            "or training run.",
+            autocompletion=offer_presets,
+        ),
     ] = DEFAULT_CODEC,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say everything about a codec: rates, delays, state, cost."""
+    """Say what a codec is: rates, delays, state, cost. Or what stored tokens or a training run hold."""
     if training_run.is_run(codec):
         facts = training_run.facts_of(codec)
         head, lines = f"training run {facts['run']}", training_run.lines_of(facts)
+    elif (stored := described(codec)) is not None:
+        head, facts, lines = stored
     else:
         opened = load(codec, engine, threads)
         facts = codec_facts(opened)
@@ -39,10 +51,13 @@ def info(
     if json:
         print_json(facts)
         return
-    table = Table("", "", title=head, show_header=False, title_style="bold", title_justify="left")
+    # No box: a codec's hash has 64 characters, and with the longest name beside it a line of 80 is full.
+    table = Table("", "", title=Text(head), show_header=False, title_style="bold", title_justify="left", box=None,
+                  pad_edge=False)  # fmt: skip
+    table.columns[0].no_wrap = True
     for name, value in lines:
-        table.add_row(name, value)
-    out().print(table)
+        table.add_row(Text(name), Text(value))
+    print_table(out(), table)
 
 
 def codec_facts(codec: Codec) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """``streamrvq mic``: tokens from a microphone as you speak: a moving picture, JSON lines, or a token file.
 
 Knows: what to do with each item, and what ends a run: --seconds, Ctrl-C, the device. Does not know: devices, gaps,
-PortAudio's threads (live/sources/), files (recording.py), pictures (mic_view.py).
+PortAudio's threads (live/sources/), files (recording.py), pictures (screen/mic_view.py).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ..resampling import resampler_between
 from ..tokens import TokenFile
 from ..tokens.journal import recover
 from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
-from .mic_view import MicView, latency_table, latency_words
 from .pipes import LineWriter
 from .recording import Recording
+from .screen.mic_view import MicView, latency_table, latency_words
 
 
 def mic(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..live.protocol.text import Ready
 from ..resampling import resampler_between
+from ..streaming.encoder import EncoderStream
 from ..system.foreign_data import foreign_data, one_line, shown
-from .common import note_untrained
+from .common import note_untrained, writing_to_stdout
 from .sources import Decoded, RawSamples
 from .sources import sample_format as sample_format
+from .stored.token_writer import TokenWriter
 
 #: Hops of a container on stdin that are encoded at a time: a tenth of a second, for it may be live.
 HOPS = 8
@@ -66,27 +69,47 @@ class LineWriter:
 
     def other(self, line: dict[str, Any]) -> None:
         """Write a line of another kind: ``{"gap": …}`` or ``{"summary": …}``."""
-        sys.stdout.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
-        sys.stdout.flush()
+        with writing_to_stdout():
+            sys.stdout.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
+            sys.stdout.flush()
 
 
-def encode_stdin(codec: Codec, source: RawSamples | Decoded, levels: int | None, tail: str) -> None:
-    """Encode stdin to its end. Each line is written as soon as its frames are complete.
+def encode_stdin(
+    codec: Codec, source: RawSamples | Decoded, levels: int | None, tail: str, target: Path | None = None
+) -> dict[str, Any] | None:
+    """Encode stdin to its end: to JSON lines, each written as soon as its frames are complete, or to a token file.
 
     Args:
         source: what `open_stdin` found.
+        target: the token file. None: lines on stdout.
+
+    Returns:
+        What the token file holds; None for lines.
 
     Raises:
         InputError: bad samples, or an incomplete sample at the end. Everything before it is still encoded.
         AudioFileError: a container that is damaged or cut off.
     """
     stream = codec.stream(sample_rate=source.sample_rate, n_quantizers=levels, tail=tail)
-    note_untrained(codec)
-    lines = LineWriter(codec, stream.sample_rate)
+    if target is None:
+        note_untrained(codec)
+        _encode(codec, stream, source, LineWriter(codec, stream.sample_rate))
+        return None
+    writer = TokenWriter(target, codec, stream.sample_rate, levels, tail)
+    try:
+        _encode(codec, stream, source, writer)
+    except BaseException:  # an interrupt too: the audio of a pipe does not come again
+        writer.finish(stream.samples_received, whole=False)
+        raise
+    return writer.finish(stream.samples_received, whole=True)
 
+
+def _encode(
+    codec: Codec, stream: EncoderStream, source: RawSamples | Decoded, writer: LineWriter | TokenWriter
+) -> None:
     def write(codes: Codes) -> None:
         index = stream.frames_given - codes.shape[1]
-        lines.frames(index, index * codec.hop_length / codec.sample_rate, codes)
+        writer.frames(index, index * codec.hop_length / codec.sample_rate, codes)
 
     for block in source.blocks(HOPS * stream.sample_rate * codec.hop_length // codec.sample_rate + 1):
         write(stream.push(block))
@@ -119,17 +142,24 @@ def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) 
         raise TokensError(f"{what} has more than {_MOST_LISTS} lists; {_REMEDY}")
     try:
         item = json.loads(line)
-        if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
-            return None
-        index, listed = item["index"], item["codes"]
-        # numpy takes true for 1, and gives every text the room of the longest.
-        rows = isinstance(listed, list) and all(isinstance(row, list) for row in listed)
-        whole = rows and type(index) is int and all(type(code) is int for row in listed for code in row)
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise TokensError(f"{what} is not JSON ({one_line(error, 100)}); {_REMEDY}") from None
+    if not isinstance(item, dict):
+        raise TokensError(f"{what} is {shown(item)}, and no object with index and codes; {_REMEDY}")
+    if "codes" not in item and ("gap" in item or "summary" in item):  # lines of `streamrvq mic --json`
+        return None
+    if missing := [name for name in ("index", "codes") if name not in item]:
+        raise TokensError(f"{what} has no {' and no '.join(missing)}; {_REMEDY}")
+    index, listed = item["index"], item["codes"]
+    # numpy takes true for 1, and gives every text the room of the longest.
+    rows = isinstance(listed, list) and all(isinstance(row, list) for row in listed)
+    whole = rows and type(index) is int and all(type(code) is int for row in listed for code in row)
+    if whole and len({len(row) for row in listed}) > 1:
+        raise TokensError(f"{what} has levels of {' and '.join(str(len(row)) for row in listed[:3])} codes; {_REMEDY}")
+    try:
         codes: Codes = np.array(listed if whole else [], np.int64)
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise TokensError(
-            f'{what} is not {{"index", "time", "codes"}} ({type(error).__name__}: {one_line(error)}); {_REMEDY}'
-        ) from None
+    except OverflowError:
+        raise TokensError(f"{what} has a code of more than 63 bits; {_REMEDY}") from None
     if codes.ndim != 2 or not codes.size:
         raise TokensError(
             f"{what} has index {shown(index)} and codes {shown(listed)}; wanted whole numbers, and [K][n] of them"
@@ -147,5 +177,6 @@ def _codes_of(line: bytes, what: str, codec: Codec, force: bool, expected: int) 
 
 def write_samples(pcm: Any, format: str) -> None:
     """Write samples in [−1, 1] to stdout as raw bytes and flush; all formats but f32le round and clip them."""
-    sys.stdout.buffer.write(sample_format(format).write(pcm).tobytes())
-    sys.stdout.buffer.flush()
+    with writing_to_stdout():
+        sys.stdout.buffer.write(sample_format(format).write(pcm).tobytes())
+        sys.stdout.buffer.flush()

@@ -22,7 +22,7 @@ from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError
 from ..system.optional import need
-from .common import DeviceOption, EngineOption, ThreadsOption, identity, note, note_untrained, out
+from .common import CodecArgument, DeviceOption, EngineOption, ThreadsOption, identity, note, note_untrained, out
 from .service import VARIABLE, TokenFileOption, TokenOption, tokens
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 def serve(
-    codec: Annotated[str, typer.Argument(help="A preset's name, or a file or folder of weights.")] = DEFAULT_CODEC,
+    codec: CodecArgument = DEFAULT_CODEC,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="0: any free one.")] = 8000,
     token: TokenOption = None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import RawIOBase
@@ -17,6 +18,11 @@ from typing import BinaryIO
 
 #: The end of a temporary file's name. The name begins with a dot, so that tools that read a whole folder skip it.
 PART = ".part"
+#: Bytes of the final name that a temporary name begins with. The rest of it takes some 24 more, and the longest name
+#: that every file system takes has 143.
+_MOST_NAME = 100
+#: What a write raises that names no file.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 #: Bytes that are read at a time on the way to the end of the last whole line.
 _PIECE = 1 << 16
 
@@ -31,6 +37,31 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         raise OSError(errno.EEXIST, "something that is no file lies there", os.fspath(path))
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path at which no file can be put, before what it is to hold is made.
+
+    Raises:
+        OSError: its folder is missing or may not be written to, the name is too long, or something else lies there.
+        ValueError: no file can have this name.
+    """
+    check_replaceable(path)
+    check_folder(Path(path).parent)
+    with suppress(FileNotFoundError):
+        os.lstat(path)
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder in which no file can be put.
+
+    Raises:
+        OSError: it is missing, it is no folder, or it may not be written to.
+    """
+    if not stat.S_ISDIR(os.stat(folder).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(folder))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to. It gets the name ``path`` when the `with` block ends without an exception.
@@ -39,19 +70,34 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     inside the block leaves a hidden ``.NAME.….part``, which nothing reads.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written. It names ``path``, also where the block raised it and it named none.
     """
     check_replaceable(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
+    if len(os.fsencode(path.name)) > (most := _longest_name(path.parent)):  # the temporary name would fit
+        raise OSError(errno.ENAMETOOLONG, f"the name has more than {most} bytes", os.fspath(path))
+    start = os.fsdecode(os.fsencode(path.name)[:_MOST_NAME])
+    part = path.with_name(f".{start}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
         with open(part, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # otherwise a crash could leave an empty file with the final name
         os.replace(part, path)
+    except OSError as error:
+        if error.filename == os.fspath(part) or (error.filename is None and error.errno in _OF_THE_DISK):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _longest_name(folder: Path) -> int:
+    """Bytes of the longest name in a folder."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):  # no such folder; a system that does not say
+        return 255
 
 
 def append_line(path: Path, line: str) -> None:

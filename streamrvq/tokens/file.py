@@ -24,6 +24,7 @@ from ..errors import TokensError
 from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
+from .journal_names import JOURNAL, left_of_a_recording
 from .limits import MOST_CODE, MOST_GAPS, MOST_HEADER, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, MOST_TEXT
 
 #: What the metadata's ``format`` says.
@@ -240,10 +241,14 @@ def _read(
                 codes = whole[parts]
     except OSError as error:
         reason = "it is a folder" if os.path.isdir(path) else error.strerror or "no such file"
+        if not os.path.lexists(path) and (journal := left_of_a_recording(path)):
+            raise TokensError(f"cannot read tokens from {path} ({reason}): {journal}") from None
         raise TokensError(
             f"cannot read tokens from {path} ({reason}); give a .safetensors file that 'streamrvq encode' wrote"
         ) from None
     except safetensors.SafetensorError as error:
+        if os.fspath(path).endswith(JOURNAL):
+            raise TokensError(f"{path} is no token file yet: {left_of_a_recording(path)}") from None
         raise TokensError(
             f"{path} is no token file, or a damaged one ({one_line(error)}); encode the audio again"
         ) from None

@@ -31,8 +31,9 @@ from ..errors import TokensError
 from ..system.copying import NeverCopied
 from ..system.file_lock import release_lock, take_lock
 from .file import TokenFile
+from .journal_names import journal_of
 from .limits import MOST_CODE, MOST_GAPS, MOST_SAMPLES
-from .recovery import CRC, END, FORMAT, FRAMES, GAP, HEAD, VERSION, journal_of, recover
+from .recovery import CRC, END, FORMAT, FRAMES, GAP, HEAD, VERSION, recover
 
 __all__ = ["JournalError", "TokenJournal", "journal_of", "recover"]
 

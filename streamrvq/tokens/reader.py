@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..errors import TokensError
 from ..system.copying import forked_whole
 from .file import read_part
+from .journal_names import left_of_a_recording
 from .shards import Shard
 from .signal import Signal
 
@@ -47,6 +48,8 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
 def _files(place: Path, partial: bool) -> list[Path]:
     if not os.path.isdir(place):  # unlike Path's, it takes a name that is too long
         if not os.path.exists(place) or place.suffix not in (".parquet", ".safetensors"):
+            if journal := left_of_a_recording(place):
+                raise TokensError(f"{place} is no file of tokens: {journal}")
             raise TokensError(f"{place} is no file of tokens; wanted a folder, a .parquet shard or a .safetensors file")
         return [place]
     shards = sorted(place.glob("*.parquet"))
@@ -85,13 +88,18 @@ class TokenSet(Sequence[Signal]):
     def __init__(self, files: Sequence[Path]) -> None:
         self._parts: list[_Part] = [Shard(path) if path.suffix == ".parquet" else _Single(path) for path in files]
 
+    @property
+    def names(self) -> list[tuple[str, int]]:
+        """The path and the channel of every signal, by number. The channel is −1 where channels were not told apart."""
+        return [name for part in self._parts for name in part.names]
+
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
         return np.cumsum([0, *(len(part) for part in self._parts)])
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], int]:
-        return {name: number for number, name in enumerate(name for part in self._parts for name in part.names)}
+        return {name: number for number, name in enumerate(self.names)}
 
     @cached_property
     def _channels(self) -> dict[str, list[int]]:
@@ -158,5 +166,5 @@ class _Single:
         return Signal(
             path=str(self._path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
             n_quantizers=levels, sample_rate=head.sample_rate, hop_length=head.hop_length, codec_hash=head.codec_hash,
-            _fetch=self._fetch,
+            codec=head.codec, _fetch=self._fetch,
         )  # fmt: skip

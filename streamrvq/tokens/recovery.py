@@ -25,6 +25,7 @@ from ..system.file_lock import take_lock
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from .file import TokenFile, write_tokens
+from .journal_names import JOURNAL, journal_of
 from .limits import MOST_GAPS, MOST_LEVELS
 
 FORMAT, VERSION = "streamrvq.journal", 1
@@ -35,12 +36,6 @@ HEAD, CRC = struct.Struct("<BI"), struct.Struct("<I")
 _LONGEST_HEAD = 1 << 20
 #: Sizes of the payloads of fixed size.
 _SIZES = {GAP: 16, END: 8}
-
-
-def journal_of(path: str | os.PathLike[str]) -> Path:
-    """The path of a token file's journal. The path of a journal is returned as it is."""
-    path = Path(path)
-    return path if path.name.endswith(".journal") else path.with_name(path.name + ".journal")
 
 
 def recover(path: str | os.PathLike[str]) -> TokenFile:
@@ -55,7 +50,7 @@ def recover(path: str | os.PathLike[str]) -> TokenFile:
     """
     with foreign_data(TokensError, f"{path}", "wanted a journal that `streamrvq mic` left"):
         journal = journal_of(path)
-        target = journal.with_name(journal.name.removesuffix(".journal"))
+        target = journal.with_name(journal.name.removesuffix(JOURNAL))
         try:
             check_regular(journal)
             data = _bytes_of(journal)

@@ -114,7 +114,10 @@ class Shard:
                 for name in ("channel", "source_rate", "n_quantizers", "sample_rate", "hop_length")}  # fmt: skip
         path, codec_hash = (index.text[name][first].as_py() for name in TEXT)
 
-        return Signal(path=path, codec_hash=codec_hash, **whole, **same, _fetch=partial(self._frames, first, stop))
+        return Signal(
+            path=path, codec_hash=codec_hash, codec=str(self.about["codec"]), **whole, **same,
+            _fetch=partial(self._frames, first, stop),
+        )  # fmt: skip
 
     def verify(self) -> None:
         """Read all codes and compare them with their checksums. Without checksums only the index is read.

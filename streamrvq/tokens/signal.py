@@ -38,6 +38,7 @@ class Signal:
         source_rate, num_samples: of the original signal.
         frames, n_quantizers: T and K of its codes.
         sample_rate, hop_length, codec_hash: of the codec; decode with no other codec.
+        codec: the name that the codec was loaded under.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Signal:
     sample_rate: int
     hop_length: int
     codec_hash: str
+    codec: str
     _fetch: Fetch = dataclasses.field(repr=False)
 
     @property

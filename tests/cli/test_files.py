@@ -88,14 +88,6 @@ def test_encode_resamples_and_downmixes(run: Run, tmp_path: Path, weights: Path,
     assert (tokens.codes != whole).mean() < 1e-3  # float32: near-ties
 
 
-def test_two_files_with_one_target(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
-    soundfile.write(tmp_path / "noise.flac", noise(100), 44100)
-    done = run("encode", wav, tmp_path / "noise.flac", "--codec", weights)
-    assert done.code == 2
-    assert "both be written" in done.err
-    assert read_tokens(tmp_path / "noise.safetensors").num_samples == 4410
-
-
 def test_weights_are_never_overwritten(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
     target = tmp_path / "noise.safetensors"
     shutil.copy(weights, target)
@@ -130,13 +122,23 @@ def test_nan_in_a_file(run: Run, tmp_path: Path, weights: Path) -> None:
         (["encode", "-", "--codec", "CODEC", "--format", "u8"], "s16le or f32le or mulaw or alaw"),
         (["encode", "WAV", "--codec", "CODEC", "-o", "WAV/x.safetensors"], "noise.wav"),
         (["decode", "nonesuch", "-o", "x.wav"], "cannot read tokens from nonesuch"),
-        (["decode", "EMPTY", "-o", "x.wav"], "it is a folder"),
+        (["decode", "EMPTY", "-o", "x.wav"], "holds no shards and no token files"),
         (["decode", "WAV", "-o", "x.wav"], "no token file"),
         (["decode", "CODEC", "-o", "x.wav"], "holds no tokens"),
         (["decode", "WAV"], "no output was named"),
         (["decode", "WAV", "-o", "-", "--json"], "choose one"),
         (["decode", "WAV", "-o", "x.wav", "--format", "mulaw"], "wanted s16le or f32le for a WAV file"),
-        (["decode", "-", "-o", "x.wav"], "leave -o out"),
+        (["decode", "-", "--path", "a.wav"], "go with stored tokens"),
+        (["decode", "-", "--json"], "choose one"),
+        (
+            ["decode", "WAV", "-o", "x.txt"],
+            "x.txt ends in '.txt', a format that is not written; wanted a name that ends in one of .wav",
+        ),
+        (["decode", "WAV", "-o", "x"], "x has no suffix"),
+        (
+            ["decode", "WAV", "-o", "x.wav", "--rate", "48q"],
+            "--rate is '48q'; wanted a sample rate in Hz, such as 48000, 48k",
+        ),
         (["info", "nonesuch"], "neither a preset nor a file"),
         (["decode", "WAV", "-o", "x.wav", "--rate", "999"], "--rate is 999; wanted a whole number of Hz from 1000"),
         (["check", "CODEC", "nonesuch"], "cannot open nonesuch"),

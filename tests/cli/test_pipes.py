@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from streamrvq.codec import Codec
 from tests.support.command import Run, process
 from tests.support.contract import noise
+from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 
 
@@ -70,9 +72,17 @@ def test_a_pipe_back_at_any_rate(weights: Path, codec: Codec, rate: int) -> None
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"not json\n", "line 1 on stdin"),
+        (b"not json\n", "line 1 on stdin is not JSON (Expecting value"),
         (b"[" * 100_000 + b"\n", "line 1 on stdin"),
-        (b'{"index": 0}\n', "line 1 on stdin"),
+        (b'{"index": 0}\n', "line 1 on stdin has no codes; wanted what `streamrvq encode -` writes"),
+        (b'{"codes": [[1]]}\n', "line 1 on stdin has no index; "),
+        (b"{}\n", "line 1 on stdin has no index and no codes; "),
+        (b"\n\n7\n", "line 3 on stdin is 7, and no object"),
+        (b"[1]\n", "line 1 on stdin is [1], and no object"),
+        (b"null\n", "line 1 on stdin is None, and no object"),
+        (b'{"index": 0, "codes": [[1]]}\n\xff\n', "line 2 on stdin is not JSON"),
+        (b'{"index": 0, "codes": [[1, 2], [1]]}\n', "line 1 on stdin has levels of 2 and 1 codes"),
+        (b'{"index": 0, "codes": null}\n', "codes None; wanted whole numbers"),
         (b'{"index": 0, "codes": [1, 2]}\n', "wanted whole numbers"),
         (b'{"index": 0, "codes": [[0.5]]}\n', "wanted whole numbers"),
         (b'{"index": 0, "codes": [[true, 1]]}\n', "wanted whole numbers"),
@@ -80,7 +90,7 @@ def test_a_pipe_back_at_any_rate(weights: Path, codec: Codec, rate: int) -> None
         (b'{"index": 0, "codes": {"1": [1]}}\n', "wanted whole numbers"),
         (b'{"index": false, "codes": [[1]]}\n', "has index False"),
         (b'{"index": 0.0, "codes": [[1]]}\n', "has index 0.0"),
-        (b'{"index": 0, "codes": [[18446744073709551615]]}\n', "line 1 on stdin"),
+        (b'{"index": 0, "codes": [[18446744073709551615]]}\n', "line 1 on stdin has a code of more than 63 bits"),
         (b'{"index": 3, "codes": [[1]]}\n', "begins at frame 3; wanted 0"),
         (b'{"index": 0, "codes": [[64]]}\n', "code 64 at codebook 0"),
         (b'{"index": 0, "codes": [[1],[1],[1],[1]]}\n', "K from 1 to 3"),
@@ -93,6 +103,7 @@ def test_bad_lines(run: Run, monkeypatch: pytest.MonkeyPatch, weights: Path, dat
     assert done.code == 2
     assert "untrained" in note
     assert words in line
+    assert "Error" not in line
     assert done.out == ""
 
 
@@ -160,3 +171,28 @@ def test_an_output_that_is_full_is_one_sentence(weights: Path, command: list[str
     assert ran.returncode == 2
     (line,) = err.decode().splitlines()
     assert "No space left" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_samples_that_stdout_does_not_take_are_one_sentence(run: Run, weights: Path, wav: Path) -> None:
+    run("encode", wav, "--codec", weights)
+    with open("/dev/full", "wb") as full:
+        ran = process("decode", wav.with_suffix(".safetensors"), "--codec", weights, "-o", "-", stdout=full)
+        _, err = ran.communicate(timeout=PATIENCE)
+    assert ran.returncode == 2
+    assert err.decode().splitlines()[-1] == "streamrvq: error: No space left on device: stdout"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_closed_stream_is_no_fault(weights: Path, closed: str) -> None:
+    command = f'"{sys.executable}" -m streamrvq encode - --codec "{weights}" {closed}'
+    ran = subprocess.run(["bash", "-c", command], input=b"", capture_output=True, timeout=PATIENCE,
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert ran.returncode == 0
+    assert b"fault" not in ran.stderr
+    assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [["decode", "--nonesuch"], ["info", "--threads", "x"], ["encode"]], ids=" ".join)
+def test_a_wrong_command_line_names_the_help_of_its_command(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).sentence.endswith(f"; see streamrvq {arguments[0]} --help")

@@ -110,7 +110,7 @@ def _commands() -> dict[str, Any]:
 def test_commands_are_understood(page: Path) -> None:
     for where, words, whole in commands(page):
         match words:
-            case ["streamrvq", "--help" | "--version"]:
+            case ["streamrvq", "--help" | "--version" | "--install-completion" | "--show-completion"]:
                 pass
             case ["streamrvq", command, *arguments]:
                 assert command in _commands(), f"{where}: there is no command {command!r}"

@@ -2,6 +2,7 @@
 
     python tests/support/virtual_sound.py AUDIO COMMAND…   run a command with AUDIO (mono) as what the microphone hears
 
+`Sink`: a loudspeaker that keeps what it is given.
 `Fifo`: ALSA's ``file`` plugin reads a FIFO that fifo_feeder.py fills: every sample is known, and none is lost.
 `Pulse`: a separate, silent sound server that can be stopped or killed like a real one.
 
@@ -127,6 +128,22 @@ class Fifo(Device):
             feeders.append(subprocess.Popen([sys.executable, "-S", str(FEEDER), fifo, samples, *map(str, numbers)]))
         self._config.write_text(text)
         return feeders
+
+
+class Sink(Device):
+    """A loudspeaker that takes samples as fast as they come and keeps them, at any rate and number of channels."""
+
+    def _make(self) -> list[subprocess.Popen[bytes]]:
+        self._config.write_text(
+            f'pcm.!default {{ type file slave.pcm {{ type null }} file "{self._folder / "heard"}" format "raw" }}\n'
+        )
+        return []
+
+    @property
+    def heard(self) -> np.ndarray:
+        """float32: everything that was played."""
+        path = self._folder / "heard"
+        return np.fromfile(path, "<f4") if path.exists() else np.zeros(0, np.float32)
 
 
 def _listening(address: Path) -> bool:

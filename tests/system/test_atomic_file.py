@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,36 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(OSError, match="No space left"):
             append_line(tmp_path / "log", "two")
     assert (tmp_path / "log").read_bytes() == b"one\n"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "x" * 200 + ".safetensors"], ids=["255", "two bytes", "suffix"])
+def test_a_name_that_the_system_takes_is_taken(tmp_path: Path, name: str) -> None:
+    with replacing(tmp_path / name) as file:
+        file.write(b"new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128], ids=["256", "two bytes"])
+def test_a_name_that_is_too_long_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OSError, match="more than 255 bytes") as refused, replacing(tmp_path / name) as file:
+        file.write(b"new")
+    assert refused.value.filename == str(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing, replacing(tmp_path / "no" / "x"):
+        pass
+    assert missing.value.filename == str(tmp_path / "no" / "x")
+    with pytest.raises(OSError, match="space") as full, replacing(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, "no space")
+    assert full.value.filename == str(tmp_path / "x")
+
+
+def test_an_error_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
+    for other in (OSError("mine"), OSError(errno.ENOENT, "none", "other")):
+        name = other.filename
+        with pytest.raises(OSError) as raised, replacing(tmp_path / "x"):
+            raise other
+        assert raised.value is other
+        assert raised.value.filename == name

@@ -1,4 +1,4 @@
-"""Input devices, and how a user's index or text selects one of them.
+"""Sound devices, and how a user's index or text selects one of them.
 
 Knows: names and numbers. Does not know: PortAudio.
 """
@@ -6,13 +6,16 @@ Knows: names and numbers. Does not know: PortAudio.
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from ...errors import DeviceError
 
+Direction = Literal["input", "output"]
+
 
 @dataclasses.dataclass(frozen=True)
-class InputDevice:
-    """A device that samples can be captured from, as PortAudio lists it. Latencies are in seconds, as it suggests."""
+class SoundDevice:
+    """A device to listen to or to play through, as PortAudio lists it. Latencies are in seconds, as it suggests."""
 
     index: int
     name: str
@@ -24,11 +27,14 @@ class InputDevice:
     default: bool
 
 
-def find_device(devices: list[InputDevice], wanted: int | str | None) -> InputDevice:
+def find_device(
+    devices: list[SoundDevice], wanted: int | str | None, direction: Direction = "input"
+) -> SoundDevice:  # fmt: skip
     """The device that ``wanted`` selects.
 
     Args:
         devices: all there are.
+        direction: which they are, for error messages.
         wanted: an index; or a text that the name, or ``name, host``, contains, in any case; None: the default device.
 
     Raises:
@@ -46,5 +52,5 @@ def find_device(devices: list[InputDevice], wanted: int | str | None) -> InputDe
         found = found or [device for device, _, full in names if text in full]
     if len(found) != 1:
         many = f"{len(found)} devices match" if found else "there is no"
-        raise DeviceError(f"{many} input device {wanted!r}; there are: {listed}: give an index or a whole name")
+        raise DeviceError(f"{many} {direction} device {wanted!r}; there are: {listed}: give an index or a whole name")
     return found[0]

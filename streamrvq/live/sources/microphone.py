@@ -30,6 +30,7 @@ from ..stats import WINDOW, MicrophoneStats, percentiles
 from . import portaudio
 from .callback import DeviceCallback
 from .clock import DeviceClock
+from .input_stream import open_input
 from .ring import Ring
 
 # The device counts as silent after this many polls without samples. Polls are counted, not seconds: after the whole
@@ -95,7 +96,7 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         self.device, self.block, self.channel, self.downmix, self.buffer = device, block, channel, downmix, buffer
         self.name = ""
         self._channels = 2 if downmix else (channel or 0) + 1
-        self._stream: portaudio.InputStream | None = None
+        self._stream: portaudio.OpenStream | None = None
         self._state = "new"  # → open → capturing → ended; or closed from any
         self._stopping = self._vanished = False
         self._closing = asyncio.Lock()
@@ -107,7 +108,7 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         if self._state != "new":
             raise StreamClosedError("this microphone was entered before; make another one")
         self._woken, self._callback = asyncio.Event(), DeviceCallback(self._to_mono())
-        self._stream, self.sample_rate = await portaudio.open_input(
+        self._stream, self.sample_rate = await open_input(
             self.device, self.sample_rate, self._channels, self.block or 0,
             self._callback.on_block, self._callback.on_finished,
         )  # fmt: skip

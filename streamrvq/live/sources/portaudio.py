@@ -6,16 +6,17 @@ gets an error, a stream that is opened too late is closed again, and the process
 returns, all other calls fail too, because PortAudio is not thread-safe.
 
 PortAudio lists the devices once, when it starts. After a device was lost, not found or refused, it is restarted before
-the next one is opened, provided that no stream of this module is open.
+the next one is opened, provided that no stream of this package is open.
 
-Knows: sounddevice (imported on the first call, because the import queries every device), PortAudio's errors. Does not
-know: what the samples are for.
+Knows: sounddevice (imported on the first call, because the import queries every device), which devices there are. Does
+not know: streams (input_stream.py, ../playback/), what the samples are for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import ctypes
 import functools
 import threading
@@ -23,8 +24,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...errors import DeviceError
+from ...system.quiet import end_quiet, quiet_libraries
 from ..worker import wait_through_cancellation
-from .devices import InputDevice, find_device
+from .devices import Direction, SoundDevice
 
 T = TypeVar("T")
 
@@ -33,27 +35,28 @@ OPEN_SECONDS, CLOSE_SECONDS = 10.0, 2.0
 
 _INSTALL = "install it: apt-get install libportaudio2 (Debian, Ubuntu), dnf install portaudio, brew install portaudio"
 _lock = threading.Lock()  # held during every call into PortAudio
-_streams: set[Any] = set()  # the open streams of this module
-_list_outdated = threading.Event()  # PortAudio's list of devices may be out of date
+streams: set[Any] = set()  #: the open streams of this package
+list_outdated = threading.Event()  #: PortAudio's list of devices may be out of date
 
 
-def _load() -> Any:
+def load() -> Any:
     """The module sounddevice, with PortAudio running. Call it with the lock held."""
     try:
         import sounddevice
     except ImportError as error:
         raise DeviceError(
-            f"microphones need the package sounddevice ({error}); install it: pip install sounddevice"
+            f"sound devices need the package sounddevice ({error}); install it: pip install sounddevice"
         ) from None
     except OSError as error:
         raise DeviceError(f"PortAudio was not found ({error}); {_INSTALL}") from None
     except Exception as error:  # its class is in the module that failed to load
         raise DeviceError(f"PortAudio does not start ({error}); is the sound server running?") from None
     _keep_loaded(sounddevice._libname)
-    if _list_outdated.is_set() and not _streams:
+    _keep_alsa_quiet()
+    if list_outdated.is_set() and not streams:
         sounddevice._terminate()
         sounddevice._initialize()
-        _list_outdated.clear()
+        list_outdated.clear()
     return sounddevice
 
 
@@ -64,9 +67,21 @@ def _keep_loaded(library: str) -> None:
     ctypes.CDLL(library)
 
 
+@functools.cache
+def _keep_alsa_quiet() -> None:
+    """Let ALSA print nothing: it notes every device that it tries in vain, and that samples came late.
+
+    Its handler of errors becomes a C function that changes nothing and takes no lock, whatever it is called with. One
+    in Python would be called from PortAudio's thread, also while Python ends.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # no ALSA here
+        nothing = ctypes.cast(ctypes.CDLL(None).getppid, ctypes.c_void_p)
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(nothing)
+
+
 def refresh_devices() -> None:
     """A device vanished: let PortAudio list the devices again before the next call that needs them."""
-    _list_outdated.set()
+    list_outdated.set()
 
 
 def callback_abort() -> BaseException:
@@ -105,6 +120,7 @@ async def call(work: Callable[[], T], seconds: float, what: str, undo: Callable[
     def expire() -> None:
         if not future.done():
             abandoned.set()
+            end_quiet()  # the call may hang inside
             _exit_handler(register=False)
             future.set_exception(DeviceError(
                 f"{what} did not come to an end within {seconds:g} s; the sound server hangs: restart it "
@@ -160,55 +176,59 @@ def _locked(work: Callable[[], T]) -> T:
         return work()
 
 
-async def input_devices() -> list[InputDevice]:
-    """All input devices.
+async def sound_devices(direction: Direction = "input") -> list[SoundDevice]:
+    """All devices to listen to, or (``"output"``) to play through.
 
     Raises:
-        DeviceError: sounddevice or PortAudio is missing, does not answer, or finds no input device.
+        DeviceError: sounddevice or PortAudio is missing, does not answer, or finds no such device.
     """
-    return await call(_list_devices, OPEN_SECONDS, "asking for the sound devices")
+    return await call(lambda: list_devices(direction), OPEN_SECONDS, "asking for the sound devices")
 
 
-def _list_devices() -> list[InputDevice]:
-    sound = _load()
-    hosts, preferred = sound.query_hostapis(), sound.default.device[0]
+def list_devices(direction: Direction) -> list[SoundDevice]:
+    """The same, in a call."""
+    sound = load()
+    hosts, preferred = sound.query_hostapis(), sound.default.device[direction == "output"]
     if preferred < 0:
-        preferred = next((host["default_input_device"] for host in hosts if host["default_input_device"] >= 0), -1)
+        named = f"default_{direction}_device"
+        preferred = next((host[named] for host in hosts if host[named] >= 0), -1)
     devices = [
-        InputDevice(
-            info["index"], info["name"], hosts[info["hostapi"]]["name"], info["max_input_channels"],
-            round(info["default_samplerate"]), info["default_low_input_latency"], info["default_high_input_latency"],
-            info["index"] == preferred,
+        SoundDevice(
+            info["index"], info["name"], hosts[info["hostapi"]]["name"], info[f"max_{direction}_channels"],
+            round(info["default_samplerate"]), info[f"default_low_{direction}_latency"],
+            info[f"default_high_{direction}_latency"], info["index"] == preferred,
         )
-        for info in sound.query_devices() if info["max_input_channels"] > 0
+        for info in sound.query_devices() if info[f"max_{direction}_channels"] > 0
     ]  # fmt: skip
     if not devices:
-        _list_outdated.set()
+        list_outdated.set()
+        purpose = "listen to" if direction == "input" else "play through"
         raise DeviceError(
-            "there is no sound device to listen to; plug one in, or start the sound server, and try again"
+            f"there is no sound device to {purpose}; plug one in, or start the sound server, and try again"
         )
     return devices
 
 
-class InputStream:
-    """An open input stream. `start` and `close` wait no longer than their deadlines.
+class OpenStream:
+    """An open stream. `start` and `close` wait no longer than their deadlines.
 
     Attributes:
-        device: that it captures from.
+        device: its device.
         latency: seconds, as PortAudio states it.
     """
 
-    def __init__(self, sound: Any, device: InputDevice, stream: Any) -> None:
-        self._sound, self._stream = sound, stream
+    def __init__(self, sound: Any, device: SoundDevice, stream: Any) -> None:
+        self.sound, self.stream = sound, stream
         self.device, self.latency = device, float(stream.latency)
+        streams.add(self)
 
     @property
     def active(self) -> bool:
         """False once it has ended by itself or was stopped."""
-        return bool(self._stream.active)
+        return bool(self.stream.active)
 
     async def start(self) -> None:
-        """Start the capture.
+        """Start it.
 
         Raises:
             DeviceError: the device refuses, or the call hangs.
@@ -217,8 +237,9 @@ class InputStream:
 
     def _start(self) -> None:
         try:
-            self._stream.start()
-        except self._sound.PortAudioError as error:
+            with quiet_libraries():
+                self.stream.start()
+        except self.sound.PortAudioError as error:
             raise DeviceError(f"{self.device.name} cannot be started ({error}); plug it in again") from None
 
     async def close(self) -> None:
@@ -232,64 +253,7 @@ class InputStream:
     def close_now(self) -> None:
         """Stop and close. Call it with the lock held."""
         try:
-            for step in (self._stream.stop, self._stream.close):
+            for step in (self.stream.stop, self.stream.close):
                 step(ignore_errors=True)
         finally:
-            _streams.discard(self)
-
-
-async def open_input(
-    wanted: int | str | None, rate: int | None, channels: int, block: int, on_block: Callable[..., None],
-    on_finished: Callable[[], None],
-) -> tuple[InputStream, int]:  # fmt: skip
-    """Open a stream without starting it. Returns the stream and its rate, Hz: ``rate``, or the device's default.
-
-    Args:
-        wanted: the device, as for `find_device`.
-        rate: Hz; None: the device's default.
-        channels: how many to capture.
-        block: samples per call of ``on_block``; 0: what suits the device, and may vary.
-        on_block: PortAudio's callback, called from its thread: ``(float32 [n, channels], n, times, flags)``.
-        on_finished: called from that thread when the stream has ended, for whatever reason.
-
-    Raises:
-        DeviceError: there is no such device, it refuses, or the call hangs.
-    """
-
-    def work() -> tuple[InputStream, int]:
-        try:
-            device = find_device(_list_devices(), wanted)
-        except DeviceError:
-            _list_outdated.set()
-            raise
-        sound, used_rate = _load(), rate or device.default_rate
-        try:
-            stream = sound.InputStream(
-                samplerate=used_rate, blocksize=block, device=device.index, channels=channels, dtype="float32",
-                latency="low", callback=on_block, finished_callback=on_finished,
-            )  # fmt: skip
-        except sound.PortAudioError as error:
-            _list_outdated.set()
-            raise DeviceError(_refusal(device, used_rate, channels, error)) from None
-        opened = InputStream(sound, device, stream)
-        _streams.add(opened)
-        return opened, used_rate
-
-    return await call(work, OPEN_SECONDS, "opening the sound device", lambda opened: opened[0].close_now())
-
-
-def _refusal(device: InputDevice, rate: int, channels: int, error: Exception) -> str:
-    """PortAudio's error as a sentence that says what to do."""
-    code = error.args[1] if len(error.args) > 1 else None
-    if code == -9997:
-        return f"{device.name} refuses {rate} Hz; leave the rate out for its own, {device.default_rate} Hz"
-    if code == -9998:
-        return (
-            f"{device.name} refuses {channels} channels; it has {device.channels}: choose one, or have them mixed down"
-        )
-    if code == -9985:
-        return (
-            f"{device.name} is in use by another program, or switched off; end that program, or choose another device"
-        )
-    reason = str(error.args[0] if error.args else error)
-    return f"{device.name} cannot be opened at {rate} Hz ({reason}); choose another device, or plug it in again"
+            streams.discard(self)

@@ -12,7 +12,7 @@ import pytest
 
 from streamrvq import DeviceError, Frames, Gap, InputError, Microphone, StreamClosedError, tokenize
 from streamrvq.live.sources import portaudio
-from streamrvq.live.sources.devices import InputDevice, find_device
+from streamrvq.live.sources.devices import SoundDevice, find_device
 from tests.conftest import RealAudio
 from tests.support.contract import codec_of, minute, noise
 from tests.support.listening import (
@@ -96,8 +96,8 @@ async def test_a_device_that_loses_samples_without_reporting_it(lost: float) -> 
 
 
 def test_devices_are_found_by_index_and_by_name() -> None:
-    def device(index: int, name: str, default: bool = False) -> InputDevice:
-        return InputDevice(index, name, "ALSA", 1, 48_000, 0.01, 0.04, default)
+    def device(index: int, name: str, default: bool = False) -> SoundDevice:
+        return SoundDevice(index, name, "ALSA", 1, 48_000, 0.01, 0.04, default)
 
     devices = [device(0, "USB Mic"), device(3, "USB Mic 2"), device(4, "Built-in", True)]
     assert find_device(devices, None).index == 4
@@ -215,7 +215,7 @@ def test_closing_the_event_loop_ends_the_callbacks() -> None:
             time.sleep(0.01)
         stream.close_now()
         del items[0]
-        assert not portaudio._streams
+        assert not portaudio.streams
 
 
 @pytest.mark.asyncio

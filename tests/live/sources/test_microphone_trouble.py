@@ -126,7 +126,7 @@ async def test_a_device_that_freezes_is_abandoned_after_a_second(make: Any) -> N
             if thread.name.startswith("streamrvq"):
                 thread.join(PATIENCE)
         assert threading.active_count() <= before
-        assert not portaudio._streams
+        assert not portaudio.streams
 
 
 @pytest.mark.asyncio
@@ -147,7 +147,7 @@ async def test_a_cancellation_is_not_kept_waiting_by_a_frozen_device() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
         server.thaw()
-        while portaudio._streams:
+        while portaudio.streams:
             await asyncio.sleep(0.01)
 
 
@@ -172,7 +172,7 @@ async def test_no_device() -> None:
             async with Microphone():
                 pass
         with pytest.raises(DeviceError, match="no sound device"):
-            await portaudio.input_devices()
+            await portaudio.sound_devices()
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from streamrvq.cli import mic_view
-from streamrvq.cli.mic_view import MicView, latency_table, latency_words
+from streamrvq.cli.screen import mic_view
+from streamrvq.cli.screen.mic_view import MicView, latency_table, latency_words
 from streamrvq.live.latency import LatencyBudget
 from tests.cli.test_mic import HEARD, RATE, options
 from tests.support.command import process

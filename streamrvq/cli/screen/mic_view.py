@@ -18,9 +18,9 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..engine.base import Codes
-from ..live.latency import LatencyBudget
-from .common import out
+from ...engine.base import Codes
+from ...live.latency import LatencyBudget
+from ..common import out
 
 #: Pictures a second on a terminal, and lines a second elsewhere.
 PICTURES, LINES = 10, 1

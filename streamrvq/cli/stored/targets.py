@@ -1,0 +1,156 @@
+"""Where the tokens of each source go, decided before anything is encoded.
+
+A file's tokens lie beside it, or under the same name in the folder of ``-o``, as ``NAME.safetensors``. Where several
+sources of a command would get one name, as ``a.mp3`` and ``a.flac`` would, each keeps its ending:
+``a.mp3.safetensors``.
+
+Knows: names. Does not know: audio, how tokens are made or written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import InputError, TokensError
+from ...system.atomic_file import check_folder, check_writable
+from ...tokens import read_tokens
+
+SUFFIX = ".safetensors"
+
+
+class Source(NamedTuple):
+    """A source, and the relative path that its tokens get in a folder of ``-o``."""
+
+    path: Path
+    relative: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A file to encode, and where its tokens go."""
+
+    source: Path
+    target: Path
+
+
+def is_one_file(output: Path | None, sources: Sequence[str]) -> bool:
+    """Whether ``-o`` names a token file, and not a folder: it has a suffix, no folder lies there, and there is one
+    source, which is no folder.
+
+    Raises:
+        InputError: it ends in .safetensors, but there are several sources; or it is a file, but has to be a folder.
+    """
+    if output is None or os.path.isdir(output) or not output.name:
+        return False
+    several = len(sources) > 1 or os.path.isdir(sources[0])
+    if several and (output.suffix == SUFFIX or os.path.lexists(output)):
+        raise InputError(f"-o {output} is one file; wanted a folder for several sources")
+    if not several and not output.suffix and os.path.lexists(output):
+        raise InputError(f"-o {output} is a file without a suffix, and no folder; give another name")
+    return not several and output.suffix != ""
+
+
+def token_file_of_stdin(output: Path) -> Path:
+    """``-o`` of what comes on stdin. Raises `InputError` if it names a folder, or no tokens can be written there."""
+    if os.path.isdir(output) or not output.suffix:
+        raise InputError(f"-o {output} names no token file; with - it has to, such as {output / 'x.safetensors'}")
+    check_token_target(output)
+    return output
+
+
+def plan(sources: Sequence[Source], output: Path | None, one_file: bool) -> tuple[list[Job], list[dict[str, str]]]:
+    """The files to encode with their targets, and those whose tokens cannot be written, each with the reason.
+
+    A file that is named twice is encoded once.
+
+    Raises:
+        InputError: two files would have one target whatever it is called.
+    """
+    chosen: dict[Path, Source] = {}
+    for source in sources:
+        chosen.setdefault(Path(os.path.abspath(source.path)), source)
+    jobs, failures = [], []
+    for path, target in _targets(list(chosen.values()), output, one_file):
+        reason = _refusal(path, target, output)
+        if reason is None:
+            jobs.append(Job(path, target))
+        else:
+            failures.append({"source": str(path), "error": reason})
+    return jobs, failures
+
+
+def _targets(sources: list[Source], output: Path | None, one_file: bool) -> list[tuple[Path, Path]]:
+    if one_file and output is not None:
+        return [(source.path, output) for source in sources]
+
+    def target(source: Source, whole: bool) -> Path:
+        place = source.path if output is None else output / source.relative
+        return place.with_name(place.name + SUFFIX) if whole else place.with_suffix(SUFFIX)
+
+    whole = [False] * len(sources)
+    while True:  # a name with its ending may be another's without: a.mp3 and a.mp3.wav
+        targets = [target(source, keep) for source, keep in zip(sources, whole, strict=True)]
+        often = Counter(targets)
+        shared = [often[name] > 1 for name in targets]
+        if not any(clash and not keep for clash, keep in zip(shared, whole, strict=True)):
+            break
+        whole = [keep or clash for keep, clash in zip(whole, shared, strict=True)]
+    for source, name in zip(sources, targets, strict=True):
+        if often[name] > 1:
+            other = next(o for o, n in zip(sources, targets, strict=True) if n == name and o is not source)
+            raise InputError(
+                f"{source.path} and {other.path} would both be written to {name}; encode them with two commands, each "
+                "with a folder of its own after -o"
+            )
+    return [(source.path, name) for source, name in zip(sources, targets, strict=True)]
+
+
+def _refusal(source: Path, target: Path, output: Path | None) -> str | None:
+    """Why tokens cannot be written to ``target``; None: they can."""
+    try:
+        if output is None and not stat.S_ISREG(os.stat(source).st_mode):
+            return f"{source} is a pipe or a device, beside which no tokens are written; name a file with -o"
+    except (OSError, ValueError):
+        return None  # whoever opens the source says what is wrong with it
+    try:
+        check_token_target(target)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def check_token_target(target: Path) -> None:
+    """Refuse a path at which no token file can be put, or something else than tokens lies.
+
+    Raises:
+        InputError: so it is.
+    """
+    try:
+        if os.path.lexists(target.parent):
+            check_writable(target)
+        else:  # it will be made
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.lstat(target)  # a name may be too long
+            check_folder(next(folder for folder in target.parents if os.path.lexists(folder)))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write tokens to {target} ({reason}); name a file or a folder with -o") from None
+    if os.path.exists(target) and not _is_token_file(target):
+        raise InputError(
+            f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
+        )
+
+
+def _is_token_file(path: Path) -> bool:
+    try:
+        read_tokens(path)
+    except TokensError:
+        return False
+    return True

@@ -1,0 +1,69 @@
+"""A stream from an input device, opened so that a refusal is a sentence.
+
+Knows: PortAudio's errors. Does not know: what the samples are for, deadlines (portaudio.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...errors import DeviceError
+from ...system.quiet import quiet_libraries
+from .devices import SoundDevice, find_device
+from .portaudio import OPEN_SECONDS, OpenStream, call, list_devices, list_outdated, load
+
+
+async def open_input(
+    wanted: int | str | None, rate: int | None, channels: int, block: int, on_block: Callable[..., None],
+    on_finished: Callable[[], None],
+) -> tuple[OpenStream, int]:  # fmt: skip
+    """Open a stream without starting it. Returns the stream and its rate, Hz: ``rate``, or the device's default.
+
+    Args:
+        wanted: the device, as for `find_device`.
+        rate: Hz; None: the device's default.
+        channels: how many to capture.
+        block: samples per call of ``on_block``; 0: what suits the device, and may vary.
+        on_block: PortAudio's callback, called from its thread: ``(float32 [n, channels], n, times, flags)``.
+        on_finished: called from that thread when the stream has ended, for whatever reason.
+
+    Raises:
+        DeviceError: there is no such device, it refuses, or the call hangs.
+    """
+
+    def work() -> tuple[OpenStream, int]:
+        try:
+            device = find_device(list_devices("input"), wanted)
+        except DeviceError:
+            list_outdated.set()
+            raise
+        sound, used_rate = load(), rate or device.default_rate
+        try:
+            with quiet_libraries():
+                stream = sound.InputStream(
+                    samplerate=used_rate, blocksize=block, device=device.index, channels=channels, dtype="float32",
+                    latency="low", callback=on_block, finished_callback=on_finished,
+                )  # fmt: skip
+        except sound.PortAudioError as error:
+            list_outdated.set()
+            raise DeviceError(refusal(device, used_rate, channels, error)) from None
+        return OpenStream(sound, device, stream), used_rate
+
+    return await call(work, OPEN_SECONDS, "opening the sound device", lambda opened: opened[0].close_now())
+
+
+def refusal(device: SoundDevice, rate: int, channels: int, error: Exception) -> str:
+    """PortAudio's error as a sentence that says what to do."""
+    code = error.args[1] if len(error.args) > 1 else None
+    if code == -9997:
+        return f"{device.name} refuses {rate} Hz; leave the rate out for its own, {device.default_rate} Hz"
+    if code == -9998:
+        return (
+            f"{device.name} refuses {channels} channels; it has {device.channels}: choose one, or have them mixed down"
+        )
+    if code == -9985:
+        return (
+            f"{device.name} is in use by another program, or switched off; end that program, or choose another device"
+        )
+    reason = str(error.args[0] if error.args else error)
+    return f"{device.name} cannot be opened at {rate} Hz ({reason}); choose another device, or plug it in again"
