@@ -1,36 +1,142 @@
-"""Audio files in folders.
+"""Audio files in folders, and what else lies there.
 
-Knows: the suffixes of libsndfile's formats. Does not know: what is in the files.
+A folder is walked once however many links lead to it, so a link to a folder above ends nothing and doubles nothing.
+What is no audio file by its name or kind is not dropped: it is given with the reason.
+
+Knows: the suffixes of audio and video files, links, what a Mac leaves beside its files. Does not know: what is in them.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import soundfile
 
 from ..errors import InputError
-from ..system.foreign_data import foreign_data
+from ..system.foreign_data import foreign_data, one_line
+
+#: What FFmpeg's libraries read. Without .ts, which is TypeScript more often than a recording: name such a file itself.
+_CONTAINERS = (
+    ".3g2 .3gp .aac .ac3 .adts .aif .aifc .amr .ape .asf .avi .awb .dff .dsf .dts .eac3 .ec3 .f4a .f4v .flv .m2ts .m4a "
+    ".m4b .m4r .m4v .mk3d .mka .mkv .mov .mp1 .mp2 .mp4 .mpa .mpc .mpeg .mpg .mts .mxf .oga .ogv .opus .qt .snd .spx "
+    ".tak .tta .vob .weba .webm .wma .wmv .wv"
+)
+_MOST_NAMED = 10  #: names of files passed over in one sentence
+
+
+class Passed(NamedTuple):
+    """Something in a folder that is no audio file."""
+
+    path: Path
+    reason: str  #: such as ``a pipe``
+
+
+class Found(NamedTuple):
+    """What lies in a folder and its subfolders, each list sorted by path."""
+
+    audio: list[Path]
+    passed: list[Passed]
 
 
 @lru_cache(maxsize=1)
 def audio_suffixes() -> frozenset[str]:
-    """The suffixes of the formats that libsndfile reads. Without .raw, which has no header and so no rate."""
+    """The suffixes of audio and video files that can be read. Without .raw, which has no header and so no rate."""
     known = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
-    return frozenset(known | {".aif", ".aifc", ".oga", ".opus", ".snd"})
+    return frozenset(known | set(_CONTAINERS.split()))
+
+
+def passed_over(path: Path) -> str | None:
+    """Why a path that was found in a folder or by a glob is no audio file; None: it may be one."""
+    if path.name.startswith("._"):
+        return "what a Mac keeps beside a file"
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return "a link that leads to nothing" if path.is_symlink() else "it cannot be looked at"
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if not stat.S_ISREG(mode):
+        return "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+    return None if path.suffix.lower() in audio_suffixes() else "its name ends like no audio file"
+
+
+def search(folder: Path) -> Found:
+    """All files in a folder and its subfolders: the audio files, and what is passed over with the reasons.
+
+    Links to folders are followed, each real folder once, where its path comes first.
+    """
+    audio, passed = [], []
+    with foreign_data(InputError, f"{folder}", "name the folders that are wanted"):  # nested too deeply, say
+        for path in sorted(_walk(folder, set(), passed)):
+            reason = passed_over(path)
+            if reason is None:
+                audio.append(path)
+            else:
+                passed.append(Passed(path, reason))
+    return Found(audio, sorted(passed))
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]], passed: list[Passed]) -> Iterator[Path]:
+    """The files below a folder. Its own folders come before those that only links lead to."""
+    waiting, links = [folder], list[Path]()
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop(0)
+        try:
+            status = os.stat(here)
+            identity = status.st_dev, status.st_ino
+            if identity in seen:
+                continue
+            seen.add(identity)
+            with os.scandir(here) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if here == folder:
+                raise
+            passed.append(Passed(here, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
+            continue
+        for entry in inside:
+            if not entry.is_dir():
+                yield here / entry.name
+            elif entry.is_symlink():
+                links.append(here / entry.name)
+            else:
+                waiting.append(here / entry.name)
 
 
 def audio_in(folder: Path) -> list[Path]:
     """Every audio file in a folder and its subfolders, sorted by path.
 
     Raises:
-        InputError: no file was found.
+        InputError: no file was found; what was passed over is named.
     """
-    with foreign_data(InputError, f"{folder}", "name the folders that are wanted"):  # nested too deeply, say
-        there = sorted(folder.rglob("*"))
-    inside = [path for path in there if path.suffix.lower() in audio_suffixes() and os.path.isfile(path)]
-    if not inside:
-        raise InputError(f"{folder} holds no audio files; wanted .wav, .flac, .ogg, .mp3 or the like somewhere in it")
-    return inside
+    found = search(folder)
+    if not found.audio:
+        rest = f" ({sentence(found.passed)})" if found.passed else ""
+        raise InputError(
+            f"{folder} holds no audio files; wanted .wav, .flac, .ogg, .mp3, .m4a or the like somewhere in it{rest}"
+        )
+    return found.audio
+
+
+def sentence(passed: Sequence[Passed]) -> str:
+    """What was passed over in one line: how many, and the first names with the reasons."""
+    named = "; ".join(_with_reason(group) for group in _by_reason(passed))
+    return f"{len(passed)} {'file' if len(passed) == 1 else 'files'} passed over: {named}"
+
+
+def _by_reason(passed: Iterable[Passed]) -> list[list[Passed]]:
+    groups: dict[str, list[Passed]] = {}
+    for item in passed:
+        groups.setdefault(item.reason, []).append(item)
+    return list(groups.values())
+
+
+def _with_reason(group: list[Passed]) -> str:
+    names = ", ".join(one_line(item.path, 100) for item in group[:_MOST_NAMED])
+    more = f" and {len(group) - _MOST_NAMED} more" if len(group) > _MOST_NAMED else ""
+    return f"{names}{more} ({group[0].reason})"
