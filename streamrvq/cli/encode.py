@@ -39,7 +39,7 @@ from .common import (
     print_json,
     title,
 )  # fmt: skip
-from .encode_shards import channel_policy, device_list, encode_shards
+from .encode_shards import PackOption, bytes_of, channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
 
@@ -49,7 +49,7 @@ def encode(
         list[str],
         typer.Argument(
             help="Audio files or folders, or - for raw samples on stdin. With --shards also globs, and manifests in "
-            ".jsonl or .parquet with a column of paths."
+            ".jsonl, .csv, .tsv or .parquet with a column of paths."
         ),
     ],
     output: Annotated[
@@ -116,6 +116,7 @@ def encode(
             help="With --shards: run on a Ray cluster; auto: the one of this machine; local: a new one.",
         ),
     ] = None,
+    pack: PackOption = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --shards: retry the files that failed before.")
     ] = False,
@@ -129,14 +130,19 @@ def encode(
         encode_shards(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
-            shard_bytes=None if shard_mib is None else _bytes(shard_mib), workers=workers, threads=threads or 1,
+            shard_bytes=bytes_of(shard_mib), pack=pack, workers=workers, threads=threads or 1,
             devices=device_list(device, devices), readers=readers, ray=ray, retry_failed=retry_failed,
         )  # fmt: skip
         return
-    if each_channel or retry_failed or any(given is not None for given in (workers, devices, segment, shard_mib, ray)):
+    if (
+        each_channel
+        or retry_failed
+        or pack
+        or any(given is not None for given in (workers, devices, segment, shard_mib, ray))
+    ):
         raise InputError(
-            "--each-channel, --workers, --devices, --segment, --shard-mib, --ray and --retry-failed go with --shards "
-            "FOLDER"
+            "--each-channel, --workers, --devices, --segment, --shard-mib, --pack, --ray and --retry-failed go with "
+            "--shards FOLDER"
         )
     if "-" in sources:
         if len(sources) > 1 or output is not None or downmix or readers is not None:
@@ -192,12 +198,6 @@ def _write(job: _Job, tokens: TokenFile | Exception) -> dict[str, Any]:
         "source": str(job.source), "tokens": str(job.target), "frames": tokens.codes.shape[1],
         "n_quantizers": tokens.codes.shape[0], "seconds": tokens.seconds, "source_rate": tokens.source_rate,
     }  # fmt: skip
-
-
-def _bytes(mib: float) -> int:
-    if not abs(mib) < 2**40:
-        raise InputError(f"--shard-mib is {mib:g}; wanted MiB of audio in a shard")
-    return int(mib * 2**20)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,10 +54,11 @@ def _files(place: Path, partial: bool) -> list[Path]:
     if not found:
         raise TokensError(f"{place} holds no shards and no token files; wanted what 'streamrvq encode' wrote")
     names = [match for path in shards if (match := _SHARD.fullmatch(path.name))]
-    wanted = int(names[0][2]) if names else 0
-    if len(names) < wanted and not partial:
+    wanted = max((int(name[2]) for name in names), default=0)  # a run that grew has shards that were of fewer
+    there = {int(name[1]) for name in names}
+    if len(there) < wanted and not partial:
         raise TokensError(
-            f"{place} holds {len(names)} of {wanted} shards; end the run by giving its command again, or pass "
+            f"{place} holds {len(there)} of {wanted} shards; end the run by giving its command again, or pass "
             "partial=True to read what there is"
         )
     return found

@@ -79,7 +79,7 @@ def _read_summary(data: bytes) -> None:
     table = parquet().read_table(path)
     other = scratch("summary.parquet")
     parquet().write_table(table.replace_schema_metadata({**table.schema.metadata, SHARD_KEY: data}), other)
-    summary = verified_summary(other, record.shards[0], record.digest)
+    summary = verified_summary(other, record.shards[0])
     json.dumps(summary.to_json(), allow_nan=False)
 
 
