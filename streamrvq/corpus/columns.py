@@ -110,13 +110,14 @@ def check_added(known: Mapping[str, str], rows: Sequence[tuple[str, Columns]]) -
         CorpusError: they have another column, or one of another kind.
     """
     for name, kind in kinds_of(rows).items():
+        if all(dict(columns).get(name) is None for _, columns in rows):
+            continue
         if name not in known:
             raise CorpusError(
                 f"new sources have the column {one_line(name, 40)}, which the run was begun without; leave it out of "
                 "the manifest, or give a new folder"
             )
-        empty = all(dict(columns).get(name) is None for _, columns in rows)
-        if not empty and kind != known[name] and (kind, known[name]) != ("int64", "double"):
+        if kind != known[name] and (kind, known[name]) != ("int64", "double"):
             raise CorpusError(
                 f"new sources have {one_line(name, 40)} as {kind}, and the run has it as {known[name]}; write the "
                 "manifest so, or give a new folder"

@@ -178,7 +178,8 @@ def encode_corpus(
         engine=engine if devices else None, pack=pack,
     )  # fmt: skip
     del opened  # each worker loads its own
-    (found, passed_over), encoded_seconds = collect(sources), 0.0
+    (found, passed), encoded_seconds = collect(sources), 0.0
+    passed_over = tuple(item for item in passed if folder not in Path(os.path.abspath(item.path)).parents)  # this run's
     settings = settings.with_columns(kinds_of((source.path, source.columns) for source in found))
 
     def add(progress: Progress) -> None:

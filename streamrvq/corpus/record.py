@@ -134,6 +134,11 @@ class Record:
         """Take up the run that is there. Gives what it records, and the sources that are new to it."""
         with foreign_data(CorpusError, f"the record in {self._records}", "begin again in a new folder"):
             recorded = self._document()
+            if recorded["version"] not in (VERSION, GROWN):
+                raise CorpusError(
+                    f"the run in {self.folder} has a record of version {one_line(repr(recorded['version']), 40)}; this "
+                    f"streamrvq reads {VERSION} and {GROWN}: update it, or give a new folder"
+                )
             self._stages = stages_of(recorded)
             self._lines = lines_of(_text(self._records / "plan.jsonl", None))[: self._stages[-1].sources]
             began = {name: recorded[name] for name in head}

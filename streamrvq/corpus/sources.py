@@ -162,13 +162,17 @@ class _Walk:
         yield from (_Named(str(path), str(path), looked_for=True) for path in found.audio)
 
     def _glob(self, pattern: str) -> Iterator[_Named]:
+        any_name = "." not in os.path.basename(pattern)  # such as **, which asks for no kind of file
         for match in globbed(pattern, self.passed):
             path = Path(match)
             if os.path.isdir(path):
                 yield from self._folder(path)
-            elif path.name.startswith("._") or not os.path.isfile(path):
-                self.passed.append(Passed(path, passed_over(path) or "no file"))
-            else:  # whatever its name ends with: the pattern asks for it
+                continue
+            reason, listed = passed_over(path), path.suffix.lower() in MANIFESTS and os.path.isfile(path)
+            wanted = os.path.isfile(path) and not path.name.startswith("._")
+            if reason is not None and not listed and (any_name or not wanted):
+                self.passed.append(Passed(path, reason))
+            else:
                 yield from self._file(path, match, looked_for=True)
 
     def _some(self, complaint: str, found: Iterator[_Named]) -> Iterator[_Named]:

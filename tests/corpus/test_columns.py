@@ -83,8 +83,8 @@ def test_tables_are_text_as_written(folder: Path, weights: Path, suffix: str) ->
 
 def test_parquet(folder: Path, weights: Path) -> None:
     table = pa.table({"audio": ["a.wav", "b.wav"], "text": pa.array(["x", None]).dictionary_encode(),
-                      "age": pa.array([1, 2], pa.int16()), "words": [["x"], []], "at": pa.array([0, 1], pa.timestamp("s")),
-                      "none": pa.nulls(2)})  # fmt: skip
+                      "age": pa.array([1, 2], pa.int16()), "words": [["x"], []],
+                      "at": pa.array([0, 1], pa.timestamp("s")), "none": pa.nulls(2)})  # fmt: skip
     pq.write_table(table, folder / "list.parquet")
     done = encode_corpus([folder / "list.parquet"], folder / "out", weights, workers=1)
     assert carried(folder / "out") == {
@@ -170,13 +170,13 @@ def test_growing_with_other_columns(folder: Path, weights: Path) -> None:
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     for row, words in (
         ({"speaker": "s"}, "the column speaker, which the run was begun without"),
-        ({"text": 5}, "text as int64, and the run has it as string"),
+        ({"text": 5}, "values of several kinds"),
     ):
         write_lines(folder / "two.jsonl", [{"path": "b.wav"} | row])
-        with pytest.raises(CorpusError, match=words):
+        with pytest.raises((CorpusError, InputError), match=words):
             encode_corpus([folder / "one.jsonl", folder / "two.jsonl"], out, weights, workers=1)
     write_lines(folder / "one.jsonl", [{"path": "a.wav", "text": "corrected", "score": 1.5}])
-    with pytest.raises(CorpusError, match="columns of a.wav are others"):
+    with pytest.raises(CorpusError, match=r"columns of a\.wav are others"):
         encode_corpus([folder / "one.jsonl"], out, weights, workers=1)
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     write_lines(folder / "one.jsonl", [{"path": "a.wav", "score": 1.5, "text": "x"}])

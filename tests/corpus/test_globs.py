@@ -69,15 +69,15 @@ def test_what_is_no_file_is_passed_over_and_named(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("p/socket.wav")
     passed = {"p/._s.wav": "a Mac", "p/fifo.wav": "a pipe", "p/gone.wav": "leads to nothing", "p/socket.wav": "socket"}
-    for entry in ("p", "p/*.wav", "**/p/*", "p*"):
+    for entry in ("p", "p/*.wav", "**/p/*", "p*", "p/*.*", "p/**"):
         files, over = collect([entry])
         named, kept = {item.path: item.reason for item in over}, {source.path for source in files}
-        hidden = ("p/*.wav", "**/p/*")  # which a star does not match
+        hidden = ("p/*.wav", "**/p/*", "p/*.*")  # which a star does not match
         some = {path: words for path, words in passed.items() if entry not in hidden or "._" not in path}
         assert all(words in named[path] for path, words in some.items()), (entry, named)
         assert "p/s.wav" in kept
         assert not kept & passed.keys()
-        assert ("p/notes.txt" in kept) == (entry == "**/p/*")  # which asks for it
+        assert ("p/notes.txt" in kept) == (entry == "p/*.*")  # which asks for it
     with pytest.raises(InputError, match=r"matches no audio files.*\(1 file passed over: p/\._s\.wav"):
         collect(["p/._s.wav*", "a.d"])
     assert [source.path for source in find_sources(["p/fifo.wav", "p/gone.wav"])] == ["p/fifo.wav", "p/gone.wav"]

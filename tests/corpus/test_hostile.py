@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq import InputError
+from streamrvq.corpus import plan_file
 from streamrvq.corpus import record as records
 from streamrvq.corpus.sources import find_sources
 from tests.support.fuzzing.json_text import broken_json
@@ -81,7 +82,7 @@ def signed(run: str, plan: list[str]) -> bytes:
     try:
         recorded = json.loads(run)
         head = {name: recorded[name] for name in ("format", "version", "streamrvq", "settings", "shard_bytes")}
-        recorded["digest"] = records._digest(head, plan)
+        recorded["digest"] = plan_file._digest(head, 0, plan)
         run = json.dumps(recorded)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
