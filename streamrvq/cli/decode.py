@@ -33,6 +33,7 @@ from .common import (
 )
 from .pipes import code_lines, sample_format, write_samples
 from .progress import AudioProgress
+from .stored.dac_files import decode_dac, is_dac
 
 #: Frames decoded at a time, some 0.7 s: short enough for the progress bar, and for pipes. An engine may like more.
 FRAMES = 64
@@ -71,6 +72,9 @@ def decode(
         raise InputError("-o - and --json both write to stdout; choose one")
     if output != "-" and samples.law is not None:
         raise InputError(f"--format {format} goes with raw samples on stdout; wanted s16le or f32le for a WAV file")
+    if is_dac(tokens):
+        _decode_dac(tokens, output, codec, rate, format, json, engine=engine, threads=threads, device=device)
+        return
     file = read_tokens(tokens)
     opened = _codec_of(file, tokens, codec, force, engine=engine, threads=threads, device=device)
     rate = rate or opened.sample_rate
@@ -103,6 +107,21 @@ def decode(
         )
     else:
         out().print(f"{output}: {seconds:.1f} s decoded at {speed:.1f} s a second with {title(opened)}")
+
+
+def _decode_dac(
+    tokens: str, output: str, codec: str | None, rate: int | None, format: str, json: bool, **asked: Any
+) -> None:
+    opened, pcm, at = decode_dac(tokens, codec, **asked)
+    if output == "-" or rate is not None:
+        raise InputError(
+            f"{tokens} is decoded at its own rate, {at} Hz, to a file; give -o a name, and leave --rate out"
+        )
+    write_wav(output, pcm, at, subtype="FLOAT" if format == "f32le" else "PCM_16")
+    if json:
+        print_json({**identity(opened), "tokens": tokens, "audio": output, "audio_rate": at, "samples": len(pcm)})
+    else:
+        out().print(f"{output}: {len(pcm) / at:.1f} s decoded with {title(opened)}")
 
 
 def _codec_of(file: TokenFile, path: str, codec: str | None, force: bool, **asked: Any) -> Codec:

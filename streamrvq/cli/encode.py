@@ -26,7 +26,7 @@ from ..corpus.encoding.open import open_encoder
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
 from ..errors import InputError, StreamRVQError, TokensError
 from ..resampling import resampler_between
-from ..tokens import TokenFile, read_tokens, write_tokens
+from ..tokens import TokenFile, read_tokens
 from .common import (
     CodecOption,
     DeviceOption,
@@ -42,6 +42,7 @@ from .common import (
 from .encode_shards import PackOption, bytes_of, channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
+from .stored.dac_files import store
 
 
 def encode(
@@ -167,7 +168,7 @@ def encode(
         ends = dict[int, dict[str, Any]]()
         for number, tokens in _encoded(encoder, jobs, n_quantizers, tail, downmix, progress):
             try:
-                ends[number] = _write(jobs[number], tokens)
+                ends[number] = _write(jobs[number], tokens, downmix)
             except (StreamRVQError, OSError) as error:
                 ends[number] = {"source": str(jobs[number].source), "error": str(error)}
                 progress.print_error(error)
@@ -188,12 +189,12 @@ def encode(
         raise typer.Exit(2)
 
 
-def _write(job: _Job, tokens: TokenFile | Exception) -> dict[str, Any]:
+def _write(job: _Job, tokens: TokenFile | Exception, downmix: bool) -> dict[str, Any]:
     """Write a file's tokens, and say what they are. Raises what it was given, or that they cannot be written."""
     if isinstance(tokens, Exception):
         raise tokens
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_tokens(job.target, tokens)
+    store(job.source, job.target, tokens, downmix)
     return {
         "source": str(job.source), "tokens": str(job.target), "frames": tokens.codes.shape[1],
         "n_quantizers": tokens.codes.shape[0], "seconds": tokens.seconds, "source_rate": tokens.source_rate,
@@ -210,7 +211,7 @@ class _Job:
 
 def _plan(sources: list[str], output: Path | None) -> tuple[list[_Job], list[dict[str, str]]]:
     """The files to encode with their targets, and those that cannot be: two share a target, or it holds no tokens."""
-    single = output is not None and output.suffix == ".safetensors"
+    single = output is not None and output.suffix in (".safetensors", ".dac")
     if single and (len(sources) > 1 or os.path.isdir(sources[0])):
         raise InputError(f"-o {output} is one file; wanted a folder for several sources")
     taken: dict[Path, Path] = {}

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from streamrvq import InputError
 from streamrvq.corpus import plan_file
-from streamrvq.corpus import record as records
 from streamrvq.corpus.sources import find_sources
 from tests.support.fuzzing.json_text import broken_json
 from tests.support.fuzzing.parquet_files import broken_parquet, written
