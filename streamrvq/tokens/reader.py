@@ -67,6 +67,8 @@ def _files(place: Path, partial: bool) -> list[Path]:
 class _Part(Protocol):
     """A file of signals."""
 
+    path: Path
+
     def __len__(self) -> int: ...
 
     @property
@@ -85,6 +87,11 @@ class TokenSet(Sequence[Signal]):
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._parts: list[_Part] = [Shard(path) if path.suffix == ".parquet" else _Single(path) for path in files]
+
+    def __repr__(self) -> str:
+        known = f"{len(self)} signals in " if "_ends" in self.__dict__ else ""  # nothing is read for it
+        files = ", ".join(str(part.path) for part in self._parts[:1]) + (" …" if len(self._parts) > 1 else "")
+        return f"<TokenSet: {known}{len(self._parts)} files, {files}>"
 
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
@@ -142,22 +149,22 @@ class _Single:
     """One token file, seen as a file with one signal."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def __len__(self) -> int:
         return 1
 
     @property
     def names(self) -> list[tuple[str, int]]:
-        return [(str(self._path), -1)]
+        return [(str(self.path), -1)]
 
     def _fetch(self, start: int, end: int, levels: int) -> npt.NDArray[np.int64]:
-        return read_part(self._path, start, end, levels)[0].codes
+        return read_part(self.path, start, end, levels)[0].codes
 
     def signal(self, number: int) -> Signal:
-        head, (levels, frames) = read_part(self._path, 0, 0)
+        head, (levels, frames) = read_part(self.path, 0, 0)
         return Signal(
-            path=str(self._path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
+            path=str(self.path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
             n_quantizers=levels, sample_rate=head.sample_rate, hop_length=head.hop_length, codec_hash=head.codec_hash,
             _fetch=self._fetch,
         )  # fmt: skip

@@ -56,6 +56,10 @@ class Shard:
         self._values: tuple[int, list[dict[str, Value]]] | None = None  # further columns of the last row group
         self._metadata: Any = None  # the file's footer, parsed
 
+    def __repr__(self) -> str:
+        known = f"{len(self)} signals, " if "_index" in self.__dict__ else ""
+        return f"<Shard: {known}{self.path}>"
+
     def __getstate__(self) -> dict[str, Any]:
         return {
             "path": self.path,

@@ -107,6 +107,10 @@ class File:
         self.start_time: float | None = None
         self._open: set[_Pass] = set()
 
+    def __repr__(self) -> str:
+        pace = "in real time" if self.realtime else "as fast as it is read"
+        return f"<File {self.path}: {self.sample_rate} Hz, {pace}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, or another process, makes passes of its own."""
         return File, (os.path.abspath(self.path), self.realtime, self.block, self.downmix)
