@@ -21,12 +21,18 @@ from tests.support.fuzzing.survival import assert_survives
 from tools.fuzzing.registry import targets
 
 RIGHT = {name: targets()[name].seeds()[0] for name in ("manifest-table", "run-record", "shard-summary")}
+COMMAS = targets()["manifest-commas"].seeds()
 ROW = {"path": "a.wav", "offset": 0, "text": "a"}
 
 
 @given(data=st.data())
 def test_a_line_with_one_thing_broken(data: st.DataObject) -> None:
     assert_survives("manifest-lines", json.dumps(ROW).encode() + b"\n" + data.draw(broken_json(ROW)))
+
+
+@given(data=st.data())
+def test_a_table_with_commas_and_one_change(data: st.DataObject) -> None:
+    assert_survives("manifest-commas", data.draw(one_change(data.draw(st.sampled_from(COMMAS)))))
 
 
 @given(data=st.data())
