@@ -42,6 +42,14 @@ class Found(NamedTuple):
     audio: list[Path]
     passed: list[Passed]
 
+    def check(self, folder: Path) -> None:
+        """Refuse a folder without audio files with an `InputError` that names what it holds."""
+        if not self.audio:
+            rest = f" ({sentence(self.passed)})" if self.passed else ""
+            raise InputError(
+                f"{folder} holds no audio files; wanted .wav, .flac, .ogg, .mp3, .m4a or the like somewhere in it{rest}"
+            )
+
 
 @lru_cache(maxsize=1)
 def audio_suffixes() -> frozenset[str]:
@@ -70,7 +78,7 @@ def search(folder: Path) -> Found:
 
     Links to folders are followed, each real folder once, where its path comes first.
     """
-    audio, passed = [], []
+    audio, passed = list[Path](), list[Passed]()
     with foreign_data(InputError, f"{folder}", "name the folders that are wanted"):  # nested too deeply, say
         for path in sorted(_walk(folder, set(), passed)):
             reason = passed_over(path)
@@ -100,7 +108,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], passed: list[Passed]) -> Ite
             passed.append(Passed(here, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
             continue
         for entry in inside:
-            if not entry.is_dir():
+            if not os.path.isdir(entry):  # the entry's own method raises for a link to itself
                 yield here / entry.name
             elif entry.is_symlink():
                 links.append(here / entry.name)
@@ -115,11 +123,7 @@ def audio_in(folder: Path) -> list[Path]:
         InputError: no file was found; what was passed over is named.
     """
     found = search(folder)
-    if not found.audio:
-        rest = f" ({sentence(found.passed)})" if found.passed else ""
-        raise InputError(
-            f"{folder} holds no audio files; wanted .wav, .flac, .ogg, .mp3, .m4a or the like somewhere in it{rest}"
-        )
+    found.check(folder)
     return found.audio
 
 

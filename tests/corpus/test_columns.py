@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from streamrvq import CorpusError, InputError
 from streamrvq.corpus import encode_corpus
+from streamrvq.corpus.cluster import _shard
+from streamrvq.corpus.plan import Shard
 from streamrvq.corpus.sources import Source, collect, find_sources
 from streamrvq.tokens import open_tokens
 from tests.support.command import Run
@@ -205,3 +208,10 @@ def test_what_goes_in_comes_out(tmp_path_factory: pytest.TempPathFactory, weight
     for signal, row in zip(open_tokens(folder / "out"), rows, strict=True):
         assert signal.path == row.pop("file_name")
         assert repr(sorted(signal.columns.items())) == repr(sorted(row.items()))
+
+
+def test_a_shard_goes_to_a_cluster_with_its_columns() -> None:
+    """As text, which Ray's tables hold."""
+    source = Source("a", "/a", 3, (("age", 3), ("on", True), ("score", None), ("text", "x")))
+    shard = Shard(4, 7, (source, Source("b", "/b", 0)), "digest")
+    assert _shard(json.dumps(dataclasses.asdict(shard))) == shard
