@@ -160,7 +160,7 @@ def test_shards_are_written_as_they_were(tmp_path: Path, monkeypatch: pytest.Mon
     encoder = open_encoder(codec, settings.n_quantizers, settings.tail)
     with encoder, Record(tmp_path / "shards", settings, sources, "0.1.0", None) as record:
         (shard,) = record.shards
-        record.failures([write_shard(record.folder, shard, record.digest, encoder, settings, lambda progress: None)])
+        record.failures([write_shard(record.folder, shard, encoder, settings, lambda progress: None)])
     old, new = FORMATS / "shards", tmp_path / "shards"
     for path in (old / "__run__").iterdir():
         written = (new / "__run__" / path.name).read_bytes()

@@ -37,6 +37,7 @@ from .common import (
 )
 from .pipes import code_lines, sample_format, write_samples
 from .progress import AudioProgress
+from .stored.dac_files import decode_dac, is_dac
 from .stored.signals import ChannelOption, FromOption, PathOption, ToOption, find_signal, holds_signals, span_of
 from .stored.spans import decoded
 
@@ -79,6 +80,14 @@ def decode(
     named = hertz(rate)
     _check_output(tokens, output, json, format)
     asked: dict[str, Any] = {"engine": engine, "threads": threads, "device": device}
+    if is_dac(tokens):
+        if output is None or output == "-" or any(given is not None for given in (named, path, channel, start, stop)):
+            raise InputError(
+                f"{tokens} is decoded whole and at its own rate, to a file; give -o a name, and leave --rate, --path, "
+                "--channel, --from and --to out"
+            )
+        _decode_dac(tokens, output, codec, format, json, **asked)
+        return
     raw = output in (None, "-")
     if raw:
         check_rate_given(format or "s16le", named)
@@ -122,6 +131,16 @@ def decode(
         return
     other = f" at {at} Hz" if at != opened.sample_rate else ""
     out().print(f"{output}: {seconds:.1f} s{other} decoded at {speed:.1f} s a second with {title(opened)}")
+
+
+def _decode_dac(tokens: str, output: str, codec: str | None, format: str | None, json: bool, **asked: Any) -> None:
+    opened, pcm, at = decode_dac(tokens, codec, **asked)
+    _check_audio(output, at, format)
+    write_audio(output, pcm, at, floats=format == "f32le")
+    if json:
+        print_json({**identity(opened), "tokens": tokens, "audio": output, "audio_rate": at, "samples": len(pcm)})
+    else:
+        out().print(f"{output}: {len(pcm) / at:.1f} s decoded with {title(opened)}")
 
 
 def _check_output(tokens: str, output: str | None, json: bool, format: str | None) -> None:

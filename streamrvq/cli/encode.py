@@ -25,7 +25,7 @@ from ..corpus.encoding.open import open_encoder
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
 from ..errors import InputError, StreamRVQError
 from ..resampling import resampler_between
-from ..tokens import TokenFile, write_tokens
+from ..tokens import TokenFile
 from .common import (
     CodecOption,
     DeviceOption,
@@ -44,10 +44,11 @@ from .common import (
     title,
     truncation,
 )  # fmt: skip
-from .encode_shards import channel_policy, device_list, encode_shards
+from .encode_shards import PackOption, bytes_of, channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
 from .sources import RawOption, audio_files, open_stdin, plain, raw_option
+from .stored.dac_files import store
 from .stored.targets import Job, Source, is_one_file, plan, token_file_of_stdin
 
 
@@ -56,7 +57,7 @@ def encode(
         list[str],
         typer.Argument(
             help="Audio files or folders, or - for stdin: a container, or else raw samples. With --shards also globs, "
-            "and manifests in .jsonl or .parquet with a column of paths."
+            "and manifests in .jsonl, .csv, .tsv or .parquet with a column of paths."
         ),
     ],
     output: Annotated[
@@ -132,6 +133,7 @@ def encode(
             help="With --shards: run on a Ray cluster; auto: the one of this machine; local: a new one.",
         ),
     ] = None,
+    pack: PackOption = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --shards: retry the files that failed before.")
     ] = False,
@@ -145,15 +147,20 @@ def encode(
         encode_shards(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
-            shard_bytes=None if shard_mib is None else _bytes(shard_mib), workers=workers, threads=threads or 1,
+            shard_bytes=bytes_of(shard_mib), pack=pack, workers=workers, threads=threads or 1,
             devices=device_list(device, devices), readers=readers, ray=ray, retry_failed=retry_failed,
             truncated=truncation(truncated), track=track,
         )  # fmt: skip
         return
-    if each_channel or retry_failed or any(given is not None for given in (workers, devices, segment, shard_mib, ray)):
+    if (
+        each_channel
+        or retry_failed
+        or pack
+        or any(given is not None for given in (workers, devices, segment, shard_mib, ray))
+    ):
         raise InputError(
-            "--each-channel, --workers, --devices, --segment, --shard-mib, --ray and --retry-failed go with --shards "
-            "FOLDER"
+            "--each-channel, --workers, --devices, --segment, --shard-mib, --pack, --ray and --retry-failed go with "
+            "--shards FOLDER"
         )
     if "-" in sources:
         if len(sources) > 1 or readers is not None:
@@ -188,7 +195,7 @@ def encode(
         ends = dict[int, dict[str, Any]]()
         for number, tokens in _encoded(encoder, jobs, n_quantizers, tail, task, progress):
             try:
-                ends[number] = _write(jobs[number], tokens)
+                ends[number] = _write(jobs[number], tokens, task)
             except (StreamRVQError, OSError) as error:
                 ends[number] = {"source": str(jobs[number].source), "error": reason_of(error)}
                 progress.print_error(reason_of(error))
@@ -213,22 +220,16 @@ def encode(
         raise typer.Exit(2)
 
 
-def _write(job: Job, tokens: TokenFile | Exception) -> dict[str, Any]:
+def _write(job: Job, tokens: TokenFile | Exception, task: Task) -> dict[str, Any]:
     """Write a file's tokens, and say what they are. Raises what it was given, or that they cannot be written."""
     if isinstance(tokens, Exception):
         raise tokens
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_tokens(job.target, tokens)
+    store(job.source, job.target, tokens, task)
     return {
         "source": str(job.source), "tokens": str(job.target), "frames": tokens.codes.shape[1],
         "n_quantizers": tokens.codes.shape[0], "seconds": tokens.seconds, "source_rate": tokens.source_rate,
     }  # fmt: skip
-
-
-def _bytes(mib: float) -> int:
-    if not abs(mib) < 2**40:
-        raise InputError(f"--shard-mib is {mib:g}; wanted MiB of audio in a shard")
-    return int(mib * 2**20)
 
 
 class _Tokens:

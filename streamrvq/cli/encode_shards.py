@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from ..audio.find import Passed
+from ..audio.find import sentence as passed_sentence
 from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
 from ..errors import InputError
-from ..system.foreign_data import shown
+from ..system.foreign_data import one_line, shown
 from .common import complain, note, out, print_json
 from .progress import BytesProgress
+
+PackOption = Annotated[
+    bool, typer.Option("--pack", help="With --shards: codes as bits, 10 each with 1024 entries a codebook.")
+]
 
 
 def channel_policy(downmix: bool, each: bool) -> str:
@@ -35,13 +41,29 @@ def device_list(device: str | None, devices: str | None) -> tuple[str, ...]:
     return named if device is None else (device,)
 
 
+def bytes_of(mib: float | None) -> int | None:
+    """The bytes of ``--shard-mib``. Raises `InputError` for such as no shard can have."""
+    if mib is None:
+        return None
+    if not abs(mib) < 2**40:
+        raise InputError(f"--shard-mib is {mib:g}; wanted MiB of audio in a shard")
+    return int(mib * 2**20)
+
+
 def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **settings: Any) -> None:
     """Encode the corpus and print the result. Exits with 2 if any source failed."""
     with BytesProgress(show=not json) as bar:
 
         def begin(plan: RunPlan) -> None:
             if plan.shards_done:
-                note(f"continuing: {plan.shards_done} of {plan.shards} shards are there")
+                more = f", and {plan.added} files are new" if plan.added else ""
+                note(f"continuing: {plan.shards_done} of {plan.shards} shards are there{more}")
+            if plan.changed:
+                note(
+                    f"{len(plan.changed)} files in shards that are there are gone or have another size than then, such "
+                    f"as {one_line(plan.changed[0])}: their rows stay as they are; give a new folder to encode them "
+                    "again"
+                )
             bar.begin(plan.size, plan.size - plan.size_left)
 
         done = encode_corpus(
@@ -52,6 +74,8 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
         print_json(plain)
     else:
         out().print(_sentence(done), markup=False)
+    if done.passed_over:
+        note(passed_sentence([Passed(Path(item.path), item.reason) for item in done.passed_over]))
     if done.failed:
         raise typer.Exit(2)
 

@@ -2,6 +2,7 @@
 
     encode_corpus      the whole job; `streamrvq encode SOURCES… --shards FOLDER` calls it
     Progress, RunPlan, Failed      what its callbacks are given
+    RunSummary, PassedOver         what it returns
 
 Knows: the public names. sources.py finds files, plan.py divides them into shards, encoding/ turns files into codes,
 rows.py cuts these into rows, shard.py writes a shard, record.py keeps the run's record. local.py and cluster.py run the
@@ -12,5 +13,6 @@ Does not know: how a codec computes, or how shards are read (tokens/).
 from .job import RunPlan, RunSummary, encode_corpus
 from .progress import OnProgress, Progress
 from .shard import Failed
+from .sources import PassedOver
 
-__all__ = ["Failed", "OnProgress", "Progress", "RunPlan", "RunSummary", "encode_corpus"]
+__all__ = ["Failed", "OnProgress", "PassedOver", "Progress", "RunPlan", "RunSummary", "encode_corpus"]

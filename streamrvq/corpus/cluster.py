@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import CorpusError, StreamRVQError
 from ..system.cores import available_cores
 from ..system.optional import need
+from .columns import checked_columns
 from .plan import Shard
 from .progress import OnProgress, Progress
 from .shard import ShardSummary
@@ -99,7 +100,10 @@ def _not_reported(progress: Progress) -> None:
 
 def _shard(text: str) -> Shard:
     values = json.loads(text)
-    return Shard(values["number"], values["of"], tuple(Source(*source) for source in values["sources"]))
+    sources = (
+        Source(path, file, size, checked_columns(dict(further))) for path, file, size, further in values["sources"]
+    )
+    return Shard(values["number"], values["of"], tuple(sources), values["digest"])
 
 
 def _check_reachable(address: str) -> None:

@@ -1,64 +1,85 @@
-"""Globs. ``**`` follows links, and Python's glob does not notice links that lead back, or that multiply paths.
+"""Globs. ``**`` enters each real folder once, whatever links lead to it: links back or to the same place end there.
 
-Two links to ``.`` in one folder have 2^40 paths below it. So the folders are counted first, each looked at once.
-
-Knows: Python's patterns, and folders. Does not know: what files are wanted for.
+Knows: Python's patterns for one part of a path, and folders. Does not know: what files are wanted for.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ..audio.find import Passed
 from ..errors import InputError
-from ..system.foreign_data import foreign_data
-
-#: Paths of folders below a ``**``; a corpus of a hundred million files has fewer.
-_MOST_FOLDERS = 1 << 20
+from ..system.foreign_data import foreign_data, one_line
 
 
-def globbed(pattern: str) -> list[str]:
-    """The paths that match a pattern, sorted.
+def globbed(pattern: str, passed: list[Passed] | None = None) -> list[str]:
+    """The paths that match a pattern, sorted. ``**`` stands for any number of folders, none of them hidden.
+
+    Args:
+        pattern: as Python's `glob` takes it.
+        passed: gets the folders that cannot be read.
 
     Raises:
-        InputError: there are none; or a ``**`` would go in circles.
+        InputError: there are none.
     """
-    remedy = "name the folders that are wanted"
-    with foreign_data(InputError, pattern, remedy):
-        for folder in _roots(pattern):
-            if (count := _folders(folder, {}, ())) > _MOST_FOLDERS:
-                raise InputError(f"{folder} has {count} folders, by links to some of them; {remedy}")
-        matches = sorted(glob.glob(pattern, recursive=True))
+    unread: list[Passed] = []
+    with foreign_data(InputError, pattern, "name the folders that are wanted"):
+        parts = Path(pattern).parts
+        found = [""]
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            found = list(dict.fromkeys(_below(found, last, unread) if part == "**" else _matches(found, part)))
+        matches = sorted(path for path in found if path)
+    if passed is not None:
+        passed += unread
     if not matches:
         raise InputError(f"{pattern} matches no file; check the pattern, and that the shell leaves it alone")
     return matches
 
 
-def _roots(pattern: str) -> Iterable[str]:
-    """The folders below which the first ``**`` looks."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        return []
-    above = os.path.join(*parts[: parts.index("**")], "") if parts[0] != "**" else "./"
-    return glob.glob(above)
+def _matches(folders: Iterable[str], part: str) -> Iterator[str]:
+    for folder in folders:
+        yield from glob.glob(os.path.join(glob.escape(folder), part))
 
 
-def _folders(folder: str, known: dict[tuple[int, int], int], above: tuple[tuple[int, int], ...]) -> int:
-    """How many folders a ``**`` visits from this one on; hidden ones and those that cannot be read are passed over."""
-    with suppress(OSError):
-        at = os.stat(folder)
-        key = at.st_dev, at.st_ino
-        if key in above:
-            raise InputError(f"{folder} leads back to a folder above it, so ** has no end there; remove that link")
-        if key not in known:
-            count = 1
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if not entry.name.startswith(".") and entry.is_dir():
-                        count += _folders(entry.path, known, (*above, key))
-            known[key] = count
-        return known[key]
-    return 0
+def _below(folders: Iterable[str], files: bool, unread: list[Passed]) -> Iterator[str]:
+    """The folders and those below them, each real one once: a folder's own come before those that links lead to.
+
+    Args:
+        folders: where to begin. What is no folder is passed over.
+        files: whether files are wanted, too.
+        unread: gets the folders that cannot be read.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting, links = list(folders), list[str]()
+    waiting.reverse()
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop(0)
+        try:
+            status = os.stat(here or ".")
+            identity = status.st_dev, status.st_ino
+            if identity in seen:
+                continue
+            with os.scandir(here or ".") as entries:
+                inside = sorted(entries, key=lambda entry: entry.name, reverse=True)
+        except NotADirectoryError:
+            continue
+        except OSError as error:
+            unread.append(Passed(Path(here), f"a folder that cannot be read ({one_line(error.strerror or error)})"))
+            continue
+        seen.add(identity)
+        yield here
+        for entry in inside:
+            path = os.path.join(here, entry.name)
+            if entry.name.startswith("."):
+                continue
+            if not os.path.isdir(path):  # the entry's own method raises for a link to itself
+                if files:
+                    yield path
+            elif entry.is_symlink():
+                links.append(path)
+            else:
+                waiting.append(path)

@@ -20,6 +20,7 @@ from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
 from ..system.interrupts import DeferredInterrupts, ordered_termination
 from .cluster import run_on_ray
+from .columns import kinds_of
 from .encoding.encoder import streams_at_once
 from .encoding.open import check_readers, readers_of_each
 from .local import run_here, run_in_processes
@@ -28,7 +29,7 @@ from .progress import OnProgress, Progress
 from .record import Record
 from .settings import Settings
 from .shard import Failed, ShardSummary
-from .sources import find_sources
+from .sources import PassedOver, collect
 from .workers import Work
 
 #: Readers of a worker on a Ray cluster, if its engine encodes many files at once.
@@ -44,12 +45,18 @@ class RunPlan:
         shards_done: of these, those that are there already.
         size: bytes of all audio files.
         size_left: bytes of the audio files of the missing shards.
+        added: sources that are new to a run that was there.
+        changed: sources in shards that are there whose file is gone, or has another size than then. Their rows stay.
+        passed_over: what folders and globs hold beside audio files, and columns of manifests that no shard can hold.
     """
 
     shards: int
     shards_done: int
     size: int
     size_left: int
+    added: int = 0
+    changed: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +68,7 @@ class RunSummary:
         shards, sources, rows, frames: totals.
         seconds: of audio in all. With ``channels="each"`` every channel counts.
         failed: sources that gave no row.
+        added, changed, passed_over: as in `RunPlan`.
         written: shards that this call wrote.
         encoded_seconds: seconds of audio that this call read.
         elapsed: seconds that this call took.
@@ -73,6 +81,9 @@ class RunSummary:
     frames: int
     seconds: float
     failed: tuple[Failed, ...]
+    added: int
+    changed: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...]
     written: int
     encoded_seconds: float
     elapsed: float
@@ -96,6 +107,7 @@ def encode_corpus(
     track: int | None = None,
     segment_seconds: float = 600.0,
     shard_bytes: int | None = None,
+    pack: bool = False,
     workers: int | None = None,
     threads: int = 1,
     devices: Sequence[str] = (),
@@ -106,10 +118,11 @@ def encode_corpus(
     on_progress: OnProgress | None = None,
     on_failure: Callable[[Failed], object] | None = None,
 ) -> RunSummary:
-    """Encode files into shards of tokens, or resume a run that was cut off.
+    """Encode files into shards of tokens, resume a run that was cut off, or add files to one.
 
     Called again with the same arguments after an interrupt, a crash or a full disk, it writes the shards that are
-    missing, and compares those that are there with their checksums. The shards do not depend on who wrote them, or on
+    missing, and compares those that are there with their checksums. Called with more sources, it writes shards of the
+    new ones beside those that are there, which keep their bytes. The shards do not depend on who wrote them, or on
     how often the run was cut off. Ctrl-C and SIGTERM stop a run within a block of audio, a second one stops it at once.
     Both raise as usual, SIGTERM a ``SystemExit`` with code 143. Several workers are separate processes: call this
     function from under ``if __name__ == "__main__"``.
@@ -126,6 +139,7 @@ def encode_corpus(
         track: of several audio tracks of a file this one, from 0. Without it such files are listed as failed.
         segment_seconds: the longest row. A longer signal becomes several rows, cut from one stream.
         shard_bytes: bytes of audio files for each shard; None: see plan.py.
+        pack: write codes as bits, as many each as the codebooks need (see `tokens.schema`).
         workers: processes; None: one for each of ``devices``, or on the CPU one for each core. With 1 the work is done
             in this process.
         threads: of each worker's engine, on the CPU.
@@ -148,7 +162,8 @@ def encode_corpus(
 
     Raises:
         InputError: a bad setting, or no sources.
-        CorpusError: the folder belongs to another run, is in use or cannot be written to; or a worker died.
+        CorpusError: the folder belongs to a run with other settings, or with sources that were not given; it is in use
+            or cannot be written to; or a worker died.
         ExtraError: pyarrow is not installed; with ``ray``, Ray is not.
         WeightsError, EngineError: as `load`.
     """
@@ -166,10 +181,12 @@ def encode_corpus(
     wide = bool(devices) or streams_at_once(opened.engine) > 1
     settings = Settings.make(
         codec, opened, n_quantizers=n_quantizers, tail=tail, channels=channels, segment_seconds=segment_seconds,
-        truncated=truncated, track=track, engine=engine if devices else None,
+        truncated=truncated, track=track, engine=engine if devices else None, pack=pack,
     )  # fmt: skip
     del opened  # each worker loads its own
-    found, encoded_seconds = find_sources(sources), 0.0
+    (found, passed), encoded_seconds = collect(sources), 0.0
+    passed_over = tuple(item for item in passed if folder not in Path(os.path.abspath(item.path)).parents)  # this run's
+    settings = settings.with_columns(kinds_of((source.path, source.columns) for source in found))
 
     def add(progress: Progress) -> None:
         nonlocal encoded_seconds
@@ -182,8 +199,11 @@ def encode_corpus(
         missing = [shard for shard in record.shards if shard.number not in summaries]
         if on_plan is not None:
             size, size_left = (sum(shard.size for shard in some) for some in (record.shards, missing))
-            on_plan(RunPlan(len(record.shards), len(summaries), size, size_left))
-        work = Work(folder, settings, record.digest, threads, devices, readers)
+            on_plan(
+                RunPlan(len(record.shards), len(summaries), size, size_left, record.added, record.changed, passed_over)
+            )
+        record.passed_over(passed_over)
+        work = Work(folder, record.settings, threads, devices, readers)
         try:
             with closing(_written(work, missing, workers, wide, ray, add)) as written:
                 for summary in written:
@@ -202,7 +222,8 @@ def encode_corpus(
     return RunSummary(
         folder=folder, shards=len(every), sources=len(found), rows=sum(s.rows for s in every),
         frames=sum(s.frames for s in every), seconds=sum(s.seconds for s in every),
-        failed=tuple(failure for summary in every for failure in summary.failed), written=len(missing),
+        failed=tuple(failure for summary in every for failure in summary.failed),
+        added=record.added, changed=record.changed, passed_over=passed_over, written=len(missing),
         encoded_seconds=encoded_seconds, elapsed=time.perf_counter() - started,
     )  # fmt: skip
 

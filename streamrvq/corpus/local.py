@@ -52,7 +52,7 @@ def run_in_processes(
                         processes.give(worker, left.pop())
                     if shard is not None:
                         missing -= 1
-                        yield read_summary(work.folder / shard.name, shard, work.digest)
+                        yield read_summary(work.folder / shard.name, shard)
                 interrupts.check()
                 now = processes.done
                 on_progress(Progress(now.size - reported.size, now.seconds - reported.seconds))

@@ -24,10 +24,11 @@ class Shard:
     number: int
     of: int
     sources: tuple[Source, ...]
+    digest: str = ""  #: of the run, as it was when the shard was planned. The shard's file carries it
 
     @property
     def name(self) -> str:
-        """The file's name. It says how many shards there are, so that readers notice missing ones."""
+        """The file's name. It says how many shards there were to be, so that readers notice missing ones."""
         return f"shard-{self.number:05d}-of-{self.of:05d}.parquet"
 
     @property
@@ -36,10 +37,11 @@ class Shard:
         return sum(source.size for source in self.sources)
 
 
-def divide(sources: Sequence[Source], shard_bytes: int | None = None) -> list[Shard]:
+def divide(sources: Sequence[Source], shard_bytes: int | None = None, first: int = 0) -> list[Shard]:
     """Divide the sources in their order. A shard ends where the next source would take it beyond ``shard_bytes``.
 
-    With None the limit is a part of the whole: see `WANTED`, `LEAST` and `LARGEST`.
+    With None the limit is a part of the whole: see `WANTED`, `LEAST` and `LARGEST`. ``first`` is the first shard's
+    number: a run that grows has that many already.
 
     Raises:
         InputError: ``shard_bytes`` below 1.
@@ -55,4 +57,4 @@ def divide(sources: Sequence[Source], shard_bytes: int | None = None) -> list[Sh
             held = 0
         groups[-1].append(source)
         held += source.size
-    return [Shard(number, len(groups), tuple(group)) for number, group in enumerate(groups)]
+    return [Shard(number, first + len(groups), tuple(group)) for number, group in enumerate(groups, first)]

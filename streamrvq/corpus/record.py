@@ -1,11 +1,14 @@
-"""A run's record: what it encodes and with what. A run is resumed with the same sources and settings, or not at all.
+"""A run's record: what it encodes and with what. A run is resumed with the same settings, or not at all, and with the
+same sources or more. New sources get shards of their own.
 
 In the run's folder, beside the shards, lies ``__run__``. Readers of whole folders skip names that begin with ``__``.
 
-    run.json        settings, version of the package, the resampler's name, the plan's digest; written last, so its
-                    presence means "complete"
-    plan.jsonl      one line for each source: its shard, name, path and size when the run began
+    run.json        settings, version of the package, the resampler's name, and the stages in which the plan grew
+                    (plan_file.py); written last, so that what it says is there
+    plan.jsonl      one line for each source: its shard, name, path, size when it was planned, further columns. Lines
+                    beyond those that run.json counts are of a run that was killed while it grew, and count for nothing
     failed.jsonl    one line for each source that gave no row, and why; rewritten whenever a run ends
+    passed_over.jsonl   one line for each file or column that the run passed over, and why
     lock            held by the process that runs
 
 Knows: these files, and which shards are there. Does not know: how shards are made.
@@ -14,7 +17,6 @@ Knows: these files, and which shards are there. Does not know: how shards are ma
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -27,17 +29,28 @@ from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import read_at_most
 from ..tokens.shards import Shard as Rows
+from .columns import check_added
 from .lock import Lock
 from .plan import Shard, divide
+from .plan_file import (
+    GROWN,
+    VERSION,
+    Stage,
+    as_grown,
+    check_digests,
+    lines_of,
+    next_stage,
+    plan_lines,
+    planned_shards,
+    stages_of,
+)
 from .settings import Settings
-from .shard import ShardSummary, verified_summary
-from .sources import Source
+from .shard import Failed, ShardSummary, verified_summary
+from .sources import PassedOver, Source
 
-FORMAT, VERSION = "streamrvq.run", 1
-#: Bytes of ``run.json``, whose settings are all short.
+FORMAT = "streamrvq.run"
+#: Bytes of ``run.json``, whose settings and columns are all short, and of which each growth takes a hundred.
 _LONGEST_RUN = 1 << 20
-#: Characters of a line of the plan: at least its four keys, at most two long paths.
-_SHORTEST_LINE, _LONGEST_LINE = 40, 1 << 20
 
 
 class Record:
@@ -45,12 +58,15 @@ class Record:
 
     Attributes:
         shards: all planned shards, in the order of their numbers.
-        digest: of the plan and the settings. The run's shards carry it.
         done: summaries of the shards that are there already, by number.
+        settings: of the run: those given, with the columns that the run has.
+        added: how many sources are new to a run that was there.
+        changed: names of sources in shards that are there whose file is gone, or has another size than then.
 
     Raises:
         CorpusError: the folder cannot be written to, holds other shards, belongs to another run, or is in use. Or its
-            shards hold what another resampler made.
+            shards hold what another resampler made. Or sources of the run are missing, or named otherwise, or new
+            ones have columns that the run lacks.
         InputError: a bad shard size.
     """
 
@@ -58,22 +74,28 @@ class Record:
         self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None
     ) -> None:
         self.folder, self._records, self._resampler = folder, folder / "__run__", settings.resampler
+        self.settings, self.added, self.changed = settings, 0, tuple[str, ...]()
+        self.shards, self._stages, self._lines = list[Shard](), list[Stage](), list[str]()
         head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
                 "shard_bytes": shard_bytes}  # fmt: skip
-        planned = divide(sources, shard_bytes)
+        divide([], shard_bytes)  # which checks the size
         try:
             self._records.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self._records / "lock")
         except OSError as error:
             raise _unwritable(folder, error) from None
         try:
-            if (self._records / "run.json").exists():
-                self.shards, self.digest = self._resume(head, sources)
+            if resumed := (self._records / "run.json").exists():
+                head, sources = self._resume(head, sources)
             else:
-                self.shards, self.digest = self._begin(head, planned)
-            self.done = {shard.number: verified_summary(folder / shard.name, shard, self.digest)
+                self._check_empty()
+            self.done = {shard.number: verified_summary(folder / shard.name, shard)
                          for shard in self.shards if (folder / shard.name).exists()}  # fmt: skip
-            self._same_resampler()
+            if resumed:
+                self._same_resampler()
+                self.added = len(sources)
+            if sources:
+                self._add(head, sources)
             self.sweep()
         except OSError as error:
             self._lock.release()
@@ -82,18 +104,22 @@ class Record:
             self._lock.release()
             raise
 
-    def _begin(self, head: dict[str, Any], shards: list[Shard]) -> tuple[list[Shard], str]:
+    def _check_empty(self) -> None:
         there = sorted(path.name for path in self.folder.glob("*.parquet"))
         if there:
             raise CorpusError(
                 f"{self.folder} holds {there[0]} but no record of a run (__run__/run.json); give an empty folder"
             )
-        lines = _plan_lines(shards)
-        digest = _digest(head, lines)
+
+    def _add(self, head: dict[str, Any], sources: Sequence[Source]) -> None:
+        """Plan shards for sources that the run does not have yet."""
+        added = divide(sources, head["shard_bytes"], len(self.shards))
+        lines = [*self._lines, *plan_lines(added)]
+        stages = [*self._stages, next_stage(head, self._stages, lines, len(self.shards) + len(added))]
         _put(self._records / "plan.jsonl", lines)
-        document = head | {"shards": len(shards), "sources": sum(len(s.sources) for s in shards), "digest": digest}
-        self._put_document(document)
-        return shards, digest
+        self._put_document((self._document() if self._stages else head) | as_grown(stages))
+        self.shards += [dataclasses.replace(shard, digest=stages[-1].digest) for shard in added]
+        self._stages, self._lines = stages, lines
 
     def _put_document(self, document: dict[str, Any]) -> None:
         _put(self._records / "run.json", [json.dumps(document | {"resampler": self._resampler}, indent=2)])
@@ -104,28 +130,37 @@ class Record:
             raise ValueError(f"it holds {one_line(document, 40)}")
         return document
 
-    def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[list[Shard], str]:
+    def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[dict[str, Any], list[Source]]:
+        """Take up the run that is there. Gives what it records, and the sources that are new to it."""
         with foreign_data(CorpusError, f"the record in {self._records}", "begin again in a new folder"):
             recorded = self._document()
-            lines = _lines(_text(self._records / "plan.jsonl", None))
-            digest = _digest({name: recorded[name] for name in head}, lines)
-            if recorded["format"] != FORMAT or digest != recorded["digest"]:
+            if recorded["version"] not in (VERSION, GROWN):
+                raise CorpusError(
+                    f"the run in {self.folder} has a record of version {one_line(repr(recorded['version']), 40)}; this "
+                    f"streamrvq reads {VERSION} and {GROWN}: update it, or give a new folder"
+                )
+            self._stages = stages_of(recorded)
+            self._lines = lines_of(_text(self._records / "plan.jsonl", None))[: self._stages[-1].sources]
+            began = {name: recorded[name] for name in head}
+            if recorded["format"] != FORMAT or not check_digests(began, self._stages, self._lines):
                 raise CorpusError(
                     f"the record in {self._records} is damaged: its digest is another; begin again in a new folder"
                 )
-            shards = _shards(lines, recorded["shards"])
+            self.shards = planned_shards(self._lines, self._stages)
             self._agree(head, recorded)
-        self._same_sources(shards, sources)
-        return shards, recorded["digest"]
+            self.settings = self.settings.with_columns(began["settings"].get("columns", {}))
+        return began, self._new(sources)
 
     def _agree(self, head: dict[str, Any], recorded: dict[str, Any]) -> None:
         for name in ("version", "streamrvq", "shard_bytes", "settings"):
             came, began = {name: head[name]}, {name: recorded[name]}
+            if name == "version" and began[name] == GROWN:
+                continue
             if name == "settings":
-                came, began = head[name], recorded[name]
-                if not isinstance(began, dict):
-                    raise ValueError(f"settings {one_line(began, 40)}")
-            for key in sorted({*came, *began}):
+                if not isinstance(recorded[name], dict):
+                    raise ValueError(f"settings {one_line(recorded[name], 40)}")
+                came, began = ({"pack": False} | values for values in (head[name], recorded[name]))
+            for key in sorted({*came, *began} - {"columns"}):
                 if came.get(key) != began.get(key):
                     raise CorpusError(
                         f"the run in {self.folder} was begun with {one_line(key, 40)} "
@@ -157,21 +192,45 @@ class Record:
             if began != self._resampler:
                 self._put_document(document)
 
-    def _same_sources(self, shards: list[Shard], sources: Sequence[Source]) -> None:
-        began = {(source.path, source.file) for shard in shards for source in shard.sources}
-        came = {(source.path, source.file) for source in sources}
-        for what, some in (("has", came - began), ("lacks", began - came)):
-            if some:
-                first = one_line(min(some)[0])
+    def _new(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that the run does not have. Those that it has must all be there, as they were."""
+        began = {source.file: source for shard in self.shards for source in shard.sources}
+        came = {source.file: source for source in sources}
+        if lacking := [source.path for file, source in began.items() if file not in came]:
+            raise CorpusError(
+                f"the run in {self.folder} was begun with other sources: this one lacks {len(lacking)} of them, such "
+                f"as {one_line(min(lacking))}; name all of them again, with new ones beside them, or give a new folder"
+            )
+        check_added(dict(self.settings.columns), [(source.path, source.columns) for source in sources])
+        for file, source in began.items():
+            if came[file].path != source.path:
                 raise CorpusError(
-                    f"the run in {self.folder} was begun with other sources: this one {what} {len(some)} more, such as "
-                    f"{first}; use the same sources again, and give new ones a new folder"
+                    f"the run in {self.folder} was begun with {one_line(source.path)}, which is "
+                    f"{one_line(came[file].path)} now; name it as it was, or give a new folder"
                 )
+            if _values(came[file]) != _values(source):
+                raise CorpusError(
+                    f"the columns of {one_line(source.path)} are others than when the run in {self.folder} took it in, "
+                    "and rows that are there stay as they are; give the manifest as it was, or a new folder"
+                )
+        there = [shard for shard in self.shards if (self.folder / shard.name).exists()]
+        self.changed = tuple(
+            source.path for shard in there for source in shard.sources if came[source.file].size != source.size
+        )
+        return [source for source in sources if source.file not in began]
 
     def sweep(self) -> None:
         """Delete the partial shards that killed workers left behind."""
         for part in self.folder.glob(f".shard-*{PART}"):
             part.unlink(missing_ok=True)
+
+    def passed_over(self, passed: Iterable[PassedOver]) -> None:
+        """Write ``passed_over.jsonl``.
+
+        Raises:
+            CorpusError: it cannot be written.
+        """
+        self._write("passed_over.jsonl", passed)
 
     def failures(self, summaries: Iterable[ShardSummary]) -> None:
         """Write ``failed.jsonl``.
@@ -179,9 +238,11 @@ class Record:
         Raises:
             CorpusError: it cannot be written.
         """
-        failed = [dataclasses.asdict(item) for summary in summaries for item in summary.failed]
+        self._write("failed.jsonl", (item for summary in summaries for item in summary.failed))
+
+    def _write(self, name: str, items: Iterable[Failed | PassedOver]) -> None:
         try:
-            _put(self._records / "failed.jsonl", [json.dumps(item) for item in failed])
+            _put(self._records / name, [json.dumps(dataclasses.asdict(item)) for item in items])
         except OSError as error:
             raise _unwritable(self.folder, error) from None
 
@@ -192,33 +253,8 @@ class Record:
         self._lock.release()
 
 
-def _plan_lines(shards: Sequence[Shard]) -> list[str]:
-    return [
-        json.dumps({"shard": shard.number, "path": source.path, "file": source.file, "bytes": source.size})
-        for shard in shards
-        for source in shard.sources
-    ]
-
-
-def _shards(lines: Sequence[str], count: Any) -> list[Shard]:
-    """The planned shards. Raises `ValueError`, `KeyError` or `TypeError` if the lines are not those of a plan."""
-    if type(count) is not int or not 0 <= count <= len(lines):  # a shard has at least one source
-        raise ValueError(f"{one_line(count, 40)} shards of {len(lines)} sources")
-    groups: list[list[Source]] = [[] for _ in range(count)]
-    for line in lines:
-        item = json.loads(line)
-        source = Source(item["path"], item["file"], item["bytes"])
-        if not (isinstance(source.path, str) and isinstance(source.file, str) and type(source.size) is int):
-            raise ValueError(f"a source {one_line(line, 80)}")
-        if type(item["shard"]) is not int or not 0 <= item["shard"] < count or not 0 <= source.size < 2**63:
-            raise ValueError(f"a source {one_line(line, 80)}")
-        groups[item["shard"]].append(source)
-    return [Shard(number, count, tuple(group)) for number, group in enumerate(groups)]
-
-
-def _digest(head: dict[str, Any], lines: Sequence[str]) -> str:
-    text = "\n".join([json.dumps(head, sort_keys=True), *lines])
-    return hashlib.sha256(text.encode()).hexdigest()
+def _values(source: Source) -> str:
+    return json.dumps({name: value for name, value in source.columns if value is not None})
 
 
 def _text(path: Path, most: int | None) -> str:
@@ -227,16 +263,6 @@ def _text(path: Path, most: int | None) -> str:
     if data is None:
         raise ValueError(f"{path.name} is too long")
     return data.decode("utf-8")
-
-
-def _lines(text: str) -> list[str]:
-    """The lines of a plan. Raises `ValueError` for many empty ones, or a long one: parsed, they take far more room."""
-    if text.count("\n") * _SHORTEST_LINE > len(text):
-        raise ValueError("lines of the plan are empty")
-    lines = text.splitlines()
-    if max(map(len, lines), default=0) > _LONGEST_LINE:
-        raise ValueError(f"a line of the plan has more than {_LONGEST_LINE} characters")
-    return lines
 
 
 def _put(path: Path, lines: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from ..audio.files import Truncated
@@ -17,6 +18,7 @@ from ..resampling import RESAMPLER
 from ..streaming.checks import check_levels
 from ..streaming.timeline import check_tail
 from ..system.foreign_data import one_line
+from .columns import KINDS, is_name
 
 #: A file of several channels is refused (``one``), averaged (``mean``), or encoded channel by channel (``each``).
 Channels = Literal["one", "mean", "each"]
@@ -45,12 +47,14 @@ class Settings:
     resampler: str = RESAMPLER
     truncated: Truncated = "refuse"  #: audio that is cut off or damaged: ``refuse`` or ``keep``
     track: int | None = None  #: of several audio tracks this one
+    columns: tuple[tuple[str, str], ...] = ()  #: further columns: their names and kinds (columns.py)
+    pack: bool = False  #: codes as bits, not as a list
 
     @classmethod
     def make(
         cls, source: str | os.PathLike[str], codec: Codec, *, n_quantizers: int | None = None, tail: str = "pad",
         channels: str = "one", segment_seconds: float = 600.0, engine: str | None = None,
-        truncated: Truncated = "refuse", track: int | None = None,
+        truncated: Truncated = "refuse", track: int | None = None, pack: bool = False,
     ) -> Settings:  # fmt: skip
         """Checked settings for ``codec``, which was loaded from ``source``. ``engine`` names another than it has.
 
@@ -70,7 +74,7 @@ class Settings:
             sample_rate=codec.sample_rate, hop_length=codec.hop_length, n_codebooks=codec.n_codebooks,
             codebook_size=codec.config.codebook_size, n_quantizers=check_levels(n_quantizers, codec.n_codebooks),
             tail=check_tail(tail), channels=channels, segment_frames=frames, truncated=truncated,
-            track=track,
+            track=track, pack=pack,
         )  # fmt: skip
 
     @property
@@ -84,10 +88,18 @@ class Settings:
         resampler."""
         values = dataclasses.asdict(self)
         del values["codec"], values["resampler"]
-        for name, usual in (("truncated", "refuse"), ("track", None)):  # which older runs do not know
+        values["columns"] = dict(self.columns)
+        # None of these was known in version 0.1.0, whose runs go on.
+        for name, usual in (("truncated", "refuse"), ("track", None), ("columns", {}), ("pack", False)):
             if values[name] == usual:
                 del values[name]
         return values
+
+    def with_columns(self, columns: Mapping[str, str]) -> Settings:
+        """The same settings with these further columns. Raises `ValueError` for kinds that there are not."""
+        if not set(columns.values()) <= set(KINDS.values()) or not all(map(is_name, columns)):
+            raise ValueError(f"columns {one_line(dict(columns), 80)}")
+        return dataclasses.replace(self, columns=tuple(sorted(columns.items())))
 
     def load(self, threads: int | None, device: str | None = None) -> Codec:
         """The codec, as a worker loads it.

@@ -23,6 +23,8 @@ from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from ..tokens import schema
+from ..tokens.further import Value
+from ..tokens.packing import bits_of, pack
 from ..tokens.shards import Shard as Rows
 from .encode_sources import encode_sources, unwritable, writing_to
 from .encoding.encoder import Encoder
@@ -53,7 +55,7 @@ class ShardSummary:
 
     Attributes:
         number: of the shard.
-        digest: of the run: its plan and settings.
+        digest: of the run: its settings, and its plan up to this shard's.
         sources: how many were planned.
         rows, frames: how many were written.
         seconds: of audio in the rows.
@@ -88,7 +90,7 @@ class ShardSummary:
 
 
 def write_shard(
-    folder: Path, shard: Shard, digest: str, encoder: Encoder, settings: Settings, on_progress: OnProgress
+    folder: Path, shard: Shard, encoder: Encoder, settings: Settings, on_progress: OnProgress
 ) -> ShardSummary:
     """Encode a shard's sources and put the shard into ``folder``.
 
@@ -107,8 +109,8 @@ def write_shard(
                         continue
                     with writing_to(folder):
                         for row in held.rows():
-                            writer.add(row)
-            summary = ShardSummary(shard.number, digest, len(shard.sources), *writer.counts, tuple(failed))
+                            writer.add(row, dict(source.columns))
+            summary = ShardSummary(shard.number, shard.digest, len(shard.sources), *writer.counts, tuple(failed))
             writer.close(summary)
         _sync(folder)
     except OSError as error:
@@ -123,10 +125,15 @@ class _Writer:
 
     def __init__(self, file: Any, settings: Settings) -> None:
         self._pa, self._settings = schema.arrow(), settings
-        self._schema = schema.schema(settings.about)
+        self._schema = schema.schema(settings.about, settings.columns, settings.pack)
         # With a dictionary a code takes only the bits that it needs. The few other columns compress to almost nothing.
-        self._writer = schema.parquet().ParquetWriter(file, self._schema, compression="zstd", use_dictionary=True)
+        # Packed codes have their bits already, and no two rows are alike.
+        names = [name for name in self._schema.names if name != schema.PACKED]
+        self._writer = schema.parquet().ParquetWriter(
+            file, self._schema, compression="zstd", use_dictionary=names if settings.pack else True
+        )
         self._rows: list[Row] = []
+        self._further: list[dict[str, Value]] = []
         self._checksums: list[int] = []
         self._held = self._count = self._frames = 0
         self._seconds = 0.0
@@ -137,10 +144,11 @@ class _Writer:
         """Rows, frames and seconds so far."""
         return self._count, self._frames, self._seconds
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, further: dict[str, Value]) -> None:
         self._rows.append(row)
+        self._further.append(further)
         self._checksums.append(schema.checksum(row.codes))
-        self._held += row.codes.size
+        self._held += row.codes.size + sum(len(value) for value in further.values() if isinstance(value, str))
         self._count += 1
         self._frames += row.codes.shape[1]
         self._seconds += row.num_samples / row.source_rate
@@ -150,13 +158,22 @@ class _Writer:
 
     def _write(self) -> None:
         pa, rows = self._pa, self._rows
-        ends = np.cumsum([0, *(row.codes.size for row in rows)], dtype=np.int32)
-        values = np.concatenate([np.zeros(0, np.uint16), *(row.codes.ravel() for row in rows)])
-        codes = pa.ListArray.from_arrays(pa.array(ends), pa.array(values))
-        columns_of_rows = {**columns(rows, self._settings), "codes": codes}
-        arrays = [pa.array(columns_of_rows[field.name], field.type) for field in self._schema if field.name != "codes"]
-        self._writer.write_batch(pa.record_batch([*arrays, codes], schema=self._schema))
-        self._rows, self._held = [], 0
+        if self._settings.pack:
+            bits = bits_of(self._settings.codebook_size)
+            codes = pa.array([pack(row.codes, bits) for row in rows], pa.binary())
+        else:
+            ends = np.cumsum([0, *(row.codes.size for row in rows)], dtype=np.int32)
+            values = np.concatenate([np.zeros(0, np.uint16), *(row.codes.ravel() for row in rows)])
+            codes = pa.ListArray.from_arrays(pa.array(ends), pa.array(values))
+        name = schema.PACKED if self._settings.pack else "codes"
+        values_of = {
+            **columns(rows, self._settings),
+            **{name: [further.get(name) for further in self._further] for name, _ in self._settings.columns},
+        }
+        arrays = [codes if field.name == name else pa.array(values_of[field.name], field.type)
+                  for field in self._schema]  # fmt: skip
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._rows, self._further, self._held = [], [], 0
 
     def close(self, summary: ShardSummary) -> None:
         if self._rows:
@@ -177,7 +194,7 @@ class _Writer:
                 self._writer.close()
 
 
-def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
+def read_summary(path: Path, shard: Shard) -> ShardSummary:
     """The summary that a shard's file carries.
 
     Raises:
@@ -192,20 +209,20 @@ def read_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
             if len(text) > _MOST_SUMMARY + _MOST_FAILED * len(shard.sources):
                 raise ValueError(f"a summary of {len(text)} bytes")
             summary = ShardSummary.from_json(text)
-            if (summary.number, summary.digest) != (shard.number, digest):
+            if (summary.number, summary.digest) != (shard.number, shard.digest):
                 raise ValueError("it is of another run")
         except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise CorpusError(f"{path} is no whole shard of this run ({one_line(error)}); {remedy}") from None
     return summary
 
 
-def verified_summary(path: Path, shard: Shard, digest: str) -> ShardSummary:
+def verified_summary(path: Path, shard: Shard) -> ShardSummary:
     """`read_summary` of a shard whose rows and codes are what was written: their checksums are compared.
 
     Raises:
         CorpusError: the file is damaged, or belongs to another run.
     """
-    summary, rows = read_summary(path, shard, digest), Rows(path)
+    summary, rows = read_summary(path, shard), Rows(path)
     try:
         rows.verify()
         if (rows.rows, rows.frames) != (summary.rows, summary.frames):

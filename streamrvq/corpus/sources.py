@@ -1,21 +1,33 @@
 """The files of a corpus: files, folders, globs and manifests as one sorted list, each file once.
 
-Knows: where names come from. Does not know: audio. A file that does not exist is listed, so that it is reported.
+Knows: where names come from. Does not know: audio. A file that does not exist is listed, so that it is reported. What
+folders and globs hold beside audio files is passed over, and given with the reasons.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..audio.find import audio_in
+from ..audio.find import Passed, passed_over, search, sentence
 from ..errors import InputError
 from ..system.foreign_data import one_line
+from .columns import Columns, column_name, merged
 from .globs import globbed
 from .manifests import MANIFESTS, is_path, read_manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class PassedOver:
+    """Something that is no source, and why."""
+
+    path: str
+    reason: str
 
 
 class Source(NamedTuple):
@@ -24,47 +36,153 @@ class Source(NamedTuple):
     path: str  #: as it was given: below a folder, by a glob, in a manifest. Its rows carry this name
     file: str  #: the absolute path
     size: int  #: bytes; 0 if the file does not exist
+    columns: Columns = ()  #: what manifests say of it beside the path
+
+
+class Sources(NamedTuple):
+    """What some entries name."""
+
+    files: list[Source]  #: sorted by absolute path
+    passed_over: tuple[
+        PassedOver, ...
+    ]  #: what is no audio file, sorted; and columns of manifests that no shard can hold
 
 
 def find_sources(entries: Sequence[str | os.PathLike[str]]) -> list[Source]:
-    """The files of ``entries``, sorted by absolute path. A file of several names gets the alphabetically first.
+    """The files of ``entries``; see `collect`."""
+    return collect(entries).files
+
+
+def collect(entries: Sequence[str | os.PathLike[str]]) -> Sources:
+    """The files of ``entries``, and what is passed over. A file of several names gets the alphabetically first.
 
     Args:
         entries: audio files; folders, for every audio file in them; globs (``**`` crosses folders); manifests
-            (``.jsonl`` or ``.parquet``, see manifests.py).
+            (``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``, see manifests.py).
 
     Raises:
-        InputError: no entries; a name that no file can have; a folder or glob without files; or a manifest that cannot
-            be used.
+        InputError: no entries; a name that no file can have; a folder or glob without files; a manifest that cannot
+            be used; or two rows that say different things of one file.
     """
-    named: dict[str, str] = {}
-    for path in _walk(os.fspath(entry) for entry in entries):
+    named: dict[str, tuple[str, Columns]] = {}
+    walk = _Walk()
+    for path in _once(list(walk.entries(os.fspath(entry) for entry in entries))):
         file = os.path.abspath(path.file)
-        named[file] = min(named.get(file, path.name), path.name)
+        name, columns = named.get(file, (path.name, ()))
+        named[file] = min(name, path.name), merged(path.name, columns, path.columns)
     if not named:
         raise InputError("no sources were given; wanted audio files, folders, globs or manifests of them")
-    return [Source(named[file], file, _size(file)) for file in sorted(named)]
+    left_out = set(walk.left_out)
+    files = [
+        Source(name, file, _size(file), tuple(item for item in columns if item[0] not in left_out))
+        for file, (name, columns) in sorted(named.items())
+    ]
+    there = {os.path.abspath(passed.path) for passed in walk.passed} - named.keys()
+    passed = sorted({item for item in walk.passed if os.path.abspath(item.path) in there})
+    every = (*passed, *walk.left_out.values())
+    return Sources(files, tuple(PassedOver(str(item.path), item.reason) for item in every))
 
 
 class _Named(NamedTuple):
     name: str
     file: str
+    columns: Columns = ()
+    looked_for: bool = False  #: in a folder or by a glob, and not named
 
 
-def _walk(entries: Iterable[str]) -> Iterator[_Named]:
-    for entry in entries:
-        if not is_path(entry):
-            raise InputError(f"{one_line(ascii(entry), 80)} was given, and no file can be named so; correct it")
-        path = Path(entry)
-        if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
-            yield from (_Named(str(found), str(found)) for found in audio_in(path))
-        elif path.suffix.lower() in MANIFESTS and os.path.isfile(path):
-            for line in read_manifest(path):
-                yield _Named(line, os.path.join(path.parent, line))
-        elif glob.has_magic(entry) and not os.path.exists(path):
-            yield from _walk(globbed(entry))
-        else:
-            yield _Named(entry, entry)
+def _once(named: Sequence[_Named]) -> Iterator[_Named]:
+    """Each real file that was found once, by names of a path without links, if it has one. Links to a file are files.
+
+    A folder may lead to another one that is given, too, or to one above it.
+    """
+    best: dict[tuple[str, str], tuple[bool, int, str]] = {}
+    places = [_place(path) if path.looked_for else None for path in named]
+    for place in places:
+        if place is not None:
+            key, rank = place
+            best[key] = min(best.get(key, rank), rank)
+    for path, place in zip(named, places, strict=True):
+        if place is None or best[place[0]] == place[1]:
+            yield path
+
+
+def _place(path: _Named) -> tuple[tuple[str, str], tuple[bool, int, str]]:
+    """A file's real folder and its name there; and how good the path is."""
+    folder, name = os.path.split(os.path.abspath(path.file))
+    real = _real(folder)
+    return (real, name), (real != folder, folder.count(os.sep), folder)
+
+
+@lru_cache(maxsize=1 << 14)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+class _Walk:
+    """From entries to files.
+
+    Attributes:
+        passed: what is no audio file.
+        left_out: columns of manifests that no shard can hold, by the names that they would have there.
+    """
+
+    def __init__(self) -> None:
+        self.passed: list[Passed] = []
+        self.left_out: dict[str, Passed] = {}
+
+    def entries(self, entries: Iterable[str]) -> Iterator[_Named]:
+        for entry in entries:
+            if not is_path(entry):
+                raise InputError(f"{one_line(ascii(entry), 80)} was given, and no file can be named so; correct it")
+            path = Path(entry)
+            if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
+                yield from self._some(f"{entry} holds no audio files", self._folder(path))
+            elif glob.has_magic(entry) and not os.path.lexists(path):
+                yield from self._some(f"{entry} matches no audio files", self._glob(entry))
+            else:
+                yield from self._file(path, entry)
+
+    def _file(self, path: Path, entry: str, looked_for: bool = False) -> Iterator[_Named]:
+        if path.suffix.lower() not in MANIFESTS or not os.path.isfile(path):
+            yield _Named(entry, entry, looked_for=looked_for)
+            return
+        for row in read_manifest(path):
+            for name, what in row.left_out.items():
+                reason = f"its column {one_line(name, 60) or '(unnamed)'} has {what}, which no shard holds"
+                self.left_out.setdefault(column_name(name), Passed(path, reason))
+            yield _Named(row.path, os.path.join(path.parent, row.path), row.columns)
+
+    def _folder(self, folder: Path) -> Iterator[_Named]:
+        try:
+            found = search(folder)
+        except OSError as error:
+            self.passed.append(Passed(folder, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
+            return
+        self.passed += found.passed
+        yield from (_Named(str(path), str(path), looked_for=True) for path in found.audio)
+
+    def _glob(self, pattern: str) -> Iterator[_Named]:
+        any_name = "." not in os.path.basename(pattern)  # such as **, which asks for no kind of file
+        for match in globbed(pattern, self.passed):
+            path = Path(match)
+            if os.path.isdir(path):
+                yield from self._folder(path)
+                continue
+            reason, listed = passed_over(path), path.suffix.lower() in MANIFESTS and os.path.isfile(path)
+            wanted = os.path.isfile(path) and not path.name.startswith("._")
+            if reason is not None and not listed and (any_name or not wanted):
+                self.passed.append(Passed(path, reason))
+            else:
+                yield from self._file(path, match, looked_for=True)
+
+    def _some(self, complaint: str, found: Iterator[_Named]) -> Iterator[_Named]:
+        """What was found, and an `InputError` if that was nothing."""
+        before, first = len(self.passed), next(found, None)
+        if first is None:
+            rest = f" ({sentence(self.passed[before:])})" if len(self.passed) > before else ""
+            raise InputError(f"{complaint}; wanted .wav, .flac, .ogg, .mp3, .m4a or the like there{rest}")
+        yield first
+        yield from found
 
 
 def _size(file: str) -> int:

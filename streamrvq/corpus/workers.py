@@ -26,7 +26,6 @@ class Work(NamedTuple):
 
     folder: Path
     settings: Settings
-    digest: str
     threads: int
     devices: tuple[str, ...] = ()  #: where the engines compute; none: on the CPU
     readers: int | None = None  #: processes of each worker that read ahead, if its engine encodes many files at once
@@ -50,7 +49,7 @@ class Writer:
     def write(self, shard: Shard, on_progress: OnProgress) -> ShardSummary:
         """Write one shard. Raises as `write_shard`."""
         work = self._work
-        return write_shard(work.folder, shard, work.digest, self._encoder, work.settings, on_progress)
+        return write_shard(work.folder, shard, self._encoder, work.settings, on_progress)
 
     def __enter__(self) -> Writer:
         return self

@@ -97,7 +97,7 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
     def threads(self) -> int:
         return self._threads.count
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.description
 
     @property

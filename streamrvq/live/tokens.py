@@ -90,6 +90,10 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
         self._task: asyncio.Task[None] | None = None
         self._leaving = False
 
+    def __repr__(self) -> str:
+        state = "not entered" if self._task is None else "ended" if self._task.done() else "running"
+        return f"<Tokens, {state}: of {self._source}, {self.queue.qsize()} items wait>"
+
     def stats(self) -> TokenStats:
         """The statistics so far. Call it from the event loop."""
         return self._meter.stats()

@@ -39,6 +39,13 @@ class DecoderStream(Stream):
         if snapshot is not None:
             self._restore(snapshot)
 
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return (
+            f"<DecoderStream, {state}: {self.frames_received} frames taken, {self.samples_given} samples at "
+            f"{self.sample_rate} Hz given, {self._engine}>"
+        )
+
     @property
     def frames_received(self) -> int:
         """Frames pushed so far. After an exception it says whether the codes were taken."""

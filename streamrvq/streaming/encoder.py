@@ -55,6 +55,13 @@ class EncoderStream(Stream):
         if snapshot is not None:
             self._restore(snapshot)
 
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return (
+            f"<EncoderStream, {state}: {self.samples_received} samples at {self.sample_rate} Hz taken, "
+            f"{self.frames_given} frames of {self.n_quantizers} codebooks given, {self._engine}>"
+        )
+
     @property
     def n_quantizers(self) -> int:
         """Levels of the codes."""

@@ -57,16 +57,16 @@ class StreamPool(CopiedEmpty):
         check_count("slots", slots)
         check_count("max_hops", max_hops)
         self._engine, self._plan = engine, plan(engine.config, direction)
-        self._states = self._engine.new_states(slots, direction)
         codes, pcm = np.zeros((engine.config.n_codebooks, 0), np.int64), np.zeros(0, np.float32)
         self._empty = (pcm, 0) if direction == "encode" else (codes, -1)  # no inputs, and what fills up the last hop
         self._nothing = codes if direction == "encode" else pcm.astype(engine.dtype)  # outputs of no hop
-        self._slots = Slots(slots)
-        self._rows = self._slots.rows
-        self._max_hops = max_hops
-        self._turn = 0  # the slot to look at first, so that a full pool is served in rotation
+        self._slots, self._max_hops, self._turn = Slots(slots), max_hops, 0  # the turn: which slot to look at first
+        self._states, self._rows = engine.new_states(slots, direction), self._slots.rows
         self._batch: Batch | None = None
         self._again: Batch | None = None  # a step that has happened and was aborted: it comes next
+
+    def __repr__(self) -> str:
+        return f"<StreamPool, {self._plan.direction}: {self.open_streams} of {self.slots} slots in use, {self._engine}>"
 
     @property
     def batch(self) -> Batch | None:

@@ -71,6 +71,13 @@ class Snapshot:
     sample_rate: int | None = None
     resampler: ResamplerState | None = None
 
+    def __repr__(self) -> str:
+        rate = "" if self.sample_rate is None else f", {self.sample_rate} Hz"
+        return (
+            f"<Snapshot, {self.direction}: {self.clock} hops of codec {self.codec_hash[:12]}, {self.n_quantizers} "
+            f"codebooks, {self.dtype}{rate}>"
+        )
+
     def to_bytes(self) -> bytes:
         """The whole snapshot; `from_bytes` is the inverse."""
         values = {name: getattr(self, name) for name in _HEADER}

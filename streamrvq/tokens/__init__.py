@@ -1,6 +1,7 @@
 """Tokens as files, as shards, and as sequences for a language model.
 
     TokenFile, read_tokens, write_tokens      one signal in one ``.safetensors`` file
+    DacFile, read_dac, write_dac              one signal in a ``.dac`` file of descript's package
     open_tokens, TokenSet, Signal             shards and single files, read when asked for, by frame or by time
     Vocabulary, Flat, Parallel, Delay, CoarseFirst      codes ↔ sequences of ids, whole or as frames come
 
@@ -8,6 +9,7 @@ Knows: the public names. Does not know: how they work; each is in the module of 
 """
 
 from .coarse import CoarseFirst
+from .dac_file import DacFile, read_dac, write_dac
 from .delay import Delay
 from .file import FORMAT, VERSION, TokenFile, read_tokens, write_tokens
 from .flat import Flat, Parallel
@@ -20,6 +22,7 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "CoarseFirst",
+    "DacFile",
     "Delay",
     "Flat",
     "Parallel",
@@ -31,6 +34,8 @@ __all__ = [
     "TokenSet",
     "Vocabulary",
     "open_tokens",
+    "read_dac",
     "read_tokens",
+    "write_dac",
     "write_tokens",
 ]

@@ -114,6 +114,13 @@ class TokenFile:
         # int64 whatever type came, as in the rest of the package
         object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
 
+    def __repr__(self) -> str:
+        levels, frames = self.codes.shape
+        return (
+            f"<TokenFile: {levels} codebooks, {frames} frames, {self.seconds:.2f} s at {self.source_rate} Hz, "
+            f"{one_line(self.codec, 60)} ({one_line(self.codec_hash[:12])}){'' if self.trained else ', untrained'}>"
+        )
+
     def _check(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
         if not _whole(value, least, most):

@@ -40,6 +40,11 @@ class Pattern(abc.ABC):
     def __init__(self, vocabulary: Vocabulary, bos: bool = False, eos: bool = False) -> None:
         self.vocabulary, self.bos, self.eos = vocabulary, bos, eos
 
+    def __repr__(self) -> str:
+        words, marks = self.vocabulary, f"{', bos' * self.bos}{', eos' * self.eos}"
+        books = f"{words.n_codebooks} codebooks of {words.codebook_size}"
+        return f"<{type(self).__name__}: {books}, ids from {words.offset}{marks}>"
+
     def interleave(self, codes: Any) -> Ids:
         """The sequence of codes ``[K, T]``: ids, int64 ``[N]`` or ``[K, N]``.
 
@@ -98,6 +103,9 @@ class PatternEncoder(_Drafted, abc.ABC):
     def __init__(self, pattern: Pattern) -> None:
         self._pattern, self._begun, self._closed = pattern, False, False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} of {self._pattern}{', closed' * self._closed}>"
+
     def push(self, codes: Any) -> Ids:
         """Take the next frames, ``[K, n]``, n ≥ 0, and return the tokens that they allow, ``[N]`` or ``[K, N]``.
 
@@ -155,6 +163,9 @@ class PatternDecoder(_Drafted, abc.ABC):
 
     def __init__(self, pattern: Pattern) -> None:
         self._pattern, self._begun, self._closed, self._ended = pattern, False, False, False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} of {self._pattern}{', closed' * self._closed}>"
 
     @property
     def ended(self) -> bool:

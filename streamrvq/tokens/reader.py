@@ -57,10 +57,11 @@ def _files(place: Path, partial: bool) -> list[Path]:
     if not found:
         raise TokensError(f"{place} holds no shards and no token files; wanted what 'streamrvq encode' wrote")
     names = [match for path in shards if (match := _SHARD.fullmatch(path.name))]
-    wanted = int(names[0][2]) if names else 0
-    if len(names) < wanted and not partial:
+    wanted = max((int(name[2]) for name in names), default=0)  # a run that grew has shards that were of fewer
+    there = {int(name[1]) for name in names}
+    if len(there) < wanted and not partial:
         raise TokensError(
-            f"{place} holds {len(names)} of {wanted} shards; end the run by giving its command again, or pass "
+            f"{place} holds {len(there)} of {wanted} shards; end the run by giving its command again, or pass "
             "partial=True to read what there is"
         )
     return found
@@ -68,6 +69,8 @@ def _files(place: Path, partial: bool) -> list[Path]:
 
 class _Part(Protocol):
     """A file of signals."""
+
+    path: Path
 
     def __len__(self) -> int: ...
 
@@ -92,6 +95,11 @@ class TokenSet(Sequence[Signal]):
     def names(self) -> list[tuple[str, int]]:
         """The path and the channel of every signal, by number. The channel is −1 where channels were not told apart."""
         return [name for part in self._parts for name in part.names]
+
+    def __repr__(self) -> str:
+        known = f"{len(self)} signals in " if "_ends" in self.__dict__ else ""  # nothing is read for it
+        files = ", ".join(str(part.path) for part in self._parts[:1]) + (" …" if len(self._parts) > 1 else "")
+        return f"<TokenSet: {known}{len(self._parts)} files, {files}>"
 
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
@@ -149,22 +157,22 @@ class _Single:
     """One token file, seen as a file with one signal."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def __len__(self) -> int:
         return 1
 
     @property
     def names(self) -> list[tuple[str, int]]:
-        return [(str(self._path), -1)]
+        return [(str(self.path), -1)]
 
     def _fetch(self, start: int, end: int, levels: int) -> npt.NDArray[np.int64]:
-        return read_part(self._path, start, end, levels)[0].codes
+        return read_part(self.path, start, end, levels)[0].codes
 
     def signal(self, number: int) -> Signal:
-        head, (levels, frames) = read_part(self._path, 0, 0)
+        head, (levels, frames) = read_part(self.path, 0, 0)
         return Signal(
-            path=str(self._path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
+            path=str(self.path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
             n_quantizers=levels, sample_rate=head.sample_rate, hop_length=head.hop_length, codec_hash=head.codec_hash,
             codec=head.codec, _fetch=self._fetch,
         )  # fmt: skip

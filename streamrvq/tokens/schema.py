@@ -16,6 +16,10 @@ A shard is a Parquet file. A row is a signal, or a segment of a long signal, who
     codec_hash    string        tokens of equal hashes may be mixed
     codes         list<uint16>  [K, T] level by level: the first j · T are those of the first j levels
 
+A shard with packed codes has ``packed``, binary, in place of ``codes``: the same codes as bits (packing.py). Its
+version is 2, and ``streamrvq`` in its metadata has ``bits``. Further columns are those of the manifest that named the
+source: text, int64, double or bool, and null where the manifest says nothing.
+
 A signal without a frame is one row with no codes. The file's metadata holds JSON under two keys. ``streamrvq`` says
 what made the codes (`ABOUT`). ``streamrvq.shard`` says what the shard holds, and which sources failed and why. A third
 key, ``streamrvq.crc32``, holds 8 hexadecimal digits for each row: the CRC-32 of its codes as little-endian bytes. It is
@@ -40,8 +44,11 @@ from ..errors import TokensError
 from ..resampling import FORMER_RESAMPLER
 from ..system.foreign_data import one_line
 from ..system.optional import need
+from .packing import bits_of
 
-FORMAT, VERSION = "streamrvq.shard", 1
+FORMAT, VERSION, PACKED_VERSION = "streamrvq.shard", 1, 2
+#: The column of codes, if they are packed.
+PACKED = "packed"
 #: The keys of a shard's metadata.
 ABOUT_KEY, SHARD_KEY, CHECKSUMS_KEY = b"streamrvq", b"streamrvq.shard", b"streamrvq.crc32"
 RESAMPLER_KEY = b"streamrvq.resampler"
@@ -71,19 +78,29 @@ def parquet() -> Any:
     return need("pyarrow.parquet", "corpus", "shards need")
 
 
-def schema(about: dict[str, Any]) -> Any:
-    """The Arrow schema of a shard. ``about`` has the keys `ABOUT`."""
+def schema(about: dict[str, Any], further: Sequence[tuple[str, str]] = (), pack: bool = False) -> Any:
+    """The Arrow schema of a shard.
+
+    Args:
+        about: has the keys `ABOUT`.
+        further: names and kinds of further columns: string, int64, double or bool.
+        pack: codes as bits.
+    """
     pa = arrow()
     fields = [("path", pa.string()), *((name, getattr(pa, kind)()) for name, kind in _INTEGERS.items())]
-    fields += [("codec_hash", pa.string()), ("codes", pa.list_(pa.uint16()))]
-    head = {"format": FORMAT, "version": VERSION, **{name: about[name] for name in ABOUT}}
-    return pa.schema(
-        [pa.field(name, kind, nullable=False) for name, kind in fields], {ABOUT_KEY: json.dumps(head).encode()}
-    )
+    fields += [("codec_hash", pa.string())]
+    fields += [(PACKED, pa.binary()) if pack else ("codes", pa.list_(pa.uint16()))]
+    head = {"format": FORMAT, "version": PACKED_VERSION if pack else VERSION, **{name: about[name] for name in ABOUT}}
+    if pack:
+        head["bits"] = bits_of(about["codebook_size"])
+    columns = [pa.field(name, kind, nullable=False) for name, kind in fields]
+    columns += [pa.field(name, getattr(pa, {"double": "float64", "bool": "bool_"}.get(kind, kind))())
+                for name, kind in further]  # fmt: skip
+    return pa.schema(columns, {ABOUT_KEY: json.dumps(head).encode()})
 
 
 def about_of(metadata: dict[bytes, bytes] | None, path: object) -> dict[str, Any]:
-    """What a shard's metadata says about its codec: the keys `ABOUT`.
+    """What a shard's metadata says about its codec: the keys `ABOUT`; and ``bits``, 0 if its codes are not packed.
 
     Raises:
         TokensError: it is not a shard of ours, or one of a newer version.
@@ -93,18 +110,21 @@ def about_of(metadata: dict[bytes, bytes] | None, path: object) -> dict[str, Any
         if len(text) > _LONGEST_ABOUT:
             raise ValueError(f"{len(text)} bytes")
         about: dict[str, Any] = json.loads(text)
-        ours, version = about["format"] == FORMAT, about["version"]
+        ours, version, bits = about["format"] == FORMAT, about["version"], about.get("bits", 0)
     except (KeyError, TypeError, ValueError, RecursionError):
-        ours, version = False, None
+        ours, version, bits = False, None, 0
     if not ours:
         raise TokensError(f"{path} is a Parquet file but no shard of tokens; wanted one of 'streamrvq encode --shards'")
-    if version != VERSION:
+    if version not in (VERSION, PACKED_VERSION):
         raise TokensError(
-            f"{path} is a shard of version {one_line(repr(version), 40)}; this streamrvq reads {VERSION}: update it"
+            f"{path} is a shard of version {one_line(repr(version), 40)}; this streamrvq reads {VERSION} and "
+            f"{PACKED_VERSION}: update it"
         )
+    if type(bits) is not int or not (1 <= bits <= 16 if version == PACKED_VERSION else bits == 0):
+        raise TokensError(f"{path} has codes of {one_line(repr(bits), 40)} bits; it is damaged: encode it again")
     if missing := [name for name in ABOUT if name not in about]:
         raise TokensError(f"{path} does not say {', '.join(missing)}; it is damaged: encode it again")
-    return {name: about[name] for name in ABOUT}
+    return {name: about[name] for name in ABOUT} | {"bits": bits}
 
 
 def checksum(codes: npt.NDArray[np.uint16]) -> int:

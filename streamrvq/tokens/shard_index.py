@@ -61,6 +61,7 @@ class ShardIndex:
         groups: the first row of each row group, and the number of rows.
         checksums: of each row's codes; None in a shard of a version that wrote none.
         codes: where each row group has its codes.
+        bits: of each code, if they are packed; otherwise 0.
     """
 
     numbers: dict[str, Numbers]
@@ -69,6 +70,7 @@ class ShardIndex:
     groups: Numbers
     checksums: npt.NDArray[np.uint32] | None
     codes: list[RowGroup]
+    bits: int
 
     def sizes(self, group: int) -> Numbers:
         """How many codes each row of a row group has."""
@@ -79,19 +81,23 @@ class ShardIndex:
     def check_pages(self, group: int, path: Path) -> None:
         """Raise `TokensError` if a row group's codes would take far more room than codes do."""
         claim = self.codes[group]
-        if (needed := sum(unpacked(path, [claim]))) > _MOST_UNPACKED // 8 + _UNPACKED_PER_CODE * claim.values:
-            raise TokensError(f"{path} has {claim.values} codes in a row group that would take {needed} bytes")
+        values = int(self.sizes(group).sum()) if self.bits else claim.values
+        if (needed := sum(unpacked(path, [claim]))) > _MOST_UNPACKED // 8 + _UNPACKED_PER_CODE * values:
+            raise TokensError(f"{path} has {values} codes in a row group that would take {needed} bytes")
 
 
-def check_columns(columns: Any, path: Path) -> None:
-    """Raise `TokensError` if columns of an Arrow schema are missing or of another type."""
-    if missing := {*schema.INDEX, "codes"} - set(columns.names):
+def check_columns(columns: Any, path: Path, bits: int) -> None:
+    """Raise `TokensError` if columns of an Arrow schema are missing or of another type. ``bits``: of `ShardIndex`."""
+    named = (*schema.INDEX, schema.PACKED if bits else "codes")
+    if missing := set(named) - set(columns.names):
         raise TokensError(f"{path} lacks the columns {', '.join(sorted(missing))}; encode it again")
     types = schema.arrow().types
-    for name in (*schema.INDEX, "codes"):
+    for name in named:
         kind = columns.field(name).type
         if name == "codes":
             fits = (types.is_list(kind) or types.is_large_list(kind)) and types.is_integer(kind.value_type)
+        elif name == schema.PACKED:
+            fits = types.is_binary(kind) or types.is_large_binary(kind)
         elif name in TEXT:
             kind = kind.value_type if types.is_dictionary(kind) else kind
             fits = types.is_string(kind) or types.is_large_string(kind)
@@ -101,15 +107,15 @@ def check_columns(columns: Any, path: Path) -> None:
             raise TokensError(f"{path} has {name} of type {one_line(kind, 60)}, as no run writes it; encode it again")
 
 
-def read_index(file: Any, path: Path) -> ShardIndex:
+def read_index(file: Any, path: Path, bits: int) -> ShardIndex:
     """The index of an open Parquet file whose columns were checked.
 
     Raises:
         TokensError: they hold what no run writes.
     """
     size, rows = path.stat().st_size, file.metadata.num_rows
-    columns = row_groups(path, *schema.INDEX, "codes")
-    claims = columns.pop("codes")
+    columns = row_groups(path, *schema.INDEX, name := schema.PACKED if bits else "codes")
+    claims = columns.pop(name)
     groups = [claim.rows for claim in claims]
     most = min(size, max(_MOST_ROWS, size // _BYTES_PER_ROW))
     if sum(groups) != rows or rows > most or len(groups) != file.num_row_groups:
@@ -129,6 +135,7 @@ def read_index(file: Any, path: Path) -> ShardIndex:
     index = ShardIndex(
         numbers, text, starts=np.append(np.flatnonzero(numbers["segment"] == 0), rows),
         groups=np.cumsum([0, *groups]), checksums=schema.checksums_of(file.metadata.metadata, rows, path), codes=claims,
+        bits=bits,
     )  # fmt: skip
     most = max(_MOST_CODES, _CODES_PER_BYTE * size)
     for group, claim in enumerate(claims):
@@ -137,7 +144,7 @@ def read_index(file: Any, path: Path) -> ShardIndex:
             raise TokensError(
                 f"{path} has {size} bytes and claims {codes} codes in {where}; it is damaged: encode it again"
             )
-        if claim.values != np.maximum(sizes, 1).sum():  # a row without codes counts as one value
+        if claim.values != (len(sizes) if bits else np.maximum(sizes, 1).sum()):  # one value for a row without codes
             raise TokensError(f"{path} has {claim.values} codes in {where}, and claims {codes}: encode it again")
     return index
 

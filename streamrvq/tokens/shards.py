@@ -21,7 +21,9 @@ from ..system.copying import forked_whole
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from . import schema
+from .further import Value, further_columns, read_further
 from .limits import MOST_CODE
+from .packing import packed_size, unpack
 from .shard_index import TEXT, ShardIndex, check_columns, read_index
 from .signal import Signal
 
@@ -51,10 +53,20 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._held: _Group | None = None  # the last row group that was read
+        self._values: tuple[int, list[dict[str, Value]]] | None = None  # further columns of the last row group
         self._metadata: Any = None  # the file's footer, parsed
 
+    def __repr__(self) -> str:
+        known = f"{len(self)} signals, " if "_index" in self.__dict__ else ""
+        return f"<Shard: {known}{self.path}>"
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_held": None, "_metadata": None}  # the other process reads them again
+        return {
+            "path": self.path,
+            "_held": None,
+            "_values": None,
+            "_metadata": None,
+        }  # the other process reads them again
 
     @contextmanager
     def _open(self, what: str, **options: Any) -> Iterator[Any]:
@@ -72,9 +84,9 @@ class Shard:
     def _index(self) -> ShardIndex:
         with self._open("") as file:
             self.about = schema.about_of(file.schema_arrow.metadata, self.path)
-            check_columns(file.schema_arrow, self.path)
+            check_columns(file.schema_arrow, self.path, self.about["bits"])
         with self._open("", read_dictionary=TEXT) as file:  # a path that many rows share is held once
-            return read_index(file, self.path)
+            return read_index(file, self.path, self.about["bits"])
 
     def __len__(self) -> int:
         return len(self._index.starts) - 1
@@ -116,8 +128,25 @@ class Shard:
 
         return Signal(
             path=path, codec_hash=codec_hash, codec=str(self.about["codec"]), **whole, **same,
-            _fetch=partial(self._frames, first, stop),
+            _fetch=partial(self._frames, first, stop), _further=partial(self._further, first),
         )  # fmt: skip
+
+    @cached_property
+    def columns(self) -> dict[str, bool]:
+        """Further columns, by name: whether it is text."""
+        self._index  # noqa: B018  which checks the file
+        with self._open("") as file:
+            return further_columns(file.schema_arrow)
+
+    def _further(self, row: int) -> dict[str, Value]:
+        """The further columns of a row."""
+        names = list(self.columns)
+        group = int(np.searchsorted(self._index.groups, row, "right")) - 1
+        held = self._values
+        if held is None or held[0] != group:
+            with self._open(f"row {row} of ", read_dictionary=[name for name in names if self.columns[name]]) as file:
+                held = self._values = group, read_further(file, self.path, group, names)
+        return dict(held[1][row - int(self._index.groups[group])])
 
     def verify(self) -> None:
         """Read all codes and compare them with their checksums. Without checksums only the index is read.
@@ -170,10 +199,24 @@ class Shard:
         sizes = self._index.sizes(group)
         with self._open(f"row {row} of ") as file:
             self._index.check_pages(group, self.path)
-            rows = file.read_row_group(group, columns=["codes"])["codes"].combine_chunks()
-            if len(rows) != len(sizes) or rows.null_count or rows.values.null_count:
+            bits, name = self._index.bits, schema.PACKED if self._index.bits else "codes"
+            rows = file.read_row_group(group, columns=[name])[name].combine_chunks()
+            if len(rows) != len(sizes) or rows.null_count or (not bits and rows.values.null_count):
                 raise TokensError(f"row {row} of {self.path}: codes are missing in its group; encode it again")
-            ends, codes = rows.offsets.to_numpy(), rows.values.to_numpy()
+            if bits:
+                ends, codes = np.cumsum([0, *sizes]), self._unpacked(rows, sizes, bits)
+            else:
+                ends, codes = rows.offsets.to_numpy(), rows.values.to_numpy()
             if codes.dtype != np.uint16 and codes.size and not (codes.min() >= 0 and codes.max() <= MOST_CODE):
                 raise TokensError(f"row {row} of {self.path}: codes are not 0 to {MOST_CODE}; encode it again")
             return _Group(group, ends, codes.astype(np.uint16, copy=False), np.zeros(len(sizes), np.bool_))
+
+    def _unpacked(self, rows: Any, sizes: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.uint16]:
+        """All codes of a row group whose rows are bits."""
+        parts = [np.zeros(0, np.uint16)]
+        for packed, size in zip(rows, sizes.tolist(), strict=True):
+            data = np.frombuffer(packed.as_buffer(), np.uint8)
+            if len(data) != packed_size(size, bits):
+                raise TokensError(f"{self.path} has {len(data)} bytes for {size} codes of {bits} bits; encode it again")
+            parts.append(unpack(data, size, bits))
+        return np.concatenate(parts)

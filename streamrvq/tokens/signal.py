@@ -17,12 +17,15 @@ from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import InputError
 from .frameworks import as_framework
+from .further import Value
 
 if TYPE_CHECKING:
     from .frameworks import Tensor
 
 #: Given the first frame, the one after the last, and the number of levels, gives codes: integers ``[levels, T]``.
 Fetch = Callable[[int, int, int], npt.NDArray[np.integer]]
+#: What a manifest's columns say, by their names.
+Columns = dict[str, Value]
 
 # A time may be this many frames off, by rounding, before it counts as part of the next frame.
 _ROUNDING = 1e-6
@@ -52,6 +55,17 @@ class Signal:
     codec_hash: str
     codec: str
     _fetch: Fetch = dataclasses.field(repr=False)
+    _further: Callable[[], Columns] = dataclasses.field(default=dict, repr=False)
+
+    @property
+    def columns(self) -> Columns:
+        """What the manifest said of the source beside its path, such as text, speaker and language; None where it said
+        nothing. Empty for a token file, and for shards of sources that no manifest named.
+
+        Raises:
+            TokensError: the file is missing or damaged.
+        """
+        return self._further()
 
     @property
     def seconds(self) -> float:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq import InputError
-from streamrvq.corpus import record as records
+from streamrvq.corpus import plan_file
 from streamrvq.corpus.sources import find_sources
 from tests.support.fuzzing.json_text import broken_json
 from tests.support.fuzzing.parquet_files import broken_parquet, written
@@ -21,12 +21,18 @@ from tests.support.fuzzing.survival import assert_survives
 from tools.fuzzing.registry import targets
 
 RIGHT = {name: targets()[name].seeds()[0] for name in ("manifest-table", "run-record", "shard-summary")}
+COMMAS = targets()["manifest-commas"].seeds()
 ROW = {"path": "a.wav", "offset": 0, "text": "a"}
 
 
 @given(data=st.data())
 def test_a_line_with_one_thing_broken(data: st.DataObject) -> None:
     assert_survives("manifest-lines", json.dumps(ROW).encode() + b"\n" + data.draw(broken_json(ROW)))
+
+
+@given(data=st.data())
+def test_a_table_with_commas_and_one_change(data: st.DataObject) -> None:
+    assert_survives("manifest-commas", data.draw(one_change(data.draw(st.sampled_from(COMMAS)))))
 
 
 @given(data=st.data())
@@ -81,7 +87,7 @@ def signed(run: str, plan: list[str]) -> bytes:
     try:
         recorded = json.loads(run)
         head = {name: recorded[name] for name in ("format", "version", "streamrvq", "settings", "shard_bytes")}
-        recorded["digest"] = records._digest(head, plan)
+        recorded["digest"] = plan_file._digest(head, 0, plan)
         run = json.dumps(recorded)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass

@@ -196,8 +196,9 @@ def test_a_run_goes_on_as_it_was_begun_or_not_at_all(run: Run, tmp_path: Path, a
     refused("begun with n_quantizers 3, and this is 2", both, n_quantizers=2)
     refused("begun with tail 'pad', and this is 'valid'", both, tail="valid")
     refused("begun with shard_bytes None", both, shard_bytes=100)
-    refused("has 1 more, such as .*e.wav", [*both, audio / "e.wav"])
-    refused("lacks 1 more, such as .*a.wav", both[1:])
+    refused("begun with pack False, and this is True", both, pack=True)
+    refused("lacks 1 of them, such as .*a.wav", both[1:])
+    refused("lacks 1 of them, such as .*a.wav", [both[1], audio / "e.wav"])
     (out / "shard-00000-of-00001.parquet").rename(tmp_path / "kept")
     (out / "shard-00000-of-00001.parquet").write_bytes((tmp_path / "kept").read_bytes()[:-9])
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -223,8 +224,8 @@ def test_sources(tmp_path: Path, audio: Path, monkeypatch: pytest.MonkeyPatch) -
     )
     pq.write_table(pa.table({"id": [1], "file": ["sub/c.wav"]}), tmp_path / "list.parquet")
     listed = find_sources([tmp_path / "list.jsonl", tmp_path / "list.parquet"])
-    assert listed == [Source("/b.wav", "/b.wav", 0), Source("a.wav", str(tmp_path / "a.wav"), 0),
-                      Source("sub/c.wav", str(tmp_path / "sub" / "c.wav"), 0)]  # fmt: skip
+    assert listed == [Source("/b.wav", "/b.wav", 0), Source("a.wav", str(tmp_path / "a.wav"), 0, (("text", "one"),)),
+                      Source("sub/c.wav", str(tmp_path / "sub" / "c.wav"), 0, (("id", 1),))]  # fmt: skip
     monkeypatch.chdir(audio)
     assert [source.path for source in find_sources(["./sub", "sub"])] == ["sub/c.mp3", "sub/d.ogg"]
 

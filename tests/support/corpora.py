@@ -53,9 +53,23 @@ def rows_in(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for path in sorted(folder.glob("*.parquet")):
         for row in pq.read_table(path).to_pylist():
+            if "packed" in row:
+                row["codes"] = unpacked(row.pop("packed"), row["n_quantizers"] * row["frames"], bits_in(path))
             row["codes"] = np.array(row["codes"], np.int64).reshape(row["n_quantizers"], row["frames"])
             rows.append(row)
     return rows
+
+
+def bits_in(path: Path) -> int:
+    """How many bits a code of a shard with packed codes takes."""
+    bits: int = json.loads(pq.read_schema(path).metadata[b"streamrvq"])["bits"]
+    return bits
+
+
+def unpacked(data: bytes, codes: int, bits: int) -> np.ndarray[Any, Any]:
+    """Packed codes, one by one: each has its lowest bit first."""
+    whole = int.from_bytes(data, "little")
+    return np.array([whole >> bits * number & (1 << bits) - 1 for number in range(codes)], np.int64)
 
 
 def signals_in(folder: Path) -> dict[tuple[str, int], np.ndarray]:

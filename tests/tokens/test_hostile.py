@@ -25,13 +25,23 @@ from tests.support.fuzzing.survival import assert_survives
 from tools.fuzzing.registry import targets
 from tools.fuzzing.targets.tokens import journal_parts, record
 
-RIGHT = {name: targets()[name].seeds()[-1] for name in ("tokens", "journal", "shard")}
+RIGHT = {name: targets()[name].seeds()[-1] for name in ("tokens", "journal", "shard", "packed-shard", "dac")}
 HEAD, RECORDS = journal_parts()
 
 
 @given(data=st.data())
 def test_a_token_file_with_one_thing_broken(data: st.DataObject) -> None:
     assert_survives("tokens", data.draw(broken_safetensors(RIGHT["tokens"])))
+
+
+@given(data=st.data())
+def test_a_packed_shard_with_one_thing_broken(data: st.DataObject) -> None:
+    assert_survives("packed-shard", data.draw(broken_parquet(RIGHT["packed-shard"])))
+
+
+@given(data=st.data())
+def test_a_dac_file_with_one_change(data: st.DataObject) -> None:
+    assert_survives("dac", data.draw(one_change(RIGHT["dac"])))
 
 
 def token_file(**metadata: str) -> bytes:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from ...errors import InputError, TokensError
 from ...system.atomic_file import check_folder, check_writable
-from ...tokens import read_tokens
+from ...tokens import read_dac, read_tokens
+from .dac_files import is_dac
 
 SUFFIX = ".safetensors"
 
@@ -50,7 +51,7 @@ def is_one_file(output: Path | None, sources: Sequence[str]) -> bool:
     if output is None or os.path.isdir(output) or not output.name:
         return False
     several = len(sources) > 1 or os.path.isdir(sources[0])
-    if several and (output.suffix == SUFFIX or os.path.lexists(output)):
+    if several and (output.suffix == SUFFIX or is_dac(output) or os.path.lexists(output)):
         raise InputError(f"-o {output} is one file; wanted a folder for several sources")
     if not several and not output.suffix and os.path.lexists(output):
         raise InputError(f"-o {output} is a file without a suffix, and no folder; give another name")
@@ -61,6 +62,8 @@ def token_file_of_stdin(output: Path) -> Path:
     """``-o`` of what comes on stdin. Raises `InputError` if it names a folder, or no tokens can be written there."""
     if os.path.isdir(output) or not output.suffix:
         raise InputError(f"-o {output} names no token file; with - it has to, such as {output / 'x.safetensors'}")
+    if is_dac(output):
+        raise InputError(f"-o {output} needs the audio twice, for its loudness; save it to a file and name that")
     check_token_target(output)
     return output
 
@@ -150,7 +153,7 @@ def check_token_target(target: Path) -> None:
 
 def _is_token_file(path: Path) -> bool:
     try:
-        read_tokens(path)
+        (read_dac if is_dac(path) else read_tokens)(path)
     except TokensError:
         return False
     return True

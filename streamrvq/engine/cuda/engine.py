@@ -69,7 +69,7 @@ class CudaEngine(
         self.row_hops = max(1, min(fitting, processors * min(ROW_HOPS_EACH, max(1, fitting // processors))))
         self.description = f"cuda, float32, {device.name} ({name_of_device})"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.description
 
     # ------------------------------------------------------------------ state

@@ -104,7 +104,7 @@ class NativeEngine(
         """What computes, for measuring."""
         return self._core
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.description
 
     @property

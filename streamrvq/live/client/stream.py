@@ -31,7 +31,6 @@ from .resume import ResumableConnection
 from .timing import FrameTiming, RemoteStats
 
 _EARLY_CLOSE_SECONDS = 2.0  # to wait for the server's close frame when the user leaves before the end
-
 Item = Frames | Gap | Marker | Pcm  #: what `RemoteStream` yields
 
 
@@ -68,7 +67,10 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._feeding: asyncio.Task[None] | None = None
         self._resending: asyncio.Task[None] | None = None
 
-    # ------------------------------------------------------------- opening and closing
+    def __repr__(self) -> str:
+        return (
+            f"<RemoteStream, {self._start.mode}: {self._queue.qsize()} items wait{', done' * (self.done is not None)}>"
+        )
 
     async def __aenter__(self) -> RemoteStream:
         if self._entered:

@@ -132,6 +132,10 @@ class File:
     def _opened(self) -> AudioReader:
         return open_audio(self._source, **self._how)
 
+    def __repr__(self) -> str:
+        pace = "in real time" if self.realtime else "as fast as it is read"
+        return f"<File {self.path}: {self.sample_rate} Hz, {pace}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, or another process, makes passes of its own."""
         if self._once or not isinstance(self._source, (str, os.PathLike)):

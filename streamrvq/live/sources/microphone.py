@@ -104,6 +104,10 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         self._held: list[Pcm | tuple[int, str]] = []  # blocks that are held back, and gaps among them
         self._position = self._lost = self._gaps = self._overflows = self._blocks = self._longest = 0
 
+    def __repr__(self) -> str:
+        rate = "its own rate" if self.sample_rate is None else f"{self.sample_rate} Hz"
+        return f"<Microphone {self.name or self.device or 'default'}, {self._state}: {rate}, {self._lost} samples lost>"
+
     async def __aenter__(self) -> Microphone:
         if self._state != "new":
             raise StreamClosedError("this microphone was entered before; make another one")

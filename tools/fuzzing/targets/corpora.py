@@ -28,6 +28,14 @@ def _line_seeds() -> list[bytes]:
     return [b'{"path": "a.wav", "text": "a"}\n\n{"path": "b/c.flac"}\n', b'{"audio_filepath": "a.wav", "offset": 0}\n']
 
 
+def _read_commas(data: bytes) -> None:
+    find_sources([written("manifest.csv", data)])
+
+
+def _comma_seeds() -> list[bytes]:
+    return [b'path,text,offset\na.wav,"one, ""two""",0\n', b"\xef\xbb\xbffile,age\r\nb.wav,3\r\n"]
+
+
 def _read_table(data: bytes) -> None:
     find_sources([written("manifest.parquet", data)])
 
@@ -79,7 +87,7 @@ def _read_summary(data: bytes) -> None:
     table = parquet().read_table(path)
     other = scratch("summary.parquet")
     parquet().write_table(table.replace_schema_metadata({**table.schema.metadata, SHARD_KEY: data}), other)
-    summary = verified_summary(other, record.shards[0], record.digest)
+    summary = verified_summary(other, record.shards[0])
     json.dumps(summary.to_json(), allow_nan=False)
 
 
@@ -89,6 +97,7 @@ def _summary_seeds() -> list[bytes]:
 
 TARGETS = (
     Target("manifest-lines", "a manifest: JSON lines", _read_lines, _line_seeds),
+    Target("manifest-commas", "a manifest: a table with commas", _read_commas, _comma_seeds),
     Target("manifest-table", "a manifest: Parquet", _read_table, _table_seeds),
     Target("run-record", "a run's record: run.json in one line, then plan.jsonl", _read_record, _record_seeds),
     Target("shard-summary", "what a shard says that it holds: JSON", _read_summary, _summary_seeds),

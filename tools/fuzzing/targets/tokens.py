@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from streamrvq.corpus import encode_corpus
-from streamrvq.tokens import TokenFile, open_tokens, read_tokens, write_tokens
+from streamrvq.tokens import DacFile, TokenFile, open_tokens, read_dac, read_tokens, write_dac, write_tokens
 from streamrvq.tokens.journal import TokenJournal, journal_of, recover
 from streamrvq.tokens.shards import Shard
 from streamrvq.weights import save_weights
@@ -42,6 +42,7 @@ def _use(path: Path) -> None:
         codes = signal.read()
         assert codes.shape == (signal.n_quantizers, signal.frames)
         assert not codes.size or (codes.min() >= 0 and codes.max() < 65536)
+        assert all(value is None or isinstance(value, (str, int, float)) for value in signal.columns.values())
 
 
 def _read_tokens(data: bytes) -> None:
@@ -110,6 +111,31 @@ def _shard_seeds() -> list[bytes]:
         return [shard.read_bytes()]
 
 
+def _packed_seeds() -> list[bytes]:
+    """A shard of codes as bits, with columns of a manifest."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpus(Path(folder))
+        rows = [{"path": f"in/{number}.wav", "text": "a" * number, "age": number, "on": True} for number in range(3)]
+        (Path(folder) / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        encode_corpus([Path(folder) / "list.jsonl"], Path(folder) / "packed", Path(folder) / "small.safetensors",
+                      workers=1, segment_seconds=0.01, pack=True)  # fmt: skip
+        (shard,) = (Path(folder) / "packed").glob("*.parquet")
+        return [shard.read_bytes()]
+
+
+def _read_dac(data: bytes) -> None:
+    path, again = written("x.dac", data), scratch("again.dac")
+    file = read_dac(path)
+    write_dac(again, file)
+    assert repr(read_dac(again)) == repr(file)
+
+
+def _dac_seeds() -> list[bytes]:
+    path = scratch("seed.dac")
+    write_dac(path, DacFile(_codes(4)[None], 4, 30, -20.5, 16_000))
+    return [path.read_bytes()]
+
+
 def journal_parts() -> tuple[dict[str, object], list[tuple[int, bytes]]]:
     """A right journal's head and its records."""
     data = _journal_seeds()[1]
@@ -126,4 +152,6 @@ TARGETS = (
     Target("tokens", "a token file: safetensors", _read_tokens, _token_seeds),
     Target("journal", "a recording's journal", _read_journal, _journal_seeds),
     Target("shard", "a shard: Parquet", _read_shard, _shard_seeds),
+    Target("packed-shard", "a shard of codes as bits, with columns of a manifest", _read_shard, _packed_seeds),
+    Target("dac", "a .dac file of descript's package", _read_dac, _dac_seeds),
 )
