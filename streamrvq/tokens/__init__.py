@@ -9,7 +9,7 @@ Knows: the public names. Does not know: how they work; each is in the module of 
 """
 
 from .coarse import CoarseFirst
-from .dac_file import DacFile, read_dac, write_dac
+from .dac.file import DacFile, read_dac, write_dac
 from .delay import Delay
 from .file import FORMAT, VERSION, TokenFile, read_tokens, write_tokens
 from .flat import Flat, Parallel

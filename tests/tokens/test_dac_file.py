@@ -18,7 +18,7 @@ from streamrvq import TokensError, load
 from streamrvq.audio.loudness import Loudness
 from streamrvq.codec import Codec
 from streamrvq.tokens import DacFile, read_dac, write_dac
-from streamrvq.tokens.dac_decoding import decompressed, middle_of
+from streamrvq.tokens.dac.decoding import decompressed, middle_of
 from tests.reference.official import official_dac, save_official_dac
 from tests.support.contract import noise
 

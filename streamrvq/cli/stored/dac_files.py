@@ -18,7 +18,7 @@ from ...config import CodecConfig
 from ...corpus.encoding.reading import Task
 from ...errors import InputError
 from ...tokens import DacFile, TokenFile, read_dac, write_dac, write_tokens
-from ...tokens.dac_decoding import decompressed
+from ...tokens.dac.decoding import decompressed
 
 SUFFIX = ".dac"
 

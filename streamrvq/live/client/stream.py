@@ -68,9 +68,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._resending: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"<RemoteStream, {self._start.mode}: {self._queue.qsize()} items wait{', done' * (self.done is not None)}>"
-        )
+        return f"<RemoteStream, {self._start.mode}: {self._queue.qsize()} items wait{', done' if self.done else ''}>"
 
     async def __aenter__(self) -> RemoteStream:
         if self._entered:

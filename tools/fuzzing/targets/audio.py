@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -41,7 +41,7 @@ def _kept(data: bytes) -> None:
 
 
 def _piped(data: bytes) -> None:
-    _read_from(OnceOnly(data))
+    _read_from(cast(Source, OnceOnly(data)))
 
 
 class OnceOnly(io.RawIOBase):

@@ -20,10 +20,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..audio.loudness import Loudness
-from ..errors import TokensError
-from ..resampling import resampler
-from .dac_file import DacFile
+from ...audio.loudness import Loudness
+from ...errors import TokensError
+from ...resampling import resampler
+from .file import DacFile
 
 #: Dilations of the residual units, with a kernel of 7: they reach 3, 9 and 27 samples to either side.
 _REACHES = (3, 9, 27)
