@@ -9,53 +9,31 @@ the present stage but not all. Knows: the public `encode_corpus`. Does not know:
 from __future__ import annotations
 
 import json
-import os
 import random
-import select
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
 
-import pyarrow.parquet  # noqa: F401
+from killed_runs import run  # it lies beside this script
 
-from streamrvq.corpus import encode_corpus
-
-STAGES = (3, 6, 9, 12)
+STAGES, SHARD_BYTES = (3, 6, 9, 12), 12_000
 
 
 def main(audio: str, weights: str, out: str, kills: int, seed: int) -> None:
     files, chance = sorted(Path(audio).iterdir()), random.Random(seed)
-
-    def run(sources: int, seconds: float | None) -> bool:
-        """Whether a run over so many sources was killed after ``seconds`` (None: never), before it had ended."""
-        reader, writer = os.pipe()
-        if not (pid := os.fork()):
-            os.close(reader)
-            encode_corpus(files[:sources], out, weights, workers=1, shard_bytes=12_000)
-            os._exit(0)
-        os.close(writer)
-        late = not select.select([reader], [], [], seconds)[0]
-        if late:
-            os.kill(pid, signal.SIGKILL)
-        os.close(reader)
-        _, status = os.waitpid(pid, 0)
-        assert late or status == 0, status
-        return late
-
     begun = time.monotonic()
-    run(STAGES[0], None)
+    run(files[: STAGES[0]], out, weights, SHARD_BYTES, None)
     span = time.monotonic() - begun
     killed = halfway = 0
     while killed < kills:
         shutil.rmtree(out)
         for sources in STAGES:
             before = len(list(Path(out).glob("*.parquet")))
-            while run(sources, chance.uniform(0, 1.2) * span):
+            while run(files[:sources], out, weights, SHARD_BYTES, chance.uniform(0, 1.2) * span):
                 killed += 1
                 halfway += len(list(Path(out).glob("*.parquet"))) > before
-            run(sources, None)  # whatever was killed last, it ends
+            run(files[:sources], out, weights, SHARD_BYTES, None)  # whatever was killed last, it ends
     print(json.dumps({"kills": killed, "halfway": halfway}))
 
 

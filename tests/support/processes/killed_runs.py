@@ -18,45 +18,43 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet  # noqa: F401
 
 from streamrvq.corpus import encode_corpus
 
 
-def main(audio: str, weights: str, out: str, shard_bytes: int, kills: int, seed: int) -> None:
-    def begin() -> tuple[int, int]:
-        """A run in a process of its own, and a pipe that closes with it."""
-        reader, writer = os.pipe()
-        if not (pid := os.fork()):
-            os.close(reader)
-            encode_corpus([audio], out, weights, workers=1, shard_bytes=shard_bytes)
-            os._exit(0)
-        os.close(writer)
-        return pid, reader
-
-    def end(pid: int, reader: int, seconds: float | None) -> bool:
-        """Whether it was killed after ``seconds`` (None: never), before it had ended by itself."""
-        late = not select.select([reader], [], [], seconds)[0]
-        if late:
-            os.kill(pid, signal.SIGKILL)
+def run(sources: list[Any], out: str, weights: str, shard_bytes: int, seconds: float | None) -> bool:
+    """A run in a process of its own. Returns whether it was killed after ``seconds`` (None: never), before its end."""
+    reader, writer = os.pipe()  # which closes with the process
+    if not (pid := os.fork()):
         os.close(reader)
-        _, status = os.waitpid(pid, 0)
-        assert late or status == 0, status
-        return late
+        encode_corpus(sources, out, weights, workers=1, shard_bytes=shard_bytes)
+        os._exit(0)
+    os.close(writer)
+    late = not select.select([reader], [], [], seconds)[0]
+    if late:
+        os.kill(pid, signal.SIGKILL)
+    os.close(reader)
+    _, status = os.waitpid(pid, 0)
+    assert late or status == 0, status
+    return late
 
+
+def main(audio: str, weights: str, out: str, shard_bytes: int, kills: int, seed: int) -> None:
     begun = time.monotonic()
-    end(*begin(), None)
+    run([audio], out, weights, shard_bytes, None)
     span, shards = time.monotonic() - begun, len(list(Path(out).glob("*.parquet")))
     shutil.rmtree(out)
     chance, killed, halfway = random.Random(seed), 0, 0
     while killed < kills:
-        killed += end(*begin(), chance.uniform(0, 0.6) * span)
+        killed += run([audio], out, weights, shard_bytes, chance.uniform(0, 0.6) * span)
         done = len(list(Path(out).glob("*.parquet")))
         halfway += 0 < done < shards
         if done == shards:
             shutil.rmtree(out)
-    end(*begin(), None)
+    run([audio], out, weights, shard_bytes, None)
     print(json.dumps({"kills": killed, "halfway": halfway}))
 
 
