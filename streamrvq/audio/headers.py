@@ -132,9 +132,10 @@ def _checked(source: ByteSource, start: int, size: int, layout: _Chunks, wraps: 
 def _placeholder(size: int) -> bool:
     """Whether it is such as recorders write before they know the size, or because they cannot return to the header.
 
-    Known are 0xffffffff, 0x7fffffff, 0x7ffff000 and 0x80000000, these less a header, and rounded to a frame.
+    Known are 0xffffffff, 0x7fffffff, 0x7ffff000 and 0x80000000, these less a header, and rounded to a frame; and
+    0x7f000000 with a chunk's head, which sox writes into an AIFF in a pipe.
     """
-    return 0x7FFF0000 <= size <= 0x80000100 or size >= 0xFFFF0000
+    return 0x7FFF0000 <= size <= 0x80000100 or size >= 0xFFFF0000 or 0x7F000000 <= size <= 0x7F000100
 
 
 def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -> bool:
