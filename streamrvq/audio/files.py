@@ -194,7 +194,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         pipe.drain()
         rest = pipe.given - pipe.watched_at
         head = pipe.watched
-        if len(head) == 8 and any(head) and not (is_chunk(head, rest) or is_chunk(head, rest, ">")):
+        if len(head) == 8 and any(head) and not (is_chunk(head, rest) or is_chunk(head, rest, ">I")):
             return f"its header says that it ends there, and {rest} bytes follow; put it into a file first"
         fault = self._promise.fault(self._source, self._width)
         return "" if fault is None else f"it {fault}"

@@ -142,8 +142,9 @@ def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -
     """Whether what follows the samples are chunks, a tag or a filling, rather than more samples."""
     assert source.size is not None
     at = start + size + -size % layout.align
-    head, rest = source.at(at, 8), source.size - at
-    if layout.ident != 4 or len(head) < 8:
+    wanted = layout.ident + struct.calcsize(layout.size)
+    head, rest = source.at(at, wanted), source.size - at
+    if layout.ident != 4 or len(head) < wanted:
         return True
     if not size:  # never filled in, as the size of the whole then is
         (whole,) = struct.unpack(layout.size[0] + "I", source.at(4, 4))
@@ -151,13 +152,13 @@ def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -
             return False
     elif not any(head):
         return True
-    return is_chunk(head, rest, layout.size[0])
+    return is_chunk(head, rest, layout.size)
 
 
-def is_chunk(head: bytes, rest: int, order: str = "<") -> bool:
-    """Whether 8 bytes begin a chunk that fits into so many, or a tag."""
+def is_chunk(head: bytes, rest: int, size: str = "<I") -> bool:
+    """Whether a chunk begins so that fits into ``rest`` bytes, or a tag; ``size``: of its size, as struct writes it."""
     known = head.startswith((b"LIST", b"id3 ", b"ID3", b"JUNK", b"junk", b"PAD ", b"FLLR", b"TAG", b"APETAGEX"))
-    (length,) = struct.unpack(order + "I", head[4:])
+    (length,) = struct.unpack(size, head[4:])
     return known or (all(32 <= byte < 127 for byte in head[:4]) and length <= rest)
 
 

@@ -136,7 +136,7 @@ class Maker:
 
     def _sox_and_lame(self, source: Path) -> Iterator[Case]:
         if shutil.which("sox"):
-            for name in ("wav", "aiff", "aifc", "au", "caf", "w64", "flac", "ogg"):
+            for name in ("wav", "aiff", "aifc", "au", "caf", "flac", "ogg"):
                 data = subprocess.run(
                     ["sox", source, "-t", name, "-"], capture_output=True, check=True
                 ).stdout  # to a pipe: sizes are not known
