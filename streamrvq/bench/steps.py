@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
+from ..config import Config
 from ..engine.base import Engine
 from ..engine.native import NativeEngine, Program
 from ..families import plan
@@ -99,7 +99,7 @@ class Cell:
                 time.sleep(self._pause - self.times[-1])
 
 
-def gflop_per_hop(config: CodecConfig, direction: Direction) -> float:
+def gflop_per_hop(config: Config, direction: Direction) -> float:
     """10⁹ operations for a hop: the convolutions, and in encoding the quantiser."""
     layers = plan(config, direction)
     return 2 * (layers.macs + (layers.quantizer.macs() if direction == "encode" else 0)) / 1e9

@@ -20,9 +20,10 @@ from tests.support.contract import minute
 from tests.support.imports import imports, modules
 
 ROOT = Path(streamrvq.__file__).parent
-#: What only families/dac.py may spell: the official package's tensors.
+#: What only families/ may spell: the official packages' tensors.
 NAMES = re.compile(
-    r"quantizer\.quantizers|encoder\.block\.|decoder\.model\.|(in|out)_proj\.(weight|bias)|codebook\.weight"
+    r"quantizer\.(quantizers|layers|vq)|(en|de)coder\.(block|model|layers)\.|(in|out|input|output)_proj\.(weight|bias)"
+    r"|codebook\.(weight|embed)|_transformer|rvq_(first|rest)"
 )
 #: A layout of its own: it has a module of nearly the same name.
 FOREIGN = {"streamrvq.weights.huggingface"}
@@ -38,7 +39,9 @@ def texts(path: Path) -> list[str]:
 
 def test_tensor_names_are_spelled_in_one_place() -> None:
     spelled = {name for name, path in modules(ROOT).items() if any(NAMES.search(text) for text in texts(path))}
-    assert spelled - FOREIGN == {"streamrvq.families.dac"}
+    families = {name for name in spelled if name.startswith("streamrvq.families.")}
+    assert "streamrvq.families.dac" in families
+    assert spelled - FOREIGN == families
 
 
 def test_who_knows_the_family() -> None:
@@ -46,6 +49,9 @@ def test_who_knows_the_family() -> None:
     knowing = {module for module, names in imports(ROOT).items() if any(".families.dac" in name for name in names)}
     allowed = {"families", "nn", "weights"}
     assert {name.split(".")[1] for name in knowing} <= allowed, knowing
+    others = re.compile(r"\.families\.(encodec|mimi|mimi_names|seanet)\b")
+    knowing = {module for module, names in imports(ROOT).items() if any(others.search(name) for name in names)}
+    assert {name.split(".")[1] for name in knowing} == {"families"}, knowing
 
 
 @pytest.mark.parametrize("stem", [1, 4])

@@ -130,7 +130,8 @@ class _Builder:
 
     def _convolution(self, layer: Layer) -> None:
         names = layer.tensors
-        assert names is not None
+        if names is None or names.bias is None:
+            raise EngineError(f"the cuda engine does not know convolutions without a bias, as {layer.name!r} is")
         weight = np.asarray(self._tensors[names.weight], np.float32)
         bias = np.asarray(self._tensors[names.bias], np.float32)
         if layer.kind == LayerKind.CONV:  # weight [cout][cin][kernel]

@@ -94,7 +94,9 @@ class Core(Shared, NeverCopied, error=EngineError, holds="a process's weights an
             for name in LAYER_FIELDS:
                 setattr(spec, name, getattr(layer, name))
             if layer.tensors is not None:
-                spec.weight, spec.bias = at(layer.tensors.weight), at(layer.tensors.bias)
+                spec.weight = at(layer.tensors.weight)
+                if layer.tensors.bias is not None:
+                    spec.bias = at(layer.tensors.bias)
                 if layer.tensors.activation is not None:
                     spec.alpha = at(layer.tensors.activation)
         whole = PlanSpec(layers=layers, count=len(layers), masked=not plan.causal, half_from=half_from)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...config import CodecConfig
+from ...config import Config
 from ...errors import EngineError
 from ...families import plan
 from ...geometry import Direction, Plan
@@ -25,6 +25,7 @@ from ...system.copying import CopiedWhole, NeverCopied, Shared, forked_whole
 from ...system.cores import available_cores
 from ..base import Codes, Floats, Ints, check_histories, check_step, join_state, split_state
 from ..counts import HopCounts
+from ..lacking import NATIVE, check_abilities
 from .core import Core, Program, Tensors, address
 from .library import isas
 
@@ -80,7 +81,8 @@ class NativeEngine(
         threads: cores to compute on; None: all that the process may use.
 
     Raises:
-        EngineError: the library is not there, or ``STREAMRVQ_ISA`` names what this machine lacks.
+        EngineError: the engine lacks what the codec needs, the library is not there, or ``STREAMRVQ_ISA`` names what
+            this machine lacks.
     """
 
     name = "native"
@@ -89,7 +91,8 @@ class NativeEngine(
     #: activation.
     row_hops = 32
 
-    def __init__(self, config: CodecConfig, tensors: Tensors, *, threads: int | None) -> None:
+    def __init__(self, config: Config, tensors: Tensors, *, threads: int | None) -> None:
+        check_abilities(config, self.name, NATIVE)
         self.config = config
         self._core = Core(chosen_isa(), threads or available_cores())
         self._core.set_plan(Program.ENCODE, plan(config, "encode"), tensors)
