@@ -48,8 +48,9 @@ class PlanBuilder:
         self.channels, self.delay, self.rate = layer.cout, layer.delay_out, layer.rate_out
 
     def conv(self, name: str, tensors: Tensors, cout: int, kernel: int, *, stride: int = 1, dilation: int = 1,
-             activation: Activation = Activation.NONE, groups: int = 1, pad: Padding | None = None) -> None:  # fmt: skip
-        """A convolution to ``cout`` channels, with ``activation`` in front of it; ``pad`` None: as all others."""
+             activation: Activation = Activation.NONE, groups: int = 1,
+             pad: Padding | None = None) -> None:  # fmt: skip
+        """A convolution to ``cout`` channels, behind ``activation``; ``pad`` None: as all others."""
         context = (kernel - 1) * dilation + 1 - stride
         # Symmetric: a downsampling convolution (kernel 2s, s = 1 included) is padded by ceil(s/2) and any other by half
         # its context.

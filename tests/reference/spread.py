@@ -9,6 +9,7 @@ Knows: transformers' models and their modules. Does not know: streamrvq.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def official(name: str, seed: int = 0, **settings: Any) -> Any:
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         _spread(module, lambda like: torch.randn(like.shape, generator=generator).to(like))
-    latents = torch.cat([_latents(model, torch.from_numpy(music(24000, i))) for i in range(4)])
+    samples = min(24000, 300 * math.prod(model.config.upsampling_ratios))
+    latents = torch.cat([_latents(model, torch.from_numpy(music(samples, i))) for i in range(4)])
     for book, entries in zip(_books(model), _entries(model, latents, generator), strict=True):
         if name == "Mimi":
             usage = 0.5 + torch.rand(len(entries), generator=generator)
