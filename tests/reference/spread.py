@@ -45,6 +45,8 @@ def official(name: str, seed: int = 0, **settings: Any) -> Any:
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         _spread(module, lambda like: torch.randn(like.shape, generator=generator).to(like))
+    last = [module for module in model.decoder.modules() if isinstance(module, torch.nn.Conv1d)][-1]
+    last.weight = last.weight * 0.004 if hasattr(last, "parametrizations") else torch.nn.Parameter(last.weight * 0.004)
     samples = min(24000, 300 * math.prod(model.config.upsampling_ratios))
     latents = torch.cat([_latents(model, torch.from_numpy(music(samples, i))) for i in range(4)])
     for book, entries in zip(_books(model), _entries(model, latents, generator), strict=True):
