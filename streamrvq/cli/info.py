@@ -1,7 +1,7 @@
 """``streamrvq info``: everything about a codec that follows from its configuration and weights, and what stored tokens
 hold. Nothing is computed.
 
-Knows: names and units of a codec's figures. Does not know: how they follow from a configuration (geometry.py), stored
+Knows: names and units of a codec's figures. Does not know: how they follow from a configuration (geometry/), stored
 tokens (stored/facts.py).
 """
 

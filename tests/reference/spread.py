@@ -110,6 +110,7 @@ def _entries(model: Any, latents: torch.Tensor, generator: torch.Generator) -> A
             size = layer.codebook.codebook_size
             near = residual[torch.randint(0, len(residual), (size,), generator=generator)]
             noise = torch.randn(near.shape, generator=generator)
-            entries = 0.7 * near + 0.2 * residual.std() * noise
+            # A fifth: after 32 levels the rest is still a thousand times what rounding leaves.
+            entries = 0.2 * near + 0.07 * residual.std() * noise
             yield entries
             residual = residual - entries[torch.cdist(residual, entries).argmin(1)]

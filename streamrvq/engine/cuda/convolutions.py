@@ -1,6 +1,6 @@
 """A plan as a list of convolutions: windows, weights as matrices, and what is done with each one's results.
 
-Knows: the layers of geometry.py. Does not know: tiles, addresses, steps. The native engine's plan/ does the same in
+Knows: the layers of geometry/. Does not know: tiles, addresses, steps. The native engine's plan/ does the same in
 C++.
 
 A convolution's results go through the next one's activation. At the head of a residual unit they are also kept as they
