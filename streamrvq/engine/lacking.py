@@ -46,7 +46,8 @@ class Abilities:
 
 
 #: What the engines of our own kernels have. A new ability is added here with the code that has it.
-NATIVE, CUDA = Abilities(), Abilities()
+NATIVE = Abilities(activations=Abilities().activations | {Activation.ELU, Activation.GELU})
+CUDA = Abilities()
 
 
 def parts(plan: Plan) -> list[str]:

@@ -39,10 +39,53 @@ inline float snake(float x, float alpha) {
     return std::fma(sine * inverse, sine, x);
 }
 
+// exp(y) − 1 = 2ⁿ · q + (2ⁿ − 1), for y ≤ 0.
+struct Exponential {
+    float q, scale;
+    explicit Exponential(float y) {
+        const float n = std::nearbyint(y * 0x1.715476p+0f);
+        const float r = std::fma(n, -0x1.7f7d1cp-20f, std::fma(n, -0x1.62e400p-1f, y));
+        float p = 0x1.6c8844p-10f;
+        for (const float c : {0x1.120986p-7f, 0x1.555588p-5f, 0x1.5554e0p-3f, 0x1.0p-1f}) p = std::fma(p, r, c);
+        q = std::fma(r * r, p, r);
+        scale = std::ldexp(1.0f, static_cast<int>(n));
+    }
+};
+
+inline float elu(float x) {
+    if (x > 0.0f) return x;
+    const Exponential e(0.0f - std::fmin(std::fabs(x), 18.0f));
+    return std::fma(e.q, e.scale, e.scale - 1.0f);
+}
+
+inline float gelu(float x) {
+    const float size = std::fmin(std::fabs(x), 13.0f), u = size * 0x1.6a09e6p-1f, z = u * u;
+    float both;
+    if (u < 0.9f) {
+        float p = -0x1.5f46a4p-17f;
+        for (const float c : {0x1.e26dc2p-14f, -0x1.be3d0ap-11f, 0x1.564474p-8f, -0x1.b82bb0p-6f, 0x1.ce2f1ap-4f,
+                              -0x1.812746p-2f, 0x1.20dd76p+0f})
+            p = std::fma(p, z, c);
+        both = x < 0.0f ? 1.0f - u * p : 1.0f + u * p;
+    } else {
+        const float square = size * size, lost = std::fma(size, size, -square), t = 1.0f / std::fma(u, 0.5f, 1.0f);
+        const Exponential e(square * -0.5f);
+        float p = -0x1.568264p-4f;
+        for (const float c : {0x1.8eef1cp-2f, -0x1.5c4ab4p-1f, 0x1.e902a8p-2f, -0x1.3af596p-3f, 0x1.04720cp-2f, 0x1.d69b0ap-3f,
+                              0x1.234b3ep-2f, 0x1.20abeep-2f, 0x1.b1f71cp-18f})
+            p = std::fma(p, t, c);
+        const float tail = ((e.q + 1.0f) * e.scale) * std::fma(lost, -0.5f, 1.0f) * p;
+        both = x < 0.0f ? tail : 2.0f - tail;
+    }
+    return x * 0.5f * both;
+}
+
 inline float activated(Activation activation, float x, float alpha) {
     switch (activation) {
         case Activation::none: return x;
         case Activation::snake: return snake(x, alpha);
+        case Activation::elu: return elu(x);
+        case Activation::gelu: return gelu(x);
     }
     std::abort();
 }

@@ -116,7 +116,7 @@ bool codec(const char *isa, int threads) {
                          weighs ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr};
     };
     constexpr LayerKind conv = LayerKind::conv, transposed = LayerKind::transposed_conv, hold = LayerKind::hold, join = LayerKind::join;
-    // Delays and histories by the rule of geometry.py.
+    // Delays and histories by the rule of geometry/.
     const std::vector<LayerSpec> encoder = {
         spec({conv, 1, 12, 7, 1, 3, 6, 128, 128}, false), spec({hold, 12, 12, 1, 1, 3, 0, 128, 128}, false),
         spec({conv, 12, 12, 7, 1, 6, 6, 128, 128}, true), spec({conv, 12, 12, 1, 1, 6, 0, 128, 128}, true),

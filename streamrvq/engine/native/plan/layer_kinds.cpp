@@ -18,7 +18,7 @@ bool convolves(LayerKind kind) {
 Window window_of(const LayerSpec &l) {
     switch (l.kind) {
         case LayerKind::conv: return {l.kernel, l.stride, l.dilation, 1};
-        case LayerKind::transposed_conv: return {2, 1, 1, l.stride};  // x[τ − 1], then x[τ]; see geometry.py
+        case LayerKind::transposed_conv: return {2, 1, 1, l.stride};  // x[τ − 1], then x[τ]; see geometry/
         case LayerKind::hold:
         case LayerKind::join: break;
     }

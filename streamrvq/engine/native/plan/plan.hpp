@@ -1,6 +1,6 @@
 // A plan, compiled once: convolutions with packed weights, where each one's results go, and the quantiser.
 //
-// Knows: the layers of geometry.py, given as integers. Does not know: threads, steps in time (run/).
+// Knows: the layers of geometry/, given as integers. Does not know: threads, steps in time (run/).
 #pragma once
 #include <cstdint>
 #include <optional>
