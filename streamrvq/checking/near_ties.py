@@ -5,7 +5,8 @@ either of them. A *near-tie* is a frame whose two codes, at its first differing 
 in float64. Later levels of the frame quantise another residual and are not counted.
 
 A score is the cosine of entry and latent; or, where the nearest entry is sought, the squared distance, as a share of
-the sum of both squares. Of vectors of length 1 that is half the squared distance, and differs as the cosine does.
+the squares of the latent and its nearest entry. Of vectors of length 1 that is half the squared distance, and differs
+as the cosine does.
 
 Knows: how to count differing codes frame by frame, and how close the quantiser's decision was. Does not know: how the
 runs were made. ``streamrvq check``, the demos and the tests count with this.
@@ -98,9 +99,9 @@ def scores(
     if distance == Distance.COSINE:
         cosines: npt.NDArray[np.float64] = _unit(book) @ _unit(latent)
         return cosines
-    squares = np.square(book).sum(axis=1)
-    most = max(np.square(latent).sum() + squares.max(), 1e-24)
-    shares: npt.NDArray[np.float64] = -np.square(book - latent).sum(axis=1) / most
+    distances = np.square(book - latent).sum(axis=1)
+    nearest = np.square(book[distances.argmin()]).sum()
+    shares: npt.NDArray[np.float64] = -distances / max(np.square(latent).sum() + nearest, 1e-24)
     return shares
 
 

@@ -70,9 +70,16 @@ def tensor_shapes(config: Config) -> Shapes:
     """Every folded tensor of the codec with its shape, under the names of its family's state dict.
 
     Raises:
-        ConfigError: the tensors are larger than any codec's (`config.LIMITS`), whatever they would be made for.
+        ConfigError: the tensors are larger than any codec's (`config.LIMITS`), or what a stream keeps is, whatever they
+            would be made for.
     """
-    shapes = base.tensor_shapes(encoder_plan(config), decoder_plan(config))
+    plans = encoder_plan(config), decoder_plan(config)
+    shapes, state = base.tensor_shapes(*plans), max(plan.state_size for plan in plans)
+    if state > LIMITS["state"]:
+        raise ConfigError(
+            f"the configuration has streams that keep {state} numbers; wanted at most {LIMITS['state']}: "
+            "make its kernels, dilations or windows smaller"
+        )
     count = sum(math.prod(shape) for shape in shapes.values())
     if count > LIMITS["weights"]:
         raise ConfigError(

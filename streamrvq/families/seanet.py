@@ -76,7 +76,7 @@ class SeanetConfig:
             need_int(name, getattr(self, name), 64)
         for name in ("kernel_size", "last_kernel_size", "residual_kernel_size"):
             need_int(name, getattr(self, name), 1024)
-        if self.num_lstm_layers:
+        if self.num_lstm_layers != 0 or isinstance(self.num_lstm_layers, (bool, float)):
             need_int("num_lstm_layers", self.num_lstm_layers, 64)
         if self.pad_mode not in PADDINGS:
             raise ConfigError(f"pad_mode is {shown(self.pad_mode)}; wanted one of {', '.join(PADDINGS)}")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..config import LIMITS, Config
 from ..errors import ConfigError, WeightsError
-from ..families import FAMILIES, Family
+from ..families import FAMILIES, Family, tensor_shapes
 from ..system.foreign_data import one_line, shown
 from . import huggingface
 from .tensorfile import printable_name, read_bytes, read_tensors
@@ -42,6 +42,7 @@ def read(folder: Path) -> Weights:
         )
     try:
         config: Config = huggingface.config_of(values) if family.foreign is None else family.foreign.config(values)
+        tensor_shapes(config)  # refuses one that is too large before anything is read
     except ConfigError as error:
         raise WeightsError(f"{config_path} cannot be used: {error}") from None
     raw, _ = read_tensors(model_path)

@@ -25,6 +25,7 @@ from streamrvq.families import decoder_plan, encoder_plan
 from streamrvq.families.encodec import EncodecConfig
 from streamrvq.families.mimi import MimiConfig
 from streamrvq.nn import CodecModel
+from streamrvq.tokens import open_tokens
 from streamrvq.weights import save_weights, seeded
 from tests.reference.spread import music
 from tests.support.command import Run
@@ -83,6 +84,11 @@ def test_check_encode_and_decode_on_the_command_line(name: str, run: Run, tmp_pa
     assert checked.document["passed"]
     assert run("encode", tmp_path / "a.wav", "-o", tmp_path / "a.safetensors", "--codec", folder).code == 0
     assert run("decode", tmp_path / "a.safetensors", "-o", tmp_path / "b.wav", "--codec", folder).code == 0
+    assert run("convert", folder, tmp_path / "w.safetensors").code == 0
+    assert load(tmp_path / "w.safetensors").codec_hash == codec.codec_hash
+    assert run("encode", tmp_path / "a.wav", "--shards", tmp_path / "s", "--workers", 1, "--codec", folder).code == 0
+    (signal,) = open_tokens(tmp_path / "s")
+    np.testing.assert_array_equal(signal.read(), codec.encode(pcm))
     decoded, rate = soundfile.read(tmp_path / "b.wav", dtype="float32")
     wanted = codec.decode(codec.encode(pcm))
     assert rate == 24000

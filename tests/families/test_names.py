@@ -135,6 +135,8 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
         ("encodec", {"codebook_dim": 3}, "codebook_dim is 3; wanted hidden_size"),
         ("encodec", {"num_filters": 1 << 40}, "num_filters is 1099511627776"),
         ("encodec", {"num_lstm_layers": -1}, "num_lstm_layers is -1"),
+        ("encodec", {"num_lstm_layers": False}, "num_lstm_layers is False"),
+        ("encodec", {"num_lstm_layers": None}, "num_lstm_layers is None"),
         ("mimi", {"hidden_act": "silu"}, "hidden_act is 'silu'; only 'gelu'"),
         ("mimi", {"attention_bias": True}, "attention_bias is True"),
         ("mimi", {"num_key_value_heads": 2}, "num_key_value_heads is 2"),
@@ -155,6 +157,19 @@ def test_configurations_that_cannot_be_streamed(name: str, change: Any, message:
     (tmp_path / "config.json").write_text(json.dumps(values | change))
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     with pytest.raises(WeightsError, match=f"config.json cannot be used: .*{re.escape(message)}"):
+        load_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("mimi", {"sliding_window": 1 << 20}), ("encodec", {"num_residual_layers": 9, "dilation_growth_rate": 16})],
+)
+def test_a_few_bytes_ask_for_no_memory(name: str, change: Any, tmp_path: Path) -> None:
+    folder = pair(name).folder
+    values = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | change))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(WeightsError, match=r"has streams that keep .* numbers; wanted at most 67108864"):
         load_weights(tmp_path)
 
 

@@ -5,6 +5,7 @@ Knows: float64 on the torch engine, where nothing may show. Does not know: the o
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -176,8 +177,6 @@ def test_a_stream_parked_at_every_moment_goes_on_alike(name: str, direction: str
 
 
 def test_a_remainder_that_no_stream_has_is_refused() -> None:
-    import dataclasses
-
     codec = minute("encodec")
     stream, back = codec.stream(), codec.decoder_stream()
     stream.push(music(55))
