@@ -46,8 +46,18 @@ class Abilities:
 
 
 #: What the engines of our own kernels have. A new ability is added here with the code that has it.
-NATIVE = Abilities(activations=Abilities().activations | {Activation.ELU, Activation.GELU})
+NATIVE = Abilities(
+    kinds=Abilities().kinds | {LayerKind.LSTM},
+    activations=Abilities().activations | {Activation.ELU, Activation.GELU},
+    others=frozenset({
+        "padding by copies", "padding by mirror images", "partial last windows", "convolutional shortcuts",
+        "Euclidean codebooks", "decoders without tanh",
+    }),
+)  # fmt: skip
 CUDA = Abilities()
+
+#: Hops of a first step that no engine finds long.
+MOST_FIRST = 32
 
 
 def parts(plan: Plan) -> list[str]:
@@ -72,6 +82,7 @@ def parts(plan: Plan) -> list[str]:
             ("Euclidean codebooks", quantizer.distance == Distance.EUCLIDEAN),
             ("split quantisers", len(quantizer.chains) > 1),
             ("decoders without tanh", plan.direction == "decode" and not plan.tanh),
+            ("long first steps", plan.first > MOST_FIRST),
         ]
     return list(dict.fromkeys(name for name, there in found if there))
 

@@ -190,8 +190,8 @@ class Snapshot:
             return
         try:
             check_rate(rate)
-        except InputError as error:
-            raise SnapshotError(f"the snapshot's {error}: it is damaged") from None
+        except InputError:
+            raise SnapshotError(f"the snapshot's sample_rate is {shown(rate)}, which no stream has") from None
         between = ratio(rate, codec_rate) if self.direction == "encode" else ratio(codec_rate, rate)
         if rate == codec_rate or not 0 <= state.taken < _MOST_SAMPLES:
             raise SnapshotError(

@@ -19,7 +19,7 @@ from streamrvq.errors import WeightsError
 from streamrvq.families.encodec import EncodecConfig
 from streamrvq.families.mimi import MimiConfig
 from streamrvq.weights import load_weights
-from tests.support.families import FAMILIES, pair
+from tests.families.pairs import FAMILIES, pair
 
 
 def encodec_names(model: Any) -> dict[str, torch.Tensor]:

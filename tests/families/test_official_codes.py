@@ -17,9 +17,9 @@ from streamrvq.checking.near_ties import compare
 from streamrvq.codec import Codec
 from streamrvq.geometry import Distance
 from streamrvq.weights import load_weights
+from tests.families.pairs import FAMILIES, Pair, pair
 from tests.reference.spread import music
 from tests.support.contract import cut, log_uniform, streamed
-from tests.support.families import FAMILIES, Pair, pair
 
 HOPS = {"encodec": 320, "mimi": 1920}
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EngineError
-from ...geometry import Activation, Plan, Quantizer
+from ...geometry import Activation, Distance, Plan, Quantizer
 from ...system.copying import NeverCopied, Shared
 from ..base import Codes, Floats, Ints
 from .library import (
@@ -99,7 +99,10 @@ class Core(Shared, NeverCopied, error=EngineError, holds="a process's weights an
                     spec.bias = at(layer.tensors.bias)
                 if layer.tensors.activation is not None:
                     spec.alpha = at(layer.tensors.activation)
-        whole = PlanSpec(layers=layers, count=len(layers), masked=not plan.causal, half_from=half_from)
+                if layer.tensors.recurrent is not None:
+                    spec.recurrent = at(layer.tensors.recurrent)
+        whole = PlanSpec(layers=layers, count=len(layers), masked=not plan.causal, first=plan.first, tanh=plan.tanh,
+                         half_from=half_from)  # fmt: skip
         if program != Program.LAYERS:
             whole.quantizer = pointer(_quantizer_spec(plan.quantizer, at))
         self.check(self._lib.srvq_set_plan(self._handle, program, whole))
@@ -167,6 +170,7 @@ def _quantizer_spec(quantizer: Quantizer, at: Callable[[str], int]) -> Quantizer
     levels = (LevelSpec * len(quantizer.levels))()
     for spec, level in zip(levels, quantizer.levels, strict=True):
         for name in LEVEL_FIELDS:
-            setattr(spec, name, at(getattr(level, name)))
+            if getattr(level, name) is not None:
+                setattr(spec, name, at(getattr(level, name)))
     sizes = quantizer.codebook_size, quantizer.codebook_dim, quantizer.latent_channels
-    return QuantizerSpec(levels, len(levels), *sizes)
+    return QuantizerSpec(levels, len(levels), *sizes, quantizer.distance == Distance.EUCLIDEAN)

@@ -11,6 +11,9 @@ namespace {
 // A layer of at most so many rows a hop spends its time on reading weights, not on arithmetic.
 constexpr int64_t kFewRows = 16;
 
+// A part of a step has so many hops at most (kMaxStreamHops).
+constexpr int64_t kMostFirst = 32;
+
 // Follows the running value through the layers, and writes down what each of them is.
 class Builder {
 public:
@@ -22,7 +25,8 @@ public:
     void add(const LayerSpec &l) {
         switch (l.kind) {
             case LayerKind::conv:
-            case LayerKind::transposed_conv: return convolution(l);
+            case LayerKind::transposed_conv:
+            case LayerKind::lstm: return convolution(l);
             case LayerKind::hold: return hold(l);
             case LayerKind::join: return join(l);
         }
@@ -37,21 +41,38 @@ private:
     void convolution(const LayerSpec &l) {
         Convolution c;
         c.spec = l;
-        c.spec.weight = c.spec.bias = c.spec.alpha = nullptr;  // they belong to the caller
+        c.spec.weight = c.spec.bias = c.spec.alpha = c.spec.recurrent = nullptr;  // they belong to the caller
         c.window = window_of(l);
-        c.rows = l.rate_out / c.window.per_row;
+        const bool is_lstm = l.kind == LayerKind::lstm;
+        c.rows = is_lstm ? l.rate_out : l.rate_out / c.window.per_row;
         // Half precision saves reading, but every tile of rows has to convert it. It does not pay for many rows a hop, nor
         // for weights that stay in a core's own cache.
         const int64_t depth = c.window.taps * l.cin, columns = c.window.per_row * l.cout;
         const bool may_half = half_from_ >= 0 && depth * columns >= half_from_ && c.rows <= kFewRows;
-        c.matrix = shape_matrix(k_, depth, columns, l.weight, may_half, [&](int64_t j) { return l.bias[j % l.cout]; });
-        c.history = history(l);
+        const int64_t biases = is_lstm ? columns : l.cout;
+        c.matrix = shape_matrix(k_, depth, columns, l.weight, may_half, [&](int64_t j) { return l.bias[j % biases]; });
+        if (is_lstm) {
+            recur(c, l);
+        } else {
+            c.history = history(l, l.cin);
+        }
         plan_.widest_input = std::max(plan_.widest_input, l.rate_in * l.cin);
         plan_.longest_history = std::max(plan_.longest_history, c.history.size());
         epilogue_->activation = pack_activation(k_, l.activation, l.alpha, l.cin, columns_);
         plan_.convs.push_back(std::move(c));
         epilogue_ = &plan_.convs.back().epilogue;
-        columns_ = columns;
+        columns_ = is_lstm ? l.cout : columns;
+    }
+
+    void recur(Convolution &c, const LayerSpec &l) {
+        if (l.activation != Activation::none || !l.recurrent) throw std::invalid_argument("an LSTM without its second weight");
+        c.recurrent = pack_matrix(
+            k_, l.cout, 4 * l.cout, [&](int64_t i, int64_t j) { return l.recurrent[j * l.cout + i]; },
+            [](int64_t) { return 0.0f; });
+        c.memory = history(l, l.cout);
+        if (c.memory.rows != 2) throw std::invalid_argument("an LSTM keeps two rows");
+        plan_.widest_lstm = std::max(plan_.widest_lstm, l.cout);
+        plan_.lstm_rate = std::max(plan_.lstm_rate, l.rate_in);
     }
 
     void hold(const LayerSpec &l) {
@@ -65,15 +86,22 @@ private:
         if (holding_ < 0 || plan_.convs.empty() || plan_.convs.back().join >= 0 || plan_.convs.back().epilogue.skip >= 0)
             throw std::invalid_argument("a join that no convolution of the same unit comes before");
         History &kept = plan_.skips[static_cast<size_t>(holding_)].history;
-        kept = history(l);
+        kept = history(l, l.cin);
+        if (l.weight) {
+            if (!l.bias) throw std::invalid_argument("a shortcut needs a bias");
+            plan_.convs.back().shortcut = pack_matrix(
+                k_, l.cin, l.cout, [&](int64_t i, int64_t j) { return l.weight[j * l.cin + i]; },
+                [&](int64_t j) { return l.bias[j]; });
+            plan_.has_shortcut = true;
+        }
         plan_.longest_skip_history = std::max(plan_.longest_skip_history, kept.size());
         plan_.convs.back().join = holding_;
         holding_ = -1;
     }
 
     // The layer's place in a stream's state: layer after layer.
-    History history(const LayerSpec &l) {
-        const History h{l.history, l.cin, plan_.state_size};
+    History history(const LayerSpec &l, int64_t channels) {
+        const History h{l.history, channels, plan_.state_size};
         plan_.state_size += h.size();
         return h;
     }
@@ -88,7 +116,9 @@ private:
 
 }  // namespace
 
-Plan::Plan(const Kernels &k, Program program_, const PlanSpec &spec) : program(program_), masked(spec.masked != 0) {
+Plan::Plan(const Kernels &k, Program program_, const PlanSpec &spec)
+    : program(program_), masked(spec.masked != 0), tanh(spec.tanh != 0), first(spec.first) {
+    if (first < 1 || first > kMostFirst) throw std::invalid_argument("a first step of that many hops");
     if (spec.count < 1) throw std::invalid_argument("a plan needs layers");
     channels = spec.layers[0].cin;
     rate = spec.layers[0].rate_in;

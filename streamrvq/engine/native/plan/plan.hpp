@@ -35,7 +35,15 @@ struct Convolution {
     int64_t rows;  // rows of the result a hop: windows, each of window.per_row outputs
     History history;
     int join = -1;  // the skip that is added to the result, or −1
+    std::optional<Matrix> shortcut;   // of one tap: the skip goes through it before it is added
+    std::optional<Matrix> recurrent;  // of an LSTM: then the result is the gates' part that is the input's
+    History memory;                   // of an LSTM: h, then c
     Epilogue epilogue;
+
+    bool is_lstm() const { return recurrent.has_value(); }
+    int64_t weight_bytes() const {
+        return matrix.bytes + (shortcut ? shortcut->bytes : 0) + (recurrent ? recurrent->bytes : 0);
+    }
 };
 
 struct Skip {
@@ -49,6 +57,8 @@ struct Plan {
 
     Program program;
     bool masked;             // symmetric padding: what lies outside the signal is zeroed at every layer
+    bool tanh;               // a decoder's results go through it
+    int64_t first;           // hops of a stream's first step at least, unless it is the whole signal
     int64_t channels, rate;  // of the input
     Epilogue input;
     std::vector<Convolution> convs;
@@ -59,6 +69,8 @@ struct Plan {
     int64_t state_size = 0;                                 // numbers in a stream's state
     int64_t widest_input = 0, widest_skip = 0;              // numbers a hop of the largest buffer, without its history
     int64_t longest_history = 0, longest_skip_history = 0;  // numbers of the largest
+    int64_t widest_lstm = 0, lstm_rate = 0;                 // hidden units of the widest, rows a hop of the fastest
+    bool has_shortcut = false;
 
     const char *weights_end() const { return convs.back().matrix.data + convs.back().matrix.bytes; }
     int64_t out_channels() const { return convs.back().spec.cout; }

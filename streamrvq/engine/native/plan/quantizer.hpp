@@ -13,13 +13,15 @@ struct QuantizerLevel {
     Matrix project_in;   // latents to a vector; only for encoding
     Matrix project_out;  // an entry to latents; for encoding negated, since an entry is taken off what is left
     Memory codebook;     // [size][dim]
-    Memory normalized;   // entries of length 1, [block][dim][width]; only for encoding
+    Memory entries;      // of length 1, or for Euclidean distance as they are, [block][dim][width]; only for encoding
+    Memory bias;         // −|entry|²/2, padded to whole blocks; only for encoding by Euclidean distance
 };
 
 struct Quantizer {
     Quantizer(const Kernels &k, Program program, const QuantizerSpec &spec);
 
     int64_t size, dim, latent;
+    bool euclidean;  // an entry is taken off the latents itself, without projections
     std::vector<QuantizerLevel> levels;
     int64_t count() const { return static_cast<int64_t>(levels.size()); }
 };

@@ -6,12 +6,13 @@
 
 #include "kernels/activations.hpp"
 
-// Kinds of layers. Python has the same list in geometry.LayerKind, in the same order.
+// Kinds of layers. Python has the same list in geometry.LayerKind, in the same order, and more after it.
 //   conv             a convolution
 //   transposed_conv  a transposed convolution of kernel 2 · stride
 //   hold             sets the running value aside at the head of a residual unit
-//   join             adds it back, as late as its branch is
-#define SRVQ_LAYER_KINDS(X) X(conv) X(transposed_conv) X(hold) X(join)
+//   join             adds it back, as late as its branch is; with weights, a convolution of one tap of it
+//   lstm             one layer of an LSTM
+#define SRVQ_LAYER_KINDS(X) X(conv) X(transposed_conv) X(hold) X(join) X(lstm)
 
 namespace srvq {
 
@@ -27,14 +28,21 @@ constexpr const char *kLayerKindNames[] = {SRVQ_LAYER_KINDS(SRVQ_NAME)};
 enum class Program : int64_t { layers, encode, decode };
 constexpr int64_t kPrograms = 3;
 
+// What a causal convolution reads beside its input, as geometry.Padding.
+enum class Padding : int64_t { zero, replicate, reflect };
+
 struct LayerSpec {
     LayerKind kind;
     int64_t cin, cout, kernel, stride, dilation, padding, right, delay_out, history, rate_in, rate_out;
     Activation activation;               // in front of the layer
+    Padding pad;                         // in the first step, and in a partial last window if fills_up
+    int64_t fills_up;
     const float *weight, *bias, *alpha;  // alpha [cin]: the activation's parameters, or null
+    const float *recurrent;              // of an LSTM: [4 · cout][cout]; its weight is [4 · cout][cin]
 };
 
-// One level of the quantiser: in_weight [dim][latent], codebook [size][dim], out_weight [latent][dim].
+// One level of the quantiser: in_weight [dim][latent], codebook [size][dim], out_weight [latent][dim]. A level of Euclidean
+// distance has a codebook only, and dim is latent.
 struct LevelSpec {
     const float *in_weight, *in_bias, *codebook, *out_weight, *out_bias;
 };
@@ -42,12 +50,15 @@ struct LevelSpec {
 struct QuantizerSpec {
     const LevelSpec *levels;
     int64_t count, size, dim, latent;
+    int64_t euclidean;  // 0: by cosine
 };
 
 struct PlanSpec {
     const LayerSpec *layers;
     int64_t count;
     int64_t masked;     // 1: symmetric padding, so values outside the signal are zeroed at every layer; 0: only at the input
+    int64_t first;      // hops of a stream's first step at least, unless it is the whole signal
+    int64_t tanh;       // a decoder's results go through it
     int64_t half_from;  // weights of at least this many numbers may be kept as halves where that is exact; −1: none
     const QuantizerSpec *quantizer;  // null for bare layers
 };

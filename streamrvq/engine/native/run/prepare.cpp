@@ -32,6 +32,12 @@ void Step::prepare(const Request &request) {
         if (stages_.back().last > i) place_[++i] = Workspace::kInsideUnit;
         ++i;
     }
+    turns_.clear();
+    for (size_t s = 0; s < stages_.size(); ++s) {
+        const Convolution &c = plan_.convs[stages_[s].first];
+        const int64_t phases = c.is_lstm() ? lstm_phases(c) : 1;
+        for (int64_t part = 0; part < phases; ++part) turns_.push_back({s, part, part == 0, part + 1 == phases});
+    }
     plan_prefetch();
     start();
 }
@@ -41,7 +47,7 @@ void Step::prepare(const Request &request) {
 bool Step::fusible(size_t i) const {
     if (i + 1 >= plan_.convs.size()) return false;
     const Convolution &a = plan_.convs[i], &b = plan_.convs[i + 1];
-    return b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
+    return !a.is_lstm() && !b.is_lstm() && b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
            b.window.per_row == 1 && a.epilogue.skip < 0;
 }
 
@@ -77,6 +83,13 @@ void Step::grow() {
     constexpr int64_t spare = 64;  // kernels may load past the end
     for (Memory &m : workspace_.inputs) floats(m, most * plan_.widest_input + most_streams_ * plan_.longest_history + spare);
     for (Memory &m : workspace_.skips) floats(m, most * plan_.widest_skip + most_streams_ * plan_.longest_skip_history + spare);
+    if (plan_.has_shortcut) floats(workspace_.joined, most * plan_.widest_skip + spare);
+    const int64_t units = plan_.widest_lstm, frames = most * plan_.lstm_rate;
+    if (units) {
+        floats(workspace_.gates, frames * 4 * units + spare);
+        floats(workspace_.frame, most_streams_ * 4 * units + spare);
+        floats(workspace_.hidden, (frames + most_streams_) * units + spare);
+    }
     if (!plan_.quantizer) return;
     floats(workspace_.latents, most * plan_.quantizer->latent + spare);
     at_least(workspace_.scratch, static_cast<size_t>(kMaxStreamHops) * scratch_.bytes);

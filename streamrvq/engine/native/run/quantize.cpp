@@ -22,19 +22,31 @@ void project(const Kernels &k, const Matrix &m, const float *in, int64_t frames,
     k.conv(c, {0, frames, 0, m.blocks(k), false, {}});
 }
 
+// to [frames][dim] plus or minus each frame's entry.
+void add_entries(const Quantizer &q, const QuantizerLevel &level, const int64_t *codes, int64_t frames, float sign, float *to) {
+    for (int64_t f = 0; f < frames; ++f)
+        for (int64_t d = 0; d < q.dim; ++d) to[f * q.dim + d] += sign * level.codebook.as()[codes[f] * q.dim + d];
+}
+
 }  // namespace
 
 void quantize(const Kernels &k, const Quantizer &q, float *z, int64_t frames, int64_t levels, int64_t *codes,
               float *latents, const QuantizerScratch &layout, char *scratch) {
-    float *const vectors = layout.vectors.in(scratch), *const entries = layout.entries.in(scratch);
+    float *const entries = layout.entries.in(scratch);
     for (int64_t i = 0; i < levels; ++i) {
         const QuantizerLevel &level = q.levels[static_cast<size_t>(i)];
         int64_t *const chosen = codes + i * frames;
-        project(k, level.project_in, z, frames, nullptr, vectors);
-        k.search({vectors, frames, q.dim, q.size, level.normalized.as(), layout.unit.in(scratch), chosen});
+        float *const vectors = q.euclidean ? z : layout.vectors.in(scratch);
+        if (!q.euclidean) project(k, level.project_in, z, frames, nullptr, vectors);
+        const float *const bias = q.euclidean ? level.bias.as() : nullptr;
+        k.search({vectors, frames, q.dim, q.size, level.entries.as(), bias, layout.unit.in(scratch), chosen});
         for (int64_t f = 0; latents && f < frames; ++f)
             std::copy(vectors + f * q.dim, vectors + (f + 1) * q.dim, latents + (f * levels + i) * q.dim);
         if (i + 1 == levels) break;
+        if (q.euclidean) {
+            add_entries(q, level, chosen, frames, -1.0f, z);
+            continue;
+        }
         for (int64_t f = 0; f < frames; ++f) {
             const float *const entry = level.codebook.as() + chosen[f] * q.dim;
             std::copy(entry, entry + q.dim, entries + f * q.dim);
@@ -51,6 +63,10 @@ void dequantize(const Kernels &k, const Quantizer &q, const int64_t *codes, int6
     for (int64_t i = 0; i < levels; ++i) {
         if (codes[i] < 0) continue;
         const QuantizerLevel &level = q.levels[static_cast<size_t>(i)];
+        if (q.euclidean) {
+            add_entries(q, level, codes + i, 1, 1.0f, z);
+            continue;
+        }
         const float *const from = level.codebook.as() + codes[i] * q.dim;
         std::copy(from, from + q.dim, entry);
         project(k, level.project_out, entry, 1, z, z);

@@ -71,6 +71,10 @@ struct Workspace {
     Memory inputs[kTurns + 1];  // [stream] of StreamRows
     Memory skips[kTurns];       // [stream] of StreamRows
     Memory latents;             // [stream][hops][latent]
+    Memory joined;              // [stream][rows][columns]: a skip that went through its shortcut
+    Memory gates;               // [stream][rows][4 · units]: the input's part of an LSTM's gates
+    Memory frame;               // [stream][4 · units]: the gates of one frame
+    Memory hidden;              // [stream][1 + rows][units]: h, the history's first
     Memory scratch;             // a QuantizerScratch for each task
 
     float *input(size_t place) const { return inputs[place].as(); }
