@@ -56,7 +56,8 @@ class PlanSpec(ctypes.Structure):
     """``srvq::PlanSpec``: layers and a quantiser, which may be null."""
 
     _fields_ = (
-        ("layers", POINTER(LayerSpec)), *[(name, c_int64) for name in ("count", "masked", "first", "tanh", "half_from")],
+        ("layers", POINTER(LayerSpec)),
+        *[(name, c_int64) for name in ("count", "masked", "first", "tanh", "half_from")],
         ("quantizer", POINTER(QuantizerSpec)),
     )  # fmt: skip
 
