@@ -94,6 +94,12 @@ class Plan(Shared):
         return None if unbounded else low, high
 
     @property
+    def begins_anywhere(self) -> bool:
+        """Whether a fresh stream that begins ``receptive_field`` early gives an output's very bits. An LSTM remembers
+        all, and rotary positions are rounded."""
+        return not any(layer.kind in (LayerKind.LSTM, LayerKind.ATTENTION) for layer in self.layers)
+
+    @property
     def lookahead(self) -> int:
         """Inputs that output 0 needs beyond the end of its own hop: 0 causal, 3733 for the symmetric encoder of strides
         2·4·8·8.

@@ -58,11 +58,6 @@ private:
     void plan_prefetch();  // prefetch.cpp
     void start();
 
-    // fills.cpp: what convolution i reads beside its input
-    void fill(size_t i) const;
-    void fill_start(const LayerSpec &l, float *fresh, int64_t length) const;
-    void fill_end(const LayerSpec &l, float *fresh, int64_t end, int64_t length) const;
-
     // recurrence.cpp: an LSTM's frames
     StreamRows hidden_rows(const Convolution &c) const;
     int64_t lstm_phases(const Convolution &c) const;
@@ -93,6 +88,9 @@ private:
     void save(const History &history, const float *buffer, const StreamRows &rows) const;
     void load_histories(size_t next, const Epilogue &epilogue) const;
     void save_histories(size_t i) const;
+    void fill(size_t i) const;  // what convolution i reads beside its input
+    void fill_start(const LayerSpec &l, float *fresh, int64_t length) const;
+    void fill_end(const LayerSpec &l, float *fresh, int64_t end, int64_t length) const;
 
     const Kernels &kernels_;
     Plan plan_;
