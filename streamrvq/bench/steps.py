@@ -118,7 +118,7 @@ def gbytes_per_step(engine: Engine, direction: Direction) -> float:
 
 def convolutions(steps: Plan) -> list[Layer]:
     """The layers that the native engine counts; a join's shortcut belongs to the one in front of it."""
-    return [layer for layer in steps.layers if layer.tensors is not None and layer.kind != LayerKind.JOIN]
+    return [layer for layer in steps.layers if layer.kind not in (LayerKind.HOLD, LayerKind.JOIN)]
 
 
 def summarise(cell: Cell, machine: Machine | None) -> Timed:

@@ -47,11 +47,12 @@ class Abilities:
 
 #: What the engines of our own kernels have. A new ability is added here with the code that has it.
 NATIVE = Abilities(
-    kinds=Abilities().kinds | {LayerKind.LSTM},
+    kinds=Abilities().kinds | {LayerKind.LSTM, LayerKind.NORM, LayerKind.ATTENTION},
     activations=Abilities().activations | {Activation.ELU, Activation.GELU},
     others=frozenset({
         "padding by copies", "padding by mirror images", "partial last windows", "convolutional shortcuts",
-        "Euclidean codebooks", "decoders without tanh",
+        "Euclidean codebooks", "decoders without tanh", "convolutions without a bias", "scaled branches",
+        "split quantisers", "depthwise transposed convolutions",
     }),
 )  # fmt: skip
 CUDA = Abilities()
@@ -65,13 +66,15 @@ def parts(plan: Plan) -> list[str]:
     found = []
     for layer in plan.layers:
         convolves = layer.kind in (LayerKind.CONV, LayerKind.TRANSPOSED_CONV)
+        depthwise = layer.kind == LayerKind.TRANSPOSED_CONV and 1 < layer.groups == layer.cin == layer.cout
         found += [
             (
                 _PADDINGS.get(layer.pad, ""),
                 layer.kind == LayerKind.CONV and layer.history and layer.pad != Padding.ZERO,
             ),
             ("partial last windows", plan.causal and layer.fills_up),
-            ("grouped convolutions", layer.groups > 1),
+            ("grouped convolutions", layer.groups > 1 and not depthwise),
+            ("depthwise transposed convolutions", depthwise),
             ("convolutions without a bias", convolves and layer.tensors is not None and layer.tensors.bias is None),
             ("convolutional shortcuts", layer.kind == LayerKind.JOIN and layer.tensors is not None),
             ("scaled branches", layer.scale is not None),

@@ -169,7 +169,7 @@ class TorchLayers:
         cos, sin = (torch.from_numpy(part).to(x.dtype)[:, :, None] for part in rotations(at, dim, layer.theta))
         q, k = _rotated(q, cos, sin), _rotated(k, cos, sin)
         fresh = torch.cat((k.reshape(rows, count, -1), v.reshape(rows, count, -1)), dim=2)
-        both = torch.cat((past, fresh), dim=1)
+        both = torch.cat((past, fresh), dim=1) if window > 1 else fresh
         keys, values = (part.reshape(rows, -1, heads, dim).transpose(1, 2) for part in both.chunk(2, dim=2))
         # Column j is position p + j − (window − 1), and query i sees columns i … i + window − 1, from position 0 on.
         query, column = torch.arange(count)[:, None], torch.arange(window - 1 + count)

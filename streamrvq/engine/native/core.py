@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EngineError
-from ...geometry import Activation, Distance, Plan, Quantizer
+from ...geometry import Activation, Distance, LayerKind, Plan, Quantizer
 from ...system.copying import NeverCopied, Shared
 from ..base import Codes, Floats, Ints
+from ..rotary import inverse_frequencies
 from .library import (
     LAYER_FIELDS,
     LEVEL_FIELDS,
+    ChainSpec,
     LayerSpec,
     LevelSpec,
     PlanSpec,
@@ -93,6 +95,13 @@ class Core(Shared, NeverCopied, error=EngineError, holds="a process's weights an
         for spec, layer in zip(layers, plan.layers, strict=True):
             for name in LAYER_FIELDS:
                 setattr(spec, name, getattr(layer, name))
+            spec.epsilon = layer.epsilon
+            if layer.scale is not None:
+                spec.scale = at(layer.scale)
+            if layer.kind == LayerKind.ATTENTION:
+                frequencies = inverse_frequencies(layer.cout // layer.heads, layer.theta)
+                spec.frequencies = frequencies.ctypes.data
+                keep.append(frequencies)
             if layer.tensors is not None:
                 spec.weight = at(layer.tensors.weight)
                 if layer.tensors.bias is not None:
@@ -172,5 +181,12 @@ def _quantizer_spec(quantizer: Quantizer, at: Callable[[str], int]) -> Quantizer
         for name in LEVEL_FIELDS:
             if getattr(level, name) is not None:
                 setattr(spec, name, at(getattr(level, name)))
+    chains = (ChainSpec * len(quantizer.chains))()
+    for spec, chain in zip(chains, quantizer.chains, strict=True):
+        spec.levels = chain.levels
+        for name in ("in_weight", "out_weight"):
+            if getattr(chain, name) is not None:
+                setattr(spec, name, at(getattr(chain, name)))
     sizes = quantizer.codebook_size, quantizer.codebook_dim, quantizer.latent_channels
-    return QuantizerSpec(levels, len(levels), *sizes, quantizer.distance == Distance.EUCLIDEAN)
+    by_distance = quantizer.distance == Distance.EUCLIDEAN
+    return QuantizerSpec(levels, chains or None, len(chains), len(levels), *sizes, by_distance)

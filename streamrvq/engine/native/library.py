@@ -22,7 +22,7 @@ VERSION = 8  #: of the interface, `srvq_version`
 #: Of a `geometry.Layer`, by their names there.
 LAYER_FIELDS = (
     "kind", "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "history", "rate_in",
-    "rate_out", "activation", "pad", "fills_up",
+    "rate_out", "activation", "pad", "fills_up", "groups", "heads", "window",
 )  # fmt: skip
 #: Of a `geometry.Level`, by their names there.
 LEVEL_FIELDS = ("in_weight", "in_bias", "codebook", "out_weight", "out_bias")
@@ -33,7 +33,8 @@ class LayerSpec(ctypes.Structure):
 
     _fields_ = (
         *[(name, c_int64) for name in LAYER_FIELDS],
-        *[(name, c_void_p) for name in ("weight", "bias", "alpha", "recurrent")],
+        *[(name, c_void_p) for name in ("weight", "bias", "alpha", "recurrent", "scale", "frequencies")],
+        ("epsilon", c_double),
     )
 
 
@@ -43,11 +44,19 @@ class LevelSpec(ctypes.Structure):
     _fields_ = tuple((name, c_void_p) for name in LEVEL_FIELDS)
 
 
+class ChainSpec(ctypes.Structure):
+    """``srvq::ChainSpec``: a chain's levels, and where its projections lie."""
+
+    _fields_ = (("levels", c_int64), ("in_weight", c_void_p), ("out_weight", c_void_p))
+
+
 class QuantizerSpec(ctypes.Structure):
     """``srvq::QuantizerSpec``: the levels, and their sizes."""
 
     _fields_ = (
         ("levels", POINTER(LevelSpec)),
+        ("chains", POINTER(ChainSpec)),
+        ("chain_count", c_int64),
         *[(name, c_int64) for name in ("count", "size", "dim", "latent", "euclidean")],
     )
 

@@ -111,10 +111,10 @@ bool codec(const char *isa, int threads) {
         const bool across = s.kind == LayerKind::transposed_conv, weighs = across || s.kind == LayerKind::conv;
         const int64_t half = (s.stride + 1) / 2, pad = across || s.kernel == 2 * s.stride ? half : s.kernel / 2;
         return LayerSpec{s.kind, s.cin, s.cout, s.kernel, s.stride, 1, pad, pad, s.delay, s.history, s.rate_in, s.rate_out,
-                         snake ? Activation::snake : Activation::none, srvq::Padding::zero, 0,
+                         snake ? Activation::snake : Activation::none, srvq::Padding::zero, 0, 1, 0, 0,
                          weighs ? numbers(s.cin * s.cout * s.kernel, 0.2f, 0.0f) : nullptr,
                          weighs ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr,
-                         nullptr};
+                         nullptr, nullptr, nullptr, 0.0};
     };
     constexpr LayerKind conv = LayerKind::conv, transposed = LayerKind::transposed_conv, hold = LayerKind::hold, join = LayerKind::join;
     // Delays and histories by the rule of geometry/.
@@ -132,7 +132,7 @@ bool codec(const char *isa, int threads) {
     for (int i = 0; i < 3; ++i)
         levels.push_back({numbers(27, 1.0f, 0.0f), numbers(3, 0.1f, 0.0f), numbers(33, 1.0f, 0.0f), numbers(27, 0.3f, 0.0f),
                           numbers(9, 0.1f, 0.0f)});
-    const srvq::QuantizerSpec quantizer{levels.data(), 3, 11, 3, 9, 0};
+    const srvq::QuantizerSpec quantizer{levels.data(), nullptr, 0, 3, 11, 3, 9, 0};
     const Engine engine = engine_of(isa, threads);
     SrvqEngine *const e = engine.get();
     if (!set_plan(e, srvq::Program::encode, encoder, true, 0, &quantizer) ||
@@ -185,7 +185,7 @@ bool two_callers(int steps) {
     const int64_t channels = 40;
     const Floats weight(channels * channels * 7, 0.01f), bias(channels, 0.1f);
     const LayerSpec l{LayerKind::conv, channels, channels, 7, 1, 1, 6, 0, 0, 6, 1, 1, Activation::none,
-                      srvq::Padding::zero, 0, weight.data(), bias.data(), nullptr, nullptr};
+                      srvq::Padding::zero, 0, 1, 0, 0, weight.data(), bias.data(), nullptr, nullptr, nullptr, nullptr, 0.0};
     const Engine engine = engine_of("", 4);
     if (!set_plan(engine.get(), srvq::Program::layers, {l}, false, -1)) return false;
     std::atomic<bool> good{true};

@@ -43,6 +43,7 @@ struct Conv {
     Edges edges;
     const float *join;  // added to the masked result: row t of stream b at join + b · join_stride + t · columns; or null
     int64_t join_stride;
+    const float *scale;  // a factor a column for the result before it is joined, padded to whole blocks; or null
     Destinations out;
 };
 
@@ -83,6 +84,26 @@ struct Search {
     int64_t *codes;     // [count]
 };
 
+// Rows of a layer norm: (x − mean) / √(variance + epsilon) · weight + bias.
+struct NormRows {
+    const float *in;
+    int64_t rows, columns;
+    const float *weight, *bias;
+    float epsilon;
+    float *out;
+};
+
+// One query of an attention, all heads. q and keys are [dim][heads], values [heads][dim].
+struct Attention {
+    const float *query;
+    const float *keys, *values;  // of the first position that it sees; the next ones `stride` numbers further
+    int64_t count, stride;       // positions
+    int64_t heads, dim;
+    float scale;
+    float *scores;  // scratch for [heads][count rounded up to whole vectors]
+    float *out;     // [heads][dim]
+};
+
 // One frame of one stream of an LSTM's layer.
 struct LstmFrame {
     const float *gates;  // [4][units]: i, f, g, o before their functions
@@ -116,6 +137,8 @@ struct Kernels {
     void (*write_input)(const InputRows &);
     void (*search)(const Search &);
     void (*lstm)(const LstmFrame &);
+    void (*norm)(const NormRows &);
+    void (*attend)(const Attention &);
     void (*tanh)(float *, int64_t count);
     void (*widen)(const float *from, int64_t count, double *to);
     void (*resample)(const Resampling &);

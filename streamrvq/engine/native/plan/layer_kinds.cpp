@@ -5,11 +5,15 @@
 
 namespace srvq {
 
-bool convolves(LayerKind kind) {
-    switch (kind) {
+bool computes(LayerKind kind) { return kind != LayerKind::hold && kind != LayerKind::join; }
+
+bool multiplies(const LayerSpec &l) {
+    switch (l.kind) {
         case LayerKind::conv:
-        case LayerKind::transposed_conv:
         case LayerKind::lstm: return true;
+        case LayerKind::transposed_conv: return l.groups <= 1;
+        case LayerKind::norm:
+        case LayerKind::attention:
         case LayerKind::hold:
         case LayerKind::join: return false;
     }
@@ -21,6 +25,8 @@ Window window_of(const LayerSpec &l) {
         case LayerKind::conv: return {l.kernel, l.stride, l.dilation, 1};
         case LayerKind::transposed_conv: return {2, 1, 1, l.stride};  // x[τ − 1], then x[τ]; see geometry/
         case LayerKind::lstm: return {1, 1, 1, 4};  // the input's part of four gates
+        case LayerKind::norm:
+        case LayerKind::attention:
         case LayerKind::hold:
         case LayerKind::join: break;
     }
@@ -40,6 +46,8 @@ void fill_weights(const Kernels &k, const LayerSpec &l, Matrix &m, char *to) {
             });
         case LayerKind::lstm:  // weight [4 · cout][cin]
             return fill_matrix(k, m, to, [&](int64_t i, int64_t j) { return l.weight[j * l.cin + i]; });
+        case LayerKind::norm:
+        case LayerKind::attention:
         case LayerKind::hold:
         case LayerKind::join: break;
     }
@@ -57,7 +65,9 @@ int64_t output_length(const LayerSpec &l, int64_t inputs) {
             return inputs ? std::max<int64_t>(0, (inputs - 1) * l.stride - l.padding - l.right + l.kernel) : 0;
         case LayerKind::hold:
         case LayerKind::join:
-        case LayerKind::lstm: return inputs;
+        case LayerKind::lstm:
+        case LayerKind::norm:
+        case LayerKind::attention: return inputs;
     }
     throw std::logic_error("a layer without a length");
 }

@@ -26,6 +26,8 @@ public:
         switch (l.kind) {
             case LayerKind::conv:
             case LayerKind::transposed_conv:
+            case LayerKind::norm:
+            case LayerKind::attention:
             case LayerKind::lstm: return convolution(l);
             case LayerKind::hold: return hold(l);
             case LayerKind::join: return join(l);
@@ -41,7 +43,20 @@ private:
     void convolution(const LayerSpec &l) {
         Convolution c;
         c.spec = l;
-        c.spec.weight = c.spec.bias = c.spec.alpha = c.spec.recurrent = nullptr;  // they belong to the caller
+        // They belong to the caller.
+        c.spec.weight = c.spec.bias = c.spec.alpha = c.spec.recurrent = c.spec.scale = c.spec.frequencies = nullptr;
+        plan_.widest_input = std::max(plan_.widest_input, l.rate_in * l.cin);
+        epilogue_->activation = pack_activation(k_, l.activation, l.alpha, l.cin, columns_);
+        if (multiplies(l)) {
+            product(c, l);
+        } else {
+            rows(c, l);
+        }
+        plan_.convs.push_back(std::move(c));
+        epilogue_ = &plan_.convs.back().epilogue;
+    }
+
+    void product(Convolution &c, const LayerSpec &l) {
         c.window = window_of(l);
         const bool is_lstm = l.kind == LayerKind::lstm;
         c.rows = is_lstm ? l.rate_out : l.rate_out / c.window.per_row;
@@ -50,18 +65,56 @@ private:
         const int64_t depth = c.window.taps * l.cin, columns = c.window.per_row * l.cout;
         const bool may_half = half_from_ >= 0 && depth * columns >= half_from_ && c.rows <= kFewRows;
         const int64_t biases = is_lstm ? columns : l.cout;
-        c.matrix = shape_matrix(k_, depth, columns, l.weight, may_half, [&](int64_t j) { return l.bias[j % biases]; });
+        const auto bias = [&](int64_t j) { return l.bias ? l.bias[j % biases] : 0.0f; };
+        c.matrix = shape_matrix(k_, depth, columns, l.weight, may_half, bias);
         if (is_lstm) {
             recur(c, l);
         } else {
             c.history = history(l, l.cin);
         }
-        plan_.widest_input = std::max(plan_.widest_input, l.rate_in * l.cin);
         plan_.longest_history = std::max(plan_.longest_history, c.history.size());
-        epilogue_->activation = pack_activation(k_, l.activation, l.alpha, l.cin, columns_);
-        plan_.convs.push_back(std::move(c));
-        epilogue_ = &plan_.convs.back().epilogue;
         columns_ = is_lstm ? l.cout : columns;
+    }
+
+    // What is computed row by row, without a matrix, and then passed on.
+    void rows(Convolution &c, const LayerSpec &l) {
+        const auto copied = [](const float *from, int64_t count) {
+            Memory memory(static_cast<size_t>(count) * sizeof(float));
+            if (from) {
+                std::copy(from, from + count, memory.as());
+            } else {
+                std::fill_n(memory.as(), count, 0.0f);
+            }
+            return memory;
+        };
+        if (l.kind == LayerKind::norm) {
+            if (!l.weight) throw std::invalid_argument("a norm needs a weight");
+            c.weight = copied(l.weight, l.cin);
+            c.bias = copied(l.bias, l.cin);
+        } else if (l.kind == LayerKind::attention) {
+            if (l.heads < 1 || l.cin != 3 * l.cout || l.cout % (2 * l.heads) || l.history != l.window - 1 || !l.frequencies)
+                throw std::invalid_argument("an attention of other numbers");
+            c.frequencies = copied(l.frequencies, l.cout / l.heads / 2);
+            c.memory = history(l, 2 * l.cout);
+            plan_.widest_kept = std::max(plan_.widest_kept, l.rate_in * 2 * l.cout);
+            plan_.longest_kept = std::max(plan_.longest_kept, c.memory.size());
+            plan_.scores = std::max(plan_.scores, l.rate_in * l.heads * round_up(l.window, k_.width));
+        } else {
+            if (l.groups != l.cin || l.cin != l.cout || l.history != 1 || l.padding)
+                throw std::invalid_argument("a transposed convolution of groups of several channels");
+            c.weight = copied(l.weight, l.cin * l.kernel);
+            c.bias = copied(l.bias, l.cin);
+            c.history = history(l, l.cin);
+            plan_.longest_history = std::max(plan_.longest_history, c.history.size());
+        }
+        c.rows = l.rate_out;
+        columns_ = l.cout;
+        passes_on(l);
+    }
+
+    void passes_on(const LayerSpec &l) {
+        plan_.widest_hidden = std::max(plan_.widest_hidden, l.rate_out * l.cout);
+        plan_.widest_row = std::max(plan_.widest_row, l.cout);
     }
 
     void recur(Convolution &c, const LayerSpec &l) {
@@ -71,6 +124,7 @@ private:
             [](int64_t) { return 0.0f; });
         c.memory = history(l, l.cout);
         if (c.memory.rows != 2) throw std::invalid_argument("an LSTM keeps two rows");
+        passes_on(l);
         plan_.widest_lstm = std::max(plan_.widest_lstm, l.cout);
         plan_.lstm_rate = std::max(plan_.lstm_rate, l.rate_in);
     }
@@ -96,6 +150,11 @@ private:
         }
         plan_.longest_skip_history = std::max(plan_.longest_skip_history, kept.size());
         plan_.convs.back().join = holding_;
+        if (l.scale) {
+            if (!plan_.convs.back().multiplies() || plan_.convs.back().is_lstm())
+                throw std::invalid_argument("only a convolution's results are scaled");
+            plan_.convs.back().scale = pack_columns(k_, l.cout, [&](int64_t j) { return l.scale[j]; });
+        }
         holding_ = -1;
     }
 
@@ -132,8 +191,8 @@ Plan::Plan(const Kernels &k, Program program_, const PlanSpec &spec)
     char *to = weights.as<char>();
     auto conv = convs.begin();
     for (int64_t i = 0; i < spec.count; ++i) {
-        if (!convolves(spec.layers[i].kind)) continue;
-        fill_weights(k, spec.layers[i], conv->matrix, to);
+        if (!computes(spec.layers[i].kind)) continue;
+        if (multiplies(spec.layers[i])) fill_weights(k, spec.layers[i], conv->matrix, to);
         to += conv++->matrix.bytes;
     }
 

@@ -65,7 +65,21 @@ QuantizerLevel pack_level(const Kernels &k, Program program, const LevelSpec &s,
 
 Quantizer::Quantizer(const Kernels &k, Program program, const QuantizerSpec &spec)
     : size(spec.size), dim(spec.dim), latent(spec.latent), euclidean(spec.euclidean != 0) {
-    if (euclidean && dim != latent) throw std::invalid_argument("entries of Euclidean distance must be as wide as the latents");
+    const ChainSpec whole{spec.count, nullptr, nullptr};
+    for (int64_t i = 0; euclidean && i < (spec.chains ? spec.chain_count : 1); ++i) {
+        const ChainSpec &s = spec.chains ? spec.chains[i] : whole;
+        QuantizerChain chain{s.levels, std::nullopt};
+        const auto zero = [](int64_t) { return 0.0f; };
+        if (program == Program::decode && s.out_weight)
+            chain.project = pack_matrix(
+                k, dim, latent, [&](int64_t d, int64_t c) { return s.out_weight[c * dim + d]; }, zero);
+        else if (program == Program::encode && s.in_weight)
+            chain.project = pack_matrix(
+                k, latent, dim, [&](int64_t c, int64_t d) { return s.in_weight[d * latent + c]; }, zero);
+        else if (dim != latent)
+            throw std::invalid_argument("entries of Euclidean distance must be as wide as their chain's latents");
+        chains.push_back(std::move(chain));
+    }
     for (int64_t i = 0; i < spec.count; ++i) levels.push_back(pack_level(k, program, spec.levels[i], spec));
 }
 

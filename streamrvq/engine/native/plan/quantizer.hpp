@@ -2,6 +2,7 @@
 //
 // Knows: the levels' matrices and codebooks. Does not know: how they are used (run/quantize.cpp).
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "plan/pack.hpp"
@@ -17,12 +18,18 @@ struct QuantizerLevel {
     Memory bias;         // −|entry|²/2, padded to whole blocks; only for encoding by Euclidean distance
 };
 
+struct QuantizerChain {
+    int64_t levels;
+    std::optional<Matrix> project;  // latents to the chain's own, or back in decoding
+};
+
 struct Quantizer {
     Quantizer(const Kernels &k, Program program, const QuantizerSpec &spec);
 
     int64_t size, dim, latent;
-    bool euclidean;  // an entry is taken off the latents itself, without projections
+    bool euclidean;  // an entry is taken off the chain's latents itself, without projections
     std::vector<QuantizerLevel> levels;
+    std::vector<QuantizerChain> chains;  // of Euclidean distance
     int64_t count() const { return static_cast<int64_t>(levels.size()); }
 };
 

@@ -64,6 +64,7 @@ Conv Step::arguments_of(size_t i) const {
         return c;
     }
     if (layer.join >= 0) {
+        c.scale = layer.scale.bytes() ? layer.scale.as() : nullptr;
         c.join = workspace_.skip(layer.join);
         c.join_stride = skip_rows(plan_.skips[static_cast<size_t>(layer.join)]).stride();
         if (layer.shortcut) {

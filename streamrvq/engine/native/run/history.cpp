@@ -28,6 +28,7 @@ void Step::load_histories(size_t next, const Epilogue &epilogue) const {
     const Convolution &c = plan_.convs[next];
     load(c.history, input_of(next), input_rows(next));
     if (c.is_lstm()) load({1, c.spec.cout, c.memory.offset}, workspace_.hidden.as(), hidden_rows(c));
+    if (c.spec.kind == LayerKind::attention) load(c.memory, workspace_.kept.as(), kept_rows(c));
     if (epilogue.skip < 0) return;
     const Skip &skip = plan_.skips[static_cast<size_t>(epilogue.skip)];
     load(skip.history, workspace_.skip(epilogue.skip), skip_rows(skip));
@@ -38,6 +39,7 @@ void Step::save_histories(size_t i) const {
     const Convolution &c = plan_.convs[i];
     save(c.history, input_of(i), input_rows(i));
     if (c.is_lstm()) save({1, c.spec.cout, c.memory.offset}, workspace_.hidden.as(), hidden_rows(c));
+    if (c.spec.kind == LayerKind::attention) save(c.memory, workspace_.kept.as(), kept_rows(c));
     if (c.join < 0) return;
     const Skip &skip = plan_.skips[static_cast<size_t>(c.join)];
     save(skip.history, workspace_.skip(c.join), skip_rows(skip));

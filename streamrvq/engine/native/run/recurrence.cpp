@@ -12,9 +12,14 @@ StreamRows Step::hidden_rows(const Convolution &c) const {
     return {c.spec.cout, request_.hops * c.spec.rate_out * c.spec.cout};
 }
 
-// Tasks of phase `part` of a layer: 0 is the input's part (compute), the last one passes on.
-int64_t Step::lstm_tasks(const Stage &stage, int64_t part) const {
+// Tasks of phase `part` of a stage. Of an LSTM's layer 0 is the input's part (compute), the last one passes on.
+int64_t Step::tasks_of(const Stage &stage, int64_t part) const {
     const Convolution &c = plan_.convs[stage.first];
+    if (!c.multiplies()) {
+        const bool attends = c.spec.kind == LayerKind::attention && part == 1;
+        return request_.streams * (attends ? request_.hops * c.spec.rate_in : 1);
+    }
+    if (part == 0) return stage.tasks();
     const bool gates = part % 2 == 1 && part + 1 < lstm_phases(c);
     return gates ? std::min<int64_t>(c.recurrent->blocks(kernels_), 4 * threads_) : request_.streams;
 }
@@ -25,7 +30,7 @@ void Step::recur(const Stage &stage, int64_t part, int64_t task) {
     const Convolution &c = plan_.convs[stage.first];
     if (part + 1 == lstm_phases(c)) return pass_on(stage.first, task);
     const int64_t frame = (part - 1) / 2;
-    part % 2 == 1 ? add_hidden(c, frame, task, lstm_tasks(stage, part)) : finish_frame(c, frame, task);
+    part % 2 == 1 ? add_hidden(c, frame, task, tasks_of(stage, part)) : finish_frame(c, frame, task);
 }
 
 void Step::add_hidden(const Convolution &layer, int64_t frame, int64_t task, int64_t tasks) {

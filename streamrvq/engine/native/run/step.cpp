@@ -46,7 +46,7 @@ int Step::begin(int phase) {
     const Turn &turn = turns_[p - 1];
     const Stage &stage = stages_[turn.stage];
     if (turn.first) fill(stage.first);
-    return static_cast<int>(turn.part ? lstm_tasks(stage, turn.part) : stage.tasks()) + 2;
+    return static_cast<int>(tasks_of(stage, turn.part)) + 2;
 }
 
 void Step::start() {
@@ -66,7 +66,7 @@ void Step::run(int phase, int task) {
     }
     const Turn *turn = p <= n ? &turns_[p - 1] : nullptr;
     const Stage *stage = turn ? &stages_[turn->stage] : nullptr;
-    const int64_t parts = !stage ? groups() : turn->part ? lstm_tasks(*stage, turn->part) : stage->tasks();
+    const int64_t parts = stage ? tasks_of(*stage, turn->part) : groups();
     if (task > parts) {  // what the stage before has left
         if (p >= 2 && turns_[p - 2].last) {
             const Stage &before = stages_[turns_[p - 2].stage];
@@ -74,6 +74,7 @@ void Step::run(int phase, int task) {
         }
     } else if (task > 0) {
         if (!stage) return finish(task - 1);
+        if (!plan_.convs[stage->first].multiplies()) return rows(*stage, turn->part, task - 1);
         turn->part ? recur(*stage, turn->part, task - 1) : compute(*stage, task - 1);
     } else if (p < n && turn->last) {  // what the next stage will need
         load_histories(stage->last + 1, plan_.convs[stage->last].epilogue);

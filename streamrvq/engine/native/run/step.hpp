@@ -61,11 +61,20 @@ private:
     // recurrence.cpp: an LSTM's frames
     StreamRows hidden_rows(const Convolution &c) const;
     int64_t lstm_phases(const Convolution &c) const;
-    int64_t lstm_tasks(const Stage &stage, int64_t part) const;
+    int64_t tasks_of(const Stage &stage, int64_t part) const;
     void recur(const Stage &stage, int64_t part, int64_t task);
     void add_hidden(const Convolution &layer, int64_t frame, int64_t task, int64_t tasks);
     void finish_frame(const Convolution &layer, int64_t frame, int64_t stream);
     void pass_on(size_t i, int64_t stream);
+
+    // rows.cpp: what has no matrix
+    StreamRows kept_rows(const Convolution &c) const;
+    int64_t attention_phases() const;
+    void rows(const Stage &stage, int64_t part, int64_t task);
+    void norm(size_t i, int64_t stream) const;
+    void upsample(size_t i, int64_t stream) const;
+    void rotate(size_t i, int64_t stream) const;
+    void attend(const Convolution &c, int64_t task) const;
 
     // arguments.cpp: what lies where
     StreamRows input_rows(size_t i) const;
