@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from tests.families.pairs import FAMILIES, pair
 from tests.reference.spread import music
 from tests.support.command import Run
 from tests.support.contract import NATIVE as NATIVE_BUILT
-from tests.support.contract import cut, minute
+from tests.support.contract import cut, minute, needs_native
 from tests.support.service import joined, serving
 
 #: What each engine has not.
@@ -69,6 +71,20 @@ def test_dac_lacks_nothing() -> None:
         assert engines_lacking(config) == {}
         for abilities in (NATIVE, CUDA):
             assert abilities.lacking(encoder_plan(config), decoder_plan(config)) == ()
+
+
+@needs_native
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_torch_is_needed(name: str) -> None:
+    folder, pcm = pair(name).folder, music(5000)
+    wanted = load(folder, engine="native").encode(pcm)
+    code = (
+        "import sys; sys.modules['torch'] = None; import numpy, streamrvq;"
+        f"pcm = numpy.frombuffer(sys.stdin.buffer.read(), numpy.float32); codec = streamrvq.load({str(folder)!r});"
+        "codes = codec.encode(pcm); codec.decode(codes); sys.stdout.buffer.write(codes.tobytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=pcm.tobytes(), capture_output=True, check=True)
+    assert done.stdout == wanted.tobytes()
 
 
 @pytest.mark.parametrize("name", FAMILIES)

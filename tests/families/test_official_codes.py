@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from streamrvq.checking.near_ties import compare
-from streamrvq.codec import Codec
+from streamrvq.codec import Codec, load
 from streamrvq.geometry import Distance
 from streamrvq.weights import load_weights
 from tests.families.pairs import FAMILIES, Pair, pair
 from tests.reference.spread import music
-from tests.support.contract import cut, log_uniform, streamed
+from tests.support.contract import BUILT, cut, log_uniform, streamed
 
 HOPS = {"encodec": 320, "mimi": 1920}
 
@@ -108,10 +108,13 @@ def test_pad_is_the_original_of_a_padded_signal(name: str) -> None:
     assert (both.double.encode(pcm) != both.double.encode(pcm, tail="valid")).any()
 
 
+@pytest.mark.parametrize("engine", BUILT)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_an_hour_in(name: str) -> None:
+def test_an_hour_in(name: str, engine: str) -> None:
     """Positions of float32 angles: the same state, far from its start, goes on alike however it is cut."""
-    codec, hop = pair(name, "minute").double, pair(name, "minute").double.hop_length
+    both = pair(name, "minute")
+    codec = both.double if engine == "torch" else load(both.folder, engine=engine)
+    hop = codec.hop_length
     engine, row = codec.engine, np.zeros(1, np.int64)
     pcm, parts = music(40 * hop, seed=1), []
     for sizes in ([40], [1] * 40, [3, 7, 30]):

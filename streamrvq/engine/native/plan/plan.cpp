@@ -87,6 +87,8 @@ private:
             }
             return memory;
         };
+        // Its results would be written where the LSTM's are still to be saved (history.cpp).
+        if (!plan_.convs.empty() && plan_.convs.back().is_lstm()) throw std::invalid_argument("rows right behind an LSTM");
         if (l.kind == LayerKind::norm) {
             if (!l.weight) throw std::invalid_argument("a norm needs a weight");
             c.weight = copied(l.weight, l.cin);
@@ -94,6 +96,11 @@ private:
         } else if (l.kind == LayerKind::attention) {
             if (l.heads < 1 || l.cin != 3 * l.cout || l.cout % (2 * l.heads) || l.history != l.window - 1 || !l.frequencies)
                 throw std::invalid_argument("an attention of other numbers");
+            // One attention's keys are saved in the phase after it, the next one's loaded in the phase before it. Two
+            // convolutions may be one phase.
+            const int64_t number = static_cast<int64_t>(plan_.convs.size());
+            if (attention_ >= 0 && number - attention_ < 4) throw std::invalid_argument("attentions too near each other");
+            attention_ = number;
             c.frequencies = copied(l.frequencies, l.cout / l.heads / 2);
             c.memory = history(l, 2 * l.cout);
             plan_.widest_kept = std::max(plan_.widest_kept, l.rate_in * 2 * l.cout);
@@ -171,6 +178,7 @@ private:
     Epilogue *epilogue_;  // of the convolution that computes the running value
     int64_t columns_;     // of its rows
     int holding_ = -1;    // the skip that is not joined yet, or −1
+    int64_t attention_ = -1;  // the last convolution that is an attention, or −1
 };
 
 }  // namespace
