@@ -169,8 +169,9 @@ def encode(
             raise InputError("- writes JSON lines to stdout; leave --json out, or name a token file with -o")
         target = None if output is None else token_file_of_stdin(output)
         how: dict[str, Any] = {"downmix": downmix, "truncated": truncation(truncated), "track": track}
-        with closing(open_stdin(hertz(rate), format, raw_option(raw), **how)) as source:
-            opened = load(codec, engine, threads, device=device)
+        said = hertz(rate), format, raw_option(raw)
+        opened = load(codec, engine, threads, device=device)  # first, for stdin may be slow to come
+        with closing(open_stdin(*said, **how)) as source:
             stored = encode_stdin(opened, source, n_quantizers, tail, target)
         if stored is not None and json:
             print_json({**identity(opened), "files": [stored], "failed": []})

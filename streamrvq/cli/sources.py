@@ -123,12 +123,12 @@ def open_stdin(
     sample_format(format or "s16le")
     if rate is not None:
         check_rate(rate, "--rate")
+    check_rate_given(format or "s16le", rate)
     source = ByteSource(sys.stdin.buffer, once=True, name="stdin")
     if raw is not None:
         return RawSamples(source, raw.rate, raw.format)
     kind = container(source)
     if kind is None:
-        check_rate_given(format or "s16le", rate)
         return RawSamples(source, rate, format or "s16le")
     if rate is not None or format is not None:
         raise InputError(

@@ -78,7 +78,8 @@ def test_signals_are_what_was_written(corpus: Path) -> None:
         assert signal.read().dtype == np.int64
         assert (signal.n_quantizers, signal.frames) == codes.shape
         rate, samples, _ = KINDS[str(Path(signal.path).relative_to(corpus.parent / "in"))]
-        assert (signal.source_rate, signal.num_samples) == (rate, samples) or signal.path.endswith("mp3")
+        assert signal.source_rate == rate
+        assert signal.num_samples == samples or signal.path.endswith(("mp3", "ogg"))  # encoders and FFmpeg pad
         assert signal.frame_rate == 44100 / 8
         assert signal.seconds == signal.num_samples / rate
     stereo = str(corpus.parent / "in" / "stereo.flac")
