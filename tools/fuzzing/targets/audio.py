@@ -61,7 +61,7 @@ class OnceOnly(io.RawIOBase):
 
 def _header(data: bytes) -> None:
     source = ByteSource(io.BytesIO(data))
-    promise = promised(source)
+    promise = promised(source, False)
     promise.fault(source, 2)
 
 
