@@ -146,6 +146,8 @@ def audio_files(sources: list[str], passed: list[Passed]) -> list[tuple[Path, Pa
     """
     found: list[tuple[Path, Path]] = []
     for text in sources:
+        if not text:  # as a shell gives it whose variable is not set; a path would take it for this folder
+            raise InputError("an empty name was given; wanted an audio file or a folder, such as . for this one")
         source = Path(text)
         if not os.path.isdir(source):  # unlike Path's, it takes a name that is too long
             found.append((source, Path(source.name)))

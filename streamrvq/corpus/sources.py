@@ -132,7 +132,7 @@ class _Walk:
 
     def entries(self, entries: Iterable[str]) -> Iterator[_Named]:
         for entry in entries:
-            if not is_path(entry):
+            if not entry or not is_path(entry):  # an empty one would be this folder
                 raise InputError(f"{one_line(ascii(entry), 80)} was given, and no file can be named so; correct it")
             path = Path(entry)
             if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
