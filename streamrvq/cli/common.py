@@ -27,6 +27,11 @@ _MOST = 4000  #: characters of a message
 _MOST_NUMBER = 65536  #: hops of a step or of a push, rows of a batch
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: "1 file", "2 files"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _offer(*words: str) -> Callable[[str], list[str]]:
     """What a shell's Tab key completes to. Where none of the words fits, shells offer the names of files."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]

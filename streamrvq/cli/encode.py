@@ -138,7 +138,7 @@ def encode(
         bool, typer.Option("--retry-failed", help="With --shards: retry the files that failed before.")
     ] = False,
 ) -> None:
-    """Audio to tokens: files or folders to .safetensors or to shards, or a pipe of raw samples to JSON lines."""
+    """Audio to tokens: files or folders to .safetensors or to shards, or a pipe to JSON lines."""
     if shards is not None:
         if "-" in sources or output is not None or any(given is not None for given in (rate, format, raw)):
             raise InputError(

@@ -152,7 +152,7 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
     assert [line for line in done.err.splitlines() if "channels" not in line] == []
     again = run(*command, "--json")
     assert again.code == 2
-    assert "shards are there" in again.err
+    assert "there already" in again.err
     assert again.document["written"] == 0
     assert again.document["rows"] == 6
     assert len(again.document["failed"]) == 2

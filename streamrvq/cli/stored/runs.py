@@ -18,7 +18,7 @@ RECORD = "__run__"
 #: Failures that are named, and characters of a line that is read: two long paths and an error.
 _NAMED, _LONGEST = 3, 1 << 20
 #: Settings that are shown, by their names in the record.
-_SETTINGS = ("codec", "n_quantizers", "tail", "channels", "segment_frames")
+_SETTINGS = ("codec", "n_quantizers", "tail", "channels", "segment_frames", "truncated", "track", "pack")
 
 
 def run_facts(folder: Path) -> dict[str, Any]:
