@@ -33,7 +33,7 @@ Path = str | os.PathLike[str]
 
 _REMEDY = 'wanted the whole file: copy it again, or take what there is with truncated="keep" (--truncated keep)'
 _CONVERT = "wanted one rate and number of channels: convert it, for example with `ffmpeg -i OLD NEW.wav`"
-_WANTED = "wanted audio that FFmpeg can read: check that the file is audio, and copy it again"
+_WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 
 Truncated = Literal["refuse", "keep"]
 #: Bytes of samples in a WAV at most: its sizes have 32 bits, and count some chunks.

@@ -20,7 +20,7 @@ from ..target import Target, scratch, written
 _FORMATS = {"wav": "PCM_16", "w64": "FLOAT", "rf64": "PCM_24", "aiff": "PCM_16", "au": "ULAW", "caf": "PCM_S8",
             "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}  # fmt: skip
 #: Containers that FFmpeg writes, with codecs.
-_CONTAINERS = (("ipod", "aac"), ("matroska", "flac"), ("asf", "wmav2"), ("mpegts", "mp2"),
+_CONTAINERS = (("ipod", "aac"), ("matroska", "flac"), ("mpegts", "mp2"),
                ("flv", "aac"), ("wv", "wavpack"))  # fmt: skip
 
 
