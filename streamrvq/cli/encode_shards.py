@@ -74,7 +74,7 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
         plain = dataclasses.asdict(done) | {"folder": str(folder), "speed": done.speed}
         print_json(plain)
     else:
-        out().print(_sentence(done), markup=False)
+        out().print(_sentence(done), markup=False, soft_wrap=True)
     if done.passed_over:
         note(passed_sentence([Passed(Path(item.path), item.reason) for item in done.passed_over]))
     if done.failed:
