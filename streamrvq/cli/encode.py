@@ -9,6 +9,7 @@ audio and tokens.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..audio.find import Passed, sentence
+from ..audio.find import PassedOver, sentence
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..corpus.encoding.encoder import Coded, Encoder, Read
@@ -47,7 +48,7 @@ from .common import (
 from .encode_shards import PackOption, bytes_of, channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
-from .sources import RawOption, audio_files, open_stdin, plain, raw_option
+from .sources import RawOption, audio_files, open_stdin, raw_option
 from .stored.dac_files import store
 from .stored.targets import Job, Source, is_one_file, plan, token_file_of_stdin
 
@@ -180,7 +181,7 @@ def encode(
         return
     if rate is not None or format is not None or raw is not None:
         raise InputError("--rate and --format go with -, and so does --raw: a file says its own")
-    passed: list[Passed] = []
+    passed: list[PassedOver] = []
     task = Task("", "mean" if downmix else "one", truncation(truncated), track, pipes=True)
     one_file = is_one_file(output, sources)
     jobs, failures = plan([Source(*file) for file in audio_files(sources, passed)], output, one_file)
@@ -205,7 +206,13 @@ def encode(
         speed = progress.speed
     if json:
         print_json(
-            {**identity(opened), "speed": speed, "files": done, "failed": failures, "passed_over": plain(passed)}
+            {
+                **identity(opened),
+                "speed": speed,
+                "files": done,
+                "failed": failures,
+                "passed_over": list(map(dataclasses.asdict, passed)),
+            }
         )
     elif done or len(failures) > 1:
         seconds = sum(item["seconds"] for item in done)

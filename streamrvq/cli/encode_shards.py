@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..audio.find import Passed
 from ..audio.find import sentence as passed_sentence
 from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
 from ..errors import InputError
@@ -76,7 +75,7 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
     else:
         out().print(_sentence(done), markup=False, soft_wrap=True)
     if done.passed_over:
-        note(passed_sentence([Passed(Path(item.path), item.reason) for item in done.passed_over]))
+        note(passed_sentence(done.passed_over))
     if done.failed:
         raise typer.Exit(2)
 

@@ -21,7 +21,7 @@ import typer
 from ..audio.byte_source import ByteSource
 from ..audio.containers import container
 from ..audio.files import AudioReader
-from ..audio.find import Passed, search
+from ..audio.find import PassedOver, search
 from ..audio.rates import check_rate
 from ..audio.sample_formats import FORMATS, SampleFormat, check_rate_given
 from ..errors import InputError
@@ -138,7 +138,7 @@ def open_stdin(
     return Decoded(source, **reading)
 
 
-def audio_files(sources: list[str], passed: list[Passed]) -> list[tuple[Path, Path]]:
+def audio_files(sources: list[str], passed: list[PassedOver]) -> list[tuple[Path, Path]]:
     """Every audio file, with the relative path that it gets under -o. What folders hold beside goes to ``passed``.
 
     Raises:
@@ -157,8 +157,3 @@ def audio_files(sources: list[str], passed: list[Passed]) -> list[tuple[Path, Pa
         passed += inside.passed
         found += [(path, path.relative_to(source)) for path in inside.audio]
     return found
-
-
-def plain(passed: list[Passed]) -> list[dict[str, str]]:
-    """What was passed over, for ``--json``."""
-    return [{"path": str(item.path), "reason": item.reason} for item in passed]

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..audio.files import Truncated
+from ..audio.find import PassedOver
 from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..errors import CorpusError, InputError
@@ -29,7 +30,7 @@ from .progress import OnProgress, Progress
 from .record import Record
 from .settings import Settings
 from .shard import Failed, ShardSummary
-from .sources import PassedOver, collect
+from .sources import collect
 from .workers import Work
 
 #: Readers of a worker on a Ray cluster, if its engine encodes many files at once.

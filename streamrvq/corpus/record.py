@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..audio.find import PassedOver
 from ..errors import CorpusError, TokensError
 from ..resampling import FORMER_RESAMPLER
 from ..system.atomic_file import PART, replacing
@@ -46,7 +47,7 @@ from .plan_file import (
 )
 from .settings import Settings
 from .shard import Failed, ShardSummary, verified_summary
-from .sources import PassedOver, Source
+from .sources import Source
 
 FORMAT = "streamrvq.run"
 #: Bytes of ``run.json``, whose settings and columns are all short, and of which each growth takes a hundred.
