@@ -18,7 +18,6 @@ import numpy as np
 import typer
 
 from ..audio.pcm import Pcm
-from ..audio.rates import check_rate
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError, SourceError
@@ -30,7 +29,7 @@ from ..live.worker import Worker
 from ..resampling import resampler_between
 from ..tokens import TokenFile
 from ..tokens.journal import recover
-from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
+from .common import CodecOption, EngineOption, ThreadsOption, hertz, identity, note_untrained, out, title
 from .pipes import LineWriter
 from .recording import Recording
 from .screen.mic_view import MicView, latency_table, latency_words
@@ -41,7 +40,10 @@ def mic(
     device: Annotated[
         str | None, typer.Option("--device", help="An index, or a name or part of one (`streamrvq devices`).")
     ] = None,
-    rate: Annotated[int | None, typer.Option("--rate", help="Sample rate in Hz. Default: the device's.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", metavar="HZ", help="Sample rate, such as 48000 or 48k. Default: the device's."),
+    ] = None,
     block: Annotated[
         int | None, typer.Option("--block", help="Samples per block from the device. Default: what suits it.")
     ] = None,
@@ -76,10 +78,8 @@ def mic(
         return
     if seconds is not None and not seconds > 0:
         raise InputError(f"--seconds is {seconds}; wanted more than 0")
-    if rate is not None:
-        check_rate(rate, "--rate")
     named = int(device) if device is not None and device.isdecimal() else device
-    source = Microphone(rate, named, block=block, channel=channel, downmix=downmix)
+    source = Microphone(hertz(rate), named, block=block, channel=channel, downmix=downmix)
     asyncio.run(
         _run(
             _MeteredSource(source, seconds),

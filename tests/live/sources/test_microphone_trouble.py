@@ -82,7 +82,7 @@ async def test_a_device_that_vanishes_raises_after_its_last_sample_and_can_be_op
             async with Microphone(48_000) as mic:
                 source, items = RecordedSource(mic), []
                 async with tokenize(source, CODEC) as tokens:
-                    with pytest.raises(DeviceError, match=r"(vanished|gave nothing for .*) after sample") as caught:
+                    with pytest.raises(DeviceError, match="vanished after sample") as caught:
                         async for item in tokens:
                             items.append(item)
                             server.kill()
