@@ -25,7 +25,6 @@ from ..corpus.encoding.encoder import Coded, Encoder, Read
 from ..corpus.encoding.open import open_encoder
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
 from ..errors import InputError, StreamRVQError
-from ..resampling import resampler_between
 from ..tokens import TokenFile
 from .common import (
     CodecOption,
@@ -50,7 +49,8 @@ from .pipes import encode_stdin
 from .progress import AudioProgress
 from .sources import RawOption, audio_files, open_stdin, raw_option
 from .stored.dac_files import store
-from .stored.targets import Job, Source, is_one_file, plan, token_file_of_stdin
+from .stored.targets import Job, is_one_file, plan, token_file_of_stdin
+from .stored.token_writer import empty_tokens
 
 
 def encode(
@@ -184,7 +184,7 @@ def encode(
     passed: list[PassedOver] = []
     task = Task("", "mean" if downmix else "one", truncation(truncated), track, pipes=True)
     one_file = is_one_file(output, sources)
-    jobs, failures = plan([Source(*file) for file in audio_files(sources, passed)], output, one_file)
+    jobs, failures = plan(audio_files(sources, passed), output, one_file)
     opened = load(codec, engine, threads, device=device)
     opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
@@ -250,12 +250,8 @@ class _Tokens:
 
     def whole(self) -> TokenFile:
         """All of it."""
-        codec = self._codec
-        return TokenFile(
-            codes=np.concatenate(self.parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash,
-            trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=self.rate,
-            num_samples=self.position, tail=self._tail, resampler=resampler_between(self.rate, codec.sample_rate),
-        )  # fmt: skip
+        empty = empty_tokens(self._codec, self.rate, None, self._tail)
+        return dataclasses.replace(empty, codes=np.concatenate(self.parts, axis=1), num_samples=self.position)
 
 
 def _encoded(

@@ -26,13 +26,12 @@ from ..live.latency import latency_budget
 from ..live.sources.microphone import Microphone
 from ..live.tokens import Tokens, tokenize
 from ..live.worker import Worker
-from ..resampling import resampler_between
-from ..tokens import TokenFile
 from ..tokens.journal import recover
 from .common import CodecOption, EngineOption, ThreadsOption, hertz, identity, note_untrained, out, title
 from .pipes import LineWriter
 from .recording import Recording
 from .screen.mic_view import MicView, latency_table, latency_words
+from .stored.token_writer import empty_tokens
 
 
 def mic(
@@ -133,7 +132,7 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
     numbers = (signal.SIGINT, signal.SIGTERM)
     try:
         async with mic, tokenize(source, codec, n_quantizers=levels) as tokens:
-            recording = None if output is None else Recording(output, _empty_file(codec, levels, tokens.sample_rate))
+            recording = None if output is None else Recording(output, empty_tokens(codec, tokens.sample_rate, levels))
             sink: _JsonSink | _PictureSink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
             for number in numbers:
                 loop.add_signal_handler(number, _stop, loop, mic)
@@ -154,14 +153,6 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
         for number in numbers:
             loop.remove_signal_handler(number)
         await worker.close()
-
-
-def _empty_file(codec: Codec, levels: int | None, rate: int) -> TokenFile:
-    return TokenFile(
-        codes=np.zeros((levels or codec.n_codebooks, 0), np.int64), codec=codec.name, codec_hash=codec.codec_hash,
-        trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=rate,
-        num_samples=0, resampler=resampler_between(rate, codec.sample_rate),
-    )  # fmt: skip
 
 
 def _stop(loop: asyncio.AbstractEventLoop, mic: Microphone) -> None:

@@ -26,6 +26,7 @@ from ..audio.rates import check_rate
 from ..audio.sample_formats import FORMATS, SampleFormat, check_rate_given
 from ..errors import InputError
 from ..system.foreign_data import shown
+from .stored.targets import Source
 
 RawOption = Annotated[
     str | None,
@@ -138,22 +139,22 @@ def open_stdin(
     return Decoded(source, **reading)
 
 
-def audio_files(sources: list[str], passed: list[PassedOver]) -> list[tuple[Path, Path]]:
+def audio_files(sources: list[str], passed: list[PassedOver]) -> list[Source]:
     """Every audio file, with the relative path that it gets under -o. What folders hold beside goes to ``passed``.
 
     Raises:
         InputError: a folder without audio files.
     """
-    found: list[tuple[Path, Path]] = []
+    found: list[Source] = []
     for text in sources:
         if not text:  # as a shell gives it whose variable is not set; a path would take it for this folder
             raise InputError("an empty name was given; wanted an audio file or a folder, such as . for this one")
         source = Path(text)
         if not os.path.isdir(source):  # unlike Path's, it takes a name that is too long
-            found.append((source, Path(source.name)))
+            found.append(Source(source, Path(source.name)))
             continue
         inside = search(source)
         inside.check(source)
         passed += inside.passed
-        found += [(path, path.relative_to(source)) for path in inside.audio]
+        found += [Source(path, path.relative_to(source)) for path in inside.audio]
     return found
