@@ -78,3 +78,5 @@ if __name__ == "__main__":
         raise SystemExit(asyncio.run(run()))
     except streamrvq.DeviceError as error:
         raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

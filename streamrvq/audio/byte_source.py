@@ -23,6 +23,7 @@ Source = str | os.PathLike[str] | BinaryIO
 
 _MOST_HEAD = 4 << 20  #: bytes of a pipe that are kept for a look at the header
 _SPOOL_STEP = 1 << 20
+_WATCHED = 9  #: a chunk's head, and a pad before it
 _TAIL = 1 << 17  #: bytes of a pipe that are kept for a look at its end
 
 
@@ -184,7 +185,7 @@ class _Pipe(_Stored):
         given: bytes read by the decoder so far.
         ended: whether the end has come.
         tail: the last bytes that were read.
-        watched_at, watched: where 8 bytes are of interest, and these when they have come.
+        watched_at, watched: where a few bytes are of interest, and these when they have come.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -206,8 +207,8 @@ class _Pipe(_Stored):
                 self._head = self._more(count)
             data, self._head = self._head[:count], self._head[count:]
             place = self.watched_at - self.given
-            if place < len(data) and len(self.watched) < 8:
-                self.watched += data[max(0, place) :][: 8 - len(self.watched)]
+            if place < len(data) and len(self.watched) < _WATCHED:
+                self.watched += data[max(0, place) :][: _WATCHED - len(self.watched)]
             self.given += len(data)
             self.tail = (self.tail + data)[-_TAIL:]
         except BaseException as error:

@@ -32,6 +32,11 @@ def stated_samples(source: ByteSource, container: str | None) -> int | None:
     return _mp3_samples(source.at(at, _SEARCHED))
 
 
+def first_frame_seen(source: ByteSource) -> bool:
+    """Whether what follows the tags can be looked at. In a pipe, a large picture may lie before it."""
+    return bool(source.at(_after_tags(source), 1))
+
+
 def _after_tags(source: ByteSource) -> int:
     """Where the first byte lies that is of no ID3v2 tag."""
     at = 0

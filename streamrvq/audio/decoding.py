@@ -25,6 +25,10 @@ class NotRecognisedError(DecodingError):
     """A source that is of no format that the library reads."""
 
 
+class ChangedError(DecodingError):
+    """A source that goes on with another rate or number of channels. It is whole, and must be converted."""
+
+
 class Decoder(Protocol):
     """A source that is decoded.
 

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..system.foreign_data import one_line
 from .byte_source import ByteSource
 from .containers import mpeg_frame
-from .decoding import STEP, DecodingError, NotRecognisedError, as_float
+from .decoding import STEP, ChangedError, DecodingError, NotRecognisedError, as_float
 
 #: Containers that hold sound themselves. Playlists, which name other files and addresses, are not among them.
 _DEMUXERS = (
@@ -32,6 +32,10 @@ _DEMUXERS = (
 _TAPPED = {"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "flv", "loas", "mp3", "mpeg", "mpegts"}
 #: Containers whose header counts the samples.
 _COUNTED = {"ape", "dsf", "mpc", "mpc8", "tak", "tta", "wv"}
+#: Entries at the end of an index of which one lies furthest behind in the file.
+_LAST_ENTRIES = 64
+#: Times in a row that FFmpeg may ask to be called again.
+_MOST_RETRIES = 1000
 #: Bytes of a sample, by the end of the names of codecs for plain numbers.
 _PCM_BITS = {"8": 1, "16": 2, "24": 3, "32": 4, "64": 8, "law": 1}
 
@@ -115,12 +119,15 @@ class FFmpegDecoder:
         if stream.codec_context is None:
             raise DecodingError("its sound is of a kind that FFmpeg does not decode")
         stream.codec_context.thread_count = 1  # reading stays on its own thread
-        if stream.codec_context.name == "flac":
+        if stream.codec_context.name == "flac" and not self._keep:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        self._packets, self.width = 0, 0
+        self.width = 0
         self._frames = self._decoded()
-        self._first = next(self._frames, None)
-        first = self._first
+        try:
+            first = next(self._frames, None)
+        except DecodingError as error:  # told when it is read
+            self._fault, first = error, None
+        self._first = first
         self.sample_rate: int = stream.rate if first is None else first.sample_rate
         self.channels: int = stream.channels if first is None else first.layout.nb_channels
         if not self.sample_rate or not self.channels:
@@ -128,8 +135,7 @@ class FFmpegDecoder:
         codec = stream.codec_context.name
         bits = "law" if codec.endswith("law") else "".join(filter(str.isdigit, codec))
         self.width = _PCM_BITS.get(bits, 0) if codec.startswith("pcm_") else 0
-        counted = self.format in _COUNTED or (self.width > 0 and self.format.startswith("mov,"))
-        self.frames, self.exact = self._length(), counted
+        self.frames, self.exact = self._length(), self.format in _COUNTED
 
     def _length(self) -> int:
         if self._stream.duration is not None and self._stream.time_base is not None:
@@ -157,11 +163,14 @@ class FFmpegDecoder:
     def _samples(self, frame: Any) -> npt.NDArray[np.float32]:
         channels = frame.layout.nb_channels
         if (frame.sample_rate, channels) != (self.sample_rate, self.channels):
-            raise DecodingError(
+            raise ChangedError(
                 f"it goes on at {frame.sample_rate} Hz with {channels} channels, and began at {self.sample_rate} Hz "
                 f"with {self.channels}"
             )
-        array = frame.to_ndarray()
+        if frame.format.name == "s64":  # which PyAV does not convert
+            array = np.frombuffer(frame.planes[0], np.int64, frame.samples * channels)
+        else:
+            array = frame.to_ndarray()
         return as_float(array.T if frame.format.is_planar else array.reshape(-1, channels))
 
     def _decoded(self) -> Iterator[Any]:
@@ -179,16 +188,32 @@ class FFmpegDecoder:
             yield from frames
         if failed and self.format not in _TAPPED:
             raise DecodingError("it cannot be decoded there")
-        # Of plain numbers the header counts samples instead.
-        promised = self._stream.frames if self.format.startswith("mov,") and not self.width else 0
-        if self._packets < promised and not self._keep:
-            raise DecodingError(f"it ends there, with {self._packets} of its {promised} packets")
+        if not self._keep and self._lies_beyond():
+            raise DecodingError("it ends there")
+
+    def _lies_beyond(self) -> bool:
+        """Whether an index places samples behind the end of the file.
+
+        How many there should be is no promise: an edit list may leave out some that are there.
+        """
+        if not self.format.startswith("mov,") or self._source.size is None:
+            return False
+        entries = self._stream.index_entries
+        last = entries[max(0, len(entries) - _LAST_ENTRIES) :]
+        return max((entry.pos + entry.size for entry in last), default=0) > self._source.size
 
     def _demuxed(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
+        packets, retries = self._container.demux(self._stream), 0
         while True:
             try:
                 packet = next(packets, None)
+            except BlockingIOError:  # it looks for the next packet, and has not found it yet
+                self._source.check()
+                retries += 1
+                if retries > _MOST_RETRIES:
+                    raise DecodingError("it cannot be read there") from None
+                packets = self._container.demux(self._stream)
+                continue
             except (av.error.FFmpegError, ValueError) as error:
                 self._source.check()
                 if not self._keep:
@@ -198,7 +223,7 @@ class FFmpegDecoder:
             self._source.check()
             if packet is None:
                 return
-            self._packets += packet.size > 0
+            retries = 0
             yield packet
 
     def _junk(self, packet: Any) -> bool:

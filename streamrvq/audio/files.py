@@ -23,7 +23,7 @@ from ..system.atomic_file import replacing
 from ..system.copying import NeverCopied
 from ..system.foreign_data import foreign_data, one_line
 from .byte_source import ByteSource, Source
-from .decoding import Decoder, DecodingError, NotRecognisedError
+from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
 from .headers import is_chunk
 from .opening import limit_of, open_decoder, promised
 from .pcm import Pcm, as_array, as_pcm, to_int16
@@ -32,6 +32,7 @@ from .rates import check_rate
 Path = str | os.PathLike[str]
 
 _REMEDY = 'wanted the whole file: copy it again, or take what there is with truncated="keep" (--truncated keep)'
+_CONVERT = "wanted one rate and number of channels: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 _WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 
 Truncated = Literal["refuse", "keep"]
@@ -88,7 +89,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         self._decoder: Decoder | None = None
         self.position, self.once = 0, self._source.once
         self._ahead: list[Pcm] = []  # decoded, but not read yet
-        self._decoded, self._over, self._damage = 0, False, ""
+        self._decoded, self._over, self._damage, self._remedy = 0, False, "", _REMEDY
         self._decoding = False  # the decoder has moved on, and nobody has its samples yet
         try:
             with foreign_data(AudioFileError, self._name, _REMEDY):
@@ -102,10 +103,10 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         if self._source.size == 0 or not self._source.at(0, 1):
             raise AudioFileError(f"{self._name} is empty (0 bytes); wanted an audio file: copy it again")
         try:
-            self._promise = promise = promised(self._source)
+            self._promise = promise = promised(self._source, self._keep)
             if self._source.pipe is not None and promise.extent is not None and promise.extent.wanted is not None:
                 behind = promise.extent.start + promise.extent.wanted
-                self._source.pipe.watched_at = behind + behind % 2
+                self._source.pipe.watched_at = behind
             self._decoder = decoder = open_decoder(self._source, promise, track, self._keep)
         except NotRecognisedError as error:
             kind = self._promise.kind
@@ -156,7 +157,10 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             count += self._decode()
         if self._damage and not count:
             of = f" of {self.frames}" if self.frames else ""
-            raise AudioFileError(f"{self._name} is damaged after sample {self.position}{of}: {self._damage}; {_REMEDY}")
+            word = "changes" if self._remedy is _CONVERT else "is damaged"
+            raise AudioFileError(
+                f"{self._name} {word} after sample {self.position}{of}: {self._damage}; {self._remedy}"
+            )
         pcm = np.concatenate([np.zeros(0, np.float32), *self._ahead])
         pcm, rest = pcm[:samples], [pcm[samples:]]
         position = self.position + len(pcm)
@@ -171,7 +175,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         try:
             block = self._decoder.read()
         except DecodingError as error:
-            self._over, self._damage = True, "" if self._keep else str(error)
+            changed = isinstance(error, ChangedError)  # what follows is audio, and no damage
+            self._over, self._damage = True, "" if self._keep and not changed else str(error)
+            self._remedy = _CONVERT if changed else _REMEDY
             self._decoding = False
             return 0
         if self._limit is not None:
@@ -188,13 +194,23 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         """What the source promised and has not held, now that the decoder has come to its end."""
         if self._counted is not None and self._decoded < self._counted:
             return "it ends there"
+        assert self._decoder is not None
+        if not self._decoded and self._decoder.frames:
+            return "no sample of it can be decoded"
+        extent = self._promise.extent
+        if extent is not None and extent.repaired and self._limit is not None and self._decoded < self._limit:
+            return f"its header says that it ends there, and there are {self._limit} samples"
+        if extent is not None and extent.behind:
+            return f"its header says that it ends there, and {extent.behind} bytes follow"
         if self._source.pipe is None:
             return ""
         pipe = self._source.pipe
         pipe.drain()
         rest = pipe.given - pipe.watched_at
-        head = pipe.watched
-        if len(head) == 8 and any(head) and not (is_chunk(head, rest) or is_chunk(head, rest, ">I")):
+        odd = extent is not None and extent.wanted is not None and extent.wanted % 2
+        heads = [pipe.watched[:8], pipe.watched[1:]] if odd else [pipe.watched[:8]]  # a pad may have been left out
+        chunk = any(is_chunk(head, rest, order) for head in heads for order in ("<I", ">I"))
+        if len(heads[-1]) == 8 and any(heads[-1]) and not chunk:
             return f"its header says that it ends there, and {rest} bytes follow; put it into a file first"
         fault = self._promise.fault(self._source, self._width)
         return "" if fault is None else f"it {fault}"

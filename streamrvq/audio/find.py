@@ -8,6 +8,7 @@ Knows: the suffixes of audio and video files, links, what a Mac leaves beside it
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,10 +30,11 @@ _CONTAINERS = (
 _MOST_NAMED = 10  #: names of files passed over in one sentence
 
 
-class Passed(NamedTuple):
-    """Something in a folder that is no audio file."""
+@dataclasses.dataclass(frozen=True, order=True)
+class PassedOver:
+    """Something that is no audio file, and why."""
 
-    path: Path
+    path: str
     reason: str  #: such as ``a pipe``
 
 
@@ -40,7 +42,7 @@ class Found(NamedTuple):
     """What lies in a folder and its subfolders, each list sorted by path."""
 
     audio: list[Path]
-    passed: list[Passed]
+    passed: list[PassedOver]
 
     def check(self, folder: Path) -> None:
         """Refuse a folder without audio files with an `InputError` that names what it holds."""
@@ -78,69 +80,71 @@ def search(folder: Path) -> Found:
 
     Links to folders are followed, each real folder once, where its path comes first.
     """
-    audio, passed = list[Path](), list[Passed]()
+    audio, passed = list[Path](), list[PassedOver]()
     with foreign_data(InputError, f"{folder}", "name the folders that are wanted"):  # nested too deeply, say
-        for path in sorted(_walk(folder, set(), passed)):
-            reason = passed_over(path)
-            if reason is None:
-                audio.append(path)
-            else:
-                passed.append(Passed(path, reason))
-    return Found(audio, sorted(passed))
+        os.scandir(folder).close()  # raises where the folder itself cannot be read
+        for here, names in walk([str(folder)], passed):
+            for path in (Path(here, name) for name in names):
+                reason = passed_over(path)
+                if reason is None:
+                    audio.append(path)
+                else:
+                    passed.append(PassedOver(str(path), reason))
+    return Found(sorted(audio), sorted(passed))
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]], passed: list[Passed]) -> Iterator[Path]:
-    """The files below a folder. Its own folders come before those that only links lead to."""
-    waiting, links = [folder], list[Path]()
+def walk(folders: Iterable[str], passed: list[PassedOver], hidden: bool = True) -> Iterator[tuple[str, list[str]]]:
+    """Folders and all below them, each real one once, with the sorted names of what in it is no folder.
+
+    A folder's own folders come before those that only links lead to.
+
+    Args:
+        folders: where to begin; ``""`` is this folder. What is no folder is left out.
+        passed: gets the folders that cannot be read.
+        hidden: whether names that begin with a dot count.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting, links = list(folders)[::-1], list[str]()
     while waiting or links:
         here = waiting.pop() if waiting else links.pop(0)
         try:
-            status = os.stat(here)
-            identity = status.st_dev, status.st_ino
-            if identity in seen:
+            status = os.stat(here or ".")
+            if (identity := (status.st_dev, status.st_ino)) in seen:
                 continue
-            seen.add(identity)
-            with os.scandir(here) as entries:
-                inside = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            if here == folder:
-                raise
-            passed.append(Passed(here, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
+            with os.scandir(here or ".") as entries:
+                inside = sorted((entry for entry in entries if hidden or entry.name[0] != "."), key=lambda e: e.name)
+        except NotADirectoryError:
             continue
+        except OSError as error:
+            passed.append(PassedOver(here, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
+            continue
+        seen.add(identity)
+        names, below = list[str](), list[str]()
         for entry in inside:
             if not os.path.isdir(entry):  # the entry's own method raises for a link to itself
-                yield here / entry.name
+                names.append(entry.name)
             elif entry.is_symlink():
-                links.append(here / entry.name)
+                links.append(os.path.join(here, entry.name))
             else:
-                waiting.append(here / entry.name)
+                below.append(os.path.join(here, entry.name))
+        yield here, names
+        waiting += reversed(below)
 
 
-def audio_in(folder: Path) -> list[Path]:
-    """Every audio file in a folder and its subfolders, sorted by path.
-
-    Raises:
-        InputError: no file was found; what was passed over is named.
-    """
-    found = search(folder)
-    found.check(folder)
-    return found.audio
-
-
-def sentence(passed: Sequence[Passed]) -> str:
+def sentence(passed: Sequence[PassedOver]) -> str:
     """What was passed over in one line: how many, and the first names with the reasons."""
     named = "; ".join(_with_reason(group) for group in _by_reason(passed))
     return f"{len(passed)} {'file' if len(passed) == 1 else 'files'} passed over: {named}"
 
 
-def _by_reason(passed: Iterable[Passed]) -> list[list[Passed]]:
-    groups: dict[str, list[Passed]] = {}
+def _by_reason(passed: Iterable[PassedOver]) -> list[list[PassedOver]]:
+    groups: dict[str, list[PassedOver]] = {}
     for item in passed:
         groups.setdefault(item.reason, []).append(item)
     return list(groups.values())
 
 
-def _with_reason(group: list[Passed]) -> str:
+def _with_reason(group: list[PassedOver]) -> str:
     names = ", ".join(one_line(item.path, 100) for item in group[:_MOST_NAMED])
     more = f" and {len(group) - _MOST_NAMED} more" if len(group) > _MOST_NAMED else ""
     return f"{names}{more} ({group[0].reason})"

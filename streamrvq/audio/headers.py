@@ -21,6 +21,8 @@ from .byte_source import ByteSource
 _MOST_CHUNKS = 10_000
 #: Bytes in which the last page of Ogg lies: a page has at most half as many.
 TAIL = 1 << 17
+#: How the identifiers of W64's chunks end.
+_W64_TAILS = (b"\x00\xc0\x4f\x8e\xdb\x8a", b"\x28\xdb\x04\xc1\x00\x00")
 _WRAP = 1 << 32  #: what a size of 32 bits has lost
 
 
@@ -32,12 +34,14 @@ class Extent(NamedTuple):
         wanted: according to the header; None: it does not say, and they go on to the end.
         held: from there to the end of the file; None: of a pipe, before its end.
         repaired: whether ``wanted`` is another number than the header's, because that is too small.
+        behind: bytes that follow and are no chunk, where the header says twice that it ends before them.
     """
 
     start: int
     wanted: int | None
     held: int | None
     repaired: bool = False
+    behind: int = 0
 
     @property
     def cut(self) -> bool:
@@ -77,7 +81,10 @@ def sample_extent(source: ByteSource) -> Extent | None:
         if len(head) < 8:
             return None
         offset, size = struct.unpack(">II", head)
-        return _extent(source, offset, None if _placeholder(size) or not size else size)
+        extent = _extent(source, offset, None if _placeholder(size) or not size else size)
+        # Nothing can follow the samples of AU.
+        short = extent.wanted is not None and extent.held is not None and extent.wanted < extent.held
+        return extent._replace(wanted=None) if short else extent
     layout = _LAYOUTS.get(magic)
     return None if layout is None else _chunk_extent(source, layout)
 
@@ -125,8 +132,18 @@ def _checked(source: ByteSource, start: int, size: int, layout: _Chunks, wraps: 
         return Extent(start, None if size in (source.size, source.size - 8) else size, held)
     lost = (held - size) // _WRAP * _WRAP if wraps else 0
     if size + lost < held and not _chunks_follow(source, start, size + lost, layout):
+        if size and not lost and _ends_at(source, start + size, layout):
+            return Extent(start, size, held, behind=held - size)
         return Extent(start, held, held, repaired=True)
     return Extent(start, size + lost, held, repaired=lost > 0)
+
+
+def _ends_at(source: ByteSource, end: int, layout: _Chunks) -> bool:
+    """Whether the outer chunk ends with the samples, too: then what follows is not a part of it."""
+    if layout.ident != 4 or struct.calcsize(layout.size) != 4:
+        return False
+    (whole,) = struct.unpack(layout.size, source.at(4, 4))
+    return whole + 8 in (end, end + end % 2)
 
 
 def _placeholder(size: int) -> bool:
@@ -142,9 +159,12 @@ def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -
     """Whether what follows the samples are chunks, a tag or a filling, rather than more samples."""
     assert source.size is not None
     at = start + size + -size % layout.align
-    wanted = layout.ident + struct.calcsize(layout.size)
-    head, rest = source.at(at, wanted), source.size - at
-    if layout.ident != 4 or len(head) < wanted:
+    if layout.ident == 16:
+        head = source.at(at, 24)
+        return len(head) < 24 or not any(head) or head[10:16] in _W64_TAILS
+    length = layout.ident + struct.calcsize(layout.size)
+    head, rest = source.at(at, length), source.size - at
+    if len(head) < length:
         return True
     if not size:  # never filled in, as the size of the whole then is
         (whole,) = struct.unpack(layout.size[0] + "I", source.at(4, 4))
@@ -152,11 +172,14 @@ def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -
             return False
     elif not any(head):
         return True
-    return is_chunk(head, rest, layout.size)
+    unpadded = at != start + size and is_chunk(source.at(start + size, length), rest + 1, layout.size)
+    return unpadded or is_chunk(head, rest, layout.size)
 
 
 def is_chunk(head: bytes, rest: int, size: str = "<I") -> bool:
     """Whether a chunk begins so that fits into ``rest`` bytes, or a tag; ``size``: of its size, as struct writes it."""
+    if len(head) < 4 + struct.calcsize(size):
+        return False
     known = head.startswith((b"LIST", b"id3 ", b"ID3", b"JUNK", b"junk", b"PAD ", b"FLLR", b"TAG", b"APETAGEX"))
     (length,) = struct.unpack(size, head[4:])
     return known or (all(32 <= byte < 127 for byte in head[:4]) and length <= rest)

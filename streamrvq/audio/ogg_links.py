@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .byte_source import ByteSource
-from .decoding import DecodingError, NotRecognisedError
+from .decoding import ChangedError, DecodingError, NotRecognisedError
 from .ffmpeg import FFmpegDecoder
 
 _HEAD = 27 + 255  #: bytes of a page before its contents, at most
@@ -39,7 +39,7 @@ def is_joined(source: ByteSource) -> bool:
             return True
         inside = inside or not first
         at += length
-    return False
+    return at < source.size  # another recording may follow what is no page
 
 
 class _Links:
@@ -117,7 +117,7 @@ class OggDecoder:
                     break
                 raise DecodingError("what follows there cannot be decoded") from None
             if (self._now.sample_rate, self._now.channels) != (self.sample_rate, self.channels):
-                raise DecodingError(
+                raise ChangedError(
                     f"it goes on at {self._now.sample_rate} Hz with {self._now.channels} channels, and began at "
                     f"{self.sample_rate} Hz with {self.channels}"
                 )

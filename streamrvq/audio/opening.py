@@ -13,10 +13,11 @@ from typing import NamedTuple
 from ..errors import InputError
 from .byte_source import ByteSource
 from .containers import container, streamed
-from .counts import stated_samples
+from .counts import first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
 from .headers import TAIL, Extent, ogg_is_cut, sample_extent, stated_end
 from .libsndfile import SoundFileDecoder
+from .wav_format import WavFormat, wav_format
 
 
 class Promise(NamedTuple):
@@ -28,6 +29,7 @@ class Promise(NamedTuple):
         end: bytes that the source must at least have; None: it does not say.
         samples: of each channel that it must at least have; None: it does not say.
         tail: the last bytes, where they tell something; of a pipe they come later.
+        wav: which decoders read it rightly, of a WAV.
     """
 
     kind: str | None
@@ -35,6 +37,7 @@ class Promise(NamedTuple):
     end: int | None
     samples: int | None
     tail: bytes
+    wav: WavFormat
 
     def fault(self, source: ByteSource, width: int) -> str | None:
         """How the source is shorter than promised in bytes, as a clause; None: it is not, or nobody can say yet.
@@ -58,21 +61,32 @@ class Promise(NamedTuple):
         return "ends without a stream's last page" if self.kind == "ogg" and ogg_is_cut(tail) else None
 
 
-def promised(source: ByteSource) -> Promise:
+def promised(source: ByteSource, keep: bool) -> Promise:
     """What a source promises. A pipe becomes a file where its container must be read from several places at once.
+
+    Args:
+        source: at its start.
+        keep: give all there is, whatever is promised. A pipe is then read to its end first if it states one, to find
+            what follows that.
 
     Raises:
         OSError: no room to put a pipe into a file.
     """
     kind = container(source)
+    wav = wav_format(source) if kind == "wav" else WavFormat()
     samples = stated_samples(source, kind)
     # FFmpeg takes an encoder's filling from the end of an MP3 only where it knows the end.
-    if not streamed(kind) or (samples is not None and kind != "flac"):
+    late = kind == "id3" and not first_frame_seen(source)
+    if not streamed(kind) or late or (samples is not None and kind != "flac") or not wav.ffmpeg:
         source.spool()
+        samples = stated_samples(source, kind) if late else samples
     extent = sample_extent(source)
+    if keep and source.pipe is not None and extent is not None and extent.wanted is not None:
+        source.spool()
+        extent = sample_extent(source)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None
-    return Promise(kind, extent, end, samples, tail)
+    return Promise(kind, extent, end, samples, tail, wav)
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:
@@ -89,14 +103,15 @@ def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: 
         DecodingError: audio that cannot be decoded.
         InputError: of the track.
     """
-    decoder = _sound_file(source, promise.kind, promise.extent)
+    decoder = _sound_file(source, promise)
     if decoder is None:
         decoder = _ffmpeg(source, promise.kind, promise.extent, track, keep)
     elif track not in (None, 0):
         decoder.close()
         raise InputError(f"{source.name} has 1 audio track; wanted track {track}, from 0")
     limit = limit_of(promise, decoder)
-    if promise.extent is not None and promise.extent.repaired and promise.kind != "wav" and not keep:
+    repaired = promise.extent is not None and promise.extent.repaired
+    if repaired and (not promise.wav.ffmpeg or (promise.kind != "wav" and not keep)):
         stated = decoder.frames
         if limit is not None and stated < limit:
             decoder.close()
@@ -108,19 +123,27 @@ def limit_of(promise: Promise, decoder: Decoder) -> int | None:
     """Samples of each channel after which something else follows; None: the decoder knows."""
     width = decoder.width * decoder.channels
     extent = promise.extent
+    if promise.kind == "au":  # behind whose samples nothing follows
+        return None
     return None if extent is None or extent.wanted is None or not width else extent.wanted // width
 
 
-def _sound_file(source: ByteSource, kind: str | None, extent: Extent | None) -> Decoder | None:
-    """libsndfile's decoder, if it reads this plainly and as the header says."""
-    wav = kind == "wav" and source.owned and extent is not None and extent.wanted is not None and not extent.repaired
-    if not wav and not (kind == "aiff" and source.size is not None):
+def _sound_file(source: ByteSource, promise: Promise) -> Decoder | None:
+    """libsndfile's decoder, if it reads this plainly and as the header says, or FFmpeg would misread it."""
+    kind, extent, wav = promise.kind, promise.extent, promise.wav
+    if kind == "wav" and wav.ffmpeg:
+        stated = extent is not None and extent.wanted is not None and not extent.repaired
+        if not (source.owned and stated and wav.libsndfile):
+            return None
+    elif kind != "wav" and not (kind == "aiff" and source.size is not None):
         return None
     try:
         decoder = SoundFileDecoder(source)
     except NotRecognisedError:
+        if not wav.ffmpeg:
+            raise
         return None
-    if decoder.plain:
+    if decoder.plain or not wav.ffmpeg:
         return decoder
     decoder.close()
     return None

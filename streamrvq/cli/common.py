@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..audio.files import Truncated
-from ..audio.rates import check_rate
+from ..audio.rates import HIGHEST_RATE, LOWEST_RATE, check_rate
 from ..codec import Codec
 from ..config import PRESETS
 from ..errors import InputError, StreamRVQError
@@ -25,6 +25,11 @@ from ..system.foreign_data import one_line, shown
 _HERTZ = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(k)?(?:hz)?", re.IGNORECASE | re.ASCII)
 _MOST = 4000  #: characters of a message
 _MOST_NUMBER = 65536  #: hops of a step or of a push, rows of a batch
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: "1 file", "2 files"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _offer(*words: str) -> Callable[[str], list[str]]:
@@ -185,7 +190,9 @@ def truncation(text: str) -> Truncated:
     raise InputError(f"--truncated is {shown(text)}; wanted refuse or keep")
 
 
-def hertz(text: str | None, option: str = "--rate") -> int | None:
+def hertz(
+    text: str | None, option: str = "--rate", lowest: int = LOWEST_RATE, highest: int = HIGHEST_RATE
+) -> int | None:  # fmt: skip
     """Parse a sample rate: ``"48000"``, ``"48k"``, ``"44.1k"`` or ``"44.1 kHz"``. None stays None.
 
     Raises:
@@ -197,7 +204,7 @@ def hertz(text: str | None, option: str = "--rate") -> int | None:
     if found is None:
         raise InputError(f"{option} is {shown(text)}; wanted a sample rate in Hz, such as 48000, 48k or 44.1k")
     value = Fraction(found[1]) * (1000 if found[2] else 1)
-    return check_rate(int(value) if value.denominator == 1 else float(value), option)
+    return check_rate(int(value) if value.denominator == 1 else float(value), option, lowest, highest)
 
 
 def numbers(text: str, option: str) -> list[int]:

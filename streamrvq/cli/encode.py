@@ -9,6 +9,7 @@ audio and tokens.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,14 +18,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..audio.find import Passed, sentence
+from ..audio.find import PassedOver, sentence
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..corpus.encoding.encoder import Coded, Encoder, Read
 from ..corpus.encoding.open import open_encoder
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
 from ..errors import InputError, StreamRVQError
-from ..resampling import resampler_between
 from ..tokens import TokenFile
 from .common import (
     CodecOption,
@@ -47,9 +47,10 @@ from .common import (
 from .encode_shards import PackOption, bytes_of, channel_policy, device_list, encode_shards
 from .pipes import encode_stdin
 from .progress import AudioProgress
-from .sources import RawOption, audio_files, open_stdin, plain, raw_option
+from .sources import RawOption, audio_files, open_stdin, raw_option
 from .stored.dac_files import store
-from .stored.targets import Job, Source, is_one_file, plan, token_file_of_stdin
+from .stored.targets import Job, is_one_file, plan, token_file_of_stdin
+from .stored.token_writer import empty_tokens
 
 
 def encode(
@@ -138,7 +139,7 @@ def encode(
         bool, typer.Option("--retry-failed", help="With --shards: retry the files that failed before.")
     ] = False,
 ) -> None:
-    """Audio to tokens: files or folders to .safetensors or to shards, or a pipe of raw samples to JSON lines."""
+    """Audio to tokens: files or folders to .safetensors or to shards, or a pipe to JSON lines."""
     if shards is not None:
         if "-" in sources or output is not None or any(given is not None for given in (rate, format, raw)):
             raise InputError(
@@ -169,8 +170,9 @@ def encode(
             raise InputError("- writes JSON lines to stdout; leave --json out, or name a token file with -o")
         target = None if output is None else token_file_of_stdin(output)
         how: dict[str, Any] = {"downmix": downmix, "truncated": truncation(truncated), "track": track}
-        with closing(open_stdin(hertz(rate), format, raw_option(raw), **how)) as source:
-            opened = load(codec, engine, threads, device=device)
+        said = hertz(rate), format, raw_option(raw)
+        opened = load(codec, engine, threads, device=device)  # first, for stdin may be slow to come
+        with closing(open_stdin(*said, **how)) as source:
             stored = encode_stdin(opened, source, n_quantizers, tail, target)
         if stored is not None and json:
             print_json({**identity(opened), "files": [stored], "failed": []})
@@ -179,10 +181,10 @@ def encode(
         return
     if rate is not None or format is not None or raw is not None:
         raise InputError("--rate and --format go with -, and so does --raw: a file says its own")
-    passed: list[Passed] = []
+    passed: list[PassedOver] = []
     task = Task("", "mean" if downmix else "one", truncation(truncated), track, pipes=True)
     one_file = is_one_file(output, sources)
-    jobs, failures = plan([Source(*file) for file in audio_files(sources, passed)], output, one_file)
+    jobs, failures = plan(audio_files(sources, passed), output, one_file)
     opened = load(codec, engine, threads, device=device)
     opened.stream(n_quantizers=n_quantizers, tail=tail)  # raises once for a bad setting, rather than for each file
     done: list[dict[str, Any]] = []
@@ -204,7 +206,13 @@ def encode(
         speed = progress.speed
     if json:
         print_json(
-            {**identity(opened), "speed": speed, "files": done, "failed": failures, "passed_over": plain(passed)}
+            {
+                **identity(opened),
+                "speed": speed,
+                "files": done,
+                "failed": failures,
+                "passed_over": list(map(dataclasses.asdict, passed)),
+            }
         )
     elif done or len(failures) > 1:
         seconds = sum(item["seconds"] for item in done)
@@ -242,12 +250,8 @@ class _Tokens:
 
     def whole(self) -> TokenFile:
         """All of it."""
-        codec = self._codec
-        return TokenFile(
-            codes=np.concatenate(self.parts, axis=1), codec=codec.name, codec_hash=codec.codec_hash,
-            trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=self.rate,
-            num_samples=self.position, tail=self._tail, resampler=resampler_between(self.rate, codec.sample_rate),
-        )  # fmt: skip
+        empty = empty_tokens(self._codec, self.rate, None, self._tail)
+        return dataclasses.replace(empty, codes=np.concatenate(self.parts, axis=1), num_samples=self.position)
 
 
 def _encoded(

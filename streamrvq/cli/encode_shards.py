@@ -11,12 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..audio.find import Passed
 from ..audio.find import sentence as passed_sentence
 from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
 from ..errors import InputError
 from ..system.foreign_data import one_line, shown
-from .common import complain, note, out, print_json
+from .common import complain, counted, note, out, print_json
 from .progress import BytesProgress
 
 PackOption = Annotated[
@@ -56,13 +55,14 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
 
         def begin(plan: RunPlan) -> None:
             if plan.shards_done:
-                more = f", and {plan.added} files are new" if plan.added else ""
-                note(f"continuing: {plan.shards_done} of {plan.shards} shards are there{more}")
+                are = "is" if plan.added == 1 else "are"
+                more = f", and {counted(plan.added, 'file')} {are} new" if plan.added else ""
+                note(f"continuing: {plan.shards_done} of {counted(plan.shards, 'shard')} there already{more}")
             if plan.changed:
                 note(
-                    f"{len(plan.changed)} files in shards that are there are gone or have another size than then, such "
-                    f"as {one_line(plan.changed[0])}: their rows stay as they are; give a new folder to encode them "
-                    "again"
+                    f"{counted(len(plan.changed), 'file')} gone or of another size than when encoded, such as "
+                    f"{one_line(plan.changed[0])}: rows that are there stay as they are; give a new folder to encode "
+                    "everything again"
                 )
             bar.begin(plan.size, plan.size - plan.size_left)
 
@@ -73,18 +73,19 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
         plain = dataclasses.asdict(done) | {"folder": str(folder), "speed": done.speed}
         print_json(plain)
     else:
-        out().print(_sentence(done), markup=False)
+        out().print(_sentence(done), markup=False, soft_wrap=True)
     if done.passed_over:
-        note(passed_sentence([Passed(Path(item.path), item.reason) for item in done.passed_over]))
+        note(passed_sentence(done.passed_over))
     if done.failed:
         raise typer.Exit(2)
 
 
 def _sentence(done: RunSummary) -> str:
     failed = f", {len(done.failed)} failed (__run__/failed.jsonl)" if done.failed else ""
-    was = f" ({done.shards - done.written} were there)" if done.written < done.shards else ""
+    was = f" ({done.shards - done.written} there already)" if done.written < done.shards else ""
     return (
-        f"{done.folder}: {done.shards} shards{was}, {done.rows} rows of {done.sources - len(done.failed)} files{failed}"
+        f"{done.folder}: {counted(done.shards, 'shard')}{was}, {counted(done.rows, 'row')} of "
+        f"{counted(done.sources - len(done.failed), 'file')}{failed}"
         f": {done.seconds:.1f} s of audio at {done.speed:.1f} s a second"
     )
 

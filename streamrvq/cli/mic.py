@@ -18,7 +18,6 @@ import numpy as np
 import typer
 
 from ..audio.pcm import Pcm
-from ..audio.rates import check_rate
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError, SourceError
@@ -27,13 +26,12 @@ from ..live.latency import latency_budget
 from ..live.sources.microphone import Microphone
 from ..live.tokens import Tokens, tokenize
 from ..live.worker import Worker
-from ..resampling import resampler_between
-from ..tokens import TokenFile
 from ..tokens.journal import recover
-from .common import CodecOption, EngineOption, ThreadsOption, identity, note_untrained, out, title
+from .common import CodecOption, EngineOption, ThreadsOption, hertz, identity, note_untrained, out, title
 from .pipes import LineWriter
 from .recording import Recording
 from .screen.mic_view import MicView, latency_table, latency_words
+from .stored.token_writer import empty_tokens
 
 
 def mic(
@@ -41,7 +39,10 @@ def mic(
     device: Annotated[
         str | None, typer.Option("--device", help="An index, or a name or part of one (`streamrvq devices`).")
     ] = None,
-    rate: Annotated[int | None, typer.Option("--rate", help="Sample rate in Hz. Default: the device's.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", metavar="HZ", help="Sample rate, such as 48000 or 48k. Default: the device's."),
+    ] = None,
     block: Annotated[
         int | None, typer.Option("--block", help="Samples per block from the device. Default: what suits it.")
     ] = None,
@@ -76,10 +77,8 @@ def mic(
         return
     if seconds is not None and not seconds > 0:
         raise InputError(f"--seconds is {seconds}; wanted more than 0")
-    if rate is not None:
-        check_rate(rate, "--rate")
     named = int(device) if device is not None and device.isdecimal() else device
-    source = Microphone(rate, named, block=block, channel=channel, downmix=downmix)
+    source = Microphone(hertz(rate), named, block=block, channel=channel, downmix=downmix)
     asyncio.run(
         _run(
             _MeteredSource(source, seconds),
@@ -133,7 +132,7 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
     numbers = (signal.SIGINT, signal.SIGTERM)
     try:
         async with mic, tokenize(source, codec, n_quantizers=levels) as tokens:
-            recording = None if output is None else Recording(output, _empty_file(codec, levels, tokens.sample_rate))
+            recording = None if output is None else Recording(output, empty_tokens(codec, tokens.sample_rate, levels))
             sink: _JsonSink | _PictureSink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
             for number in numbers:
                 loop.add_signal_handler(number, _stop, loop, mic)
@@ -154,14 +153,6 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
         for number in numbers:
             loop.remove_signal_handler(number)
         await worker.close()
-
-
-def _empty_file(codec: Codec, levels: int | None, rate: int) -> TokenFile:
-    return TokenFile(
-        codes=np.zeros((levels or codec.n_codebooks, 0), np.int64), codec=codec.name, codec_hash=codec.codec_hash,
-        trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=rate,
-        num_samples=0, resampler=resampler_between(rate, codec.sample_rate),
-    )  # fmt: skip
 
 
 def _stop(loop: asyncio.AbstractEventLoop, mic: Microphone) -> None:

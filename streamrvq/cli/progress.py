@@ -41,8 +41,27 @@ class _Speed(TextColumn):
         return Text(f"{task.speed:.1f} s of audio a second" if task.speed else "")
 
 
-class _Bar:
-    """What both bars share: rich's bar, the seconds of audio so far, the time of the start.
+class _Shown:
+    """Rich's bar, which is on the screen while this is entered."""
+
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+
+class _Bar(_Shown):
+    """What the bars of encoding share: the seconds of audio so far, the time of the start.
 
     Args:
         show: whether to show the bar. It is hidden as well if stderr is not a terminal. `speed` is counted in any case.
@@ -54,15 +73,6 @@ class _Bar:
         hidden = not (show and console.is_terminal)
         self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
         self._seconds, self._started = 0.0, time.perf_counter()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     @property
     def speed(self) -> float:
@@ -129,7 +139,7 @@ class BytesProgress(_Bar):
         self._bar.update(self._task, advance=report.size, description=f"{self.speed:.1f} s of audio a second")
 
 
-class TrainingProgress:
+class TrainingProgress(_Shown):
     """A `RunObserver` on stderr: a bar on a terminal, lines elsewhere, and a line for each validation in any case.
 
     Args:
@@ -151,19 +161,6 @@ class TrainingProgress:
         self._said = ""
         self._next = 0.0
         self._explained = False
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self._bar.stop()
 
     def remarked(self, text: str) -> None:
         self._console.print(Text(f"streamrvq: {one_line(text, _MOST_REMARK)}"))

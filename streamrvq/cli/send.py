@@ -24,7 +24,7 @@ from ..live.protocol.constants import HIGHEST_RATE, LOWEST_RATE
 from ..live.sources.file import File, Pace
 from ..system.foreign_data import one_line, shown
 from ..tokens import TokenFile, read_tokens, write_tokens
-from .common import JsonOption, note, out, print_json
+from .common import JsonOption, hertz, note, out, print_json
 from .pipes import LineWriter, sample_format
 from .service import CaOption, InsecureOption, TokenFileOption, TokenOption, tokens, trust
 
@@ -44,9 +44,11 @@ def send(
     ] = None,
     n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
     rate: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            "--rate", help="Sample rate of the microphone, or of decoded samples, in Hz. Default: the codec's."
+            "--rate",
+            metavar="HZ",
+            help="Sample rate of the microphone or of decoded samples, such as 48000 or 48k. Default: the codec's.",
         ),
     ] = None,
     format: Annotated[
@@ -65,8 +67,7 @@ def send(
     if len(arguments) != (1 if mic else 2):
         raise InputError("wanted FILE and URL, or --mic and URL")
     sample_format(format)
-    if rate is not None:
-        check_rate(rate, "--rate", LOWEST_RATE, HIGHEST_RATE)
+    hz = hertz(rate, lowest=LOWEST_RATE, highest=HIGHEST_RATE)
     if output == "-" and json:
         raise InputError("-o - and --json both write to stdout; choose one")
     secret = tokens(token, token_file)
@@ -77,12 +78,12 @@ def send(
     if insecure:
         note("the server's certificate is not checked: whoever is between can read and change everything")
     if mic:
-        asyncio.run(_send_microphone(url, rate, n_quantizers, output, json, common))
+        asyncio.run(_send_microphone(url, hz, n_quantizers, output, json, common))
         return
     if source.endswith(".safetensors"):
         if n_quantizers is not None or downmix:
             raise InputError("--n-quantizers and --downmix go with audio; a token file says its own")
-        asyncio.run(_send_tokens(source, url, rate, output, realtime, force, json, common))
+        asyncio.run(_send_tokens(source, url, hz, output, realtime, force, json, common))
         return
     if rate is not None:
         raise InputError("--rate goes with --mic and with token files; an audio file says its own")

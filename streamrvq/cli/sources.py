@@ -21,11 +21,12 @@ import typer
 from ..audio.byte_source import ByteSource
 from ..audio.containers import container
 from ..audio.files import AudioReader
-from ..audio.find import Passed, search
+from ..audio.find import PassedOver, search
 from ..audio.rates import check_rate
 from ..audio.sample_formats import FORMATS, SampleFormat, check_rate_given
 from ..errors import InputError
 from ..system.foreign_data import shown
+from .stored.targets import Source
 
 RawOption = Annotated[
     str | None,
@@ -123,12 +124,12 @@ def open_stdin(
     sample_format(format or "s16le")
     if rate is not None:
         check_rate(rate, "--rate")
+    check_rate_given(format or "s16le", rate)
     source = ByteSource(sys.stdin.buffer, once=True, name="stdin")
     if raw is not None:
         return RawSamples(source, raw.rate, raw.format)
     kind = container(source)
     if kind is None:
-        check_rate_given(format or "s16le", rate)
         return RawSamples(source, rate, format or "s16le")
     if rate is not None or format is not None:
         raise InputError(
@@ -138,25 +139,22 @@ def open_stdin(
     return Decoded(source, **reading)
 
 
-def audio_files(sources: list[str], passed: list[Passed]) -> list[tuple[Path, Path]]:
+def audio_files(sources: list[str], passed: list[PassedOver]) -> list[Source]:
     """Every audio file, with the relative path that it gets under -o. What folders hold beside goes to ``passed``.
 
     Raises:
         InputError: a folder without audio files.
     """
-    found: list[tuple[Path, Path]] = []
+    found: list[Source] = []
     for text in sources:
+        if not text:  # as a shell gives it whose variable is not set; a path would take it for this folder
+            raise InputError("an empty name was given; wanted an audio file or a folder, such as . for this one")
         source = Path(text)
         if not os.path.isdir(source):  # unlike Path's, it takes a name that is too long
-            found.append((source, Path(source.name)))
+            found.append(Source(source, Path(source.name)))
             continue
         inside = search(source)
         inside.check(source)
         passed += inside.passed
-        found += [(path, path.relative_to(source)) for path in inside.audio]
+        found += [Source(path, path.relative_to(source)) for path in inside.audio]
     return found
-
-
-def plain(passed: list[Passed]) -> list[dict[str, str]]:
-    """What was passed over, for ``--json``."""
-    return [{"path": str(item.path), "reason": item.reason} for item in passed]

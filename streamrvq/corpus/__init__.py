@@ -10,9 +10,9 @@ workers, and job.py puts it all together.
 Does not know: how a codec computes, or how shards are read (tokens/).
 """
 
+from ..audio.find import PassedOver
 from .job import RunPlan, RunSummary, encode_corpus
 from .progress import OnProgress, Progress
 from .shard import Failed
-from .sources import PassedOver
 
 __all__ = ["Failed", "OnProgress", "PassedOver", "Progress", "RunPlan", "RunSummary", "encode_corpus"]

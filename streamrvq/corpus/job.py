@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..audio.files import Truncated
+from ..audio.find import PassedOver
 from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..errors import CorpusError, InputError
@@ -29,7 +30,7 @@ from .progress import OnProgress, Progress
 from .record import Record
 from .settings import Settings
 from .shard import Failed, ShardSummary
-from .sources import PassedOver, collect
+from .sources import collect
 from .workers import Work
 
 #: Readers of a worker on a Ray cluster, if its engine encodes many files at once.
@@ -197,11 +198,10 @@ def encode_corpus(
     with ordered_termination(), Record(folder, settings, found, version("streamrvq"), shard_bytes) as record:
         summaries = {n: done for n, done in record.done.items() if not (retry_failed and done.failed)}
         missing = [shard for shard in record.shards if shard.number not in summaries]
+        changed = record.changed(summaries)
         if on_plan is not None:
             size, size_left = (sum(shard.size for shard in some) for some in (record.shards, missing))
-            on_plan(
-                RunPlan(len(record.shards), len(summaries), size, size_left, record.added, record.changed, passed_over)
-            )
+            on_plan(RunPlan(len(record.shards), len(summaries), size, size_left, record.added, changed, passed_over))
         record.passed_over(passed_over)
         work = Work(folder, record.settings, threads, devices, readers)
         try:
@@ -223,7 +223,7 @@ def encode_corpus(
         folder=folder, shards=len(every), sources=len(found), rows=sum(s.rows for s in every),
         frames=sum(s.frames for s in every), seconds=sum(s.seconds for s in every),
         failed=tuple(failure for summary in every for failure in summary.failed),
-        added=record.added, changed=record.changed, passed_over=passed_over, written=len(missing),
+        added=record.added, changed=changed, passed_over=passed_over, written=len(missing),
         encoded_seconds=encoded_seconds, elapsed=time.perf_counter() - started,
     )  # fmt: skip
 

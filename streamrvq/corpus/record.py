@@ -19,10 +19,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..audio.find import PassedOver
 from ..errors import CorpusError, TokensError
 from ..resampling import FORMER_RESAMPLER
 from ..system.atomic_file import PART, replacing
@@ -46,11 +47,17 @@ from .plan_file import (
 )
 from .settings import Settings
 from .shard import Failed, ShardSummary, verified_summary
-from .sources import PassedOver, Source
+from .sources import Source
 
 FORMAT = "streamrvq.run"
 #: Bytes of ``run.json``, whose settings and columns are all short, and of which each growth takes a hundred.
 _LONGEST_RUN = 1 << 20
+#: The options of ``streamrvq encode`` that set what a run must keep.
+_OPTIONS = {
+    "channels": "--downmix and --each-channel set it", "truncated": "--truncated", "track": "--track",
+    "pack": "--pack", "n_quantizers": "--n-quantizers", "tail": "--tail", "shard_bytes": "--shard-mib",
+    "segment_frames": "--segment",
+}  # fmt: skip
 
 
 class Record:
@@ -61,7 +68,6 @@ class Record:
         done: summaries of the shards that are there already, by number.
         settings: of the run: those given, with the columns that the run has.
         added: how many sources are new to a run that was there.
-        changed: names of sources in shards that are there whose file is gone, or has another size than then.
 
     Raises:
         CorpusError: the folder cannot be written to, holds other shards, belongs to another run, or is in use. Or its
@@ -74,7 +80,7 @@ class Record:
         self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None
     ) -> None:
         self.folder, self._records, self._resampler = folder, folder / "__run__", settings.resampler
-        self.settings, self.added, self.changed = settings, 0, tuple[str, ...]()
+        self.settings, self.added, self._sizes = settings, 0, {source.file: source.size for source in sources}
         self.shards, self._stages, self._lines = list[Shard](), list[Stage](), list[str]()
         head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
                 "shard_bytes": shard_bytes}  # fmt: skip
@@ -159,13 +165,14 @@ class Record:
             if name == "settings":
                 if not isinstance(recorded[name], dict):
                     raise ValueError(f"settings {one_line(recorded[name], 40)}")
-                came, began = ({"pack": False} | values for values in (head[name], recorded[name]))
+                usual = {"pack": False, "truncated": "refuse"}
+                came, began = (usual | values for values in (head[name], recorded[name]))
             for key in sorted({*came, *began} - {"columns"}):
                 if came.get(key) != began.get(key):
                     raise CorpusError(
                         f"the run in {self.folder} was begun with {one_line(key, 40)} "
                         f"{one_line(repr(began.get(key)), 80)}, and this is "
-                        f"{came.get(key)!r}; use the same again, or give a new folder"
+                        f"{came.get(key)!r}{_option(key)}; use the same again, or give a new folder"
                     )
 
     def _same_resampler(self) -> None:
@@ -213,11 +220,16 @@ class Record:
                     f"the columns of {one_line(source.path)} are others than when the run in {self.folder} took it in, "
                     "and rows that are there stay as they are; give the manifest as it was, or a new folder"
                 )
-        there = [shard for shard in self.shards if (self.folder / shard.name).exists()]
-        self.changed = tuple(
-            source.path for shard in there for source in shard.sources if came[source.file].size != source.size
-        )
         return [source for source in sources if source.file not in began]
+
+    def changed(self, kept: Mapping[int, ShardSummary]) -> tuple[str, ...]:
+        """Names of sources with rows in the shards that are ``kept``, by number, whose file is gone or has another
+        size than then. What failed has no rows, and a shard that is written again takes each file as it is now."""
+        failed = {failure.path for summary in kept.values() for failure in summary.failed}
+        return tuple(
+            source.path for shard in self.shards if shard.number in kept for source in shard.sources
+            if source.path not in failed and self._sizes[source.file] != source.size
+        )  # fmt: skip
 
     def sweep(self) -> None:
         """Delete the partial shards that killed workers left behind."""
@@ -273,3 +285,8 @@ def _put(path: Path, lines: Sequence[str]) -> None:
 def _unwritable(folder: Path, error: OSError) -> CorpusError:
     where = f"{os.fspath(error.filename or folder)}"
     return CorpusError(f"cannot write {where} ({error.strerror or error}); give a folder that may be written to")
+
+
+def _option(key: str) -> str:
+    """The words that name a setting's options in the shell; empty if it has none."""
+    return f" ({_OPTIONS[key]})" if key in _OPTIONS else ""

@@ -6,7 +6,6 @@ folders and globs hold beside audio files is passed over, and given with the rea
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,20 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..audio.find import Passed, passed_over, search, sentence
+from ..audio.find import PassedOver, passed_over, search, sentence
 from ..errors import InputError
 from ..system.foreign_data import one_line
 from .columns import Columns, column_name, merged
 from .globs import globbed
 from .manifests import MANIFESTS, is_path, read_manifest
-
-
-@dataclasses.dataclass(frozen=True)
-class PassedOver:
-    """Something that is no source, and why."""
-
-    path: str
-    reason: str
 
 
 class Source(NamedTuple):
@@ -43,9 +34,7 @@ class Sources(NamedTuple):
     """What some entries name."""
 
     files: list[Source]  #: sorted by absolute path
-    passed_over: tuple[
-        PassedOver, ...
-    ]  #: what is no audio file, sorted; and columns of manifests that no shard can hold
+    passed_over: tuple[PassedOver, ...]  #: what is no audio file, sorted; and columns that no shard can hold
 
 
 def find_sources(entries: Sequence[str | os.PathLike[str]]) -> list[Source]:
@@ -79,8 +68,7 @@ def collect(entries: Sequence[str | os.PathLike[str]]) -> Sources:
     ]
     there = {os.path.abspath(passed.path) for passed in walk.passed} - named.keys()
     passed = sorted({item for item in walk.passed if os.path.abspath(item.path) in there})
-    every = (*passed, *walk.left_out.values())
-    return Sources(files, tuple(PassedOver(str(item.path), item.reason) for item in every))
+    return Sources(files, (*passed, *walk.left_out.values()))
 
 
 class _Named(NamedTuple):
@@ -127,12 +115,12 @@ class _Walk:
     """
 
     def __init__(self) -> None:
-        self.passed: list[Passed] = []
-        self.left_out: dict[str, Passed] = {}
+        self.passed: list[PassedOver] = []
+        self.left_out: dict[str, PassedOver] = {}
 
     def entries(self, entries: Iterable[str]) -> Iterator[_Named]:
         for entry in entries:
-            if not is_path(entry):
+            if not entry or not is_path(entry):  # an empty one would be this folder
                 raise InputError(f"{one_line(ascii(entry), 80)} was given, and no file can be named so; correct it")
             path = Path(entry)
             if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
@@ -149,14 +137,16 @@ class _Walk:
         for row in read_manifest(path):
             for name, what in row.left_out.items():
                 reason = f"its column {one_line(name, 60) or '(unnamed)'} has {what}, which no shard holds"
-                self.left_out.setdefault(column_name(name), Passed(path, reason))
+                self.left_out.setdefault(column_name(name), PassedOver(str(path), reason))
             yield _Named(row.path, os.path.join(path.parent, row.path), row.columns)
 
     def _folder(self, folder: Path) -> Iterator[_Named]:
         try:
             found = search(folder)
         except OSError as error:
-            self.passed.append(Passed(folder, f"a folder that cannot be read ({one_line(error.strerror or error)})"))
+            self.passed.append(
+                PassedOver(str(folder), f"a folder that cannot be read ({one_line(error.strerror or error)})")
+            )
             return
         self.passed += found.passed
         yield from (_Named(str(path), str(path), looked_for=True) for path in found.audio)
@@ -171,7 +161,7 @@ class _Walk:
             reason, listed = passed_over(path), path.suffix.lower() in MANIFESTS and os.path.isfile(path)
             wanted = os.path.isfile(path) and not path.name.startswith("._")
             if reason is not None and not listed and (any_name or not wanted):
-                self.passed.append(Passed(path, reason))
+                self.passed.append(PassedOver(str(path), reason))
             else:
                 yield from self._file(path, match, looked_for=True)
 

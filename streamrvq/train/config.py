@@ -190,7 +190,7 @@ class TrainConfig:
                 )
         samples = self.frames * self.codec.hop_length
         if samples <= 2048 // 2:
-            raise ConfigError(f"a crop of {self.frames} frames has {samples} samples; wanted more than 1024")
+            raise ConfigError(f"a crop of {self.frames} frames has {samples} samples; wanted over 1024: raise frames")
         if self.batch * samples > LIMITS["samples"]:
             raise ConfigError(
                 f"{self.batch} crops of {samples} samples are {self.batch * samples} in a batch; "

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.files import AudioReader, open_audio
-from ..audio.find import Passed, search, sentence
+from ..audio.find import PassedOver, search, sentence
 from ..audio.pcm import Pcm, as_pcm
 from ..errors import AudioFileError, InputError
 from ..resampling import resampler
@@ -59,7 +59,7 @@ class Corpus:
     samples: npt.NDArray[np.int16]
     sample_rate: int
     empty: tuple[str, ...] = ()
-    passed: tuple[Passed, ...] = ()
+    passed: tuple[PassedOver, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -85,7 +85,7 @@ class Corpus:
         return dataclasses.replace(self, clips=tuple(clips))
 
 
-def find(entries: Sequence[str], passed: list[Passed] | None = None) -> list[tuple[Path, str]]:
+def find(entries: Sequence[str], passed: list[PassedOver] | None = None) -> list[tuple[Path, str]]:
     """The audio files of folders, manifests and single files, with their kinds, each file once, in a fixed order.
 
     The kinds of a folder come from a ``manifest.csv`` in it or beside it. What a folder holds beside audio and
@@ -104,7 +104,7 @@ def find(entries: Sequence[str], passed: list[Passed] | None = None) -> list[tup
                 if manifest.is_file():
                     kinds.update(_manifest(manifest))
             inside = search(path)
-            others = [item for item in inside.passed if item.path.name != "manifest.csv"]
+            others = [item for item in inside.passed if os.path.basename(item.path) != "manifest.csv"]
             if not inside.audio:
                 raise InputError(
                     f"{entry} holds no audio; wanted .wav, .flac, .ogg, .mp3 or the like in it"
@@ -168,7 +168,7 @@ def load(
     Raises:
         InputError, AudioFileError: there is nothing to read, or a file cannot be read. The message names it.
     """
-    passed: list[Passed] = []
+    passed: list[PassedOver] = []
     files = find(entries, passed)
     try:
         stamp = [[str(file), kind, (stat := file.stat()).st_size, stat.st_mtime_ns] for file, kind in files]
@@ -184,7 +184,7 @@ def load(
     there = {clip.name for clip in clips}
     empty = tuple(str(file) for file, _ in files if str(file) not in there)
     if own is not None:
-        passed = [item for item in passed if not _real(item.path).is_relative_to(_real(own))]
+        passed = [item for item in passed if not _real(Path(item.path)).is_relative_to(_real(own))]
     return Corpus(clips, samples, sample_rate, empty, tuple(passed))
 
 

@@ -26,7 +26,7 @@ from .data import Crops
 from .export import measure, training, write
 from .loop import Trainer
 from .runs.effort import check_minutes, frames_for
-from .runs.folder import CACHE, CHECKPOINT, LOG, open_folder, own_name
+from .runs.folder import CACHE, CHECKPOINT, LOG, leave_nothing, open_folder, own_name
 from .runs.log import Log, Means
 from .runs.observer import RunObserver
 from .runs.opening import open_run
@@ -80,16 +80,16 @@ class Run:
         self.kept_step: int | None = None
         self.name = own_name(folder, config.name)
         self._log_file = Log(folder / LOG)
-        # A run that nobody closes lets the folder go when nobody has it any more.
         self._release = weakref.finalize(self, open_folder(folder, self.weights_path.name).release)
         try:
             self._open(cache or folder / CACHE, device, threads, weights)
         except BaseException:
+            leave_nothing(folder)
             self.close()
             raise
 
     def close(self) -> None:
-        """Let other processes use the folder."""
+        """Let other processes use the folder. It happens by itself when nobody has the run any more."""
         self._release()
 
     def __enter__(self) -> Self:

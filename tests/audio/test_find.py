@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamrvq.audio.find import audio_in, search, sentence
+from streamrvq.audio.find import search, sentence
 from streamrvq.errors import InputError
 
 
@@ -25,7 +25,7 @@ def test_every_entry_is_audio_or_has_a_reason(tmp_path: Path) -> None:
     assert {path.name for path in found.audio} == {
         "a.wav", "UP.WAV", "talk.m4a", "film.webm", ".hidden.flac", "x.opus", Path(odd).name
     }  # fmt: skip
-    assert {item.path.name: item.reason for item in found.passed} == {
+    assert {Path(item.path).name: item.reason for item in found.passed} == {
         "._a.wav": "what a Mac keeps beside a file", "notes.txt": "its name ends like no audio file",
         "no_suffix": "its name ends like no audio file", "bare.raw": "its name ends like no audio file",
         "q.wav": "a pipe", "gone.wav": "a link that leads to nothing",
@@ -34,7 +34,7 @@ def test_every_entry_is_audio_or_has_a_reason(tmp_path: Path) -> None:
     assert found.passed == sorted(found.passed)
     said = sentence(found.passed)
     assert said.startswith("6 files passed over: ")
-    assert all(item.path.name in said for item in found.passed)
+    assert all(Path(item.path).name in said for item in found.passed)
 
 
 def test_links_in_a_circle_double_nothing_and_links_elsewhere_are_followed(tmp_path: Path) -> None:
@@ -45,11 +45,11 @@ def test_links_in_a_circle_double_nothing_and_links_elsewhere_are_followed(tmp_p
     (inside / "0loop").symlink_to(".")
     (inside / "link").symlink_to(other)
     (inside / "again").symlink_to(other)
-    assert audio_in(inside) == [inside / "a.wav", inside / "again" / "b.wav"]
+    assert search(inside).audio == [inside / "a.wav", inside / "again" / "b.wav"]
 
 
 def test_a_folder_without_audio_names_what_it_holds(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"{number:02}.txt").write_text("x")
     with pytest.raises(InputError, match=r"holds no audio files; .*12 files passed over: .*00\.txt.* and 2 more \("):
-        audio_in(tmp_path)
+        search(tmp_path).check(tmp_path)

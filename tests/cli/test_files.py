@@ -240,3 +240,14 @@ def test_an_output_that_cannot_be_written(run: Run, tmp_path: Path, wav: Path, w
     run("encode", wav, "--codec", weights)
     tokens = tmp_path / "noise.safetensors"
     assert "cannot write" in run("decode", tokens, "--codec", weights, "-o", tmp_path / "no" / "x.wav").sentence
+
+
+def test_an_empty_name_is_not_this_folder(
+    run: Run, wav: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(wav.parent)
+    for arguments in (["encode", ""], ["encode", "", "--shards", tmp_path / "shards"]):
+        done = run(*arguments, "--codec", weights)
+        assert done.code == 2
+        assert "was given" in done.err
+    assert not wav.with_suffix(".safetensors").exists()

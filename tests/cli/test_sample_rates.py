@@ -23,6 +23,17 @@ from tests.support.service import RATE, end_of, serving, start
 WORDING = "is {}; wanted a whole number of Hz from {} to {}"
 
 
+@pytest.mark.parametrize("text", ["48q", "-48000", "4_8000", ""])
+def test_what_is_no_rate_is_told_alike_everywhere(run: Run, weights: Path, wav: Path, text: str) -> None:
+    there = "ws://127.0.0.1:9"
+    for arguments in (
+        ("encode", "-", "--codec", weights), ("decode", "-", "--codec", weights), ("check", weights, wav),
+        ("mic", "--codec", weights), ("send", "--mic", there),
+    ):  # fmt: skip
+        assert f"--rate is {text!r}; wanted a sample rate in Hz" in run(*arguments, f"--rate={text}").sentence
+    assert "--rate is 4800; wanted a whole number" in run("send", "--mic", there, "--rate", "4.8k").sentence
+
+
 @pytest.mark.parametrize("rate", [7, 10**7])
 def test_a_rate_that_there_is_not_is_told_alike_everywhere(run: Run, weights: Path, wav: Path, rate: int) -> None:
     tokens, there = wav.with_suffix(".safetensors"), "ws://127.0.0.1:9"

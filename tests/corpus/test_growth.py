@@ -127,11 +127,24 @@ def test_sources_named_otherwise_or_changed(run: Run, tmp_path: Path, weights: P
     soundfile.write("in/c.wav", noise(900, 3), 44100)
     done = run("encode", "in", "--codec", weights, "--shards", "out", "--workers", 1)
     assert done.code == 0
-    assert "1 files are new" in done.err
-    assert "gone or have another size than then, such as in/a.wav: their rows stay" in " ".join(done.err.split())
+    assert "1 file is new" in done.err
+    assert "1 file gone or of another size than when encoded, such as in/a.wav: rows" in " ".join(done.err.split())
     now = by_name(tmp_path / "out")
     assert rows.items() <= now.items()
     assert len(now) == 3
+
+
+def test_a_file_that_failed_and_was_mended_has_not_changed(run: Run, tmp_path: Path, weights: Path) -> None:
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/a.wav", noise(500), 44100)
+    (tmp_path / "in/b.wav").write_bytes(b"")
+    bulk = ["encode", tmp_path / "in", "--codec", weights, "--shards", tmp_path / "out", "--workers", 1]
+    assert run(*bulk).code == 2
+    soundfile.write(tmp_path / "in/b.wav", noise(700), 44100)
+    assert "another size" not in run(*bulk).err
+    mended = run(*bulk, "--retry-failed")
+    assert (mended.code, len(by_name(tmp_path / "out"))) == (0, 2)
+    assert "another size" not in mended.err
 
 
 @needs_native

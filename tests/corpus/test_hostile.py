@@ -51,7 +51,7 @@ def test_lines_that_name_no_file(tmp_path: Path, line: bytes) -> None:
 
 
 def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
-    for name in ("a\0b.wav", "\ud800.wav"):
+    for name in ("a\0b.wav", "\ud800.wav", ""):
         with pytest.raises(InputError, match="no file can be named so"):
             find_sources([name])
 

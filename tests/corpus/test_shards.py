@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq import CorpusError, ExtraError, File, Frames, InputError, tokenize
+from streamrvq.audio.files import open_audio
 from streamrvq.codec import Codec
 from streamrvq.corpus import encode_corpus
 from streamrvq.corpus.encode_sources import encode_sources
@@ -50,11 +51,13 @@ def test_bulk_is_offline_is_live(tmp_path: Path, audio: Path, weights: Path, cod
         return np.concatenate([np.zeros((codec.n_codebooks, 0), np.int64), *frames], axis=1)
 
     for (path, channel), codes in signals.items():
-        pcm, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        mono = pcm.astype(np.float64).mean(axis=1).astype(np.float32)
+        with open_audio(path, downmix=True) as reader:
+            mono, rate = np.concatenate([np.zeros(0, np.float32), *reader.blocks(1000)]), reader.sample_rate
+        if not path.endswith((".mp3", ".ogg")):  # which libsndfile decodes to other last bits
+            pcm = soundfile.read(path, dtype="float32", always_2d=True)[0]
+            np.testing.assert_array_equal(mono, pcm.astype(np.float64).mean(axis=1).astype(np.float32), path)
         assert channel == -1
-        if not path.endswith(".mp3"):  # mpg123 rounds by how its reads are cut; the live stream reads as the bulk does
-            np.testing.assert_array_equal(codes, codec.encode(mono, sample_rate=rate), path)
+        np.testing.assert_array_equal(codes, codec.encode(mono, sample_rate=rate), path)
         np.testing.assert_array_equal(codes, asyncio.run(live(path)), path)
     assert done.frames == sum(codes.shape[1] for codes in signals.values())
     assert done.seconds == pytest.approx(sum(n / rate for rate, n, _ in KINDS.values()) + 3, abs=0.1)
@@ -149,7 +152,7 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
     assert [line for line in done.err.splitlines() if "channels" not in line] == []
     again = run(*command, "--json")
     assert again.code == 2
-    assert "shards are there" in again.err
+    assert "there already" in again.err
     assert again.document["written"] == 0
     assert again.document["rows"] == 6
     assert len(again.document["failed"]) == 2

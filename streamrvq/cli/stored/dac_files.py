@@ -17,6 +17,7 @@ from ...codec import Codec, load
 from ...config import CodecConfig
 from ...corpus.encoding.reading import Task
 from ...errors import InputError
+from ...system.foreign_data import one_line
 from ...tokens import DacFile, TokenFile, read_dac, write_dac, write_tokens
 from ...tokens.dac.decoding import decompressed
 
@@ -59,6 +60,25 @@ def store(source: Path, target: Path, tokens: TokenFile, task: Task) -> None:
             original_length=tokens.num_samples, input_db=measure.value(), sample_rate=tokens.source_rate,
         ),
     )  # fmt: skip
+
+
+def facts_of(path: str) -> tuple[str, dict[str, Any], list[tuple[str, str]]]:
+    """What `info` says of a ``.dac`` file: heading, figures, lines. Raises `TokensError` if it cannot be read."""
+    file = read_dac(path)
+    channels, levels, frames = file.codes.shape
+    seconds = file.original_length / file.sample_rate
+    facts = {
+        "kind": "dac", "path": path, "channels": channels, "n_quantizers": levels, "frames": frames,
+        "num_samples": file.original_length, "source_rate": file.sample_rate, "seconds": seconds,
+        "input_db": file.input_db,
+    }  # fmt: skip
+    return f"tokens of {one_line(path)}", facts, [
+        ("format", "descript's .dac, which does not say which codec made it"),
+        ("length", f"{seconds:.3f} s, {file.original_length} samples at {file.sample_rate} Hz"),
+        ("frames", f"{frames} of {levels} levels"),
+        ("channels", str(channels)),
+        ("loudness", f"{file.input_db:.1f} LUFS"),
+    ]  # fmt: skip
 
 
 def decode_dac(path: str, codec: str | None, **asked: Any) -> tuple[Codec, npt.NDArray[np.float32], int]:

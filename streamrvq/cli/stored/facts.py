@@ -16,6 +16,7 @@ from ...system.foreign_data import one_line
 from ...system.regular_file import check_regular
 from ...tokens import FORMAT, Signal, TokenFile, open_tokens, read_tokens
 from ...tokens.journal_names import JOURNAL, left_of_a_recording
+from .dac_files import facts_of, is_dac
 from .runs import RECORD, run_facts, run_lines
 
 #: Signals that are named.
@@ -40,6 +41,8 @@ def described(place: str) -> Described | None:
         return _folder(place) if _is_folder_of_tokens(Path(place)) else None
     if place.endswith(".parquet"):
         return _signals(place, list(open_tokens(place)), [Path(place)])
+    if is_dac(place) and os.path.lexists(place):
+        return Described(*facts_of(place))
     if place.endswith(JOURNAL) or (not os.path.lexists(place) and left_of_a_recording(place)):
         read_tokens(place)  # which says how to recover it
     return _file(place, read_tokens(place)) if _is_token_file(place) else None

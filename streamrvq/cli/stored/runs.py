@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...corpus.plan_file import stages_of
 from ...errors import CorpusError
 from ...system.foreign_data import foreign_data, one_line
-from ...system.regular_file import check_regular
+from ...system.regular_file import check_regular, read_at_most
 
 RECORD = "__run__"
 #: Failures that are named, and characters of a line that is read: two long paths and an error.
 _NAMED, _LONGEST = 3, 1 << 20
 #: Settings that are shown, by their names in the record.
-_SETTINGS = ("codec", "n_quantizers", "tail", "channels", "segment_frames")
+_SETTINGS = ("codec", "n_quantizers", "tail", "channels", "segment_frames", "truncated", "track", "pack")
 
 
 def run_facts(folder: Path) -> dict[str, Any]:
@@ -32,13 +33,13 @@ def run_facts(folder: Path) -> dict[str, Any]:
         if not (record / "run.json").is_file():
             return {"complete": False, "sources": 0, "shards": 0, "shards_done": 0, "failed": 0, "failures": [],
                     "passed_over": 0, "settings": {}, "streamrvq": None}  # fmt: skip
-        document = json.loads(next(_lines_of(record / "run.json", whole=True), "{}"))
-        planned = [json.loads(line)["shard"] for line in _lines_of(record / "plan.jsonl")]
+        document = json.loads(read_at_most(record / "run.json", _LONGEST) or b"")
+        planned = stages_of(document)[-1]
         failures = [json.loads(line) for line in _lines_of(record / "failed.jsonl")]
-        shards, there = len(set(planned)), len(list(folder.glob("*.parquet")))
+        shards, there = planned.shards, len(list(folder.glob("*.parquet")))
         settings = document["settings"]
         return {
-            "complete": there >= shards, "sources": len(planned), "shards": shards, "shards_done": there,
+            "complete": there >= shards, "sources": planned.sources, "shards": shards, "shards_done": there,
             "failed": len(failures), "failures": [_failure(item) for item in failures[:_NAMED]],
             "passed_over": sum(1 for _ in _lines_of(record / "passed_over.jsonl")),
             "settings": {name: settings[name] for name in _SETTINGS if name in settings},
@@ -50,13 +51,13 @@ def _failure(item: dict[str, Any]) -> dict[str, str]:
     return {"path": one_line(item["path"]), "error": one_line(item["error"])}
 
 
-def _lines_of(path: Path, whole: bool = False) -> Iterator[str]:
-    """The lines of a file, or all of it as one; nothing if there is no such file."""
+def _lines_of(path: Path) -> Iterator[str]:
+    """The lines of a file; nothing if there is no such file."""
     if not path.exists():
         return
     check_regular(path)
     with open(path, encoding="utf-8") as file:
-        while line := (file.read(_LONGEST) if whole else file.readline(_LONGEST)):
+        while line := file.readline(_LONGEST):
             yield line
 
 

@@ -18,6 +18,22 @@ from ...tokens import TokenFile, write_tokens
 from ..common import note
 
 
+def empty_tokens(codec: Codec, source_rate: int, levels: int | None, tail: str = "pad") -> TokenFile:
+    """Tokens of a signal of no samples, to which its codes and its length are still to be added.
+
+    Args:
+        codec: that makes the codes.
+        source_rate: of the samples, Hz.
+        levels: K; None: the codec's.
+        tail: as encoded.
+    """
+    return TokenFile(
+        codes=np.zeros((levels or codec.n_codebooks, 0), np.int64), codec=codec.name, codec_hash=codec.codec_hash,
+        trained=codec.trained, sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=source_rate,
+        num_samples=0, tail=tail, resampler=resampler_between(source_rate, codec.sample_rate),
+    )  # fmt: skip
+
+
 class TokenWriter:
     """Collects frames for a token file, which is written at the end: of the signal, or of what came before an error.
 
@@ -31,13 +47,8 @@ class TokenWriter:
 
     def __init__(self, path: Path, codec: Codec, source_rate: int, levels: int | None, tail: str) -> None:
         self._path = path
-        nothing = np.zeros((levels or codec.n_codebooks, 0), np.int64)
-        self._parts = [nothing.astype(np.uint16)]
-        self._empty = TokenFile(
-            codes=nothing, codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
-            sample_rate=codec.sample_rate, hop_length=codec.hop_length, source_rate=source_rate, num_samples=0,
-            tail=tail, resampler=resampler_between(source_rate, codec.sample_rate),
-        )  # fmt: skip
+        self._empty = empty_tokens(codec, source_rate, levels, tail)
+        self._parts = [self._empty.codes.astype(np.uint16)]
 
     def frames(self, index: int, time: float, codes: Codes) -> None:
         """Take frames ``[K, n]``; ``index`` and ``time`` are those that a line would say."""

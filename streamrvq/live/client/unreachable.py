@@ -19,7 +19,7 @@ _ASKING_SECONDS = 5.0
 
 async def why_unreachable(endpoint: Endpoint, proxy: str | None, error: Exception) -> ServiceError:
     """The error to raise where connecting failed with ``error``, through ``proxy`` if that is not None."""
-    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, ProxyError
+    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, ProxyError
 
     url, reason = one_line(endpoint.url), _reason(error)
     if isinstance(error, tls.SSLCertVerificationError):
@@ -36,6 +36,9 @@ async def why_unreachable(endpoint: Endpoint, proxy: str | None, error: Exceptio
         text = f"cannot connect to {url} with TLS: the server there speaks none; use {_other_scheme(url)}"
     elif not endpoint.secure and proxy is None and _may_be_tls(error) and await _speaks_tls(endpoint):
         text = f"cannot connect to {url} without TLS: the server there wants it; use {_other_scheme(url)}"
+    elif isinstance(error, InvalidURI) and error.uri != endpoint.url:
+        text = f"{url} leads to {one_line(error.uri)}, which is no websocket's address; give where it leads, with "
+        text += "ws:// or wss://: below a path the address ends in a slash"
     elif isinstance(error, InvalidStatus):
         return ServiceError(f"{url} refused the connection ({reason})", error.response.status_code)
     elif isinstance(error, InvalidHandshake):

@@ -71,7 +71,8 @@ export function openConnection({ url, timeout, WebSocket }, first, { onAnswer, o
     socket.onclose = ({ code, reason }) => {
       clearTimeout(timer);
       socket.onclose = null;
-      const broke = answered ? "broke" : "could not be made";
+      const slash = /^wss?:\/\/[^/]+\/.*[^/]$/.test(url) ? "; below a path the address ends in a slash" : "";
+      const broke = answered ? "broke" : `could not be made${slash}`;
       const what = code === BROKEN ? broke : `ended (code ${code}${reason && `: ${reason}`})`;
       const error = refusal ?? connectionError(url, what, code);
       if (answered) onClose(error, !refusal && isBroken(error));

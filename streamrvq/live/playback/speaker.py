@@ -15,6 +15,7 @@ from ...errors import DeviceError
 from ...system.copying import NeverCopied
 from ...system.quiet import quiet_libraries
 from ..sources.devices import SoundDevice, find_device
+from ..sources.input_stream import UNAVAILABLE, in_use
 from ..sources.portaudio import CLOSE_SECONDS, OPEN_SECONDS, OpenStream, call, list_devices, list_outdated, load
 
 #: Seconds that are written at a time: an interrupt waits for that long at most.
@@ -139,8 +140,6 @@ def _words(error: Exception) -> str:
 
 def _reason(device: SoundDevice, error: Exception) -> str:
     code = error.args[1] if len(error.args) > 1 else None
-    if code == -9985:
-        return (
-            f"{device.name} is in use by another program, or switched off; end that program, or choose another device"
-        )
+    if code == UNAVAILABLE:
+        return in_use(device)
     return f"{device.name} cannot be opened ({_words(error)}); choose another device, or plug it in again"

@@ -48,7 +48,7 @@ class HttpService:
     def reply(self, request: HttpRequest) -> Reply | None:
         """The response to a request; None: it is a handshake, and it may go on."""
         if not origin_allowed(request.origin, request.host, self._origins):
-            return text_reply(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect.\n")
+            return text_reply(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect; serve --origin lets them.\n")
         if not request.upgrade:
             return self.plain(request.path, request.if_none_match)
         if _without_prefix(request.path) != "/":

@@ -12,6 +12,8 @@ from ...system.quiet import quiet_libraries
 from .devices import SoundDevice, find_device
 from .portaudio import OPEN_SECONDS, OpenStream, call, list_devices, list_outdated, load
 
+UNAVAILABLE = -9985  #: PortAudio's number of that error
+
 
 async def open_input(
     wanted: int | str | None, rate: int | None, channels: int, block: int, on_block: Callable[..., None],
@@ -52,6 +54,11 @@ async def open_input(
     return await call(work, OPEN_SECONDS, "opening the sound device", lambda opened: opened[0].close_now())
 
 
+def in_use(device: SoundDevice) -> str:
+    """What `UNAVAILABLE` means."""
+    return f"{device.name} is in use by another program, or switched off; end that program, or choose another device"
+
+
 def refusal(device: SoundDevice, rate: int, channels: int, error: Exception) -> str:
     """PortAudio's error as a sentence that says what to do."""
     code = error.args[1] if len(error.args) > 1 else None
@@ -61,9 +68,7 @@ def refusal(device: SoundDevice, rate: int, channels: int, error: Exception) -> 
         return (
             f"{device.name} refuses {channels} channels; it has {device.channels}: choose one, or have them mixed down"
         )
-    if code == -9985:
-        return (
-            f"{device.name} is in use by another program, or switched off; end that program, or choose another device"
-        )
+    if code == UNAVAILABLE:
+        return in_use(device)
     reason = str(error.args[0] if error.args else error)
     return f"{device.name} cannot be opened at {rate} Hz ({reason}); choose another device, or plug it in again"

@@ -12,6 +12,8 @@ Knows: which folders are refused. Does not know: what the files hold.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from ...config import PRESETS
@@ -44,9 +46,19 @@ def open_folder(folder: Path, weights: str) -> Lock:
         for part in (*folder.glob(f".*{PART}"), *(folder / CACHE).glob(f".*{PART}")):
             part.unlink(missing_ok=True)  # of a process that was killed while it wrote; nobody else writes here now
     except BaseException:
+        leave_nothing(folder)
         lock.release()
         raise
     return lock
+
+
+def leave_nothing(folder: Path) -> None:
+    """After a refusal, with the lock held: take away the folder of records, if it holds nothing but the lock."""
+    records = folder / RECORDS
+    with suppress(OSError):
+        if os.listdir(records) == ["lock"]:
+            (records / "lock").unlink()
+            records.rmdir()
 
 
 def own_name(folder: Path, configuration: str) -> str:

@@ -32,3 +32,11 @@ def test_there_and_back(run: Run, tmp_path: Path, weights: Path, codec: Codec) -
     assert "does not say which codec made it" in run(*decode).sentence
     assert "leave --tail valid out" in run("encode", tmp_path / "a.wav", "-o", tmp_path / "c.dac", "--codec", weights,
                                            "--tail", "valid").sentence  # fmt: skip
+
+
+def test_info_of_one(run: Run, tmp_path: Path, weights: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(3000, 3, 0.05)[:3000], 44100)
+    assert run("encode", tmp_path / "a.wav", "-o", tmp_path / "a.dac", "--codec", weights).code == 0
+    facts = run("info", tmp_path / "a.dac", "--json").document
+    assert (facts["kind"], facts["num_samples"], facts["source_rate"], facts["channels"]) == ("dac", 3000, 44100, 1)
+    assert "3000 samples at 44100 Hz" in run("info", tmp_path / "a.dac").out

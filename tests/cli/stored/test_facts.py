@@ -54,6 +54,9 @@ def test_info_of_a_run(run: Run, tmp_path: Path, weights: Path, codec: Codec) ->
     assert (facts["run"]["sources"], facts["run"]["failed"]) == (len(KINDS) + 1, 3)
     assert facts["signals"] == len(KINDS) - 2
     assert facts["files"] == facts["run"]["shards"] > 1
+    with open(tmp_path / "out" / "__run__" / "plan.jsonl", "a") as plan:  # a run that was killed while it grew
+        plan.write('{"shard": 99, "path": "x.wav", "file": "/x.wav", "bytes": 1}\n')
+    assert run("info", tmp_path / "out", "--json").document["run"] == facts["run"]
     done = run("info", tmp_path / "out")
     assert "complete" in done.out
     assert "a.wav" in done.out

@@ -52,6 +52,7 @@ async def test_trouble_with_the_microphone_is_told(browser: Browser, case: str, 
 async def test_a_server_that_cannot_be_reached_is_told(browser: Browser) -> None:
     """It is not called lost: there was no connection yet."""
     async with serving(SMALL) as server, Relay(server.port) as relay, tab(browser, relay.url) as page:
+        await page.page.wait_for_load_state("networkidle")  # all of the page itself is there
         relay.target = 1  # where nothing listens
         await page.page.click("#go")
         await page.says("cannot be reached")

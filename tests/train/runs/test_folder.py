@@ -125,6 +125,7 @@ def test_a_folder_of_something_else_is_refused(audio: Path, tmp_path: Path) -> N
     assert (tmp_path / "weights" / "tiny.safetensors").read_text() == "mine"
     with pytest.raises(ConfigError, match="is the folder of the data"):
         Run(config_of(audio), audio / "train", Silent(), cache=audio / "cache")
+    assert not (audio / "train" / "__run__").exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "streamrvq.training", "version": 1}', "\0" * 99])

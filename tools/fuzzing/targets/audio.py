@@ -19,7 +19,8 @@ from ..target import Target, scratch, written
 #: The format that a file's name promises does not matter to libsndfile, save for .raw and .mp3.
 _FORMATS = {"wav": "PCM_16", "w64": "FLOAT", "rf64": "PCM_24", "aiff": "PCM_16", "au": "ULAW", "caf": "PCM_S8",
             "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}  # fmt: skip
-#: Containers that FFmpeg writes, with codecs.
+#: Containers that FFmpeg writes, with codecs; and the samples of each channel in them.
+_LONG = 4096
 _CONTAINERS = (("ipod", "aac"), ("adts", "aac"), ("matroska", "flac"), ("asf", "wmav2"), ("mpegts", "mp2"),
                ("flv", "aac"), ("wv", "wavpack"))  # fmt: skip
 
@@ -61,7 +62,7 @@ class OnceOnly(io.RawIOBase):
 
 def _header(data: bytes) -> None:
     source = ByteSource(io.BytesIO(data))
-    promise = promised(source)
+    promise = promised(source, False)
     promise.fault(source, 2)
 
 
@@ -72,7 +73,9 @@ def _seeds() -> list[bytes]:
         path = scratch(f"seed.{name}")
         soundfile.write(path, np.stack([pcm, -pcm], 1), 16000, subtype=subtype, format=name.upper())
         seeds.append(path.read_bytes())
-    return seeds + [_encoded(container, codec, np.stack([pcm, -pcm])) for container, codec in _CONTAINERS]
+    # FFmpeg decodes nothing of a single packet of AAC or WMA.
+    long = np.sin(np.arange(_LONG) / 9).astype(np.float32) / 2
+    return seeds + [_encoded(container, codec, np.stack([long, -long])) for container, codec in _CONTAINERS]
 
 
 def _encoded(container: str, codec: str, pcm: npt.NDArray[np.float32]) -> bytes:
@@ -81,9 +84,13 @@ def _encoded(container: str, codec: str, pcm: npt.NDArray[np.float32]) -> bytes:
     with av.open(whole, "w", format=container) as output:
         stream: Any = output.add_stream(codec, rate=16000, layout="stereo")
         stream.bit_rate = 64_000
-        frame = av.AudioFrame.from_ndarray(pcm, format="fltp", layout="stereo")
-        frame.sample_rate = 16000
-        output.mux(stream.encode(frame))
+        stream.codec_context.open()
+        step = stream.codec_context.frame_size or pcm.shape[1]
+        for at in range(0, pcm.shape[1], step):
+            block = np.ascontiguousarray(pcm[:, at : at + step])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = 16000, at
+            output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return whole.getvalue()
 
