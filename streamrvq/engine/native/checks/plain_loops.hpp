@@ -15,6 +15,7 @@ namespace checks {
 using srvq::Activation;
 using srvq::LayerKind;
 using srvq::LayerSpec;
+using srvq::Padding;
 using Floats = std::vector<float>;
 
 // One layer, and how much of it is computed.
@@ -23,6 +24,8 @@ struct Case {
     int64_t cin, cout, kernel, stride, dilation, rows, streams;
     Activation activation;
     bool halves;
+    Padding pad = Padding::zero;
+    int64_t missing = 0;  // rows of the last window that lie past the end
 };
 
 inline float snake(float x, float alpha) {
@@ -90,11 +93,23 @@ inline float activated(Activation activation, float x, float alpha) {
     std::abort();
 }
 
-// x [streams][rows in][cin] → [streams][rows out][cout], the past all zeros.
+// Which row a convolution reads where it asks for row t of `length`; −1: zeros.
+inline int64_t row_read(Padding pad, int64_t t, int64_t length, int64_t history) {
+    if (t >= 0 && t < length) return t;
+    switch (pad) {
+        case Padding::zero: return -1;
+        case Padding::replicate: return t < 0 ? 0 : length - 1;
+        case Padding::reflect: break;
+    }
+    if (t < 0) return -t < length ? -t : -1;
+    return length > history ? 2 * length - 2 - t : -1;
+}
+
+// x [streams][rows in][cin] → [streams][rows out][cout].
 inline Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
     const bool across = c.kind == LayerKind::transposed_conv;
     const int64_t taps = across ? 2 : c.kernel, stride = across ? 1 : c.stride, per_row = across ? c.stride : 1;
-    const int64_t n = c.rows * stride, each = n * c.cin;
+    const int64_t n = c.rows * stride, each = n * c.cin, length = n - c.missing;
     Floats y;
     for (int64_t b = 0; b < c.streams; ++b)
         for (int64_t row = 0; row < c.rows; ++row)
@@ -103,9 +118,10 @@ inline Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
                     float sum = l.bias[out];
                     for (int64_t tap = 0; tap < taps; ++tap)
                         for (int64_t in = 0; in < c.cin; ++in) {
-                            const int64_t t = row * stride + tap * c.dilation - l.history;
-                            float v = t < 0 ? 0.0f : x[static_cast<size_t>(b * each + t * c.cin + in)];
-                            if (t >= 0) v = activated(c.activation, v, l.alpha[in]);
+                            const int64_t asked = row * stride + tap * c.dilation - l.history;
+                            const int64_t t = row_read(c.pad, asked, length, l.history);
+                            float v = 0.0f;
+                            if (t >= 0) v = activated(c.activation, x[static_cast<size_t>(b * each + t * c.cin + in)], l.alpha[in]);
                             const float w = across ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
                                                    : l.weight[(out * c.cin + in) * c.kernel + tap];
                             sum = std::fma(v, w, sum);
