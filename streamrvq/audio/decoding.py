@@ -59,6 +59,8 @@ class Decoder(Protocol):
 
 def as_float(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Samples of any type as float32; whole numbers are divided by their full scale, a power of two."""
+    if samples.dtype == np.float32:
+        return samples
     if samples.dtype.kind == "f":
         with np.errstate(over="ignore"):  # a float64 may hold anything; whoever uses it refuses that
             return samples.astype(np.float32, copy=False)

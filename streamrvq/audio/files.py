@@ -27,6 +27,7 @@ from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
 from .headers import is_chunk
 from .opening import limit_of, open_decoder, promised
 from .pcm import Pcm, as_array, as_pcm, to_int16
+from .peak_time import clear_peak_time
 from .rates import check_rate
 
 Path = str | os.PathLike[str]
@@ -277,6 +278,9 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
             soundfile.write(part.name, samples, rate, subtype=subtype, format=container)
             if os.path.getsize(part.name) < samples.nbytes:  # libsndfile counts what it could not write
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if subtype == "FLOAT" and container == "WAV":
+                with open(part.name, "r+b") as written:
+                    clear_peak_time(written)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         # ValueError: a NUL in the name. AssertionError: soundfile asserts that everything was written.
         reason = one_line(error) or os.strerror(errno.ENOSPC)

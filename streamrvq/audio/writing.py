@@ -3,6 +3,9 @@
     .wav .flac .aiff .aif .au .caf .w64      every sample, rounded to 16 bits (or float32, where the format has it)
     .mp3 .ogg .oga .opus .m4a .mp4 .mka .webm      compressed with loss
 
+Equal samples give equal files, whenever they are written; but each Ogg file has a random serial number, as its format
+wants it.
+
 Knows: which formats there are, their sample rates, and whether a file could be written at all. Does not know: codecs,
 where samples come from. `files.write_wav` writes the WAV files.
 """
@@ -23,6 +26,7 @@ from ..system.atomic_file import check_writable, replacing
 from ..system.foreign_data import one_line, shown
 from .files import Path, write_wav
 from .pcm import Pcm, as_array, as_pcm, to_int16
+from .peak_time import clear_peak_time
 from .rates import HIGHEST_RATE, check_rate
 
 #: Samples that an encoder is given at a time: libvorbis crashes on a long signal that comes at once.
@@ -164,13 +168,16 @@ def _encoded(samples: Pcm, rate: int, wanted: AudioFormat, floats: bool) -> Byte
     with soundfile.SoundFile(data, "w", rate, 1, subtype=subtype, format=wanted.name) as file:
         for at in range(0, len(values), _STEP):
             file.write(values[at : at + _STEP])
+    if floats and wanted.name == "AIFF":
+        clear_peak_time(data)
     return data
 
 
 def _encode_by_av(data: BytesIO, samples: Pcm, rate: int, wanted: AudioFormat) -> None:
     import av
 
-    with av.open(data, "w", format=wanted.name) as container:
+    # "bitexact" leaves out random identifiers and the library's version: equal samples are equal files.
+    with av.open(data, "w", format=wanted.name, options={"fflags": "+bitexact"}) as container:
         stream: Any = container.add_stream(wanted.codec, rate=rate, layout="mono")
         for at in range(0, len(samples), _STEP):
             frame = av.AudioFrame.from_ndarray(samples[None, at : at + _STEP], format="fltp", layout="mono")

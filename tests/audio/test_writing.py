@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+import time
 from pathlib import Path
 
 import av
@@ -50,6 +52,21 @@ def test_sixteen_bits_are_the_same_in_every_lossless_format(tmp_path: Path, suff
     wanted, _ = soundfile.read(tmp_path / "x.wav", dtype="int16")
     found, _ = soundfile.read(tmp_path / f"x{suffix}", dtype="int16")
     np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "floats"),
+    [(s, floats) for s, f in FORMATS.items() if f.name != "OGG" for floats in {False, f.floats}],
+)
+def test_equal_samples_are_equal_files(tmp_path: Path, suffix: str, floats: bool) -> None:
+    """Whenever they are written: there is no time in them, and nothing random."""
+    files, begun = [tmp_path / f"{number}{suffix}" for number in range(2)], int(time.time())
+    for path in files:
+        write_audio(path, TONE, FORMATS[suffix].rate_for(44100), floats=floats)
+    first, second = (path.read_bytes() for path in files)
+    assert first == second
+    moments = range(begun, int(time.time()) + 1)
+    assert not [m for m in moments for order in "<>" if struct.pack(f"{order}I", m) in first[:512]]
 
 
 @pytest.mark.parametrize("suffix", [suffix for suffix, format in FORMATS.items() if format.floats])

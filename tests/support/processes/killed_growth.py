@@ -15,25 +15,32 @@ import sys
 import time
 from pathlib import Path
 
-from killed_runs import run  # it lies beside this script
+from killed_runs import after, run  # it lies beside this script
 
 STAGES, SHARD_BYTES = (3, 6, 9, 12), 12_000
 
 
 def main(audio: str, weights: str, out: str, kills: int, seed: int) -> None:
     files, chance = sorted(Path(audio).iterdir()), random.Random(seed)
+
+    def shards() -> int:
+        return len(list(Path(out).glob("*.parquet")))
+
     begun = time.monotonic()
-    run(files[: STAGES[0]], out, weights, SHARD_BYTES, None)
+    run(files[: STAGES[0]], out, weights, SHARD_BYTES)
     span = time.monotonic() - begun
     killed = halfway = 0
     while killed < kills:
         shutil.rmtree(out)
         for sources in STAGES:
-            before = len(list(Path(out).glob("*.parquet")))
-            while run(files[:sources], out, weights, SHARD_BYTES, chance.uniform(0, 1.2) * span):
+            before = shards()
+            # At a random moment, or when the stage has its first shard, which may be its last.
+            while run(files[:sources], out, weights, SHARD_BYTES,
+                      chance.choice((after(chance.uniform(0, 1.2) * span), lambda before=before: shards() > before)),
+                      ):  # fmt: skip
                 killed += 1
-                halfway += len(list(Path(out).glob("*.parquet"))) > before
-            run(files[:sources], out, weights, SHARD_BYTES, None)  # whatever was killed last, it ends
+                halfway += shards() > before
+            run(files[:sources], out, weights, SHARD_BYTES)  # whatever was killed last, it ends
     print(json.dumps({"kills": killed, "halfway": halfway}))
 
 

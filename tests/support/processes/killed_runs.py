@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +26,43 @@ import pyarrow.parquet  # noqa: F401
 from streamrvq.corpus import encode_corpus
 
 
-def run(sources: list[Any], out: str, weights: str, shard_bytes: int, seconds: float | None) -> bool:
-    """A run in a process of its own. Returns whether it was killed after ``seconds`` (None: never), before its end."""
+def run(sources: list[Any], out: str, weights: str, shard_bytes: int, due: Callable[[], bool] = lambda: False) -> bool:
+    """A run in a process of its own. Returns whether it was killed, once ``due``, before its end."""
     reader, writer = os.pipe()  # which closes with the process
     if not (pid := os.fork()):
         os.close(reader)
         encode_corpus(sources, out, weights, workers=1, shard_bytes=shard_bytes)
         os._exit(0)
     os.close(writer)
-    late = not select.select([reader], [], [], seconds)[0]
-    if late:
-        os.kill(pid, signal.SIGKILL)
+    killed = False
+    while not killed and not select.select([reader], [], [], 0.001)[0]:
+        if killed := due():
+            os.kill(pid, signal.SIGKILL)
     os.close(reader)
     _, status = os.waitpid(pid, 0)
-    assert late or status == 0, status
-    return late
+    assert killed or status == 0, status
+    return killed
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    """What is due so many seconds from now."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
 
 
 def main(audio: str, weights: str, out: str, shard_bytes: int, kills: int, seed: int) -> None:
     begun = time.monotonic()
-    run([audio], out, weights, shard_bytes, None)
+    run([audio], out, weights, shard_bytes)
     span, shards = time.monotonic() - begun, len(list(Path(out).glob("*.parquet")))
     shutil.rmtree(out)
     chance, killed, halfway = random.Random(seed), 0, 0
     while killed < kills:
-        killed += run([audio], out, weights, shard_bytes, chance.uniform(0, 0.6) * span)
+        killed += run([audio], out, weights, shard_bytes, after(chance.uniform(0, 0.6) * span))
         done = len(list(Path(out).glob("*.parquet")))
         halfway += 0 < done < shards
         if done == shards:
             shutil.rmtree(out)
-    run([audio], out, weights, shard_bytes, None)
+    run([audio], out, weights, shard_bytes)
     print(json.dumps({"kills": killed, "halfway": halfway}))
 
 
