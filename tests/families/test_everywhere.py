@@ -109,6 +109,9 @@ def test_check_encode_and_decode_on_the_command_line(name: str, run: Run, tmp_pa
     )
     assert checked.code == 0
     assert checked.document["passed"]
+    legend = run("check", folder, tmp_path / "a.wav", "--chunks", "441", "--seconds", "0.1").out
+    assert "cosine" not in legend
+    assert "squared distances" in legend
     assert run("encode", tmp_path / "a.wav", "-o", tmp_path / "a.safetensors", "--codec", folder).code == 0
     assert run("decode", tmp_path / "a.safetensors", "-o", tmp_path / "b.wav", "--codec", folder).code == 0
     assert run("convert", folder, tmp_path / "w.safetensors").code == 0
@@ -174,5 +177,7 @@ async def test_the_service(name: str) -> None:
             async with streamrvq.connect(server.url, mode, sample_rate=24000) as stream:  # type: ignore[arg-type]
                 stream.feed(pieces(signal, size))
                 results.append([item async for item in stream])
+            assert stream.ready is not None
+            assert stream.ready.first_frames == (7 if name == "encodec" else None)
     np.testing.assert_array_equal(joined(results[0], "encode"), codes)
     np.testing.assert_allclose(joined(results[1], "decode"), codec.decode(codes), rtol=0, atol=1e-6)
