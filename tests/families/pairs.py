@@ -19,10 +19,12 @@ from streamrvq.codec import Codec, load
 from tests.reference.spread import SMALL_ENCODEC, SMALL_MIMI, official, save
 
 FAMILIES = ["encodec", "mimi"]
-#: Strides, paddings and windows of the released models with few channels; for many short signals, strides that multiply
+#: Strides, paddings and windows of the released models with few channels; the same with a transformer that soon sees no
+#: longer all positions; for many short signals, strides that multiply
 #: to 8, and a transformer that sees 5 positions; the released models' own sizes.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "small": {"encodec": SMALL_ENCODEC, "mimi": SMALL_MIMI},
+    "sliding": {"encodec": SMALL_ENCODEC, "mimi": SMALL_MIMI | {"sliding_window": 12}},
     "minute": {
         "encodec": SMALL_ENCODEC
         | {"num_filters": 2, "hidden_size": 6, "upsampling_ratios": [4, 2], "target_bandwidths": [144.0]},
