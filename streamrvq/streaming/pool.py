@@ -209,7 +209,7 @@ class StreamPool(CopiedEmpty):
             if rank is not None:
                 chosen.sort(key=lambda slot: rank(self._slots.id(slot)))
             del chosen[max_rows:]
-        chosen, waiting = self._slots.together(chosen)
+        chosen, waiting = self._slots.together(chosen) if self._plan.first > 1 else (chosen, [])
         rows = [row for slot in chosen if (row := self._rows[slot]) is not None]
         most = self._max_hops if max_row_hops is None else min(self._max_hops, max_row_hops // max(1, len(rows)))
         hops = min([max(rows[0].timeline.least, most), *(row.timeline.ready for row in rows)]) if rows else 0

@@ -71,7 +71,7 @@ class Timeline:
     @property
     def least(self) -> int:
         """Hops that the next step must have at least: more than 1 only where it is the first (`Plan.first`)."""
-        return min(self.plan.first, self.ready) if self.clock == 0 else 1
+        return 1 if self.clock or self.plan.first == 1 else min(self.plan.first, self.ready)
 
     def own(self, hops: int) -> slice:
         """Which of the ``hops · unit_out`` outputs of the next ``hops`` hops belong to the stream."""
