@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from streamrvq.codec import Codec, load
 from streamrvq.config import CodecConfig
@@ -70,8 +69,8 @@ def test_gelu_is_right_within_its_bound() -> None:
     core = codec_on(minute(), ISAS[0], 1).engine._core  # type: ignore[attr-defined]
     sizes = np.concatenate([np.linspace(0, 13, 200_001), np.geomspace(1e-7, 13, 100_001)])
     x = np.concatenate([sizes, -sizes]).astype(np.float32)
-    exact = torch.from_numpy(x.astype(np.float64))
-    wanted = (exact / 2 * torch.special.erfc(exact * -math.sqrt(0.5))).numpy()
+    exact = x.astype(np.float64)
+    wanted = exact / 2 * np.array([math.erfc(value) for value in exact * -math.sqrt(0.5)])
     y = core.activate(Activation.GELU, 0.0, x)
     assert (np.abs(y - wanted) <= 12 * 2.0**-24 * np.abs(wanted)).all()
     special = core.activate(Activation.GELU, 0.0, np.array([0, 128, 14, np.nan, -14, -128], np.float32))
