@@ -45,9 +45,9 @@ def load(
 
     Args:
         source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
-            or a folder in Hugging Face's DAC layout.
-        engine: ``"auto"`` (native where it was built and ``dtype`` is float32, else torch), ``"native"``, ``"torch"``,
-            ``"cuda"``, or an `Engine` that was made for this codec.
+            or a folder of Hugging Face's: DAC, EnCodec at 24 kHz, Mimi.
+        engine: ``"auto"`` (native where it was built, has all that the codec needs, and ``dtype`` is float32; else
+            torch), ``"native"``, ``"torch"``, ``"cuda"``, or an `Engine` that was made for this codec.
         threads: cores to compute on; None: the engine's choice. Each codec has its own.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
         device: ``"cuda"`` or ``"cuda:N"``: compute on that GPU (engine ``"cuda"``), with the native engine's bits.

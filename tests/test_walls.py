@@ -46,7 +46,10 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 #: What is made of torch: importing it imports torch. Nothing else does.
-OF_TORCH = {"nn", "engine/torch.py", "engine/torch_states.py", "engine/torch_threads.py", "train"}
+OF_TORCH = {
+    "nn", "engine/torch.py", "engine/torch_edges.py", "engine/torch_layers.py", "engine/torch_quantizer.py",
+    "engine/torch_states.py", "engine/torch_threads.py", "train",
+}  # fmt: skip
 #: Where torch may be imported at all; elsewhere not even inside a function.
 KNOWS_TORCH = {*OF_TORCH, "tokens/frameworks.py", "bench"}
 #: Where it is asked for by name (system/optional.py), with a sentence for where it is missing.

@@ -14,7 +14,7 @@ from ..engine.base import Engine
 from ..engine.native import NativeEngine, Program
 from ..families import plan
 from ..geometry import Direction
-from .steps import Cell
+from .steps import Cell, convolutions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def layer_times(engine: Engine, cells: Sequence[Cell], seconds: float = 0.5) -> 
 
 def _of(engine: NativeEngine, cell: Cell, seconds: float) -> Iterator[LayerTime]:
     program = Program[cell.direction.upper()]
-    layers = [layer for layer in plan(engine.config, cell.direction).layers if layer.tensors is not None]
+    layers = convolutions(plan(engine.config, cell.direction))
     engine.core.profile(program, len(layers) + 2)  # from here on
     timed = len(cell.times)
     cell.run(seconds)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
+from ..config import Config
 from ..engine.base import Engine
 from ..engine.native import NativeEngine, Program
 from ..families import plan
-from ..geometry import Direction, Layer
+from ..geometry import Direction, Layer, LayerKind, Plan
 from .machine import Machine
 
 
@@ -99,7 +99,7 @@ class Cell:
                 time.sleep(self._pause - self.times[-1])
 
 
-def gflop_per_hop(config: CodecConfig, direction: Direction) -> float:
+def gflop_per_hop(config: Config, direction: Direction) -> float:
     """10⁹ operations for a hop: the convolutions, and in encoding the quantiser."""
     layers = plan(config, direction)
     return 2 * (layers.macs + (layers.quantizer.macs() if direction == "encode" else 0)) / 1e9
@@ -110,14 +110,15 @@ def gbytes_per_step(engine: Engine, direction: Direction) -> float:
     steps = plan(engine.config, direction)
     numbers = steps.quantizer.macs() if direction == "encode" else 0  # a level multiplies by each of its weights once
     if isinstance(engine, NativeEngine):  # some are in half precision
-        program, convolutions = Program[direction.upper()], sum(map(_has_weights, steps.layers))
-        packed = sum(engine.core.weight_bytes(program, i) for i in range(convolutions))
+        program = Program[direction.upper()]
+        packed = sum(engine.core.weight_bytes(program, i) for i in range(len(convolutions(steps))))
         return (packed + numbers * engine.dtype.itemsize) / 1e9
     return (steps.weight_count + numbers) * engine.dtype.itemsize / 1e9
 
 
-def _has_weights(layer: Layer) -> bool:
-    return layer.tensors is not None
+def convolutions(steps: Plan) -> list[Layer]:
+    """The layers that the native engine counts; a join's shortcut belongs to the one in front of it."""
+    return [layer for layer in steps.layers if layer.kind not in (LayerKind.HOLD, LayerKind.JOIN)]
 
 
 def summarise(cell: Cell, machine: Machine | None) -> Timed:

@@ -1,8 +1,12 @@
 """Do two runs give the same codes, and if not, were the differences near-ties?
 
 Two float32 runs of one network differ by rounding. So a frame whose two best entries are almost equally near may get
-either of them. A *near-tie* is a frame whose two codes, at its first differing level, have cosines at most 2e-5 apart
+either of them. A *near-tie* is a frame whose two codes, at its first differing level, have scores at most 2e-5 apart
 in float64. Later levels of the frame quantise another residual and are not counted.
+
+A score is the cosine of entry and latent; or, where the nearest entry is sought, the squared distance, as a share of
+the squares of the latent and its nearest entry. Of vectors of length 1 that is half the squared distance, and differs
+as the cosine does.
 
 Knows: how to count differing codes frame by frame, and how close the quantiser's decision was. Does not know: how the
 runs were made. ``streamrvq check``, the demos and the tests count with this.
@@ -16,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.base import Codes, Floats
+from ..geometry import Distance
 
-#: A difference up to this cosine gap is rounding. float32 has 24 bits, and a latent is a sum of thousands of products.
+#: A difference of scores up to this is rounding. float32 has 24 bits, and a latent is a sum of thousands of products.
 NEAR_TIE = 2e-5
 
 
@@ -30,7 +35,7 @@ class Comparison:
         differing_codes: how many codes differ, on all levels.
         differing_frames: how many frames have a differing code.
         near_ties: how many of these frames are near-ties.
-        largest_gap: the largest cosine gap at the first differing level of a frame; 0.0 if nothing differs; None if
+        largest_gap: the largest gap of scores at the first differing level of a frame; 0.0 if nothing differs; None if
             there were no latents to measure it with.
     """
 
@@ -51,7 +56,9 @@ class Comparison:
         return self.differing_frames == self.near_ties
 
 
-def compare(a: Codes, b: Codes, latents: Floats | None, codebooks: list[Floats]) -> Comparison:
+def compare(
+    a: Codes, b: Codes, latents: Floats | None, codebooks: list[Floats], distance: Distance = Distance.COSINE
+) -> Comparison:
     """Compare two runs on the same signal.
 
     Args:
@@ -59,6 +66,7 @@ def compare(a: Codes, b: Codes, latents: Floats | None, codebooks: list[Floats])
         latents: the quantiser inputs ``[K · codebook_dim, T]`` of a float64 run (``encode(…, return_latents=True)``),
             which decide. None: there is no such run, and no difference is taken for a near-tie.
         codebooks: ``[codebook_size, codebook_dim]`` of each level.
+        distance: by which their entries are chosen.
 
     Raises:
         ValueError: the shapes differ. A missing frame is not a near-tie.
@@ -69,7 +77,8 @@ def compare(a: Codes, b: Codes, latents: Floats | None, codebooks: list[Floats])
     frames = np.flatnonzero(differs.any(axis=0))
     levels = np.argmax(differs[:, frames], axis=0)
     gaps = [] if latents is None else [
-        _gap(a, b, latents, codebooks, int(k), int(t)) for k, t in zip(levels, frames, strict=True)
+        float(abs(np.diff(scores(latents, codebooks, int(k), int(t), distance)[[a[k, t], b[k, t]]])[0]))
+        for k, t in zip(levels, frames, strict=True)
     ]  # fmt: skip
     return Comparison(
         frames=a.shape[1],
@@ -80,12 +89,20 @@ def compare(a: Codes, b: Codes, latents: Floats | None, codebooks: list[Floats])
     )
 
 
-def _gap(a: Codes, b: Codes, latents: Floats, codebooks: list[Floats], level: int, frame: int) -> float:
+def scores(
+    latents: Floats, codebooks: list[Floats], level: int, frame: int, distance: Distance
+) -> npt.NDArray[np.float64]:
+    """How near each entry of a level is to a frame's latent, ``[codebook_size]``, the greatest the nearest."""
     book = codebooks[level].astype(np.float64)
     dim = book.shape[1]
-    pair = book[[a[level, frame], b[level, frame]]]
-    cosines = _unit(pair) @ _unit(latents[level * dim : (level + 1) * dim, frame].astype(np.float64))
-    return float(abs(cosines[0] - cosines[1]))
+    latent = latents[level * dim : (level + 1) * dim, frame].astype(np.float64)
+    if distance == Distance.COSINE:
+        cosines: npt.NDArray[np.float64] = _unit(book) @ _unit(latent)
+        return cosines
+    distances = np.square(book - latent).sum(axis=1)
+    nearest = np.square(book[distances.argmin()]).sum()
+    shares: npt.NDArray[np.float64] = -distances / max(np.square(latent).sum() + nearest, 1e-24)
+    return shares
 
 
 def _unit(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

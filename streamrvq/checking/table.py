@@ -20,10 +20,11 @@ from ..audio.pcm import Pcm, as_pcm
 from ..codec import Codec
 from ..engine.base import Codes, Floats
 from ..errors import EngineError, InputError
+from ..families import encoder_plan
 from ..geometry import Direction
 from ..streaming.checks import check_codes
 from ..streaming.lockstep import Lockstep
-from .near_ties import Comparison, compare
+from .near_ties import Comparison, compare, scores
 
 #: Block sizes of sound cards and files, sizes around a hop of 512, a long one, and random ones.
 SIZES: tuple[int | str, ...] = (441, 480, 511, 512, 513, 960, 4096, "random")
@@ -131,7 +132,7 @@ def compared(
             exact = _exact(codec)
             if exact is not None:
                 judge = exact.encode(signal, sample_rate=sample_rate, tail=tail, return_latents=True)[1]
-        found = compare(codes, chunked, judge, codec.codebooks)
+        found = compare(codes, chunked, judge, codec.codebooks, encoder_plan(codec.config).quantizer.distance)
         largest = None
         if latents is not None and inner is not None:
             agree = (codes == chunked).all(axis=0)
@@ -207,14 +208,12 @@ def _encode(codec: Codec, signal: Pcm, size: Chunk | None, seed: int, tail: str)
 
 
 def _smallest_margin(codec: Codec, a: Codes, b: Codes, latents: Floats) -> float | None:
-    differs = a != b
+    differs, distance = a != b, encoder_plan(codec.config).quantizer.distance
     margins = []
     for frame in np.flatnonzero(differs.any(axis=0)):
         level = int(np.argmax(differs[:, frame]))
-        book = codec.codebooks[level].astype(np.float64)
-        inner = latents[level * book.shape[1] : (level + 1) * book.shape[1], frame]
-        cosines = (book @ inner) / np.maximum(np.linalg.norm(book, axis=1) * np.linalg.norm(inner), 1e-12)
-        if len(cosines) > 1:
-            second, best = np.partition(cosines, -2)[-2:]
+        near = scores(latents, codec.codebooks, level, int(frame), distance)
+        if len(near) > 1:
+            second, best = np.partition(near, -2)[-2:]
             margins.append(float(best - second))
     return min(margins, default=None)

@@ -23,6 +23,8 @@ from ..checking.rates import check_chunkings_at, check_decoding_at
 from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
 from ..codec import Codec, load
 from ..errors import InputError
+from ..families import encoder_plan
+from ..geometry import Distance
 from ..resampling import resample_rows
 from ..system.foreign_data import shown
 from .common import (
@@ -40,13 +42,17 @@ from .common import (
 )
 from .screen.tables import print_table
 
-#: What the columns mean.
+#: What the columns mean, and how near an entry is in the quantiser's terms.
 _LEGEND = (
     "A frame differs if one of its codes does. Latent difference: the largest, before the codes are chosen.",
-    f"Gap: between the float64 cosines of the two codes where a frame first differs. Within {NEAR_TIE:g}, it is a "
+    "Gap: between the float64 {scores} of the two codes where a frame first differs. Within {near_tie:g}, it is a "
     "near-tie.",
-    "Margin: between the float64 cosines of the two best entries there.",
+    "Margin: between the float64 {scores} of the two best entries there.",
 )
+_SCORES = {
+    Distance.COSINE: "cosines",
+    Distance.EUCLIDEAN: "squared distances, as shares of the squares of latent and nearest entry,",
+}
 #: More than any file has; `--seconds inf` takes the whole.
 _MOST_SAMPLES = 2**53
 
@@ -172,5 +178,6 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
         print_table(console, table)
     if rates:
         console.print("Streams at another rate were parked once on the way, as bytes.", style="dim")
+    scores = _SCORES[encoder_plan(codec.config).quantizer.distance]
     for line in _LEGEND:
-        console.print(line, style="dim")
+        console.print(line.format(scores=scores, near_tie=NEAR_TIE), style="dim")

@@ -16,7 +16,7 @@ _LAYOUTS = ("streamrvq", "descript", "huggingface")
 
 def convert(
     source: Annotated[
-        str, typer.Argument(help="A preset's name, a .safetensors or .pth file, or a Hugging Face DAC folder.")
+        str, typer.Argument(help="A preset's name, a .safetensors or .pth file, or a Hugging Face folder.")
     ],
     target: Annotated[Path, typer.Argument(help="A .safetensors or .pth file, or a folder.")],
     layout: Annotated[

@@ -1,7 +1,7 @@
 """``streamrvq info``: everything about a codec that follows from its configuration and weights, and what stored tokens
 hold. Nothing is computed.
 
-Knows: names and units of a codec's figures. Does not know: how they follow from a configuration (geometry.py), stored
+Knows: names and units of a codec's figures. Does not know: how they follow from a configuration (geometry/), stored
 tokens (stored/facts.py).
 """
 
@@ -17,7 +17,8 @@ from rich.text import Text
 from ..bench.steps import gflop_per_hop
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
-from ..families import decoder_plan, encoder_plan, tensor_shapes
+from ..engine import engines_lacking
+from ..families import decoder_plan, encoder_plan, family_of, tensor_shapes
 from ..resampling import RESAMPLER
 from ..train.runs import summary as training_run
 from .common import EngineOption, JsonOption, ThreadsOption, identity, offer_presets, out, print_json, title
@@ -69,13 +70,16 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
     return {
         **identity(codec),
         "training": codec.weights.training or None,
+        "family": family_of(config).name,
         "frame_rate": codec.frame_rate,
         "n_codebooks": codec.n_codebooks,
         "codebook_size": config.codebook_size,
         "codebook_dim": config.codebook_dim,
-        "latent_dim": config.latent_dim,
+        "latent_dim": config.latent_channels,
         "bitrate": codec.bitrate,
-        "causal": config.causal,
+        "causal": encoder.causal,
+        "first_hops": encoder.first,
+        "decoder_first_hops": decoder.first,
         "delay_frames": codec.delay_frames,
         "delay_ms": 1e3 * codec.delay_frames / codec.frame_rate,
         "lookahead_samples": codec.lookahead_samples,
@@ -91,6 +95,7 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
         "quantizer_parameters": _count(shapes, encoder.quantizer.tensor_names),
         "decoder_parameters": _count(shapes, decoder.tensor_names),
         "resampler": RESAMPLER,
+        "engines_lack": {name: list(missing) for name, missing in engines_lacking(config).items()},
     }
 
 
@@ -107,7 +112,11 @@ def _status(f: dict[str, Any]) -> str:
 def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
     low, high = f["receptive_field"]
     parts = ("encoder", "quantizer", "decoder")
+    hop = f["hop_length"]
+    sees = f"{hop}t {high:+d}" if low is None else f"{hop}t {low:+d} … {hop}t {high:+d}"
+    firsts = f["first_hops"], f["decoder_first_hops"]
     return [
+        ("family", f["family"]),
         ("weights", _status(f)),
         ("codec hash", f["codec_hash"]),
         ("sample rate", f"{f['sample_rate']} Hz"),
@@ -117,11 +126,13 @@ def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
         ("padding", "causal" if f["causal"] else "symmetric"),
         ("encoder delay", f"{f['delay_frames']} frames, {f['delay_ms']:.1f} ms"),
         ("lookahead", f"{f['lookahead_samples']} samples, {f['lookahead_ms']:.1f} ms beyond the frame's own hop"),
-        ("receptive field", f"frame t sees samples {f['hop_length']}t {low:+d} … {f['hop_length']}t {high:+d}"),
+        ("receptive field", f"frame t sees samples {'up to ' if low is None else ''}{sees}"),
+        ("first step", f"at least {firsts[0]} hops, decoding {firsts[1]} frames, or the whole signal"),
         ("decoder delay", f"{f['decoder_delay_samples']} samples, {f['decoder_delay_ms']:.1f} ms"),
         ("state a stream", f"encoder {f['encoder_state_kib']:.0f} KiB, decoder {f['decoder_state_kib']:.0f} KiB"),
         ("GFLOP a second", ", ".join(f"{p} {f[f'{p}_gflop_per_second']:.1f}" for p in ("encoder", "decoder"))),
         ("parameters", ", ".join(f"{p} {f[f'{p}_parameters'] / 1e6:.2f} M" for p in parts)),
         ("engine", f["engine"]),
+        *((f"{name} engine", f"lacks {', '.join(missing)}") for name, missing in f["engines_lack"].items()),
         ("resampler", f"{f['resampler']}, for audio at other rates"),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who computes a step. `make_engine` picks one; base.py is the contract."""
+"""Who computes a step. `make_engine` picks one; base.py is the contract, and lacking.py says who can compute what."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
+from ..config import Config
 from ..errors import EngineError, ExtraError
+from ..families import decoder_plan, encoder_plan
 from ..system.optional import install, need
 from .base import Engine
+from .lacking import CUDA, NATIVE
 
-__all__ = ["Engine", "make_engine"]
+__all__ = ["Engine", "engines_lacking", "make_engine"]
 
 
 def make_engine(
-    config: CodecConfig,
+    config: Config,
     tensors: Mapping[str, npt.NDArray[np.float32]],
     engine: str = "auto",
     threads: int | None = None,
@@ -26,9 +28,9 @@ def make_engine(
     device: str | None = None,
 ) -> Engine:
     """The engine called ``engine``: ``"native"``, ``"torch"``, ``"cuda"``, or ``"auto"``. Without a device of its own,
-    that is native for float32 where it was built, and otherwise torch, if it is installed (the extra [torch]). That the
-    native engine was not built is said once, as a warning of the logger "streamrvq". It is cuda only where ``device``
-    says so.
+    that is native for float32 where it was built and has all that the codec needs, and otherwise torch, if it is
+    installed (the extra [torch]). That the native engine was not built is said once, as a warning of the logger
+    "streamrvq". It is cuda only where ``device`` says so.
 
     Args:
         tensors: the folded weights, under the names and in the shapes of `families.tensor_shapes`.
@@ -51,7 +53,7 @@ def make_engine(
         return _cuda_engine(config, tensors, device or "cuda:0", threads, dtype)
     if engine == "native" and dtype != "float32":
         raise EngineError(f"the native engine computes in float32, not {dtype}; use engine='torch' or 'auto' for that")
-    if engine == "native" or (engine == "auto" and dtype == "float32" and _native_is_there()):
+    if engine == "native" or (engine == "auto" and dtype == "float32" and _native_computes(config)):
         from .native import NativeEngine
 
         return NativeEngine(config, tensors, threads=threads)
@@ -72,7 +74,7 @@ def _on_cuda(engine: str, device: str | None) -> bool:
 
 
 def _cuda_engine(
-    config: CodecConfig, tensors: Mapping[str, npt.NDArray[np.float32]], device: str, threads: int | None, dtype: str
+    config: Config, tensors: Mapping[str, npt.NDArray[np.float32]], device: str, threads: int | None, dtype: str
 ) -> Engine:
     if dtype != "float32":
         raise EngineError(f"the cuda engine computes in float32, not {dtype}; use engine='torch' for that")
@@ -81,6 +83,17 @@ def _cuda_engine(
     from . import cuda
 
     return cuda.CudaEngine(config, tensors, cuda.open_device(device), device)
+
+
+def engines_lacking(config: Config) -> dict[str, tuple[str, ...]]:
+    """What each engine lacks for a codec, in words; an engine that lacks nothing is left out."""
+    plans = encoder_plan(config), decoder_plan(config)
+    lacking = {"native": NATIVE.lacking(*plans), "cuda": CUDA.lacking(*plans)}
+    return {name: missing for name, missing in lacking.items() if missing}
+
+
+def _native_computes(config: Config) -> bool:
+    return "native" not in engines_lacking(config) and _native_is_there()
 
 
 @cache

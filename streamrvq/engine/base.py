@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
+from ..config import Config
 from ..errors import InputError, SnapshotError
 from ..geometry import Direction, Plan
 from .counts import HopCounts, Step
@@ -57,7 +57,7 @@ class Engine(Protocol):
         """One line for people: name, dtype, threads."""
 
     @property
-    def config(self) -> CodecConfig: ...
+    def config(self) -> Config: ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -121,7 +121,7 @@ def check_step(
 
     Raises:
         InputError: no row, no whole hop, other row counts, a slot out of range or named twice, a negative clock,
-            levels that there are not.
+            levels that there are not, or a first step that is too short for the plan (`Plan.first`).
     """
     rows, unit = data.shape[0], states.plan.unit_in
     inputs: int = data.shape[-1]
@@ -141,10 +141,18 @@ def check_step(
     hops = clock.tolist()
     if (earliest := min(hops)) < 0:
         raise InputError(f"clock has {earliest}; wanted hops since the start, so at least 0")
+    count = inputs // unit
+    if earliest == 0 and count < states.plan.first:
+        short = [n for at, n in zip(hops, length.tolist(), strict=True) if at == 0 and not 0 <= n <= inputs]
+        if short:
+            raise InputError(
+                f"a first step has {count} hops; this codec's {states.plan.direction}r wants {states.plan.first}, or "
+                "the whole signal: wait for more"
+            )
     most = len(states.plan.quantizer.levels)
     if not 1 <= levels <= most:
         raise InputError(f"a step got {levels} levels; wanted 1 to {most}")
-    return Step(named, hops, inputs // unit, levels, latents)
+    return Step(named, hops, count, levels, latents)
 
 
 def split_state(plan: Plan, state: Floats) -> list[Floats]:

@@ -1,31 +1,62 @@
 """The seam between a codec family and everything else: what a family says about a configuration.
 
-Knows: that a family turns a configuration into two plans and the shapes of its tensors. Does not know: any family.
+Knows: that a family turns a configuration into two plans, and other packages' files into a configuration and tensors.
+Does not know: any family.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
-from ..config import CodecConfig
+import numpy.typing as npt
+
+from ..config import Config
 from ..geometry import Plan
 
 Shapes = dict[str, tuple[int, ...]]  #: a tensor's name → its shape
+Arrays = dict[str, npt.NDArray[Any]]  #: a tensor's name → the tensor
+
+C = TypeVar("C", bound=Config)
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
-    """One family of codecs. All three functions are pure; equal configurations give equal answers.
+class Foreign(Generic[C]):
+    """How other packages' files become ours.
 
     Attributes:
-        name: lower case, such as "dac".
+        config: the configuration, from the values of a ``config.json`` of transformers. Raises `ConfigError` for what
+            the plans cannot be made for.
+        tensors: any package's tensors under our names and in our shapes. Weight norm stays in pairs, under our names.
+            Tensors of no use are left out; others keep their names, and are refused later. Raises `WeightsError`.
+        guess: the configuration of a file of tensors alone, or None if the names are not of this family.
+    """
+
+    config: Callable[[Mapping[str, Any]], C]
+    tensors: Callable[[C, Mapping[str, npt.NDArray[Any]]], Arrays]
+    guess: Callable[[Mapping[str, npt.NDArray[Any]]], C | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Family(Generic[C]):
+    """One family of codecs. All functions are pure; equal configurations give equal answers.
+
+    Attributes:
+        name: lower case, such as "dac"; it is also transformers' ``model_type``.
+        config: the class of its configurations, a frozen dataclass.
         encoder_plan: the layers from samples to latents, and the quantiser after them.
         decoder_plan: the layers from latents to samples, and the quantiser before them: the encoder's.
-        tensor_shapes: every folded tensor that the two plans name, with its shape in the state dict.
+        foreign: how other packages' files are read; None: weights/ knows them.
     """
 
     name: str
-    encoder_plan: Callable[[CodecConfig], Plan]
-    decoder_plan: Callable[[CodecConfig], Plan]
-    tensor_shapes: Callable[[CodecConfig], Shapes]
+    config: type[C]
+    encoder_plan: Callable[[C], Plan]
+    decoder_plan: Callable[[C], Plan]
+    foreign: Foreign[C] | None = None
+
+
+def tensor_shapes(encoder: Plan, decoder: Plan) -> Shapes:
+    """Every folded tensor that two plans of one codec name, with its shape in the state dict."""
+    return encoder.shapes | decoder.shapes | encoder.quantizer.shapes

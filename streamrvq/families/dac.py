@@ -2,7 +2,7 @@
 
 Knows: what ``dac.DAC`` is made of, and the stem that ours may have in front. This is the one place where DAC's own
 names are spelled; other layouts of weights are mapped to them in weights/. Does not know: how a layer streams
-(geometry.py), tensors' values, engines.
+(geometry/), tensors' values, engines.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ..config import CodecConfig
-from ..geometry import Activation, LayerKind, Level, Plan, PlanBuilder, Quantizer, Tensors
-from .base import Family, Shapes
+from ..geometry import Activation, Level, Plan, PlanBuilder, Quantizer, Tensors
+from .base import Family
 
 #: Dilations of the three residual units of a block.
 DILATIONS = (1, 3, 9)
@@ -96,28 +96,7 @@ def decoder_plan(config: CodecConfig) -> Plan:
         conv(build, f"decoder.model.{last + 1}", 1, 7, snake=f"decoder.model.{last}")
     else:
         transposed_conv(build, f"decoder.model.{last + 1}", 1, config.stem, snake=f"decoder.model.{last}")
-    return build.plan("decode", quantizer(config))
-
-
-def tensor_shapes(config: CodecConfig) -> Shapes:
-    """Every folded tensor of the codec with its shape, under the names and in the layout of DAC's state dict."""
-    shapes: Shapes = {}
-    encoder = encoder_plan(config)
-    for layer in (*encoder.layers, *decoder_plan(config).layers):
-        if layer.tensors is None:
-            continue
-        if layer.tensors.activation is not None:
-            shapes[layer.tensors.activation] = (1, layer.cin, 1)
-        transposed = layer.kind == LayerKind.TRANSPOSED_CONV
-        ends = (layer.cin, layer.cout) if transposed else (layer.cout, layer.cin)
-        shapes[layer.tensors.weight] = (*ends, layer.kernel)
-        shapes[layer.tensors.bias] = (layer.cout,)
-    size, dim, latent = config.codebook_size, config.codebook_dim, config.latent_channels
-    for level in encoder.quantizer.levels:
-        shapes[level.in_weight], shapes[level.in_bias] = (dim, latent, 1), (dim,)
-        shapes[level.codebook] = (size, dim)
-        shapes[level.out_weight], shapes[level.out_bias] = (latent, dim, 1), (latent,)
-    return shapes
+    return build.plan("decode", quantizer(config), tanh=True)
 
 
 def normalised(config: CodecConfig) -> set[str]:
@@ -126,8 +105,8 @@ def normalised(config: CodecConfig) -> set[str]:
     layers = (*encoder.layers, *decoder_plan(config).layers)
     names = {layer.tensors.weight for layer in layers if layer.tensors is not None}
     for level in encoder.quantizer.levels:
-        names |= {level.in_weight, level.out_weight}
+        names |= {name for name in (level.in_weight, level.out_weight) if name is not None}
     return names
 
 
-DAC = Family("dac", encoder_plan, decoder_plan, tensor_shapes)
+DAC = Family("dac", CodecConfig, encoder_plan, decoder_plan)

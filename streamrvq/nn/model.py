@@ -15,6 +15,7 @@ from ..config import CodecConfig
 from ..errors import InputError
 from ..families import tensor_shapes
 from ..weights import Weights
+from ..weights.value import codec_config
 from .decoder import Decoder
 from .encoder import Encoder
 from .layers import WNConv1d
@@ -53,8 +54,8 @@ class CodecModel(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: Weights, weight_norm: bool = False) -> CodecModel:
-        """The module of ``weights``, in evaluation mode, float32, on the CPU."""
-        model = cls(weights.config, weight_norm)
+        """The module of ``weights``, in evaluation mode, float32, on the CPU. Another family: `WeightsError`."""
+        model = cls(codec_config(weights), weight_norm)
         model.load_state_dict({name: torch.tensor(value) for name, value in weights.tensors.items()})
         return model.eval()
 

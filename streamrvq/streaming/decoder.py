@@ -72,7 +72,8 @@ class DecoderStream(Stream):
                 add nothing.
 
         Returns:
-            pcm ``[samples]`` at ``sample_rate``, float32. At the codec's own rate it is in [−1, 1], and float64 from a
+            pcm ``[samples]`` at ``sample_rate``, float32. At the codec's own rate it is in [−1, 1] if its
+            decoder ends with tanh, as DAC's does, and float64 from a
             float64 engine.
 
         Raises:

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from ..system.copying import CopiedWhole
 from .timeline import Timeline
 
-#: Hops that there is room for beyond what is held, so that a live stream seldom needs a new array.
-_SPARE_HOPS = 8
+#: Hops that there is room for beyond what is held, so that a live stream seldom needs a new array; or so many inputs,
+#: where hops are long.
+_SPARE_HOPS, _SPARE_INPUTS = 8, 4096
 
 
 class HopBuffer(CopiedWhole):
@@ -30,6 +31,7 @@ class HopBuffer(CopiedWhole):
 
     def __init__(self, timeline: Timeline, like: npt.NDArray[Any], fill: float = 0) -> None:
         self._timeline, self._fill, self._unit = timeline, fill, timeline.plan.unit_in
+        self._spare = min(_SPARE_HOPS * self._unit, max(self._unit, _SPARE_INPUTS))
         # An array, and the index in the stream of its first input. Beyond `given` it holds nothing of meaning.
         self._window = np.array(like[..., :0]), 0
 
@@ -56,7 +58,7 @@ class HopBuffer(CopiedWhole):
     def _make_room(self, count: int) -> None:
         """Move what is held to a new array with room for ``count`` more."""
         held = self.remainder()
-        size = held.shape[-1] + count + max(held.shape[-1], _SPARE_HOPS * self._unit if count else 0)
+        size = held.shape[-1] + count + max(held.shape[-1], self._spare if count else 0)
         array = np.empty((*held.shape[:-1], size), held.dtype)
         array[..., : held.shape[-1]] = held
         self._window = array, self._timeline.given - held.shape[-1]
@@ -79,6 +81,6 @@ class HopBuffer(CopiedWhole):
 
     def trim(self) -> None:
         """Let go of an array that is much larger than what is held."""
-        size, spare = self._window[0].shape[-1], _SPARE_HOPS * self._unit
-        if size > 4 * spare and size > 4 * (self.held + spare):
+        size = self._window[0].shape[-1]
+        if size > 4 * self._spare and size > 4 * (self.held + self._spare):
             self._make_room(0)

@@ -93,7 +93,7 @@ class Lockstep(CopiedWhole):
         clock, hops = self._asked
         if clock == self.timeline.clock:  # asked for, and not counted: the engine may have made it
             return hops
-        return min(self.timeline.ready, max(1, self.engine.row_hops // max(1, self.rows)))
+        return min(self.timeline.ready, max(self.timeline.least, self.engine.row_hops // max(1, self.rows)))
 
     def _step(self, hops: int) -> None:
         timeline = self.timeline

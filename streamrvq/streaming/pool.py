@@ -45,7 +45,7 @@ class StreamPool(CopiedEmpty):
         engine: what computes.
         slots: streams that may be open at once; their state is allocated here.
         direction: ``"encode"`` (samples → codes) or ``"decode"`` (codes → samples).
-        max_hops: hops of a stream in one step at most.
+        max_hops: hops of a stream in one step at most; a first step may need more (`Plan.first`).
 
     Raises:
         InputError: no engine, ``slots`` or ``max_hops`` below 1, or another direction.
@@ -182,7 +182,7 @@ class StreamPool(CopiedEmpty):
 
         Args:
             max_rows: streams in the step at most. None: all.
-            max_row_hops: streams times hops at most, but at least one hop of each. None: ``max_hops`` alone counts.
+            max_row_hops: streams times hops at most, but at least what each needs. None: ``max_hops`` alone counts.
             rank: where there are more streams than ``max_rows``, those of the lowest rank come first, and among equals,
                 or without a rank, in rotation.
             only: whether a stream may be computed now. None: all. It is not asked about those with no outputs left.
@@ -209,12 +209,12 @@ class StreamPool(CopiedEmpty):
             if rank is not None:
                 chosen.sort(key=lambda slot: rank(self._slots.id(slot)))
             del chosen[max_rows:]
+        chosen, waiting = self._slots.together(chosen) if self._plan.first > 1 else (chosen, [])
         rows = [row for slot in chosen if (row := self._rows[slot]) is not None]
-        hops = min([self._max_hops, *(row.timeline.ready for row in rows)]) if rows else 0
-        if rows and max_row_hops is not None:
-            hops = min(hops, max(1, max_row_hops // len(rows)))
+        most = self._max_hops if max_row_hops is None else min(self._max_hops, max_row_hops // max(1, len(rows)))
+        hops = min([max(rows[0].timeline.least, most), *(row.timeline.ready for row in rows)]) if rows else 0
         if chosen:
-            self._turn = (chosen[-1] + 1) % self.slots
+            self._turn = waiting[0] if waiting else (chosen[-1] + 1) % self.slots
         streams = tuple(map(self._slots.id, (*chosen, *ended)))
         clock = np.array([row.timeline.clock for row in rows], np.int64)
         batch = Batch(streams, hops, self._step(np.array(chosen, np.int64), clock, rows, hops), clock)

@@ -98,3 +98,16 @@ class Slots:
             elif row.timeline.length >= 0:
                 ended.append(slot)
         return chosen, ended
+
+    def together(self, chosen: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Those of the chosen slots that one step can move, the first of them among them, and the others.
+
+        A step moves all its streams by the same hops, and a first step may need several (`Plan.first`). No stream of
+        the result needs more than the first one.
+        """
+        rows = {slot: row.timeline for slot in chosen if (row := self.rows[slot]) is not None}
+        if not rows:
+            return [], []
+        hops = next(iter(rows.values())).least
+        fitting = [slot for slot, timeline in rows.items() if timeline.least <= hops <= timeline.ready]
+        return fitting, [slot for slot in rows if slot not in fitting]

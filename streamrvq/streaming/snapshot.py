@@ -17,8 +17,9 @@ from safetensors.numpy import save as save_tensors
 
 from ..audio.pcm import MAX_ABS
 from ..audio.rates import check_rate, ratio
-from ..config import CodecConfig
+from ..config import Config
 from ..errors import InputError, SnapshotError
+from ..families import plan
 from ..geometry import Direction
 from ..resampling import RESAMPLER, ResamplerState
 from ..system.foreign_data import foreign_data, shown
@@ -52,7 +53,8 @@ class Snapshot:
         length: inputs in all; −1, for only open streams are parked.
         n_quantizers: levels of an encoder; of a decoder, the codec's.
         tail: what `flush` does with the last hop, ``"pad"`` or ``"valid"``.
-        remainder: float32 ``[n]``, samples of the hop that is not yet whole; int64 ``[K, 0]`` for a decoder.
+        remainder: float32 ``[n]``, samples of the hop that is not yet whole; int64 ``[K, 0]`` for a decoder. At clock 0
+            it may hold all but one input of a first step (`Plan.first`).
         histories: the canonical state: float ``[rows, channels]`` for each of `Plan.histories`, oldest row first.
         sample_rate: of the samples outside, Hz; None: the codec's own.
         resampler: between the two rates; None where there is none.
@@ -128,7 +130,7 @@ class Snapshot:
             values["resampler"] = ResamplerState(values.pop("samples_resampled"), history)
         return cls(**values, remainder=remainder, histories=histories)
 
-    def check(self, codec_hash: str, direction: Direction, dtype: str, config: CodecConfig) -> None:
+    def check(self, codec_hash: str, direction: Direction, dtype: str, config: Config) -> None:
         """Refuse a snapshot that is not an open stream of this codec; the histories are checked by the engine.
 
         Raises:
@@ -136,6 +138,7 @@ class Snapshot:
         """
         with foreign_data(SnapshotError, "the snapshot", "wanted one that a stream gave"):
             self._check(codec_hash, direction, dtype, config.hop_length, config.n_codebooks)
+            self._check_remainder(config)
             self._check_resampler(config.sample_rate)
 
     def _check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
@@ -159,15 +162,25 @@ class Snapshot:
             )
         if not 1 <= self.n_quantizers <= n_codebooks:
             raise SnapshotError(f"the snapshot has {shown(self.n_quantizers)} levels; wanted 1 to {n_codebooks}")
-        rest = self.remainder
-        fits = (
-            rest.dtype == np.float32 and rest.ndim == 1 and rest.size < hop if direction == "encode" else rest.size == 0
-        )
-        if not fits or not np.all(np.abs(rest) <= MAX_ABS):
-            raise SnapshotError(
-                f"the snapshot's remainder is {rest.dtype} {list(rest.shape)}; "
-                f"wanted fewer than {hop} finite float32 samples within ±{MAX_ABS:g}"
+
+    def _check_remainder(self, config: Config) -> None:
+        rest, layers = self.remainder, plan(config, self.direction)
+        most = layers.unit_in * (layers.first if self.clock == 0 else 1)  # so many are a step, and none were left
+        if self.direction == "encode":
+            fits = (
+                rest.dtype == np.float32
+                and rest.ndim == 1
+                and rest.size < most
+                and bool(np.all(np.abs(rest) <= MAX_ABS))
             )
+            wanted = f"fewer than {most} finite float32 samples within ±{MAX_ABS:g}"
+        else:
+            shape = (config.n_codebooks, rest.shape[-1] if rest.ndim == 2 else 0)
+            inside = bool(np.all((rest >= -1) & (rest < config.codebook_size)))
+            fits = rest.size == 0 or (rest.dtype == np.int64 and rest.shape == shape and shape[1] < most and inside)
+            wanted = f"fewer than {most} frames of {config.n_codebooks} int64 codes"
+        if not fits:
+            raise SnapshotError(f"the snapshot's remainder is {rest.dtype} {list(rest.shape)}; wanted {wanted}")
 
     def _check_resampler(self, codec_rate: int) -> None:
         state, rate = self.resampler, self.sample_rate
@@ -177,8 +190,8 @@ class Snapshot:
             return
         try:
             check_rate(rate)
-        except InputError as error:
-            raise SnapshotError(f"the snapshot's {error}: it is damaged") from None
+        except InputError:
+            raise SnapshotError(f"the snapshot's sample_rate is {shown(rate)}, which no stream has") from None
         between = ratio(rate, codec_rate) if self.direction == "encode" else ratio(codec_rate, rate)
         if rate == codec_rate or not 0 <= state.taken < _MOST_SAMPLES:
             raise SnapshotError(

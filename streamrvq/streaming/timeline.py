@@ -59,12 +59,19 @@ class Timeline:
 
     @property
     def ready(self) -> int:
-        """Hops that can be computed now. Of a closed stream: all that are still needed to get every output out."""
+        """Hops that can be computed now; none before there are enough for a first step (`Plan.first`). Of a closed
+        stream: all that are still needed to get every output out."""
         if self.length < 0:
-            return self.given // self.plan.unit_in - self.clock
+            hops = self.given // self.plan.unit_in - self.clock
+            return 0 if self.clock == 0 and hops < self.plan.first else hops
         if self.emitted >= self.total:
             return 0
         return -(-(self.total + self.plan.delay) // self.plan.unit_out) - self.clock
+
+    @property
+    def least(self) -> int:
+        """Hops that the next step must have at least: more than 1 only where it is the first (`Plan.first`)."""
+        return 1 if self.clock or self.plan.first == 1 else min(self.plan.first, self.ready)
 
     def own(self, hops: int) -> slice:
         """Which of the ``hops · unit_out`` outputs of the next ``hops`` hops belong to the stream."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import WeightsError
 from ..nn import CodecModel, ResidualVectorQuantize
 from ..weights import Weights
+from ..weights.value import codec_config
 from .codebooks import make_codebooks
 from .config import TrainConfig
 from .data import Crops
@@ -97,7 +98,7 @@ class Unseen:
 
 def model_of(weights: Weights, config: TrainConfig) -> CodecModel:
     """A model on the CPU with ``weights``, to go on from. Raises `WeightsError` if they belong to another codec."""
-    if dataclasses.replace(weights.config, quantizer_dropout=config.codec.quantizer_dropout) != config.codec:
+    if dataclasses.replace(codec_config(weights), quantizer_dropout=config.codec.quantizer_dropout) != config.codec:
         raise WeightsError(
             f"the weights {weights.name} are of another codec than the configuration's; wanted its shape: "
             "train a configuration whose [codec] is theirs, or begin without weights"

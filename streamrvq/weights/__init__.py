@@ -1,6 +1,6 @@
 """Weights: reading, writing, checking, folding and seeding the tensors of a codec.
 
-Knows: three file layouts (our .safetensors, descript's .pth, Hugging Face's DAC folder) and one form in memory,
+Knows: three file layouts (our .safetensors, descript's .pth, Hugging Face's folder) and one form in memory,
 `Weights`. Does not know: engines, streams, audio. Only the .pth layout asks for torch, and only while it reads or
 writes.
 """

@@ -18,7 +18,7 @@ from ..system.optional import need
 from .fold import pair_names, split
 from .tensorfile import printable_name, replace, unreadable
 from .torchfile import as_arrays, read_torch
-from .value import Weights
+from .value import Weights, codec_config
 
 _OURS = "streamrvq"  #: metadata beside ``kwargs`` that DAC does not read
 
@@ -79,22 +79,23 @@ def save(weights: Weights, path: Path) -> None:
     layout has no such loss.
 
     Raises:
-        WeightsError: the file cannot be written; or the codec has a stem or is causal. ``dac.DAC`` has neither: it
-            would load the file, or most of it, and compute something else.
+        WeightsError: the file cannot be written; or the codec is of another family, has a stem or is causal.
+            ``dac.DAC`` has neither: it would load the file, or most of it, and compute something else.
         ExtraError: torch is not installed.
     """
-    if weights.config.stem > 1:
+    config = codec_config(weights)
+    if config.stem > 1:
         raise WeightsError(
-            f"{weights.name} has a stem of stride {weights.config.stem}, which dac.DAC cannot have; wanted stem 1 "
+            f"{weights.name} has a stem of stride {config.stem}, which dac.DAC cannot have; wanted stem 1 "
             "for a .pth: save as .safetensors"
         )
-    if weights.config.causal:
+    if config.causal:
         raise WeightsError(
             f"{weights.name} is causal, and dac.DAC would load it as symmetric; wanted a symmetric codec for a .pth: "
             "save as .safetensors"
         )
     torch = need("torch", "torch", "writing a .pth needs")
-    state, pairs = {}, normalised(weights.config)
+    state, pairs = {}, normalised(config)
     for name, value in weights.tensors.items():
         if name in pairs:
             (g_name, v_name), _ = pair_names(name)
@@ -102,7 +103,7 @@ def save(weights: Weights, path: Path) -> None:
             state[g_name], state[v_name] = torch.tensor(g), torch.tensor(v)
         else:
             state[name] = torch.tensor(value)
-    kwargs = weights.config.to_dict()
+    kwargs = config.to_dict()
     output_padding = kwargs.pop("output_padding")
     del kwargs["causal"]
     ours = {"name": weights.name, "trained": weights.trained, "output_padding": output_padding}

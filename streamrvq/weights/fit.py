@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
+from ..config import Config
 from ..errors import WeightsError
 from ..families import tensor_shapes
 from ..system.foreign_data import one_line
@@ -21,9 +21,7 @@ from .fold import pair_names, weight_of
 _TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 
 
-def fit(
-    config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], source: str
-) -> dict[str, npt.NDArray[np.float32]]:
+def fit(config: Config, tensors: Mapping[str, npt.NDArray[Any]], source: str) -> dict[str, npt.NDArray[np.float32]]:
     """``tensors`` as float32, C-contiguous, read-only copies, in the order of `tensor_shapes`.
 
     Args:
@@ -56,7 +54,7 @@ def fit(
     return fitted
 
 
-def check_unfolded(config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], source: str) -> None:
+def check_unfolded(config: Config, tensors: Mapping[str, npt.NDArray[Any]], source: str) -> None:
     """Refuse tensors of another codec before they are folded, which takes several times their room.
 
     Raises:

@@ -1,4 +1,5 @@
-"""Hugging Face's layout: a folder with ``config.json`` (DacConfig) and ``model.safetensors`` (DacModel).
+"""Hugging Face's layout of a DAC: ``config.json`` (DacConfig) and ``model.safetensors`` (DacModel), which folder.py
+reads.
 
 Knows: DacConfig's field names and DacModel's tensor names. Does not know: transformers and torch; it imports neither.
 """
@@ -12,14 +13,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..config import LIMITS, CodecConfig
-from ..errors import ConfigError, WeightsError
+from ..config import CodecConfig
+from ..errors import WeightsError
 from ..families.dac import decoder_plan, encoder_plan
-from ..system.foreign_data import one_line, shown
-from .tensorfile import printable_name, read_bytes, read_tensors, replace, write_tensors
-from .value import Weights
+from .tensorfile import replace, write_tensors
+from .value import Weights, codec_config
 
-_OURS = "streamrvq"  #: a key in config.json that transformers keeps but does not read
+OURS = "streamrvq"  #: a key in config.json that transformers keeps but does not read
 _FIELDS = {
     "encoder_dim": "encoder_hidden_size",
     "encoder_rates": "downsampling_ratios",
@@ -84,45 +84,21 @@ def _renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str
     return renamed
 
 
-def read(folder: Path) -> Weights:
-    """Read a folder that ``DacModel.save_pretrained`` wrote, with or without weight norm.
-
-    Raises:
-        WeightsError: a file is missing or damaged, the model is not a DAC, or the tensors do not fit config.json.
-    """
-    config_path, model_path = folder / "config.json", folder / "model.safetensors"
-    text = read_bytes(config_path, LIMITS["json"])
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(
-            f"{config_path} is not JSON ({one_line(error)}); wanted a DacConfig: fetch or save it again"
-        ) from None
-    if not isinstance(values, dict) or values.get("model_type") != "dac":
-        came = values.get("model_type") if isinstance(values, dict) else type(values).__name__
-        raise WeightsError(f'{config_path} has model_type {shown(came)}; wanted "dac": only DAC folders can be read')
-    if not model_path.is_file():
-        raise WeightsError(
-            f"{folder} has no model.safetensors; wanted one beside config.json: save it again with save_pretrained"
-        )
-    ours = values.get(_OURS)
-    ours = ours if isinstance(ours, dict) else {}
+def config_of(values: Mapping[str, Any]) -> CodecConfig:
+    """The configuration in a DacConfig. Raises `ConfigError` for a bad value."""
+    ours = values.get(OURS)
     settings = {name: values[theirs] for name, theirs in _FIELDS.items() if theirs in values}
     rates = settings.setdefault("encoder_rates", [2, 4, 8, 8])  # DacConfig's own defaults
     if isinstance(rates, list):
         settings.setdefault("decoder_rates", rates[::-1])
     settings.setdefault("sample_rate", 16000)
-    settings["output_padding"] = ours.get("output_padding") is True
-    try:
-        config = CodecConfig.from_dict(settings)
-    except ConfigError as error:
-        raise WeightsError(f"{config_path} cannot be used: {error}") from None
-    raw, _ = read_tensors(model_path)
-    back = {theirs: ours_ for ours_, theirs in _prefixes(config).items()}
-    return Weights.from_tensors(
-        config, _renamed(raw, back), name=printable_name(ours.get("name"), folder.resolve().name),
-        trained=ours.get("trained") is not False, source=str(model_path),
-    )  # fmt: skip
+    settings["output_padding"] = isinstance(ours, dict) and ours.get("output_padding") is True
+    return CodecConfig.from_dict(settings)
+
+
+def renamed(config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """DacModel's tensors under our names."""
+    return _renamed(tensors, {theirs: ours for ours, theirs in _prefixes(config).items()})
 
 
 def save(weights: Weights, folder: Path) -> None:
@@ -130,10 +106,10 @@ def save(weights: Weights, folder: Path) -> None:
 
     Raises:
         WeightsError: the folder cannot be written (it is created, its parents are not); or DacModel cannot represent
-            the codec: it has a stem, is causal, has decoder rates other than its encoder rates reversed, or has a
-            codebook_size that is not a power of 2.
+            the codec: it is of another family, has a stem, is causal, has decoder rates other than its encoder rates
+            reversed, or has a codebook_size that is not a power of 2.
     """
-    config = weights.config
+    config = codec_config(weights)
     for misfit, is_so in (
         ("has a stem, which DacModel cannot have", config.stem > 1),
         ("is causal, and DacModel would load it as symmetric", config.causal),
@@ -148,7 +124,7 @@ def save(weights: Weights, folder: Path) -> None:
         "architectures": ["DacModel"],
         "model_type": "dac",
         "hop_length": config.hop_length,
-        _OURS: {"name": weights.name, "trained": weights.trained, "output_padding": config.output_padding},
+        OURS: {"name": weights.name, "trained": weights.trained, "output_padding": config.output_padding},
     }
     feature_extractor = {
         "feature_extractor_type": "DacFeatureExtractor",

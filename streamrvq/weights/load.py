@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from ..config import PRESETS
 from ..errors import WeightsError
 from ..system.foreign_data import foreign_data
-from . import descript, huggingface, store
+from . import descript, folder, huggingface, store
 from .seeded import seeded
 from .value import Weights
 
@@ -25,7 +25,7 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
     """Load a preset by name, or a file or folder of any layout.
 
     Args:
-        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face DAC folder. A preset
+        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face folder. A preset
             without trained weights in the package is `seeded`, with ``trained`` False.
 
     Raises:
@@ -64,13 +64,13 @@ def _read(source: str | os.PathLike[str], path: Path) -> Weights:
     named = os.fspath(source)
     with foreign_data(WeightsError, named, "wanted weights of a codec: fetch or save them again"):
         if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
-            return huggingface.read(path)
+            return folder.read(path)
         layout = _SUFFIXES.get(path.suffix.lower())
         if layout is None or not os.path.isfile(path):
             what = "is no file of weights" if os.path.exists(path) else "is neither a preset nor a file"
             raise WeightsError(
                 f"{named!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
-                "a .safetensors or .pth file, or a Hugging Face DAC folder: check the name"
+                "a .safetensors or .pth file, or a Hugging Face folder: check the name"
             )
         return store.read(path) if layout == "streamrvq" else descript.read(path)
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
 from ..errors import ConfigError, WeightsError
+from ..families import config_from_json
 from ..system.foreign_data import one_line, shown
+from .folder import guessed
 from .tensorfile import printable_name, read_tensors, write_tensors
 from .value import Weights
 
@@ -60,7 +61,7 @@ def _halved(name: str, value: npt.NDArray[np.float32]) -> npt.NDArray[np.float16
 
 
 def read(path: Path) -> Weights:
-    """The inverse of `save`.
+    """The inverse of `save`; or, read from its tensors' names, the file of a family's own package (folder.py).
 
     Raises:
         WeightsError: the file cannot be read, is damaged, is of another program or version, or does not fit its
@@ -68,6 +69,8 @@ def read(path: Path) -> Weights:
     """
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != "streamrvq":
+        if (weights := guessed(tensors, path)) is not None:
+            return weights
         raise WeightsError(
             f"{path} was not saved by streamrvq; wanted its own layout in a .safetensors file: "
             "for a Hugging Face model give the folder that has its config.json"
@@ -77,7 +80,7 @@ def read(path: Path) -> Weights:
             f"{path} has format version {shown(metadata.get('version'))}; wanted {VERSION!r}: update streamrvq"
         )
     try:
-        config = CodecConfig.from_json(metadata.get("config", ""))
+        config = config_from_json(metadata.get("config", ""))
     except ConfigError as error:
         raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
     trained = metadata.get("trained") == "true"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import CodecConfig
+from ..config import CodecConfig, Config
 from ..errors import WeightsError
 from ..system.copying import Shared
 from ..system.foreign_data import foreign_data
@@ -36,7 +36,7 @@ class Weights(Shared):
         source: the preset's name or the absolute path that they were loaded from; None: they were made here.
     """
 
-    config: CodecConfig
+    config: Config
     tensors: dict[str, npt.NDArray[np.float32]] = dataclasses.field(repr=False)
     trained: bool
     name: str
@@ -57,7 +57,7 @@ class Weights(Shared):
             tensor.flags.writeable = False
 
     @classmethod
-    def from_tensors(cls, config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]], *, name: str, trained: bool,
+    def from_tensors(cls, config: Config, tensors: Mapping[str, npt.NDArray[Any]], *, name: str, trained: bool,
                      training: str = "", source: str = "the given tensors") -> Weights:  # fmt: skip
         """Fold weight norm of any style, check the tensors, and keep copies of them.
 
@@ -72,15 +72,30 @@ class Weights(Shared):
     def codec_hash(self) -> str:
         """SHA-256 in 64 hex digits of everything that decides codes and samples. Equal hashes mean equal tokens.
 
-        It covers the canonical config JSON without ``quantizer_dropout``, which matters in training only; and, sorted
+        It covers the canonical config JSON, save for ``quantizer_dropout``, which matters in training only; and, sorted
         by name, every tensor's name, shape and little-endian float32 bytes. It does not cover ``name``, ``trained`` and
         ``training``.
         """
         settings = self.config.to_dict()
-        del settings["quantizer_dropout"]
+        settings.pop("quantizer_dropout", None)
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
         for name in sorted(self.tensors):
             value = self.tensors[name]
             digest.update(f"\n{name} {list(value.shape)}\n".encode())
             digest.update(np.ascontiguousarray(value, dtype="<f4").data)
         return digest.hexdigest()
+
+
+def codec_config(weights: Weights) -> CodecConfig:
+    """The configuration of weights for what knows `CodecConfig` alone: two layouts of files, and training.
+
+    Raises:
+        WeightsError: the codec is of another family.
+    """
+    config = weights.config
+    if not isinstance(config, CodecConfig):
+        raise WeightsError(
+            f"{weights.name} has a {type(config).__name__}; wanted a CodecConfig: this codec can be saved as "
+            ".safetensors, and not be trained"
+        )
+    return config

@@ -13,7 +13,7 @@ import pytest
 from streamrvq.engine.base import Engine
 from streamrvq.errors import EngineError, InputError
 from tests.support.contract import ENGINES, EXACT, codec_of, minute, needs_native, noise
-from tests.support.interrupting import EXCEPTIONS, after, every_place
+from tests.support.interrupting import ARITHMETIC, EXCEPTIONS, after, every_place
 
 HOP = 8
 
@@ -139,7 +139,7 @@ def test_an_exception_at_any_place_of_a_step_moved_all_or_nothing(driver: Driver
     clock = 4
     whole = Driver(driver.engine, driver.direction)
     whole.step(0, 4)
-    for interrupt in every_place(5, ("engine/torch.py", "families", "geometry.py")):
+    for interrupt in every_place(5, ARITHMETIC):
         if clock > 30:  # the signal's end: from the beginning
             driver.engine.reset(driver.states, np.array([0, 2]))
             whole.engine.reset(whole.states, np.array([0, 2]))

@@ -1,4 +1,4 @@
-"""The native engine apart from its bits: sine and tanh within their bounds, refusals, memory, fork, no torch.
+"""The native engine apart from its bits: its functions within their bounds, refusals, memory, fork, no torch.
 
 That it gives the same bits however audio is cut is in test_native_bits.py; STREAMRVQ_FULL=1 makes the long run a
 million hops.
@@ -7,6 +7,7 @@ million hops.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import resource
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from streamrvq.codec import Codec, load
 from streamrvq.config import CodecConfig
 from streamrvq.engine import make_engine
+from streamrvq.engine.lacking import NATIVE
 from streamrvq.engine.native import Core, NativeEngine, Program, library
 from streamrvq.errors import EngineError, SnapshotError, WeightsError
 from streamrvq.families import encoder_plan
@@ -48,6 +50,32 @@ def test_snake_is_right_within_its_bound() -> None:
         wanted = exact + np.sin(a * exact) ** 2 / (a + 1e-9)
         bound = 7 * 2.0**-24 / a + 0.51 * np.spacing(np.maximum(np.abs(wanted), np.abs(exact)).astype(np.float32))
         assert (np.abs(y - wanted) <= bound).all(), (alpha, np.max(np.abs(y - wanted) / bound))
+
+
+def test_elu_is_right_within_its_bound() -> None:
+    """|error| ≤ 1.01 units in the last place, as of all floats from −18 to 0, and 0, ∞ and not-a-number are kept."""
+    core = codec_on(minute(), ISAS[0], 1).engine._core  # type: ignore[attr-defined]
+    x = np.concatenate([np.linspace(-20, 20, 400_001), -np.geomspace(1e-38, 20, 100_001)]).astype(np.float32)
+    exact = x.astype(np.float64)
+    wanted = np.where(exact > 0, exact, np.expm1(exact))
+    y = core.activate(Activation.ELU, 0.0, x)
+    assert (np.abs(y - wanted) <= 1.01 * np.spacing(np.abs(wanted).astype(np.float32))).all()
+    special = core.activate(Activation.ELU, 0.0, np.array([0, np.inf, -np.inf, 128, -128, np.nan], np.float32))
+    np.testing.assert_array_equal(special, [0, np.inf, -1, 128, -1, np.nan])
+
+
+def test_gelu_is_right_within_its_bound() -> None:
+    """|relative error| ≤ 12 · 2⁻²⁴ down to −13, next to 0 beyond, and not-a-number is kept."""
+    core = codec_on(minute(), ISAS[0], 1).engine._core  # type: ignore[attr-defined]
+    sizes = np.concatenate([np.linspace(0, 13, 200_001), np.geomspace(1e-7, 13, 100_001)])
+    x = np.concatenate([sizes, -sizes]).astype(np.float32)
+    exact = x.astype(np.float64)
+    wanted = exact / 2 * np.array([math.erfc(value) for value in exact * -math.sqrt(0.5)])
+    y = core.activate(Activation.GELU, 0.0, x)
+    assert (np.abs(y - wanted) <= 12 * 2.0**-24 * np.abs(wanted)).all()
+    special = core.activate(Activation.GELU, 0.0, np.array([0, 128, 14, np.nan, -14, -128], np.float32))
+    np.testing.assert_array_equal(special[:4], [0, 128, 14, np.nan])
+    assert np.abs(special[4:]).max() < 1e-36
 
 
 def test_tanh_is_right_within_its_bound() -> None:
@@ -100,8 +128,10 @@ def test_names_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_both_sides_number_kinds_and_activations_alike() -> None:
-    assert dict(enumerate(library.layer_kinds())) == {int(kind): kind.name.lower() for kind in LayerKind}
-    assert dict(enumerate(library.activations())) == {int(kind): kind.name.lower() for kind in Activation}
+    """The library has the first of them, and refuses plans with the others."""
+    assert dict(enumerate(library.layer_kinds())) == {int(kind): kind.name.lower() for kind in sorted(NATIVE.kinds)}
+    activations = sorted(NATIVE.activations)
+    assert dict(enumerate(library.activations())) == {int(one): one.name.lower() for one in activations}
 
 
 def test_a_plan_that_is_none_is_refused() -> None:

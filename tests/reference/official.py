@@ -51,6 +51,11 @@ def load_official_dac(path: str | os.PathLike[str]) -> Any:
 
 def hf_dac(**kwargs: Any) -> Any:
     """`DacModel(DacConfig(**kwargs))` in eval mode, with random weights; the keywords are DacConfig's."""
+    return hf_model("Dac", **kwargs)
+
+
+def hf_model(name: str, **kwargs: Any) -> Any:
+    """transformers' ``{name}Model`` of ``{name}Config(**kwargs)`` in eval mode, with random weights."""
     with _quiet():
         try:
             transformers = importlib.import_module("transformers")
@@ -58,7 +63,7 @@ def hf_dac(**kwargs: Any) -> Any:
             raise MissingReferenceError(
                 f"transformers cannot be imported ({error}): run tools/test, or pip install -e '.[reference]'"
             ) from error
-        return transformers.DacModel(transformers.DacConfig(**kwargs)).eval()
+        return getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**kwargs)).eval()
 
 
 def _import_dac() -> Any:

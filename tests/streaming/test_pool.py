@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.codec import Codec
+from streamrvq.engine.torch_quantizer import TorchQuantizer
 from streamrvq.errors import InputError, PoolError
 from streamrvq.streaming.batches import Output, StreamId
 from streamrvq.streaming.pool import StreamPool
@@ -177,7 +178,7 @@ def test_a_step_that_raises_leaves_all_as_it_was(minute_codec: Codec, monkeypatc
     batch = pool.next_batch()
     assert batch is not None
     with monkeypatch.context() as patch:
-        patch.setattr(minute_codec.engine, "_quantize", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+        patch.setattr(TorchQuantizer, "quantize", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
         with pytest.raises(MemoryError):
             batch.run()
     pool.abort(batch)

@@ -20,7 +20,10 @@ PACKAGE = str(Path(streamrvq.__file__).parent)
 EXCEPTIONS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, TimeoutError)
 
 #: Where only lines are places: what is computed there is local.
-ARITHMETIC = ("engine/torch.py", "families", "geometry.py")
+ARITHMETIC = (
+    "engine/torch.py", "engine/torch_edges.py", "engine/torch_layers.py", "engine/torch_quantizer.py", "families",
+    "geometry/",
+)  # fmt: skip
 #: Every place where the engine costs little, else every few; the places around its step are the same.
 STRIDE = {"native": 1, "torch": 7, "cuda": 11}
 #: Places after a call's last act, before its function returns: there what it gives is given and not received. No Python

@@ -171,7 +171,8 @@ def test_folder_misfits(tmp_path: Path, weights: Weights) -> None:
     config = folder / "config.json"
     values = json.loads(config.read_text())
     for change, message in (
-        ({"model_type": "encodec"}, 'model_type .encodec.; wanted "dac"'),
+        ({"model_type": "vocos"}, 'model_type .vocos.; wanted one of "dac"'),
+        ({"model_type": ["dac"]}, 'model_type ..dac..; wanted one of "dac"'),
         ({"encoder_hidden_size": "4"}, "encoder_dim is '4'"),
         ({"downsampling_ratios": 3}, "encoder_rates is 3"),
         ({"hidden_size": 13}, r"encoder\.block\.4\.weight in .* has shape \[12, 16, 3\]; wanted \[13, 16, 3\]"),

@@ -61,7 +61,10 @@ def first_frame(codec: Codec, sample: int, rate: int) -> int:
     else:
         place = ratio(codec.sample_rate, rate)
         needed = place.place(sample)[0] + 1 - place.half
-    low, _ = decoder_plan(codec.config).receptive_field
+    decoder = decoder_plan(codec.config)
+    low, _ = decoder.receptive_field
+    if low is None or not decoder.begins_anywhere:
+        return 0
     # A frame whose first sample falls on a sample at the other rate: frame · hop · rate / sample_rate is whole.
     whole = codec.sample_rate // math.gcd(codec.hop_length * rate, codec.sample_rate)
     return max(0, (needed // codec.hop_length + low - 1) // whole * whole)

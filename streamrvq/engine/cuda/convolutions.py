@@ -1,6 +1,6 @@
 """A plan as a list of convolutions: windows, weights as matrices, and what is done with each one's results.
 
-Knows: the layers of geometry.py. Does not know: tiles, addresses, steps. The native engine's plan/ does the same in
+Knows: the layers of geometry/. Does not know: tiles, addresses, steps. The native engine's plan/ does the same in
 C++.
 
 A convolution's results go through the next one's activation. At the head of a residual unit they are also kept as they
@@ -130,7 +130,8 @@ class _Builder:
 
     def _convolution(self, layer: Layer) -> None:
         names = layer.tensors
-        assert names is not None
+        if names is None or names.bias is None:
+            raise EngineError(f"the cuda engine does not know convolutions without a bias, as {layer.name!r} is")
         weight = np.asarray(self._tensors[names.weight], np.float32)
         bias = np.asarray(self._tensors[names.bias], np.float32)
         if layer.kind == LayerKind.CONV:  # weight [cout][cin][kernel]

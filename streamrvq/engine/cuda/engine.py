@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...config import CodecConfig
+from ...config import Config
 from ...errors import EngineError, InputError
 from ...families import plan
 from ...geometry import Direction
 from ...system.copying import NeverCopied, Shared
 from ..base import Codes, Floats, Ints, check_histories, check_step
+from ..lacking import CUDA, check_abilities
 from .convolutions import Tensors
 from .device import Device
 from .kept import Kept
@@ -49,14 +50,16 @@ class CudaEngine(
         name_of_device: as it is asked for, such as ``"cuda:0"``.
 
     Raises:
-        EngineError: the device has not enough memory, or fails the self-test of its bits.
+        EngineError: the engine lacks what the codec needs; or the device has not enough memory, or fails the self-test
+            of its bits.
     """
 
     name = "cuda"
     dtype = np.dtype(np.float32)
     threads = 1  #: cores: they wait for the card
 
-    def __init__(self, config: CodecConfig, tensors: Tensors, device: Device, name_of_device: str = "cuda:0") -> None:
+    def __init__(self, config: Config, tensors: Tensors, device: Device, name_of_device: str = "cuda:0") -> None:
+        check_abilities(config, self.name, CUDA)
         self.config, self.device = config, name_of_device
         check_device(device)
         self._runner, self._kept = Runner(device), Kept(device)

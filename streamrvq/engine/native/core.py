@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EngineError
-from ...geometry import Activation, Plan, Quantizer
+from ...geometry import Activation, Distance, LayerKind, Plan, Quantizer
 from ...system.copying import NeverCopied, Shared
 from ..base import Codes, Floats, Ints
+from ..rotary import inverse_frequencies
 from .library import (
     LAYER_FIELDS,
     LEVEL_FIELDS,
+    ChainSpec,
     LayerSpec,
     LevelSpec,
     PlanSpec,
@@ -93,11 +95,23 @@ class Core(Shared, NeverCopied, error=EngineError, holds="a process's weights an
         for spec, layer in zip(layers, plan.layers, strict=True):
             for name in LAYER_FIELDS:
                 setattr(spec, name, getattr(layer, name))
+            spec.epsilon = layer.epsilon
+            if layer.scale is not None:
+                spec.scale = at(layer.scale)
+            if layer.kind == LayerKind.ATTENTION:
+                frequencies = inverse_frequencies(layer.cout // layer.heads, layer.theta)
+                spec.frequencies = frequencies.ctypes.data
+                keep.append(frequencies)
             if layer.tensors is not None:
-                spec.weight, spec.bias = at(layer.tensors.weight), at(layer.tensors.bias)
+                spec.weight = at(layer.tensors.weight)
+                if layer.tensors.bias is not None:
+                    spec.bias = at(layer.tensors.bias)
                 if layer.tensors.activation is not None:
                     spec.alpha = at(layer.tensors.activation)
-        whole = PlanSpec(layers=layers, count=len(layers), masked=not plan.causal, half_from=half_from)
+                if layer.tensors.recurrent is not None:
+                    spec.recurrent = at(layer.tensors.recurrent)
+        whole = PlanSpec(layers=layers, count=len(layers), masked=not plan.causal, first=plan.first, tanh=plan.tanh,
+                         half_from=half_from)  # fmt: skip
         if program != Program.LAYERS:
             whole.quantizer = pointer(_quantizer_spec(plan.quantizer, at))
         self.check(self._lib.srvq_set_plan(self._handle, program, whole))
@@ -165,6 +179,14 @@ def _quantizer_spec(quantizer: Quantizer, at: Callable[[str], int]) -> Quantizer
     levels = (LevelSpec * len(quantizer.levels))()
     for spec, level in zip(levels, quantizer.levels, strict=True):
         for name in LEVEL_FIELDS:
-            setattr(spec, name, at(getattr(level, name)))
+            if getattr(level, name) is not None:
+                setattr(spec, name, at(getattr(level, name)))
+    chains = (ChainSpec * len(quantizer.chains))()
+    for spec, chain in zip(chains, quantizer.chains, strict=True):
+        spec.levels = chain.levels
+        for name in ("in_weight", "out_weight"):
+            if getattr(chain, name) is not None:
+                setattr(spec, name, at(getattr(chain, name)))
     sizes = quantizer.codebook_size, quantizer.codebook_dim, quantizer.latent_channels
-    return QuantizerSpec(levels, len(levels), *sizes)
+    by_distance = quantizer.distance == Distance.EUCLIDEAN
+    return QuantizerSpec(levels, chains or None, len(chains), len(levels), *sizes, by_distance)

@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from ...config import CodecConfig
+from ...config import Config
 from ...errors import EngineError
 from ...families import plan
-from ...geometry import Direction, Plan
+from ...geometry import Direction, LayerKind, Plan
 from ...system.copying import CopiedWhole, NeverCopied, Shared, forked_whole
 from ...system.cores import available_cores
 from ..base import Codes, Floats, Ints, check_histories, check_step, join_state, split_state
 from ..counts import HopCounts
+from ..lacking import NATIVE, check_abilities
 from .core import Core, Program, Tensors, address
 from .library import isas
 
@@ -35,6 +36,19 @@ def chosen_isa() -> str:
     if wanted and wanted not in there:
         raise EngineError(f"STREAMRVQ_ISA is {wanted!r}; this build and machine have {', '.join(there)}")
     return wanted or there[0]
+
+
+def keys_turned(plan: Plan, histories: Sequence[Floats], *, inward: bool) -> list[Floats]:
+    """A state's histories between their canonical form and the library's. It keeps the keys of an attention with the
+    same dimension of all heads side by side."""
+    turned = []
+    for layer, history in zip((layer for layer in plan.layers if layer.history), histories, strict=True):
+        if layer.kind == LayerKind.ATTENTION:
+            keys, values = np.split(history, 2, axis=1)
+            shape = (len(keys), layer.heads, -1) if inward else (len(keys), layer.cout // layer.heads, layer.heads)
+            history = np.hstack([keys.reshape(shape).transpose(0, 2, 1).reshape(keys.shape), values])
+        turned.append(history)
+    return turned
 
 
 @forked_whole
@@ -80,7 +94,8 @@ class NativeEngine(
         threads: cores to compute on; None: all that the process may use.
 
     Raises:
-        EngineError: the library is not there, or ``STREAMRVQ_ISA`` names what this machine lacks.
+        EngineError: the engine lacks what the codec needs, the library is not there, or ``STREAMRVQ_ISA`` names what
+            this machine lacks.
     """
 
     name = "native"
@@ -89,7 +104,8 @@ class NativeEngine(
     #: activation.
     row_hops = 32
 
-    def __init__(self, config: CodecConfig, tensors: Tensors, *, threads: int | None) -> None:
+    def __init__(self, config: Config, tensors: Tensors, *, threads: int | None) -> None:
+        check_abilities(config, self.name, NATIVE)
         self.config = config
         self._core = Core(chosen_isa(), threads or available_cores())
         self._core.set_plan(Program.ENCODE, plan(config, "encode"), tensors)
@@ -127,13 +143,13 @@ class NativeEngine(
         states.counts.set(where, 0)
 
     def export_state(self, states: NativeStates, slot: int) -> list[Floats]:
-        return split_state(states.plan, states.data[slot])
+        return keys_turned(states.plan, split_state(states.plan, states.data[slot]), inward=False)
 
     def import_state(self, states: NativeStates, slot: int, histories: Sequence[Floats], clock: int = 0) -> None:
         check_histories(states.plan, histories, self.dtype)
         states.counts.begin(slot)
         if histories:
-            states.data[slot] = join_state(histories)
+            states.data[slot] = join_state(keys_turned(states.plan, histories, inward=True))
         states.counts.set(slot, clock)
 
     # ------------------------------------------------------------------ steps

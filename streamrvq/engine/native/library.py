@@ -17,12 +17,12 @@ from ...errors import EngineError
 
 HERE = Path(__file__).parent
 ROOMS = ("api", "plan", "run", "kernels")  #: folders of the C++ that the library is built from
-VERSION = 7  #: of the interface, `srvq_version`
+VERSION = 8  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
 LAYER_FIELDS = (
     "kind", "cin", "cout", "kernel", "stride", "dilation", "padding", "right", "delay_out", "history", "rate_in",
-    "rate_out", "activation",
+    "rate_out", "activation", "pad", "fills_up", "groups", "heads", "window",
 )  # fmt: skip
 #: Of a `geometry.Level`, by their names there.
 LEVEL_FIELDS = ("in_weight", "in_bias", "codebook", "out_weight", "out_bias")
@@ -33,7 +33,8 @@ class LayerSpec(ctypes.Structure):
 
     _fields_ = (
         *[(name, c_int64) for name in LAYER_FIELDS],
-        *[(name, c_void_p) for name in ("weight", "bias", "alpha")],
+        *[(name, c_void_p) for name in ("weight", "bias", "alpha", "recurrent", "scale", "frequencies")],
+        ("epsilon", c_double),
     )
 
 
@@ -43,19 +44,29 @@ class LevelSpec(ctypes.Structure):
     _fields_ = tuple((name, c_void_p) for name in LEVEL_FIELDS)
 
 
+class ChainSpec(ctypes.Structure):
+    """``srvq::ChainSpec``: a chain's levels, and where its projections lie."""
+
+    _fields_ = (("levels", c_int64), ("in_weight", c_void_p), ("out_weight", c_void_p))
+
+
 class QuantizerSpec(ctypes.Structure):
     """``srvq::QuantizerSpec``: the levels, and their sizes."""
 
     _fields_ = (
-        ("levels", POINTER(LevelSpec)), *[(name, c_int64) for name in ("count", "size", "dim", "latent")],
-    )  # fmt: skip
+        ("levels", POINTER(LevelSpec)),
+        ("chains", POINTER(ChainSpec)),
+        ("chain_count", c_int64),
+        *[(name, c_int64) for name in ("count", "size", "dim", "latent", "euclidean")],
+    )
 
 
 class PlanSpec(ctypes.Structure):
     """``srvq::PlanSpec``: layers and a quantiser, which may be null."""
 
     _fields_ = (
-        ("layers", POINTER(LayerSpec)), *[(name, c_int64) for name in ("count", "masked", "half_from")],
+        ("layers", POINTER(LayerSpec)),
+        *[(name, c_int64) for name in ("count", "masked", "first", "tanh", "half_from")],
         ("quantizer", POINTER(QuantizerSpec)),
     )  # fmt: skip
 

@@ -163,6 +163,9 @@ class Ready(Message):
     resampler: str | None = _field(_utf8(128), None)
     #: seconds for which a client may send nothing; None: less than one, or an older server, whose default is 60
     idle_timeout: int | None = _field(_whole(1), None)
+    #: frames of a stream's first step, unless it ends sooner: none comes before so many are complete. None: 1, or an
+    #: older server, whose codecs have no more
+    first_frames: int | None = _field(_whole(2), None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import ProtocolError
+from ...families import plan
 from ...resampling import resampler_between
 from ..protocol.constants import Close
 from ..protocol.text import Ready, Resume, Start, parse
@@ -77,10 +78,12 @@ def first_message(data: str | bytes, header: str | None, tokens: Sequence[str]) 
 def ready_message(codec: Codec, session: str, start: Start, max_message: int, idle_timeout: float) -> Ready:
     """The message that tells a client about the codec and its session, which ``start`` opened."""
     rate = start.sample_rate or codec.sample_rate
+    first = plan(codec.config, "decode" if start.mode == "decode" else "encode").first
     return Ready(
         session=session, codec=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
         sample_rate=codec.sample_rate, hop=codec.hop_length, codebooks=codec.n_codebooks,
         codebook_size=codec.config.codebook_size, delay_frames=codec.delay_frames,
         decoder_delay_samples=codec.decoder_delay_samples, max_message=max_message,
         resampler=resampler_between(rate, codec.sample_rate), idle_timeout=int(idle_timeout) or None,
+        first_frames=first if first > 1 else None,
     )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...audio.rates import held_back, output_length
 from ...errors import InputError, ProtocolError, SourceError
-from ...families import decoder_plan
+from ...families import decoder_plan, encoder_plan
 from ...geometry import Plan
 from ..items import Gap
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
@@ -64,8 +64,12 @@ class ServedEncoder(ServedStream):
         self.incoming = Incoming(PayloadKind.PCM, payload_format)
         self._max_queued_seconds = min(MAX_WAITING_SECONDS, MAX_WAITING_BYTES / 4 / rate)
         self._max_unsent = max(1, int(MAX_WAITING_SECONDS * codec.frame_rate))
+        first = encoder_plan(codec.config).first  # frames that come at once
         room = (
-            self._max_unsent + 1 + codec.delay_frames + math.ceil(held_back(rate, codec.sample_rate) * codec.frame_rate)
+            self._max_unsent
+            + first
+            + codec.delay_frames
+            + math.ceil(held_back(rate, codec.sample_rate) * codec.frame_rate)
         )
         # All levels are computed, and as many of them sent as the client asks for. So a change acts at the next frame.
         capacity = int(REPLAY_SECONDS * codec.frame_rate) + 1
@@ -144,10 +148,14 @@ class ServedDecoder(ServedStream):
         self.incoming = Incoming(PayloadKind.CODES, payload_format)
         self._max_queued_seconds = MAX_WAITING_SECONDS
         self._max_unsent = int(min(MAX_WAITING_SECONDS * rate, MAX_WAITING_BYTES / 4))
-        hop, held = codec.hop_length / codec.sample_rate, codec.decoder_delay_samples / codec.sample_rate
+        decoder = decoder_plan(codec.config)
+        hop, held = (
+            decoder.first * codec.hop_length / codec.sample_rate,
+            codec.decoder_delay_samples / codec.sample_rate,
+        )
         room = self._max_unsent + math.ceil((hop + held + held_back(codec.sample_rate, rate)) * rate)
         self.outbox = PcmOutbox(max_message, payload_format, room)
-        self._outputs = functools.partial(_samples, decoder_plan(codec.config), codec.sample_rate, rate)
+        self._outputs = functools.partial(_samples, decoder, codec.sample_rate, rate)
         self.lane = scheduler.open("decode", rate, self._on_output, self.fail, self._outputs)
         self._make_room()
 

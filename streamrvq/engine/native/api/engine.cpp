@@ -93,5 +93,5 @@ int64_t srvq_state_size(SrvqEngine *e, int64_t program) {
 int64_t srvq_weight_bytes(SrvqEngine *e, int64_t program, int64_t convolution) {
     const Step *const step = e->find(program);
     if (!step || convolution < 0 || convolution >= static_cast<int64_t>(step->plan().convs.size())) return -1;
-    return step->plan().convs[static_cast<size_t>(convolution)].matrix.bytes;
+    return step->plan().convs[static_cast<size_t>(convolution)].weight_bytes();
 }

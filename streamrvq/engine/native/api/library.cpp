@@ -23,7 +23,7 @@ std::string joined(const char *const (&names)[N]) {
 
 }  // namespace
 
-int64_t srvq_version() { return 7; }
+int64_t srvq_version() { return 8; }
 const char *srvq_sources() { return SRVQ_SOURCES; }
 const char *srvq_error() { return srvq::error_text.c_str(); }
 

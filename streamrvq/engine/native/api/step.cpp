@@ -45,7 +45,9 @@ Request part_of(const Call &c, const Plan &plan, int64_t first, int64_t done) {
 }
 
 void run(SrvqEngine &e, Step &step, Threads &threads, const Call &c) {
-    const Parts parts = parts_of(c.streams, c.hops);
+    bool any_first = false;
+    for (int64_t b = 0; b < c.streams; ++b) any_first |= c.clock[b] == 0;
+    const Parts parts = parts_of(c.streams, c.hops, any_first ? step.plan().first : 1);
     if (static_cast<int64_t>(e.states.size()) < parts.streams) {
         e.states.resize(static_cast<size_t>(parts.streams));
         e.clocks.resize(static_cast<size_t>(parts.streams));

@@ -19,20 +19,11 @@
 #include "api/api.hpp"
 #include "plain_loops.hpp"
 #include "resampling.hpp"
+#include "sequences.hpp"
 
 using namespace checks;
 
 namespace {
-
-using Engine = std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)>;
-
-Engine engine_of(const char *isa, int threads) { return {srvq_engine_new(isa, threads), srvq_engine_free}; }
-
-bool set_plan(SrvqEngine *engine, srvq::Program program, const std::vector<LayerSpec> &layers, bool masked, int64_t half_from,
-              const srvq::QuantizerSpec *quantizer = nullptr) {
-    const srvq::PlanSpec plan{layers.data(), static_cast<int64_t>(layers.size()), masked, half_from, quantizer};
-    return engine && srvq_set_plan(engine, static_cast<int64_t>(program), &plan) == 0;
-}
 
 bool run(const Case &c, const char *isa, int threads, unsigned seed) {
     std::mt19937 random(seed);
@@ -62,36 +53,18 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
     l.weight = weight.data();
     l.bias = bias.data();
     l.activation = c.activation;
+    l.pad = c.pad;
+    l.fills_up = c.missing > 0 || c.pad != Padding::zero;
+    if (l.fills_up) l.padding = l.history, l.right = c.stride - 1;
     l.alpha = alpha.data();
     const Floats x = numbers(c.streams * c.rows * unit_in * c.cin, false);
     const Floats wanted = expected(c, l, x);
 
+    const int64_t first = c.pad == Padding::reflect ? (l.history + c.stride) / c.stride : 1;
     const Engine engine = engine_of(isa, threads);
-    if (!set_plan(engine.get(), srvq::Program::layers, {l}, false, c.halves ? 0 : -1)) return false;
-    // All rows in one step; then hop by hop, in steps of 1, 2, 3 …
-    for (const bool whole : {true, false}) {
-        Floats states(static_cast<size_t>(c.streams * l.history * c.cin) + 1), y(wanted.size());
-        std::vector<int64_t> slots, clock(static_cast<size_t>(c.streams)), open(static_cast<size_t>(c.streams), -1);
-        for (int64_t b = 0; b < c.streams; ++b) slots.push_back(c.streams - 1 - b);
-        for (int64_t done = 0, hops = 1; done < c.rows; done += hops, ++hops) {
-            hops = std::min(whole ? c.rows : hops, c.rows - done);
-            const int64_t in_row = unit_in * c.cin, out_row = unit_out * c.cout;
-            Floats in, out(static_cast<size_t>(c.streams * hops * out_row));
-            for (int64_t b = 0; b < c.streams; ++b) {
-                const auto from = x.begin() + (b * c.rows + done) * in_row;
-                in.insert(in.end(), from, from + hops * in_row);
-            }
-            if (srvq_step(engine.get(), 0, c.streams, hops, states.data(), nullptr, slots.data(), clock.data(), open.data(),
-                          in.data(), out.data(), 0, nullptr, nullptr))
-                return false;
-            for (int64_t b = 0; b < c.streams; ++b) {
-                clock[static_cast<size_t>(b)] += hops;
-                std::copy_n(out.begin() + b * hops * out_row, hops * out_row, y.begin() + (b * c.rows + done) * out_row);
-            }
-        }
-        if (std::memcmp(y.data(), wanted.data(), wanted.size() * sizeof(float)) != 0) return false;
-    }
-    return true;
+    return set_plan(engine.get(), srvq::Program::layers, {l}, false, c.halves ? 0 : -1, nullptr, first) &&
+           gives(engine.get(), {c.streams, c.rows, unit_in * c.cin, unit_out * c.cout, first, l.fills_up ? c.rows * unit_in - c.missing : -1}, x,
+                 wanted);
 }
 
 // A small codec, symmetric, whole and hop by hop, in company and alone: residual units, skips, both ends, the quantiser.
@@ -111,12 +84,13 @@ bool codec(const char *isa, int threads) {
         const bool across = s.kind == LayerKind::transposed_conv, weighs = across || s.kind == LayerKind::conv;
         const int64_t half = (s.stride + 1) / 2, pad = across || s.kernel == 2 * s.stride ? half : s.kernel / 2;
         return LayerSpec{s.kind, s.cin, s.cout, s.kernel, s.stride, 1, pad, pad, s.delay, s.history, s.rate_in, s.rate_out,
-                         snake ? Activation::snake : Activation::none,
+                         snake ? Activation::snake : Activation::none, srvq::Padding::zero, 0, 1, 0, 0,
                          weighs ? numbers(s.cin * s.cout * s.kernel, 0.2f, 0.0f) : nullptr,
-                         weighs ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr};
+                         weighs ? numbers(s.cout, 0.1f, 0.05f) : nullptr, snake ? numbers(s.cin, 0.3f, 1.0f) : nullptr,
+                         nullptr, nullptr, nullptr, 0.0};
     };
     constexpr LayerKind conv = LayerKind::conv, transposed = LayerKind::transposed_conv, hold = LayerKind::hold, join = LayerKind::join;
-    // Delays and histories by the rule of geometry.py.
+    // Delays and histories by the rule of geometry/.
     const std::vector<LayerSpec> encoder = {
         spec({conv, 1, 12, 7, 1, 3, 6, 128, 128}, false), spec({hold, 12, 12, 1, 1, 3, 0, 128, 128}, false),
         spec({conv, 12, 12, 7, 1, 6, 6, 128, 128}, true), spec({conv, 12, 12, 1, 1, 6, 0, 128, 128}, true),
@@ -131,7 +105,7 @@ bool codec(const char *isa, int threads) {
     for (int i = 0; i < 3; ++i)
         levels.push_back({numbers(27, 1.0f, 0.0f), numbers(3, 0.1f, 0.0f), numbers(33, 1.0f, 0.0f), numbers(27, 0.3f, 0.0f),
                           numbers(9, 0.1f, 0.0f)});
-    const srvq::QuantizerSpec quantizer{levels.data(), 3, 11, 3, 9};
+    const srvq::QuantizerSpec quantizer{levels.data(), nullptr, 0, 3, 11, 3, 9, 0};
     const Engine engine = engine_of(isa, threads);
     SrvqEngine *const e = engine.get();
     if (!set_plan(e, srvq::Program::encode, encoder, true, 0, &quantizer) ||
@@ -183,8 +157,8 @@ bool codec(const char *isa, int threads) {
 bool two_callers(int steps) {
     const int64_t channels = 40;
     const Floats weight(channels * channels * 7, 0.01f), bias(channels, 0.1f);
-    const LayerSpec l{LayerKind::conv, channels, channels, 7, 1, 1, 6, 0, 0, 6, 1, 1, Activation::none, weight.data(),
-                      bias.data(), nullptr};
+    const LayerSpec l{LayerKind::conv, channels, channels, 7, 1, 1, 6, 0, 0, 6, 1, 1, Activation::none,
+                      srvq::Padding::zero, 0, 1, 0, 0, weight.data(), bias.data(), nullptr, nullptr, nullptr, nullptr, 0.0};
     const Engine engine = engine_of("", 4);
     if (!set_plan(engine.get(), srvq::Program::layers, {l}, false, -1)) return false;
     std::atomic<bool> good{true};
@@ -225,6 +199,7 @@ int main(int argc, char **argv) {
                 ++wrong;
                 std::printf("%s, %d threads: a codec differs (%s)\n", isa.c_str(), threads, srvq_error());
             }
+            wrong += wrong_sequences(isa.c_str(), threads, quick ? 5 : 12, cases);
             std::vector<Case> all;
             const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
             for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
@@ -232,13 +207,18 @@ int main(int argc, char **argv) {
                     const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
                     const bool halves = rows % 3 == 0;
                     const int64_t streams = 1 + rows % 3;
-                    const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation) {
-                        all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves});
+                    const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation,
+                                         Padding pad = Padding::zero, int64_t missing = 0) {
+                        all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves, pad, missing});
                     };
                     for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
                     for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
                     for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::transposed_conv, 2 * stride, stride, 1);
                     add(LayerKind::conv, 1, 1, 1);
+                    for (const Padding pad : {Padding::zero, Padding::replicate, Padding::reflect}) {
+                        if (pad != Padding::zero) add(LayerKind::conv, 7, 1, 1, pad);
+                        for (const int64_t missing : {int64_t{0}, int64_t{1}, 2 + rows % 2}) add(LayerKind::conv, 8, 4, 1, pad, missing);
+                    }
                 }
             for (const Case &c : all) {
                 ++cases;

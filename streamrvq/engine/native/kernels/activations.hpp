@@ -8,7 +8,9 @@
 // X(name, the struct that computes it)
 #define SRVQ_ACTIVATIONS(X) \
     X(none, Identity)       \
-    X(snake, Snake)
+    X(snake, Snake)         \
+    X(elu, Elu)             \
+    X(gelu, Gelu)
 
 namespace srvq {
 

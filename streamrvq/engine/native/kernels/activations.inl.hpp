@@ -29,6 +29,20 @@ struct Snake {
     V::Floats operator()(V::Floats x, int n) const { return snake_of(x, turn[n], turn_low[n], inverse[n]); }
 };
 
+// x, or eˣ − 1 where x is not greater than 0. No constants.
+template <int N>
+struct Elu {
+    Elu(const ActivationView &, int64_t) {}
+    V::Floats operator()(V::Floats x, int) const { return elu_of(x); }
+};
+
+// x · Φ(x), Φ the normal distribution. No constants.
+template <int N>
+struct Gelu {
+    Gelu(const ActivationView &, int64_t) {}
+    V::Floats operator()(V::Floats x, int) const { return gelu_of(x); }
+};
+
 // One vector through an activation that is known only now.
 inline V::Floats activated(V::Floats x, const ActivationView &a, int64_t column) {
     switch (a.kind) {

@@ -30,6 +30,11 @@ inline void prefetch_lines(Prefetch &next) {
     }
 }
 
+// What a row's chains begin with, where that is not the bias. Past the last column anything may be read.
+inline const float *start_of(const Conv &c, int64_t row) {
+    return c.start + row / c.rows * c.start_stride + row % c.rows * c.columns;
+}
+
 template <int MR, int NR, class T>
 void tile(const Conv &c, const T *w, bool first_use, int64_t row, int64_t column, Prefetch &next) {
     Prefetch prefetch = next;  // in registers while the tile is computed
@@ -45,9 +50,11 @@ void tile(const Conv &c, const T *w, bool first_use, int64_t row, int64_t column
     }
     V::Floats y[MR][NR];
 #pragma GCC unroll 16
-    for (int r = 0; r < MR; ++r)
+    for (int r = 0; r < MR; ++r) {
+        const float *const first = c.start ? start_of(c, row + r) : c.bias;
 #pragma GCC unroll 4
-        for (int n = 0; n < NR; ++n) y[r][n] = V::load(c.bias + column + n * V::kWidth);
+        for (int n = 0; n < NR; ++n) y[r][n] = V::load(first + column + n * V::kWidth);
+    }
 
     auto channel = [&](int64_t i) __attribute__((always_inline)) {
         V::Floats v[NR];

@@ -22,7 +22,8 @@ struct NotWritten {
 // The common case: rows of one stream, whole vectors, all inside the signal. No vector is asked how much of it counts, and a
 // column's constants are loaded once. What there is to do is known at compile time: asked in the loop, it costs 3 to 5 % of
 // a small codec's step.
-template <int NR, bool JOIN, bool PLAIN, template <int> class ACTIVATION>
+// JOIN: 1: the residual is added; 2: the results are scaled first, both rounded once.
+template <int NR, int JOIN, bool PLAIN, template <int> class ACTIVATION>
 void epilogue_whole(const Conv &c, const float *results, int64_t rows, int64_t column, const TileRows &to) {
     constexpr bool kActive = requires(ACTIVATION<NR> f, V::Floats x) { f(x, 0); };
     const ACTIVATION<NR> activation(c.out.activation, column);
@@ -31,18 +32,20 @@ void epilogue_whole(const Conv &c, const float *results, int64_t rows, int64_t c
 #pragma GCC unroll 4
         for (int n = 0; n < NR; ++n, results += V::kWidth) {
             V::Floats v = V::load(results);
-            if constexpr (JOIN) v = V::add(v, V::load(to.join + at + n * V::kWidth));
+            if constexpr (JOIN == 1) v = V::add(v, V::load(to.join + at + n * V::kWidth));
+            if constexpr (JOIN == 2)
+                v = V::fma(V::load(c.scale + column + n * V::kWidth), v, V::load(to.join + at + n * V::kWidth));
             if constexpr (PLAIN) V::store(to.plain + at + n * V::kWidth, v);
             if constexpr (kActive) V::store(to.active + at + n * V::kWidth, activation(v, n));
         }
 }
 
-// [0: no active destination, 1 + activation][join + 2 · plain]
-#define SRVQ_EPILOGUES(name, type)                                                                  \
-    {epilogue_whole<NR, false, false, type>, epilogue_whole<NR, true, false, type>,                 \
-     epilogue_whole<NR, false, true, type>, epilogue_whole<NR, true, true, type>},
+// [0: no active destination, 1 + activation][join + 3 · plain]
+#define SRVQ_EPILOGUES(name, type)                                                                                  \
+    {epilogue_whole<NR, 0, false, type>, epilogue_whole<NR, 1, false, type>, epilogue_whole<NR, 2, false, type>,    \
+     epilogue_whole<NR, 0, true, type>,  epilogue_whole<NR, 1, true, type>,  epilogue_whole<NR, 2, true, type>},
 template <int NR>
-constexpr void (*kEpilogueWhole[][4])(const Conv &, const float *, int64_t, int64_t, const TileRows &) = {
+constexpr void (*kEpilogueWhole[][6])(const Conv &, const float *, int64_t, int64_t, const TileRows &) = {
     SRVQ_EPILOGUES(nothing, NotWritten) SRVQ_ACTIVATIONS(SRVQ_EPILOGUES)};
 #undef SRVQ_EPILOGUES
 
@@ -62,7 +65,11 @@ inline void epilogue_partial(const Conv &c, const float *results, int64_t rows, 
             const int64_t here = column + n * V::kWidth, at = r * c.columns + here, count = c.columns - here;
             if (count <= 0) continue;
             V::Floats v = masked(V::load(results), at, low, high);
-            if (to.join) v = V::add(v, load_some(to.join + at, count));
+            if (to.join && c.scale) {
+                v = V::fma(V::load(c.scale + here), v, load_some(to.join + at, count));
+            } else if (to.join) {
+                v = V::add(v, load_some(to.join + at, count));
+            }
             store_result(v, c.out.activation, to.plain, to.active, at, here, count);
         }
 }
@@ -82,7 +89,7 @@ __attribute__((noinline)) void epilogue(const Conv &c, const float *results, int
         const bool inside = low <= 0 && high >= end, whole = column + NR * V::kWidth <= c.columns;
         if (inside && whole) {
             const int64_t which = to.active ? 1 + static_cast<int64_t>(c.out.activation.kind) : 0;
-            kEpilogueWhole<NR>[which][(to.join ? 1 : 0) + (to.plain ? 2 : 0)](c, results, count, column, to);
+            kEpilogueWhole<NR>[which][(to.join ? c.scale ? 2 : 1 : 0) + (to.plain ? 3 : 0)](c, results, count, column, to);
         } else {
             epilogue_partial<NR>(c, results, count, column, to, low, high);
         }

@@ -9,7 +9,8 @@ void write_input(const InputRows &s) {
     for (int64_t row = 0; row < s.rows; ++row)
         for (int64_t column = 0; column < s.columns; column += V::kWidth) {
             const int64_t at = row * s.columns + column, count = s.columns - column;
-            const V::Floats y = masked(load_some(s.in + at, count), at, s.low, s.high);
+            V::Floats y = masked(load_some(s.in + at, count), at, s.low, s.high);
+            if (s.join) y = V::add(y, load_some(s.join + at, count));
             store_result(y, s.out.activation, s.out.plain, s.out.active, at, column, count);
         }
 }

@@ -36,11 +36,14 @@ struct Conv {
     const void *weights;  // in blocks of columns, [block][tap · depth][width]; see plan/pack.hpp
     bool half;            // weights are IEEE half precision, which holds the same values
     const float *bias;    // padded to whole blocks
+    const float *start;   // in the bias's place, another one a row: row t of stream b at start + b · start_stride + t · columns; or null
+    int64_t start_stride;
     int64_t columns;
     int64_t rows;  // of each stream
     Edges edges;
     const float *join;  // added to the masked result: row t of stream b at join + b · join_stride + t · columns; or null
     int64_t join_stride;
+    const float *scale;  // a factor a column for the result before it is joined, padded to whole blocks; or null
     Destinations out;
 };
 
@@ -62,21 +65,51 @@ struct Part {
     Prefetch prefetch;
 };
 
-// A step's input, values [rows][columns] of one stream: masked, then written to its destinations.
+// A step's input, values [rows][columns] of one stream: masked, added to others, then written to its destinations.
 struct InputRows {
     const float *in;
+    const float *join;  // as many values, or null
     int64_t rows, columns;
     int64_t low, high;
     Destinations out;  // strides are not used: the pointers are the stream's own
 };
 
-// The codebook entries nearest by cosine to `count` vectors [count][dim].
+// The codebook entries nearest to `count` vectors [count][dim]: by cosine, or with a bias for each entry by distance.
 struct Search {
     const float *vectors;
     int64_t count, dim, size;
-    const float *book;  // entries of length 1, in blocks: [block][dim][width], the last padded with zeros
+    const float *book;  // entries, of length 1 without a bias, in blocks: [block][dim][width], the last padded with zeros
+    const float *bias;  // −|entry|²/2, padded to whole blocks: then vectors and entries are taken as they are; or null
     float *unit;        // scratch for [dim]
     int64_t *codes;     // [count]
+};
+
+// Rows of a layer norm: (x − mean) / √(variance + epsilon) · weight + bias.
+struct NormRows {
+    const float *in;
+    int64_t rows, columns;
+    const float *weight, *bias;
+    float epsilon;
+    float *out;
+};
+
+// One query of an attention, all heads. q and keys are [dim][heads], values [heads][dim].
+struct Attention {
+    const float *query;
+    const float *keys, *values;  // of the first position that it sees; the next ones `stride` numbers further
+    int64_t count, stride;       // positions
+    int64_t heads, dim;
+    float scale;
+    float *scores;  // scratch for [heads][count rounded up to whole vectors]
+    float *out;     // [heads][dim]
+};
+
+// One frame of one stream of an LSTM's layer.
+struct LstmFrame {
+    const float *gates;  // [4][units]: i, f, g, o before their functions
+    int64_t units;
+    float *cell;    // [units]: c, which moves on by the frame
+    float *hidden;  // [units]: h, written
 };
 
 // Some outputs of a resampler, one after the other. The window of the first is [x, x + length). The next window lies `down`
@@ -103,6 +136,9 @@ struct Kernels {
     void (*conv)(const Conv &, const Part &);
     void (*write_input)(const InputRows &);
     void (*search)(const Search &);
+    void (*lstm)(const LstmFrame &);
+    void (*norm)(const NormRows &);
+    void (*attend)(const Attention &);
     void (*tanh)(float *, int64_t count);
     void (*widen)(const float *from, int64_t count, double *to);
     void (*resample)(const Resampling &);

@@ -6,8 +6,10 @@
 
 static_assert(srvq::VectorType<V>, "V lacks an operation, or has one of another type; see kernels/vector.hpp");
 
+#include "kernels/attention.inl.hpp"
 #include "kernels/conv.inl.hpp"
 #include "kernels/input.inl.hpp"
+#include "kernels/lstm.inl.hpp"
 #include "kernels/resample.inl.hpp"
 #include "kernels/roofline.inl.hpp"
 #include "kernels/search.inl.hpp"
@@ -16,7 +18,7 @@ namespace srvq {
 namespace {
 
 constexpr Kernels kernel_table(const char *name) {
-    return {name, V::kWidth, V::kVectors, V::kRows, conv, write_input, search, tanh_all, widen, resample, activate,
+    return {name, V::kWidth, V::kVectors, V::kRows, conv, write_input, search, lstm, norm, attend, tanh_all, widen, resample, activate,
             register_peak, load_peak, read};
 }
 

@@ -27,7 +27,9 @@ PackedActivation pack_activation(const Kernels &k, Activation kind, const float 
     PackedActivation packed;
     packed.kind = kind;
     switch (kind) {
-        case Activation::none: return packed;
+        case Activation::none:
+        case Activation::elu:
+        case Activation::gelu: return packed;
         case Activation::snake: pack_snake(packed, k, alpha, channels, columns); return packed;
     }
     throw std::invalid_argument("activation " + std::to_string(static_cast<int64_t>(kind)) + " is unknown");

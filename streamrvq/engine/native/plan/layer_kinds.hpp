@@ -13,8 +13,9 @@ struct Window {
     int64_t taps, stride, dilation, per_row;
 };
 
-// Whether it has weights, and so becomes a `Convolution` of the plan.
-bool convolves(LayerKind kind);
+// Whether it becomes a `Convolution` of the plan; and whether that multiplies by a matrix.
+bool computes(LayerKind kind);
+bool multiplies(const LayerSpec &l);
 
 // Of layers that convolve.
 Window window_of(const LayerSpec &l);

@@ -58,11 +58,40 @@ Conv Step::arguments_of(size_t i) const {
     c.columns = layer.matrix.columns;
     c.rows = request_.hops * layer.rows;
     c.edges = edges_.of(i + 1);
+    if (layer.is_lstm()) {  // its results come later (recurrence.cpp)
+        c.out.plain = workspace_.gates.as();
+        c.out.plain_stride = c.rows * c.columns;
+        return c;
+    }
     if (layer.join >= 0) {
+        c.scale = layer.scale.bytes() ? layer.scale.as() : nullptr;
         c.join = workspace_.skip(layer.join);
         c.join_stride = skip_rows(plan_.skips[static_cast<size_t>(layer.join)]).stride();
+        if (layer.shortcut) {
+            c.join = workspace_.joined.as();
+            c.join_stride = c.rows * c.columns;
+        }
     }
     c.out = destinations(layer.epilogue, i + 1);
+    return c;
+}
+
+// What a skip becomes before convolution i adds it.
+Conv Step::shortcut_of(size_t i) const {
+    const Convolution &layer = plan_.convs[i];
+    const Skip &skip = plan_.skips[static_cast<size_t>(layer.join)];
+    Conv c{};
+    c.in = workspace_.skip(layer.join);
+    c.in_stride = skip_rows(skip).stride();
+    c.row_step = skip.channels;
+    c.taps = 1;
+    c.depth = skip.channels;
+    c.weights = layer.shortcut->data;
+    c.bias = layer.shortcut->bias.as();
+    c.columns = layer.shortcut->columns;
+    c.rows = request_.hops * layer.rows;
+    c.out.plain = workspace_.joined.as();
+    c.out.plain_stride = c.rows * c.columns;
     return c;
 }
 

@@ -13,6 +13,7 @@ void EdgeTable::compute(const Plan &plan, const Request &request) {
     if (low_.size() < layers * streams_) {
         low_.resize(layers * streams_);
         high_.resize(layers * streams_);
+        length_.resize(layers * streams_);
     }
     any_outside_.assign(layers, 0);
     for (size_t b = 0; b < streams_; ++b) {
@@ -20,6 +21,7 @@ void EdgeTable::compute(const Plan &plan, const Request &request) {
         for (size_t i = 0; i < layers; ++i) {
             const LayerSpec *s = i ? &plan.convs[i - 1].spec : nullptr;
             if (s) length = output_length(*s, length);
+            length_[i * streams_ + b] = length;
             const int64_t rate = s ? s->rate_out : plan.rate, delay = s ? s->delay_out : 0, count = request.hops * rate;
             const int64_t first = request.clock[b] * rate - delay;
             int64_t low = 0, high = count;

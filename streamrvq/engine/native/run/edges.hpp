@@ -17,6 +17,8 @@ public:
 
     // For a kernel: of all streams of a layer. Null where all values lie inside, which costs a kernel nothing.
     Edges of(size_t layer) const;
+    // Of what convolution i reads: the length of that stream's signal, −1 while it is open.
+    int64_t length(size_t i, int64_t stream) const { return length_[i * streams_ + static_cast<size_t>(stream)]; }
     // Of one stream of the input.
     int64_t input_low(int64_t stream) const { return low_[static_cast<size_t>(stream)]; }
     int64_t input_high(int64_t stream) const { return high_[static_cast<size_t>(stream)]; }
@@ -24,6 +26,7 @@ public:
 private:
     size_t streams_ = 0;               // of the step, the distance between layers
     std::vector<int64_t> low_, high_;  // [layer][stream]: elements [low, high) lie inside
+    std::vector<int64_t> length_;      // [layer][stream]
     std::vector<char> any_outside_;    // [layer]
 };
 

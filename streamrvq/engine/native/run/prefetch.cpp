@@ -34,6 +34,7 @@ void Step::plan_prefetch() {
     if (kept_in_cache(plan_.weights.bytes())) return;
     const char *next = nullptr;
     for (Stage &stage : stages_) {
+        if (!plan_.convs[stage.first].multiplies()) continue;
         const Matrix &m = plan_.convs[stage.first].matrix, &last = plan_.convs[stage.last].matrix;
         const char *const after = last.data + last.bytes, *const limit = std::min(after + kMaxDistance, plan_.weights_end());
         next = std::max(next, after);

@@ -1,4 +1,4 @@
-// Before a step: memory for it, where its values lie in time, how its layers are cut into tasks, what is prefetched.
+// Before a step: its parts, memory for it, where its values lie in time, how its layers are cut into tasks, what is prefetched.
 #include <algorithm>
 
 #include "run/step.hpp"
@@ -21,6 +21,14 @@ void at_least(Memory &memory, size_t bytes) {
 
 }  // namespace
 
+Parts parts_of(int64_t streams, int64_t hops, int64_t least) {
+    const auto up = [](int64_t n, int64_t by) { return (n + by - 1) / by; };
+    const auto even = [&](int64_t n, int64_t most) { return up(n, up(n, most)); };
+    least = std::min(least, hops);
+    const int64_t group = even(streams, kMaxStreamHops / least);
+    return {group, std::max(least, even(hops, std::max<int64_t>(1, kMaxStreamHops / group)))};
+}
+
 void Step::prepare(const Request &request) {
     request_ = request;
     grow();
@@ -32,6 +40,13 @@ void Step::prepare(const Request &request) {
         if (stages_.back().last > i) place_[++i] = Workspace::kInsideUnit;
         ++i;
     }
+    turns_.clear();
+    for (size_t s = 0; s < stages_.size(); ++s) {
+        const Convolution &c = plan_.convs[stages_[s].first];
+        const bool attends = c.spec.kind == LayerKind::attention;
+        const int64_t phases = c.is_lstm() ? lstm_phases(c) : attends ? attention_phases() : 1;
+        for (int64_t part = 0; part < phases; ++part) turns_.push_back({s, part, part == 0, part + 1 == phases});
+    }
     plan_prefetch();
     start();
 }
@@ -41,13 +56,14 @@ void Step::prepare(const Request &request) {
 bool Step::fusible(size_t i) const {
     if (i + 1 >= plan_.convs.size()) return false;
     const Convolution &a = plan_.convs[i], &b = plan_.convs[i + 1];
-    return b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
+    return a.multiplies() && b.multiplies() && !a.is_lstm() && !b.is_lstm() && b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
            b.window.per_row == 1 && a.epilogue.skip < 0;
 }
 
 Step::Stage Step::stage_at(size_t i) const {
     const Convolution &c = plan_.convs[i];
     const int64_t rows = request_.streams * request_.hops * c.rows, tile = kernels_.tile_rows;
+    if (!c.multiplies()) return {.first = i, .last = i, .rows = rows, .blocks = 0, .strip = rows, .large = false};
     const int64_t blocks = c.matrix.blocks(kernels_);
     // Several tasks for each thread, so that none waits long for the last one.
     const int64_t work = rows * c.matrix.depth * c.matrix.columns / kTaskWork;
@@ -77,6 +93,18 @@ void Step::grow() {
     constexpr int64_t spare = 64;  // kernels may load past the end
     for (Memory &m : workspace_.inputs) floats(m, most * plan_.widest_input + most_streams_ * plan_.longest_history + spare);
     for (Memory &m : workspace_.skips) floats(m, most * plan_.widest_skip + most_streams_ * plan_.longest_skip_history + spare);
+    if (plan_.has_shortcut) floats(workspace_.joined, most * plan_.widest_skip + spare);
+    const int64_t units = plan_.widest_lstm, frames = most * plan_.lstm_rate;
+    if (units) {
+        floats(workspace_.gates, frames * 4 * units + spare);
+        floats(workspace_.frame, most_streams_ * 4 * units + spare);
+    }
+    if (plan_.widest_hidden) floats(workspace_.hidden, most * plan_.widest_hidden + most_streams_ * plan_.widest_row + spare);
+    if (plan_.scores) {
+        floats(workspace_.queries, most * plan_.widest_kept / 2 + spare);
+        floats(workspace_.kept, most * plan_.widest_kept + most_streams_ * plan_.longest_kept + spare);
+        floats(workspace_.scores, most * plan_.scores + spare);
+    }
     if (!plan_.quantizer) return;
     floats(workspace_.latents, most * plan_.quantizer->latent + spare);
     at_least(workspace_.scratch, static_cast<size_t>(kMaxStreamHops) * scratch_.bytes);

@@ -28,6 +28,6 @@ struct Request {
 struct Parts {
     int64_t streams, hops;
 };
-Parts parts_of(int64_t streams, int64_t hops);
+Parts parts_of(int64_t streams, int64_t hops, int64_t least = 1);  // least: hops that no part may fall below, but the last
 
 }  // namespace srvq

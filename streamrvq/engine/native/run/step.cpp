@@ -26,19 +26,27 @@ Step::Step(const Kernels &k, Plan plan, int threads, Workspace &workspace)
 
 // ------------------------------------------------------------------ phases
 
-int Step::phases() const { return static_cast<int>(stages_.size()) + 2; }
+int Step::phases() const { return static_cast<int>(turns_.size()) + 2; }
 
-// Besides the tasks that compute, one task loads histories and one saves them. The first phase has none to save.
+// Besides the tasks that compute, one task loads histories and one saves them. The first phase has none to save. Inside an
+// LSTM's layer there is nothing to load or save.
 int Step::begin(int phase) {
-    const double time = now();
-    const size_t p = static_cast<size_t>(phase), n = stages_.size();
-    if (phase) {
-        double &least = seconds[p == 1 ? 0 : stages_[p - 2].first + 1];
-        least = std::min(least, time - started_);
+    const size_t p = static_cast<size_t>(phase), n = turns_.size();
+    if (p == 0) {
+        started_ = now();
+        return static_cast<int>(request_.streams) + 1;
     }
-    started_ = time;
-    if (p == 0) return static_cast<int>(request_.streams) + 1;
-    return static_cast<int>(p == n + 1 ? groups() : stages_[p - 1].tasks()) + 2;
+    if (p == 1 || turns_[p - 2].last) {
+        const double time = now();
+        double &least = seconds[p == 1 ? 0 : stages_[turns_[p - 2].stage].first + 1];
+        least = std::min(least, time - started_);
+        started_ = time;
+    }
+    if (p == n + 1) return static_cast<int>(groups()) + 2;
+    const Turn &turn = turns_[p - 1];
+    const Stage &stage = stages_[turn.stage];
+    if (turn.first) fill(stage.first);
+    return static_cast<int>(tasks_of(stage, turn.part)) + 2;
 }
 
 void Step::start() {
@@ -51,19 +59,24 @@ void Step::done() { seconds.back() = std::min(seconds.back(), now() - started_);
 // The first task loads histories, the last one saves them. Each thread begins with its own share of the tasks, in order. So
 // two threads share this work.
 void Step::run(int phase, int task) {
-    const size_t p = static_cast<size_t>(phase), n = stages_.size();
+    const size_t p = static_cast<size_t>(phase), n = turns_.size();
     if (p == 0) {
         task == 0 ? load_histories(0, plan_.input) : write_input(task - 1);
         return;
     }
-    const Stage *stage = p <= n ? &stages_[p - 1] : nullptr;
-    const int64_t parts = stage ? stage->tasks() : groups();
-    if (task > parts) {  // what the phase before has left
-        if (p >= 2)
-            for (size_t i = stages_[p - 2].first; i <= stages_[p - 2].last; ++i) save_histories(i);
+    const Turn *turn = p <= n ? &turns_[p - 1] : nullptr;
+    const Stage *stage = turn ? &stages_[turn->stage] : nullptr;
+    const int64_t parts = stage ? tasks_of(*stage, turn->part) : groups();
+    if (task > parts) {  // what the stage before has left
+        if (p >= 2 && turns_[p - 2].last) {
+            const Stage &before = stages_[turns_[p - 2].stage];
+            for (size_t i = before.first; i <= before.last; ++i) save_histories(i);
+        }
     } else if (task > 0) {
-        stage ? compute(*stage, task - 1) : finish(task - 1);
-    } else if (p < n) {  // what the next phase will need
+        if (!stage) return finish(task - 1);
+        if (!plan_.convs[stage->first].multiplies()) return rows(*stage, turn->part, task - 1);
+        turn->part ? recur(*stage, turn->part, task - 1) : compute(*stage, task - 1);
+    } else if (p < n && turn->last) {  // what the next stage will need
         load_histories(stage->last + 1, plan_.convs[stage->last].epilogue);
     }
 }
@@ -103,15 +116,19 @@ void Step::compute(const Stage &stage, int64_t task) {
     const int64_t unit = Prefetch::kLine * stage.prefetch.lines, units = (stage.prefetch.end - stage.prefetch.at) / unit;
     const int64_t first = units * task / stage.tasks(), count = units * (task + 1) / stage.tasks() - first;
     const Conv one = arguments_of(stage.first), two = arguments_of(stage.last);
+    const bool shortcut = plan_.convs[stage.last].shortcut.has_value();
+    const Conv across = shortcut ? shortcut_of(stage.last) : Conv{};
     const int64_t begin = part.row0, end = part.row1, strips = std::max<int64_t>(1, (end - begin) / stage.strip);
     for (int64_t s = 0; s < strips; ++s) {
         part.row0 = begin + (end - begin) * s / strips;
         part.row1 = begin + (end - begin) * (s + 1) / strips;
         part.prefetch.at = stage.prefetch.at + (first + count * s / strips) * unit;
         part.prefetch.end = stage.prefetch.at + (first + count * (s + 1) / strips) * unit;
+        const Part whole{part.row0, part.row1, 0, plan_.convs[stage.last].matrix.blocks(kernels_), stage.large, {}};
+        const bool fused = stage.last > stage.first;
+        if (shortcut) kernels_.conv(across, fused ? whole : Part{part.row0, part.row1, part.block0, part.block1, false, {}});
         kernels_.conv(one, part);
-        if (stage.last > stage.first)
-            kernels_.conv(two, {part.row0, part.row1, 0, plan_.convs[stage.last].matrix.blocks(kernels_), stage.large, {}});
+        if (fused) kernels_.conv(two, whole);
     }
 }
 
@@ -124,7 +141,7 @@ int64_t Step::group_size() const {
 int64_t Step::groups() const {
     switch (plan_.program) {
         case Program::layers: return 0;
-        case Program::decode: return request_.streams;
+        case Program::decode: return plan_.tanh ? request_.streams : 0;
         case Program::encode: break;
     }
     return (request_.streams * request_.hops + group_size() - 1) / group_size();

@@ -45,12 +45,36 @@ private:
         int64_t tasks() const { return row_parts * block_parts; }
     };
 
+    struct Turn {  // of a phase
+        size_t stage;
+        int64_t part;  // of the stage's phases
+        bool first, last;
+    };
+
     // prepare.cpp
     void grow();
     bool fusible(size_t i) const;
     Stage stage_at(size_t i) const;
     void plan_prefetch();  // prefetch.cpp
     void start();
+
+    // recurrence.cpp: an LSTM's frames
+    StreamRows hidden_rows(const Convolution &c) const;
+    int64_t lstm_phases(const Convolution &c) const;
+    int64_t tasks_of(const Stage &stage, int64_t part) const;
+    void recur(const Stage &stage, int64_t part, int64_t task);
+    void add_hidden(const Convolution &layer, int64_t frame, int64_t task, int64_t tasks);
+    void finish_frame(const Convolution &layer, int64_t frame, int64_t stream);
+    void pass_on(size_t i, int64_t stream);
+
+    // rows.cpp: what has no matrix
+    StreamRows kept_rows(const Convolution &c) const;
+    int64_t attention_phases() const;
+    void rows(const Stage &stage, int64_t part, int64_t task);
+    void norm(size_t i, int64_t stream) const;
+    void upsample(size_t i, int64_t stream) const;
+    void rotate(size_t i, int64_t stream) const;
+    void attend(const Convolution &c, int64_t task) const;
 
     // arguments.cpp: what lies where
     StreamRows input_rows(size_t i) const;
@@ -59,6 +83,7 @@ private:
     char *scratch_of(int64_t task) const;
     Destinations destinations(const Epilogue &epilogue, size_t next) const;
     Conv arguments_of(size_t i) const;
+    Conv shortcut_of(size_t i) const;
 
     // step.cpp: tasks
     void write_input(int64_t stream);
@@ -72,6 +97,9 @@ private:
     void save(const History &history, const float *buffer, const StreamRows &rows) const;
     void load_histories(size_t next, const Epilogue &epilogue) const;
     void save_histories(size_t i) const;
+    void fill(size_t i) const;  // what convolution i reads beside its input
+    void fill_start(const LayerSpec &l, float *fresh, int64_t length) const;
+    void fill_end(const LayerSpec &l, float *fresh, int64_t end, int64_t length) const;
 
     const Kernels &kernels_;
     Plan plan_;
@@ -82,6 +110,7 @@ private:
     EdgeTable edges_;
     std::vector<size_t> place_;  // [convolution]: its input is in workspace_.inputs[place_[i]]
     std::vector<Stage> stages_;
+    std::vector<Turn> turns_;  // [phase − 1]: an LSTM's layer has many phases, every other stage one
     int64_t most_streams_ = 0, most_hops_ = 0;  // of any step so far
     double started_ = 0.0;
 };

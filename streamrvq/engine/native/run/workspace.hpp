@@ -44,6 +44,7 @@ public:
         LayoutBuilder layout;
         vectors = layout.add<float>(kMaxFrames * q.dim);
         entries = layout.add<float>(kMaxFrames * q.dim);
+        rest = layout.add<float>(kMaxFrames * q.dim);
         unit = layout.add<float>(q.dim);
         latents = layout.add<float>(kMaxFrames * q.count() * q.dim);
         codes = layout.add<int64_t>(kMaxFrames * q.count());
@@ -52,6 +53,7 @@ public:
 
     Region<float> vectors;   // [frames][dim]: what is left, projected for one level
     Region<float> entries;   // [frames][dim]: the codebook entries that were chosen
+    Region<float> rest;      // [frames][dim]: what a chain's levels have left over, or what they have given
     Region<float> unit;      // [dim]: one vector brought to length 1
     Region<float> latents;   // [frames][levels · dim]: every level's vectors, where they are asked for
     Region<int64_t> codes;   // [levels][frames]
@@ -71,6 +73,13 @@ struct Workspace {
     Memory inputs[kTurns + 1];  // [stream] of StreamRows
     Memory skips[kTurns];       // [stream] of StreamRows
     Memory latents;             // [stream][hops][latent]
+    Memory joined;              // [stream][rows][columns]: a skip that went through its shortcut
+    Memory gates;               // [stream][rows][4 · units]: the input's part of an LSTM's gates
+    Memory frame;               // [stream][4 · units]: the gates of one frame
+    Memory hidden;              // [stream][1 + rows][channels]: results that are passed on; of an LSTM h, the history's first
+    Memory queries;             // [stream][rows][dim][heads]
+    Memory kept;                // [stream] of StreamRows: an attention's keys and values
+    Memory scores;              // [stream][rows][heads][window]
     Memory scratch;             // a QuantizerScratch for each task
 
     float *input(size_t place) const { return inputs[place].as(); }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ....families import plan
 from ....geometry import Direction
 
 if TYPE_CHECKING:
@@ -76,18 +77,19 @@ def _row_hops_within(hop: float, seconds: float, limit: int) -> int:
 
 
 def _run(codec: Codec, direction: Direction, rows: int, hops: int) -> float:
-    """Run one step of fresh streams. Returns its seconds."""
-    pool = codec.pool(rows, direction, hops)
-    for _ in range(rows):
-        stream = pool.open()
-        if direction == "encode":
-            pool.feed(stream, np.zeros(hops * codec.hop_length, np.float32))
-        else:
-            pool.feed(stream, np.zeros((codec.n_codebooks, hops), np.int64))
-    batch = pool.next_batch()
-    assert batch is not None
-    began = time.perf_counter()
-    batch.run()
-    seconds = time.perf_counter() - began
-    pool.complete(batch)
+    """Run one step of fresh streams, or, where a first step has several hops, the next. Returns its seconds."""
+    pool, first = codec.pool(rows, direction, hops), plan(codec.config, direction).first
+    streams, seconds = [pool.open() for _ in range(rows)], 0.0
+    for count in (hops,) if first == 1 else (first, hops):
+        for stream in streams:
+            if direction == "encode":
+                pool.feed(stream, np.zeros(count * codec.hop_length, np.float32))
+            else:
+                pool.feed(stream, np.zeros((codec.n_codebooks, count), np.int64))
+        batch = pool.next_batch()
+        assert batch is not None
+        began = time.perf_counter()
+        batch.run()
+        seconds = time.perf_counter() - began
+        pool.complete(batch)
     return seconds

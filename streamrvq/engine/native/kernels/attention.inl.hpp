@@ -1,0 +1,94 @@
+// Layer norms and attention. Included by kernels.inl.hpp.
+//
+// Knows: rows, keys and values that lie in memory one after the other. Does not know: weights, positions, streams. Loops over
+// channels or heads have independent elements: whatever the compiler does with them, each has its own order.
+#pragma once
+#include "kernels/functions.inl.hpp"
+
+namespace srvq {
+namespace {
+
+constexpr int kLanes = 16;
+
+// Lane i adds the terms i, i + 16, … in order; then the later half of the lanes is added to the earlier one, until one is left.
+template <class Term>
+inline float in_lanes(int64_t count, Term add) {
+    float lanes[kLanes] = {};
+    int64_t c = 0;
+    for (; c + kLanes <= count; c += kLanes)
+        for (int i = 0; i < kLanes; ++i) lanes[i] = add(lanes[i], c + i);
+    for (int i = 0; c + i < count; ++i) lanes[i] = add(lanes[i], c + i);
+    for (int half = kLanes / 2; half; half /= 2)
+        for (int i = 0; i < half; ++i) lanes[i] = lanes[i] + lanes[i + half];
+    return lanes[0];
+}
+
+void norm(const NormRows &s) {
+    const float columns = static_cast<float>(s.columns);
+    for (int64_t r = 0; r < s.rows; ++r) {
+        const float *const x = s.in + r * s.columns;
+        float *const y = s.out + r * s.columns;
+        const float mean = in_lanes(s.columns, [&](float sum, int64_t c) { return sum + x[c]; }) / columns;
+        const float squares = in_lanes(s.columns, [&](float sum, int64_t c) {
+            const float d = x[c] - mean;
+            return V::fma_scalar(d, d, sum);
+        });
+        const float deviation = V::sqrt_scalar(squares / columns + s.epsilon);
+        for (int64_t c = 0; c < s.columns; ++c) y[c] = V::fma_scalar((x[c] - mean) / deviation, s.weight[c], s.bias[c]);
+    }
+}
+
+// exp(x) for x ≤ 0; below −87 it is less than 1e-37.
+inline V::Floats exp_of(V::Floats x) {
+    const V::Floats zero = V::broadcast(0.0f);
+    const V::Floats y = V::sub(zero, V::min(V::sub(zero, x), V::broadcast(87.0f))), n = octaves(y);
+    return V::mul(V::add(expm1_reduced(reduced(y, n)), V::broadcast(1.0f)), V::pow2(n));
+}
+
+// q · k of four keys for all heads, a head an element. A vector that is wider than the heads that are left reads numbers of the
+// next dimension in its other elements, which are not used.
+inline void scores_of(const Attention &s, int64_t key, int64_t padded) {
+    alignas(64) float dots[V::kWidth];
+    const int64_t keys = s.count - key < 4 ? s.count - key : 4;
+    const float *const k[4] = {s.keys + key * s.stride, s.keys + (key + (keys > 1 ? 1 : 0)) * s.stride,
+                               s.keys + (key + (keys > 2 ? 2 : 0)) * s.stride, s.keys + (key + (keys > 3 ? 3 : 0)) * s.stride};
+    for (int64_t first = 0; first < s.heads; first += V::kWidth) {
+        V::Floats sums[4] = {V::broadcast(0.0f), V::broadcast(0.0f), V::broadcast(0.0f), V::broadcast(0.0f)};
+        for (int64_t at = first; at < s.dim * s.heads; at += s.heads) {
+            const V::Floats q = V::load(s.query + at);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; ++i) sums[i] = V::fma(q, V::load(k[i] + at), sums[i]);
+        }
+        for (int64_t i = 0; i < keys; ++i) {
+            V::store(dots, sums[i]);
+            for (int64_t h = first; h < s.heads && h < first + V::kWidth; ++h) s.scores[h * padded + key + i] = dots[h - first];
+        }
+    }
+}
+
+// Scores: one chain over dimensions a key and head. Their maximum, exponentials, then one chain over keys an output, and one for
+// the sum of the exponentials.
+void attend(const Attention &s) {
+    const int64_t padded = (s.count + V::kWidth - 1) / V::kWidth * V::kWidth;
+    for (int64_t key = 0; key < s.count; key += 4) scores_of(s, key, padded);
+    for (int64_t h = 0; h < s.heads; ++h) {
+        float *const scores = s.scores + h * padded, *const y = s.out + h * s.dim;
+        float most = scores[0];
+        for (int64_t key = 1; key < s.count; ++key) most = scores[key] > most ? scores[key] : most;
+        for (int64_t key = s.count; key < padded; ++key) scores[key] = most;
+        for (int64_t key = 0; key < s.count; key += V::kWidth)
+            V::store(scores + key, exp_of(V::mul(V::sub(V::load(scores + key), V::broadcast(most)), V::broadcast(s.scale))));
+        float sum = 0.0f;
+        for (int64_t key = 0; key < s.count; ++key) sum = sum + scores[key];
+        for (int64_t d = 0; d < s.dim; d += V::kWidth) {
+            const int64_t count = s.dim - d;
+            V::Floats total = V::broadcast(0.0f);
+            for (int64_t key = 0; key < s.count; ++key)
+                total = V::fma(V::broadcast(scores[key]), V::load(s.values + key * s.stride + h * s.dim + d), total);
+            store_some(y + d, V::div(total, V::broadcast(sum)), count);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace srvq
