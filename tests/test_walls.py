@@ -102,8 +102,8 @@ SOURCES = {".py", ".cpp", ".hpp", ".js", ".mjs"}
 
 PUBLIC = {
     "AudioFileError", "Codec", "CodecConfig", "ConfigError", "CorpusError", "DEFAULT_CODEC", "DecoderStream",
-    "DeviceError", "END", "EncoderStream", "EngineError", "ExtraError", "File", "Frames", "Gap", "InputError",
-    "Microphone", "MicrophoneStats",
+    "DeviceError", "END", "EncoderStream", "EngineError", "ExtraError", "File", "Frames", "Gap", "HubError",
+    "InputError", "Microphone", "MicrophoneStats",
     "PRESETS", "PoolError", "ProtocolError", "RemoteStream", "ServiceError", "Snapshot", "SnapshotError",
     "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
     "TokensError", "WeightsError", "__version__", "connect", "load", "tokenize",

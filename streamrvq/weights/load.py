@@ -1,18 +1,20 @@
 """Loading and saving weights in any layout: the two functions that the rest of the package uses.
 
-Knows: presets, and which layout a name stands for. Does not know: what is in a layout.
+Knows: presets, and which layout a name stands for. Does not know: what is in a layout, how the Hub is asked.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Literal, get_args
 
 from ..config import PRESETS
 from ..errors import WeightsError
+from ..families import FAMILIES
 from ..system.foreign_data import foreign_data
-from . import descript, folder, huggingface, store
+from . import descript, folder, hub, huggingface, store
 from .seeded import seeded
 from .value import Weights
 
@@ -25,17 +27,25 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
     """Load a preset by name, or a file or folder of any layout.
 
     Args:
-        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face folder. A preset
-            without trained weights in the package is `seeded`, with ``trained`` False.
+        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face folder; or a
+            model's name on the Hugging Face Hub, ``owner/name`` or ``owner/name@revision``, which is fetched unless the
+            cache has it. A preset without trained weights in the package is `seeded`, with ``trained`` False.
 
     Raises:
         WeightsError: it is none of these, cannot be read, or does not fit together. The message says what to do.
-        ExtraError: it is a .pth, and torch is not installed.
+        HubError: a name on the Hub that is not there, not open to you, or cannot be fetched.
+        ExtraError: it is a .pth, and torch is not installed; or a name on the Hub, and huggingface_hub is not.
     """
     if isinstance(source, str) and source in PRESETS:
         packaged = _DATA / f"{source}.safetensors"
         weights = store.read(packaged) if packaged.is_file() else seeded(PRESETS[source], name=source)
         return weights.loaded_from(source)
+    name = hub.name_of(source)
+    if name is not None:
+        found = hub.folder_of(name, tuple(FAMILIES))
+        weights = _read(source, found.folder)
+        # Pinned: whoever reads them again gets the same commit, without asking for it.
+        return dataclasses.replace(weights, name=name.repo).loaded_from(found.pinned)
     # Absolute: whoever reads them again may be in another folder.
     return _read(source, Path(source)).loaded_from(os.path.abspath(source))
 
@@ -70,7 +80,7 @@ def _read(source: str | os.PathLike[str], path: Path) -> Weights:
             what = "is no file of weights" if os.path.exists(path) else "is neither a preset nor a file"
             raise WeightsError(
                 f"{named!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
-                "a .safetensors or .pth file, or a Hugging Face folder: check the name"
+                "a .safetensors or .pth file, a Hugging Face folder, or owner/name on the Hub: check the name"
             )
         return store.read(path) if layout == "streamrvq" else descript.read(path)
 
