@@ -31,34 +31,33 @@ from .streaming.snapshot import Snapshot
 from .streaming.timeline import check_tail
 from .system.copying import Shared
 from .weights import Weights, load_weights, save_weights
-from .weights.load import Layout, load_again
+from .weights.load import Layout, load_again, with_weights
 
 
 def load(
-    source: str | os.PathLike[str] = DEFAULT_CODEC,
-    engine: str | Engine = "auto",
-    threads: int | None = None,
-    dtype: str = "float32",
-    device: str | None = None,
-) -> Codec:
+    source: str | os.PathLike[str] = DEFAULT_CODEC, engine: str | Engine = "auto", threads: int | None = None,
+    dtype: str = "float32", device: str | None = None, weights: str | None = None,
+) -> Codec:  # fmt: skip
     """Load a codec.
 
     Args:
-        source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
-            a folder of Hugging Face's: DAC, EnCodec at 24 kHz, Mimi; or ``"owner/name"`` or ``"owner/name@revision"``
-            on its Hub, where no such path is. It is taken from huggingface_hub's cache, or fetched into it.
+        source: the name of a preset (`streamrvq.PRESETS`; those of released models are on the Hub), a ``.safetensors``
+            file of ours, a ``.pth`` of descript's, a folder of Hugging Face's: DAC, EnCodec at 24 kHz, Mimi; or
+            ``"owner/name"`` or ``"owner/name@revision"`` on its Hub, where no such path is. What is on the Hub is taken
+            from huggingface_hub's cache, or fetched into it.
         engine: ``"auto"`` (native where it was built, has all that the codec needs, and ``dtype`` is float32; else
             torch), ``"native"``, ``"torch"``, ``"cuda"``, or an `Engine` that was made for this codec.
         threads: cores to compute on; None: the engine's choice. Each codec has its own.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
         device: ``"cuda"`` or ``"cuda:N"``: compute on that GPU (engine ``"cuda"``), with the native engine's bits.
+        weights: ``"seeded"``: random numbers in a preset's shape, ever the same, in place of its real weights.
 
     Raises:
         WeightsError: no such preset, file or name, or one that is damaged, foreign, not to be had or does not fit.
         ExtraError: a ``.pth`` or a name on the Hub, and torch or huggingface_hub is not installed.
         EngineError: an engine, dtype or device that cannot be had.
     """
-    return _loaded(source, None, engine=engine, threads=threads, dtype=dtype, device=device)
+    return _loaded(with_weights(source, weights), None, engine=engine, threads=threads, dtype=dtype, device=device)
 
 
 def _loaded(source: str | os.PathLike[str], codec_hash: str | None, **asked: Any) -> Codec:

@@ -22,7 +22,18 @@ from ..families import decoder_plan, encoder_plan, family_of, tensor_shapes
 from ..resampling import RESAMPLER
 from ..train.runs import summary as training_run
 from ..weights.hub import cached, name_of
-from .common import EngineOption, JsonOption, ThreadsOption, identity, offer_presets, out, print_json, title
+from .common import (
+    EngineOption,
+    JsonOption,
+    SeededOption,
+    ThreadsOption,
+    identity,
+    offer_presets,
+    out,
+    print_json,
+    source_of,
+    title,
+)
 from .hub.fetch import origin
 from .screen.tables import print_table
 from .stored.facts import described
@@ -37,6 +48,7 @@ def info(
             autocompletion=offer_presets,
         ),
     ] = DEFAULT_CODEC,
+    seeded: SeededOption = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
@@ -48,7 +60,7 @@ def info(
     elif (stored := described(codec)) is not None:
         head, facts, lines = stored
     else:
-        opened = load(codec, engine, threads)
+        opened = load(source_of(codec, seeded), engine, threads)
         facts = codec_facts(opened)
         head, lines = title(opened), _lines(facts)
     if json:

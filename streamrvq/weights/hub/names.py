@@ -15,6 +15,8 @@ import re
 from ...errors import HubError
 from ...system.foreign_data import shown
 
+#: Short names of released models.
+RELEASED = {f"dac-{rate}khz": f"descript/dac_{rate}khz" for rate in (44, 24, 16)}
 _MOST_NAME, _MOST_REVISION = 96, 200  #: characters; the Hub's own limit for names
 #: What looks like a name, right or wrong: two parts of a name's characters, and perhaps a revision.
 _SHAPE = re.compile(r"([\w.-]+/[\w.-]+)(?:@(.*))?", re.DOTALL)
@@ -34,13 +36,20 @@ class HubName:
     Attributes:
         repo: ``"owner/name"``.
         revision: a branch, a tag or a commit; None: ``main``.
+        short: its short name in `RELEASED`, if it was given; ``""``: it was not.
     """
 
     repo: str
     revision: str | None = None
+    short: str = ""
+
+    @property
+    def spelled(self) -> str:
+        """What was given, without the revision."""
+        return self.short or self.repo
 
     def __str__(self) -> str:
-        return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
+        return self.spelled if self.revision is None else f"{self.spelled}@{self.revision}"
 
 
 def parsed(text: str) -> HubName:
@@ -49,6 +58,9 @@ def parsed(text: str) -> HubName:
     Raises:
         HubError: it spells none. The message says what a name looks like.
     """
+    short, at, rest = text.partition("@")
+    if short in RELEASED and (not at or _is_revision(rest)):
+        return HubName(RELEASED[short], rest or None, short)
     wanted = "wanted owner/name or owner/name@revision, such as descript/dac_44khz"
     found = _SHAPE.fullmatch(text)
     if found is None:
@@ -76,15 +88,16 @@ def _is_revision(text: str) -> bool:
 def name_of(source: str | os.PathLike[str]) -> HubName | None:
     """The name that a codec's source spells; None for a path.
 
-    What lies at a path wins. So does whatever could only be a path: an object of `pathlib`, and the name of a file of
-    weights. ``owner/name@main`` means the Hub also where a folder ``owner/name`` is.
+    What lies at a path wins over a name, save for `RELEASED`. So does whatever could only be a path: an object of
+    `pathlib`, and the name of a file of weights. With ``@main`` it is a name also where a folder
+    of that name is.
 
     Raises:
         HubError: a URL, or a name with an @ that is none.
     """
     if not isinstance(source, str) or source.lower().endswith(_OF_FILES):
         return None
-    if os.path.lexists(source):
+    if os.path.lexists(source) and source not in RELEASED:
         return None
     try:
         return parsed(source)

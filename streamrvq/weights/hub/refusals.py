@@ -23,7 +23,13 @@ def elsewhere(name: HubName) -> str:
         f"where there is a network, run 'streamrvq fetch {name} --to {folder}' (or 'hf download {name.repo}"
         f"{f' --revision {name.revision}' if name.revision else ''} --local-dir {folder}'), copy that folder here and "
         "give its path; or copy the cache, and set HF_HOME to where it is"
+        + (f"; 'seeded:{name.short}' are random weights of its shape" if name.short else "")
     )
+
+
+def sought(name: HubName) -> str:
+    """What was given and is no path, to begin a sentence with."""
+    return f"{name} is {name.repo} on the Hugging Face Hub" if name.short else f"{name} is no file or folder here"
 
 
 def offline(name: HubName, cache: str, has: str | None) -> HubError:
@@ -34,7 +40,7 @@ def offline(name: HubName, cache: str, has: str | None) -> HubError:
             "loaded: to look for newer weights, unset it"
         )
     return HubError(
-        f"{name} is no folder here and not in the cache {cache}, and HF_HUB_OFFLINE is set; wanted config.json and "
+        f"{sought(name)} and not in the cache {cache}, and HF_HUB_OFFLINE is set; wanted config.json and "
         f"model.safetensors: {elsewhere(name)}"
     )
 

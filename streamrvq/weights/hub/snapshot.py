@@ -25,7 +25,7 @@ from ...system.optional import need
 from .checksums import differs
 from .listing import CARD, CONFIG, TENSORS, Listed, check_kind, listed, wanted
 from .names import COMMIT, HubName
-from .refusals import offline, refused
+from .refusals import offline, refused, sought
 
 _ASK = 15.0  #: seconds that the server may take to say what it has
 _ROUNDS = 3  #: times that a branch may move while it is fetched
@@ -55,7 +55,7 @@ class Snapshot:
     @property
     def pinned(self) -> str:
         """The name of this commit: with it, others load the same weights, whatever ``main`` is by then."""
-        return f"{self.name.repo}@{self.commit}"
+        return f"{self.name.spelled}@{self.commit}"
 
 
 def cached(name: HubName) -> Snapshot | None:
@@ -105,9 +105,9 @@ def fetch(name: HubName, kinds: tuple[str, ...]) -> Snapshot:
 def _library(name: HubName) -> Any:
     """The module huggingface_hub."""
     try:
-        return need("huggingface_hub", "hub", "fetching it needs")
+        return need("huggingface_hub", "hub", "names on the Hub need")
     except ExtraError as error:
-        raise ExtraError(f"{name} is no file or folder here; on the Hugging Face Hub, {error}") from None
+        raise ExtraError(f"{sought(name)}; {error}") from None
 
 
 def _round(name: HubName, kinds: tuple[str, ...], hub: Any) -> Snapshot | None:

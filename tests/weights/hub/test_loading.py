@@ -89,7 +89,9 @@ def test_offline_with_a_cache(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     hub.asked.clear()
     assert load_weights(NAME).codec_hash == fetched.codec_hash
-    with pytest.raises(HubError, match=r"v0 is no folder here and not in the cache .*HF_HUB_OFFLINE is set; wanted"):
+    with pytest.raises(
+        HubError, match=r"v0 is no file or folder here and not in the cache .*HF_HUB_OFFLINE is set; wanted"
+    ):
         load_weights(f"{NAME}@v0")
     assert hub.asked == []
 
@@ -106,7 +108,7 @@ def test_the_environment(hub: Hub, tmp_path: Path) -> None:
 
     lacking = run(HF_HUB_OFFLINE="1")
     assert lacking.returncode == 1
-    assert f"HubError: {NAME} is no folder here and not in the cache {tmp_path}/other/hub" in lacking.stderr
+    assert f"HubError: {NAME} is no file or folder here and not in the cache {tmp_path}/other/hub" in lacking.stderr
     first = run(HF_ENDPOINT=hub.url)
     assert (first.returncode, first.stderr) == (0, ""), first
     again = run(HF_HUB_OFFLINE="1")
@@ -124,7 +126,7 @@ def test_the_library_is_missing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError) as said:
         load(NAME)
-    assert str(said.value).startswith(f"{NAME} is no file or folder here; on the Hugging Face Hub, fetching it needs ")
+    assert str(said.value).startswith(f"{NAME} is no file or folder here; names on the Hub need huggingface_hub, ")
     assert str(said.value).endswith("install it: pip install '.[hub]' in streamrvq's checkout")
 
 

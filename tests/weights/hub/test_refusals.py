@@ -106,9 +106,9 @@ def test_no_server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offline_without_a_cache(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert sentence(f"{NAME}@v0") == (
-        f"{NAME}@v0 is no folder here and not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set; wanted "
-        f"config.json and model.safetensors: where there is a network, run 'streamrvq fetch {NAME}@v0 --to dac_44khz' "
-        f"(or 'hf download {NAME} --revision v0 --local-dir dac_44khz'), copy that folder here and give its path; or "
+        f"{NAME}@v0 is no file or folder here and not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is "
+        f"set; wanted config.json and model.safetensors: where there is a network, run 'streamrvq fetch {NAME}@v0 --to "
+        f"dac_44khz' (or 'hf download {NAME} --revision v0 --local-dir dac_44khz'), copy that folder here and give its path; or "
         "copy the cache, and set HF_HOME to where it is"
     )
     assert hub.asked == []
