@@ -108,8 +108,8 @@ def test_offline_without_a_cache(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> N
     assert sentence(f"{NAME}@v0") == (
         f"{NAME}@v0 is no file or folder here and not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is "
         f"set; wanted config.json and model.safetensors: where there is a network, run 'streamrvq fetch {NAME}@v0 --to "
-        f"dac_44khz' (or 'hf download {NAME} --revision v0 --local-dir dac_44khz'), copy that folder here and give its path; or "
-        "copy the cache, and set HF_HOME to where it is"
+        f"dac_44khz' (or 'hf download {NAME} --revision v0 --local-dir dac_44khz'), copy that folder here and give its "
+        "path; or copy the cache, and set HF_HOME to where it is"
     )
     assert hub.asked == []
 
