@@ -31,33 +31,33 @@ from .streaming.snapshot import Snapshot
 from .streaming.timeline import check_tail
 from .system.copying import Shared
 from .weights import Weights, load_weights, save_weights
-from .weights.load import Layout, load_again
+from .weights.load import Layout, load_again, with_weights
 
 
 def load(
-    source: str | os.PathLike[str] = DEFAULT_CODEC,
-    engine: str | Engine = "auto",
-    threads: int | None = None,
-    dtype: str = "float32",
-    device: str | None = None,
-) -> Codec:
+    source: str | os.PathLike[str] = DEFAULT_CODEC, engine: str | Engine = "auto", threads: int | None = None,
+    dtype: str = "float32", device: str | None = None, weights: str | None = None,
+) -> Codec:  # fmt: skip
     """Load a codec.
 
     Args:
-        source: the name of a preset (`streamrvq.PRESETS`), a ``.safetensors`` file of ours, a ``.pth`` of descript's,
-            or a folder of Hugging Face's: DAC, EnCodec at 24 kHz, Mimi.
+        source: the name of a preset (`streamrvq.PRESETS`; those of released models are on the Hub), a ``.safetensors``
+            file of ours, a ``.pth`` of descript's, a folder of Hugging Face's: DAC, EnCodec at 24 kHz, Mimi; or
+            ``"owner/name"`` or ``"owner/name@revision"`` on its Hub, where no such path is. What is on the Hub is taken
+            from huggingface_hub's cache, or fetched into it.
         engine: ``"auto"`` (native where it was built, has all that the codec needs, and ``dtype`` is float32; else
             torch), ``"native"``, ``"torch"``, ``"cuda"``, or an `Engine` that was made for this codec.
         threads: cores to compute on; None: the engine's choice. Each codec has its own.
         dtype: ``"float32"``, or ``"float64"`` (torch engine), in which codes do not depend on chunking at all.
         device: ``"cuda"`` or ``"cuda:N"``: compute on that GPU (engine ``"cuda"``), with the native engine's bits.
+        weights: ``"seeded"``: random numbers in a preset's shape, ever the same, in place of its real weights.
 
     Raises:
-        WeightsError: no such preset or file, or one that is damaged, foreign or does not fit.
-        ExtraError: a ``.pth``, and torch is not installed.
+        WeightsError: no such preset, file or name, or one that is damaged, foreign, not to be had or does not fit.
+        ExtraError: a ``.pth`` or a name on the Hub, and torch or huggingface_hub is not installed.
         EngineError: an engine, dtype or device that cannot be had.
     """
-    return _loaded(source, None, engine=engine, threads=threads, dtype=dtype, device=device)
+    return _loaded(with_weights(source, weights), None, engine=engine, threads=threads, dtype=dtype, device=device)
 
 
 def _loaded(source: str | os.PathLike[str], codec_hash: str | None, **asked: Any) -> Codec:
@@ -87,6 +87,7 @@ class Codec(Shared):
     Attributes:
         config: what the codec is.
         name: what it was loaded as.
+        source: what `load` takes for it anywhere: a preset's name, an absolute path, a name with its commit; or None.
         trained: False for seeded weights: their tokens are exact, but mean nothing.
         engine: what computes; ``engine.description`` says it in one line.
 
@@ -100,7 +101,7 @@ class Codec(Shared):
     ) -> None:  # fmt: skip
         self.config, self.name, self.trained = weights.config, weights.name, weights.trained
         self._weights: Weights | None = weights
-        self._source, self._made_engine = weights.source, isinstance(engine, str)
+        self.source, self._made_engine = weights.source, isinstance(engine, str)
         self._asked: dict[str, Any] = {"threads": threads, "dtype": dtype, "device": device}
         if isinstance(engine, str) or not hasattr(engine, "encode_step"):  # what is neither is refused there
             engine = make_engine(weights.config, weights.tensors, engine, threads, dtype, device)  # type: ignore[arg-type]
@@ -111,9 +112,8 @@ class Codec(Shared):
         self.engine: Engine = engine
 
     def __repr__(self) -> str:
-        trained = "" if self.trained else ", untrained"
-        facts = f"{self.sample_rate} Hz, {self.n_codebooks} codebooks, {self.engine.description}{trained}"
-        return f"<Codec {self.name}: {facts}>"
+        facts = f"{self.sample_rate} Hz, {self.n_codebooks} codebooks, {self.engine.description}"
+        return f"<Codec {self.name}: {facts}{'' if self.trained else ', untrained'}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._made_engine:
@@ -121,8 +121,8 @@ class Codec(Shared):
                 f"{self.name} computes on an engine that was given to it, which cannot be pickled; pickle the codec's "
                 "weights, and make codec and engine there"
             )
-        make: Any = Codec if self._source is None else _loaded
-        of = (self.weights,) if self._source is None else (self._source, self.codec_hash)
+        make: Any = Codec if self.source is None else _loaded
+        of = (self.weights,) if self.source is None else (self.source, self.codec_hash)
         return partial(make, engine=self.engine.name, **self._asked), of
 
     def _forget(self) -> None:
@@ -139,8 +139,8 @@ class Codec(Shared):
         """
         if self._weights is not None:
             return self._weights
-        assert self._source is not None
-        return load_again(self._source, self.codec_hash)
+        assert self.source is not None
+        return load_again(self.source, self.codec_hash)
 
     @cached_property
     def codec_hash(self) -> str:

@@ -23,6 +23,9 @@ __all__ = ["codec", "run", "wav", "weights"]  # fixtures
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# No test asks a server for a codec, save those that start one. huggingface_hub reads this when it is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 with suppress(ImportError):  # tests/support/environments/without_torch.py runs a slice of the suite without
     import torch
 

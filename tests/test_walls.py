@@ -102,8 +102,8 @@ SOURCES = {".py", ".cpp", ".hpp", ".js", ".mjs"}
 
 PUBLIC = {
     "AudioFileError", "Codec", "CodecConfig", "ConfigError", "CorpusError", "DEFAULT_CODEC", "DecoderStream",
-    "DeviceError", "END", "EncoderStream", "EngineError", "ExtraError", "File", "Frames", "Gap", "InputError",
-    "Microphone", "MicrophoneStats",
+    "DeviceError", "END", "EncoderStream", "EngineError", "ExtraError", "File", "Frames", "Gap", "HubError",
+    "InputError", "Microphone", "MicrophoneStats",
     "PRESETS", "PoolError", "ProtocolError", "RemoteStream", "ServiceError", "Snapshot", "SnapshotError",
     "SourceError", "StreamBusyError", "StreamClosedError", "StreamPool", "StreamRVQError", "TokenStats", "Tokens",
     "TokensError", "WeightsError", "__version__", "connect", "load", "tokenize",
@@ -229,13 +229,13 @@ def test_nobody_imports_train() -> None:
             assert [name for name in names if name.startswith("streamrvq.train")] == [], module
 
 
-@pytest.mark.parametrize("library", ["torch", "sounddevice", "websockets"])
+@pytest.mark.parametrize("library", ["torch", "sounddevice", "websockets", "huggingface_hub"])
 def test_importing_the_package_loads_no(library: str) -> None:
     code = f"import sys, streamrvq; sys.exit({library!r} in sys.modules)"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("library", ["torch", "sounddevice"])
+@pytest.mark.parametrize("library", ["torch", "sounddevice", "huggingface_hub"])
 def test_importing_the_command_line_loads_no(library: str) -> None:
     code = f"import sys, streamrvq.cli.app; sys.exit({library!r} in sys.modules)"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=PATIENCE)

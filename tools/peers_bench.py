@@ -29,6 +29,7 @@ from streamrvq import Codec
 from streamrvq.bench.stand_in import stand_in
 from streamrvq.system.cores import available_cores
 from streamrvq.weights import load_weights
+from streamrvq.weights.hub import RELEASED
 
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "demos" / "audio" / "guitar_and_drums.flac"
@@ -59,8 +60,9 @@ class Peer:
 
 
 def ours(preset: str, threads: int) -> list[Peer]:
-    """A preset of this package, hop by hop and at once."""
-    codec = Codec(stand_in(load_weights(preset)), threads=threads)
+    """A preset of this package, hop by hop and at once; one without weights in it with seeded ones."""
+    source = f"seeded:{preset}" if preset in RELEASED else preset
+    codec = Codec(stand_in(load_weights(source)), threads=threads)
 
     def live(pcm: Pcm) -> None:
         stream = codec.stream()

@@ -14,6 +14,7 @@ import typer
 from ..system.interrupts import exit_at_once_on_interrupts
 from . import bench, check, convert, decode, devices, encode, info, mic, play, send, serve, train
 from .common import print_version
+from .hub import fetch
 
 app = typer.Typer(
     name="streamrvq",
@@ -51,5 +52,5 @@ def _quiet(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in (encode.encode, decode.decode, play.play, mic.mic, devices.devices, serve.serve, send.send, info.info,
-                 check.check, convert.convert, bench.bench, train.train):  # fmt: skip
+                 check.check, convert.convert, fetch.fetch, bench.bench, train.train):  # fmt: skip
     app.command(_command.__name__)(_quiet(_command))

@@ -25,12 +25,14 @@ from .common import (
     DeviceOption,
     EngineOption,
     JsonOption,
+    SeededOption,
     ThreadsOption,
     err,
     identity,
     numbers,
     out,
     print_json,
+    source_of,
     title,
 )
 from .encode_shards import device_list
@@ -39,6 +41,7 @@ from .screen.tables import print_table
 
 def bench(
     codec: CodecArgument = DEFAULT_CODEC,
+    seeded: SeededOption = False,
     hops: Annotated[str, typer.Option("--hops", help="Hops per step, with commas between.")] = ",".join(map(str, HOPS)),
     batch: Annotated[str, typer.Option("--batch", help="Streams per step, with commas between.")] = ",".join(
         map(str, ROWS)
@@ -78,6 +81,7 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Measure a codec's streaming steps beside this machine's limits and the official model."""
+    codec = source_of(codec, seeded)
     if corpus:
         bench_bulk(codec, corpus, workers, device_list(device, devices), rounds, seconds, json)
         return

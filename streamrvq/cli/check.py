@@ -32,12 +32,14 @@ from .common import (
     DeviceOption,
     EngineOption,
     JsonOption,
+    SeededOption,
     ThreadsOption,
     err,
     hertz,
     identity,
     out,
     print_json,
+    source_of,
     title,
 )
 from .screen.tables import print_table
@@ -60,6 +62,7 @@ _MOST_SAMPLES = 2**53
 def check(
     codec: CodecArgument,
     file: Annotated[str, typer.Argument(help="An audio file; several channels are mixed down.")],
+    seeded: SeededOption = False,
     seconds: Annotated[
         float, typer.Option("--seconds", help="How much of the file to use, from its start; inf: all of it.")
     ] = 10.0,
@@ -88,7 +91,7 @@ def check(
     if not seconds > 0:
         raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
     named = hertz(rate)
-    opened = load(codec, engine, threads, device=device)
+    opened = load(source_of(codec, seeded), engine, threads, device=device)
     opened.stream(tail=tail)  # raises for a bad tail before anything is computed
     own, own_rate = read_signal(file, seconds)
     pcm, at = _moved(own, own_rate, opened.sample_rate), named or own_rate

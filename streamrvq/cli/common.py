@@ -21,6 +21,7 @@ from ..codec import Codec
 from ..config import PRESETS
 from ..errors import InputError, StreamRVQError
 from ..system.foreign_data import one_line, shown
+from ..weights.load import with_weights
 
 _HERTZ = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(k)?(?:hz)?", re.IGNORECASE | re.ASCII)
 _MOST = 4000  #: characters of a message
@@ -40,15 +41,20 @@ def _offer(*words: str) -> Callable[[str], list[str]]:
 offer_presets = _offer(*PRESETS)
 CodecArgument = Annotated[
     str,
-    typer.Argument(help="A preset's name, or a file or folder of weights.", autocompletion=offer_presets),
+    typer.Argument(
+        help="A preset's name, owner/name on the Hub, or a file or folder of weights.", autocompletion=offer_presets
+    ),
 ]
 CodecOption = Annotated[
     str,
     typer.Option(
         "--codec",
-        help="A preset's name, or a file or folder of weights.",
+        help="A preset's name, owner/name on the Hub, or a file or folder of weights.",
         autocompletion=offer_presets,
     ),
+]
+SeededOption = Annotated[
+    bool, typer.Option("--seeded", help="Random weights in the shape of a preset; their codes mean nothing.")
 ]
 EngineOption = Annotated[
     str,
@@ -89,6 +95,11 @@ def out() -> Console:
 def err() -> Console:
     """A console on stderr, for progress and remarks. On a pipe each is one line, and on a terminal no word is cut."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=not sys.stderr.isatty())
+
+
+def source_of(codec: str, seeded: bool) -> str:
+    """What `load` is to be given for a codec and ``--seeded``."""
+    return os.fspath(with_weights(codec, "seeded" if seeded else None))
 
 
 def print_words(console: Console, text: Text) -> None:

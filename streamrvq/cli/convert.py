@@ -9,7 +9,7 @@ import typer
 
 from ..errors import WeightsError
 from ..weights import load_weights, save_weights
-from .common import JsonOption, note, out, print_json
+from .common import JsonOption, SeededOption, note, out, print_json, source_of
 
 _LAYOUTS = ("streamrvq", "descript", "huggingface")
 
@@ -24,12 +24,13 @@ def convert(
         typer.Option("--layout", help="streamrvq, descript or huggingface. Default: as the target's name says."),
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Store float16 where that changes no value.")] = False,
+    seeded: SeededOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write weights in another layout; the codec hash stays."""
     if layout not in (None, *_LAYOUTS):
         raise WeightsError(f"layout is {layout!r}; wanted one of {', '.join(_LAYOUTS)}")
-    weights = load_weights(source)
+    weights = load_weights(source_of(source, seeded))
     save_weights(weights, target, layout, half)  # type: ignore[arg-type]  # checked above
     # Reading the file again checks the conversion. Weight norm (.pth) may change a weight by one unit in the last
     # place, and with it the codec hash. The user is told, because tokens are valid for one hash only.

@@ -21,6 +21,7 @@ from ..engine.base import Floats
 from ..errors import InputError, TokensError
 from ..system.foreign_data import one_line, shown
 from ..tokens import Signal
+from ..weights.hub import RELEASED
 from .common import (
     DeviceOption,
     EngineOption,
@@ -172,6 +173,8 @@ def _check_audio(output: str | None, rate: int, format: str | None) -> None:
 def codec_of(signal: Signal, place: str, codec: str | None, force: bool, **asked: Any) -> Codec:
     """The codec to decode with: ``codec``, else the preset that the tokens name. Its hash must be that of the tokens.
 
+    Tokens of a released model that call it untrained were made with its seeded stand-in, as all were once.
+
     Any other name in the tokens is only shown: a file that is decoded does not choose what is opened. ``asked``: as
     `load` takes it.
     """
@@ -180,7 +183,8 @@ def codec_of(signal: Signal, place: str, codec: str | None, force: bool, **asked
             f"{place} was encoded with {shown(signal.codec)}, which is no preset; give it with --codec: "
             "a file that tokens name is not opened"
         )
-    opened = load(signal.codec if codec is None else codec, **asked)
+    weights = "seeded" if codec is None and not signal.trained and signal.codec in RELEASED else None
+    opened = load(signal.codec if codec is None else codec, weights=weights, **asked)
     if opened.codec_hash != signal.codec_hash and not force:
         raise TokensError(
             f"{place} holds tokens of codec {shown(signal.codec)} ({one_line(signal.codec_hash[:12])}); "

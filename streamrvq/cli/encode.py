@@ -31,6 +31,7 @@ from .common import (
     DeviceOption,
     EngineOption,
     JsonOption,
+    SeededOption,
     ThreadsOption,
     TrackOption,
     TruncatedOption,
@@ -41,6 +42,7 @@ from .common import (
     out,
     print_json,
     reason_of,
+    source_of,
     title,
     truncation,
 )  # fmt: skip
@@ -71,6 +73,7 @@ def encode(
         ),
     ] = None,
     codec: CodecOption = DEFAULT_CODEC,
+    seeded: SeededOption = False,
     n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
     tail: Annotated[
         str, typer.Option("--tail", help="pad: fill the last hop with zeros; valid: only frames that need no padding.")
@@ -140,6 +143,7 @@ def encode(
     ] = False,
 ) -> None:
     """Audio to tokens: files or folders to .safetensors or to shards, or a pipe to JSON lines."""
+    codec = source_of(codec, seeded)
     if shards is not None:
         if "-" in sources or output is not None or any(given is not None for given in (rate, format, raw)):
             raise InputError(

@@ -21,7 +21,20 @@ from ..engine import engines_lacking
 from ..families import decoder_plan, encoder_plan, family_of, tensor_shapes
 from ..resampling import RESAMPLER
 from ..train.runs import summary as training_run
-from .common import EngineOption, JsonOption, ThreadsOption, identity, offer_presets, out, print_json, title
+from ..weights.hub import cached, name_of
+from .common import (
+    EngineOption,
+    JsonOption,
+    SeededOption,
+    ThreadsOption,
+    identity,
+    offer_presets,
+    out,
+    print_json,
+    source_of,
+    title,
+)
+from .hub.fetch import origin
 from .screen.tables import print_table
 from .stored.facts import described
 
@@ -35,6 +48,7 @@ def info(
             autocompletion=offer_presets,
         ),
     ] = DEFAULT_CODEC,
+    seeded: SeededOption = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
@@ -46,7 +60,7 @@ def info(
     elif (stored := described(codec)) is not None:
         head, facts, lines = stored
     else:
-        opened = load(codec, engine, threads)
+        opened = load(source_of(codec, seeded), engine, threads)
         facts = codec_facts(opened)
         head, lines = title(opened), _lines(facts)
     if json:
@@ -69,6 +83,7 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
     low, high = encoder.receptive_field
     return {
         **identity(codec),
+        "from": _from(codec),
         "training": codec.weights.training or None,
         "family": family_of(config).name,
         "frame_rate": codec.frame_rate,
@@ -99,6 +114,13 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
     }
 
 
+def _from(codec: Codec) -> dict[str, Any] | None:
+    """What is known of a codec from the Hub: its commit, its folder here, the licence that its card names."""
+    name = None if codec.source is None else name_of(codec.source)
+    found = None if name is None else cached(name)
+    return None if found is None else origin(found)
+
+
 def _count(shapes: dict[str, tuple[int, ...]], names: list[str]) -> int:
     return sum(math.prod(shapes[name]) for name in names)
 
@@ -115,7 +137,13 @@ def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
     hop = f["hop_length"]
     sees = f"{hop}t {high:+d}" if low is None else f"{hop}t {low:+d} … {hop}t {high:+d}"
     firsts = f["first_hops"], f["decoder_first_hops"]
+    came = f["from"]
     return [
+        *(() if came is None else (
+            ("from", f"{came['repository']} on the Hugging Face Hub"), ("commit", came["commit"]),
+            ("files", f"{came['bytes'] / 1e6:.1f} MB in the cache; --json says where"),
+            ("licence", came["licence"] or "none named by its card"),
+        )),
         ("family", f["family"]),
         ("weights", _status(f)),
         ("codec hash", f["codec_hash"]),

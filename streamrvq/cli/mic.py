@@ -27,7 +27,18 @@ from ..live.sources.microphone import Microphone
 from ..live.tokens import Tokens, tokenize
 from ..live.worker import Worker
 from ..tokens.journal import recover
-from .common import CodecOption, EngineOption, ThreadsOption, hertz, identity, note_untrained, out, title
+from .common import (
+    CodecOption,
+    EngineOption,
+    SeededOption,
+    ThreadsOption,
+    hertz,
+    identity,
+    note_untrained,
+    out,
+    source_of,
+    title,
+)
 from .pipes import LineWriter
 from .recording import Recording
 from .screen.mic_view import MicView, latency_table, latency_words
@@ -36,6 +47,7 @@ from .stored.token_writer import empty_tokens
 
 def mic(
     codec: CodecOption = DEFAULT_CODEC,
+    seeded: SeededOption = False,
     device: Annotated[
         str | None, typer.Option("--device", help="An index, or a name or part of one (`streamrvq devices`).")
     ] = None,
@@ -82,7 +94,7 @@ def mic(
     asyncio.run(
         _run(
             _MeteredSource(source, seconds),
-            load(codec, engine, threads, device=engine_device),
+            load(source_of(codec, seeded), engine, threads, device=engine_device),
             n_quantizers,
             output,
             json,

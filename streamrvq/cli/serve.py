@@ -22,7 +22,18 @@ from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError
 from ..system.optional import need
-from .common import CodecArgument, DeviceOption, EngineOption, ThreadsOption, identity, note, note_untrained, out
+from .common import (
+    CodecArgument,
+    DeviceOption,
+    EngineOption,
+    SeededOption,
+    ThreadsOption,
+    identity,
+    note,
+    note_untrained,
+    out,
+    source_of,
+)
 from .service import VARIABLE, TokenFileOption, TokenOption, tokens
 
 if TYPE_CHECKING:
@@ -34,6 +45,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 def serve(
     codec: CodecArgument = DEFAULT_CODEC,
+    seeded: SeededOption = False,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="0: any free one.")] = 8000,
     token: TokenOption = None,
@@ -98,7 +110,7 @@ def serve(
         send_timeout=send_timeout, park_timeout=park_timeout,
     )  # fmt: skip
     new_loop = _loop(uvloop)
-    opened = load(codec, engine, threads, device=device)
+    opened = load(source_of(codec, seeded), engine, threads, device=device)
     note_untrained(opened)
     if not settings.tokens and host not in ("127.0.0.1", "::1", "localhost"):
         note(f"no token is set: anyone who reaches {host} may use this server; set {VARIABLE} or --token-file")

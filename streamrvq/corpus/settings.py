@@ -68,8 +68,9 @@ class Settings:
         frames = round(segment_seconds * codec.frame_rate) if 0 < segment_seconds < 1e7 else 0
         if frames < 1:
             raise InputError(f"segments of {segment_seconds:g} s were asked for; wanted at least a frame of the codec")
+        named = isinstance(source, str) and source in PRESETS
         return cls(
-            codec=source if isinstance(source, str) and source in PRESETS else os.path.abspath(source),
+            codec=codec.source or (str(source) if named else os.path.abspath(source)),
             name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=engine or codec.engine.name,
             sample_rate=codec.sample_rate, hop_length=codec.hop_length, n_codebooks=codec.n_codebooks,
             codebook_size=codec.config.codebook_size, n_quantizers=check_levels(n_quantizers, codec.n_codebooks),

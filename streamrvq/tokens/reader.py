@@ -174,5 +174,5 @@ class _Single:
         return Signal(
             path=str(self.path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
             n_quantizers=levels, sample_rate=head.sample_rate, hop_length=head.hop_length, codec_hash=head.codec_hash,
-            codec=head.codec, _fetch=self._fetch,
+            codec=head.codec, trained=head.trained, _fetch=self._fetch,
         )  # fmt: skip

@@ -128,6 +128,7 @@ class Shard:
 
         return Signal(
             path=path, codec_hash=codec_hash, codec=str(self.about["codec"]), **whole, **same,
+            trained=self.about.get("trained") is not False,
             _fetch=partial(self._frames, first, stop), _further=partial(self._further, first),
         )  # fmt: skip
 

@@ -42,6 +42,7 @@ class Signal:
         frames, n_quantizers: T and K of its codes.
         sample_rate, hop_length, codec_hash: of the codec; decode with no other codec.
         codec: the name that the codec was loaded under.
+        trained: False if its weights were seeded: the codes mean nothing.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Signal:
     hop_length: int
     codec_hash: str
     codec: str
+    trained: bool
     _fetch: Fetch = dataclasses.field(repr=False)
     _further: Callable[[], Columns] = dataclasses.field(default=dict, repr=False)
 

@@ -1,22 +1,26 @@
 """Loading and saving weights in any layout: the two functions that the rest of the package uses.
 
-Knows: presets, and which layout a name stands for. Does not know: what is in a layout.
+Knows: presets, and which layout a name stands for. Does not know: what is in a layout, how the Hub is asked.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Literal, get_args
 
 from ..config import PRESETS
 from ..errors import WeightsError
-from ..system.foreign_data import foreign_data
-from . import descript, folder, huggingface, store
+from ..families import FAMILIES
+from ..system.foreign_data import foreign_data, shown
+from . import descript, folder, hub, huggingface, store
 from .seeded import seeded
 from .value import Weights
 
 Layout = Literal["streamrvq", "descript", "huggingface"]
+#: How a source begins that asks for random weights in the shape of the preset after it.
+_SEEDED = "seeded:"
 _DATA = Path(__file__).parent / "data"
 _SUFFIXES: dict[str, Layout] = {".safetensors": "streamrvq", ".pth": "descript", ".pt": "descript"}
 
@@ -25,19 +29,54 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
     """Load a preset by name, or a file or folder of any layout.
 
     Args:
-        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face folder. A preset
-            without trained weights in the package is `seeded`, with ``trained`` False.
+        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face folder; or a
+            model's name on the Hugging Face Hub, ``owner/name`` or ``owner/name@revision``, which is fetched unless the
+            cache has it. The presets in `hub.RELEASED` are such names. A preset that has no trained weights anywhere is
+            `seeded`, with ``trained`` False, and so is what begins with ``seeded:``.
 
     Raises:
         WeightsError: it is none of these, cannot be read, or does not fit together. The message says what to do.
-        ExtraError: it is a .pth, and torch is not installed.
+        HubError: a name on the Hub that is not there, not open to you, or cannot be fetched.
+        ExtraError: it is a .pth, and torch is not installed; or a name on the Hub, and huggingface_hub is not.
     """
-    if isinstance(source, str) and source in PRESETS:
+    if isinstance(source, str) and source.startswith(_SEEDED):
+        return _stand_in(source)
+    if isinstance(source, str) and source in PRESETS and source not in hub.RELEASED:
         packaged = _DATA / f"{source}.safetensors"
         weights = store.read(packaged) if packaged.is_file() else seeded(PRESETS[source], name=source)
         return weights.loaded_from(source)
+    name = hub.name_of(source)
+    if name is not None:
+        found = hub.folder_of(name, tuple(FAMILIES))
+        weights = _read(source, found.folder)
+        # Pinned: whoever reads them again gets the same commit, without asking for it.
+        return dataclasses.replace(weights, name=name.spelled).loaded_from(found.pinned)
     # Absolute: whoever reads them again may be in another folder.
     return _read(source, Path(source)).loaded_from(os.path.abspath(source))
+
+
+def with_weights(source: str | os.PathLike[str], weights: str | None) -> str | os.PathLike[str]:
+    """``source``; with ``weights`` "seeded" the source of random weights in a preset's shape.
+
+    Raises:
+        WeightsError: any other ``weights``.
+    """
+    if weights is None:
+        return source
+    if weights != "seeded":
+        raise WeightsError(f"weights is {shown(weights)}; wanted 'seeded' for random ones, or None for the real ones")
+    named = os.fspath(source)
+    return named if named.startswith(_SEEDED) else f"{_SEEDED}{named}"
+
+
+def _stand_in(source: str) -> Weights:
+    """The seeded weights of a source that asks for them."""
+    preset = source.removeprefix(_SEEDED)
+    if preset not in PRESETS:
+        raise WeightsError(
+            f"seeded weights were asked for of {shown(preset)}, which is no preset; wanted one of {', '.join(PRESETS)}"
+        )
+    return seeded(PRESETS[preset], name=preset).loaded_from(source)
 
 
 def load_again(source: str, codec_hash: str) -> Weights:
@@ -70,7 +109,7 @@ def _read(source: str | os.PathLike[str], path: Path) -> Weights:
             what = "is no file of weights" if os.path.exists(path) else "is neither a preset nor a file"
             raise WeightsError(
                 f"{named!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
-                "a .safetensors or .pth file, or a Hugging Face folder: check the name"
+                "a .safetensors or .pth file, a Hugging Face folder, or owner/name on the Hub: check the name"
             )
         return store.read(path) if layout == "streamrvq" else descript.read(path)
 

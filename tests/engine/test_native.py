@@ -210,7 +210,7 @@ def test_memory_is_the_packed_weights() -> None:
     out = python(
         "import numpy as np, streamrvq\n"
         "from streamrvq.engine.native import Program\n"
-        "codec = streamrvq.load('dac-44khz', engine='native')\n"
+        "codec = streamrvq.load('dac-44khz', engine='native', weights='seeded')\n"
         "codec.decode(codec.encode(np.zeros(44100, np.float32)))\n"
         "programs = (Program.ENCODE, Program.DECODE)\n"
         "sizes = [codec.engine.core.weight_bytes(program, i) for program in programs for i in range(99)]\n"

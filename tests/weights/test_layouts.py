@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from streamrvq.config import PRESETS
 from streamrvq.errors import WeightsError
 from streamrvq.weights import Weights, load_weights, save_weights, seeded
+from streamrvq.weights.hub import RELEASED
 from tests.support.small_codec import ANY, CONFIG, same
 
 # --- our own layout
@@ -122,7 +123,7 @@ def test_sources_that_are_none_list_the_presets(tmp_path: Path, weights: Weights
 def test_presets_load() -> None:
     for name, config in PRESETS.items():
         if config.encoder_dim <= 32:
-            weights = load_weights(name)
+            weights = load_weights(f"seeded:{name}" if name in RELEASED else name)
             assert weights.name == name
             assert weights.config == config
 

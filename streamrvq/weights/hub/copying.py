@@ -1,0 +1,38 @@
+"""A snapshot's files in a folder of their own, to be carried to a machine without a network.
+
+Knows: which file comes last. Does not know: where a snapshot is from.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ...errors import HubError
+from ...system.atomic_file import replacing
+from ...system.foreign_data import one_line
+from .listing import CARD, CONFIG, TENSORS
+from .snapshot import Snapshot
+
+
+def copied(snapshot: Snapshot, folder: Path) -> Path:
+    """Copy a snapshot's files into ``folder``, which is made if it is not there; older ones there are replaced.
+
+    The configuration comes last: without one, a folder that is half copied is no codec's.
+
+    Raises:
+        HubError: the folder's own is missing, or it cannot be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        for name in (TENSORS, CARD, CONFIG):
+            if (snapshot.folder / name).is_file():
+                with replacing(folder / name) as part, (snapshot.folder / name).open("rb") as file:
+                    shutil.copyfileobj(file, part, 1 << 20)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise HubError(
+            f"{snapshot.name} cannot be put into {folder}: {one_line(reason)}; wanted a folder with room for it, in "
+            "one that is there: give another with --to"
+        ) from None
+    return folder
