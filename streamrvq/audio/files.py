@@ -24,7 +24,6 @@ from ..system.copying import NeverCopied
 from ..system.foreign_data import foreign_data, one_line
 from .byte_source import ByteSource, Source
 from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
-from .headers import is_chunk
 from .opening import limit_of, open_decoder, promised
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .peak_time import clear_peak_time
@@ -33,6 +32,7 @@ from .rates import check_rate
 Path = str | os.PathLike[str]
 
 _REMEDY = 'wanted the whole file: copy it again, or take what there is with truncated="keep" (--truncated keep)'
+_JOIN = 'wanted all samples in one piece: join them, or take the first part with truncated="keep" (--truncated keep)'
 _CONVERT = "wanted one rate and number of channels: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 _WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 
@@ -105,9 +105,6 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             raise AudioFileError(f"{self._name} is empty (0 bytes); wanted an audio file: copy it again")
         try:
             self._promise = promise = promised(self._source, self._keep)
-            if self._source.pipe is not None and promise.extent is not None and promise.extent.wanted is not None:
-                behind = promise.extent.start + promise.extent.wanted
-                self._source.pipe.watched_at = behind
             self._decoder = decoder = open_decoder(self._source, promise, track, self._keep)
         except NotRecognisedError as error:
             kind = self._promise.kind
@@ -138,6 +135,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         fault = None if self._keep else self._promise.fault(self._source, self._width)
         if fault is not None:
             raise AudioFileError(f"{self._name} is cut off: it {fault}; {_REMEDY}")
+        others = None if self._keep else self._promise.others(self._source, self._width)
+        if others is not None:
+            raise AudioFileError(f"{self._name} would be read in part: {others}; {_JOIN}")
 
     def read(self, samples: int) -> Pcm:
         """The next samples, float32 ``[n]``: as many as asked for, fewer at the end of the file, then none.
@@ -158,7 +158,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             count += self._decode()
         if self._damage and not count:
             of = f" of {self.frames}" if self.frames else ""
-            word = "changes" if self._remedy is _CONVERT else "is damaged"
+            word = {_CONVERT: "changes", _JOIN: "goes on"}.get(self._remedy, "is damaged")
             raise AudioFileError(
                 f"{self._name} {word} after sample {self.position}{of}: {self._damage}; {self._remedy}"
             )
@@ -207,11 +207,12 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             return ""
         pipe = self._source.pipe
         pipe.drain()
-        rest = pipe.given - pipe.watched_at
-        odd = extent is not None and extent.wanted is not None and extent.wanted % 2
-        heads = [pipe.watched[:8], pipe.watched[1:]] if odd else [pipe.watched[:8]]  # a pad may have been left out
-        chunk = any(is_chunk(head, rest, order) for head in heads for order in ("<I", ">I"))
-        if len(heads[-1]) == 8 and any(heads[-1]) and not chunk:
+        if (others := self._promise.others(self._source, self._width)) is not None:
+            self._remedy = _JOIN
+            return others
+        behind = b"" if pipe.following is None else pipe.following.first
+        if pipe.following is not None and any(behind) and not pipe.following.is_chunk(pipe.given):
+            rest = pipe.given - pipe.following.end
             return f"its header says that it ends there, and {rest} bytes follow; put it into a file first"
         fault = self._promise.fault(self._source, self._width)
         return "" if fault is None else f"it {fault}"
