@@ -56,6 +56,13 @@ def test_check(run: Run, wav: Path, weights: Path) -> None:
     assert document["status"] == "untrained"
 
 
+def test_check_of_what_there_is_of_a_cut_file(run: Run, wav: Path, weights: Path, tmp_path: Path) -> None:
+    (cut := tmp_path / "cut.wav").write_bytes(wav.read_bytes()[:-400])
+    assert "is cut off" in run("check", weights, cut, "--chunks", "7").sentence
+    kept = run("check", weights, cut, "--chunks", "7", "--truncated", "keep", "--track", "0", "--json").document
+    assert kept["seconds"] == 4310 / 44100
+
+
 def test_check_across_rates(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
     """A file at another rate, and a rate that is asked for."""
     soundfile.write(tmp_path / "16k.wav", noise(1600), 16000)
