@@ -53,7 +53,7 @@ def bytes_of(mib: float | None) -> int | None:
 def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **settings: Any) -> None:
     """Encode the corpus and print the result. Exits with 2 if any source failed."""
     if not folder.is_dir():
-        check_name(folder)
+        check_name(folder, suffix="")
     with BytesProgress(show=not json) as bar:
 
         def begin(plan: RunPlan) -> None:

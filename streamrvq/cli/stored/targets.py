@@ -154,12 +154,15 @@ def check_token_target(target: Path) -> None:
         )
 
 
-def check_name(target: Path) -> None:
-    """Refuse the name of an audio file for tokens, which nothing would play. Raises `InputError`."""
+def check_name(target: Path, suffix: str = SUFFIX) -> None:
+    """Refuse the name of an audio file for tokens, which nothing would play; ``suffix``: that it should have.
+
+    Raises `InputError`.
+    """
     if target.suffix.lower() in audio_suffixes():
         raise InputError(
             f"{target} is the name of an audio file, and tokens would be written to it; wanted a name such as "
-            f"{target.with_suffix(SUFFIX)}, or a folder"
+            f"{target.with_suffix(suffix)}, or a folder"
         )
 
 

@@ -194,7 +194,7 @@ def test_tokens_get_no_name_of_audio(
 ) -> None:
     error = run("encode", wav, option, tmp_path / name, "--codec", weights).sentence
     assert f"{name} is the name of an audio file" in error
-    assert f"wanted a name such as {tmp_path / 'x.safetensors'}" in error
+    assert f"such as {tmp_path / 'x'}{'.safetensors' if option == '-o' else ''}, or a folder" in error
     assert not (tmp_path / name).exists()
 
 
