@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from ..audio.rates import check_rate
-from ..audio.writing import check_target, format_of, write_audio
+from ..audio.writing import AudioWriter, check_target, format_of
 from ..errors import InputError, TokensError
 from ..live.client.connect import connect
 from ..live.client.stream import RemoteStream
@@ -200,17 +200,19 @@ async def _send_tokens(
             )
         check_target(output, stream.sample_rate, floats)
         stream.feed(_paced(file, ready.sample_rate / ready.hop if realtime else None))
-        pcm = np.concatenate(
-            [np.zeros(0, np.float32), *[part async for part in stream if isinstance(part, np.ndarray)]]
-        )
-    same_codec = ready.codec_hash == file.codec_hash
-    pcm = pcm[: round(file.seconds * stream.sample_rate)] if same_codec else pcm  # without the padding of the last hop
-    write_audio(output, pcm, stream.sample_rate, floats)
-    seconds = len(pcm) / stream.sample_rate
+        # Without the padding of the last hop, unless they are of another codec.
+        same, frames = ready.codec_hash == file.codec_hash, file.codes.shape[1]
+        seconds = file.seconds if same else frames * ready.hop / ready.sample_rate
+        most = round(seconds * stream.sample_rate)
+        with AudioWriter(output, stream.sample_rate, floats, most) as writer:
+            async for part in stream:
+                if isinstance(part, np.ndarray):
+                    writer.write(part[: max(0, most - writer.count)] if same else part)
+    seconds = writer.count / stream.sample_rate
     if json:
         print_json({
             "tokens": path, "audio": output, "codec": ready.codec, "codec_hash": ready.codec_hash,
-            "status": "trained" if ready.trained else "untrained", "samples": len(pcm), "seconds": seconds,
+            "status": "trained" if ready.trained else "untrained", "samples": writer.count, "seconds": seconds,
             "sample_rate": stream.sample_rate,
         })  # fmt: skip
     else:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamrvq.audio.files import AudioReader, open_audio, write_wav
+from streamrvq.audio.files import AudioReader, open_audio
+from streamrvq.audio.writing import write_wav
 from streamrvq.errors import AudioFileError
 from tests.support.interrupting import LAST_PLACES, every_place
 
