@@ -43,6 +43,13 @@ def test_info(run: Run, weights: Path) -> None:
     assert total == sum(t.size for t in shapes)
 
 
+def test_info_of_what_is_no_codec_says_what_it_is(run: Run, wav: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "is an audio file, and no codec; wanted one of the presets" in run("info", wav).sentence
+    assert "is a folder without a codec's config.json; wanted one of" in run("info", tmp_path / "empty").sentence
+    assert "is an audio file, and no tokens; encode it first" in run("decode", wav, "-o", "x.flac").sentence
+
+
 def test_check(run: Run, wav: Path, weights: Path) -> None:
     done = run("check", weights, wav, "--chunks", "7,8,random", "--decode")
     assert done.code == 0

@@ -198,7 +198,7 @@ def test_serve_prints_where_it_listens(served_weights: Path) -> None:
         (("serve", "--origin", "good.example"), "origin is 'good.example'"),
         (("serve", "--token", "a", "--token-file", "b"), "came together"),
         (("serve", "--token-file", "/nowhere"), "cannot read tokens"),
-        (("serve", "--token", ""), "token is empty"),
+        (("serve", "--token", ""), "an empty argument was given after --token"),
         (("serve", "--log-level", "loud"), "--log-level"),
         (("serve", "--max-streams", 0), "max_streams is 0"),
         (("serve", "no-such-codec"), "no-such-codec"),
