@@ -39,6 +39,7 @@ FLOORS = [
     {"live/playback"},
     {"checking"},
     {"bench", "train"},
+    {"public"},
     {"__init__"},
     {"cli"},
     {"__main__"},
