@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from ..system import unraised
 from .peak_time import clear_peak_time
 
 #: Samples that an encoder is given at a time: libvorbis crashes on a long signal that comes at once.
@@ -57,6 +58,7 @@ class Sink:
 
     def check(self) -> None:
         """Raise what came."""
+        unraised.check()
         if self._error is not None:
             raise self._error
 
@@ -94,6 +96,7 @@ class FFmpegEncoder:
     def __init__(self, sink: Sink, rate: int, container: str, codec: str) -> None:
         import av
 
+        unraised.watch()
         self._av, self._rate, self._at = av, rate, 0
         # "bitexact" leaves out random identifiers and the library's version: equal samples are equal files.
         self._container = av.open(sink, "w", format=container, options={"fflags": "+bitexact"})
@@ -103,9 +106,11 @@ class FFmpegEncoder:
         planes = np.ascontiguousarray(samples[None], np.float32)
         frame = self._av.AudioFrame.from_ndarray(planes, format="fltp", layout="mono")
         frame.sample_rate, frame.pts = self._rate, self._at
+        unraised.watch()
         self._container.mux(self._stream.encode(frame))
         self._at += len(samples)
 
     def close(self) -> None:
+        unraised.watch()
         self._container.mux(self._stream.encode(None))
         self._container.close()
