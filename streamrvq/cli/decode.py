@@ -81,12 +81,12 @@ def decode(
     _check_output(tokens, output, json, format)
     asked: dict[str, Any] = {"engine": engine, "threads": threads, "device": device}
     if is_dac(tokens):
-        if output is None or output == "-" or any(given is not None for given in (named, path, channel, start, stop)):
+        if output is None or output == "-" or any(given is not None for given in (named, path, start, stop)):
             raise InputError(
                 f"{tokens} is decoded whole and at its own rate, to a file; give -o a name, and leave --rate, --path, "
-                "--channel, --from and --to out"
+                "--from and --to out"
             )
-        _decode_dac(tokens, output, codec, format, json, **asked)
+        _decode_dac(tokens, output, codec, channel, format, json, **asked)
         return
     raw = output in (None, "-")
     if raw:
@@ -132,8 +132,10 @@ def decode(
     out().print(f"{output}: {seconds:.1f} s{other} decoded at {speed:.1f} s a second with {title(opened)}")
 
 
-def _decode_dac(tokens: str, output: str, codec: str | None, format: str | None, json: bool, **asked: Any) -> None:
-    opened, pcm, at = decode_dac(tokens, codec, **asked)
+def _decode_dac(
+    tokens: str, output: str, codec: str | None, channel: int | None, format: str | None, json: bool, **asked: Any
+) -> None:
+    opened, pcm, at = decode_dac(tokens, codec, channel, **asked)
     _check_audio(output, at, format)
     write_audio(output, pcm, at, floats=format == "f32le")
     if json:
