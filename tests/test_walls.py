@@ -77,6 +77,7 @@ SANS_IO = {
 KNOWS_THREADS = {
     "engine/cuda/driver.py",
     "system/interrupts.py",
+    "system/unraised.py",
     "streaming/stream.py",
     "corpus/processes.py",
     "system/children.py",

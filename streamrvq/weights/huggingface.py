@@ -17,7 +17,7 @@ from ..errors import ConfigError, WeightsError
 from ..families.dac import decoder_plan, encoder_plan
 from ..system.foreign_data import one_line, shown
 from .tensorfile import printable_name, read_bytes, read_tensors, replace, write_tensors
-from .value import Weights
+from .value import Weights, is_fresh
 
 _OURS = "streamrvq"  #: a key in config.json that transformers keeps but does not read
 _FIELDS = {
@@ -121,7 +121,7 @@ def read(folder: Path) -> Weights:
     back = {theirs: ours_ for ours_, theirs in _prefixes(config).items()}
     return Weights.from_tensors(
         config, _renamed(raw, back), name=printable_name(ours.get("name"), folder.resolve().name),
-        trained=ours.get("trained") is not False, source=str(model_path),
+        trained=ours["trained"] is not False if "trained" in ours else not is_fresh(raw), source=str(model_path),
     )  # fmt: skip
 
 

@@ -84,3 +84,9 @@ class Weights(Shared):
             digest.update(f"\n{name} {list(value.shape)}\n".encode())
             digest.update(np.ascontiguousarray(value, dtype="<f4").data)
         return digest.hexdigest()
+
+
+def is_fresh(tensors: Mapping[str, Any]) -> bool:
+    """Whether no step has trained these tensors: the activations' alphas are all the 1 that they begin with."""
+    alphas = [np.asarray(value) for name, value in tensors.items() if name.endswith(".alpha")]
+    return bool(alphas) and all(np.all(alpha == 1) for alpha in alphas)
