@@ -15,7 +15,7 @@ import soundfile
 from _audio import DEFAULT
 
 import streamrvq
-from streamrvq.audio.files import write_wav
+from streamrvq.audio.writing import write_wav
 from streamrvq.resampling import resampler_between
 from streamrvq.tokens import TokenFile, read_tokens, write_tokens
 

@@ -5,11 +5,11 @@ It sends two seconds of a rising tone as PCM, and prints the codes as they come.
 python demos/websocket_client.py [ws://127.0.0.1:8000]
 """
 
+import argparse
 import asyncio
 import json
 import math
 import struct
-import sys
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
@@ -43,4 +43,6 @@ async def main(url: str) -> None:
         await sending
 
 
-asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8000"))
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("url", nargs="?", default="ws://127.0.0.1:8000", help="of the server: ws://host:port")
+asyncio.run(main(parser.parse_args().url))

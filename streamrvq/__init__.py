@@ -1,39 +1,11 @@
 """streamrvq: live audio into residual-vector-quantised codes, hop by hop, and back; the codes of the whole signal,
 exactly."""
 
-from .codec import Codec, load
-from .config import DEFAULT_CODEC, PRESETS, CodecConfig
-from .errors import (
-    AudioFileError,
-    ConfigError,
-    CorpusError,
-    DeviceError,
-    EngineError,
-    ExtraError,
-    HubError,
-    InputError,
-    PoolError,
-    ProtocolError,
-    ServiceError,
-    SnapshotError,
-    SourceError,
-    StreamBusyError,
-    StreamClosedError,
-    StreamRVQError,
-    TokensError,
-    WeightsError,
-)
-from .live.client.connect import connect
-from .live.client.stream import RemoteStream
-from .live.items import END, Frames, Gap
-from .live.sources.file import File
-from .live.sources.microphone import Microphone
-from .live.stats import MicrophoneStats, TokenStats
-from .live.tokens import Tokens, tokenize
-from .streaming.decoder import DecoderStream
-from .streaming.encoder import EncoderStream
-from .streaming.pool import StreamPool
-from .streaming.snapshot import Snapshot
+# ruff: noqa: F403, F405
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .public import *
 
 __version__ = "0.1.0"
 
@@ -78,3 +50,20 @@ __all__ = [
     "load",
     "tokenize",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load everything when the first of it is asked for: the command line has to be ready for Ctrl-C before."""
+        import importlib
+
+        if not name.startswith("__"):
+            public = importlib.import_module(".public", __name__)
+            names = getattr(public, "__all__", ())  # none while it is loading, which asks for submodules
+            globals().update({each: getattr(public, each) for each in names})
+        if name not in globals():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -75,6 +75,12 @@ def url(weights: Path) -> Iterator[str]:
     assert b"Traceback" not in err, err
 
 
+def test_the_client_explains_itself() -> None:
+    done = subprocess.run([sys.executable, DEMOS / "websocket_client.py", "--help"], capture_output=True, text=True,
+                          check=True, timeout=PATIENCE)  # fmt: skip
+    assert "ws://host:port" in done.stdout
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_demo(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     arguments, expected = RUNS[name]

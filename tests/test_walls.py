@@ -39,6 +39,7 @@ FLOORS = [
     {"live/playback"},
     {"checking"},
     {"bench", "train"},
+    {"public"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -79,6 +80,7 @@ SANS_IO = {
 KNOWS_THREADS = {
     "engine/cuda/driver.py",
     "system/interrupts.py",
+    "system/unraised.py",
     "streaming/stream.py",
     "corpus/processes.py",
     "system/children.py",

@@ -17,13 +17,13 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import AudioFileError, InputError
 from ..system.foreign_data import one_line, shown
+from .chunks import Following
 
 #: What can be opened: a path, or an object to read bytes from.
 Source = str | os.PathLike[str] | BinaryIO
 
 _MOST_HEAD = 4 << 20  #: bytes of a pipe that are kept for a look at the header
 _SPOOL_STEP = 1 << 20
-_WATCHED = 9  #: a chunk's head, and a pad before it
 _TAIL = 1 << 17  #: bytes of a pipe that are kept for a look at its end
 
 
@@ -117,6 +117,10 @@ class ByteSource:
         self.size = whole.seek(0, os.SEEK_END)
         whole.seek(0)
 
+    def clip(self, start: int, end: int) -> None:
+        """Let a file begin and end there, for decoders that would read something else."""
+        self.file, self.size = _Object(_Clipped(self.file, start, end)), end - start
+
     def check(self) -> None:
         """Raise what came while FFmpeg read from a pipe or an object."""
         if not self.owned:
@@ -178,6 +182,27 @@ class _Object(_Stored):
         return self.seek(0, os.SEEK_CUR)
 
 
+class _Clipped:
+    """A part of a file, as if there were no more."""
+
+    def __init__(self, raw: Any, start: int, end: int) -> None:
+        self._raw, self._start, self._size = raw, start, end - start
+
+    def read(self, count: int) -> bytes:
+        left = max(0, self._size - self.tell())
+        return _checked(self._raw.read(left if count < 0 else min(count, left)))
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == os.SEEK_END:
+            offset, whence = self._size + offset, os.SEEK_SET
+        if whence == os.SEEK_SET:
+            offset += self._start
+        return int(self._raw.seek(offset, whence)) - self._start
+
+    def tell(self) -> int:
+        return int(self._raw.tell()) - self._start
+
+
 class _Pipe(_Stored):
     """What is read once, with its first bytes kept as long as they are looked at.
 
@@ -185,14 +210,14 @@ class _Pipe(_Stored):
         given: bytes read by the decoder so far.
         ended: whether the end has come.
         tail: the last bytes that were read.
-        watched_at, watched: where a few bytes are of interest, and these when they have come.
+        following: gets the bytes behind the samples, as they come; None: nobody asks.
     """
 
     def __init__(self, raw: Any) -> None:
         super().__init__()
         self._read = getattr(raw, "read1", None) or raw.read
         self._head, self.given, self.ended, self.tail = b"", 0, False, b""
-        self.watched_at, self.watched = 1 << 62, b""
+        self.following: Following | None = None
 
     def head(self, count: int) -> bytes:
         """The first bytes, before any is read: ``count`` of them, fewer at the end."""
@@ -206,9 +231,8 @@ class _Pipe(_Stored):
             if not self._head and not self.ended:
                 self._head = self._more(count)
             data, self._head = self._head[:count], self._head[count:]
-            place = self.watched_at - self.given
-            if place < len(data) and len(self.watched) < _WATCHED:
-                self.watched += data[max(0, place) :][: _WATCHED - len(self.watched)]
+            if self.following is not None:
+                self.following.take(self.given, data)
             self.given += len(data)
             self.tail = (self.tail + data)[-_TAIL:]
         except BaseException as error:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..system import unraised
 from ..system.foreign_data import one_line
 from .byte_source import ByteSource
 from .containers import mpeg_frame
@@ -89,19 +90,25 @@ class FFmpegDecoder:
             file, options["fd"] = "pipe:" if sequential else "fd:", str(source.file.fileno())
         elif sequential and source.pipe is None:
             file.sequential = True
+        unraised.watch()
         try:
             self._container = av.open(file, "r", container_options=options, metadata_errors="replace")
         except (av.error.FFmpegError, ValueError) as error:
-            source.check()
+            self._check()
             raise NotRecognisedError(_reason(error)) from None
         try:
-            source.check()
+            self._check()
             self.format: str = self._container.format.name
             self._stream = self._chosen(source.name, track)
             self._begin()
         except BaseException:
             self._container.close()
             raise
+
+    def _check(self) -> None:
+        """Raise what came while FFmpeg read."""
+        unraised.check()
+        self._source.check()
 
     def _chosen(self, name: str, track: int | None) -> Any:
         tracks = list(self._container.streams.audio)
@@ -183,7 +190,7 @@ class FFmpegDecoder:
             try:
                 frames = self._stream.codec_context.decode(packet)
             except (av.error.FFmpegError, ValueError) as error:
-                self._source.check()
+                self._check()
                 failed = failed or not (self._keep or isinstance(error, EOFError) or self._junk(packet))
                 continue
             if frames and failed:
@@ -208,22 +215,23 @@ class FFmpegDecoder:
     def _demuxed(self) -> Iterator[Any]:
         packets, retries = self._container.demux(self._stream), 0
         while True:
+            unraised.watch()
             try:
                 packet = next(packets, None)
             except BlockingIOError:  # it looks for the next packet, and has not found it yet
-                self._source.check()
+                self._check()
                 retries += 1
                 if retries > _MOST_RETRIES:
                     raise DecodingError("it cannot be read there") from None
                 packets = self._container.demux(self._stream)
                 continue
             except (av.error.FFmpegError, ValueError) as error:
-                self._source.check()
+                self._check()
                 if not self._keep:
                     raise DecodingError(f"it cannot be read there ({_reason(error)})") from None
                 yield av.Packet()  # so that the decoder gives what it holds
                 return
-            self._source.check()
+            self._check()
             if packet is None:
                 return
             retries = 0

@@ -1,4 +1,4 @@
-"""Audio files, read block by block and written whole.
+"""Audio files, read block by block.
 
 Knows: mono blocks, and which faults are told when. Does not know: formats (opening.py), codecs, rates to convert to,
 real time.
@@ -6,39 +6,29 @@ real time.
 
 from __future__ import annotations
 
-import errno
 import os
-import pathlib
 from collections.abc import Iterator
 from itertools import repeat, takewhile
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from ..errors import AudioFileError, InputError
-from ..system.atomic_file import replacing
 from ..system.copying import NeverCopied
-from ..system.foreign_data import foreign_data, one_line
+from ..system.foreign_data import foreign_data
 from .byte_source import ByteSource, Source
 from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
-from .headers import is_chunk
 from .opening import limit_of, open_decoder, promised
-from .pcm import Pcm, as_array, as_pcm, to_int16
-from .peak_time import clear_peak_time
-from .rates import check_rate
-
-Path = str | os.PathLike[str]
+from .pcm import Pcm
 
 _REMEDY = 'wanted the whole file: copy it again, or take what there is with truncated="keep" (--truncated keep)'
+_JOIN = 'wanted all samples in one piece: join them, or take the first part with truncated="keep" (--truncated keep)'
 _CONVERT = "wanted one rate and number of channels: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 _WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 
 Truncated = Literal["refuse", "keep"]
-#: Bytes of samples in a WAV at most: its sizes have 32 bits, and count some chunks.
-_LARGEST_WAV = (1 << 32) - (1 << 16)
 
 
 def open_audio(
@@ -105,9 +95,6 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             raise AudioFileError(f"{self._name} is empty (0 bytes); wanted an audio file: copy it again")
         try:
             self._promise = promise = promised(self._source, self._keep)
-            if self._source.pipe is not None and promise.extent is not None and promise.extent.wanted is not None:
-                behind = promise.extent.start + promise.extent.wanted
-                self._source.pipe.watched_at = behind
             self._decoder = decoder = open_decoder(self._source, promise, track, self._keep)
         except NotRecognisedError as error:
             kind = self._promise.kind
@@ -138,6 +125,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         fault = None if self._keep else self._promise.fault(self._source, self._width)
         if fault is not None:
             raise AudioFileError(f"{self._name} is cut off: it {fault}; {_REMEDY}")
+        others = None if self._keep else self._promise.others(self._source, self._width)
+        if others is not None:
+            raise AudioFileError(f"{self._name} would be read in part: {others}; {_JOIN}")
 
     def read(self, samples: int) -> Pcm:
         """The next samples, float32 ``[n]``: as many as asked for, fewer at the end of the file, then none.
@@ -158,7 +148,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             count += self._decode()
         if self._damage and not count:
             of = f" of {self.frames}" if self.frames else ""
-            word = "changes" if self._remedy is _CONVERT else "is damaged"
+            word = {_CONVERT: "changes", _JOIN: "goes on"}.get(self._remedy, "is damaged")
             raise AudioFileError(
                 f"{self._name} {word} after sample {self.position}{of}: {self._damage}; {self._remedy}"
             )
@@ -207,11 +197,12 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             return ""
         pipe = self._source.pipe
         pipe.drain()
-        rest = pipe.given - pipe.watched_at
-        odd = extent is not None and extent.wanted is not None and extent.wanted % 2
-        heads = [pipe.watched[:8], pipe.watched[1:]] if odd else [pipe.watched[:8]]  # a pad may have been left out
-        chunk = any(is_chunk(head, rest, order) for head in heads for order in ("<I", ">I"))
-        if len(heads[-1]) == 8 and any(heads[-1]) and not chunk:
+        if (others := self._promise.others(self._source, self._width)) is not None:
+            self._remedy = _JOIN
+            return others
+        behind = b"" if pipe.following is None else pipe.following.first
+        if pipe.following is not None and any(behind) and not pipe.following.is_chunk(pipe.given):
+            rest = pipe.given - pipe.following.end
             return f"its header says that it ends there, and {rest} bytes follow; put it into a file first"
         fault = self._promise.fault(self._source, self._width)
         return "" if fault is None else f"it {fault}"
@@ -246,44 +237,3 @@ def _mean(block: npt.NDArray[np.float32]) -> Pcm:
             total += block[:, channel]
         mean: Pcm = (total / block.shape[1]).astype(np.float32)
     return mean
-
-
-def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16", "FLOAT"] = "PCM_16") -> None:
-    """Write a mono WAV file, whole or not at all. An older file is replaced when the new one is complete.
-
-    A file of 4 GiB or more becomes RF64, as WAV is called with longer sizes.
-
-    Args:
-        path: the file; its folder must exist.
-        pcm: ``[samples]``, float32 or float64 in [−1, 1], or int16.
-        sample_rate: Hz.
-        subtype: ``"PCM_16"``: rounded to ``1 / 32768``, the inverse of reading, and clipped at full scale;
-            ``"FLOAT"``: float32, unchanged.
-
-    Raises:
-        InputError: bad samples, rate or subtype.
-        AudioFileError: the file cannot be written.
-    """
-    if subtype not in ("PCM_16", "FLOAT"):
-        raise InputError(f'subtype is {subtype!r}; wanted "PCM_16" or "FLOAT"')
-    rate = check_rate(sample_rate)
-    array = as_array(pcm, "samples")
-    samples: npt.NDArray[Any] = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
-    if subtype == "PCM_16":  # libsndfile would scale by 32767, which is not the inverse of reading
-        samples = to_int16(samples)
-    # RF64 is WAV with sizes of 64 bits, which fewer programs know.
-    container = "WAV" if samples.nbytes < _LARGEST_WAV else "RF64"
-    try:
-        with replacing(pathlib.Path(path)) as part:
-            soundfile.write(part.name, samples, rate, subtype=subtype, format=container)
-            if os.path.getsize(part.name) < samples.nbytes:  # libsndfile counts what it could not write
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if subtype == "FLOAT" and container == "WAV":
-                with open(part.name, "r+b") as written:
-                    clear_peak_time(written)
-    except (OSError, RuntimeError, ValueError, AssertionError) as error:
-        # ValueError: a NUL in the name. AssertionError: soundfile asserts that everything was written.
-        reason = one_line(error) or os.strerror(errno.ENOSPC)
-        raise AudioFileError(
-            f"cannot write {os.fspath(path)} ({reason}); check its folder, its rights, the disk"
-        ) from None

@@ -4,7 +4,7 @@ libsndfile and FFmpeg silently shorten a damaged file. So this reads the headers
 many bytes are stated, and how many are there.
 
 A header that states more than there is shows that the file was cut off. It is no promise if it states less, or what
-recorders write that do not know the size (`_placeholder`), or if it counted itself.
+recorders write that do not know the size (`chunks.placeholder`), or if it counted itself.
 
 Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF and AU; the sizes in Matroska and ASF; the last page of
 Ogg. Does not know: samples, and lengths that are counted in them (counts.py).
@@ -16,9 +16,8 @@ import struct
 from typing import NamedTuple
 
 from .byte_source import ByteSource
+from .chunks import MOST_CHUNKS, Following, Layout, is_chunk, layout_of, placeholder
 
-#: Chunks that are looked at. Recorders write a few; a hostile file can hold an empty one in every eight bytes.
-_MOST_CHUNKS = 10_000
 #: Bytes in which the last page of Ogg lies: a page has at most half as many.
 TAIL = 1 << 17
 #: How the identifiers of W64's chunks end.
@@ -35,6 +34,8 @@ class Extent(NamedTuple):
         held: from there to the end of the file; None: of a pipe, before its end.
         repaired: whether ``wanted`` is another number than the header's, because that is too small.
         behind: bytes that follow and are no chunk, where the header says twice that it ends before them.
+        others: bytes of samples in later chunks, or of the files that were joined behind; of a pipe they come later.
+        joined: whether they are files.
     """
 
     start: int
@@ -42,35 +43,13 @@ class Extent(NamedTuple):
     held: int | None
     repaired: bool = False
     behind: int = 0
+    others: int = 0
+    joined: bool = False
 
     @property
     def cut(self) -> bool:
         """Whether the file ends too early."""
         return self.wanted is not None and self.held is not None and self.held < self.wanted
-
-
-class _Chunks(NamedTuple):
-    """How a format stores chunks: an identifier, a size, and that many bytes, padded to ``align``."""
-
-    first: int  #: offset of the first chunk
-    ident: int  #: bytes of an identifier
-    size: str  #: struct format of a size
-    counted: int  #: bytes of the chunk's own head that its size includes
-    align: int
-    data: bytes  #: the start of the identifier of the chunk with samples
-    lead: int = 0  #: bytes of that chunk before its samples
-
-
-_RIFF = _Chunks(12, 4, "<I", 0, 2, b"data")
-_LAYOUTS = {
-    b"RIFF": _RIFF,
-    b"RF64": _RIFF,
-    b"BW64": _RIFF,
-    b"RIFX": _RIFF._replace(size=">I"),
-    b"FORM": _RIFF._replace(size=">I", data=b"SSND", lead=8),
-    b"riff": _Chunks(40, 16, "<q", 24, 8, b"data"),
-    b"caff": _Chunks(8, 4, ">q", 0, 1, b"data", lead=4),
-}
 
 
 def sample_extent(source: ByteSource) -> Extent | None:
@@ -81,11 +60,11 @@ def sample_extent(source: ByteSource) -> Extent | None:
         if len(head) < 8:
             return None
         offset, size = struct.unpack(">II", head)
-        extent = _extent(source, offset, None if _placeholder(size) or not size else size)
+        extent = _extent(source, offset, None if placeholder(size) or not size else size)
         # Nothing can follow the samples of AU.
         short = extent.wanted is not None and extent.held is not None and extent.wanted < extent.held
         return extent._replace(wanted=None) if short else extent
-    layout = _LAYOUTS.get(magic)
+    layout = layout_of(magic)
     return None if layout is None else _chunk_extent(source, layout)
 
 
@@ -93,39 +72,34 @@ def _extent(source: ByteSource, start: int, wanted: int | None) -> Extent:
     return Extent(start, wanted, None if source.size is None else max(0, source.size - start))
 
 
-def _chunk_extent(source: ByteSource, layout: _Chunks) -> Extent | None:
-    head = layout.ident + struct.calcsize(layout.size)
+def _chunk_extent(source: ByteSource, layout: Layout) -> Extent | None:
     at, long_size = layout.first, None
-    for _ in range(_MOST_CHUNKS):
-        chunk = source.at(at, head)
-        if len(chunk) < head:
+    for _ in range(MOST_CHUNKS):
+        chunk = source.at(at, layout.head)
+        if len(chunk) < layout.head:
             break
-        ident = chunk[: layout.ident]
-        (size,) = struct.unpack(layout.size, chunk[layout.ident :])
-        at += head
-        if size != -1:  # CAF's "unknown", allowed for the last chunk only
-            size = max(0, size - layout.counted)
+        ident, size = layout.parse(chunk)
+        at += layout.head
         if ident == b"ds64" and size >= 16 and len(longer := source.at(at, 16)) == 16:
             (long_size,) = struct.unpack("<8xQ", longer)  # RF64: 64 bits, after 8 bytes of file size
         if ident.startswith(layout.data):
             if size == 0xFFFFFFFF and long_size is not None:
                 size = long_size
-            elif struct.calcsize(layout.size) == 4 and _placeholder(size):
+            elif layout.short and placeholder(size):
                 size = -1
-            wraps = struct.calcsize(layout.size) == 4 and long_size is None
-            return _checked(
-                source, at + layout.lead, size - layout.lead if size >= layout.lead else size, layout, wraps
-            )
+            wraps = layout.short and long_size is None
+            size = size - layout.lead if size >= layout.lead else size
+            return _with_others(source, _checked(source, at + layout.lead, size, layout, wraps))
         at += max(0, size) + -size % layout.align
     return None
 
 
-def _checked(source: ByteSource, start: int, size: int, layout: _Chunks, wraps: bool) -> Extent:
+def _checked(source: ByteSource, start: int, size: int, layout: Layout, wraps: bool) -> Extent:
     """What a stated size says of samples from ``start`` on; ``wraps``: it may have lost multiples of 4 GiB."""
     if not 0 <= size < 1 << 62:
         return _extent(source, start, None)
     if source.size is None:
-        return Extent(start, size or None, None)
+        return Extent(start, size if size or _is_empty(source, start, layout) else None, None)
     held = max(0, source.size - start)
     if size > held:
         # Some recorders write the size of the file, or that of the outer chunk, as that of the samples.
@@ -138,51 +112,62 @@ def _checked(source: ByteSource, start: int, size: int, layout: _Chunks, wraps: 
     return Extent(start, size + lost, held, repaired=lost > 0)
 
 
-def _ends_at(source: ByteSource, end: int, layout: _Chunks) -> bool:
+def _with_others(source: ByteSource, extent: Extent) -> Extent:
+    """Note the samples in later chunks of a file."""
+    behind = following(source, extent)
+    if source.size is None or behind is None or extent.behind:
+        return extent
+    while behind.length and (head := source.at(behind.wanted_at, behind.length)):
+        behind.take(behind.wanted_at, head)
+        if len(head) < behind.length:
+            break
+    return extent._replace(others=behind.others(source.size), joined=behind.joined)
+
+
+def following(source: ByteSource, extent: Extent) -> Following | None:
+    """What is to be filled with the bytes behind the samples; None: nothing says where they end."""
+    layout = layout_of(source.at(0, 4))
+    if layout is None or extent.wanted is None:
+        return None
+    return Following(layout, extent.start + extent.wanted, -extent.wanted % layout.align)
+
+
+def _ends_at(source: ByteSource, end: int, layout: Layout) -> bool:
     """Whether the outer chunk ends with the samples, too: then what follows is not a part of it."""
-    if layout.ident != 4 or struct.calcsize(layout.size) != 4:
+    if layout.ident != 4 or not layout.short:
         return False
     (whole,) = struct.unpack(layout.size, source.at(4, 4))
     return whole + 8 in (end, end + end % 2)
 
 
-def _placeholder(size: int) -> bool:
-    """Whether it is such as recorders write before they know the size, or because they cannot return to the header.
-
-    Known are 0xffffffff, 0x7fffffff, 0x7ffff000 and 0x80000000, these less a header, and rounded to a frame; and
-    0x7f000000 with a chunk's head, which sox writes into an AIFF in a pipe.
-    """
-    return 0x7FFF0000 <= size <= 0x80000100 or size >= 0xFFFF0000 or 0x7F000000 <= size <= 0x7F000100
-
-
-def _chunks_follow(source: ByteSource, start: int, size: int, layout: _Chunks) -> bool:
+def _chunks_follow(source: ByteSource, start: int, size: int, layout: Layout) -> bool:
     """Whether what follows the samples are chunks, a tag or a filling, rather than more samples."""
     assert source.size is not None
+    if not size:
+        return _is_empty(source, start, layout)
     at = start + size + -size % layout.align
     if layout.ident == 16:
         head = source.at(at, 24)
         return len(head) < 24 or not any(head) or head[10:16] in _W64_TAILS
-    length = layout.ident + struct.calcsize(layout.size)
-    head, rest = source.at(at, length), source.size - at
-    if len(head) < length:
+    head, rest = source.at(at, layout.head), source.size - at
+    if len(head) < layout.head or not any(head):
         return True
-    if not size:  # never filled in, as the size of the whole then is
-        (whole,) = struct.unpack(layout.size[0] + "I", source.at(4, 4))
-        if whole < start or _placeholder(whole):
-            return False
-    elif not any(head):
-        return True
-    unpadded = at != start + size and is_chunk(source.at(start + size, length), rest + 1, layout.size)
+    unpadded = at != start + size and is_chunk(source.at(start + size, layout.head), rest + 1, layout.size)
     return unpadded or is_chunk(head, rest, layout.size)
 
 
-def is_chunk(head: bytes, rest: int, size: str = "<I") -> bool:
-    """Whether a chunk begins so that fits into ``rest`` bytes, or a tag; ``size``: of its size, as struct writes it."""
-    if len(head) < 4 + struct.calcsize(size):
-        return False
-    known = head.startswith((b"LIST", b"id3 ", b"ID3", b"JUNK", b"junk", b"PAD ", b"FLLR", b"TAG", b"APETAGEX"))
-    (length,) = struct.unpack(size, head[4:])
-    return known or (all(32 <= byte < 127 for byte in head[:4]) and length <= rest)
+def _is_empty(source: ByteSource, start: int, layout: Layout) -> bool:
+    """Whether a size of 0 means that there are no samples: a chunk follows. Else it was never filled in.
+
+    Then the size of the whole was not filled in either, so that only names tell a chunk from samples.
+    """
+    head, sizes = source.at(start, layout.head), source.at(4, 4)
+    if layout.ident == 16:
+        return head[10:16] in _W64_TAILS
+    (whole,) = struct.unpack(layout.size[0] + "I", sizes)
+    filled = layout.short and whole >= start and not placeholder(whole)
+    rest = whole + 9 - start if filled else -1
+    return is_chunk(head, rest, layout.size)
 
 
 def stated_end(source: ByteSource, container: str | None) -> int | None:
@@ -195,7 +180,7 @@ def stated_end(source: ByteSource, container: str | None) -> int | None:
         return _voc_end(source)
     if container == "avi":
         (size,) = struct.unpack("<I", source.at(4, 4).ljust(4, b"\0"))
-        return None if not size or _placeholder(size) else size + 8
+        return None if not size or placeholder(size) else size + 8
     return None
 
 
@@ -231,7 +216,7 @@ def _vint(head: bytes, keep: bool) -> int | None:
 def _voc_end(source: ByteSource) -> int | None:
     """The end of the last block of which the head is there."""
     at = int.from_bytes(source.at(20, 2), "little")
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(MOST_CHUNKS):
         head = source.at(at, 4)
         if len(head) < 4 or not head[0]:
             break

@@ -15,9 +15,11 @@ from .byte_source import ByteSource
 from .containers import container, streamed
 from .counts import first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
-from .headers import TAIL, Extent, ogg_is_cut, sample_extent, stated_end
+from .headers import TAIL, Extent, following, ogg_is_cut, sample_extent, stated_end
 from .libsndfile import SoundFileDecoder
 from .wav_format import WavFormat, wav_format
+
+_MOST_HEADERS = 8  #: of a file, one after another
 
 
 class Promise(NamedTuple):
@@ -60,6 +62,26 @@ class Promise(NamedTuple):
             return f"holds {size} of its {self.end} bytes"
         return "ends without a stream's last page" if self.kind == "ogg" and ogg_is_cut(tail) else None
 
+    def others(self, source: ByteSource, width: int) -> str | None:
+        """What lies behind the samples and would be left out, as a clause; None: nothing, or nobody can say yet.
+
+        Args:
+            source: a pipe at its end, or any other.
+            width: as `fault` takes it.
+        """
+        if self.extent is None or self.extent.wanted is None:
+            return None
+        more, joined = self.extent.others, self.extent.joined
+        if source.pipe is not None and source.pipe.following is not None and source.pipe.ended:
+            more, joined = source.pipe.following.others(source.pipe.given), source.pipe.following.joined
+        if not more:
+            return None
+        first = f"{self.extent.wanted // width} samples" if width else f"{self.extent.wanted} bytes of samples"
+        if joined:
+            return f"another file of {more} bytes was joined behind its {first}"
+        second = f"{more // width}" if width else f"{more} bytes"
+        return f"it holds {first} in its first chunk and {second} more in others, which decoders leave out"
+
 
 def promised(source: ByteSource, keep: bool) -> Promise:
     """What a source promises. A pipe becomes a file where its container must be read from several places at once.
@@ -83,6 +105,17 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     extent = sample_extent(source)
     if keep and source.pipe is not None and extent is not None and extent.wanted is not None:
         source.spool()
+        extent = sample_extent(source)
+    if source.pipe is not None and extent is not None:
+        source.pipe.following = following(source, extent)
+    # sox writes a header into a pipe again and again, when it cannot go back to fill in the sizes.
+    for _ in range(_MOST_HEADERS):
+        if extent is None or extent.wanted != 0 or not extent.joined or source.size is None:
+            break
+        source.clip(extent.start, source.size)
+        extent = sample_extent(source)
+    if keep and extent is not None and extent.wanted is not None and extent.others:
+        source.clip(0, extent.start + extent.wanted)
         extent = sample_extent(source)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None

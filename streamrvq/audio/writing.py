@@ -7,7 +7,7 @@ Equal samples give equal files, whenever they are written; but each Ogg file has
 wants it.
 
 Knows: which formats there are, their sample rates, and whether a file could be written at all. Does not know: codecs,
-where samples come from. `files.write_wav` writes the WAV files.
+where samples come from, the libraries that encode (encoders.py).
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from io import BytesIO
-from typing import Any
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import TracebackType
+from typing import Any, Literal
 
 import numpy as np
-import soundfile
 
 from ..errors import AudioFileError, InputError
 from ..system.atomic_file import check_writable, replacing
 from ..system.foreign_data import one_line, shown
-from .files import Path, write_wav
+from .encoders import STEP, AudioEncoder, FFmpegEncoder, Sink, SoundFileEncoder
 from .pcm import Pcm, as_array, as_pcm, to_int16
-from .peak_time import clear_peak_time
 from .rates import HIGHEST_RATE, check_rate
 
-#: Samples that an encoder is given at a time: libvorbis crashes on a long signal that comes at once.
-_STEP = 1 << 16
+Path = str | os.PathLike[str]
+
+#: Bytes of samples in a format whose sizes have 32 bits, and count some chunks.
+_LARGEST = (1 << 32) - (1 << 16)
 #: libvorbis crashes not far above; FLAC states the rate in 20 bits, of which libFLAC takes so many.
 _VORBIS_HIGHEST, _FLAC_HIGHEST = 192_000, 655_350
 _OPUS = (8000, 12000, 16000, 24000, 48000)
@@ -49,6 +52,7 @@ class AudioFormat:
         floats: whether it can hold float32 samples.
         by: the library that writes it.
         highest: of the sample rates, Hz.
+        short: whether its sizes have 32 bits.
     """
 
     name: str
@@ -57,6 +61,7 @@ class AudioFormat:
     floats: bool = False
     by: str = "soundfile"
     highest: int = HIGHEST_RATE
+    short: bool = False
 
     def rate_for(self, rate: int) -> int:
         """The rate, Hz, at which a signal of ``rate`` is written if nobody asks for another: the next that there is."""
@@ -66,7 +71,7 @@ class AudioFormat:
 
 
 FORMATS = {
-    ".wav": AudioFormat("WAV", "PCM_16", floats=True),
+    ".wav": AudioFormat("WAV", "PCM_16", floats=True, short=True),
     ".flac": AudioFormat("FLAC", "PCM_16", highest=_FLAC_HIGHEST),
     ".ogg": AudioFormat("OGG", "VORBIS", highest=_VORBIS_HIGHEST),
     ".oga": AudioFormat("OGG", "VORBIS", highest=_VORBIS_HIGHEST),
@@ -76,9 +81,9 @@ FORMATS = {
     ".mp4": AudioFormat("mp4", "aac", _AAC, by="av"),
     ".mka": AudioFormat("matroska", "libopus", _OPUS, by="av"),
     ".webm": AudioFormat("webm", "libopus", _OPUS, by="av"),
-    ".aiff": AudioFormat("AIFF", "PCM_16", floats=True),
-    ".aif": AudioFormat("AIFF", "PCM_16", floats=True),
-    ".au": AudioFormat("AU", "PCM_16", floats=True),
+    ".aiff": AudioFormat("AIFF", "PCM_16", floats=True, short=True),
+    ".aif": AudioFormat("AIFF", "PCM_16", floats=True, short=True),
+    ".au": AudioFormat("AU", "PCM_16", floats=True, short=True),
     ".caf": AudioFormat("CAF", "PCM_16", floats=True),
     ".w64": AudioFormat("W64", "PCM_16", floats=True),
 }
@@ -118,6 +123,133 @@ def check_target(path: Path, rate: int, floats: bool = False) -> None:
         raise _unwritable(path, error) from None
 
 
+class AudioWriter:
+    """A mono audio file in the format of its name, written as its samples come, whole or not at all.
+
+    An older file is replaced when the `with` block ends; after an exception it is still there. Memory does not grow.
+
+    Args:
+        path: the file; its folder must exist.
+        sample_rate: Hz.
+        floats: write float32, unchanged, where the format has it, instead of 16 bits.
+        samples: how many there will be at most; None: nobody knows. It decides whether a WAV file becomes RF64.
+        wanted: the format; None: what the name says.
+
+    Attributes:
+        count: samples written so far.
+
+    Raises:
+        InputError: a format or rate as `check_target`. The end of the block raises it where there was no sample,
+            which only WAV can hold.
+        AudioFileError: the file cannot be written. So do `write` and the end of the block.
+    """
+
+    def __init__(
+        self, path: Path, sample_rate: int, floats: bool = False, samples: int | None = None,
+        wanted: AudioFormat | None = None,
+    ) -> None:  # fmt: skip
+        self._path, self._rate, self._floats = path, check_rate(sample_rate), floats
+        if wanted is None:
+            check_target(path, self._rate, floats)
+        self._format = wanted or format_of(path)
+        self._integers = self._format.codec == "PCM_16" and not floats
+        self._width = (2 if self._integers else 4) if self._format.short else 0
+        self._large = samples is not None and samples * self._width >= _LARGEST
+        self._held, self.count = list[Pcm](), 0
+
+    def __enter__(self) -> AudioWriter:
+        self._stack = ExitStack()
+        with self._told():
+            self._sink = Sink(self._stack.enter_context(replacing(pathlib.Path(self._path))))
+            try:
+                self._encoder = self._opened()
+            except BaseException:
+                self._stack.__exit__(*sys.exc_info())
+                raise
+        return self
+
+    def _opened(self) -> AudioEncoder:
+        container, codec = self._format.name, "FLOAT" if self._floats else self._format.codec
+        if self._large and container == "WAV":  # with sizes of 64 bits, which fewer programs know
+            container = "RF64"
+        make = FFmpegEncoder if self._format.by == "av" else SoundFileEncoder
+        return make(self._sink, self._rate, container, codec)
+
+    def write(self, pcm: Any) -> None:
+        """Add samples: ``[n]``, float32 or float64 in [−1, 1], or int16. Louder ones are clipped at full scale.
+
+        Raises `InputError` for samples that are none.
+        """
+        array = as_array(pcm, "samples")
+        wide = array.astype(np.float32) if array.dtype == np.float64 else array
+        samples = as_pcm(wide, position=self.count)
+        self.count += len(samples)
+        if self.count * self._width >= _LARGEST and not (self._large and self._format.name == "WAV"):
+            raise AudioFileError(
+                f"{os.fspath(self._path)} would be larger than 4 GiB, which its format cannot say; wanted a name that "
+                "ends in .flac, .caf or .w64"
+            )
+        self._held.append(samples)
+        if sum(map(len, self._held)) >= STEP:
+            self._encode(whole=False)
+
+    def _encode(self, whole: bool) -> None:
+        """Encode what is held: all of it, or blocks of `STEP`, so that it does not matter how the samples came."""
+        held = np.concatenate([np.zeros(0, np.float32), *self._held])
+        end = len(held) if whole else len(held) - len(held) % STEP
+        self._held = [held[end:].copy()]
+        with self._told():
+            for at in range(0, end, STEP):
+                block = held[at : min(at + STEP, end)]
+                # libsndfile would scale by 32767, which is not the inverse of reading.
+                kept = to_int16(block) if self._integers else block if self._floats else np.clip(block, -1, 1)
+                self._encoder.write(kept)
+                self._sink.check()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            try:
+                self._finish()
+                return
+            except BaseException:
+                self._abandon(*sys.exc_info())
+                raise
+        self._abandon(kind, error, trace)
+
+    def _finish(self) -> None:
+        if not self.count and self._format.name != "WAV":
+            raise InputError(
+                f"there is no sample to be written to {os.fspath(self._path)}; an empty file has to be a .wav"
+            )
+        self._encode(whole=True)
+        with self._told():
+            self._encoder.close()
+            self._sink.check()
+            self._stack.close()
+
+    def _abandon(self, *error: Any) -> None:
+        self._sink.stop()
+        with suppress(BaseException):  # what came first is told
+            self._encoder.close()
+        with suppress(BaseException):
+            self._stack.__exit__(*error)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the libraries raise inside becomes an `AudioFileError`, in the words of what came first."""
+        try:
+            try:
+                yield
+            except Exception:
+                if hasattr(self, "_sink"):
+                    self._sink.check()
+                raise
+        except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+            raise _unwritable(self._path, error) from None
+
+
 def write_audio(path: Path, pcm: Any, sample_rate: int, floats: bool = False) -> None:
     """Write a mono audio file in the format of its name, whole or not at all. An older file is replaced.
 
@@ -131,23 +263,32 @@ def write_audio(path: Path, pcm: Any, sample_rate: int, floats: bool = False) ->
         InputError: bad samples; a format or rate as `check_target`; or no samples, which only WAV can hold.
         AudioFileError: the file cannot be written.
     """
-    rate = check_rate(sample_rate)
-    check_target(path, rate, floats)
-    wanted = format_of(path)
-    if wanted.name == "WAV":
-        write_wav(path, pcm, rate, subtype="FLOAT" if floats else "PCM_16")
-        return
     array = as_array(pcm, "samples")
-    samples = as_pcm(array.astype(np.float32) if array.dtype == np.float64 else array)
-    if not len(samples):
-        raise InputError(f"there is no sample to be written to {os.fspath(path)}; an empty file has to be a .wav")
-    try:
-        # Into memory first: the libraries do not say when a disk was full.
-        data = _encoded(samples, rate, wanted, floats)
-        with replacing(pathlib.Path(path)) as part:
-            part.write(data.getbuffer())
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise _unwritable(path, error) from None
+    with AudioWriter(path, sample_rate, floats, array.size) as writer:
+        writer.write(array)
+
+
+def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16", "FLOAT"] = "PCM_16") -> None:
+    """Write a mono WAV file, whole or not at all, whatever its name. An older file is replaced.
+
+    A file of 4 GiB or more becomes RF64, as WAV is called with longer sizes.
+
+    Args:
+        path: the file; its folder must exist.
+        pcm: ``[samples]``, float32 or float64 in [−1, 1], or int16.
+        sample_rate: Hz.
+        subtype: ``"PCM_16"``: rounded to ``1 / 32768``, the inverse of reading, and clipped at full scale;
+            ``"FLOAT"``: float32, unchanged.
+
+    Raises:
+        InputError: bad samples, rate or subtype.
+        AudioFileError: the file cannot be written.
+    """
+    if subtype not in ("PCM_16", "FLOAT"):
+        raise InputError(f'subtype is {subtype!r}; wanted "PCM_16" or "FLOAT"')
+    array = as_array(pcm, "samples")
+    with AudioWriter(path, sample_rate, subtype == "FLOAT", array.size, FORMATS[".wav"]) as writer:
+        writer.write(array)
 
 
 def _unwritable(path: Path, error: Exception) -> AudioFileError:
@@ -155,32 +296,3 @@ def _unwritable(path: Path, error: Exception) -> AudioFileError:
     named = getattr(error, "filename", None)
     place = "" if named is None or os.fspath(named) == os.fspath(path) else f": {os.fspath(named)}"
     return AudioFileError(f"cannot write {os.fspath(path)} ({reason}{place}); check its name, its folder and the disk")
-
-
-def _encoded(samples: Pcm, rate: int, wanted: AudioFormat, floats: bool) -> BytesIO:
-    """The bytes of a file with float32 samples ``[n]``. Raises what the libraries raise."""
-    data = BytesIO()
-    if wanted.by == "av":
-        _encode_by_av(data, np.clip(samples, -1, 1), rate, wanted)
-        return data
-    values: Any = samples if floats else to_int16(samples) if wanted.codec == "PCM_16" else np.clip(samples, -1, 1)
-    subtype = "FLOAT" if floats else wanted.codec
-    with soundfile.SoundFile(data, "w", rate, 1, subtype=subtype, format=wanted.name) as file:
-        for at in range(0, len(values), _STEP):
-            file.write(values[at : at + _STEP])
-    if floats and wanted.name == "AIFF":
-        clear_peak_time(data)
-    return data
-
-
-def _encode_by_av(data: BytesIO, samples: Pcm, rate: int, wanted: AudioFormat) -> None:
-    import av
-
-    # "bitexact" leaves out random identifiers and the library's version: equal samples are equal files.
-    with av.open(data, "w", format=wanted.name, options={"fflags": "+bitexact"}) as container:
-        stream: Any = container.add_stream(wanted.codec, rate=rate, layout="mono")
-        for at in range(0, len(samples), _STEP):
-            frame = av.AudioFrame.from_ndarray(samples[None, at : at + _STEP], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = rate, at
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))

@@ -19,6 +19,9 @@ from ..errors import StreamRVQError
 from ..system.foreign_data import one_line
 from ..system.interrupts import exit_at_once_on_interrupts
 
+#: Options whose value would be this folder if it is empty.
+_PLACES = ("--output=", "--out=", "--shards=", "--recover=")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line (None: that of the process) and exit."""
@@ -60,6 +63,10 @@ def _cannot_print(error: OSError) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    if (empty := _empty(sys.argv[1:] if arguments is None else arguments)) is not None:
+        from .common import complain
+
+        return complain(empty)
     from .app import app  # here, so that an interrupt during the import of typer and rich is quiet too
     from .common import complain, reason_of
 
@@ -79,6 +86,16 @@ def _run(arguments: Sequence[str] | None) -> int:
         command = getattr(getattr(error, "ctx", None), "command_path", None) or "streamrvq"
         return complain(f"{explain().rstrip('.')}; see {command} --help") if explain() else int(code)
     return result if isinstance(result, int) else 0
+
+
+def _empty(arguments: Sequence[str]) -> str | None:
+    """What to say of an empty argument, as a shell gives it whose variable is not set: many would be this folder."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument == "" or argument in _PLACES:
+            option = argument.rstrip("=") or (before if before.startswith("-") else "")
+            where = f" after {option}" if option else ""
+            return f"an empty argument was given{where}; wanted a name or a value, such as . for this folder"
+    return None
 
 
 def _unforeseen(error: Exception) -> str:

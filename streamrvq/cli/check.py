@@ -34,11 +34,14 @@ from .common import (
     JsonOption,
     SeededOption,
     ThreadsOption,
+    TrackOption,
+    TruncatedOption,
     err,
     hertz,
     identity,
     out,
     print_json,
+    reading,
     source_of,
     title,
 )
@@ -81,6 +84,8 @@ def check(
     tail: Annotated[
         str, typer.Option("--tail", help="pad: fill the last hop with zeros; valid: only frames that need no padding.")
     ] = "pad",
+    truncated: TruncatedOption = "refuse",
+    track: TrackOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     device: DeviceOption = None,
@@ -90,10 +95,10 @@ def check(
     sizes = _sizes(chunks)
     if not seconds > 0:
         raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
-    named = hertz(rate)
+    named, how = hertz(rate), reading(truncated, track)
     opened = load(source_of(codec, seeded), engine, threads, device=device)
     opened.stream(tail=tail)  # raises for a bad tail before anything is computed
-    own, own_rate = read_signal(file, seconds)
+    own, own_rate = read_signal(file, seconds, **how)
     pcm, at = _moved(own, own_rate, opened.sample_rate), named or own_rate
     with err().status("") as status:
         rows = check_chunkings(opened, pcm, sizes, tail=tail, progress=status.update)
@@ -120,9 +125,12 @@ def check(
         raise typer.Exit(1)
 
 
-def read_signal(file: str, seconds: float) -> tuple[Pcm, int]:
-    """The first ``seconds`` of a file as mono samples ``[n]``, and their rate in Hz. Raises `AudioFileError`."""
-    with open_audio(file, downmix=True) as audio:
+def read_signal(file: str, seconds: float, **how: Any) -> tuple[Pcm, int]:
+    """The first ``seconds`` of a file as mono samples ``[n]``, and their rate in Hz; ``how`` as `open_audio` takes it.
+
+    Raises `AudioFileError`.
+    """
+    with open_audio(file, downmix=True, **how) as audio:
         return audio.read(max(1, round(min(seconds * audio.sample_rate, _MOST_SAMPLES)))), audio.sample_rate
 
 

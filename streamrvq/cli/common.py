@@ -201,6 +201,11 @@ def truncation(text: str) -> Truncated:
     raise InputError(f"--truncated is {shown(text)}; wanted refuse or keep")
 
 
+def reading(truncated: str, track: int | None) -> dict[str, Any]:
+    """``--truncated`` and ``--track`` as `open_audio` takes them. Raises `InputError`."""
+    return {"truncated": truncation(truncated), "track": track}
+
+
 def hertz(
     text: str | None, option: str = "--rate", lowest: int = LOWEST_RATE, highest: int = HIGHEST_RATE
 ) -> int | None:  # fmt: skip

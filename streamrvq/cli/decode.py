@@ -6,15 +6,15 @@ found (stored/), how audio files are written (audio/writing.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from ..audio.sample_formats import check_rate_given
-from ..audio.writing import FORMATS, check_target, format_of, write_audio
+from ..audio.writing import FORMATS, AudioWriter, check_target, format_of, write_audio
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC, PRESETS
 from ..engine.base import Floats
@@ -82,12 +82,12 @@ def decode(
     _check_output(tokens, output, json, format)
     asked: dict[str, Any] = {"engine": engine, "threads": threads, "device": device}
     if is_dac(tokens):
-        if output is None or output == "-" or any(given is not None for given in (named, path, channel, start, stop)):
+        if output is None or output == "-" or any(given is not None for given in (named, path, start, stop)):
             raise InputError(
                 f"{tokens} is decoded whole and at its own rate, to a file; give -o a name, and leave --rate, --path, "
-                "--channel, --from and --to out"
+                "--from and --to out"
             )
-        _decode_dac(tokens, output, codec, format, json, **asked)
+        _decode_dac(tokens, output, codec, channel, format, json, **asked)
         return
     raw = output in (None, "-")
     if raw:
@@ -115,18 +115,17 @@ def decode(
     assert output is not None
     with AudioProgress(1, show=not json and tokens != "-") as progress:
         progress.begin(name, seconds)
-        held = [np.zeros(0, np.float32)]
-        for part in parts:
-            held.append(part)
-            progress.advance(len(part) / at)
+        most = None if tokens == "-" else math.ceil(seconds * at)
+        with AudioWriter(output, at, floats=format == "f32le", samples=most) as writer:
+            for part in parts:
+                writer.write(part)
+                progress.advance(len(part) / at)
         speed = progress.speed
-    pcm = np.concatenate(held)
-    write_audio(output, pcm, at, floats=format == "f32le")
-    seconds = len(pcm) / at
+    seconds = writer.count / at
     if json:
         which = {} if tokens == "-" or not holds_signals(tokens) else {"path": signal.path}
         print_json({
-            **identity(opened), "tokens": tokens, **which, "audio": output, "audio_rate": at, "samples": len(pcm),
+            **identity(opened), "tokens": tokens, **which, "audio": output, "audio_rate": at, "samples": writer.count,
             "seconds": seconds, "speed": speed,
         })  # fmt: skip
         return
@@ -134,8 +133,10 @@ def decode(
     out().print(f"{output}: {seconds:.1f} s{other} decoded at {speed:.1f} s a second with {title(opened)}")
 
 
-def _decode_dac(tokens: str, output: str, codec: str | None, format: str | None, json: bool, **asked: Any) -> None:
-    opened, pcm, at = decode_dac(tokens, codec, **asked)
+def _decode_dac(
+    tokens: str, output: str, codec: str | None, channel: int | None, format: str | None, json: bool, **asked: Any
+) -> None:
+    opened, pcm, at = decode_dac(tokens, codec, channel, **asked)
     _check_audio(output, at, format)
     write_audio(output, pcm, at, floats=format == "f32le")
     if json:

@@ -41,6 +41,7 @@ from .common import (
     note,
     out,
     print_json,
+    reading,
     reason_of,
     source_of,
     title,
@@ -51,7 +52,7 @@ from .pipes import encode_stdin
 from .progress import AudioProgress
 from .sources import RawOption, audio_files, open_stdin, raw_option
 from .stored.dac_files import store
-from .stored.targets import Job, is_one_file, plan, token_file_of_stdin
+from .stored.targets import Job, is_one_file, plan, token_file_of_stream
 from .stored.token_writer import empty_tokens
 
 
@@ -154,7 +155,7 @@ def encode(
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
             shard_bytes=bytes_of(shard_mib), pack=pack, workers=workers, threads=threads or 1,
             devices=device_list(device, devices), readers=readers, ray=ray, retry_failed=retry_failed,
-            truncated=truncation(truncated), track=track,
+            **reading(truncated, track),
         )  # fmt: skip
         return
     if (
@@ -172,8 +173,8 @@ def encode(
             raise InputError("- goes alone, and without --readers")
         if output is None and json:
             raise InputError("- writes JSON lines to stdout; leave --json out, or name a token file with -o")
-        target = None if output is None else token_file_of_stdin(output)
-        how: dict[str, Any] = {"downmix": downmix, "truncated": truncation(truncated), "track": track}
+        target = None if output is None else token_file_of_stream(output)
+        how = {"downmix": downmix, **reading(truncated, track)}
         said = hertz(rate), format, raw_option(raw)
         opened = load(codec, engine, threads, device=device)  # first, for stdin may be slow to come
         with closing(open_stdin(*said, **how)) as source:

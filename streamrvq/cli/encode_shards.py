@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..system.foreign_data import one_line, shown
 from .common import complain, counted, note, out, print_json
 from .progress import BytesProgress
+from .stored.targets import check_name
 
 PackOption = Annotated[
     bool, typer.Option("--pack", help="With --shards: codes as bits, 10 each with 1024 entries a codebook.")
@@ -51,6 +52,8 @@ def bytes_of(mib: float | None) -> int | None:
 
 def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **settings: Any) -> None:
     """Encode the corpus and print the result. Exits with 2 if any source failed."""
+    if not folder.is_dir():
+        check_name(folder, suffix="")
     with BytesProgress(show=not json) as bar:
 
         def begin(plan: RunPlan) -> None:

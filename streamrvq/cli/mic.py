@@ -44,6 +44,9 @@ from .recording import Recording
 from .screen.mic_view import MicView, latency_table, latency_words
 from .stored.token_writer import empty_tokens
 
+#: What an infinite sample counts as in the meter.
+_LOUDEST = float(np.finfo(np.float32).max)
+
 
 def mic(
     codec: CodecOption = DEFAULT_CODEC,
@@ -127,7 +130,7 @@ class _MeteredSource:
                 if left is not None and count >= left:
                     count, item = left, self._cut(item, left)
                 if not isinstance(item, Gap) and len(item):
-                    self.rms, self.peak = float(np.sqrt(np.mean(np.square(item)))), float(np.abs(item).max())
+                    self.rms, self.peak = _level(item)
                 self.position += count
                 yield item
                 if left is not None and not (left := left - count):
@@ -136,6 +139,12 @@ class _MeteredSource:
     @staticmethod
     def _cut(item: Pcm | Gap, count: int) -> Pcm | Gap:
         return dataclasses.replace(item, samples=count) if isinstance(item, Gap) else item[:count]
+
+
+def _level(block: Pcm) -> tuple[float, float]:
+    """The root mean square and the peak of ``[n]``. A driver may give anything, and nobody has checked it yet."""
+    wide = np.nan_to_num(block.astype(np.float64), posinf=_LOUDEST, neginf=-_LOUDEST)
+    return float(np.sqrt(np.mean(np.square(wide)))), float(np.abs(wide).max())
 
 
 async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output: Path | None, json: bool) -> None:

@@ -21,7 +21,17 @@ from ..config import DEFAULT_CODEC
 from ..errors import InputError
 from ..live.playback.speaker import Speaker
 from ..resampling import resampler
-from .common import EngineOption, ThreadsOption, note, offer_presets, out, title
+from .common import (
+    EngineOption,
+    ThreadsOption,
+    TrackOption,
+    TruncatedOption,
+    note,
+    offer_presets,
+    out,
+    reading,
+    title,
+)
 from .decode import codec_of, of_lines
 from .progress import AudioProgress
 from .stored.facts import is_stored
@@ -52,6 +62,8 @@ def play(
         str | None,
         typer.Option("--codec", help="Default: the preset that the tokens name.", autocompletion=offer_presets),
     ] = None,
+    truncated: TruncatedOption = "refuse",
+    track: TrackOption = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
@@ -61,6 +73,9 @@ def play(
 ) -> None:
     """Play tokens or audio through a sound device. Ctrl-C ends it."""
     asked: dict[str, Any] = {"engine": engine, "threads": threads, "device": engine_device}
+    how, told = reading(truncated, track), truncated != "refuse" or track is not None
+    if told and (source == "-" or is_stored(source)):
+        raise InputError("--truncated and --track go with an audio file, and this is tokens; leave them out")
     with ExitStack() as opened:
         if source == "-":
             if any(given is not None for given in (path, channel, start, stop)):
@@ -76,7 +91,7 @@ def play(
         else:
             if path is not None or channel is not None:
                 raise InputError(f"--path and --channel go with shards, or a folder of token files; {source} is none")
-            audio = opened.enter_context(open_audio(source, downmix=True))
+            audio = opened.enter_context(open_audio(source, downmix=True, **how))
             rate, name, what = audio.sample_rate, Path(source).name, "an audio file"
             # How long a file says it is may be wrong: it only gives the bar its length.
             begin, end = span_of(start, stop, math.inf, source)

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..audio.files import open_audio, write_wav
 from ..audio.rates import check_rate
+from ..audio.writing import AudioWriter, check_target, format_of
 from ..errors import InputError, TokensError
 from ..live.client.connect import connect
 from ..live.client.stream import RemoteStream
@@ -24,9 +24,10 @@ from ..live.protocol.constants import HIGHEST_RATE, LOWEST_RATE
 from ..live.sources.file import File, Pace
 from ..system.foreign_data import one_line, shown
 from ..tokens import TokenFile, read_tokens, write_tokens
-from .common import JsonOption, hertz, note, out, print_json
+from .common import JsonOption, TrackOption, TruncatedOption, hertz, note, out, print_json, reading
 from .pipes import LineWriter, sample_format
 from .service import CaOption, InsecureOption, TokenFileOption, TokenOption, tokens, trust
+from .stored.targets import token_file_of_stream
 
 #: Frames of a token file that are sent at a time.
 FRAMES = 8
@@ -40,7 +41,7 @@ def send(
     realtime: Annotated[bool, typer.Option("--realtime", help="At the pace of a microphone.")] = False,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--out", help="A .safetensors name (a .wav name for a token file); - for JSON lines."),
+        typer.Option("-o", "--out", help="A .safetensors name (for a token file that of audio); - for JSON lines."),
     ] = None,
     n_quantizers: Annotated[int | None, typer.Option("--n-quantizers", help="Levels. Default: all.")] = None,
     rate: Annotated[
@@ -55,6 +56,8 @@ def send(
         str, typer.Option("--format", help="Samples on the wire: f32le, s16le, mulaw or alaw.")
     ] = "f32le",
     downmix: Annotated[bool, typer.Option("--downmix", help="Take the mean of several channels.")] = False,
+    truncated: TruncatedOption = "refuse",
+    track: TrackOption = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another codec.")] = False,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
@@ -70,38 +73,39 @@ def send(
     hz = hertz(rate, lowest=LOWEST_RATE, highest=HIGHEST_RATE)
     if output == "-" and json:
         raise InputError("-o - and --json both write to stdout; choose one")
+    how = {"downmix": downmix, **reading(truncated, track)}
     secret = tokens(token, token_file)
     source, url = arguments[0], arguments[-1]
     common: dict[str, Any] = {
         "format": format, "token": secret[0] if secret else None, "timeout": timeout, "ssl": trust(url, ca, insecure),
     }  # fmt: skip
+    stored = not mic and source.endswith(".safetensors")
+    if output not in (None, "-") and not stored:
+        token_file_of_stream(Path(output))
     if insecure:
         note("the server's certificate is not checked: whoever is between can read and change everything")
     if mic:
         asyncio.run(_send_microphone(url, hz, n_quantizers, output, json, common))
         return
-    if source.endswith(".safetensors"):
-        if n_quantizers is not None or downmix:
-            raise InputError("--n-quantizers and --downmix go with audio; a token file says its own")
+    if stored:
+        if n_quantizers is not None or downmix or truncated != "refuse" or track is not None:
+            raise InputError("--n-quantizers, --downmix, --truncated and --track go with audio, and this is tokens")
         asyncio.run(_send_tokens(source, url, hz, output, realtime, force, json, common))
         return
     if rate is not None:
         raise InputError("--rate goes with --mic and with token files; an audio file says its own")
-    asyncio.run(_send_file(source, url, n_quantizers, output, realtime, downmix, json, common))
+    asyncio.run(_send_file(source, url, n_quantizers, output, realtime, how, json, common))
 
 
 async def _send_file(
-    path: str, url: str, n_quantizers: int | None, output: str | None, realtime: bool, downmix: bool, json: bool,
-    common: dict[str, Any],
+    path: str, url: str, n_quantizers: int | None, output: str | None, realtime: bool, how: dict[str, Any],
+    json: bool, common: dict[str, Any],
 ) -> None:  # fmt: skip
-    with open_audio(path, downmix) as audio:
-        rate = check_rate(audio.sample_rate, f"the sample rate of {one_line(path)}", LOWEST_RATE, HIGHEST_RATE)
-    async with (
-        File(path, realtime=realtime, downmix=downmix) as file,
-        connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream,
-    ):
-        stream.feed(file)
-        await _write_codes(stream, path, output, json)
+    async with File(path, realtime=realtime, **how) as file:  # opened once: it may be a pipe
+        rate = check_rate(file.sample_rate, f"the sample rate of {one_line(path)}", LOWEST_RATE, HIGHEST_RATE)
+        async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
+            stream.feed(file)
+            await _write_codes(stream, path, output, json)
 
 
 async def _send_microphone(
@@ -185,6 +189,7 @@ async def _send_tokens(
     file = read_tokens(path)
     if output is None or output == "-":
         raise InputError(f"no output was named; give -o {Path(path).stem}.wav")
+    floats = common["format"] == "f32le" and format_of(output).floats
     async with connect(url, "decode", sample_rate=rate, **common) as stream:
         ready = stream.ready
         if ready.codec_hash != file.codec_hash and not force:
@@ -193,18 +198,21 @@ async def _send_tokens(
                 f"the server has {one_line(ready.codec)} ({one_line(ready.codec_hash[:12])}): "
                 "ask another server, or --force to decode anyway"
             )
+        check_target(output, stream.sample_rate, floats)
         stream.feed(_paced(file, ready.sample_rate / ready.hop if realtime else None))
-        pcm = np.concatenate(
-            [np.zeros(0, np.float32), *[part async for part in stream if isinstance(part, np.ndarray)]]
-        )
-    same_codec = ready.codec_hash == file.codec_hash
-    pcm = pcm[: round(file.seconds * stream.sample_rate)] if same_codec else pcm  # without the padding of the last hop
-    write_wav(output, pcm, stream.sample_rate, subtype="FLOAT" if common["format"] == "f32le" else "PCM_16")
-    seconds = len(pcm) / stream.sample_rate
+        # Without the padding of the last hop, unless they are of another codec.
+        same, frames = ready.codec_hash == file.codec_hash, file.codes.shape[1]
+        seconds = file.seconds if same else frames * ready.hop / ready.sample_rate
+        most = round(seconds * stream.sample_rate)
+        with AudioWriter(output, stream.sample_rate, floats, most) as writer:
+            async for part in stream:
+                if isinstance(part, np.ndarray):
+                    writer.write(part[: max(0, most - writer.count)] if same else part)
+    seconds = writer.count / stream.sample_rate
     if json:
         print_json({
             "tokens": path, "audio": output, "codec": ready.codec, "codec_hash": ready.codec_hash,
-            "status": "trained" if ready.trained else "untrained", "samples": len(pcm), "seconds": seconds,
+            "status": "trained" if ready.trained else "untrained", "samples": writer.count, "seconds": seconds,
             "sample_rate": stream.sample_rate,
         })  # fmt: skip
     else:

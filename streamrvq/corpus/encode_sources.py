@@ -10,7 +10,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import CorpusError, InputError
+from ..errors import CorpusError
+from ..system.names import as_text
 from .encoding.encoder import Coded, Encoder, Item, Read, Waited
 from .encoding.reading import Closed, Done, Failed, Opened, Task, of_a_handler
 from .held_rows import HeldRows
@@ -37,7 +38,7 @@ class _Source:
         """Take the next of its items."""
         match item:
             case Opened(channel, rate, signals, samples):
-                self._segments = Segments(self._settings, self.source.path, channel, rate)
+                self._segments = Segments(self._settings, as_text(self.source.path), channel, rate)
                 self._rate, self._whole, self._position = rate, max(1, samples) / rate * signals, 0
             case Coded(codes, position):
                 assert self._segments is not None
@@ -89,10 +90,7 @@ def encode_sources(
     def tasks() -> Iterator[tuple[int, Task]]:
         for number, source in enumerate(sources):
             begun[number] = _Source(source, settings, folder, on_progress)
-            if (error := _name_error(source)) is not None:
-                begun[number].fail(error)
-            else:
-                yield number, Task(source.file, settings.channels, settings.truncated, settings.track)
+            yield number, Task(source.file, settings.channels, settings.truncated, settings.track)
 
     items = encoder.run(tasks())
     following = 0
@@ -116,14 +114,6 @@ def encode_sources(
 def _handed_on(done: _Source) -> Iterator[tuple[Source, HeldRows, Exception | None]]:
     with done.held as held:
         yield done.source, held, done.error
-
-
-def _name_error(source: Source) -> InputError | None:
-    try:
-        source.path.encode()
-    except UnicodeEncodeError:
-        return InputError(f"the name {source.path!r} is not valid UTF-8, as a column of text must be; rename it")
-    return None
 
 
 @contextmanager

@@ -195,7 +195,7 @@ def encode_corpus(
         if on_progress is not None:
             on_progress(progress)
 
-    with ordered_termination(), Record(folder, settings, found, version("streamrvq"), shard_bytes) as record:
+    with ordered_termination(), Record(folder, settings, found, version("streamrvq"), shard_bytes, passed) as record:
         summaries = {n: done for n, done in record.done.items() if not (retry_failed and done.failed)}
         missing = [shard for shard in record.shards if shard.number not in summaries]
         changed = record.changed(summaries)
@@ -217,12 +217,12 @@ def encode_corpus(
                 record.failures(_sorted(record.done | summaries))  # what was to be retried is as it was
             raise
         every = _sorted(summaries)
-        record.failures(every)
+        failed = record.failures(every)
         record.sweep()
     return RunSummary(
         folder=folder, shards=len(every), sources=len(found), rows=sum(s.rows for s in every),
         frames=sum(s.frames for s in every), seconds=sum(s.seconds for s in every),
-        failed=tuple(failure for summary in every for failure in summary.failed),
+        failed=failed,
         added=record.added, changed=changed, passed_over=passed_over, written=len(missing),
         encoded_seconds=encoded_seconds, elapsed=time.perf_counter() - started,
     )  # fmt: skip

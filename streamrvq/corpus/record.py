@@ -77,9 +77,11 @@ class Record:
     """
 
     def __init__(
-        self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None
-    ) -> None:
+        self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None,
+        passed: Iterable[PassedOver] = (),
+    ) -> None:  # fmt: skip
         self.folder, self._records, self._resampler = folder, folder / "__run__", settings.resampler
+        self._passed = {os.path.abspath(item.path) for item in passed}
         self.settings, self.added, self._sizes = settings, 0, {source.file: source.size for source in sources}
         self.shards, self._stages, self._lines = list[Shard](), list[Stage](), list[str]()
         head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
@@ -203,13 +205,15 @@ class Record:
         """The sources that the run does not have. Those that it has must all be there, as they were."""
         began = {source.file: source for shard in self.shards for source in shard.sources}
         came = {source.file: source for source in sources}
-        if lacking := [source.path for file, source in began.items() if file not in came]:
+        # What is passed over now was a source of older versions: a Mac's sidecars, links to nothing.
+        there = came.keys() | self._passed
+        if lacking := [source.path for file, source in began.items() if file not in there]:
             raise CorpusError(
                 f"the run in {self.folder} was begun with other sources: this one lacks {len(lacking)} of them, such "
                 f"as {one_line(min(lacking))}; name all of them again, with new ones beside them, or give a new folder"
             )
         check_added(dict(self.settings.columns), [(source.path, source.columns) for source in sources])
-        for file, source in began.items():
+        for file, source in ((file, source) for file, source in began.items() if file in came):
             if came[file].path != source.path:
                 raise CorpusError(
                     f"the run in {self.folder} was begun with {one_line(source.path)}, which is "
@@ -228,7 +232,7 @@ class Record:
         failed = {failure.path for summary in kept.values() for failure in summary.failed}
         return tuple(
             source.path for shard in self.shards if shard.number in kept for source in shard.sources
-            if source.path not in failed and self._sizes[source.file] != source.size
+            if source.path not in failed and self._sizes.get(source.file) != source.size
         )  # fmt: skip
 
     def sweep(self) -> None:
@@ -244,13 +248,12 @@ class Record:
         """
         self._write("passed_over.jsonl", passed)
 
-    def failures(self, summaries: Iterable[ShardSummary]) -> None:
-        """Write ``failed.jsonl``.
-
-        Raises:
-            CorpusError: it cannot be written.
-        """
-        self._write("failed.jsonl", (item for summary in summaries for item in summary.failed))
+    def failures(self, summaries: Iterable[ShardSummary]) -> tuple[Failed, ...]:
+        """Write ``failed.jsonl``, and give what is in it. Raises `CorpusError` if it cannot be written."""
+        left = {source.path for shard in self.shards for source in shard.sources if source.file in self._passed}
+        failed = tuple(item for summary in summaries for item in summary.failed if item.path not in left)
+        self._write("failed.jsonl", failed)
+        return failed
 
     def _write(self, name: str, items: Iterable[Failed | PassedOver]) -> None:
         try:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ..audio.find import PassedOver, passed_over, search, sentence
 from ..errors import InputError
 from ..system.foreign_data import one_line
+from ..system.names import as_text
 from .columns import Columns, column_name, merged
 from .globs import globbed
 from .manifests import MANIFESTS, is_path, read_manifest
@@ -50,8 +51,8 @@ def collect(entries: Sequence[str | os.PathLike[str]]) -> Sources:
             (``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``, see manifests.py).
 
     Raises:
-        InputError: no entries; a name that no file can have; a folder or glob without files; a manifest that cannot
-            be used; or two rows that say different things of one file.
+        InputError: no entries; a name that no file can have, or two that shards cannot tell apart; a folder or glob
+            without files; a manifest that cannot be used; or two rows that say different things of one file.
     """
     named: dict[str, tuple[str, Columns]] = {}
     walk = _Walk()
@@ -61,6 +62,7 @@ def collect(entries: Sequence[str | os.PathLike[str]]) -> Sources:
         named[file] = min(name, path.name), merged(path.name, columns, path.columns)
     if not named:
         raise InputError("no sources were given; wanted audio files, folders, globs or manifests of them")
+    _check_texts([name for name, _ in named.values()])
     left_out = set(walk.left_out)
     files = [
         Source(name, file, _size(file), tuple(item for item in columns if item[0] not in left_out))
@@ -69,6 +71,16 @@ def collect(entries: Sequence[str | os.PathLike[str]]) -> Sources:
     there = {os.path.abspath(passed.path) for passed in walk.passed} - named.keys()
     passed = sorted({item for item in walk.passed if os.path.abspath(item.path) in there})
     return Sources(files, (*passed, *walk.left_out.values()))
+
+
+def _check_texts(names: Sequence[str]) -> None:
+    """Refuse a name that is not UTF-8 if a shard would give it that of another file."""
+    texts = {name: text for name in names if (text := as_text(name)) != name}
+    if doubled := sorted({*texts.values()}.intersection(names)) if texts else []:
+        other = next(name for name, text in texts.items() if text == doubled[0])
+        raise InputError(
+            f"{other!a} is not UTF-8, and would be {doubled[0]} in a shard, as another file is; rename one"
+        )
 
 
 class _Named(NamedTuple):

@@ -64,7 +64,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to. It gets the name ``path`` when the `with` block ends without an exception.
+    """A file to write to, and to read back. It gets the name ``path`` when the `with` block ends without an exception.
 
     A reader never finds a partial file, and after an exception the old file is still there. A process that is killed
     inside the block leaves a hidden ``.NAME.….part``, which nothing reads.
@@ -78,7 +78,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     start = os.fsdecode(os.fsencode(path.name)[:_MOST_NAME])
     part = path.with_name(f".{start}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
-        with open(part, "xb") as file:
+        with open(part, "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # otherwise a crash could leave an empty file with the final name

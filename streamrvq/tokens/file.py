@@ -18,6 +18,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from ..audio.find import audio_suffixes
 from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import TokensError
@@ -93,9 +94,7 @@ class TokenFile:
         for name in ("num_samples", "start"):
             self._check(name, 0, MOST_SAMPLES)
         if len(self.gaps) > MOST_GAPS:
-            raise TokensError(
-                f"there are {len(self.gaps)} gaps; wanted at most {MOST_GAPS}: make several signals of it"
-            )
+            raise TokensError(f"there are {len(self.gaps)} gaps; wanted at most {MOST_GAPS}: make several signals")
         for gap in self.gaps:
             pair = isinstance(gap, (tuple, list)) and len(gap) == 2
             if not pair or not _whole(gap[0], 0, MOST_SAMPLES) or not _whole(gap[1], 1, MOST_SAMPLES):
@@ -256,6 +255,8 @@ def _read(
     except safetensors.SafetensorError as error:
         if os.fspath(path).endswith(JOURNAL):
             raise TokensError(f"{path} is no token file yet: {left_of_a_recording(path)}") from None
+        if Path(path).suffix.lower() in audio_suffixes():
+            raise TokensError(f"{path} is an audio file, and no tokens; encode it first (streamrvq encode)") from None
         raise TokensError(
             f"{path} is no token file, or a damaged one ({one_line(error)}); encode the audio again"
         ) from None

@@ -19,7 +19,7 @@ from ..families import FAMILIES, Family, tensor_shapes
 from ..system.foreign_data import one_line, shown
 from . import huggingface
 from .tensorfile import printable_name, read_bytes, read_tensors
-from .value import Weights
+from .value import Weights, is_fresh
 
 
 def read(folder: Path) -> Weights:
@@ -50,7 +50,7 @@ def read(folder: Path) -> Weights:
     ours = ours if isinstance(ours, dict) else {}
     return _weights(
         family, config, raw, name=printable_name(ours.get("name"), folder.resolve().name),
-        trained=ours.get("trained") is not False, source=str(model_path),
+        trained=ours["trained"] is not False if "trained" in ours else not is_fresh(raw), source=str(model_path),
     )  # fmt: skip
 
 

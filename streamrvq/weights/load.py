@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..audio.find import audio_suffixes
 from ..config import PRESETS
 from ..errors import WeightsError
 from ..families import FAMILIES
@@ -102,11 +103,16 @@ def load_again(source: str, codec_hash: str) -> Weights:
 def _read(source: str | os.PathLike[str], path: Path) -> Weights:
     named = os.fspath(source)
     with foreign_data(WeightsError, named, "wanted weights of a codec: fetch or save them again"):
-        if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
+        is_folder = os.path.isdir(path)  # unlike Path's, it takes a name that is too long
+        if is_folder and any(os.path.lexists(path / name) for name in ("config.json", "model.safetensors")):
             return folder.read(path)
         layout = _SUFFIXES.get(path.suffix.lower())
-        if layout is None or not os.path.isfile(path):
+        if is_folder or layout is None or not os.path.isfile(path):
             what = "is no file of weights" if os.path.exists(path) else "is neither a preset nor a file"
+            if is_folder:
+                what = "is a folder without a codec's config.json"
+            elif os.path.exists(path) and path.suffix.lower() in audio_suffixes():
+                what = "is an audio file, and no codec"
             raise WeightsError(
                 f"{named!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
                 "a .safetensors or .pth file, a Hugging Face folder, or owner/name on the Hub: check the name"

@@ -99,3 +99,9 @@ def codec_config(weights: Weights) -> CodecConfig:
             ".safetensors, and not be trained"
         )
     return config
+
+
+def is_fresh(tensors: Mapping[str, Any]) -> bool:
+    """Whether no step has trained these tensors: the activations' alphas are all the 1 that they begin with."""
+    alphas = [np.asarray(value) for name, value in tensors.items() if name.endswith(".alpha")]
+    return bool(alphas) and all(np.all(alpha == 1) for alpha in alphas)

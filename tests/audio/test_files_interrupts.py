@@ -5,15 +5,20 @@ Knows: every bytecode of `AudioReader.read`, and callers that read on. Does not 
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
-from streamrvq.audio.files import AudioReader, open_audio, write_wav
+from streamrvq.audio.byte_source import _Object, _Pipe
+from streamrvq.audio.files import AudioReader, open_audio
+from streamrvq.audio.writing import write_wav
 from streamrvq.errors import AudioFileError
 from tests.support.interrupting import LAST_PLACES, every_place
+from tools.fuzzing.targets.audio import OnceOnly
 
 PCM = (np.arange(50_000) % 1000 / 2048).astype(np.float32)
 
@@ -42,6 +47,44 @@ def test_who_reads_on_after_an_exception_misses_no_sample(path: Path) -> None:
     assert lost > 4, "hardly a place in the decoder was tried"
     assert places - lost > 20
     assert late <= LAST_PLACES
+
+
+@pytest.mark.parametrize("kind", ["pipe", "object"])
+def test_an_interrupt_at_the_entry_of_a_callback_comes_out(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """FFmpeg takes it for the end of the stream, and ADTS does not say how long it is."""
+    tone = np.sin(np.arange(48_000) / 9).astype(np.float32) / 2
+    held = io.BytesIO()
+    with av.open(held, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    which = _Pipe if kind == "pipe" else _Object
+    read, calls, at = which.read, 0, 1 << 30
+
+    def interrupted(self: Any, count: int = -1) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise KeyboardInterrupt  # before the function could catch anything
+        return read(self, count)
+
+    def samples() -> int:
+        nonlocal calls
+        calls = 0
+        source: Any = OnceOnly(held.getvalue(), 500) if kind == "pipe" else io.BytesIO(held.getvalue())
+        with open_audio(source) as audio:
+            return sum(map(len, audio.blocks(4000)))
+
+    monkeypatch.setattr(which, "read", interrupted)
+    whole, most = samples(), calls
+    assert whole >= 48_000
+    for at in range(1, most + 1):
+        try:
+            assert samples() == whole
+        except KeyboardInterrupt:
+            continue
+        pytest.fail(f"the interrupt at read {at} of {most} was lost")
 
 
 class Failing:

@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import soundfile
 
 from streamrvq.audio.files import open_audio
 from streamrvq.errors import AudioFileError
@@ -71,6 +72,65 @@ def test_au_goes_on_to_its_end(tmp_path):
     assert count(path) == count(in_memory) == 4000
     with pytest.raises(AudioFileError, match="damaged after sample 4000"):
         count(pipe)
+
+
+def chunk(ident, data, order="<"):
+    size = {">q": struct.pack(">q", len(data))}.get(order) or struct.pack(order + "I", len(data))
+    return ident + size + data + b"\0" * (len(data) % 2)
+
+
+def of_libsndfile(name, pcm):
+    soundfile.write(held := io.BytesIO(), pcm, 8000, format=name, subtype="PCM_16")
+    return held.getvalue()
+
+
+def parts_of(name):
+    """A file of 3000 samples up to their end, and a chunk of 2000 more."""
+    whole = of_libsndfile(name, np.arange(3000, dtype=np.int16))
+    more = np.arange(2000, dtype=">i2" if name in ("AIFF", "CAF") else "<i2").tobytes()
+    if name == "AIFF":
+        return whole, chunk(b"SSND", bytes(8) + more, ">")
+    if name == "CAF":
+        return whole, chunk(b"data", bytes(4) + more, ">q")
+    at = whole.index(b"data")
+    return whole, whole[at : at + 16] + struct.pack("<q", 4024) + more if name == "W64" else chunk(b"data", more)
+
+
+@pytest.mark.parametrize("between", [False, True])
+@pytest.mark.parametrize("name", ["WAV", "RF64", "W64", "AIFF", "CAF"])
+def test_samples_in_a_second_chunk_are_told_with_their_number(tmp_path, name, between):
+    first, second = parts_of(name)
+    if between and name in ("WAV", "RF64", "AIFF"):
+        second = chunk(b"abcd", b"xyz", ">" if name == "AIFF" else "<") + second
+    for source in sources(first + second, tmp_path):
+        with pytest.raises(AudioFileError, match=r"3000 samples in its first chunk and 2000 more .* first part with"):
+            count(source)
+    for source in sources(first + second, tmp_path):
+        with open_audio(source, truncated="keep") as audio:
+            np.testing.assert_array_equal(audio.read(9999), np.arange(3000) / np.float32(32768))
+
+
+@pytest.mark.parametrize("name", ["WAV", "RF64", "W64", "AIFF", "CAF"])
+def test_a_file_that_was_joined_behind_is_told(tmp_path, name):
+    first, _ = parts_of(name)
+    for source in sources(first * 2, tmp_path):
+        with pytest.raises(AudioFileError, match=rf"another file of {len(first)} bytes .* behind its 3000 samples"):
+            count(source)
+    assert [count(source, truncated="keep") for source in sources(first * 2, tmp_path)] == [3000] * 3
+
+
+@pytest.mark.parametrize("outer", [None, 0, 36, 0xFFFFFFFF])
+@pytest.mark.parametrize("behind", [LIST, chunk(b"id3 ", b"ID3\x04" + bytes(6)), chunk(b"bext", b"x" * 602), b""])
+def test_an_empty_chunk_before_others_holds_no_samples(tmp_path, outer, behind):
+    data = wav(b"", 16, behind, None if outer is None else lambda body: outer)
+    assert [count(source) for source in sources(data, tmp_path)] == [0] * 3
+
+
+@pytest.mark.parametrize("outer", [None, 0, 36, 0xFFFFFFFF])
+@pytest.mark.parametrize("held", [3, 3000])
+def test_a_chunk_whose_size_was_never_filled_in_holds_what_follows(tmp_path, outer, held):
+    data = wav(b"", 16, np.arange(9, 9 + held, dtype="<i2").tobytes(), None if outer is None else lambda body: outer)
+    assert [count(source) for source in sources(data, tmp_path)] == [held] * 3
 
 
 @needs_ffmpeg

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import subprocess
+import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -14,7 +17,7 @@ import pytest
 import soundfile
 
 from streamrvq import AudioFileError, InputError
-from streamrvq.audio.writing import FORMATS, check_target, format_of, write_audio
+from streamrvq.audio.writing import FORMATS, AudioWriter, check_target, format_of, write_audio
 from tests.support.contract import noise
 
 LOSSLESS = (".wav", ".flac", ".aiff", ".aif", ".au", ".caf", ".w64")
@@ -140,6 +143,93 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, suffix: str, monkeypatc
     with pytest.raises(AudioFileError, match="No space left"):
         write_audio(path, TONE, 44100)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(path.name, b"old")]
+
+
+def test_what_the_system_refuses_is_said_in_its_words(tmp_path: Path) -> None:
+    """The system's limit on a file's size stands for a full disk. The libraries say nothing, or "System error"."""
+    code = (
+        "import sys, resource, numpy as np; from pathlib import Path; from streamrvq import AudioFileError;"
+        "from streamrvq.audio.writing import FORMATS, AudioWriter, write_wav;"
+        "write_wav(Path(sys.argv[1]) / 'x.wav', np.zeros(9, np.float32), 44100);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
+        "pcm = np.random.default_rng(0).standard_normal(1 << 17).astype(np.float32) / 4\n"
+        "for suffix in FORMATS:\n"
+        "    path = Path(sys.argv[1]) / f'x{suffix}'\n"
+        "    try:\n"
+        "        with AudioWriter(path, FORMATS[suffix].rate_for(44100)) as writer: writer.write(pcm)\n"
+        "    except AudioFileError as error: print(error)"
+    )
+    for flags in ([], ["-O"]):
+        done = subprocess.run([sys.executable, *flags, "-c", code, tmp_path], capture_output=True, text=True,
+                              check=True)  # fmt: skip
+        assert done.stderr == ""
+        wanted = [f"cannot write {tmp_path}/x{suffix} (File too large); check its name, its folder and the disk"
+                  for suffix in FORMATS]  # fmt: skip
+        assert done.stdout.splitlines() == wanted
+        assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]
+        assert soundfile.info(tmp_path / "x.wav").frames == 9
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".m4a", ".webm"])
+def test_it_does_not_matter_in_which_blocks_samples_come(tmp_path: Path, suffix: str) -> None:
+    rate = FORMATS[suffix].rate_for(44100)
+    pcm = np.tile(TONE, 6)
+    write_audio(whole := tmp_path / f"whole{suffix}", pcm, rate)
+    with AudioWriter(blocks := tmp_path / f"blocks{suffix}", rate) as writer:
+        for at in range(0, len(pcm), 7777):
+            writer.write(pcm[at : at + 7777])
+    assert writer.count == len(pcm)
+    np.testing.assert_array_equal(decoded(blocks)[0], decoded(whole)[0])
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".m4a"])
+def test_memory_does_not_grow_with_a_files_length(tmp_path: Path, suffix: str) -> None:
+    with AudioWriter(tmp_path / f"x{suffix}", 8000) as writer:
+        writer.write(TONE)
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                writer.write(TONE)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 100 * TONE.nbytes / 4
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".m4a"])
+def test_an_exception_on_the_way_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
+    (path := tmp_path / f"x{suffix}").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), AudioWriter(path, 44100) as writer:
+        writer.write(np.tile(TONE, 4))
+        raise KeyboardInterrupt
+    with pytest.raises(InputError, match="sample 30001 is nan"), AudioWriter(path, 44100) as writer:
+        writer.write(TONE)
+        writer.write(np.array([0, np.nan], np.float32))
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(path.name, b"old")]
+
+
+def test_an_interrupt_while_a_library_writes_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    for suffix in (".wav", ".flac", ".ogg", ".m4a"):
+        with pytest.raises(KeyboardInterrupt), AudioWriter(tmp_path / f"x{suffix}", 44100) as writer:
+            monkeypatch.setattr(writer._sink.file, "write", interrupted, raising=False)
+            writer.write(np.tile(TONE, 4))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_that_a_format_cannot_say_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamrvq.audio.writing._LARGEST", 50_000)
+    for suffix in (".wav", ".aiff", ".au"):
+        writer = AudioWriter(tmp_path / f"x{suffix}", 44100)  # nobody said that they would be so many
+        with pytest.raises(AudioFileError, match="larger than 4 GiB"), writer:
+            writer.write(TONE)
+    assert list(tmp_path.iterdir()) == []
+    for suffix, name in ((".wav", "RF64"), (".flac", "FLAC"), (".caf", "CAF")):
+        write_audio(tmp_path / f"x{suffix}", TONE, 44100)
+        info = soundfile.info(tmp_path / f"x{suffix}")
+        assert (info.format, info.frames) == (name, len(TONE))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -43,6 +43,13 @@ def test_info(run: Run, weights: Path) -> None:
     assert total == sum(t.size for t in shapes)
 
 
+def test_info_of_what_is_no_codec_says_what_it_is(run: Run, wav: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "is an audio file, and no codec; wanted one of the presets" in run("info", wav).sentence
+    assert "is a folder without a codec's config.json; wanted one of" in run("info", tmp_path / "empty").sentence
+    assert "is an audio file, and no tokens; encode it first" in run("decode", wav, "-o", "x.flac").sentence
+
+
 def test_check(run: Run, wav: Path, weights: Path) -> None:
     done = run("check", weights, wav, "--chunks", "7,8,random", "--decode")
     assert done.code == 0
@@ -54,6 +61,13 @@ def test_check(run: Run, wav: Path, weights: Path) -> None:
     assert [row["chunks"] for row in document["rows"]] == [7, 8, "random"]
     assert document["seconds"] == pytest.approx(0.05, abs=1e-4)
     assert document["status"] == "untrained"
+
+
+def test_check_of_what_there_is_of_a_cut_file(run: Run, wav: Path, weights: Path, tmp_path: Path) -> None:
+    (cut := tmp_path / "cut.wav").write_bytes(wav.read_bytes()[:-400])
+    assert "is cut off" in run("check", weights, cut, "--chunks", "7").sentence
+    kept = run("check", weights, cut, "--chunks", "7", "--truncated", "keep", "--track", "0", "--json").document
+    assert kept["seconds"] == 4310 / 44100
 
 
 def test_check_across_rates(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:

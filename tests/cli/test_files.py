@@ -108,7 +108,7 @@ def test_nan_in_a_file(run: Run, tmp_path: Path, weights: Path) -> None:
     ("arguments", "words"),
     [
         (["encode", "WAV", "--codec", "nonesuch"], "neither a preset nor a file"),
-        (["encode", "WAV", "--codec", "WAV"], "no file of weights"),
+        (["encode", "WAV", "--codec", "WAV"], "an audio file, and no codec"),
         (["encode", "nonesuch.wav", "--codec", "CODEC"], "cannot open nonesuch.wav"),
         (["encode", "EMPTY", "--codec", "CODEC"], "holds no audio files"),
         (["encode", "EMPTY", "-o", "x.safetensors", "--codec", "CODEC"], "wanted a folder"),
@@ -123,7 +123,7 @@ def test_nan_in_a_file(run: Run, tmp_path: Path, weights: Path) -> None:
         (["encode", "WAV", "--codec", "CODEC", "-o", "WAV/x.safetensors"], "noise.wav"),
         (["decode", "nonesuch", "-o", "x.wav"], "cannot read tokens from nonesuch"),
         (["decode", "EMPTY", "-o", "x.wav"], "holds no shards and no token files"),
-        (["decode", "WAV", "-o", "x.wav"], "no token file"),
+        (["decode", "WAV", "-o", "x.wav"], "an audio file, and no tokens"),
         (["decode", "CODEC", "-o", "x.wav"], "holds no tokens"),
         (["decode", "WAV"], "no output was named"),
         (["decode", "WAV", "-o", "-", "--json"], "choose one"),
@@ -246,8 +246,11 @@ def test_an_empty_name_is_not_this_folder(
     run: Run, wav: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(wav.parent)
-    for arguments in (["encode", ""], ["encode", "", "--shards", tmp_path / "shards"]):
+    for arguments in (
+        ["encode", ""], ["encode", "", "--shards", tmp_path / "shards"], ["encode", wav, "-o", ""],
+        ["encode", wav, "--shards="], ["decode", "", "-o", ""], ["info", ""], ["play", ""], ["check", "x", ""],
+    ):  # fmt: skip
         done = run(*arguments, "--codec", weights)
-        assert done.code == 2
-        assert "was given" in done.err
+        assert "an empty argument was given" in done.sentence
+    assert "given after -o;" in run("decode", "x", "-o", "").sentence
     assert not wav.with_suffix(".safetensors").exists()

@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from streamrvq.cli.mic import _level
 from streamrvq.codec import Codec
 from streamrvq.tokens import read_tokens
 from streamrvq.tokens.journal import journal_of
@@ -86,6 +87,14 @@ def test_lines_and_a_file_of_a_second(run: Run, weights: Path, codec: Codec, tmp
     raw, _ = back.communicate(done.out.encode())
     assert back.returncode == 0
     assert len(raw) == 2 * len(codec.decode(codes))
+
+
+@pytest.mark.parametrize("sample", [np.inf, -np.inf, np.nan, 3e38, 1.0])
+def test_the_level_of_whatever_a_driver_gives_is_a_number(sample: float) -> None:
+    """It is measured before anything looks at the samples, and warnings are errors here."""
+    rms, peak = _level(np.array([0, sample, 0, sample], np.float32))
+    loudest = 0 if np.isnan(sample) else min(abs(np.float32(sample)), np.finfo(np.float32).max)
+    assert (rms, peak) == (pytest.approx(loudest / np.sqrt(2)), pytest.approx(loudest))
 
 
 def test_lines_and_figures_for_people(run: Run, weights: Path) -> None:

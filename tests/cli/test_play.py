@@ -41,6 +41,14 @@ def test_an_audio_file_is_heard(run: Run, sink: Sink, wav: Path) -> None:
     assert_heard(sink, np.clip(noise(4410), -1, 1))
 
 
+def test_what_there_is_of_a_cut_file_is_heard_on_request(run: Run, sink: Sink, wav: Path, tmp_path: Path) -> None:
+    (cut := tmp_path / "cut.wav").write_bytes(wav.read_bytes()[:-400])
+    assert "is cut off" in run("play", cut).sentence
+    assert run("play", cut, "--truncated", "keep", "--track", "0").code == 0
+    assert_heard(sink, np.clip(noise(4410), -1, 1)[:-100])
+    assert "go with an audio file" in run("play", "-", "--track", "0").sentence
+
+
 def test_a_span_of_an_audio_file_is_heard(run: Run, sink: Sink, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", noise(40_000), 16000, subtype="FLOAT")
     assert run("play", tmp_path / "x.wav", "--from", "0.5", "--to", "2").code == 0

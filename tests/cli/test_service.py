@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from streamrvq.tokens import read_tokens
 from tests.support.command import Run, process
 from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
+from tests.support.patience import PATIENCE
 from tests.support.service import HOP, RATE, RawClient
 
 
@@ -59,6 +61,10 @@ def test_there_and_back(run: Run, url: str, wav: Path, codec: Codec, tmp_path: P
     assert (document["frames"], document["samples"], document["lost"]) == (250, RATE, 0)
     assert document["status"] == "untrained"
     assert document["codec_hash"] == codec.codec_hash
+    error = run("send", tokens, url, "-o", tokens).sentence
+    assert "ends in '.safetensors', a format that is not written" in error
+    assert run("send", tokens, url, "-o", back.with_suffix(".flac")).code == 0
+    assert soundfile.info(back.with_suffix(".flac")).format == "FLAC"
     file = read_tokens(tokens)
     assert near(file.codes, codec.encode(noise(RATE)))
     assert file.codec_hash == codec.codec_hash
@@ -73,6 +79,21 @@ def test_there_and_back(run: Run, url: str, wav: Path, codec: Codec, tmp_path: P
     pcm, rate = soundfile.read(back, dtype="float32")
     assert rate == RATE
     assert np.allclose(pcm, np.clip(codec.decode(file.codes), -1, 1)[:RATE], atol=1e-4)
+
+
+def test_what_there_is_of_a_cut_file_is_sent_on_request(run: Run, url: str, wav: Path, tmp_path: Path) -> None:
+    (cut := tmp_path / "cut.wav").write_bytes(wav.read_bytes()[:-4000])
+    assert "is cut off" in run("send", cut, url).sentence
+    assert run("send", cut, url, "--truncated", "keep", "--track", "0", "--json").document["samples"] == RATE - 1000
+
+
+def test_a_pipe_is_sent(run: Run, url: str, wav: Path, tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    writer = threading.Thread(target=pipe.write_bytes, args=(wav.read_bytes(),))
+    writer.start()
+    document = run("send", pipe, url, "--json").document
+    writer.join(PATIENCE)
+    assert document["samples"] == RATE
 
 
 def test_telephone_audio_there_and_back(run: Run, url: str, wav: Path, codec: Codec, tmp_path: Path) -> None:
@@ -177,7 +198,7 @@ def test_serve_prints_where_it_listens(served_weights: Path) -> None:
         (("serve", "--origin", "good.example"), "origin is 'good.example'"),
         (("serve", "--token", "a", "--token-file", "b"), "came together"),
         (("serve", "--token-file", "/nowhere"), "cannot read tokens"),
-        (("serve", "--token", ""), "token is empty"),
+        (("serve", "--token", ""), "an empty argument was given after --token"),
         (("serve", "--log-level", "loud"), "--log-level"),
         (("serve", "--max-streams", 0), "max_streams is 0"),
         (("serve", "no-such-codec"), "no-such-codec"),
@@ -188,6 +209,11 @@ def test_serve_prints_where_it_listens(served_weights: Path) -> None:
         (("send", "{wav}", "ws://127.0.0.1:1", "--format", "mp3"), "format is 'mp3'"),
         (("send", "{wav}", "ws://127.0.0.1:1", "--rate", "8000"), "--rate goes with"),
         (("send", "{wav}", "ws://127.0.0.1:1", "-o", "-", "--json"), "choose one"),
+        (("send", "{wav}", "ws://127.0.0.1:1", "-o", "{wav}"), "is the name of an audio file"),
+        (("send", "{wav}", "ws://127.0.0.1:1", "-o", "x.dac"), "needs the audio twice"),
+        (("send", "{wav}", "ws://127.0.0.1:1", "--track", "3"), "wanted track 3, from 0"),
+        (("send", "{wav}", "ws://127.0.0.1:1", "--truncated", "x"), "wanted refuse or keep"),
+        (("send", "x.safetensors", "ws://127.0.0.1:1", "--track", "3"), "go with audio"),
         (("send", "x.safetensors", "ws://127.0.0.1:1"), "cannot read tokens"),
         (("send", "nothing.wav", "ws://127.0.0.1:1"), "nothing.wav"),
     ],

@@ -68,6 +68,27 @@ def test_a_run_that_grew_has_the_rows_of_one_run(
     assert [json.loads(path.read_text())["version"] for path in (folder / "out").rglob("run.json")] == [2]
 
 
+def test_what_older_versions_took_for_audio_is_passed_over(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "in").mkdir()
+    soundfile.write(folder / "a.wav", noise(900), 44100)
+    (folder / "._a.wav").write_bytes(b"\0\5\x16\7" + bytes(100))
+    (folder / "gone.wav").symlink_to("nowhere")
+    with monkeypatch.context() as older:
+        older.setattr("streamrvq.audio.find.passed_over", lambda path: None)
+        done = encode_corpus([folder], tmp_path / "out", weights, workers=1, shard_bytes=1)
+    assert (done.rows, len(done.failed), done.passed_over) == (1, 2, ())
+    soundfile.write(folder / "b.wav", noise(900), 44100)
+    for retry in (False, True):
+        done = encode_corpus([folder], tmp_path / "out", weights, workers=1, shard_bytes=1, retry_failed=retry)
+        assert (done.rows, done.failed, done.changed, len(done.passed_over)) == (2, (), (), 2)
+    assert failed_in(tmp_path / "out") == {}
+    with pytest.raises(CorpusError, match=r"lacks 1 of them, such as .*a\.wav"):
+        (folder / "a.wav").unlink()
+        encode_corpus([folder], tmp_path / "out", weights, workers=1, shard_bytes=1)
+
+
 def test_a_broken_run_grows_too(tmp_path: Path, audio: Path, weights: Path) -> None:
     files, out = sorted(path for path in audio.rglob("*.*")), tmp_path / "out"
     encode_corpus(files[:4], out, weights, workers=1, shard_bytes=1)

@@ -171,7 +171,8 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
         (["--shards", "OUT", "--workers", "0"], "0 workers"),
         (["--shards", "OUT", "--shard-mib", "0"], "shard of 0 bytes"),
         (["--shards", "OUT", "--n-quantizers", "9"], "from 1 to 3"),
-        (["--shards", "WAV"], "cannot write"),
+        (["--shards", "WAV"], "the name of an audio file"),
+        (["--shards", "CODEC"], "cannot write"),
         (["--shards", "OUT", "no*where"], "matches no file"),
         (["--workers", "2"], "go with --shards"),
         (["--retry-failed"], "go with --shards"),
@@ -180,7 +181,7 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
 def test_bad_settings_are_one_sentence(
     run: Run, tmp_path: Path, wav: Path, weights: Path, arguments: list[str], words: str
 ) -> None:
-    places = {"OUT": str(tmp_path / "out"), "WAV": str(wav)}
+    places = {"OUT": str(tmp_path / "out"), "WAV": str(wav), "CODEC": str(weights)}
     assert words in run("encode", wav, "--codec", weights, *[places.get(a, a) for a in arguments]).sentence
     assert not list(tmp_path.glob("**/*.parquet"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamrvq.audio.files import write_wav
+from streamrvq.audio.writing import write_wav
 from streamrvq.errors import AudioFileError, WeightsError
 from streamrvq.system.atomic_file import replacing
 from streamrvq.weights import save_weights

@@ -38,6 +38,10 @@ def test_pth_of_the_official_model_is_read(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = official_dac(**SMALL, quantizer_dropout=0.5)
     save_official_dac(model, tmp_path / "dac.pth")
+    assert not load_weights(tmp_path / "dac.pth").trained, "they are as they were made"
+    with torch.no_grad():
+        next(value for name, value in model.named_parameters() if name.endswith("alpha")).add_(0.1)
+    save_official_dac(model, tmp_path / "dac.pth")
     weights = load_weights(tmp_path / "dac.pth")
     assert weights.trained
     assert weights.name == "dac"
@@ -131,7 +135,7 @@ def test_folder_of_transformers_is_read(tmp_path: Path, weight_norm: bool) -> No
         model.apply_weight_norm()
     model.save_pretrained(tmp_path)
     weights = load_weights(tmp_path)
-    assert weights.trained
+    assert not weights.trained, "its activations are as they were made"
     assert weights.config.sample_rate == 24000
     assert weights.config.latent_channels == 16
     hf_equal(model, weights)

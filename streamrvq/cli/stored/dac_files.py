@@ -5,6 +5,7 @@ Knows: what such a file needs beside the tokens, and how its samples go to a fil
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -81,23 +82,28 @@ def facts_of(path: str) -> tuple[str, dict[str, Any], list[tuple[str, str]]]:
     ]  # fmt: skip
 
 
-def decode_dac(path: str, codec: str | None, **asked: Any) -> tuple[Codec, npt.NDArray[np.float32], int]:
-    """The codec, the samples of a ``.dac`` file of one channel, float32 ``[samples]``, and their rate.
+def decode_dac(
+    path: str, codec: str | None, channel: int | None, **asked: Any
+) -> tuple[Codec, npt.NDArray[np.float32], int]:
+    """The codec, the samples of one channel of a ``.dac`` file, float32 ``[samples]``, and their rate.
+
+    descript's package gives each channel the loudness of the whole signal, and so does this.
 
     Args:
         path: of the file.
         codec: which one made it; the file does not say.
+        channel: from 0; None: there is one.
         asked: as `load` takes it.
 
     Raises:
-        InputError: no codec was named, or one of another kind; or the file has several channels.
+        InputError: no codec was named, or one of another kind; or there are several channels, or no such one.
     """
     file = read_dac(path)
-    if len(file.codes) > 1:
-        raise InputError(
-            f"{path} has {len(file.codes)} channels, and one is decoded to a file; in Python, "
-            "streamrvq.tokens.read_dac gives the codes of each"
-        )
+    if channel is None and len(file.codes) > 1:
+        raise InputError(f"{path} has {len(file.codes)} channels; choose one with --channel N, from 0")
+    if channel is not None and not 0 <= channel < len(file.codes):
+        raise InputError(f"{path} has {len(file.codes)} channels; wanted channel {channel}, from 0")
+    file = dataclasses.replace(file, codes=file.codes[channel or 0][np.newaxis])
     if codec is None:
         raise InputError(f"{path} does not say which codec made it; give descript's weights with --codec")
     opened = load(codec, **asked)

@@ -14,6 +14,7 @@ import typer
 
 from ...errors import InputError
 from ...system.foreign_data import shown
+from ...system.names import as_text
 from ...tokens import Signal, TokenFile, TokenSet, open_tokens, read_tokens
 
 PathOption = Annotated[
@@ -80,6 +81,7 @@ def _part(file: TokenFile, first: int, stop: int, levels: int) -> npt.NDArray[An
 
 def _matching(names: list[tuple[str, int]], wanted: str) -> list[tuple[str, int]]:
     """The signals of exactly that path; if there are none, those whose path ends in it, from a folder's name on."""
+    wanted = as_text(wanted)
     same = [name for name in names if name[0] == wanted]
     return same or [name for name in names if name[0].endswith("/" + wanted.lstrip("/"))]
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ...audio.find import audio_suffixes
 from ...errors import InputError, TokensError
 from ...system.atomic_file import check_folder, check_writable
 from ...tokens import read_dac, read_tokens
@@ -50,6 +51,7 @@ def is_one_file(output: Path | None, sources: Sequence[str]) -> bool:
     """
     if output is None or os.path.isdir(output) or not output.name:
         return False
+    check_name(output)
     several = len(sources) > 1 or os.path.isdir(sources[0])
     if several and (output.suffix == SUFFIX or is_dac(output) or os.path.lexists(output)):
         raise InputError(f"-o {output} is one file; wanted a folder for several sources")
@@ -58,10 +60,10 @@ def is_one_file(output: Path | None, sources: Sequence[str]) -> bool:
     return not several and output.suffix != ""
 
 
-def token_file_of_stdin(output: Path) -> Path:
-    """``-o`` of what comes on stdin. Raises `InputError` if it names a folder, or no tokens can be written there."""
+def token_file_of_stream(output: Path) -> Path:
+    """``-o`` of what comes once. Raises `InputError` if it names a folder, or no tokens can be written there."""
     if os.path.isdir(output) or not output.suffix:
-        raise InputError(f"-o {output} names no token file; with - it has to, such as {output / 'x.safetensors'}")
+        raise InputError(f"-o {output} names no token file; here it has to, such as {output / 'x.safetensors'}")
     if is_dac(output):
         raise InputError(f"-o {output} needs the audio twice, for its loudness; save it to a file and name that")
     check_token_target(output)
@@ -133,8 +135,9 @@ def check_token_target(target: Path) -> None:
     """Refuse a path at which no token file can be put, or something else than tokens lies.
 
     Raises:
-        InputError: so it is.
+        InputError: so it is; or it is called as audio is.
     """
+    check_name(target)
     try:
         if os.path.lexists(target.parent):
             check_writable(target)
@@ -148,6 +151,18 @@ def check_token_target(target: Path) -> None:
     if os.path.exists(target) and not _is_token_file(target):
         raise InputError(
             f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
+        )
+
+
+def check_name(target: Path, suffix: str = SUFFIX) -> None:
+    """Refuse the name of an audio file for tokens, which nothing would play; ``suffix``: that it should have.
+
+    Raises `InputError`.
+    """
+    if target.suffix.lower() in audio_suffixes():
+        raise InputError(
+            f"{target} is the name of an audio file, and tokens would be written to it; wanted a name such as "
+            f"{target.with_suffix(suffix)}, or a folder"
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from streamrvq.codec import Codec
-from streamrvq.tokens import read_dac
+from streamrvq.tokens import read_dac, write_dac
 from tests.support.command import Run
 from tests.support.contract import noise
 
@@ -40,3 +41,18 @@ def test_info_of_one(run: Run, tmp_path: Path, weights: Path) -> None:
     facts = run("info", tmp_path / "a.dac", "--json").document
     assert (facts["kind"], facts["num_samples"], facts["source_rate"], facts["channels"]) == ("dac", 3000, 44100, 1)
     assert "3000 samples at 44100 Hz" in run("info", tmp_path / "a.dac").out
+
+
+def test_one_of_several_channels_is_decoded(run: Run, tmp_path: Path, weights: Path) -> None:
+    whole, both, out = tmp_path / "x.dac", tmp_path / "both.dac", tmp_path / "x.wav"
+    soundfile.write(tmp_path / "x.wav", noise(3000), 44100, subtype="FLOAT")
+    assert run("encode", tmp_path / "x.wav", "-o", whole, "--codec", weights).code == 0
+    assert run("decode", whole, "-o", out, "--codec", weights).code == 0
+    one, file = out.read_bytes(), read_dac(whole)
+    write_dac(both, dataclasses.replace(file, codes=np.concatenate([file.codes[:, :, ::-1], file.codes])))
+    assert "has 2 channels; choose one with --channel N" in run("decode", both, "-o", out, "--codec", weights).sentence
+    assert "wanted channel 2, from 0" in run("decode", both, "-o", out, "--channel", 2).sentence
+    assert run("decode", both, "-o", out, "--codec", weights, "--channel", 0).code == 0
+    assert out.read_bytes() != one
+    assert run("decode", both, "-o", out, "--codec", weights, "--channel", 1).code == 0
+    assert out.read_bytes() == one

@@ -171,6 +171,7 @@ def test_a_pipe_to_a_token_file(
         (["-", "--json"], "leave --json out"),
         (["-", "-o", "FOLDER"], "names no token file"),
         (["-", "-o", "FOLDER/x"], "names no token file"),
+        (["-", "-o", "FOLDER/x.flac"], "x.flac is the name of an audio file"),
         (["-", "-o", "FOLDER/no/x.safetensors/y.safetensors"], "Not a directory"),
         (["-", "-o", "FOLDER/mine.safetensors"], "holds no tokens"),
         (["-", "--rate", "48q"], "--rate is '48q'"),
@@ -184,6 +185,23 @@ def test_a_pipe_that_cannot_be_stored_is_not_read(
     (tmp_path / "no" / "x.safetensors").write_text("mine")
     given = [argument.replace("FOLDER", str(tmp_path)) for argument in arguments]
     assert words in run("encode", *given, "--codec", weights).sentence  # stdin of pytest cannot be read
+
+
+@pytest.mark.parametrize("option", ["-o", "--shards"])
+@pytest.mark.parametrize("name", ["x.flac", "x.WAV", "x.m4a"])
+def test_tokens_get_no_name_of_audio(
+    run: Run, tmp_path: Path, wav: Path, weights: Path, name: str, option: str
+) -> None:
+    error = run("encode", wav, option, tmp_path / name, "--codec", weights).sentence
+    assert f"{name} is the name of an audio file" in error
+    assert f"such as {tmp_path / 'x'}{'.safetensors' if option == '-o' else ''}, or a folder" in error
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_may_be_called_as_it_likes(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
+    (tmp_path / "x.wav").mkdir()
+    assert run("encode", wav, "-o", tmp_path / "x.wav", "--codec", weights).code == 0
+    assert names_in(tmp_path / "x.wav") == ["noise.safetensors"]
 
 
 def test_what_came_before_a_bad_end_is_kept_and_said(

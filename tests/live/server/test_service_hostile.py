@@ -193,16 +193,16 @@ async def test_resume_without_a_token_does_not_say_whether_there_is_a_session():
         ("http://127.0.0.1:{port}", True), ("http://127.0.0.1:1", False),
     ],
 )  # fmt: skip
-async def test_origins(origin, good):
+async def test_origins(origin, good, caplog):
     async with serving(origins=("https://good.example",)) as server:
         headers = {"Origin": origin.format(port=server.port)}
         if good:
-            code, _ = await end_of(server.url, [start(), text(type="stop")], additional_headers=headers)
-            assert code == 1000
+            assert (await end_of(server.url, [start(), text(type="stop")], additional_headers=headers))[0] == 1000
             return
         with pytest.raises(InvalidStatus) as refusal:
             await end_of(server.url, [], additional_headers=headers)
         assert refusal.value.response.status_code == 403
+        assert headers["Origin"] in caplog.text
 
 
 @pytest.mark.asyncio

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from streamrvq import File
-from streamrvq.audio.files import write_wav
+from streamrvq.audio.writing import write_wav
 from streamrvq.errors import StreamClosedError
 from streamrvq.live.items import OnePass
 from tests.support.contract import noise

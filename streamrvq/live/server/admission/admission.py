@@ -18,6 +18,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 
 from ....errors import ProtocolError
+from ....system.foreign_data import one_line
 from ...protocol.constants import Close
 from ..connection import Connection
 from ..handshake import authenticated
@@ -96,17 +97,18 @@ class Admission:
             self.listener.leave(arrival, self._websockets.new())
             return
         if reply.status >= HTTPStatus.BAD_REQUEST and request.path != "/health":
-            self._turned_away(f"http_{reply.status.value}", arrival.group)
+            origin = request.origin if reply.status == HTTPStatus.FORBIDDEN else None
+            self._turned_away(f"http_{reply.status.value}", arrival.group, origin=origin and one_line(origin))
         self.listener.finish(arrival, reply.to_bytes(request.method), wait=bool(arrival.rest))
 
     def _handshake_failed(self, status: int) -> None:
         self._services.metrics.refuse(f"http_{status}")
 
-    def _turned_away(self, reason: str, group: str) -> None:
+    def _turned_away(self, reason: str, group: str, **fields: object) -> None:
         self._services.metrics.refuse(reason)
         if reason not in _NOT_LOGGED:
             level = logging.WARNING if reason in _WARNINGS else logging.INFO
-            self._services.repeats.log(self._now(), "refused", level, reason, group, why=reason, of=group)
+            self._services.repeats.log(self._now(), "refused", level, reason, group, why=reason, of=group, **fields)
 
     def cut(self, socket: ServerConnection, why: str) -> None:
         """Log that a connection is being cut."""

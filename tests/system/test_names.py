@@ -1,0 +1,32 @@
+"""Names of files as text: always text, and two names that are not UTF-8 never become one."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrvq.system.names import as_text
+
+NAMES = st.lists(st.sampled_from([b"a", b"\xe9", b"\xff", b"\\", b"\\xff", "é".encode(), b"/"]), max_size=6).map(
+    lambda parts: os.fsdecode(b"".join(parts))
+)
+
+
+@given(st.text())
+def test_text_stays_as_it_is(name: str) -> None:
+    text = name.encode("utf-8", "ignore").decode()
+    assert as_text(text) == text
+
+
+@given(NAMES, NAMES)
+def test_names_that_are_no_text_become_some_and_stay_two(one: str, other: str) -> None:
+    as_text(one).encode()
+    bad = [name for name in (one, other) if as_text(name) != name]
+    if len(bad) == 2:
+        assert (as_text(one) == as_text(other)) == (one == other)
+
+
+def test_each_byte_has_two_digits() -> None:
+    assert as_text(os.fsdecode(b"caf\xe9\\1.wav")) == r"caf\xe9\\1.wav"
