@@ -52,7 +52,8 @@ inline Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
     const bool across = c.kind == LayerKind::transposed_conv;
     const int64_t taps = across ? 2 : c.kernel, stride = across ? 1 : c.stride, per_row = across ? c.stride : 1;
     const int64_t n = c.rows * stride, each = n * c.cin;
-    Floats y;
+    Floats v = x, y;
+    for (size_t i = 0; i < v.size(); ++i) v[i] = activated(c.activation, x[i], l.alpha[static_cast<int64_t>(i) % c.cin]);
     for (int64_t b = 0; b < c.streams; ++b)
         for (int64_t row = 0; row < c.rows; ++row)
             for (int64_t phase = 0; phase < per_row; ++phase)
@@ -61,11 +62,10 @@ inline Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
                     for (int64_t tap = 0; tap < taps; ++tap)
                         for (int64_t in = 0; in < c.cin; ++in) {
                             const int64_t t = row * stride + tap * c.dilation - l.history;
-                            float v = t < 0 ? 0.0f : x[static_cast<size_t>(b * each + t * c.cin + in)];
-                            if (t >= 0) v = activated(c.activation, v, l.alpha[in]);
+                            const float given = t < 0 ? 0.0f : v[static_cast<size_t>(b * each + t * c.cin + in)];
                             const float w = across ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
                                                    : l.weight[(out * c.cin + in) * c.kernel + tap];
-                            sum = std::fma(v, w, sum);
+                            sum = std::fma(given, w, sum);
                         }
                     y.push_back(sum);
                 }

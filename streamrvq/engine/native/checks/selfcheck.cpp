@@ -34,38 +34,52 @@ bool set_plan(SrvqEngine *engine, srvq::Program program, const std::vector<Layer
     return engine && srvq_set_plan(engine, static_cast<int64_t>(program), &plan) == 0;
 }
 
-bool run(const Case &c, const char *isa, int threads, unsigned seed) {
-    std::mt19937 random(seed);
-    const auto numbers = [&](int64_t count, bool halves) {
-        Floats v(static_cast<size_t>(count));
-        for (float &x : v) {
-            x = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
-            if (halves) x = std::nearbyint(x * 1024.0f) / 1024.0f;
-        }
-        return v;
-    };
-    const bool across = c.kind == LayerKind::transposed_conv;
-    const int64_t unit_in = across ? 1 : c.stride, unit_out = across ? c.stride : 1;
-    const Floats weight = numbers(c.cin * c.cout * c.kernel, c.halves), bias = numbers(c.cout, false);
-    Floats alpha = numbers(c.cin, false);
-    for (float &a : alpha) a = std::fabs(a) + 0.5f;
+// A case with its numbers, and what plain loops make of them: the same for every instruction set and number of threads.
+struct Prepared {
+    Case c;
     LayerSpec l{};
-    l.kind = c.kind;
-    l.cin = c.cin;
-    l.cout = c.cout;
-    l.kernel = c.kernel;
-    l.stride = c.stride;
-    l.dilation = c.dilation;
-    l.history = across ? 1 : (c.kernel - 1) * c.dilation + 1 - c.stride;
-    l.rate_in = unit_in;
-    l.rate_out = unit_out;
-    l.weight = weight.data();
-    l.bias = bias.data();
-    l.activation = c.activation;
-    l.alpha = alpha.data();
-    const Floats x = numbers(c.streams * c.rows * unit_in * c.cin, false);
-    const Floats wanted = expected(c, l, x);
+    Floats weight, bias, alpha, x, wanted;
 
+    Prepared(const Case &of, unsigned seed) : c(of) {
+        std::mt19937 random(seed);
+        const auto numbers = [&](int64_t count, bool halves) {
+            Floats v(static_cast<size_t>(count));
+            for (float &each : v) {
+                each = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
+                if (halves) each = std::nearbyint(each * 1024.0f) / 1024.0f;
+            }
+            return v;
+        };
+        weight = numbers(c.cin * c.cout * c.kernel, c.halves);
+        bias = numbers(c.cout, false);
+        alpha = numbers(c.cin, false);
+        for (float &a : alpha) a = std::fabs(a) + 0.5f;
+        l.kind = c.kind;
+        l.cin = c.cin;
+        l.cout = c.cout;
+        l.kernel = c.kernel;
+        l.stride = c.stride;
+        l.dilation = c.dilation;
+        l.history = across() ? 1 : (c.kernel - 1) * c.dilation + 1 - c.stride;
+        l.rate_in = unit_in();
+        l.rate_out = unit_out();
+        l.weight = weight.data();
+        l.bias = bias.data();
+        l.activation = c.activation;
+        l.alpha = alpha.data();
+        x = numbers(c.streams * c.rows * unit_in() * c.cin, false);
+        wanted = expected(c, l, x);
+    }
+    Prepared(const Prepared &) = delete;  // `l` points into it
+
+    bool across() const { return c.kind == LayerKind::transposed_conv; }
+    int64_t unit_in() const { return across() ? 1 : c.stride; }
+    int64_t unit_out() const { return across() ? c.stride : 1; }
+};
+
+bool run(const Prepared &prepared, const char *isa, int threads) {
+    const auto &[c, l, weight, bias, alpha, x, wanted] = prepared;
+    const int64_t unit_in = prepared.unit_in(), unit_out = prepared.unit_out();
     const Engine engine = engine_of(isa, threads);
     if (!set_plan(engine.get(), srvq::Program::layers, {l}, false, c.halves ? 0 : -1)) return false;
     // All rows in one step; then hop by hop, in steps of 1, 2, 3 …
@@ -207,12 +221,33 @@ bool two_callers(int steps) {
     return good;
 }
 
+// Single layers of all kinds, on few and many rows and channels.
+std::vector<Case> layers(bool quick) {
+    std::vector<Case> all;
+    const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
+    for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
+        for (const auto &[cin, cout] : widths) {
+            const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
+            const bool halves = rows % 3 == 0;
+            const int64_t streams = 1 + rows % 3;
+            const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation) {
+                all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves});
+            };
+            for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
+            for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
+            for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::transposed_conv, 2 * stride, stride, 1);
+            add(LayerKind::conv, 1, 1, 1);
+        }
+    return all;
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
     const bool quick = argc > 1 && std::string(argv[1]) == "quick";
     int cases = 0, wrong = 0;
     std::istringstream names(srvq_isas());
+    std::vector<std::string> isas;
     for (std::string isa; std::getline(names, isa, ',');) {
         ++cases;
         if (const int differ = wrong_resampling(isa.c_str())) {
@@ -221,35 +256,24 @@ int main(int argc, char **argv) {
         }
         for (const int threads : {1, 2, 3}) {
             ++cases;
-            if (!codec(isa.c_str(), threads)) {
-                ++wrong;
-                std::printf("%s, %d threads: a codec differs (%s)\n", isa.c_str(), threads, srvq_error());
-            }
-            std::vector<Case> all;
-            const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
-            for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
-                for (const auto &[cin, cout] : widths) {
-                    const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
-                    const bool halves = rows % 3 == 0;
-                    const int64_t streams = 1 + rows % 3;
-                    const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation) {
-                        all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves});
-                    };
-                    for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
-                    for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
-                    for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::transposed_conv, 2 * stride, stride, 1);
-                    add(LayerKind::conv, 1, 1, 1);
-                }
-            for (const Case &c : all) {
+            if (codec(isa.c_str(), threads)) continue;
+            ++wrong;
+            std::printf("%s, %d threads: a codec differs (%s)\n", isa.c_str(), threads, srvq_error());
+        }
+        isas.push_back(isa);
+    }
+    for (const Case &c : layers(quick)) {
+        const Prepared prepared(c, static_cast<unsigned>(cases));
+        for (const std::string &isa : isas)
+            for (const int threads : {1, 2, 3}) {
                 ++cases;
-                if (run(c, isa.c_str(), threads, static_cast<unsigned>(cases))) continue;
+                if (run(prepared, isa.c_str(), threads)) continue;
                 ++wrong;
                 std::printf("%s, %d threads: kind %d, %d → %d, kernel %d, stride %d, dilation %d, %d rows × %d differ (%s)\n",
                             isa.c_str(), threads, static_cast<int>(c.kind), static_cast<int>(c.cin), static_cast<int>(c.cout),
                             static_cast<int>(c.kernel), static_cast<int>(c.stride), static_cast<int>(c.dilation),
                             static_cast<int>(c.rows), static_cast<int>(c.streams), srvq_error());
             }
-        }
     }
     if (!two_callers(quick ? 300 : 3000)) ++wrong;
     std::printf("%s: %d cases, %d differ\n", srvq_isas(), cases, wrong);
