@@ -26,15 +26,17 @@ from tests.support.processes.children import is_there, needs_proc, until, worker
 pytestmark = needs_proc
 
 FILES, SECONDS, RATE = 4, 240, 44100
+SHORT_FILES, SHORT_SECONDS = 10, 40
 
 
 class Bulk(NamedTuple):
     audio: Path
     weights: Path
+    shard_mib: float = 0.1
 
     def start(self, out: Path, workers: int = 2, **settings: Any) -> subprocess.Popen[bytes]:
         """The command. Every file becomes a shard of its own."""
-        return process("encode", self.audio, "--codec", self.weights, "--shards", out, "--shard-mib", 0.1,
+        return process("encode", self.audio, "--codec", self.weights, "--shards", out, "--shard-mib", self.shard_mib,
                        "--workers", workers, **settings)  # fmt: skip
 
 
@@ -47,6 +49,15 @@ def bulk(tmp_path_factory: pytest.TempPathFactory) -> Bulk:
     for number in range(FILES):
         silence(folder / "in" / f"{number}.wav", SECONDS, RATE)
     return Bulk(folder / "in", folder / "tiny.safetensors")
+
+
+@pytest.fixture
+def short(tmp_path: Path, bulk: Bulk) -> Bulk:
+    """More files and shorter ones, for a run that comes to its end."""
+    (tmp_path / "short").mkdir()
+    for number in range(SHORT_FILES):
+        silence(tmp_path / "short" / f"{number}.wav", SHORT_SECONDS, RATE)
+    return Bulk(tmp_path / "short", bulk.weights, shard_mib=0.04)
 
 
 def unfinished(out: Path) -> list[Path]:
@@ -111,18 +122,18 @@ def test_a_second_interrupt_waits_for_no_stopped_worker(tmp_path: Path, bulk: Bu
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_termination_stops_it_in_order_and_it_goes_on(tmp_path: Path, bulk: Bulk, workers: int) -> None:
-    run = bulk.start(tmp_path / "out", workers)
+def test_termination_stops_it_in_order_and_it_goes_on(tmp_path: Path, short: Bulk, workers: int) -> None:
+    run = short.start(tmp_path / "out", workers)
     until("a shard", lambda: list((tmp_path / "out").glob("*.parquet")))
     started = workers_of(run.pid)
     run.send_signal(signal.SIGTERM)
     assert ended(run, started) == (143, b"", b"")
     assert unfinished(tmp_path / "out") == []
     done = len(list((tmp_path / "out").glob("*.parquet")))
-    assert 0 < done < FILES
-    again = encode_corpus([bulk.audio], tmp_path / "out", bulk.weights, workers=1, shard_bytes=int(0.1 * 2**20))
-    assert again.written == FILES - done
-    assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == FILES * SECONDS * RATE
+    assert 0 < done < SHORT_FILES
+    again = encode_corpus([short.audio], tmp_path / "out", short.weights, workers=1, shard_bytes=int(0.04 * 2**20))
+    assert again.written == SHORT_FILES - done
+    assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == SHORT_FILES * SHORT_SECONDS * RATE
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -72,7 +72,7 @@ NO_QUANTIZER = Quantizer(levels=(), codebook_size=0, codebook_dim=0, latent_chan
 
 
 def tiny(rates: Sequence[int] = (2, 4, 8, 8), *, causal: bool = False, **others: Any) -> CodecConfig:
-    """The codec of the exactness promise: width 8, latent 32, 9 × 1024 × 8."""
+    """A small codec with the strides of the 44.1 kHz model: width 8, latent 32, 9 × 1024 × 8."""
     values: dict[str, Any] = {"encoder_dim": 8, "decoder_dim": 2 ** max(5, len(rates)), "latent_dim": 32} | others
     return CodecConfig(encoder_rates=tuple(rates), decoder_rates=tuple(rates)[::-1], causal=causal, **values)
 

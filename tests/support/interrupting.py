@@ -36,11 +36,19 @@ class Interrupt:
 
     A place is the beginning of a bytecode. In the files of ``by_line``, whose arithmetic changes nothing that lives on,
     it is the beginning of a line.
+
+    Args:
+        begin: a call of a function, and how many places lie before it, as an interrupt at an earlier place has found in
+            its ``last_call``. Places are counted from there on, which spares the time of counting those before.
     """
 
-    def __init__(self, n: int, exception: type[BaseException], by_line: tuple[str, ...] = ()) -> None:
-        self._left, self._exception = n, exception
+    def __init__(
+        self, n: int, exception: type[BaseException], by_line: tuple[str, ...] = (), begin: tuple[int, int] = (1, 0)
+    ) -> None:
+        self._place, self._exception = n, exception
         self._by_line = tuple(f"{PACKAGE}/{name}" for name in by_line)
+        self._calls, (self._begin, self._places) = 0, begin
+        self.last_call = begin
         self.where = ""
 
     def __enter__(self) -> Interrupt:
@@ -55,17 +63,29 @@ class Interrupt:
         return bool(self.where) and kind is self._exception
 
     def _enter(self, frame: FrameType, event: str, arg: Any) -> Any:
-        name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
-        lines = name.startswith(self._by_line) if self._by_line else False
-        frame.f_trace_opcodes, frame.f_trace_lines = not lines, lines
+        self._calls += 1
+        frame.f_trace_opcodes = frame.f_trace_lines = False
+        if self._calls >= self._begin:
+            self.last_call = self._calls, self._places
+            self._count(frame)
+        if self._calls == self._begin:  # from here on in the functions, too, that have called this one
+            caller = frame.f_back
+            while caller is not None:
+                if caller.f_trace is not None:
+                    self._count(caller)
+                caller = caller.f_back
         return self._step
+
+    def _count(self, frame: FrameType) -> None:
+        lines = frame.f_code.co_filename.startswith(self._by_line) if self._by_line else False
+        frame.f_trace_opcodes, frame.f_trace_lines = not lines, lines
 
     def _step(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event in ("opcode", "line"):
-            self._left -= 1
-            if self._left < 0 and not self.where:
+            self._places += 1
+            if self._places > self._place and not self.where:
                 self.where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name} +{frame.f_lasti}"
                 raise self._exception("as from a signal handler")
         return self._step
@@ -73,13 +93,13 @@ class Interrupt:
 
 def every_place(stride: int = 1, by_line: tuple[str, ...] = ()) -> Iterator[Interrupt]:
     """An `Interrupt` for every place of a call, one after another, until the call comes to its end."""
-    n = 0
+    n, begin = 0, (1, 0)
     while True:
-        interrupt = Interrupt(n, EXCEPTIONS[n // stride % len(EXCEPTIONS)], by_line)
+        interrupt = Interrupt(n, EXCEPTIONS[n // stride % len(EXCEPTIONS)], by_line, begin)
         yield interrupt
         if not interrupt.where:
             return
-        n += stride
+        n, begin = n + stride, interrupt.last_call
 
 
 def after(real: Callable[..., Any], which: int, exception: type[BaseException] = KeyboardInterrupt) -> Any:

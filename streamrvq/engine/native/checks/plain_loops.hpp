@@ -110,7 +110,9 @@ inline Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
     const bool across = c.kind == LayerKind::transposed_conv;
     const int64_t taps = across ? 2 : c.kernel, stride = across ? 1 : c.stride, per_row = across ? c.stride : 1;
     const int64_t n = c.rows * stride, each = n * c.cin, length = n - c.missing;
-    Floats y;
+    Floats activations = x, y;
+    for (size_t i = 0; i < x.size(); ++i)
+        activations[i] = activated(c.activation, x[i], l.alpha[static_cast<int64_t>(i) % c.cin]);
     for (int64_t b = 0; b < c.streams; ++b)
         for (int64_t row = 0; row < c.rows; ++row)
             for (int64_t phase = 0; phase < per_row; ++phase)
@@ -121,7 +123,7 @@ inline Floats expected(const Case &c, const LayerSpec &l, const Floats &x) {
                             const int64_t asked = row * stride + tap * c.dilation - l.history;
                             const int64_t t = row_read(c.pad, asked, length, l.history);
                             float v = 0.0f;
-                            if (t >= 0) v = activated(c.activation, x[static_cast<size_t>(b * each + t * c.cin + in)], l.alpha[in]);
+                            if (t >= 0) v = activations[static_cast<size_t>(b * each + t * c.cin + in)];
                             const float w = across ? l.weight[(in * c.cout + out) * c.kernel + phase + (tap ? 0 : c.stride)]
                                                    : l.weight[(out * c.cin + in) * c.kernel + tap];
                             sum = std::fma(v, w, sum);
