@@ -19,6 +19,7 @@ import pytest
 import typer.main
 
 from streamrvq.cli.app import app
+from streamrvq.train.config import TrainConfig
 from tests.support.command import process
 from tests.support.pages import ASYNC_NOTE, PAGES, Block, blocks, commands, name
 from tests.support.paths import ROOT
@@ -97,7 +98,15 @@ def test_few_snippets_are_left_out() -> None:
 def test_every_block_says_what_it_is() -> None:
     for page in PAGES:
         for block in blocks(page):
-            assert block.language in ("python", "bash", "js", "text"), f"{block} is {block.language!r}"
+            assert block.language in ("python", "bash", "js", "toml", "text"), f"{block} is {block.language!r}"
+
+
+def test_settings_are_understood(tmp_path: Path) -> None:
+    settings = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
+    assert settings
+    for number, block in enumerate(settings):
+        (path := tmp_path / f"{number}.toml").write_text(block.text)
+        assert TrainConfig.read(path).codec.hop_length > 0, str(block)
 
 
 @functools.cache

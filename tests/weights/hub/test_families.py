@@ -34,6 +34,8 @@ def dac_as_converted(folder: Path) -> Files:
     for name, parameter in model.named_parameters():
         if name.endswith("weight"):
             torch.nn.init.normal_(parameter, std=0.3)
+        elif name.endswith("alpha"):  # exactly 1 in models that nobody has trained
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
     model.apply_weight_norm()
     for module in model.modules():
         if torch.nn.utils.parametrize.is_parametrized(module):
