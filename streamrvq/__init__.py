@@ -1,55 +1,17 @@
 """streamrvq: live audio into residual-vector-quantised codes, hop by hop, and back; the codes of the whole signal,
 exactly."""
 
-# ruff: noqa: F403, F405
+# ruff: noqa: F403
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import public
     from .public import *
 
-__version__ = "0.1.0"
+    __all__ = ["__version__"]
+    __all__ += public.__all__
 
-__all__ = [
-    "DEFAULT_CODEC",
-    "END",
-    "PRESETS",
-    "AudioFileError",
-    "Codec",
-    "CodecConfig",
-    "ConfigError",
-    "CorpusError",
-    "DecoderStream",
-    "DeviceError",
-    "EncoderStream",
-    "EngineError",
-    "ExtraError",
-    "File",
-    "Frames",
-    "Gap",
-    "HubError",
-    "InputError",
-    "Microphone",
-    "MicrophoneStats",
-    "PoolError",
-    "ProtocolError",
-    "RemoteStream",
-    "ServiceError",
-    "Snapshot",
-    "SnapshotError",
-    "SourceError",
-    "StreamBusyError",
-    "StreamClosedError",
-    "StreamPool",
-    "StreamRVQError",
-    "TokenStats",
-    "Tokens",
-    "TokensError",
-    "WeightsError",
-    "__version__",
-    "connect",
-    "load",
-    "tokenize",
-]
+__version__ = "0.1.0"
 
 if not TYPE_CHECKING:
 
@@ -57,13 +19,14 @@ if not TYPE_CHECKING:
         """Load everything when the first of it is asked for: the command line has to be ready for Ctrl-C before."""
         import importlib
 
-        if not name.startswith("__"):
+        if not name.startswith("__") or name == "__all__":
             public = importlib.import_module(".public", __name__)
-            names = getattr(public, "__all__", ())  # none while it is loading, which asks for submodules
-            globals().update({each: getattr(public, each) for each in names})
+            if hasattr(public, "__all__"):  # else it is loading, and asks for submodules
+                globals().update({each: getattr(public, each) for each in public.__all__})
+                globals()["__all__"] = ["__version__", *public.__all__]
         if name not in globals():
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return globals()[name]
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -30,6 +30,7 @@ from streamrvq.bench.stand_in import stand_in
 from streamrvq.system.cores import available_cores
 from streamrvq.weights import load_weights
 from streamrvq.weights.hub import RELEASED
+from streamrvq.weights.load import with_weights
 
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "demos" / "audio" / "guitar_and_drums.flac"
@@ -61,7 +62,7 @@ class Peer:
 
 def ours(preset: str, threads: int) -> list[Peer]:
     """A preset of this package, hop by hop and at once; one without weights in it with seeded ones."""
-    source = f"seeded:{preset}" if preset in RELEASED else preset
+    source = with_weights(preset, "seeded" if preset in RELEASED else None)
     codec = Codec(stand_in(load_weights(source)), threads=threads)
 
     def live(pcm: Pcm) -> None:

@@ -16,8 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
-
 from ..errors import InputError
 from ..system.foreign_data import foreign_data, one_line
 
@@ -56,6 +54,8 @@ class Found(NamedTuple):
 @lru_cache(maxsize=1)
 def audio_suffixes() -> frozenset[str]:
     """The suffixes of audio and video files that can be read. Without .raw, which has no header and so no rate."""
+    import soundfile  # here only: whoever reads tokens or weights asks for suffixes in an error, and needs no library
+
     known = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
     return frozenset(known | set(_CONTAINERS.split()))
 

@@ -18,6 +18,8 @@ from ..geometry import Plan
 Shapes = dict[str, tuple[int, ...]]  #: a tensor's name → its shape
 Arrays = dict[str, npt.NDArray[Any]]  #: a tensor's name → the tensor
 
+OURS = "streamrvq"  #: a key in a ``config.json`` for what only this package writes and reads; transformers keeps it
+
 C = TypeVar("C", bound=Config)
 
 
@@ -47,14 +49,14 @@ class Family(Generic[C]):
         config: the class of its configurations, a frozen dataclass.
         encoder_plan: the layers from samples to latents, and the quantiser after them.
         decoder_plan: the layers from latents to samples, and the quantiser before them: the encoder's.
-        foreign: how other packages' files are read; None: weights/ knows them.
+        foreign: how other packages' files are read.
     """
 
     name: str
     config: type[C]
     encoder_plan: Callable[[C], Plan]
     decoder_plan: Callable[[C], Plan]
-    foreign: Foreign[C] | None = None
+    foreign: Foreign[C]
 
 
 def tensor_shapes(encoder: Plan, decoder: Plan) -> Shapes:

@@ -1,17 +1,20 @@
 """The Descript Audio Codec's family: the order of its layers, and the names and shapes of its tensors.
 
-Knows: what ``dac.DAC`` is made of, and the stem that ours may have in front. This is the one place where DAC's own
-names are spelled; other layouts of weights are mapped to them in weights/. Does not know: how a layer streams
-(geometry/), tensors' values, engines.
+Knows: what ``dac.DAC`` is made of, the stem that ours may have in front, and what transformers' DacConfig and DacModel
+call the same. Does not know: how a layer streams (geometry/), files, engines.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
+
+import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..geometry import Activation, Level, Plan, PlanBuilder, Quantizer, Tensors
-from .base import Family
+from .base import OURS, Arrays, Family, Foreign
 
 #: Dilations of the three residual units of a block.
 DILATIONS = (1, 3, 9)
@@ -109,4 +112,91 @@ def normalised(config: CodecConfig) -> set[str]:
     return names
 
 
-DAC = Family("dac", CodecConfig, encoder_plan, decoder_plan)
+#: DacConfig's names of our settings.
+FIELDS = {
+    "encoder_dim": "encoder_hidden_size",
+    "encoder_rates": "downsampling_ratios",
+    "latent_dim": "hidden_size",
+    "decoder_dim": "decoder_hidden_size",
+    "decoder_rates": "upsampling_ratios",
+    "n_codebooks": "n_codebooks",
+    "codebook_size": "codebook_size",
+    "codebook_dim": "codebook_dim",
+    "quantizer_dropout": "quantizer_dropout",
+    "sample_rate": "sampling_rate",
+}
+
+
+def _theirs(config: CodecConfig) -> Iterator[tuple[str | None, str]]:
+    """Hugging Face's module names in the order of the plans: each convolution's, after that of the Snake before it."""
+
+    def unit(name: str) -> Iterator[tuple[str | None, str]]:
+        yield f"{name}.snake1", f"{name}.conv1"
+        yield f"{name}.snake2", f"{name}.conv2"
+
+    yield None, "encoder.conv1"
+    for i in range(len(config.encoder_rates)):
+        block = f"encoder.block.{i}"
+        for j in (1, 2, 3):
+            yield from unit(f"{block}.res_unit{j}")
+        yield f"{block}.snake1", f"{block}.conv1"
+    yield "encoder.snake1", "encoder.conv2"
+    yield None, "decoder.conv1"
+    for i in range(len(config.decoder_rates)):
+        block = f"decoder.block.{i}"
+        yield f"{block}.snake1", f"{block}.conv_t1"
+        for j in (1, 2, 3):
+            yield from unit(f"{block}.res_unit{j}")
+    yield "decoder.snake1", "decoder.conv2"
+
+
+def foreign_modules(config: CodecConfig) -> dict[str, str]:
+    """DAC's module names → Hugging Face's, for every module with tensors whose names differ."""
+    layers = (*encoder_plan(config).layers, *decoder_plan(config).layers)
+    tensors = [layer.tensors for layer in layers if layer.tensors is not None]
+    names: dict[str, str] = {}
+    for ours, (snake, conv) in zip(tensors, _theirs(config), strict=True):
+        names[_module(ours.weight)] = conv
+        if ours.activation is not None and snake is not None:
+            names[_module(ours.activation)] = snake
+    return names
+
+
+def _module(tensor: str) -> str:
+    return tensor.rpartition(".")[0]
+
+
+def renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str]) -> Arrays:
+    """``tensors`` with the module part of each name replaced. Names without an entry (the quantiser's) stay."""
+    renamed = {}
+    for name, value in tensors.items():
+        module, dot, rest = name.partition(".parametrizations.")
+        if not dot:
+            module, dot, rest = name.rpartition(".")
+        renamed[f"{prefixes.get(module, module)}{dot}{rest}"] = value
+    return renamed
+
+
+def config_of(values: Mapping[str, Any]) -> CodecConfig:
+    """The configuration in a DacConfig. Raises `ConfigError` for a bad value."""
+    ours = values.get(OURS)
+    settings = {name: values[theirs] for name, theirs in FIELDS.items() if theirs in values}
+    rates = settings.setdefault("encoder_rates", [2, 4, 8, 8])  # DacConfig's own defaults
+    if isinstance(rates, list):
+        settings.setdefault("decoder_rates", rates[::-1])
+    settings.setdefault("sample_rate", 16000)
+    settings["output_padding"] = isinstance(ours, dict) and ours.get("output_padding") is True
+    return CodecConfig.from_dict(settings)
+
+
+def tensors_of(config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    """DacModel's tensors under our names."""
+    return renamed(tensors, {theirs: ours for ours, theirs in foreign_modules(config).items()})
+
+
+def guess(tensors: Mapping[str, npt.NDArray[Any]]) -> CodecConfig | None:
+    """None: descript's package writes no tensors alone."""
+    return None
+
+
+DAC = Family("dac", CodecConfig, encoder_plan, decoder_plan, Foreign(config_of, tensors_of, guess))

@@ -18,7 +18,7 @@ from ..system.optional import need
 from .fold import pair_names, split
 from .tensorfile import printable_name, replace, unreadable
 from .torchfile import as_arrays, read_torch
-from .value import Weights, codec_config, is_fresh
+from .value import Weights, codec_config, is_trained
 
 _OURS = "streamrvq"  #: metadata beside ``kwargs`` that DAC does not read
 
@@ -50,7 +50,7 @@ def read(path: Path) -> Weights:
         config,
         tensors,
         name=printable_name(ours.get("name"), path.stem),
-        trained=ours["trained"] is not False if "trained" in ours else not is_fresh(tensors),
+        trained=is_trained(ours, tensors),
         source=str(path),
     )
 

@@ -6,20 +6,19 @@ its tensors are called; transformers and torch, of which it imports neither.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from ..config import LIMITS, Config
+from ..config import LIMITS, Config, read_json
 from ..errors import ConfigError, WeightsError
 from ..families import FAMILIES, Family, tensor_shapes
-from ..system.foreign_data import one_line, shown
-from . import huggingface
+from ..families.base import OURS
+from ..system.foreign_data import shown
 from .tensorfile import printable_name, read_bytes, read_tensors
-from .value import Weights, is_fresh
+from .value import Weights, is_trained
 
 
 def read(folder: Path) -> Weights:
@@ -30,7 +29,10 @@ def read(folder: Path) -> Weights:
         WeightsError: a file is missing or damaged, the model is of no family, or the tensors do not fit config.json.
     """
     config_path, model_path = folder / "config.json", folder / "model.safetensors"
-    values = _values(config_path)
+    try:
+        values = read_json(read_bytes(config_path, LIMITS["json"]))
+    except ConfigError as error:
+        raise WeightsError(f"{config_path} cannot be used: {error}; fetch or save it again") from None
     name = values.get("model_type")
     family = FAMILIES.get(name) if isinstance(name, str) else None
     if family is None:
@@ -41,23 +43,23 @@ def read(folder: Path) -> Weights:
             f"{folder} has no model.safetensors; wanted one beside config.json: save it again with save_pretrained"
         )
     try:
-        config: Config = huggingface.config_of(values) if family.foreign is None else family.foreign.config(values)
+        config: Config = family.foreign.config(values)
         tensor_shapes(config)  # refuses one that is too large before anything is read
     except ConfigError as error:
         raise WeightsError(f"{config_path} cannot be used: {error}") from None
     raw, _ = read_tensors(model_path)
-    ours = values.get(huggingface.OURS)
+    ours = values.get(OURS)
     ours = ours if isinstance(ours, dict) else {}
     return _weights(
         family, config, raw, name=printable_name(ours.get("name"), folder.resolve().name),
-        trained=ours["trained"] is not False if "trained" in ours else not is_fresh(raw), source=str(model_path),
+        trained=is_trained(ours, raw), source=str(model_path),
     )  # fmt: skip
 
 
 def guessed(tensors: Mapping[str, npt.NDArray[Any]], path: Path) -> Weights | None:
     """The weights in a file of tensors alone, whose names say which package wrote it; None: no family's does."""
     for family in FAMILIES.values():
-        config = None if family.foreign is None else family.foreign.guess(tensors)
+        config = family.foreign.guess(tensors)
         if config is not None:
             return _weights(family, config, tensors, name=path.stem, trained=True, source=str(path))
     return None
@@ -66,18 +68,5 @@ def guessed(tensors: Mapping[str, npt.NDArray[Any]], path: Path) -> Weights | No
 def _weights(
     family: Family[Any], config: Any, raw: Mapping[str, npt.NDArray[Any]], *, name: str, trained: bool, source: str
 ) -> Weights:
-    tensors = huggingface.renamed(config, raw) if family.foreign is None else family.foreign.tensors(config, raw)
+    tensors = family.foreign.tensors(config, raw)
     return Weights.from_tensors(config, tensors, name=name, trained=trained, source=source)
-
-
-def _values(path: Path) -> dict[str, Any]:
-    """What a ``config.json`` holds."""
-    try:
-        values = json.loads(read_bytes(path, LIMITS["json"]))
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(
-            f"{path} is not JSON ({one_line(error)}); wanted a model's configuration: fetch or save it again"
-        ) from None
-    if not isinstance(values, dict):
-        raise WeightsError(f"{path} is a JSON {type(values).__name__}; wanted a model's configuration")
-    return values

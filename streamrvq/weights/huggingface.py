@@ -1,104 +1,20 @@
-"""Hugging Face's layout of a DAC: ``config.json`` (DacConfig) and ``model.safetensors`` (DacModel), which folder.py
-reads.
+"""Writing a DAC in Hugging Face's layout: ``config.json`` (DacConfig) and ``model.safetensors`` (DacModel), which
+folder.py reads.
 
-Knows: DacConfig's field names and DacModel's tensor names. Does not know: transformers and torch; it imports neither.
+Knows: the files, and which codecs a DacModel can be. Does not know: names within them (families/dac.py); transformers
+and torch, of which it imports neither.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
-from ..config import CodecConfig
 from ..errors import WeightsError
-from ..families.dac import decoder_plan, encoder_plan
+from ..families.base import OURS
+from ..families.dac import FIELDS, foreign_modules, renamed
 from .tensorfile import replace, write_tensors
 from .value import Weights, codec_config
-
-OURS = "streamrvq"  #: a key in config.json that transformers keeps but does not read
-_FIELDS = {
-    "encoder_dim": "encoder_hidden_size",
-    "encoder_rates": "downsampling_ratios",
-    "latent_dim": "hidden_size",
-    "decoder_dim": "decoder_hidden_size",
-    "decoder_rates": "upsampling_ratios",
-    "n_codebooks": "n_codebooks",
-    "codebook_size": "codebook_size",
-    "codebook_dim": "codebook_dim",
-    "quantizer_dropout": "quantizer_dropout",
-    "sample_rate": "sampling_rate",
-}
-
-
-def _theirs(config: CodecConfig) -> Iterator[tuple[str | None, str]]:
-    """Hugging Face's module names in the order of the plans: each convolution's, after that of the Snake before it."""
-
-    def unit(name: str) -> Iterator[tuple[str | None, str]]:
-        yield f"{name}.snake1", f"{name}.conv1"
-        yield f"{name}.snake2", f"{name}.conv2"
-
-    yield None, "encoder.conv1"
-    for i in range(len(config.encoder_rates)):
-        block = f"encoder.block.{i}"
-        for j in (1, 2, 3):
-            yield from unit(f"{block}.res_unit{j}")
-        yield f"{block}.snake1", f"{block}.conv1"
-    yield "encoder.snake1", "encoder.conv2"
-    yield None, "decoder.conv1"
-    for i in range(len(config.decoder_rates)):
-        block = f"decoder.block.{i}"
-        yield f"{block}.snake1", f"{block}.conv_t1"
-        for j in (1, 2, 3):
-            yield from unit(f"{block}.res_unit{j}")
-    yield "decoder.snake1", "decoder.conv2"
-
-
-def _prefixes(config: CodecConfig) -> dict[str, str]:
-    """DAC's module names → Hugging Face's, for every module with tensors whose names differ."""
-    layers = (*encoder_plan(config).layers, *decoder_plan(config).layers)
-    tensors = [layer.tensors for layer in layers if layer.tensors is not None]
-    names: dict[str, str] = {}
-    for ours, (snake, conv) in zip(tensors, _theirs(config), strict=True):
-        names[_module(ours.weight)] = conv
-        if ours.activation is not None and snake is not None:
-            names[_module(ours.activation)] = snake
-    return names
-
-
-def _module(tensor: str) -> str:
-    return tensor.rpartition(".")[0]
-
-
-def _renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str]) -> dict[str, npt.NDArray[Any]]:
-    """``tensors`` with the module part of each name replaced. Names without an entry (the quantiser's) stay."""
-    renamed = {}
-    for name, value in tensors.items():
-        module, dot, rest = name.partition(".parametrizations.")
-        if not dot:
-            module, dot, rest = name.rpartition(".")
-        renamed[f"{prefixes.get(module, module)}{dot}{rest}"] = value
-    return renamed
-
-
-def config_of(values: Mapping[str, Any]) -> CodecConfig:
-    """The configuration in a DacConfig. Raises `ConfigError` for a bad value."""
-    ours = values.get(OURS)
-    settings = {name: values[theirs] for name, theirs in _FIELDS.items() if theirs in values}
-    rates = settings.setdefault("encoder_rates", [2, 4, 8, 8])  # DacConfig's own defaults
-    if isinstance(rates, list):
-        settings.setdefault("decoder_rates", rates[::-1])
-    settings.setdefault("sample_rate", 16000)
-    settings["output_padding"] = isinstance(ours, dict) and ours.get("output_padding") is True
-    return CodecConfig.from_dict(settings)
-
-
-def renamed(config: CodecConfig, tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """DacModel's tensors under our names."""
-    return _renamed(tensors, {theirs: ours for ours, theirs in _prefixes(config).items()})
 
 
 def save(weights: Weights, folder: Path) -> None:
@@ -119,7 +35,7 @@ def save(weights: Weights, folder: Path) -> None:
         if is_so:
             raise WeightsError(f"{weights.name} {misfit}; wanted a codec that DacModel can be: save as .safetensors")
     ours = config.to_dict()
-    values = {theirs: ours[name] for name, theirs in _FIELDS.items()}
+    values = {theirs: ours[name] for name, theirs in FIELDS.items()}
     values |= {
         "architectures": ["DacModel"],
         "model_type": "dac",
@@ -139,7 +55,7 @@ def save(weights: Weights, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise WeightsError(f"cannot make {folder}: {error}; wanted a place in a folder that is there") from None
-    write_tensors(folder / "model.safetensors", _renamed(weights.tensors, _prefixes(config)), {"format": "pt"})
+    write_tensors(folder / "model.safetensors", renamed(weights.tensors, foreign_modules(config)), {"format": "pt"})
     for name, content in (("config.json", values), ("preprocessor_config.json", feature_extractor)):
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
         replace(folder / name, lambda part, text=text: Path(part).write_text(text, encoding="utf-8"))  # type: ignore[misc]

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..audio.find import audio_suffixes
 from ..config import PRESETS
 from ..errors import WeightsError
 from ..families import FAMILIES
@@ -110,19 +111,13 @@ def _read(source: str | os.PathLike[str], path: Path) -> Weights:
             what = "is no file of weights" if os.path.exists(path) else "is neither a preset nor a file"
             if is_folder:
                 what = "is a folder without a codec's config.json"
-            elif os.path.exists(path) and _is_audio(path):
+            elif os.path.exists(path) and path.suffix.lower() in audio_suffixes():
                 what = "is an audio file, and no codec"
             raise WeightsError(
                 f"{named!r} {what}; wanted one of the presets {', '.join(PRESETS)}, "
                 "a .safetensors or .pth file, a Hugging Face folder, or owner/name on the Hub: check the name"
             )
         return store.read(path) if layout == "streamrvq" else descript.read(path)
-
-
-def _is_audio(path: Path) -> bool:
-    from ..audio.find import audio_suffixes  # here only: an engine needs weights, and no library for audio
-
-    return path.suffix.lower() in audio_suffixes()
 
 
 def save_weights(

@@ -101,7 +101,12 @@ def codec_config(weights: Weights) -> CodecConfig:
     return config
 
 
-def is_fresh(tensors: Mapping[str, Any]) -> bool:
-    """Whether no step has trained these tensors: the activations' alphas are all the 1 that they begin with."""
+def is_trained(said: Mapping[str, Any], tensors: Mapping[str, Any]) -> bool:
+    """Whether the weights in a foreign file were trained: what it says of that itself, else what its tensors show.
+
+    Activations' alphas are all exactly 1 at first, which no step leaves so.
+    """
+    if "trained" in said:
+        return said["trained"] is not False
     alphas = [np.asarray(value) for name, value in tensors.items() if name.endswith(".alpha")]
-    return bool(alphas) and all(np.all(alpha == 1) for alpha in alphas)
+    return not alphas or any(np.any(alpha != 1) for alpha in alphas)

@@ -27,8 +27,6 @@ NAMES = re.compile(
     r"quantizer\.(quantizers|layers|vq)|(en|de)coder\.(block|model|layers)\.|(in|out|input|output)_proj\.(weight|bias)"
     r"|codebook\.(weight|embed)|_transformer|rvq_(first|rest)"
 )
-#: A layout of its own: it has a module of nearly the same name.
-FOREIGN = {"streamrvq.weights.huggingface"}
 
 
 def texts(path: Path) -> list[str]:
@@ -43,7 +41,7 @@ def test_tensor_names_are_spelled_in_one_place() -> None:
     spelled = {name for name, path in modules(ROOT).items() if any(NAMES.search(text) for text in texts(path))}
     families = {name for name in spelled if name.startswith("streamrvq.families.")}
     assert "streamrvq.families.dac" in families
-    assert spelled - FOREIGN == families
+    assert spelled == families
 
 
 def test_who_knows_the_family() -> None:

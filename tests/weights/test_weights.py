@@ -15,7 +15,7 @@ from streamrvq.errors import WeightsError
 from streamrvq.families import tensor_shapes
 from streamrvq.weights import Weights, fold, seeded
 from streamrvq.weights.fold import fold_pair, pair_names, split
-from streamrvq.weights.value import is_fresh
+from streamrvq.weights.value import is_trained
 from tests.support.small_codec import ANY, CONFIG, same, ulps
 
 # --- folding
@@ -160,8 +160,10 @@ def test_seeded_weights_are_spread() -> None:
         np.testing.assert_allclose(w[f"quantizer.quantizers.{i}.codebook.weight"].std(), 1, rtol=0.05)
 
 
-def test_what_no_step_has_changed_is_fresh() -> None:
+def test_what_no_step_has_changed_is_untrained() -> None:
     alphas = {"a.alpha": np.ones((1, 4, 1), np.float32), "b.snake.alpha": np.ones((1, 2, 1), np.float32)}
-    assert is_fresh(alphas | {"a.weight": np.zeros(3)})
-    assert not is_fresh(alphas | {"b.snake.alpha": np.array([1.0, 0.99])})
-    assert not is_fresh({"a.weight": np.ones(3)})
+    assert not is_trained({}, alphas | {"a.weight": np.zeros(3)})
+    assert is_trained({}, alphas | {"b.snake.alpha": np.array([1.0, 0.99])})
+    assert is_trained({}, {"a.weight": np.ones(3)})
+    assert is_trained({"trained": True}, alphas)
+    assert not is_trained({"trained": False}, {"a.weight": np.ones(3)})
