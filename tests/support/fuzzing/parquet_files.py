@@ -39,6 +39,16 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
+def _of_type(kind: pa.DataType) -> list[Any]:
+    """Values that a column of whole numbers or booleans can hold; none of any other type."""
+    if pa.types.is_boolean(kind):
+        return [False, True]
+    if not pa.types.is_integer(kind):
+        return []
+    limits = np.iinfo(kind.to_pandas_dtype())
+    return [number for number in (0, -1, 1, 2, 32_767) if limits.min <= number <= limits.max]
+
+
 def written(table: pa.Table, **options: Any) -> bytes:
     """A table as a file's bytes."""
     out = io.BytesIO()
@@ -60,11 +70,12 @@ def broken_parquet(draw: st.DrawFn, file: bytes) -> bytes:
     name, rows = table.column_names[number], table.num_rows
     if kind == "column":
         table = table.set_column(number, name, draw(st.sampled_from(_COLUMNS))(rows))
-    elif kind == "row":  # one value of an integer column
-        values = table[name].to_pylist()
-        if rows and isinstance(values[0], int):
-            values[draw(st.integers(0, rows - 1))] = draw(st.sampled_from([0, -1, 1, 2, 32_767]))
-            table = table.set_column(number, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    elif kind == "row":  # one value of a column of numbers or booleans
+        values, field = table[name].to_pylist(), table.schema.field(name)
+        others = _of_type(field.type)
+        if rows and others:
+            values[draw(st.integers(0, rows - 1))] = draw(st.sampled_from(others))
+            table = table.set_column(number, field, pa.array(values, field.type))
     elif kind == "lacking":
         table = table.drop_columns([name])
     elif kind == "rows":
