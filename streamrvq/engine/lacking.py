@@ -55,7 +55,8 @@ NATIVE = Abilities(
         "split quantisers", "depthwise transposed convolutions",
     }),
 )  # fmt: skip
-CUDA = Abilities()
+#: The cuda engine has the native engine's bits, in all that the native engine has.
+CUDA = NATIVE
 
 #: Hops of a first step that no engine finds long.
 MOST_FIRST = 32

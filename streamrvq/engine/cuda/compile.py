@@ -34,7 +34,10 @@ class Part:
 
 
 #: ptxas orders the main loop of a convolution anew at levels above 1, and registers of one bank meet in it.
-PARTS = (Part("ONLY_LARGE_TILES", 1), Part("ONLY_SMALL_TILES", 3), Part("ONLY_OTHERS", 3))
+PARTS = (
+    Part("ONLY_LARGE_TILES", 1), Part("ONLY_SMALL_TILES", 3), Part("ONLY_OTHERS", 3), Part("ONLY_LARGE_MORE", 1),
+    Part("ONLY_SMALL_MORE", 3),
+)  # fmt: skip
 
 
 def options(architecture: str, part: Part, verbose: bool = False, folder: Path = KERNELS) -> Any:

@@ -24,7 +24,7 @@ from .convolutions import Tensors
 from .device import Device
 from .kept import Kept
 from .layout import Shape, roomy
-from .quantizer import Levels
+from .quantizer import of_quantizer
 from .resident import Resident
 from .runner import Runner, bytes_a_row
 from .selftest import check_device
@@ -63,7 +63,7 @@ class CudaEngine(
         self.config, self.device = config, name_of_device
         check_device(device)
         self._runner, self._kept = Runner(device), Kept(device)
-        levels = Levels(self._kept, plan(config, "encode").quantizer, tensors)
+        levels = of_quantizer(self._kept, plan(config, "encode").quantizer, tensors)
         self._encoder = Resident(device, "encode", plan(config, "encode"), tensors, levels)
         self._decoder = Resident(device, "decode", plan(config, "decode"), tensors, levels)
         most = max(bytes_a_row(self._encoder), bytes_a_row(self._decoder))

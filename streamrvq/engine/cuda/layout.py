@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import EngineError
-from .convolutions import up
+from ...geometry import LayerKind
+from .convolutions import Convolution
+from .products import up
+from .quantizer import Books
 from .resident import Resident
 
 #: Bytes before what a request or an answer holds.
@@ -41,6 +44,18 @@ def roomy(rows: int) -> int:
     """
     unit = 1 << max(0, rows.bit_length() - 5)
     return min(up(rows, unit), max(rows, MOST_ROWS))
+
+
+def _extras(c: Convolution, hops: int) -> list[tuple[str, int]]:
+    """What a convolution needs besides its input's buffer, and numbers of a stream."""
+    found, rows = [], hops * c.layer.rate_out
+    if c.recurrent is not None:
+        found += [("gates", 4 * rows * c.columns), ("hidden", (1 + rows) * c.columns), ("cell", c.columns)]
+    elif c.layer.kind == LayerKind.ATTENTION:
+        found += [("queries", rows * c.columns), ("kept", c.memory.size + 2 * rows * c.columns)]
+    if c.shortcut is not None:
+        found.append(("joined", hops * c.rows * c.columns))
+    return found
 
 
 class Places:
@@ -82,9 +97,14 @@ class Places:
         self.strides: list[int] = []
         self.skips: list[int] = []
         self.skip_strides: list[int] = []
-        for c in (resident.convolution for resident in resident.convolutions):
+        #: What some convolutions need besides, by their numbers, and what a quantiser's chains do, by theirs from −1 down:
+        #: offsets, and strides.
+        self.extra: dict[tuple[int, str], tuple[int, int]] = {}
+        for i, c in enumerate(resident.convolution for resident in resident.convolutions):
             numbers = c.history.size + hops * c.layer.rate_in * c.layer.cin
             self._buffer(self.buffers, self.strides, up(numbers, 4))
+            for name, numbers in _extras(c, hops):
+                self._extra(i, name, numbers)
         for skip in resident.skips:
             numbers = skip.history.size + hops * skip.rate * skip.channels
             self._buffer(self.skips, self.skip_strides, up(numbers, 4))
@@ -94,6 +114,10 @@ class Places:
             self._refuse(results)
             self.buffers.append(out)
             self.strides.append(results)
+        if isinstance(resident.levels, Books):
+            for number, chain in enumerate(resident.levels.chains):
+                if chain.into is not None or chain.out is not None:
+                    self._extra(-1 - number, "inner", hops * sizes.codebook_dim)
         self.size = self._top
         if rows > MOST_ROWS:
             raise EngineError(f"a step got {rows} rows; the cuda engine takes {MOST_ROWS} at most: use smaller steps")
@@ -107,6 +131,11 @@ class Places:
         self._refuse(numbers)
         places.append(self._take(4 * self.shape.rows * numbers))
         strides.append(numbers)
+
+    def _extra(self, number: int, name: str, numbers: int) -> None:
+        offsets, strides = list[int](), list[int]()
+        self._buffer(offsets, strides, numbers if number < 0 else up(numbers, 4))
+        self.extra[number, name] = offsets[0], strides[0]
 
     def _refuse(self, numbers: int) -> None:
         if self.shape.rows * numbers > MOST_NUMBERS:

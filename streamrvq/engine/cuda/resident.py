@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 
 from ...geometry import Layer, LayerKind, Plan
-from .convolutions import Convolution, Epilogue, Tensors, compiled, padded, up
+from .convolutions import Convolution, Epilogue, Tensors, compiled
 from .device import Device
 from .kept import Kept
-from .quantizer import Levels
+from .products import Array, ResidentProduct, fours
+from .quantizer import Books, Levels
 from .structs import Activated, EdgeLayer, as_bytes
-from .tiles import SHARED, Tile, choose, tiles
+from .tiles import SHARED
 
 #: What a program does. ``"layers"`` has no quantiser and no tanh: tests and the self-test run it.
 Kind = Literal["layers", "encode", "decode"]
@@ -33,19 +34,18 @@ def column_shared(taps: int, depth: int) -> int:
 
 @dataclasses.dataclass
 class ResidentConvolution:
-    """A convolution whose numbers are on the device; addresses."""
+    """A convolution whose numbers are on the device; addresses, 0 where it has none."""
 
     convolution: Convolution
-    weights: dict[int, int]  #: for each padded depth that a tile wants
-    bias: int
     activated: Activated  #: of its results
-    column: int | None  #: its weights for the kernel `column`, which does it then
-    aligned: bool  #: its rows and taps begin at multiples of 4
-
-    def tile(self, rows: int, multiprocessors: int) -> Tile:
-        """The tile for so many rows of all streams."""
-        c = self.convolution
-        return choose(rows, c.columns, c.taps, c.depth, self.aligned, multiprocessors, c.join is not None)
+    product: ResidentProduct | None = None
+    shortcut: ResidentProduct | None = None
+    scale: int = 0
+    recurrent: int = 0
+    weight: int = 0  #: of what has no product, or of the kernel `column`
+    bias: int = 0
+    frequencies: int = 0
+    column: bool = False  #: the kernel `column` does it
 
     def column_shared(self) -> int:
         """Bytes of shared memory of a block of the kernel `column`."""
@@ -63,50 +63,57 @@ class Resident:
         EngineError: layers that make no plan, or a device without enough memory.
     """
 
-    def __init__(self, device: Device, kind: Kind, plan: Plan, tensors: Tensors, levels: Levels | None = None) -> None:
+    def __init__(self, device: Device, kind: Kind, plan: Plan, tensors: Tensors, levels: Levels | Books | None = None) -> None:
         self.kind, self.plan, self.levels = kind, plan, levels
         self._kept = Kept(device)
         made = compiled(plan, tensors)
         self.input, self.input_activated = made.input, self._activated(made.input)
         self.skips = made.skips
         self.convolutions = [self._resident(c, c is made.convolutions[-1]) for c in made.convolutions]
-        for resident in self.convolutions:  # their matrices are on the device
-            resident.convolution.matrix = np.empty((0, resident.convolution.columns), np.float32)
         layers = [None, *(c.layer for c in made.convolutions)]
         edges = [_edge(layer, plan) for layer in layers]
         #: Layers whose edges are computed, the input first. Causal padding needs none but the input's.
         self.edge_layers = 1 if plan.causal else len(edges)
         self.edges = self._kept.put(as_bytes(edges))
 
+    @property
+    def finish(self) -> bool:
+        """Whether outputs go through tanh."""
+        return self.kind == "decode" and self.plan.tanh
+
     def _activated(self, epilogue: Epilogue) -> Activated:
-        addresses = [self._kept.put(_fours(values)) for values in epilogue.constants]
+        addresses = [self._kept.put(fours(values)) for values in epilogue.constants]
         return Activated(*addresses, *[0] * (3 - len(addresses)), kind=int(epilogue.activation))
 
+    def _put(self, values: Array | None) -> int:
+        return 0 if values is None else self._kept.put(fours(np.ravel(values)))
+
     def _resident(self, c: Convolution, last: bool) -> ResidentConvolution:
-        aligned = c.row_step % 4 == 0 and (c.taps == 1 or c.tap_step % 4 == 0)
-        depths = {up(c.depth, tile.depth) for tile in tiles() if tile.fits(c.depth, aligned)}
-        resident = ResidentConvolution(
-            convolution=c,
-            weights={},
-            bias=self._kept.put(_fours(c.bias)),
-            activated=self._activated(c.epilogue),
-            column=None,
-            aligned=aligned,
-        )
-        alone = c.columns == 1 and c.join is None and c.epilogue.skip is None and not c.epilogue.activation
-        simple = c.taps == 1 and c.layer.kind == LayerKind.CONV and c.layer.stride == 1 and c.layer.cin % 4 == 0
-        if last and alone and simple and resident.column_shared() <= SHARED:
-            resident.column = self._kept.put(c.matrix)
+        resident = ResidentConvolution(c, self._activated(c.epilogue))
+        if c.product is None:
+            channels = np.zeros(c.columns, np.float32)
+            resident.weight, resident.bias = self._put(c.weight), self._put(channels if c.bias is None else c.bias)
+            resident.frequencies = self._put(c.frequencies)
+            c.weight = None
+        elif last and self._is_column(c, resident):
+            resident.column, resident.weight = True, self._kept.put(c.product.matrix)
+            resident.bias = self._put(c.product.bias)
         else:
-            resident.weights = {d: self._kept.put(padded(c.matrix, c.taps, c.depth, d)) for d in sorted(depths)}
+            resident.product = ResidentProduct(self._kept, c.product)
+        if c.shortcut is not None:
+            resident.shortcut = ResidentProduct(self._kept, c.shortcut)
+        resident.scale, resident.recurrent = self._put(c.scale), self._put(c.recurrent)
+        if c.recurrent is not None:
+            c.recurrent = c.recurrent[:0]  # it is on the device
         return resident
 
-
-def _fours(values: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.float32]:
-    """With zeros up to a multiple of 4."""
-    out = np.zeros(up(len(values), 4), np.float32)
-    out[: len(values)] = values
-    return out
+    @staticmethod
+    def _is_column(c: Convolution, resident: ResidentConvolution) -> bool:
+        """Whether the kernel `column` can do the last convolution."""
+        alone = c.columns == 1 and c.join is None and c.epilogue.skip is None and not c.epilogue.activation
+        assert c.product is not None
+        simple = c.product.taps == 1 and c.layer.stride == 1 and c.layer.cin % 4 == 0
+        return alone and simple and c.layer.kind == LayerKind.CONV and resident.column_shared() <= SHARED
 
 
 def _edge(layer: Layer | None, plan: Plan) -> EdgeLayer:
@@ -116,6 +123,8 @@ def _edge(layer: Layer | None, plan: Plan) -> EdgeLayer:
     both = layer.padding + layer.right
     if layer.kind == LayerKind.TRANSPOSED_CONV:
         kind, extra = TRANSPOSED, layer.kernel - both
-    else:
+    elif layer.kind == LayerKind.CONV:
         kind, extra = CONVOLVED, both - ((layer.kernel - 1) * layer.dilation + 1)
+    else:
+        kind, extra = SAME, 0
     return EdgeLayer(kind, layer.stride, extra, layer.rate_out, layer.delay_out, layer.cout)

@@ -59,6 +59,7 @@ class Tile:
     """A line of tiles.inc; `kernels/conv.cuh` says what each number is."""
 
     name: str
+    more: bool  #: there is a kernel that has all activations and scales what it joins, too
     tm: int
     tn: int
     lm: int
@@ -76,6 +77,11 @@ class Tile:
     @property
     def kernel(self) -> str:
         return f"conv_{self.name}"
+
+    @property
+    def kernel_more(self) -> str:
+        """Of the tiles that have ``more``; its parameters are `structs.Scaled`."""
+        return f"conv_more_{self.name}"
 
     @property
     def rows(self) -> int:
@@ -121,22 +127,28 @@ def tiles() -> tuple[Tile, ...]:
     lines = re.findall(r"^(?:LARGE|SMALL)_TILE\((\w+),([^)]*)\)", LIST.read_text(encoding="utf-8"), re.MULTILINE)
     found = []
     for name, numbers in lines:
-        tm, tn, lm, ln, wm, wn, depth, stages, vector, ragged, blocks, unroll, early = map(int, numbers.split(","))
+        more, tm, tn, lm, ln, wm, wn, depth, stages, vector, ragged, blocks, unroll, early = map(
+            int, numbers.split(",")
+        )
         sizes = tm, tn, lm, ln, wm, wn, depth, stages, vector
-        found.append(Tile(name, *sizes, bool(ragged), blocks, unroll, bool(early)))
+        found.append(Tile(name, bool(more), *sizes, bool(ragged), blocks, unroll, bool(early)))
     return tuple(found)
 
 
 def choose(
     rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int, joined: bool = False,
-    among: Sequence[Tile] | None = None,
+    among: Sequence[Tile] | None = None, more: bool = False,
 ) -> Tile:  # fmt: skip
     """The tile with the least estimate for a layer of ``rows`` rows, ``taps`` taps of ``depth`` numbers.
+
+    Args:
+        more: only tiles that have it.
 
     Raises:
         EngineError: no tile fits.
     """
     fitting = [tile for tile in (among if among is not None else tiles()) if tile.fits(depth, aligned)]
+    fitting = [tile for tile in fitting if tile.more or not more]
     if not fitting:
         raise EngineError(f"no tile computes taps of {depth} numbers; kernels/tiles.inc needs one that does")
     return min(fitting, key=lambda tile: tile.cycles(rows, columns, taps * depth, joined, multiprocessors))

@@ -138,6 +138,13 @@ inline float round_(float a) { return std::nearbyint(a); }
 inline float pow2_(float n) { return std::ldexp(1.0f, static_cast<int>(n)); }
 inline float abs_(float a) { return std::fabs(a); }
 inline float least_() { return -std::numeric_limits<float>::infinity(); }
+inline double fma_wide(double a, double b, double c) { return std::fma(a, b, c); }
+inline double add_wide(double a, double b) { return a + b; }
+inline double mul_wide(double a, double b) { return a * b; }
+inline double div_wide(double a, double b) { return a / b; }
+inline double round_wide(double a) { return std::nearbyint(a); }
+inline float narrow_(double a) { return static_cast<float>(a); }
+inline float whole_(int64_t a) { return static_cast<float>(a); }
 
 using Shared = float *;
 inline float *shared_floats() {

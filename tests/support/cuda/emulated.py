@@ -76,6 +76,7 @@ def library(kernels: Path = KERNELS) -> ctypes.CDLL:
     loaded.emulate.argtypes = [ctypes.POINTER(Asked)]
     loaded.emulate_size.argtypes, loaded.emulate_size.restype = [ctypes.c_char_p], ctypes.c_size_t
     loaded.emulate_tanh.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+    loaded.emulate_activation.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     loaded.emulate_snake.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_float] * 3]
     return loaded
 

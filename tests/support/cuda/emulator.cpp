@@ -16,7 +16,9 @@ template <class P, void (*KERNEL_OF)(const P *)> void called(const void *paramet
     KERNEL_OF(static_cast<const P *>(parameters));
 }
 
-#define LARGE_TILE(NAME, ...) {"conv_" #NAME, called<Conv, conv_##NAME>},
+#define MORE_0(NAME)
+#define MORE_1(NAME) {"conv_more_" #NAME, called<Scaled, conv_more_##NAME>},
+#define LARGE_TILE(NAME, MORE, ...) {"conv_" #NAME, called<Conv, conv_##NAME>}, MORE_##MORE(NAME)
 #define SMALL_TILE LARGE_TILE
 const Entry kEntries[] = {
 #include "tiles.inc"
@@ -25,7 +27,17 @@ const Entry kEntries[] = {
     {"spread", called<Spread, spread>},
     {"column", called<Column, column>},
     {"finish", called<Finish, finish>},
+    {"fill", called<Fill, fill>},
+    {"norm_rows", called<Norm, norm_rows>},
+    {"upsample", called<Upsample, upsample>},
+    {"rotate", called<Rotate, rotate>},
+    {"attend", called<Attend, attend>},
+    {"lstm_8", called<Lstm, lstm_8>},
+    {"lstm_1", called<Lstm, lstm_1>},
     {"embed", called<Embed, embed>},
+    {"total", called<Total, total>},
+    {"nearest_8", called<Nearest, nearest_8>},
+    {"nearest_1", called<Nearest, nearest_1>},
     {"quantise_8", called<Quantise, quantise_8>},
     {"quantise_1", called<Quantise, quantise_1>},
     {"quantise_8_any", called<Quantise, quantise_8_any>},
@@ -38,7 +50,8 @@ struct Size {
 };
 
 #define SIZE(NAME) {#NAME, sizeof(NAME)},
-const Size kSizes[] = {SIZE(Activated) SIZE(Conv) SIZE(Column) SIZE(Spread) SIZE(Finish) SIZE(EdgeLayer) SIZE(Edges)
+const Size kSizes[] = {SIZE(Activated) SIZE(Conv) SIZE(Scaled) SIZE(Passed) SIZE(Norm) SIZE(Upsample)
+                       SIZE(Rotate) SIZE(Attend) SIZE(Lstm) SIZE(Fill) SIZE(Book) SIZE(Nearest) SIZE(Total) SIZE(Column) SIZE(Spread) SIZE(Finish) SIZE(EdgeLayer) SIZE(Edges)
                        SIZE(Request) SIZE(Tail) SIZE(Move) SIZE(Level) SIZE(Quantise) SIZE(Embed)};
 
 }  // namespace
@@ -93,6 +106,11 @@ size_t emulate_size(const char *name) {
 
 void emulate_tanh(const float *x, float *y, int64_t count) {
     for (int64_t i = 0; i < count; ++i) y[i] = tanh_of(x[i]);
+}
+
+// Numbers of geometry.Activation, but for Snake.
+void emulate_activation(const float *x, float *y, int64_t count, int64_t kind) {
+    for (int64_t i = 0; i < count; ++i) y[i] = activated1<true>(kind, x[i], {});
 }
 
 void emulate_snake(const float *x, float *y, int64_t count, float turn, float turn_low, float inverse) {

@@ -4,7 +4,7 @@
 #pragma once
 #include "functions.cuh"
 
-enum Activation { kNone = 0, kSnake = 1 };
+enum Activation { kNone = 0, kSnake = 1, kElu = 2, kGelu = 3 };
 
 // An activation, and its constants for every column of what goes through it: constant i of column j is constants[i][j].
 struct Activated {
@@ -25,14 +25,19 @@ DEVICE Constants<float4> constants4(const Activated &f, int column) {
     return {get4(f.constants[0] + column), get4(f.constants[1] + column), get4(f.constants[2] + column)};
 }
 
-DEVICE float activated1(int64_t kind, float x, const Constants<float> &k) {
+// MORE: any of them. The other tiles leave ELU and GELU out, so that what they hold in registers stays as it is.
+template <bool MORE> DEVICE float activated1(int64_t kind, float x, const Constants<float> &k) {
+    if constexpr (MORE) {
+        if (kind == kElu) return elu_of(x);
+        if (kind == kGelu) return gelu_of(x);
+    }
     switch (kind) {
         case kSnake: return snake_of(x, k.a, k.b, k.c);
         default: return x;
     }
 }
-DEVICE float4 activated4(int64_t kind, float4 x, const Constants<float4> &k) {
+template <bool MORE> DEVICE float4 activated4(int64_t kind, float4 x, const Constants<float4> &k) {
     if (kind == kNone) return x;
-    return make_float4(activated1(kind, x.x, {k.a.x, k.b.x, k.c.x}), activated1(kind, x.y, {k.a.y, k.b.y, k.c.y}),
-                       activated1(kind, x.z, {k.a.z, k.b.z, k.c.z}), activated1(kind, x.w, {k.a.w, k.b.w, k.c.w}));
+    return make_float4(activated1<MORE>(kind, x.x, {k.a.x, k.b.x, k.c.x}), activated1<MORE>(kind, x.y, {k.a.y, k.b.y, k.c.y}),
+                       activated1<MORE>(kind, x.z, {k.a.z, k.b.z, k.c.z}), activated1<MORE>(kind, x.w, {k.a.w, k.b.w, k.c.w}));
 }

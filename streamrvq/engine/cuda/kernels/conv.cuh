@@ -225,19 +225,20 @@ template <class T> DEVICE void convolve(const Conv &c, Shared memory, int m0, in
 }
 
 // The results change hands through shared memory: see epilogue4.
-template <class T> DEVICE void leave(const Conv &c, Shared memory, int m0, int n0, const Corner<T> &mine, const Accumulators<T> &acc) {
+template <class T, bool MORE>
+DEVICE void leave(const Conv &c, const float *scale, Shared memory, int m0, int n0, const Corner<T> &mine, const Accumulators<T> &acc) {
     acc.put(after(memory, mine.row * T::PITCH + mine.column), T::PITCH);
     __syncthreads();
     const int end = c.all - m0 < T::BM ? c.all - m0 : T::BM;
-    if (c.quads) epilogue4<T::BN, T::THREADS>(c, memory, T::PITCH, m0, n0, end);
-    else epilogue1<T::BN, T::THREADS>(c, shared_floats(), T::PITCH, m0, n0, end);
+    if (c.quads) epilogue4<T::BN, T::THREADS, MORE>(c, scale, memory, T::PITCH, m0, n0, end);
+    else epilogue1<T::BN, T::THREADS, MORE>(c, scale, shared_floats(), T::PITCH, m0, n0, end);
 }
 
-template <class T> DEVICE void conv_block(const Conv &c) {
+template <class T, bool MORE> DEVICE void conv_block(const Conv &c, const float *scale) {
     const Shared memory = shared_begin();
     const Corner<T> mine;
     const int m0 = blockIdx.x * T::BM, n0 = blockIdx.y * T::BN;
     Accumulators<T> acc;
     convolve<T>(c, memory, m0, n0, mine, acc);
-    leave<T>(c, memory, m0, n0, mine, acc);
+    leave<T, MORE>(c, scale, memory, m0, n0, mine, acc);
 }

@@ -31,6 +31,15 @@ DEVICE float pow2_(float n) { return __int_as_float((__float2int_rn(n) + 127) <<
 DEVICE float abs_(float a) { return fabsf(a); }
 DEVICE float least_() { return __int_as_float(static_cast<int>(0xff800000u)); }  // minus infinity
 
+// The same of doubles, for angles.
+DEVICE double fma_wide(double a, double b, double c) { return __fma_rn(a, b, c); }
+DEVICE double add_wide(double a, double b) { return __dadd_rn(a, b); }
+DEVICE double mul_wide(double a, double b) { return __dmul_rn(a, b); }
+DEVICE double div_wide(double a, double b) { return __ddiv_rn(a, b); }
+DEVICE double round_wide(double a) { return rint(a); }
+DEVICE float narrow_(double a) { return __double2float_rn(a); }
+DEVICE float whole_(int64_t a) { return __ll2float_rn(a); }  // rounded to the nearest
+
 // A place in shared memory is a number of bytes, not a generic pointer. That is one register, and one instruction less for
 // every access.
 typedef uint32_t Shared;

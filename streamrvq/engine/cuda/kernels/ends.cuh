@@ -20,7 +20,7 @@ DEVICE void spread_thread(const Spread &s) {
     const float v = i < s.low[b] || i >= s.high[b] ? 0.0f : s.in[static_cast<int64_t>(b) * s.count + i];
     if (s.plain) s.plain[static_cast<int64_t>(b) * s.plain_stride + i] = v;
     s.active[static_cast<int64_t>(b) * s.active_stride + i] =
-        activated1(s.activation.kind, v, constants1(s.activation, i % s.channels));
+        activated1<true>(s.activation.kind, v, constants1(s.activation, i % s.channels));
 }
 
 struct Finish {

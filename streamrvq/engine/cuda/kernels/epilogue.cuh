@@ -28,6 +28,12 @@ struct Conv {
     int quads;               // join, plain and active can be read and written in fours
 };
 
+// The same for the tiles that compute more: any activation, and results that are scaled before they are joined.
+struct Scaled {
+    Conv conv;
+    const float *scale;  // [ldw], a factor a column; or null. It is there only where something is joined.
+};
+
 DEVICE float inside(float v, int at, int low, int high) { return at < low || at >= high ? 0.0f : v; }
 DEVICE float4 inside4(float4 v, int at, int low, int high) {
     return make_float4(inside(v.x, at, low, high), inside(v.y, at + 1, low, high), inside(v.z, at + 2, low, high),
@@ -51,8 +57,11 @@ struct Row {
 // columns, so that it loads their constants once, and a warp writes whole lines. BATCH rows at a time: what is joined to all
 // of them is asked for before any is waited for. The compiler cannot do that, because what is written might be read again.
 // Up to four leave ptxas the registers that it needs for the loops of the large tiles (conv.cuh); eight do not.
-template <int BN, int THREADS> DEVICE void epilogue4(const Conv &c, Shared results, int pitch, int m0, int n0, int end) {
-    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS, BATCH = 4;
+//
+// MORE: all activations, and `scale`. Rows one by one then: their code is long, and they wait for arithmetic.
+template <int BN, int THREADS, bool MORE>
+DEVICE void epilogue4(const Conv &c, const float *scale, Shared results, int pitch, int m0, int n0, int end) {
+    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS, BATCH = MORE ? 1 : 4;
     static_assert(STEP > 0, "each four of columns has a thread");
     const int tid = threadIdx.x, n = n0 + tid % QUADS * 4, first = tid / QUADS;
     const int rows = c.rows, columns = c.columns;
@@ -63,7 +72,11 @@ template <int BN, int THREADS> DEVICE void epilogue4(const Conv &c, Shared resul
     float *const plain = c.plain, *const active = c.active;
     const int join_stride = c.join_stride, plain_stride = c.plain_stride, active_stride = c.active_stride;
     const bool cut = c.cut && *c.cut;
+    float4 factor = all4(1.0f);
+    if constexpr (MORE)
+        if (scale) factor = get4(scale + n);
     Row row(rows, m0, first);
+#pragma unroll 1
     while (row.r < end) {
         float4 joined[BATCH];
         Row ahead = row;
@@ -76,15 +89,21 @@ template <int BN, int THREADS> DEVICE void epilogue4(const Conv &c, Shared resul
             const int at = row.t * columns + n;
             float4 v = straight(shared4(after(results, row.r * pitch + tid % QUADS * 4)));
             if (cut) v = inside4(v, at, c.low[row.b], c.high[row.b]);
-            if (join) v = make_float4(add_(v.x, joined[i].x), add_(v.y, joined[i].y), add_(v.z, joined[i].z), add_(v.w, joined[i].w));
+            if constexpr (MORE) {
+                const float4 w = joined[i];
+                if (join && scale)
+                    v = make_float4(fma_(factor.x, v.x, w.x), fma_(factor.y, v.y, w.y), fma_(factor.z, v.z, w.z), fma_(factor.w, v.w, w.w));
+                else if (join) v = make_float4(add_(v.x, w.x), add_(v.y, w.y), add_(v.z, w.z), add_(v.w, w.w));
+            } else if (join) v = make_float4(add_(v.x, joined[i].x), add_(v.y, joined[i].y), add_(v.z, joined[i].z), add_(v.w, joined[i].w));
             if (plain) put4(plain + row.b * plain_stride + at, v);
-            if (active) put4(active + row.b * active_stride + at, activated4(kind, v, constants));
+            if (active) put4(active + row.b * active_stride + at, activated4<MORE>(kind, v, constants));
         }
     }
 }
 
 // The same for any number of columns and any alignment, number by number.
-template <int BN, int THREADS> DEVICE void epilogue1(const Conv &c, const float *results, int pitch, int m0, int n0, int end) {
+template <int BN, int THREADS, bool MORE>
+DEVICE void epilogue1(const Conv &c, const float *scale, const float *results, int pitch, int m0, int n0, int end) {
     constexpr int STEP = THREADS / BN > 0 ? THREADS / BN : 1, LANES = THREADS / STEP;
     const int tid = threadIdx.x, first = tid / LANES;
     if (first >= STEP) return;
@@ -97,9 +116,10 @@ template <int BN, int THREADS> DEVICE void epilogue1(const Conv &c, const float 
             const int at = t * c.columns + n0 + j;
             float v = results[r * pitch + (j ^ 1)];
             if (cut) v = inside(v, at, c.low[b], c.high[b]);
-            if (c.join) v = add_(v, c.join[b * c.join_stride + at]);
+            if (MORE && c.join && scale) v = fma_(scale[n0 + j], v, c.join[b * c.join_stride + at]);
+            else if (c.join) v = add_(v, c.join[b * c.join_stride + at]);
             if (c.plain) c.plain[b * c.plain_stride + at] = v;
-            if (c.active) c.active[b * c.active_stride + at] = activated1(c.activation.kind, v, constants);
+            if (c.active) c.active[b * c.active_stride + at] = activated1<MORE>(c.activation.kind, v, constants);
         }
     }
 }

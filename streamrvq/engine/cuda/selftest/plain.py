@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .quantizer import unit_entries
+from ..quantizer import unit_entries
 
 Array = npt.NDArray[np.float32]
 
@@ -40,6 +40,14 @@ def chain(start: Any, x: Array, w: Array) -> Array:
     return acc
 
 
+def polynomial(x: Array, terms: tuple[str, ...]) -> Array:
+    """By Horner's rule, the highest power first; coefficients in hexadecimal."""
+    p = np.full_like(x, float.fromhex(terms[0]))
+    for term in terms[1:]:
+        p = fma(p, x, float.fromhex(term))
+    return p
+
+
 def snake(x: Array, turn: Array, turn_low: Array, inverse: Array) -> Array:
     """As functions.cuh."""
     phase = x * turn
@@ -47,27 +55,20 @@ def snake(x: Array, turn: Array, turn_low: Array, inverse: Array) -> Array:
     f = (phase - np.rint(phase)) + rest
     f = f - np.rint(f)
     z = f * f
-    p = np.full_like(z, float.fromhex("0x1.466de4p-4"))
-    for term in ("-0x1.32e03cp-1", "0x1.466ee4p+1", "-0x1.4abbeep+2", "0x1.921fb6p+1"):
-        p = fma(p, z, float.fromhex(term))
-    sine = f * p
+    sine = f * polynomial(z, ("0x1.466de4p-4", "-0x1.32e03cp-1", "0x1.466ee4p+1", "-0x1.4abbeep+2", "0x1.921fb6p+1"))
     return fma(sine * inverse, sine, x)
 
 
 def tanh(x: Array) -> Array:
     """As functions.cuh."""
     one, z = np.float32(1), x * x
-    p = np.full_like(z, float.fromhex("-0x1.8c8c88p-8"))
-    for term in ("0x1.577db8p-6", "-0x1.b916f0p-5", "0x1.110ddcp-3", "-0x1.555552p-2"):
-        p = fma(p, z, float.fromhex(term))
+    p = polynomial(z, ("-0x1.8c8c88p-8", "0x1.577db8p-6", "-0x1.b916f0p-5", "0x1.110ddcp-3", "-0x1.555552p-2"))
     small = fma(z * x, p, x)
     size = np.minimum(np.abs(x), np.float32(10))
     y = size + size
     n = np.rint(y * np.float32(float.fromhex("0x1.715476p+0")))
     r = fma(n, float.fromhex("-0x1.7f7d1cp-20"), fma(n, float.fromhex("-0x1.62e400p-1"), y))
-    q = np.full_like(r, float.fromhex("0x1.6c8844p-10"))
-    for term in ("0x1.120986p-7", "0x1.555588p-5", "0x1.5554e0p-3", "0x1.0p-1"):
-        q = fma(q, r, float.fromhex(term))
+    q = polynomial(r, ("0x1.6c8844p-10", "0x1.120986p-7", "0x1.555588p-5", "0x1.5554e0p-3", "0x1.0p-1"))
     e = (fma(r * r, q, r) + one) * np.exp2(n)
     big = one - np.float32(2) / (e + one)
     return np.where(np.abs(x) < np.float32(0.625), small, np.where(x < 0, -big, big))
