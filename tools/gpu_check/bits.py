@@ -11,18 +11,30 @@ from typing import Any
 from unittest.mock import patch
 
 from streamrvq.engine.base import Engine
-from streamrvq.engine.cuda import resident
+from streamrvq.engine.cuda import products
 from streamrvq.engine.cuda.tiles import Tile, choose, tiles
 
 from . import expected
-from .cases import CODECS, FULL, SMALL, Case, Streams, answers, cases, digest, state_digest
+from .cases import (
+    CODECS,
+    FAMILIES,
+    FULL,
+    FULL_FAMILIES,
+    SMALL,
+    Case,
+    Streams,
+    answers,
+    cases,
+    digest,
+    state_digest,
+)
 from .context import Context
 
 
 def codecs(context: Context) -> None:
     """Every step of every case: codes, latents, samples, and at the end states and hop counts."""
     hashes, device = context.hashes(), context.open()
-    for codec in context.codecs((*SMALL, *FULL)):
+    for codec in context.codecs((*SMALL, *FAMILIES, *FULL, *FULL_FAMILIES)):
         known = hashes["codecs"].get(codec.name)
         if known is None:
             context.say(f"{codec.name}: no hashes in the file", left_out=codec.name)
@@ -53,14 +65,14 @@ def codecs(context: Context) -> None:
 def every_tile(context: Context) -> None:
     """Each tile, wherever it fits, in small codecs of all kinds of layers."""
     hashes, device = context.hashes(), context.open()
-    for codec in context.codecs(SMALL[:4]):
+    for codec in context.codecs((*SMALL[:4], *FAMILIES[:2])):
         some = [(case, wanted) for case, wanted in expected.cases_of(hashes, codec) if case.rows * case.hops > 20]
         for tile in tiles():
             if context.left < 2:
                 context.say(f"{codec.name}: no time left for {tile.name}", left_out=f"{codec.name} {tile.name}")
                 continue
             used = Counter[tuple[int, ...]]()
-            with patch.object(resident, "choose", taking(tile, used)):
+            with patch.object(products, "choose", taking(tile, used)):
                 engine = context.engine(codec, device)
                 bad = [case.name for case, wanted in some if expected.folded(answers(engine, case)) != wanted]
             context.say(
@@ -74,10 +86,11 @@ def taking(tile: Tile, used: Counter[tuple[int, ...]]) -> Any:
     """`tiles.choose`, but this tile wherever it fits. ``used`` counts the layers."""
 
     def chosen(
-        rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int, joined: bool = False
-    ) -> Tile:
-        if not tile.fits(depth, aligned):
-            return choose(rows, columns, taps, depth, aligned, multiprocessors, joined)
+        rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int, joined: bool = False,
+        *, more: bool = False,
+    ) -> Tile:  # fmt: skip
+        if not tile.fits(depth, aligned) or (more and not tile.more):
+            return choose(rows, columns, taps, depth, aligned, multiprocessors, joined, more=more)
         used[columns, taps, depth, int(aligned)] += 1
         return tile
 
@@ -89,7 +102,7 @@ def moves(context: Context) -> None:
     from streamrvq.engine.native import NativeEngine
 
     device = context.open()
-    usual = [CODECS[name] for name in ("even", "odd", "causal-44khz", "dac-44khz")]
+    usual = [CODECS[name] for name in ("even", "odd", "even-encodec", "even-mimi", "causal-44khz", "dac-44khz")]
     for codec in context.codecs(usual):
         tensors = codec.weights().tensors
         native = NativeEngine(codec.config, tensors, threads=None)
@@ -163,8 +176,9 @@ def beside(case: Case, native: Engine, card: Engine, context: Context) -> tuple[
 def small_steps(context: Context) -> None:
     """A few small steps, for compute-sanitizer to look at."""
     device = context.open()
-    for codec in context.codecs((SMALL[0], SMALL[2])):
+    for codec in context.codecs((SMALL[0], SMALL[2], *FAMILIES[:2])):
         engine = context.engine(codec, device)
         for direction in ("encode", "decode"):
-            found = answers(engine, Case(codec, direction, 3, 2, 1))
+            hops = max(2, engine.new_states(1, direction).plan.first)
+            found = answers(engine, Case(codec, direction, 3, hops, 1))
             context.say(f"{codec.name} {direction}: {found[0]}", codec=codec.name)

@@ -11,14 +11,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from streamrvq.bench.stand_in import stand_in
-from streamrvq.config import PRESETS, CodecConfig
+from streamrvq.config import PRESETS, CodecConfig, Config
 from streamrvq.engine.base import Engine
+from streamrvq.families import plan
+from streamrvq.families.encodec import EncodecConfig
+from streamrvq.families.mimi import MimiConfig
 from streamrvq.geometry import Direction
 from streamrvq.weights.seeded import seeded
 from streamrvq.weights.value import Weights
@@ -41,13 +45,18 @@ class Codec:
     """
 
     name: str
-    config: CodecConfig
+    config: Config
     seconds: float
     shapes: tuple[tuple[int, int], ...] = SHAPES
 
     def weights(self) -> Weights:
         """Numbers that fill float32, as trained ones do, and the same everywhere."""
-        return stand_in(seeded(self.config, name=self.name))
+        return _weights(self)
+
+
+@lru_cache(maxsize=1)  # those of the largest codec take seconds
+def _weights(codec: Codec) -> Weights:
+    return stand_in(seeded(codec.config, name=codec.name))
 
 
 #: Every tile that takes whole stages fits into the layers of this one.
@@ -61,12 +70,38 @@ ODD = CodecConfig(
     codebook_size=33, codebook_dim=5,
 )  # fmt: skip
 
+#: The same of the other families: even widths, an LSTM, attention whose window slides; and odd ones.
+EVEN_ENCODEC = EncodecConfig(
+    num_filters=32, hidden_size=64, codebook_dim=64, upsampling_ratios=(4, 2), n_codebooks=5, codebook_size=300,
+)  # fmt: skip
+ODD_ENCODEC = EncodecConfig(
+    num_filters=6, hidden_size=21, codebook_dim=21, upsampling_ratios=(2, 3), n_codebooks=3, codebook_size=33,
+    num_residual_layers=2, use_conv_shortcut=False, num_lstm_layers=1, last_kernel_size=5, pad_mode="replicate",
+)  # fmt: skip
+EVEN_MIMI = MimiConfig(
+    num_filters=32, hidden_size=64, codebook_dim=32, upsampling_ratios=(4, 2), n_codebooks=5, codebook_size=300,
+    num_hidden_layers=2, num_attention_heads=4, head_dim=16, intermediate_size=128, upsample_groups=64,
+    sliding_window=20,
+)  # fmt: skip
+ODD_MIMI = MimiConfig(
+    num_filters=6, hidden_size=30, codebook_dim=30, upsampling_ratios=(2, 3), n_codebooks=4, codebook_size=33,
+    num_hidden_layers=1, num_attention_heads=3, head_dim=6, intermediate_size=45, upsample_groups=30, latent_stride=3,
+    sliding_window=7, num_semantic_quantizers=2, use_conv_shortcut=True, pad_mode="reflect",
+)  # fmt: skip
+
 SMALL = (
     Codec("even", EVEN, 0.05),
     Codec("even-causal", dataclasses.replace(EVEN, causal=True, stem=4), 0.2),
     Codec("odd", ODD, 0.02),
     Codec("odd-causal", dataclasses.replace(ODD, causal=True, output_padding=True), 0.02),
     Codec("odd-padding", dataclasses.replace(ODD, encoder_dim=5, decoder_dim=20, output_padding=True), 0.02),
+)
+SOME = ((1, 7), (5, 9), (33, 1))
+FAMILIES = (
+    Codec("even-encodec", EVEN_ENCODEC, 0.02, SOME),
+    Codec("even-mimi", EVEN_MIMI, 0.02, SOME),
+    Codec("odd-encodec", ODD_ENCODEC, 0.005, (*SOME, (3, 1), (2, 33))),
+    Codec("odd-mimi", ODD_MIMI, 0.01, (*SOME, (3, 1), (2, 33))),
 )
 #: All presets at full width.
 FULL = (
@@ -76,7 +111,12 @@ FULL = (
     Codec("dac-16khz", PRESETS["dac-16khz"], 0.7, SHAPES[2::3]),
     Codec("rvq-breakdown", PRESETS["rvq-breakdown"], 0.5, SHAPES[3::4]),
 )
-CODECS = {codec.name: codec for codec in (*SMALL, *FULL)}
+#: The released models of the other families, at full width.
+FULL_FAMILIES = (
+    Codec("encodec-24khz", EncodecConfig(), 2.0, ((1, 7), (3, 1), (64, 8), (16, 1), (33, 3), (1, 300))),
+    Codec("mimi-24khz", MimiConfig(), 4.0, ((1, 1), (5, 2), (17, 1), (3, 16), (1, 150))),
+)
+CODECS = {codec.name: codec for codec in (*SMALL, *FAMILIES, *FULL, *FULL_FAMILIES)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +172,9 @@ class Streams:
         self._numbers = Numbers(case.name)
         unit = config.hop_length if case.direction == "encode" else 1
         self.slots: npt.NDArray[np.int64] = np.argsort(self._numbers.below(1 << 30, (case.rows,)))
-        self.clock = np.array([AGES[row % len(AGES)] for row in range(case.rows)], np.int64)
+        first = plan(config, case.direction).first  # a shorter step begins no signal
+        ages = [age or (0 if case.hops >= first else first) for age in AGES]
+        self.clock = np.array([ages[row % len(ages)] for row in range(case.rows)], np.int64)
         end = self.clock + self._numbers.below(case.steps * case.hops, (case.rows,))  # within the steps
         inputs = end * unit + self._numbers.below(unit, (case.rows,))
         self.length = np.where(np.arange(case.rows) % 3 == 1, np.maximum(inputs, 1), -1).astype(np.int64)

@@ -122,14 +122,16 @@ def shapes_of(config: Any, tensors: Any) -> Counter[Shape]:
     found = Counter[Shape]()
     for direction in DIRECTIONS:
         for c in compiled(plan(config, direction), tensors).convolutions:
-            if c.columns > 1:
+            if c.product is not None and c.columns > 1:
                 found[_shape(direction, c)] += 1
     return found
 
 
 def _shape(direction: str, c: Convolution) -> Shape:
+    product = c.product
+    assert product is not None
     return Shape(
-        direction, c.taps, c.depth, c.tap_step, c.row_step, c.rows, c.columns, c.join is not None,
+        direction, product.taps, product.depth, product.tap_step, product.row_step, c.rows, c.columns, c.join is not None,
         c.epilogue.skip is not None, c.epilogue.activation == Activation.SNAKE,
     )  # fmt: skip
 

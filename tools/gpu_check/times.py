@@ -36,6 +36,10 @@ class Steps:
         self._encodes, self._inputs = direction == "encode", streams.inputs()
         self._states, self._slots = engine.new_states(rows, direction), np.arange(rows)
         self._clock, self._length = np.zeros(rows, np.int64), np.full(rows, -1, np.int64)
+        first = self._states.plan.first
+        for slot in range(rows if first > hops else 0):  # no signal can begin with so short a step
+            engine.import_state(self._states, slot, engine.export_state(self._states, slot), first)
+            self._clock[slot] = first
 
     def step(self) -> float:
         """Seconds that one took."""
