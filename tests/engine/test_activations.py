@@ -14,7 +14,7 @@ import pytest
 from streamrvq.engine.lacking import NATIVE
 from streamrvq.errors import EngineError
 from streamrvq.geometry import Activation, Plan, Tensors
-from tests.support.contract import ENGINE_DTYPES, LAYER_RUNNERS, NO_QUANTIZER, builder, minute, needs_native
+from tests.support.contract import CUDA, ENGINE_DTYPES, LAYER_RUNNERS, NO_QUANTIZER, builder, minute, needs_native
 
 CHANNELS, KERNEL = 5, 3
 
@@ -44,7 +44,10 @@ def test_the_engines_agree(causal: bool, activation: Activation) -> None:
     """An engine that lacks an activation refuses it here; one that computes another formula differs."""
     plan = layer_behind(activation, causal=causal)
     exact = results("torch", "float64", plan)
-    np.testing.assert_allclose(results("native", "float32", plan), exact, rtol=0, atol=2e-5)
+    native = results("native", "float32", plan)
+    np.testing.assert_allclose(native, exact, rtol=0, atol=2e-5)
+    if CUDA:
+        np.testing.assert_array_equal(results("cuda", "float32", plan), native)
 
 
 @pytest.mark.parametrize(("engine", "dtype"), ENGINE_DTYPES)

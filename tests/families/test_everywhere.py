@@ -1,6 +1,6 @@
 """What goes on around an engine works for every family without knowing it: the command line, files, the service.
 
-Knows: small EnCodecs and Mimis, and which engine lacks what for them. Does not know: what their codes are
+Knows: small EnCodecs and Mimis. Does not know: what their codes are
 (test_official_codes.py).
 """
 
@@ -36,23 +36,11 @@ from tests.support.contract import NATIVE as NATIVE_BUILT
 from tests.support.contract import cut, minute, needs_native
 from tests.support.service import joined, serving
 
-#: What each engine has not.
-LACKING = {
-    "encodec": {"ELU", "LSTMs", "padding by mirror images", "partial last windows", "convolutional shortcuts",
-                "Euclidean codebooks", "decoders without tanh"},
-    "mimi": {"ELU", "GELU", "layer norms", "attention", "padding by copies", "partial last windows",
-             "depthwise transposed convolutions", "convolutions without a bias", "scaled branches",
-             "Euclidean codebooks",
-             "split quantisers", "decoders without tanh"},
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_the_engines_lack(name: str) -> None:
+    """Nothing, of the released models' layers."""
     codec = pair(name).single
-    lacking = {engine: set(missing) for engine, missing in engines_lacking(codec.config).items()}
-    assert lacking.pop("cuda") == LACKING[name]
-    assert lacking == {}
+    assert engines_lacking(codec.config) == {}
     assert codec.engine.name == ("native" if NATIVE_BUILT else "torch")  # asked for as "auto"
 
 
@@ -93,9 +81,20 @@ def test_info(name: str, run: Run) -> None:
     assert facts["family"] == name
     assert facts["first_hops"] == (7 if name == "encodec" else 1)
     assert facts["engine"].startswith("native " if NATIVE_BUILT else "torch ")
-    assert set(facts["engines_lack"]["cuda"]) == LACKING[name]
+    assert facts["engines_lack"] == {}
     assert (facts["sample_rate"], facts["delay_frames"], facts["n_codebooks"], facts["causal"]) == (24000, 0, 8, True)
-    lines = run("info", pair(name).folder).out
+    assert "lacks" not in run("info", pair(name).folder).out
+
+
+def test_info_names_what_engines_lack(run: Run, tmp_path: Path) -> None:
+    """Groups of several channels, which a released Mimi has not."""
+    config = MimiConfig(num_filters=4, hidden_size=16, codebook_dim=16, codebook_size=32, n_codebooks=4,
+                        upsampling_ratios=(4, 2), num_hidden_layers=1, num_attention_heads=2, head_dim=8,
+                        intermediate_size=32, upsample_groups=8, sliding_window=9)  # fmt: skip
+    save_weights(seeded(config), tmp_path / "w.safetensors")
+    facts = run("info", tmp_path / "w.safetensors", "--json").document
+    assert facts["engines_lack"] == {"native": ["grouped convolutions"], "cuda": ["grouped convolutions"]}
+    lines = run("info", tmp_path / "w.safetensors").out
     assert "cuda engine" in lines
     assert "lacks" in lines
 

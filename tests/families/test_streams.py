@@ -1,7 +1,7 @@
 """Streams of EnCodec and Mimi: any partition, pools of any age, snapshots at every moment, first steps, ends.
 
-Knows: float64 on the torch engine, where nothing may show in the codes, and the native engine, where no bit may. Does
-not know: the originals (test_official_codes.py).
+Knows: float64 on the torch engine, where nothing may show in the codes, and the native and the cuda engine, where no
+bit may. Does not know: the originals (test_official_codes.py).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from streamrvq.families import decoder_plan, encoder_plan
 from streamrvq.streaming.snapshot import Snapshot
 from tests.families.pairs import FAMILIES, pair
 from tests.reference.spread import music
-from tests.support.contract import BUILT, needs_native, streamed
+from tests.support.contract import ENGINES, needs_native, streamed
 from tests.support.native import ISAS
 
 #: The families on the engines that have them.
-CASES = [(name, engine) for engine in BUILT for name in FAMILIES]
+CASES = [(name, engine) for engine in ENGINES for name in FAMILIES]
 
 
 @lru_cache(maxsize=8)
@@ -250,11 +250,12 @@ def test_a_batch_is_its_rows(name: str, engine: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_snapshot_goes_from_engine_to_engine(name: str) -> None:
     """In float32. So the next codes may differ by near-ties, which there are none of here."""
-    pcm, engines = music(400), [load(pair(name, "minute").folder, engine=engine) for engine in (*BUILT, *BUILT[::-1])]
-    wanted, stream, given = minute(name).encode(pcm), engines[0].stream(), []
-    for number, start in enumerate(range(0, 400, 100)):
-        stream = engines[number].stream(snapshot=Snapshot.from_bytes(stream.snapshot().to_bytes()))
-        given.append(stream.push(pcm[start : start + 100]))
+    names = *ENGINES, *ENGINES[::-1]
+    pcm, engines = music(420), [load(pair(name, "minute").folder, engine=engine) for engine in names]
+    wanted, stream, given, each = minute(name).encode(pcm), engines[0].stream(), [], 420 // len(engines)
+    for number, engine in enumerate(engines):
+        stream = engine.stream(snapshot=Snapshot.from_bytes(stream.snapshot().to_bytes()))
+        given.append(stream.push(pcm[number * each : (number + 1) * each]))
     np.testing.assert_array_equal(np.concatenate([*given, stream.flush()], axis=1), wanted)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from functools import cache
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.config import CodecConfig
-from streamrvq.engine.base import Engine
-from streamrvq.engine.cuda import CudaEngine, resident
-from streamrvq.engine.cuda.tiles import Tile, choose, tiles
+from streamrvq.engine.cuda import CudaEngine
+from streamrvq.engine.cuda.tiles import Tile, tiles
 from streamrvq.engine.native import NativeEngine
-from streamrvq.geometry import Direction
+from streamrvq.geometry import Activation, Direction
 from tests.support.contract import CUDA, NATIVE, CudaLayers, NativeLayers, codec_of, minute, noise, weights_of
 from tests.support.cuda.emulated import EmulatedDevice, emulated_device
+from tests.support.cuda.sides import Side, inputs, tile_taken
 from tests.support.layers import one_layer, tensors_of
 from tests.support.native import same_bits
 
@@ -45,29 +44,6 @@ CONFIGS = st.builds(
 def device_of(early: bool, downward: bool) -> EmulatedDevice:
     """Copies early or late, threads in either order."""
     return EmulatedDevice(early=early, downward=downward)
-
-
-class Side:
-    """One engine with streams of one direction, and what it has given."""
-
-    def __init__(self, engine: Engine, direction: Direction, slots: int) -> None:
-        self.engine, self.direction, self.states = engine, direction, engine.new_states(slots, direction)
-
-    def step(self, data: Any, slots: list[int], clock: Any, length: Any, latents: bool = False) -> list[Any]:
-        where = np.array(slots), np.array(clock), np.array(length)
-        if self.direction == "encode":
-            codes, inner = self.engine.encode_step(data, self.states, *where, 3, latents)
-            return [codes, *([] if inner is None else [inner])]
-        return [self.engine.decode_step(data, self.states, *where)]
-
-    def exported(self) -> list[Any]:
-        return [h for slot in range(self.states.slots) for h in self.engine.export_state(self.states, slot)]
-
-
-def inputs(config: CodecConfig, direction: Direction, rows: int, hops: int, rng: np.random.Generator) -> Any:
-    if direction == "encode":
-        return (0.3 * rng.standard_normal((rows, hops * config.hop_length))).astype(np.float32)
-    return rng.integers(-1, config.codebook_size, (rows, 3, hops))
 
 
 @settings(max_examples=20)
@@ -131,16 +107,7 @@ LAYERS = [("conv", 7, 1), ("conv", 7, 9), ("conv", 1, 1), ("down", 3, 1), ("down
 def test_every_tile_computes_every_kind_of_layer(tile: Tile, causal: bool) -> None:
     """Widths that it takes whole, and such that fill no tile; where it cannot compute a layer, another does."""
 
-    def chosen(
-        rows: int, columns: int, taps: int, depth: int, aligned: bool, multiprocessors: int, joined: bool = False
-    ) -> Tile:
-        if tile.fits(depth, aligned):
-            used.add(tile.name)
-            return tile
-        return choose(rows, columns, taps, depth, aligned, multiprocessors)
-
-    used: set[str] = set()
-    with mock.patch.object(resident, "choose", chosen):
+    with tile_taken(tile) as used:
         for (kind, size, dilation), width in itertools.product(LAYERS, (3, 8, 64)):
             stride = size if kind in ("down", "up") else 1
             named = {"down": "conv", "up": "transposed_conv"}.get(kind, kind)
@@ -153,14 +120,18 @@ def test_every_tile_computes_every_kind_of_layer(tile: Tile, causal: bool) -> No
 
 
 def test_functions_of_many_numbers() -> None:
-    """Snake and tanh of numbers of every size, and of all kinds that float32 has."""
+    """Tanh, ELU and GELU of numbers of every size, and of all kinds that float32 has."""
     native, library = codec_of(minute(), "float32", "native").engine, emulated_device().library
     bits = np.random.default_rng(3).integers(0, 1 << 32, 200_000, np.uint32)
     x = np.concatenate([bits.view(np.float32), noise(100_000), noise(100_000, 1, 20.0)])
     x = x[~np.isnan(x)]
     y = np.empty_like(x)
     library.emulate_tanh(x.ctypes.data, y.ctypes.data, x.size)
-    same_bits(y, native.core.tanh(x))  # type: ignore[attr-defined]
+    core = native.core  # type: ignore[attr-defined]
+    same_bits(y, core.tanh(x))
+    for activation in (Activation.ELU, Activation.GELU):
+        library.emulate_activation(x.ctypes.data, y.ctypes.data, x.size, activation)
+        same_bits(y, core.activate(activation, 0.0, x), activation.name)
 
 
 @pytest.mark.parametrize("causal_weights", [False, True])

@@ -13,7 +13,8 @@ import pytest
 from streamrvq.engine import lacking
 from streamrvq.engine.cuda import quantizer, resident
 from streamrvq.engine.cuda.layout import HEADER
-from streamrvq.engine.cuda.program import EDGE_THREADS, THREADS
+from streamrvq.engine.cuda.layers import FEW_THREADS, QUERIES, STREAMS, THREADS
+from streamrvq.engine.cuda.program import EDGE_THREADS
 from streamrvq.engine.cuda.structs import STRUCTS
 from streamrvq.engine.cuda.tiles import SHARED, Tile, choose, tiles
 from streamrvq.errors import EngineError
@@ -56,7 +57,10 @@ def test_threads_of_a_block() -> None:
     }
     assert found.pop("edges") == EDGE_THREADS
     assert found.pop("column") == resident.COLUMN_THREADS
+    assert {found.pop(name) for name in ("attend", "lstm_1", "lstm_8")} == {FEW_THREADS}
     assert set(found.values()) == {THREADS, quantizer.THREADS}
+    assert f"attend_block<{FEW_THREADS}, {QUERIES}>" in kernels
+    assert f"lstm_block<{STREAMS}, {FEW_THREADS}>" in kernels
     assert f"SLABS = {quantizer.SLABS}" in source("quantise.cuh")
 
 
