@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,28 +23,25 @@ from ..system.cores import available_cores
 from ..system.foreign_data import foreign_data
 from ..weights import Weights
 from .adversarial import Discriminators, codec_losses, discriminator_loss
-from .balance import balanced
-from .codebooks import RunningMeans
+from .codebooks import RunningMeans, drawn_frames
 from .config import TrainConfig
 from .data import Crops
-from .fast import run_decoder, run_encoder
 from .losses import Losses
 from .optimizer import Optimizer
+from .passes import Pass, run_pass
 from .unseen import Unseen, model_of
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """A shard's result: gradients of `Trainer.parameters`, figures, output ``[b, T]``, and codes and latents if any."""
-
-    gradients: tuple[Tensor | None, ...]
-    figures: dict[str, float]
-    y: Tensor
-    codes: Tensor | None
-    latents: Tensor | None
+MAX_LOST = 10  #: steps in a row without a finite gradient
+JUDGE_CLIP = 10.0  #: the longest gradient of the discriminators
 
 
-_MAX_LOST = 10  #: steps in a row without a finite gradient
+def lost_too_many(step: int, norm: float) -> WeightsError:
+    """The error for `MAX_LOST` steps in a row to ``step`` without a finite gradient."""
+    return WeightsError(
+        f"the gradient of {MAX_LOST} steps in a row to step {step + 1} is {norm}; wanted a finite one: "
+        "go on with a lower lr and small_lr"
+    )
 
 
 class Trainer:
@@ -127,7 +125,8 @@ class Trainer:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     @property
-    def _is_adversarial(self) -> bool:
+    def is_adversarial(self) -> bool:
+        """Whether the next step has discriminators."""
         return self.config.adversarial_from is not None and self.step >= self.config.adversarial_from
 
     @property
@@ -160,86 +159,80 @@ class Trainer:
             self._make_codebooks()
         x = torch.from_numpy(batch).to(self.device)
         self.model.train()
-        parts = list(self.workers.map(self._gradients, range(config.shards), x.chunk(config.shards)))
+        parts = list(self.workers.map(self._run_shard, range(config.shards), x.chunk(config.shards)))
         for parameter, *grads in zip(self.parameters, *(part.gradients for part in parts), strict=True):
             parameter.grad = sum(grads[1:], start=grads[0]) if grads[0] is not None else None
-        used = [parameter for parameter in self.parameters if parameter.grad is not None]
-        norm = nn.utils.clip_grad_norm_(used, config.clip)
+        moved = [parameter for parameter in self.parameters if parameter.grad is not None]
+        norm = nn.utils.clip_grad_norm_(moved, config.clip)
         if bool(torch.isfinite(norm)):
             self._move(x, parts)
             self.lost = 0
         else:
             self.lost += 1
-        if self.lost == _MAX_LOST:
-            raise WeightsError(
-                f"the gradient of {_MAX_LOST} steps in a row to step {step + 1} is {float(norm)}; wanted a finite one: "
-                "go on with a lower lr and small_lr"
-            )
+        if self.lost == MAX_LOST:
+            raise lost_too_many(step, float(norm))
         self.step += 1
-        figures = {name: sum(part.figures[name] for part in parts) / len(parts) for name in parts[0].figures}
+        figures = {name: sum(float(part.figures[name]) for part in parts) / len(parts) for name in parts[0].figures}
         return figures | {"gradient": float(norm)}
 
-    def _move(self, x: Tensor, parts: list[_Part]) -> None:
+    def _move(self, x: Tensor, parts: list[Pass]) -> None:
         self.optimizer.step(self.rate(self.step), self.workers)
-        if self.discriminators is not None and self._is_adversarial:
+        if self.discriminators is not None and self.is_adversarial:
             self._train_discriminators(x, torch.cat([part.y for part in parts]))
         self._follow(parts)
 
-    def _gradients(self, shard: int, x: Tensor) -> _Part:
-        """Forward and backward pass on a part ``x [b, T]`` of the batch. It changes nothing that other shards read."""
-        config = self.config
-        z = run_encoder(self.model.encoder, x[:, None], self.dtype)
-        quantise = self.step >= config.plain_steps
-        codes = latents = None
-        side = z.new_zeros(())
-        figures = {}
-        if quantise:
-            generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * 64 + shard)
-            z, codes, latents, commitment, codebook = self.model.quantizer(z, generator=generator)
-            side = config.loss.commitment * commitment
-            if config.codebooks == "gradient":
-                side = side + config.loss.codebook * codebook
-            figures["commitment"] = float(commitment.detach())
-        y = run_decoder(self.model.decoder, z, self.dtype)[:, 0]
-        leaf = y.detach().requires_grad_()
-        losses = self.losses(x, leaf)
-        if self.discriminators is not None and self._is_adversarial:
-            losses |= codec_losses(self.discriminators, x, leaf)
-        gradient = balanced(losses, dataclasses.asdict(config.loss), leaf)
-        share = 1 / config.shards
-        outputs, weights = [y], [gradient * share]
-        if quantise:
-            outputs, weights = [y, side], [gradient * share, torch.full_like(side, share)]
-        # Not backward(): shards would add up their gradients in a random order.
-        gradients = torch.autograd.grad(outputs, self.parameters, weights, allow_unused=True)
-        figures |= {name: float(value.detach().mean()) for name, value in losses.items()}
-        return _Part(gradients, figures, leaf.detach(), codes, latents)
+    def _run_shard(self, shard: int, x: Tensor) -> Pass:
+        """Forward and backward pass on a part ``x [b, T]`` of the batch."""
+        used = self.used_levels(self.step, shard) if self.step >= self.config.plain_steps else None
+        judge = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
+        return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used, judge=judge,
+                        share=1 / self.config.shards)  # fmt: skip
+
+    def used_levels(self, step: int, shard: int) -> Tensor:
+        """The levels that each row of a shard uses, on the CPU."""
+        generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + step) * 64 + shard)
+        return self.model.quantizer.drawn_levels(self.config.batch // self.config.shards, generator)
+
+    def chosen_frames(self, step: int) -> Tensor:
+        """The frames of the batch that may replace dead entries, on the CPU."""
+        config, codec = self.config, self.config.codec
+        count = codec.n_codebooks * codec.codebook_size
+        return drawn_frames(count, config.batch * config.frames, config.seed * 1_000_003 + step)
 
     def _train_discriminators(self, x: Tensor, y: Tensor) -> None:
         assert self.discriminators is not None
         self.discriminators.requires_grad_(True)
         self.judge_optimizer.zero_grad()
         discriminator_loss(self.discriminators, x, y).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.discriminators.parameters(), 10.0)
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), JUDGE_CLIP)
         self.judge_optimizer.step()
         self.discriminators.requires_grad_(False)
 
     @torch.no_grad()
-    def _follow(self, parts: list[_Part]) -> None:
+    def _follow(self, parts: list[Pass]) -> None:
         """Move the entries towards their latents, and the average towards the weights."""
-        replaced = []
+        replaced = None
         if all(part.codes is not None for part in parts):
-            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
             codes = torch.cat([part.codes for part in parts if part.codes is not None])
             latents = torch.cat([part.latents for part in parts if part.latents is not None])
-            replaced = self.running_means.update(codes, latents, self.config.codebooks == "ema", generator)
-        # At first the mean covers only a few steps, so the decay grows to its value.
-        since = self.step if self.step < self.config.plain_steps else self.step - self.config.plain_steps
-        decay = min(self.config.ema, (since + 1) / (since + 10))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+            move = self.config.codebooks == "ema"
+            replaced = self.running_means.update(codes, latents, move, self.chosen_frames(self.step))
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.model.parameters()), 1 - self.average_decay(self.step)
+        )
+        if replaced is not None:
+            self.take_replaced(replaced)
+
+    def average_decay(self, step: int) -> float:
+        """The decay of the average in a step. At first it covers only a few steps, so the decay grows to its value."""
+        since = step if step < self.config.plain_steps else step - self.config.plain_steps
+        return min(self.config.ema, (since + 1) / (since + 10))
+
+    def take_replaced(self, replaced: Tensor) -> None:
+        """Give the average the entries that were ``replaced [K, size]``."""
         for i, dead in enumerate(replaced):
             level, average = self.model.quantizer._level(i), self.average.quantizer._level(i)
-            average.codebook.weight[dead] = level.codebook.weight[dead]
+            average.codebook.weight.copy_(torch.where(dead[:, None], level.codebook.weight, average.codebook.weight))
 
     def _make_codebooks(self) -> None:
         """Make the codebooks from data. The first time, optimiser and average start afresh."""
