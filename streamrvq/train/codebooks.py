@@ -131,9 +131,7 @@ class RunningMeans:
         self.share, self.total = state["share"].to(self.share.device), state["total"].to(self.total.device)
 
     @torch.no_grad()
-    def update(
-        self, codes: Tensor, latents: Tensor, move: bool, chosen: Tensor, good: Tensor | None = None
-    ) -> Tensor:
+    def update(self, codes: Tensor, latents: Tensor, move: bool, chosen: Tensor, good: Tensor | None = None) -> Tensor:
         """Take the codes ``[B, K, T]`` and latents ``[B, K·dim, T]`` of one step. Nothing here waits for a device.
 
         Args:

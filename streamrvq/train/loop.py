@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,18 +22,19 @@ from ..nn import CodecModel
 from ..system.cores import available_cores
 from ..system.foreign_data import foreign_data
 from ..weights import Weights
-from .adversarial import Discriminators, codec_losses, discriminator_loss
-from .codebooks import RunningMeans, drawn_frames
+from .adversarial import LONGEST, Discriminators, codec_losses, discriminator_loss
+from .codebooks import RunningMeans
 from .config import TrainConfig
 from .data import Crops
+from .device.runner import Prepared, Runner
 from .losses import Losses
 from .optimizer import Optimizer
 from .passes import Pass, run_pass
+from .schedule import average_decay, chosen_frames, rate, used_levels
 from .unseen import Unseen, model_of
 
-
+Batch: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]  #: crops [B, samples]
 MAX_LOST = 10  #: steps in a row without a finite gradient
-JUDGE_CLIP = 10.0  #: the longest gradient of the discriminators
 
 
 def lost_too_many(step: int, norm: float) -> WeightsError:
@@ -53,26 +54,30 @@ class Trainer:
         device: "cpu" or "cuda".
         threads: cores for each shard.
         weights: to continue from; None: first values (start.py). Optimiser and running means always start afresh.
+        remark: is told what people should know.
+        waits: whether the host looks at each step, as on a CPU; None: except on a card (device/).
 
     Raises:
         WeightsError: ``weights`` belong to another codec than ``config.codec``.
+        ConfigError: the corpus does not fit on the card.
 
     Attributes:
         model: the codec in training.
         average: the running mean of its weights, which is validated and exported.
         step: how many optimiser steps are done.
-        lost: how many of the last steps in a row had no finite gradient, and so changed nothing.
+        runner: runs the steps without waiting for each; None: the host does.
         continued: whether the run began with ``weights``, and so has codebooks at step 0.
         unseen: the crops that first values and codebooks are made from.
     """
 
     def __init__(
-        self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None
-    ) -> None:
+        self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None,
+        remark: Callable[[str], None] = lambda text: None, waits: bool | None = None,
+    ) -> None:  # fmt: skip
         if weights is not None:
             config = dataclasses.replace(config, plain_steps=0)
         self.config, self.crops, self.device = config, crops, torch.device(device)
-        self.step = self.lost = 0
+        self.step = self._lost = 0
         self.continued = weights is not None
         self._weights, self._begun = weights, False
         self.unseen = Unseen(config, crops, self.dtype)
@@ -90,6 +95,8 @@ class Trainer:
             torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
+        waits = self.device.type != "cuda" if waits is None else waits
+        self.runner = None if waits else Runner(self, remark)
 
     def begin(self) -> None:
         """Set the first values. `train_step` does it if need be. A run that is loaded has no use for them.
@@ -104,6 +111,7 @@ class Trainer:
         if self.continued:
             self.running_means.start(self.unseen.shares(self.model))
         self._make_discriminators()
+        self._renew()
         self._begun = True
 
     def _make_discriminators(self) -> None:
@@ -134,18 +142,19 @@ class Trainer:
         """Whether the codebooks have been made."""
         return self.step > self.config.plain_steps or self.continued
 
-    def rate(self, step: int) -> float:
-        """The factor on the learning rates in a step."""
-        config = self.config
-        since = step if step < config.plain_steps else step - config.plain_steps
-        warm = min(1.0, (since + 1) / max(1, config.warmup))
-        start = config.decay_from * config.steps
-        done = min(1.0, max(0.0, (step - start) / max(1.0, config.steps - start)))
-        return warm * (config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * done)))
+    @property
+    def lost(self) -> int:
+        """How many of the last steps in a row had no finite gradient, and so changed nothing."""
+        return self._lost if self.runner is None else self.runner.streak
 
-    def train_step(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
-        """Train one step on ``batch [B, samples]``. Returns the means of its losses.
+    def batches(self, first: int, last: int) -> Generator[Batch | Prepared, None, None]:
+        """What `train_step` takes in the steps ``first … last − 1``. A thread prepares it."""
+        return self.crops.batches(first, last) if self.runner is None else self.runner.batches(first, last)
 
+    def train_step(self, batch: Batch | Prepared) -> dict[str, float]:
+        """Train one step on ``batch``, of `batches`. Returns the means of its losses.
+
+        With a runner they are the means since they were returned last, and mostly there are none: it is not waited for.
         A step without a finite gradient changes nothing.
 
         Raises:
@@ -157,8 +166,10 @@ class Trainer:
         again = step > config.plain_steps and step in [round(share * config.steps) for share in config.codebooks_again]
         if again or (step == config.plain_steps and not self.continued):
             self._make_codebooks()
-        x = torch.from_numpy(batch).to(self.device)
         self.model.train()
+        if isinstance(batch, Prepared):
+            return self._launch(batch)
+        x = torch.from_numpy(batch).to(self.device)
         parts = list(self.workers.map(self._run_shard, range(config.shards), x.chunk(config.shards)))
         for parameter, *grads in zip(self.parameters, *(part.gradients for part in parts), strict=True):
             parameter.grad = sum(grads[1:], start=grads[0]) if grads[0] is not None else None
@@ -166,45 +177,46 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(moved, config.clip)
         if bool(torch.isfinite(norm)):
             self._move(x, parts)
-            self.lost = 0
+            self._lost = 0
         else:
-            self.lost += 1
-        if self.lost == MAX_LOST:
+            self._lost += 1
+        if self._lost == MAX_LOST:
             raise lost_too_many(step, float(norm))
         self.step += 1
         figures = {name: sum(float(part.figures[name]) for part in parts) / len(parts) for name in parts[0].figures}
         return figures | {"gradient": float(norm)}
 
+    def _launch(self, batch: Prepared) -> dict[str, float]:
+        assert self.runner is not None
+        self.runner.run(batch)
+        self.step += 1
+        if not self.runner.is_due(self.step):
+            return {}
+        reading = self.runner.read()
+        if reading.longest >= MAX_LOST:
+            raise lost_too_many(self.step - 1, reading.norm)
+        return reading.figures | ({"lost": reading.lost / reading.steps} if reading.lost else {})
+
     def _move(self, x: Tensor, parts: list[Pass]) -> None:
-        self.optimizer.step(self.rate(self.step), self.workers)
+        self.optimizer.step(rate(self.config, self.step), self.workers)
         if self.discriminators is not None and self.is_adversarial:
             self._train_discriminators(x, torch.cat([part.y for part in parts]))
         self._follow(parts)
 
     def _run_shard(self, shard: int, x: Tensor) -> Pass:
         """Forward and backward pass on a part ``x [b, T]`` of the batch."""
-        used = self.used_levels(self.step, shard) if self.step >= self.config.plain_steps else None
+        quantise = self.step >= self.config.plain_steps
+        used = used_levels(self.config, self.model.quantizer, self.step, shard) if quantise else None
         judge = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
         return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used, judge=judge,
                         share=1 / self.config.shards)  # fmt: skip
-
-    def used_levels(self, step: int, shard: int) -> Tensor:
-        """The levels that each row of a shard uses, on the CPU."""
-        generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + step) * 64 + shard)
-        return self.model.quantizer.drawn_levels(self.config.batch // self.config.shards, generator)
-
-    def chosen_frames(self, step: int) -> Tensor:
-        """The frames of the batch that may replace dead entries, on the CPU."""
-        config, codec = self.config, self.config.codec
-        count = codec.n_codebooks * codec.codebook_size
-        return drawn_frames(count, config.batch * config.frames, config.seed * 1_000_003 + step)
 
     def _train_discriminators(self, x: Tensor, y: Tensor) -> None:
         assert self.discriminators is not None
         self.discriminators.requires_grad_(True)
         self.judge_optimizer.zero_grad()
         discriminator_loss(self.discriminators, x, y).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.discriminators.parameters(), JUDGE_CLIP)
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), LONGEST)
         self.judge_optimizer.step()
         self.discriminators.requires_grad_(False)
 
@@ -216,17 +228,12 @@ class Trainer:
             codes = torch.cat([part.codes for part in parts if part.codes is not None])
             latents = torch.cat([part.latents for part in parts if part.latents is not None])
             move = self.config.codebooks == "ema"
-            replaced = self.running_means.update(codes, latents, move, self.chosen_frames(self.step))
+            replaced = self.running_means.update(codes, latents, move, chosen_frames(self.config, self.step))
         torch._foreach_lerp_(
-            list(self.average.parameters()), list(self.model.parameters()), 1 - self.average_decay(self.step)
+            list(self.average.parameters()), list(self.model.parameters()), 1 - average_decay(self.config, self.step)
         )
         if replaced is not None:
             self.take_replaced(replaced)
-
-    def average_decay(self, step: int) -> float:
-        """The decay of the average in a step. At first it covers only a few steps, so the decay grows to its value."""
-        since = step if step < self.config.plain_steps else step - self.config.plain_steps
-        return min(self.config.ema, (since + 1) / (since + 10))
 
     def take_replaced(self, replaced: Tensor) -> None:
         """Give the average the entries that were ``replaced [K, size]``."""
@@ -243,6 +250,11 @@ class Trainer:
         if not self.quantised:
             self.average.load_state_dict(self.model.state_dict())
             self.optimizer = Optimizer(self.model, self.config)
+        self._renew()
+
+    def _renew(self) -> None:
+        if self.runner is not None:
+            self.runner.renew()
 
     def _start_running_means(self, shares: list[Tensor]) -> None:
         self.running_means = RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire)
@@ -282,4 +294,5 @@ class Trainer:
             if self.discriminators is not None and "judges" in state:
                 self.discriminators.load_state_dict(state["judges"])
                 self.judge_optimizer.load_state_dict(state["judge_optimizer"])
+            self._renew()
             self._begun = True

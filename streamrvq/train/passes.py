@@ -37,6 +37,7 @@ class Pass:
 def run_pass(
     model: CodecModel, parameters: list[nn.Parameter], losses: Losses, config: TrainConfig, x: Tensor,
     dtype: torch.dtype, *, used: Tensor | None, judge: Judge | None, share: float,
+    keep: bool = False,
 ) -> Pass:  # fmt: skip
     """Run ``x [b, T]`` through ``model`` and back.
 
@@ -46,6 +47,7 @@ def run_pass(
         used: the levels that each row uses, int64 ``[b]``; None: without the quantiser.
         judge: see `Judge`; None: no discriminators.
         share: the weight of this part in the batch.
+        keep: whether what ``judge`` computed will be differentiated once more.
     """
     z = run_encoder(model.encoder, x[:, None], dtype)
     codes = latents = None
@@ -62,7 +64,7 @@ def run_pass(
     terms = losses(x, leaf)
     if judge is not None:
         terms |= judge(x, leaf)
-    gradient = balanced(terms, dataclasses.asdict(config.loss), leaf)
+    gradient = balanced(terms, dataclasses.asdict(config.loss), leaf, keep)
     outputs, weights = [y], [gradient * share]
     if used is not None:
         outputs, weights = [y, side], [gradient * share, torch.full_like(side, share)]

@@ -20,7 +20,7 @@ from ..errors import ConfigError, WeightsError
 from ..system.foreign_data import foreign_data
 from ..system.interrupts import DeferredInterrupts
 from ..weights import Weights
-from . import checkpoint
+from . import checkpoint, schedule
 from .config import TrainConfig
 from .data import Crops
 from .export import measure, training, write
@@ -234,7 +234,7 @@ class Run:
                 speed = (step - first) * config.step_seconds / spent
                 self.observer.stepped(step, self.audio_seconds, speed, figures)
                 if step % config.log_every == 0:
-                    rate = config.lr * trainer.rate(step - 1)
+                    rate = config.lr * schedule.rate(config, step - 1)
                     self._log({"event": "train", "lr": rate, "speed": round(speed, 2), **means.take()})
                 if step % config.validate_every == 0 and step < config.steps:
                     self._validate()
