@@ -144,7 +144,7 @@ class RunningMeans:
         """
         levels, size, dim = self.total.shape
         frames = codes.shape[0] * codes.shape[2]
-        x = latents.unflatten(1, (levels, dim)).permute(1, 0, 3, 2).reshape(levels * frames, dim)
+        x = latents.view(latents.shape[0], levels, dim, -1).permute(1, 0, 3, 2).reshape(levels * frames, dim)
         first = torch.arange(levels, device=codes.device)[:, None]
         index = (codes.transpose(0, 1).reshape(levels, frames) + first * size).reshape(-1)
         ones = torch.ones(len(index), device=x.device)
@@ -156,7 +156,7 @@ class RunningMeans:
         dead = share < self.expire / size
         number = (dead.view(-1).cumsum(0) - 1).clamp(min=0).view(levels, size)  # of the dead entry, over all levels
         book = torch.where(dead[..., None], x[chosen[number] + first * frames], book)
-        share = torch.where(dead, 0.5 / size, share)
+        share = share.masked_fill(dead, 0.5 / size)  # torch.where would copy the number to a card, and wait
         sums = torch.where(dead[..., None], book * (0.5 / size), sums)
         if good is not None:
             share, sums = torch.where(good, share, self.share), torch.where(good, sums, self.total)

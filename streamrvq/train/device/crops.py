@@ -5,6 +5,8 @@ Knows: the arithmetic of `data.Crops.cut`, for a whole batch at once. Does not k
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,10 +49,10 @@ class DeviceCrops:
     def __call__(self, inputs: Inputs) -> Tensor:
         """The crops: float32 ``[B, samples]``, within [−1, 1]."""
         index = (inputs.at[..., None] + self._position).clamp_(0, len(self.corpus) - 1)
-        inside = (self._position >= inputs.first[..., None]) & (self._position < inputs.last[..., None])
-        pieces = torch.where(inside, self.corpus[index].float(), 0.0) / 32768
+        outside = (self._position < inputs.first[..., None]) | (self._position >= inputs.last[..., None])
+        pieces = self.corpus[index].float().masked_fill_(outside, 0.0) / 32768
         pcm = pieces[:, 0] + pieces[:, 1] * inputs.mix[:, None]
-        gain = torch.pow(10.0, inputs.nodes @ self._shapes / 20)
+        gain = (inputs.nodes @ self._shapes * (math.log(10) / 20)).exp()
         tilted = torch.fft.irfft(torch.fft.rfft(pcm) * gain, pcm.shape[1])
         pcm = torch.where(inputs.tilted[:, None] > 0, tilted, pcm)[:, MARGIN : MARGIN + self._samples]
         most = LOUDEST / pcm.abs().amax(1).clamp(min=1e-9)

@@ -72,4 +72,4 @@ def _views(
 ) -> tuple[Tensor, list[Tensor]]:
     sizes = [math.prod(shape) for shape in shapes]
     flat = torch.zeros(sum(sizes), dtype=dtype, device=device, pin_memory=pinned)
-    return flat, [part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
+    return flat, [part.view(shape) for part, shape in zip(torch.split(flat, sizes), shapes, strict=True)]

@@ -80,7 +80,7 @@ def adamw(optimizer: torch.optim.AdamW, lr: Tensor, good: Tensor) -> None:
     try:
         optimizer.step()
     finally:
-        del optimizer.found_inf
+        del optimizer.found_inf  # type: ignore[attr-defined]
         for group, settings in zip(optimizer.param_groups, before, strict=True):
             group.update({name: settings[name] for name in ("lr", "capturable", "fused", "foreach")})
 

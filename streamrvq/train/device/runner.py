@@ -20,6 +20,7 @@ from torch import Tensor
 from ..ahead import ahead
 from ..plan import Plan
 from ..schedule import average_decay, chosen_frames, rate, used_levels
+from .card import set_for_card
 from .crops import DeviceCrops
 from .graphs import Captured
 from .inputs import Inputs
@@ -64,8 +65,9 @@ class Runner:
         self._stream: torch.cuda.Stream | None = None
         self._name = "cpu"
         if device.type == "cuda":
-            torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, 5
-            self._stream, self._name = torch.cuda.Stream(device), torch.cuda.get_device_name(device)
+            set_for_card()
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._name = torch.cuda.get_device_name(device)
         entries = config.codec.n_codebooks * config.codec.codebook_size
         self._inputs = Inputs.empty(config.batch, entries, device)
         on_host = torch.device("cpu")
@@ -137,7 +139,7 @@ class Runner:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 self._launch(slot)
-                event = torch.cuda.Event()
+                event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 event.record(self._stream)
             self._free[self._number % _SLOTS] = event
             torch.cuda.current_stream().wait_stream(self._stream)

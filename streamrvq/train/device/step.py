@@ -8,7 +8,7 @@ Knows: the arithmetic between the parts of a step. Does not know: how it is fed 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -92,8 +92,9 @@ class DeviceStep:
         if done.codes is not None and done.latents is not None:
             move = trainer.config.codebooks == "ema"
             replaced = trainer.running_means.update(done.codes, done.latents, move, self._inputs.chosen, good > 0)
-        average = list(trainer.average.parameters())
-        apart = torch._foreach_sub(list(trainer.model.parameters()), average)
+        average: list[Tensor] = [p.data for p in trainer.average.parameters()]
+        weights: list[Tensor] = [p.data for p in trainer.model.parameters()]
+        apart = list(torch._foreach_sub(weights, average))
         torch._foreach_mul_(apart, self._inputs.follow * good)
         torch._foreach_add_(average, apart)
         if replaced is not None:
@@ -101,9 +102,7 @@ class DeviceStep:
 
 
 @torch.no_grad()
-def clipped(
-    parameters: list[nn.Parameter], gradients: tuple[Tensor | None, ...] | list[Tensor], most: float
-) -> tuple[Tensor, Tensor]:
+def clipped(parameters: list[nn.Parameter], gradients: Sequence[Tensor | None], most: float) -> tuple[Tensor, Tensor]:
     """Give the parameters their gradients, of the length ``most`` together at most; zeros if they are not finite.
 
     Returns:
@@ -113,9 +112,9 @@ def clipped(
     flat = torch.cat([g.reshape(-1) for _, g in pairs])
     norm = torch.linalg.vector_norm(flat)
     finite = torch.isfinite(norm)
-    flat = torch.where(finite, flat * (most / (norm + 1e-6)).clamp(max=1.0), 0.0)
+    flat = (flat * (most / (norm + 1e-6)).clamp(max=1.0)).masked_fill(~finite, 0.0)
     for p in parameters:
         p.grad = None
-    for (p, _), part in zip(pairs, flat.split([g.numel() for _, g in pairs]), strict=True):
+    for (p, _), part in zip(pairs, torch.split(flat, [g.numel() for _, g in pairs]), strict=True):
         p.grad = part.view(p.shape)
     return norm, finite.float()
