@@ -25,6 +25,6 @@ def set_for_card() -> None:
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.benchmark_limit = _TRIED
     if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later warn of the older name
-        torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
     else:
         torch.backends.cudnn.allow_tf32 = False

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..ahead import ahead
 from ..plan import Plan
 from ..schedule import average_decay, chosen_frames, rate, used_levels
+from ..snake import on_card
 from .card import set_for_card
 from .crops import DeviceCrops
 from .graphs import Captured
@@ -68,6 +69,9 @@ class Runner:
             set_for_card()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
+            kernels, why = on_card()
+            if kernels is None:
+                remark(f"Snake runs without its Triton kernels, which is slower: {why}")
         entries = config.codec.n_codebooks * config.codec.codebook_size
         self._inputs = Inputs.empty(config.batch, entries, device)
         on_host = torch.device("cpu")
