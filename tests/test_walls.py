@@ -85,7 +85,7 @@ KNOWS_THREADS = {
     "corpus/processes.py",
     "system/children.py",
     "live/sources/portaudio.py",
-    "train/data.py",
+    "train/ahead.py",
     "cli/train.py",
 }
 LOCK = "streamrvq.streaming.stream"

@@ -173,8 +173,13 @@ class TrainingProgress(_Shown):
         self._bar.update(self._task, figures=f"making {what} from {frames} frames: {100 * share:.0f} %")
         self._say(f"making {what} from {frames} frames")
 
-    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
-        text = f"{speed:.1f} s of audio a second, mel {figures['mel']:.2f}"
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, Any]) -> None:
+        text = f"{figures.get('speed_now', speed):.1f} s of audio a second, "
+        if "tflops" in figures:
+            share = figures["of_peak"]
+            known = f"{100 * share:.0f} %" if isinstance(share, float) else "an unknown share"
+            text += f"{figures['tflops']:.1f} TFLOP/s ({known} of the card's peak), "
+        text += f"mel {figures['mel']:.2f}"
         self._bar.update(self._task, completed=step, figures=text)
         if self._lines and time.monotonic() >= self._next:
             self._explain()

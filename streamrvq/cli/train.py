@@ -36,7 +36,8 @@ def train(
         float | None,
         typer.Option(
             "--minutes",
-            help="Train for this many minutes; run again to continue. Codebooks are made from as much as fits.",
+            help="Train for this many minutes; run again to continue. Codebooks are made from as much as fits. "
+            "They count from the end of decoding, and include warming up, but not the validation at the end.",
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
@@ -45,6 +46,10 @@ def train(
     export: Annotated[bool, typer.Option("--export", help="Measure the weights even if steps are left.")] = False,
     source: Annotated[
         str | None, typer.Option("--from", help="Weights to start a new run from: a file or a preset.")
+    ] = None,
+    profile: Annotated[
+        float | None,
+        typer.Option("--profile", min=0, help="Measure steps for so many seconds; say which kernels take the time."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -66,7 +71,7 @@ def train(
             with ordered_termination():
                 run = Run(settings, folder, progress, cache=cache, device=device, threads=threads, weights=weights)
             with run, _StopOnSignal() as stop:
-                done = run.go(minutes, stop.wanted)
+                done = run.go(minutes, stop.wanted, profile)
                 progress.close()
                 if stop.wanted():
                     note(f"ended by SIGTERM at step {run.trainer.step}: {run.kept}")

@@ -105,14 +105,24 @@ class ResidualVectorQuantize(nn.Module):
         assert isinstance(level, VectorQuantize)
         return level
 
+    def drawn_levels(self, rows: int, generator: torch.Generator | None = None) -> Tensor:
+        """How many levels each row of a training batch uses, int64 ``[rows]`` on the CPU: quantiser dropout."""
+        used = torch.full((rows,), self.n_codebooks + 1)
+        drawn = torch.randint(1, self.n_codebooks + 1, (rows,), generator=generator)  # even at share 0, as DAC does
+        dropped = int(rows * self.quantizer_dropout)
+        used[:dropped] = drawn[:dropped]
+        return used
+
     def forward(
-        self, z: Tensor, n_quantizers: int | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        self, z: Tensor, n_quantizers: int | None = None, generator: torch.Generator | None = None,
+        used: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         """Quantise ``z [B, D, T]`` with the first ``n_quantizers`` levels (default and maximum: all).
 
         In training mode ``n_quantizers`` is ignored, as in DAC, and quantiser dropout decides instead. Every level is
         computed and its codes are returned. But a level that a row drops adds nothing to the row's output and losses.
-        The numbers of levels are drawn from ``generator``, or from torch's own.
+        The numbers of levels are drawn from ``generator``, or from torch's own. ``used [B]`` gives them: then nothing
+        is drawn, and no number leaves the CPU.
 
         Returns:
             ``(z_q [B, D, T], codes [B, N, T] int64, latents [B, N·codebook_dim, T], commitment_loss [], codebook_loss
@@ -123,14 +133,11 @@ class ResidualVectorQuantize(nn.Module):
         """
         batch = z.shape[0]
         levels = self.n_codebooks
-        used = torch.full((batch,), self.n_codebooks + 1, device=z.device)
         if self.training:
-            drawn = torch.randint(
-                1, self.n_codebooks + 1, (batch,), generator=generator
-            )  # even at share 0, as DAC does
-            dropped = int(batch * self.quantizer_dropout)
-            used[:dropped] = drawn[:dropped].to(z.device)
-        elif n_quantizers is not None:
+            used = self.drawn_levels(batch, generator).to(z.device) if used is None else used
+        else:
+            used = torch.full((batch,), self.n_codebooks + 1, device=z.device)
+        if not self.training and n_quantizers is not None:
             if n_quantizers < 1:
                 raise InputError(f"n_quantizers is {n_quantizers}; wanted 1 to {self.n_codebooks}, or None for all")
             levels = min(levels, n_quantizers)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (2048, 1024, 512)
+LONGEST = 10.0  #: the longest gradient of the discriminators in a step
 BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
 
@@ -74,6 +76,8 @@ def _maps(x: Tensor, layers: list[nn.Module], last: nn.Module | None) -> list[Te
     maps = []
     for layer in layers:
         x = F.leaky_relu(layer(x), 0.1)
+        if x.is_cuda:  # convolutions are faster there with the channels last, and keep that layout
+            x = x.contiguous(memory_format=torch.channels_last)
         maps.append(x)
     return maps if last is None else [*maps, last(x)]
 
@@ -93,21 +97,49 @@ class Discriminators(nn.Module):
         return [discriminator(x) for discriminator in self.all]
 
 
+Maps = list[list[Tensor]]  #: of every discriminator
+
+
 def discriminator_loss(discriminators: Discriminators, x: Tensor, y: Tensor) -> Tensor:
     """The loss of the discriminators, for the original ``x`` and the detached reconstruction ``y``."""
-    loss = x.new_zeros(())
-    for real, fake in zip(discriminators(x), discriminators(y.detach()), strict=True):
-        loss = loss + (1 - real[-1]).square().mean() + fake[-1].square().mean()
-    return loss
+    return _their_loss(discriminators(x), discriminators(y.detach()))
 
 
 def codec_losses(discriminators: Discriminators, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """The losses of the codec, ``adversarial`` and ``feature``, each ``[B]``."""
     with torch.no_grad():
         wanted = discriminators(x)
-    adversarial, feature = x.new_zeros(x.shape[0]), x.new_zeros(x.shape[0])
-    for real, fake in zip(wanted, discriminators(y), strict=True):
-        adversarial = adversarial + (1 - fake[-1]).square().flatten(1).mean(1)
-        for a, b in zip(real[:-1], fake[:-1], strict=True):
-            feature = feature + (a - b).abs().flatten(1).mean(1)
+    return _codec_losses(wanted, discriminators(y))
+
+
+def all_losses(
+    discriminators: Discriminators, x: Tensor, y: Tensor, dtype: torch.dtype
+) -> tuple[dict[str, Tensor], Tensor]:
+    """`codec_losses` and `discriminator_loss`, from the same maps: each signal is judged once.
+
+    Both belong to the discriminators as they are. So they may be moved only after both gradients were taken, that of
+    the codec with respect to ``y``, and their own with respect to their parameters.
+
+    Args:
+        dtype: of the convolutions; the losses are float32.
+    """
+    with parametrize.cached(), torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype, cache_enabled=False):
+        real, fake = discriminators(x), discriminators(y)
+    return _codec_losses([[each.detach() for each in maps] for maps in real], fake), _their_loss(real, fake)
+
+
+def _their_loss(real: Maps, fake: Maps) -> Tensor:
+    loss = real[0][-1].new_zeros((), dtype=torch.float32)
+    for a, b in zip(real, fake, strict=True):
+        loss = loss + (1 - a[-1].float()).square().mean() + b[-1].float().square().mean()
+    return loss
+
+
+def _codec_losses(real: Maps, fake: Maps) -> dict[str, Tensor]:
+    rows = fake[0][-1].shape[0]
+    adversarial, feature = (fake[0][-1].new_zeros(rows, dtype=torch.float32) for _ in range(2))
+    for wanted, maps in zip(real, fake, strict=True):
+        adversarial = adversarial + (1 - maps[-1].float()).square().flatten(1).mean(1)
+        for a, b in zip(wanted[:-1], maps[:-1], strict=True):
+            feature = feature + (a - b).abs().flatten(1).mean(1, dtype=torch.float32)
     return {"adversarial": adversarial, "feature": feature}

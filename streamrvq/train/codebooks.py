@@ -131,34 +131,43 @@ class RunningMeans:
         self.share, self.total = state["share"].to(self.share.device), state["total"].to(self.total.device)
 
     @torch.no_grad()
-    def update(self, codes: Tensor, latents: Tensor, move: bool, generator: torch.Generator) -> list[Tensor]:
-        """Take the codes ``[B, K, T]`` and latents ``[B, K·dim, T]`` of one step.
+    def update(self, codes: Tensor, latents: Tensor, move: bool, chosen: Tensor, good: Tensor | None = None) -> Tensor:
+        """Take the codes ``[B, K, T]`` and latents ``[B, K·dim, T]`` of one step. Nothing here waits for a device.
 
         Args:
             move: move the entries to their means. False only replaces dead entries: then the codebook loss moves them.
-            generator: decides which latents replace dead entries.
+            chosen: int64 ``[K·size]``, frames of the batch at random (`drawn_frames`). Each dead entry takes the next.
+            good: bool ``[]``; False leaves everything as it is. None: True.
 
         Returns:
-            The indices of the replaced entries, level by level.
+            Which entries were replaced: bool ``[K, size]``.
         """
-        replaced = []
-        dim = self.levels[0].codebook_dim
+        levels, size, dim = self.total.shape
         frames = codes.shape[0] * codes.shape[2]
-        for i, level in enumerate(self.levels):
-            x = latents[:, i * dim : (i + 1) * dim].transpose(1, 2).reshape(-1, dim)
-            index = codes[:, i].reshape(-1)
-            size = level.codebook_size
-            count = torch.bincount(index, minlength=size).float() / frames
-            total = torch.zeros(size, dim, device=x.device).index_add_(0, index, x) / frames
-            self.share[i].lerp_(count, 1 - self.decay)
-            self.total[i].lerp_(total, 1 - self.decay)
-            if move:
-                level.codebook.weight.copy_(self.total[i] / self.share[i][:, None].clamp(min=1e-9))
-            dead = (self.share[i] < self.expire / size).nonzero()[:, 0]
-            if len(dead):
-                chosen = torch.randint(frames, (len(dead),), generator=generator)
-                level.codebook.weight[dead] = x[chosen.to(x.device)]
-                self.share[i][dead] = 0.5 / size
-                self.total[i][dead] = level.codebook.weight[dead] * (0.5 / size)
-            replaced.append(dead)
-        return replaced
+        x = latents.view(latents.shape[0], levels, dim, -1).permute(1, 0, 3, 2).reshape(levels * frames, dim)
+        first = torch.arange(levels, device=codes.device)[:, None]
+        index = (codes.transpose(0, 1).reshape(levels, frames) + first * size).reshape(-1)
+        ones = torch.ones(len(index), device=x.device)
+        count = torch.zeros(levels * size, device=x.device).index_add_(0, index, ones).view(levels, size) / frames
+        total = torch.zeros(levels * size, dim, device=x.device).index_add_(0, index, x).view_as(self.total) / frames
+        share, sums = self.share.lerp(count, 1 - self.decay), self.total.lerp(total, 1 - self.decay)
+        old = torch.stack([level.codebook.weight for level in self.levels])
+        book = sums / share[..., None].clamp(min=1e-9) if move else old
+        dead = share < self.expire / size
+        number = (dead.view(-1).cumsum(0) - 1).clamp(min=0).view(levels, size)  # of the dead entry, over all levels
+        book = torch.where(dead[..., None], x[chosen[number] + first * frames], book)
+        share = share.masked_fill(dead, 0.5 / size)  # torch.where would copy the number to a card, and wait
+        sums = torch.where(dead[..., None], book * (0.5 / size), sums)
+        if good is not None:
+            share, sums = torch.where(good, share, self.share), torch.where(good, sums, self.total)
+            book, dead = torch.where(good, book, old), dead & good
+        self.share.copy_(share)
+        self.total.copy_(sums)
+        for level, entries in zip(self.levels, book, strict=True):
+            level.codebook.weight.copy_(entries)
+        return dead
+
+
+def drawn_frames(count: int, frames: int, seed: int) -> Tensor:
+    """Numbers of ``count`` frames out of ``frames`` at random, int64 ``[count]``, for `RunningMeans.update`."""
+    return torch.randint(frames, (count,), generator=torch.Generator().manual_seed(seed))

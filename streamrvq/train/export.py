@@ -71,7 +71,8 @@ def measure(model: CodecModel, weights: Weights, path: Path, clips: list[Tensor]
     figures = {"codec_hash": weights.codec_hash, "bytes": path.stat().st_size}
     if not clips:
         return figures
+    device = next(model.parameters()).device
     return figures | {
         "exact": validate(model, clips, losses),
-        "rounded": validate(CodecModel.from_weights(weights), clips, losses),
+        "rounded": validate(CodecModel.from_weights(weights).to(device), clips, losses),
     }

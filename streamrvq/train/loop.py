@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,29 +22,27 @@ from ..nn import CodecModel
 from ..system.cores import available_cores
 from ..system.foreign_data import foreign_data
 from ..weights import Weights
-from .adversarial import Discriminators, codec_losses, discriminator_loss
-from .balance import balanced
+from .adversarial import LONGEST, Discriminators, codec_losses, discriminator_loss
 from .codebooks import RunningMeans
 from .config import TrainConfig
 from .data import Crops
-from .fast import run_decoder, run_encoder
+from .device.runner import Prepared, Runner
 from .losses import Losses
 from .optimizer import Optimizer
+from .passes import Pass, run_pass
+from .schedule import average_decay, chosen_frames, rate, used_levels
 from .unseen import Unseen, model_of
 
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """A shard's result: gradients of `Trainer.parameters`, figures, output ``[b, T]``, and codes and latents if any."""
-
-    gradients: tuple[Tensor | None, ...]
-    figures: dict[str, float]
-    y: Tensor
-    codes: Tensor | None
-    latents: Tensor | None
+Batch: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]  #: crops [B, samples]
+MAX_LOST = 10  #: steps in a row without a finite gradient
 
 
-_MAX_LOST = 10  #: steps in a row without a finite gradient
+def lost_too_many(step: int, norm: float) -> WeightsError:
+    """The error for `MAX_LOST` steps in a row to ``step`` without a finite gradient."""
+    return WeightsError(
+        f"the gradient of {MAX_LOST} steps in a row to step {step + 1} is {norm}; wanted a finite one: "
+        "go on with a lower lr and small_lr"
+    )
 
 
 class Trainer:
@@ -55,26 +54,30 @@ class Trainer:
         device: "cpu" or "cuda".
         threads: cores for each shard.
         weights: to continue from; None: first values (start.py). Optimiser and running means always start afresh.
+        remark: is told what people should know.
+        waits: whether the host looks at each step, as on a CPU; None: except on a card (device/).
 
     Raises:
         WeightsError: ``weights`` belong to another codec than ``config.codec``.
+        ConfigError: the corpus does not fit on the card.
 
     Attributes:
         model: the codec in training.
         average: the running mean of its weights, which is validated and exported.
         step: how many optimiser steps are done.
-        lost: how many of the last steps in a row had no finite gradient, and so changed nothing.
+        runner: runs the steps without waiting for each; None: the host does.
         continued: whether the run began with ``weights``, and so has codebooks at step 0.
         unseen: the crops that first values and codebooks are made from.
     """
 
     def __init__(
-        self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None
-    ) -> None:
+        self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None,
+        remark: Callable[[str], None] = lambda text: None, waits: bool | None = None,
+    ) -> None:  # fmt: skip
         if weights is not None:
             config = dataclasses.replace(config, plain_steps=0)
         self.config, self.crops, self.device = config, crops, torch.device(device)
-        self.step = self.lost = 0
+        self.step = self._lost = 0
         self.continued = weights is not None
         self._weights, self._begun = weights, False
         self.unseen = Unseen(config, crops, self.dtype)
@@ -92,6 +95,8 @@ class Trainer:
             torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
         self.discriminators: Discriminators | None = None
+        waits = self.device.type != "cuda" if waits is None else waits
+        self.runner = None if waits else Runner(self, remark)
 
     def begin(self) -> None:
         """Set the first values. `train_step` does it if need be. A run that is loaded has no use for them.
@@ -106,6 +111,7 @@ class Trainer:
         if self.continued:
             self.running_means.start(self.unseen.shares(self.model))
         self._make_discriminators()
+        self._renew()
         self._begun = True
 
     def _make_discriminators(self) -> None:
@@ -127,7 +133,8 @@ class Trainer:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     @property
-    def _is_adversarial(self) -> bool:
+    def is_adversarial(self) -> bool:
+        """Whether the next step has discriminators."""
         return self.config.adversarial_from is not None and self.step >= self.config.adversarial_from
 
     @property
@@ -135,18 +142,19 @@ class Trainer:
         """Whether the codebooks have been made."""
         return self.step > self.config.plain_steps or self.continued
 
-    def rate(self, step: int) -> float:
-        """The factor on the learning rates in a step."""
-        config = self.config
-        since = step if step < config.plain_steps else step - config.plain_steps
-        warm = min(1.0, (since + 1) / max(1, config.warmup))
-        start = config.decay_from * config.steps
-        done = min(1.0, max(0.0, (step - start) / max(1.0, config.steps - start)))
-        return warm * (config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * done)))
+    @property
+    def lost(self) -> int:
+        """How many of the last steps in a row had no finite gradient, and so changed nothing."""
+        return self._lost if self.runner is None else self.runner.streak
 
-    def train_step(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
-        """Train one step on ``batch [B, samples]``. Returns the means of its losses.
+    def batches(self, first: int, last: int) -> Generator[Batch | Prepared, None, None]:
+        """What `train_step` takes in the steps ``first … last − 1``. A thread prepares it."""
+        return self.crops.batches(first, last) if self.runner is None else self.runner.batches(first, last)
 
+    def train_step(self, batch: Batch | Prepared) -> dict[str, float]:
+        """Train one step on ``batch``, of `batches`. Returns the means of its losses.
+
+        With a runner they are the means since they were returned last, and mostly there are none: it is not waited for.
         A step without a finite gradient changes nothing.
 
         Raises:
@@ -158,88 +166,80 @@ class Trainer:
         again = step > config.plain_steps and step in [round(share * config.steps) for share in config.codebooks_again]
         if again or (step == config.plain_steps and not self.continued):
             self._make_codebooks()
-        x = torch.from_numpy(batch).to(self.device)
         self.model.train()
-        parts = list(self.workers.map(self._gradients, range(config.shards), x.chunk(config.shards)))
+        if isinstance(batch, Prepared):
+            return self._launch(batch)
+        x = torch.from_numpy(batch).to(self.device)
+        parts = list(self.workers.map(self._run_shard, range(config.shards), x.chunk(config.shards)))
         for parameter, *grads in zip(self.parameters, *(part.gradients for part in parts), strict=True):
             parameter.grad = sum(grads[1:], start=grads[0]) if grads[0] is not None else None
-        used = [parameter for parameter in self.parameters if parameter.grad is not None]
-        norm = nn.utils.clip_grad_norm_(used, config.clip)
+        moved = [parameter for parameter in self.parameters if parameter.grad is not None]
+        norm = nn.utils.clip_grad_norm_(moved, config.clip)
         if bool(torch.isfinite(norm)):
             self._move(x, parts)
-            self.lost = 0
+            self._lost = 0
         else:
-            self.lost += 1
-        if self.lost == _MAX_LOST:
-            raise WeightsError(
-                f"the gradient of {_MAX_LOST} steps in a row to step {step + 1} is {float(norm)}; wanted a finite one: "
-                "go on with a lower lr and small_lr"
-            )
+            self._lost += 1
+        if self._lost == MAX_LOST:
+            raise lost_too_many(step, float(norm))
         self.step += 1
-        figures = {name: sum(part.figures[name] for part in parts) / len(parts) for name in parts[0].figures}
+        figures = {name: sum(float(part.figures[name]) for part in parts) / len(parts) for name in parts[0].figures}
         return figures | {"gradient": float(norm)}
 
-    def _move(self, x: Tensor, parts: list[_Part]) -> None:
-        self.optimizer.step(self.rate(self.step), self.workers)
-        if self.discriminators is not None and self._is_adversarial:
+    def _launch(self, batch: Prepared) -> dict[str, float]:
+        assert self.runner is not None
+        self.runner.run(batch)
+        self.step += 1
+        if not self.runner.is_due(self.step):
+            return {}
+        reading = self.runner.read()
+        if reading.longest >= MAX_LOST:
+            raise lost_too_many(self.step - 1, reading.norm)
+        return reading.figures | ({"lost": reading.lost / reading.steps} if reading.lost else {})
+
+    def _move(self, x: Tensor, parts: list[Pass]) -> None:
+        self.optimizer.step(rate(self.config, self.step), self.workers)
+        if self.discriminators is not None and self.is_adversarial:
             self._train_discriminators(x, torch.cat([part.y for part in parts]))
         self._follow(parts)
 
-    def _gradients(self, shard: int, x: Tensor) -> _Part:
-        """Forward and backward pass on a part ``x [b, T]`` of the batch. It changes nothing that other shards read."""
-        config = self.config
-        z = run_encoder(self.model.encoder, x[:, None], self.dtype)
-        quantise = self.step >= config.plain_steps
-        codes = latents = None
-        side = z.new_zeros(())
-        figures = {}
-        if quantise:
-            generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * 64 + shard)
-            z, codes, latents, commitment, codebook = self.model.quantizer(z, generator=generator)
-            side = config.loss.commitment * commitment
-            if config.codebooks == "gradient":
-                side = side + config.loss.codebook * codebook
-            figures["commitment"] = float(commitment.detach())
-        y = run_decoder(self.model.decoder, z, self.dtype)[:, 0]
-        leaf = y.detach().requires_grad_()
-        losses = self.losses(x, leaf)
-        if self.discriminators is not None and self._is_adversarial:
-            losses |= codec_losses(self.discriminators, x, leaf)
-        gradient = balanced(losses, dataclasses.asdict(config.loss), leaf)
-        share = 1 / config.shards
-        outputs, weights = [y], [gradient * share]
-        if quantise:
-            outputs, weights = [y, side], [gradient * share, torch.full_like(side, share)]
-        # Not backward(): shards would add up their gradients in a random order.
-        gradients = torch.autograd.grad(outputs, self.parameters, weights, allow_unused=True)
-        figures |= {name: float(value.detach().mean()) for name, value in losses.items()}
-        return _Part(gradients, figures, leaf.detach(), codes, latents)
+    def _run_shard(self, shard: int, x: Tensor) -> Pass:
+        """Forward and backward pass on a part ``x [b, T]`` of the batch."""
+        quantise = self.step >= self.config.plain_steps
+        used = used_levels(self.config, self.model.quantizer, self.step, shard) if quantise else None
+        judge = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
+        return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used, judge=judge,
+                        share=1 / self.config.shards)  # fmt: skip
 
     def _train_discriminators(self, x: Tensor, y: Tensor) -> None:
         assert self.discriminators is not None
         self.discriminators.requires_grad_(True)
         self.judge_optimizer.zero_grad()
         discriminator_loss(self.discriminators, x, y).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.discriminators.parameters(), 10.0)
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), LONGEST)
         self.judge_optimizer.step()
         self.discriminators.requires_grad_(False)
 
     @torch.no_grad()
-    def _follow(self, parts: list[_Part]) -> None:
+    def _follow(self, parts: list[Pass]) -> None:
         """Move the entries towards their latents, and the average towards the weights."""
-        replaced = []
+        replaced = None
         if all(part.codes is not None for part in parts):
-            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
             codes = torch.cat([part.codes for part in parts if part.codes is not None])
             latents = torch.cat([part.latents for part in parts if part.latents is not None])
-            replaced = self.running_means.update(codes, latents, self.config.codebooks == "ema", generator)
-        # At first the mean covers only a few steps, so the decay grows to its value.
-        since = self.step if self.step < self.config.plain_steps else self.step - self.config.plain_steps
-        decay = min(self.config.ema, (since + 1) / (since + 10))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+            move = self.config.codebooks == "ema"
+            replaced = self.running_means.update(codes, latents, move, chosen_frames(self.config, self.step))
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.model.parameters()), 1 - average_decay(self.config, self.step)
+        )
+        if replaced is not None:
+            self.take_replaced(replaced)
+
+    def take_replaced(self, replaced: Tensor) -> None:
+        """Give the average the entries that were ``replaced [K, size]``."""
         for i, dead in enumerate(replaced):
             level, average = self.model.quantizer._level(i), self.average.quantizer._level(i)
-            average.codebook.weight[dead] = level.codebook.weight[dead]
+            average.codebook.weight.copy_(torch.where(dead[:, None], level.codebook.weight, average.codebook.weight))
 
     def _make_codebooks(self) -> None:
         """Make the codebooks from data. The first time, optimiser and average start afresh."""
@@ -250,6 +250,11 @@ class Trainer:
         if not self.quantised:
             self.average.load_state_dict(self.model.state_dict())
             self.optimizer = Optimizer(self.model, self.config)
+        self._renew()
+
+    def _renew(self) -> None:
+        if self.runner is not None:
+            self.runner.renew()
 
     def _start_running_means(self, shares: list[Tensor]) -> None:
         self.running_means = RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire)
@@ -289,4 +294,5 @@ class Trainer:
             if self.discriminators is not None and "judges" in state:
                 self.discriminators.load_state_dict(state["judges"])
                 self.judge_optimizer.load_state_dict(state["judge_optimizer"])
+            self._renew()
             self._begun = True

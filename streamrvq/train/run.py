@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
-
 from ..errors import ConfigError, WeightsError
 from ..system.foreign_data import foreign_data
 from ..system.interrupts import DeferredInterrupts
@@ -23,13 +21,17 @@ from ..weights import Weights
 from . import checkpoint
 from .config import TrainConfig
 from .data import Crops
+from .device.card import check_device
+from .device.profile import Profile
 from .export import measure, training, write
 from .loop import Trainer
 from .runs.effort import check_minutes, frames_for
 from .runs.folder import CACHE, CHECKPOINT, LOG, leave_nothing, open_folder, own_name
-from .runs.log import Log, Means
+from .runs.log import Log
 from .runs.observer import RunObserver
 from .runs.opening import open_run
+from .runs.pace import Pace
+from .runs.report import Report
 from .validation import excerpts, shortest, validate
 
 
@@ -74,12 +76,12 @@ class Run:
         threads: int = 1,
         weights: Weights | None = None,
     ) -> None:
-        _check_device(device)
+        check_device(device)
         self.config, self.folder, self.observer = config, folder, observer
         self.audio_seconds = self.train_time = 0.0
         self.kept_step: int | None = None
         self.name = own_name(folder, config.name)
-        self._log_file = Log(folder / LOG)
+        self._log_file, self._pace = Log(folder / LOG), Pace(config, device == "cuda")
         self._release = weakref.finalize(self, open_folder(folder, self.weights_path.name).release)
         try:
             self._open(cache or folder / CACHE, device, threads, weights)
@@ -128,7 +130,7 @@ class Run:
         train, held, count = opened.data.train, opened.data.held, config.validation_clips
         self.clips = [] if held is None else excerpts(held, count, config.validation_seconds, codec.hop_length)
         crops = Crops(train, config.samples, config.batch, config.seed, config.kinds, config.augment)
-        self.trainer = Trainer(config, crops, device, threads, weights)
+        self.trainer = Trainer(config, crops, device, threads, weights, self.observer.remarked)
         if state is not None:
             self._resume(state)
         for row in opened.rows:
@@ -165,21 +167,26 @@ class Run:
         except WeightsError as error:
             raise WeightsError(f"{error}; {self.kept}") from None
         self.kept_step = trainer.step
+        self._pace.kept()
         self._log({"event": "checkpoint", "weights": self.weights_path.name if trainer.quantised else None})
 
     def _write(self, path: Path) -> Weights:
         return write(self.trainer.average, self.name, training(self.trainer.step, self.audio_seconds), path)
 
-    def go(self, minutes: float | None = None, until: Callable[[], bool] = lambda: False) -> bool:
+    def go(
+        self, minutes: float | None = None, until: Callable[[], bool] = lambda: False, profile: float | None = None
+    ) -> bool:
         """Train until ``config.steps`` are done, the minutes are over, or ``until()`` is true.
 
         The checkpoint is saved at the end, whatever the reason for the end, but for numbers that are not finite. Ctrl-C
         waits for the end of a step. A second one does not: then no checkpoint is saved of a step that is half done.
-        While codebooks are made, all of these end the making, and what was made of them is not kept.
+        While codebooks are made, all of these end the making, and what was made of them is not kept. On a card the
+        run is validated at its end, whatever the reason, and saved at least once a minute.
 
         Args:
             minutes: from now on, without the decoding. Fewer minutes also mean codebooks from fewer frames (effort.py).
             until: asked before each step, and often while codebooks are made.
+            profile: seconds to measure for a table of where the time goes, once the steps are alike; None: no table.
 
         Returns:
             Whether all steps are done.
@@ -190,16 +197,21 @@ class Run:
         """
         check_minutes(minutes)
         with DeferredInterrupts(second_at_once=True) as interrupts:
-            return self._go(minutes, until, interrupts)
+            return self._go(minutes, until, interrupts, profile)
 
-    def _go(self, minutes: float | None, until: Callable[[], bool], interrupts: DeferredInterrupts) -> bool:
+    def _go(
+        self, minutes: float | None, until: Callable[[], bool], interrupts: DeferredInterrupts, profile: float | None
+    ) -> bool:
         config, trainer = self.config, self.trainer
         started = time.perf_counter()
         at_start = self.train_time
-        first, means = trainer.step, Means()
+        first, runner = trainer.step, trainer.runner
+        report = Report(config, first, self._pace, runner, self.observer, self._log)
+        profiler = Profile(profile, trainer.device.type, self.observer.remarked) if profile is not None else None
         spent = 0.0  # seconds that this call spent in steps, without validation and saving
         made: dict[str, int] = {}  # from so many frames
-        batches = trainer.crops.batches(first, config.steps)
+        batches = trainer.batches(first, config.steps)
+        ready = started  # for the next batch
         halfway = False  # within a step
         sound = True
 
@@ -219,7 +231,7 @@ class Run:
             for batch in batches:
                 if over():
                     break
-                clock = time.perf_counter()
+                clock = time.perf_counter() if runner is None else ready  # a card must not wait for its batch
                 halfway = True
                 figures = trainer.train_step(batch)
                 halfway = False
@@ -230,16 +242,15 @@ class Run:
                 for what, frames in made.items():
                     self._log({"event": "made", "what": what, "frames": frames})
                 made.clear()
-                means.add(figures)
+                if profiler is not None:
+                    profiler.stepped(runner is None or runner.is_settled, config.step_seconds)
                 speed = (step - first) * config.step_seconds / spent
-                self.observer.stepped(step, self.audio_seconds, speed, figures)
-                if step % config.log_every == 0:
-                    rate = config.lr * trainer.rate(step - 1)
-                    self._log({"event": "train", "lr": rate, "speed": round(speed, 2), **means.take()})
+                report.stepped(step, self.audio_seconds, speed, figures)
                 if step % config.validate_every == 0 and step < config.steps:
                     self._validate()
-                if step % config.checkpoint_every == 0:
+                if self._pace.is_due(step):
                     self.save()
+                ready = time.perf_counter()
         except _Enough:
             pass
         except WeightsError as error:
@@ -250,7 +261,7 @@ class Run:
             if sound and trainer.step != (self.kept_step or 0) and not (halfway and interrupts.repeated):
                 self.save()
         done = trainer.step >= config.steps
-        if done and trainer.step > first:
+        if (done or runner is not None) and trainer.step > first:
             self._validate()
         return done
 
@@ -264,7 +275,7 @@ class Run:
             trainer.losses,
             quantise=trainer.quantised,
             dtype=trainer.dtype,
-            workers=trainer.workers,
+            workers=trainer.workers if trainer.runner is None else None,
         )
         self._log({"event": "validation", **figures})
         self.observer.validated(trainer.step, figures)
@@ -279,9 +290,7 @@ class Run:
             )
         path = path or self.weights_path
         weights = self._write(path)
-        figures = measure(trainer.average.cpu(), weights, path, self.clips, trainer.losses.cpu())
-        trainer.average.to(trainer.device)
-        trainer.losses.to(trainer.device)
+        figures = measure(trainer.average, weights, path, self.clips, trainer.losses)
         self._log({"event": "export", "path": str(path), **figures})
         return figures
 
@@ -291,10 +300,3 @@ class Run:
             "train_seconds": round(self.train_time, 1),
         }  # fmt: skip
         self._log_file.write(row | values)
-
-
-def _check_device(device: str) -> None:
-    if device not in ("cpu", "cuda"):
-        raise ConfigError(f"device is {device!r}; wanted cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', and torch sees none; wanted cpu here")

@@ -1,7 +1,7 @@
 """Snake and causal zero padding, in one pass over memory in each direction.
 
-Knows: how snake.cpp is compiled, once for each machine, into the user's cache folder; and how to compute the same
-without a compiler or on another device. Does not know: layers.
+Knows: how snake.cpp is compiled, once for each machine, into the user's cache folder; whether the kernels of
+snake_triton.py can be used on a card; and how to compute the same without either. Does not know: layers.
 """
 
 from __future__ import annotations
@@ -57,6 +57,28 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith("flags")), "")
 
 
+@functools.cache
+def on_card() -> tuple[Any, str]:
+    """The kernels for CUDA, a `torch.autograd.Function`; None where they cannot be used, and why not.
+
+    The first call compiles and tries them: Triton needs a C compiler, and nobody wants wrong numbers.
+    """
+    try:
+        from .snake_triton import Fused
+
+        x = torch.linspace(-9, 9, 2 * 45 * 3, device="cuda").view(2, 45, 3)
+        found = []
+        for function in (Fused.apply, plain):
+            leaf, alpha = x.clone().requires_grad_(), torch.full((1, 3, 1), 0.7, device="cuda").requires_grad_()
+            y = function(leaf, alpha, 2)
+            found.append([y.detach(), *torch.autograd.grad((y * y).sum(), [leaf, alpha])])
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+    except Exception as error:  # of Triton, its compiler, the driver
+        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return Fused, ""
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, alpha: Tensor, left: int) -> Tensor:
@@ -100,8 +122,16 @@ def snake(x: Tensor, alpha: Tensor, left: int = 0) -> Tensor:
         alpha: ``[1, C, 1]``.
         left: rows to put in front.
     """
+    if x.is_cuda and x.dtype in (torch.float32, torch.bfloat16) and on_card()[0] is not None:
+        y: Tensor = on_card()[0].apply(x.contiguous(), alpha, left)
+        return y
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and library() is not None:
         return _apply(x.contiguous(), alpha, left)
+    return plain(x, alpha, left)
+
+
+def plain(x: Tensor, alpha: Tensor, left: int) -> Tensor:
+    """`snake` in torch's own operations."""
     flat, wide = alpha.reshape(-1).float(), x.float()  # an angle in bfloat16 would be wrong by a tenth
     y = (wide + torch.sin(wide * flat).square() * (flat + 1e-9).reciprocal()).to(x.dtype)
     return F.pad(y, (0, 0, left, 0)) if left else y

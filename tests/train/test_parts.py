@@ -15,7 +15,7 @@ import torch
 from streamrvq.nn import CodecModel, Snake1d
 from streamrvq.train.adversarial import Discriminators, codec_losses, discriminator_loss
 from streamrvq.train.balance import balanced
-from streamrvq.train.codebooks import RunningMeans, make_codebooks
+from streamrvq.train.codebooks import RunningMeans, drawn_frames, make_codebooks
 from streamrvq.train.fast import run_decoder, run_encoder
 from streamrvq.train.losses import Losses, si_sdr
 from streamrvq.train.snake import library, snake
@@ -187,12 +187,12 @@ def test_entries_follow_and_dead_ones_are_replaced() -> None:
     latents = torch.randn(2, 9, 40)
     codes = torch.randint(0, 4, (2, 3, 40))  # 60 of 64 entries are never used
     level = model.quantizer._level(0)
-    replaced: list[torch.Tensor] = []
+    replaced = torch.zeros(3, 64, dtype=torch.bool)
     for _ in range(6):
-        replaced = means.update(codes, latents, True, torch.Generator().manual_seed(0))
-        if len(replaced[0]):
+        replaced = means.update(codes, latents, True, drawn_frames(3 * 64, 80, seed=0))
+        if replaced[0].any():
             break
-    assert replaced[0].tolist() == list(range(4, 64))
+    assert replaced[0].nonzero()[:, 0].tolist() == list(range(4, 64))
     x = latents[:, :3].transpose(1, 2).reshape(-1, 3)
     assert [entry for entry in level.codebook.weight[4:] if not (x == entry).all(1).any()] == []
     mean = x[codes[:, 0].reshape(-1) == 2].mean(0)

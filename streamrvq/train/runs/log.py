@@ -22,6 +22,10 @@ LEGEND = {
     "train_seconds": "seconds spent in steps",
     "time": "seconds since 1970",
     "speed": "seconds of audio trained on in a second",
+    "speed_now": "the same since the last reading, on a card",
+    "tflops": "10¹² operations a second of matrix products and convolutions since the last reading, on a card",
+    "of_peak": "that as a share of the card's peak in the precision of the run",
+    "lost": "share of the steps without a finite gradient, which changed nothing",
     "lr": "learning rate of the matrices",
     "mel": "distance of log10 mel bands, summed over seven windows; lower is better; DAC's mel/loss",
     "stft": "distance of STFT magnitudes, the mean over windows; lower is better",
@@ -43,16 +47,20 @@ class Means:
     """Means of the figures of several steps."""
 
     def __init__(self) -> None:
-        self._values: dict[str, list[float]] = {}
+        self._values: dict[str, list[tuple[float, int]]] = {}
 
-    def add(self, figures: dict[str, float]) -> None:
+    def add(self, figures: dict[str, float], steps: int = 1) -> None:
+        """Add figures, which may be means over ``steps`` steps."""
         for name, value in figures.items():
-            self._values.setdefault(name, []).append(value)
+            self._values.setdefault(name, []).append((value, steps))
 
     def take(self) -> dict[str, float]:
         """The means of what was added since the last call."""
         taken, self._values = self._values, {}
-        return {name: round(sum(values) / len(values), 5) for name, values in taken.items()}
+        return {
+            name: round(sum(value * steps for value, steps in values) / sum(steps for _, steps in values), 5)
+            for name, values in taken.items()
+        }
 
 
 class Log:

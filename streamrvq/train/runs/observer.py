@@ -20,8 +20,11 @@ class RunObserver(Protocol):
     def making(self, what: str, frames: int, share: float) -> None:
         """First values or codebooks are made from ``frames`` frames. ``share`` of the work is done."""
 
-    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None:
-        """A step is done. ``speed``: seconds of audio trained on per second, since the run was started."""
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, Any]) -> None:
+        """A step is done. ``speed``: seconds of audio trained on per second, since the run was started.
+
+        On a card it is told of some steps only, with the means since the last one.
+        """
 
     def validated(self, step: int, figures: dict[str, Any]) -> None:
         """A validation is done."""

@@ -1,0 +1,30 @@
+"""A device is found fit for training, and torch is set for it.
+
+Knows: torch's switches. Does not know: what is trained.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ...errors import ConfigError
+
+_TRIED = 5  #: algorithms that cuDNN tries for each convolution, of those that it thinks best
+
+
+def check_device(device: str) -> None:
+    """Raises `ConfigError` for a device that torch does not have."""
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"device is {device!r}; wanted cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', and torch sees none; wanted cpu here")
+
+
+def set_for_card() -> None:
+    """The shapes of a run never change, so cuDNN may try. float32 means float32: losses are small differences."""
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = _TRIED
+    if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later warn of the older name
+        torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    else:
+        torch.backends.cudnn.allow_tf32 = False
