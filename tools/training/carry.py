@@ -60,6 +60,7 @@ def carry(
     if beside and not folder.resolve().is_relative_to(ROOT):
         raise CarryError(f"{folder} is not in {ROOT}; wanted a folder in the repository, for only that travels")
     inside = folder if beside else folder / "carried"
+    (inside / "wheels").mkdir(parents=True)
     _fetch_wheels(inside / "wheels")
     for path in packs:
         shutil.copyfile(path, inside / path.name)

@@ -71,7 +71,8 @@ def pack(folder: Path, out: Path, megabytes: float, shares: Mapping[str, float],
         packing = _Pack(folder, digest, len(made) + 1, megabytes)
         if not made:
             for row in _few([row for row in rows if row["split"] == "validation"]):
-                packing.add(row, *_excerpt(folder / row["path"]))
+                if not packing.add(row, *_excerpt(folder / row["path"])):
+                    raise _too_small(megabytes, row)
             left = _by_share(left, shares)
         taken = 0
         for row in left:
@@ -79,7 +80,7 @@ def pack(folder: Path, out: Path, megabytes: float, shares: Mapping[str, float],
                 break
             taken += 1
         if not taken:
-            raise PackError(f"{megabytes:g} MB do not hold {left[0]['path']}; wanted more with --megabytes")
+            raise _too_small(megabytes, left[0])
         left = left[taken:] if made else _evenly(left[taken:])
         made.append(out / f"pack-{len(made) + 1:02d}.tar")
         packing.write(made[-1])
@@ -132,6 +133,10 @@ class _Pack:
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
         part.replace(target)
+
+
+def _too_small(megabytes: float, row: Row) -> PackError:
+    return PackError(f"{megabytes:g} MB do not hold {row['path']}; wanted more with --megabytes")
 
 
 def _manifest(folder: Path) -> list[Row]:

@@ -21,6 +21,7 @@ _MEASURED = 0.3  #: of the time, before the rate falls
 _MARGIN = 0.95  #: of the steps that would fit: validations and checkpoints take the rest
 _START = 15.0  #: seconds until a trainer's first step
 _SAVE_SECONDS = 30.0  #: between two checkpoints. A killed run loses no more than that
+_FIRST_SAVE = 200  #: steps between two, before the speed is known
 _VALIDATIONS = 8  #: while the rate falls
 
 
@@ -55,7 +56,7 @@ def next_phase(
     """
     # Of a run that was killed, the log goes further than the checkpoint.
     step = next((int(row["step"]) for row in reversed(rows) if row["event"] == "checkpoint"), 0)
-    every = config.checkpoint_every if speed is None else max(1, round(_SAVE_SECONDS * speed))
+    every = min(config.checkpoint_every, _FIRST_SAVE) if speed is None else max(1, round(_SAVE_SECONDS * speed))
     if speed is None or keep_rate:
         endless = dataclasses.replace(config, steps=ENDLESS, checkpoint_every=every)
         return Phase(endless, left if keep_rate else _MEASURED * left, "at the full rate")
