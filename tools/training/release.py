@@ -4,6 +4,9 @@ In a run here the learning rate rises once and then falls slowly, in a time that
 measures how fast this machine trains. ``tools/quality --against`` decides what is better. The record beside the weights
 gets an entry: what was trained, for how long and on what.
 
+For a few minutes on a borrowed machine that can fetch nothing, it packs a set (packs.py), makes the folder that travels
+(carry.py), and joins what came back (delivery.py). There borrowed.py runs.
+
 Knows: the order of things. Does not know: training (``streamrvq train``), quality (``tools/quality``), the corpus
 (``tools/corpus``); it runs them as commands. Where nothing can be installed, run
 ``python -m tools.training.release`` with any Python that has the package's dependencies, and --train-only.
@@ -23,15 +26,20 @@ from streamrvq.config import DEFAULT_CODEC
 from streamrvq.train import TrainConfig
 from streamrvq.weights import load_weights, save_weights
 
+from .carry import CarryError, carry
+from .delivery import DeliveryError, join
+from .record import entries, log
+
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "streamrvq/weights/data"
 CONFIG = ROOT / f"streamrvq/train/configs/{DEFAULT_CODEC}.toml"
+#: Of a pack by default. 64 MiB travel at a time: 32 MB of the repository, 23 of them the shipped weights; 2 MB of
+#: wheels and the native engine; and a pack.
+MEGABYTES = 30.0
 _PROBE_MINUTES = 1.0
 #: Probes until a step must have been logged: on any machine that can train, one of them is long enough.
 _MOST_PROBES = 5
 _LOG_EVERY = 10  #: steps between two rows of the log, in a probe
-#: The columns of the validation curve in the record.
-_CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")
 _FALL_FROM = 0.3  #: the share of a run after which the rate falls
 
 
@@ -48,8 +56,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/train_release", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--minutes", type=float, help="to train for")
     parser.add_argument(
-        "--out", type=Path, default=Path("build/release"), help="the run's folder (default: %(default)s)"
-    )
+        "--out", type=Path, default=Path("build/release"),
+        help="the run's folder, or that of the packs (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--data", type=Path, help="a set of tools/corpus (default: CACHE/corpus/set, made if need be)")
     parser.add_argument("--cache", type=Path, help="for decoded audio (default: OUT/cache)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
@@ -57,18 +66,54 @@ def main() -> int:
     parser.add_argument("--lr", type=float, help="highest rate, instead of the configuration's")
     parser.add_argument("--train-only", action="store_true", help="do not judge and land")
     parser.add_argument("--land", type=Path, metavar="RUN", help="only judge what RUN has exported, and land it")
+    away = parser.add_argument_group("on a borrowed machine without a network")
+    away.add_argument("--pack", type=Path, metavar="SET", help="write a set as packs to --out")
+    away.add_argument("--megabytes", type=float, default=MEGABYTES, help="of a pack, at most (default: %(default)g)")
+    away.add_argument("--most", type=int, metavar="N", help="write only the first N packs")
+    away.add_argument("--carry", type=Path, metavar="FOLDER", help="make the folder that travels, with --packs")
+    away.add_argument("--packs", type=Path, nargs="+", default=[], metavar="PACK", help="that travel now")
+    away.add_argument("--weights", type=Path, metavar="FILE", help="to begin with there, instead of the shipped ones")
+    away.add_argument("--beside", action="store_true", help="a copy of the repository travels anyway: add to it")
+    away.add_argument("--join", type=Path, metavar="FOLDER", help="make a run in --out of what came back")
     arguments = parser.parse_args()
-    if (arguments.land is None) == (arguments.minutes is None):
-        parser.error("wanted --minutes N to train, or --land RUN to judge a run that is done")
+    chosen = [name for name in ("minutes", "land", "pack", "carry", "join") if getattr(arguments, name) is not None]
+    if len(chosen) != 1:
+        parser.error("wanted --minutes N to train, --land RUN to judge a run that is done, --pack, --carry or --join")
+    try:
+        return _run(arguments)
+    except (ReleaseError, CarryError, DeliveryError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.pack is not None:
+        return _pack(arguments)
+    if arguments.carry is not None:
+        print("\n".join(carry(arguments.carry, arguments.packs, arguments.weights, arguments.beside)))
+        return 0
+    if arguments.join is not None:
+        weights = join(arguments.join, arguments.out)["step"]
+        print(f"{arguments.out}: the run to step {weights}. Now: tools/train_release --land {arguments.out}")
+        return 0
     if arguments.land is not None:
         return land(arguments.land, arguments.data)
     data = _corpus(arguments.data)
-    try:
-        train(arguments, data)
-    except ReleaseError as error:
-        print(error, file=sys.stderr)
-        return 2
+    train(arguments, data)
     return 0 if arguments.train_only else land(arguments.out, data)
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from .packs import PackError, pack  # here, for it needs soundfile
+
+    shares = TrainConfig.read(CONFIG).kinds
+    try:
+        made = pack(arguments.pack, arguments.out, arguments.megabytes, shares, arguments.most)
+    except PackError as error:
+        raise ReleaseError(str(error)) from None
+    for path in made:
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    return 0
 
 
 def train(arguments: argparse.Namespace, data: Path) -> None:
@@ -91,11 +136,11 @@ def train(arguments: argparse.Namespace, data: Path) -> None:
         rows: list[dict[str, Any]] = []
         for _ in range(_MOST_PROBES):  # a slow machine may need several tries for the first logged step
             _streamrvq(arguments, "--minutes", str(min(_PROBE_MINUTES, arguments.minutes)))
-            if rows := [row for row in _log(out) if row["event"] == "train"]:
+            if rows := [row for row in log(out) if row["event"] == "train"]:
                 break
         else:
             plan.unlink()  # so that another call does not take its steps, which have no end, for a plan
-            events = [row["event"] for row in _log(out)]
+            events = [row["event"] for row in log(out)]
             raise ReleaseError(
                 f"{_MOST_PROBES} probes of {min(_PROBE_MINUTES, arguments.minutes):g} min logged "
                 f"{', '.join(events) or 'nothing'}; wanted the row of {_LOG_EVERY} training steps: choose a smaller "
@@ -104,7 +149,7 @@ def train(arguments: argparse.Namespace, data: Path) -> None:
         row = rows[-1]
         left = 60 * max(0.0, arguments.minutes - _PROBE_MINUTES) * row["speed"] / config.step_seconds
         # Steps after the last row count, too, and a run of no more steps would end without a validation.
-        steps = max(row["step"] + round(left), max(row["step"] for row in _log(out)) + 1)
+        steps = max(row["step"] + round(left), max(row["step"] for row in log(out)) + 1)
         print(f"{row['speed']} s of audio a second here: {steps} steps in {arguments.minutes:g} minutes", flush=True)
         _write(plan, dataclasses.replace(config, steps=steps, log_every=50).to_dict())
     _streamrvq(arguments)
@@ -138,7 +183,8 @@ def land(run: Path, data: Path | None) -> int:
         print(f"{new} was not landed", file=sys.stderr)
         return judged
     record = _record()
-    record["runs"].append(_summary(run, new))
+    there = {entry["codec_hash"] for entry in record["runs"]}
+    record["runs"] += [entry for entry in entries(run, new) if entry["codec_hash"] not in there]
     DATA.mkdir(exist_ok=True)
     # What ships has the preset's name, whatever the run was called. The hash is of the numbers alone.
     save_weights(dataclasses.replace(load_weights(new), name=DEFAULT_CODEC), shipped, half=True)
@@ -152,23 +198,6 @@ def _record() -> dict[str, Any]:
     path = DATA / f"{DEFAULT_CODEC}.json"
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"runs": []}
     return record
-
-
-def _summary(run: Path, weights: Path) -> dict[str, Any]:
-    rows = _log(run)
-    last = max(rows, key=lambda row: int(row["step"]))
-    curve = [row for row in rows if row["event"] == "validation"]
-    return {
-        "codec_hash": load_weights(weights).codec_hash,
-        "steps": last["step"], "hours": round(last["train_seconds"] / 3600, 3), "audio_seconds": last["audio_seconds"],
-        "validation": [{key: row[key] for key in _CURVE} for row in curve],
-    }  # fmt: skip
-
-
-def _log(run: Path) -> list[dict[str, Any]]:
-    path = run / "log.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
 
 
 def _corpus(data: Path | None) -> Path:

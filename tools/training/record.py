@@ -1,0 +1,47 @@
+"""The record beside the shipped weights: an entry for each run that led to them, made from the run's log.
+
+Knows: logs of ``streamrvq train``, and what an entry says. Does not know: which runs are landed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from streamrvq.weights import load_weights
+
+#: In a run's folder: the entries of the runs before it whose weights it went on from, and what its own entry gets
+#: beside the figures of its log.
+EARLIER, BESIDE = "earlier.json", "borrowed.json"
+#: The columns of the validation curve in the record.
+_CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")
+
+
+def entries(run: Path, weights: Path) -> list[dict[str, Any]]:
+    """The entries of ``run``, whose weights are ``weights``, and of the runs before it, the oldest first."""
+    earlier: list[dict[str, Any]] = _read(run / EARLIER, [])
+    return [*earlier, _entry(run, weights)]
+
+
+def _entry(run: Path, weights: Path) -> dict[str, Any]:
+    rows = log(run)
+    last = max(rows, key=lambda row: int(row["step"]))
+    curve = [row for row in rows if row["event"] == "validation"]
+    beside: dict[str, Any] = _read(run / BESIDE, {})
+    return {
+        "codec_hash": load_weights(weights).codec_hash,
+        "steps": last["step"], "hours": round(last["train_seconds"] / 3600, 3), "audio_seconds": last["audio_seconds"],
+        **beside, "validation": [{key: row[key] for key in _CURVE} for row in curve],
+    }  # fmt: skip
+
+
+def log(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run's log. A last line that a killed process left unfinished is not one."""
+    path = run / "log.jsonl"
+    whole, _, _ = (path.read_text(encoding="utf-8") if path.is_file() else "").rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def _read(path: Path, otherwise: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
