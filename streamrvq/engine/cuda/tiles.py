@@ -98,9 +98,9 @@ class Tile:
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
-        stage = self.rows * (self.depth + 4) + self.depth * self.columns
-        behind = self.columns if self.early else 0  # of the last stage: read, and not used
-        return 4 * max(self.stages * stage + behind, self.rows * (self.columns + 8))
+        behind = self.columns if self.early else 0  # read, and not used
+        stage = self.rows * (self.depth + 4) + self.depth * self.columns + behind
+        return 4 * max(self.stages * stage, self.rows * (self.columns + 8))
 
     def fits(self, depth: int, aligned: bool) -> bool:
         """Whether it can compute taps of ``depth`` numbers; ``aligned``: rows and taps begin at multiples of 4."""

@@ -19,7 +19,8 @@ struct Tile {
     static constexpr bool RAGGED = RAGGED_ != 0, EARLY = EARLY_ != 0;
     static constexpr int BM = TM * LM * WM, BN = TN * LN * WN, THREADS = 32 * WM * WN;
     static constexpr int P = BK + 4;                    // numbers from row to row of x in shared memory
-    static constexpr int STAGE = BM * P + BK * BN;      // numbers of a stage
+    // Numbers of a stage. Behind it is a row of w that nobody writes: multiply_early reads it, and does not use it.
+    static constexpr int STAGE = BM * P + BK * BN + (EARLY ? BN : 0);
     static constexpr int PITCH = BN + 8;                // from row to row of the results there
     static constexpr int A_ALL = BM * BK / VEC, B_ALL = BK * BN / 4;  // copies a stage, of x and of w
     static constexpr int A_EACH = (A_ALL + THREADS - 1) / THREADS, B_EACH = (B_ALL + THREADS - 1) / THREADS;
@@ -156,7 +157,8 @@ template <class T, int PITCH> DEVICE void multiply(Accumulators<T> &acc, Shared 
 }
 
 // The same, where a depth's weights are read while the one before is computed. A row's inputs are not needed any more after
-// the last of its four depths: the next four go into the same registers then. What is read behind the stage is not used.
+// the last of its four depths: the next four go into the same registers then. What it reads behind the last depth
+// is not used: four numbers behind each row of x, and a row behind w. Nobody writes either, so it is no race.
 template <class T, int PITCH> DEVICE void multiply_early(Accumulators<T> &acc, Shared a, Shared b) {
     float4 x[T::TM], w[2][T::TN / 4];
 #pragma unroll
