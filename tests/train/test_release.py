@@ -63,6 +63,7 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     assert not (folder / "data").exists()
     assert "--against" not in (folder / "asked").read_text()  # nothing is shipped yet
 
+    (run / "borrowed.json").write_text('{"device": "a card", "machine_minutes": 9.0}')
     judge(folder, 0)
     assert release.land(run, folder / "set") == 0
     shipped = folder / "data" / "causal-44khz.safetensors"
@@ -72,6 +73,13 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     assert entry["steps"] == planned["steps"]
     assert entry["audio_seconds"] > 0
     assert entry["validation"]
+    assert (entry["device"], entry["machine_minutes"]) == ("a card", 9.0)
+
+    # The runs before it on a borrowed machine get their entries, and no run gets two.
+    (run / "earlier.json").write_text(json.dumps([{"codec_hash": "before"}]))
+    assert release.land(run, folder / "set") == 0
+    record = json.loads((folder / "data" / "causal-44khz.json").read_text())
+    assert record["runs"] == [entry, {"codec_hash": "before"}]
 
     judge(folder, 1)
     before = shipped.read_bytes()

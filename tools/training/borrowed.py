@@ -95,8 +95,8 @@ class Borrowed:
         asked = self._asked
         # Codebooks that are made again are lost to a short run: it ends before the decoder has got used to them.
         values: dict[str, Any] = {"codebooks_again": [], "log_every": 10}
-        if asked.device == "cuda":
-            values["shards"] = 1
+        if asked.device == "cuda":  # reading figures makes a card wait, and so do small parts of a batch
+            values |= {"log_every": 50, "shards": 1, "validate_every": 2000}
         if asked.adversarial is not None:
             values["adversarial_from"] = asked.adversarial
         for text in asked.set:
@@ -197,6 +197,7 @@ class Borrowed:
             if now - self._last > self._asked.every:
                 self._deliver(run)
         if trainer.returncode and ended is None:
+            self._deliver(run)
             raise CarriedError(f"streamrvq train ended with code {trainer.returncode}; its message stands above")
 
     def _deliver(self, run: Path) -> None:
@@ -237,7 +238,7 @@ def _write(path: Path, values: Any) -> None:
 def main() -> int:
     """Run the command line. Returns 0 with a result, 1 without one, 2 if something that was carried is of no use."""
     parser = argparse.ArgumentParser(
-        prog="python3 -m tools.training.borrowed", description=(__doc__ or "").split(":")[1]
+        prog="python3 -m tools.training.borrowed", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="packs and wheels, or folders of them")
     parser.add_argument("--minutes", type=float, required=True, help="for all of it, from the start of the command")
