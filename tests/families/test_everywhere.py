@@ -36,6 +36,7 @@ from tests.support.contract import NATIVE as NATIVE_BUILT
 from tests.support.contract import cut, minute, needs_native
 from tests.support.service import joined, serving
 
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_the_engines_lack(name: str) -> None:
     """Nothing, of the released models' layers."""

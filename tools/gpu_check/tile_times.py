@@ -131,8 +131,8 @@ def _shape(direction: str, c: Convolution) -> Shape:
     product = c.product
     assert product is not None
     return Shape(
-        direction, product.taps, product.depth, product.tap_step, product.row_step, c.rows, c.columns, c.join is not None,
-        c.epilogue.skip is not None, c.epilogue.activation == Activation.SNAKE,
+        direction, product.taps, product.depth, product.tap_step, product.row_step, c.rows, c.columns,
+        c.join is not None, c.epilogue.skip is not None, c.epilogue.activation == Activation.SNAKE,
     )  # fmt: skip
 
 

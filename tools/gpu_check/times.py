@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from streamrvq.config import CodecConfig
 from streamrvq.engine.cuda.device import Launch, Recording
 from streamrvq.engine.cuda.engine import CudaEngine
 from streamrvq.engine.cuda.structs import Conv
@@ -97,7 +98,7 @@ def bulk(context: Context) -> None:
         most = engine.row_hops
         context.say(f"{codec.name}: likes {most} rows x hops", codec=codec.name, row_hops=most)
         shapes = [(64, 8), (max(1, most // 32), 32), (max(1, most // 8), 8), (8, max(1, most // 8))]
-        if codec.config.stem > 1:
+        if isinstance(codec.config, CodecConfig) and codec.config.stem > 1:
             shapes.append((most // 8, 32))
         for rows, hops in dict.fromkeys(shapes):
             for direction in DIRECTIONS:

@@ -170,7 +170,8 @@ class Layers:
         hidden, hidden_stride = at.extra(i, "hidden")
         cell, cell_stride = at.extra(i, "cell")
         assert c.product is not None
-        fields = {"in_": at.buffer(i), "in_stride": self._places.strides[i], "plain": gates, "plain_stride": gates_stride}
+        fields = {"in_": at.buffer(i), "in_stride": self._places.strides[i], "plain": gates,
+                  "plain_stride": gates_stride}  # fmt: skip
         yield product(c.product, self._multiprocessors, streams=self._rows, rows=frames, fields=fields)
         each = STREAMS if self._rows > STREAMS // 2 and lstm_shared(STREAMS, units) <= SHARED else 1
         shared = lstm_shared(each, units)
@@ -208,7 +209,8 @@ def attend_shared(name: str, dim: int, window: int) -> int:
     shared = 4 * QUERIES * (dim + window + QUERIES - 1 + FEW_THREADS)
     if shared > SHARED:
         raise EngineError(
-            f"the attention {name} sees {window} positions; the cuda engine has room for about 6000: use engine='native'"
+            f"the attention {name} sees {window} positions; the cuda engine has room for about 6000: use "
+            "engine='native'"
         )
     return shared
 

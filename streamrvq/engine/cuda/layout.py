@@ -97,8 +97,8 @@ class Places:
         self.strides: list[int] = []
         self.skips: list[int] = []
         self.skip_strides: list[int] = []
-        #: What some convolutions need besides, by their numbers, and what a quantiser's chains do, by theirs from −1 down:
-        #: offsets, and strides.
+        #: Offsets and strides of what some convolutions need besides, by their numbers, and what a quantiser's chains
+        #: do, by theirs from −1 down.
         self.extra: dict[tuple[int, str], tuple[int, int]] = {}
         for i, c in enumerate(resident.convolution for resident in resident.convolutions):
             numbers = c.history.size + hops * c.layer.rate_in * c.layer.cin

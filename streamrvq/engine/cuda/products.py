@@ -1,7 +1,7 @@
 """A convolution as a matrix product: windows of the input times a matrix.
 
-Knows: torch's layouts of weights, the depths that tiles want, the device. Does not know: plans, steps. The native engine's plan/pack does the same
-in C++.
+Knows: torch's layouts of weights, the depths that tiles want, the device. Does not know: plans, steps. The native
+engine's plan/pack does the same in C++.
 """
 
 from __future__ import annotations

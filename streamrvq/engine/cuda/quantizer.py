@@ -92,7 +92,7 @@ class Books:
     """
 
     def __init__(self, kept: Kept, quantizer: Quantizer, tensors: Tensors) -> None:
-        self.quantizer, self.chains, books = quantizer, list[ResidentChain](), []
+        self.quantizer, self.chains, books = quantizer, list[ResidentChain](), list[Book]()
 
         def product(name: str | None) -> ResidentProduct | None:
             return None if name is None else ResidentProduct(kept, linear(np.asarray(tensors[name], np.float32)))

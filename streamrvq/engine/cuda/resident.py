@@ -63,7 +63,9 @@ class Resident:
         EngineError: layers that make no plan, or a device without enough memory.
     """
 
-    def __init__(self, device: Device, kind: Kind, plan: Plan, tensors: Tensors, levels: Levels | Books | None = None) -> None:
+    def __init__(
+        self, device: Device, kind: Kind, plan: Plan, tensors: Tensors, levels: Levels | Books | None = None
+    ) -> None:
         self.kind, self.plan, self.levels = kind, plan, levels
         self._kept = Kept(device)
         made = compiled(plan, tensors)

@@ -134,9 +134,7 @@ class Edges(Structure):
 class Fill(Structure):
     """fill.cuh"""
 
-    _fields_ = _fields(
-        "clock length layers fresh", ints="stride layer rate rows channels history step pad fills_up"
-    )
+    _fields_ = _fields("clock length layers fresh", ints="stride layer rate rows channels history step pad fills_up")
 
 
 class Request(Structure):

@@ -12,8 +12,8 @@ import pytest
 
 from streamrvq.engine import lacking
 from streamrvq.engine.cuda import quantizer, resident
-from streamrvq.engine.cuda.layout import HEADER
 from streamrvq.engine.cuda.layers import FEW_THREADS, QUERIES, STREAMS, THREADS
+from streamrvq.engine.cuda.layout import HEADER
 from streamrvq.engine.cuda.program import EDGE_THREADS
 from streamrvq.engine.cuda.structs import STRUCTS
 from streamrvq.engine.cuda.tiles import SHARED, Tile, choose, tiles

@@ -58,10 +58,10 @@ struct Row {
 // of them is asked for before any is waited for. The compiler cannot do that, because what is written might be read again.
 // Up to four leave ptxas the registers that it needs for the loops of the large tiles (conv.cuh); eight do not.
 //
-// MORE: all activations, and `scale`. Rows one by one then: their code is long, and they wait for arithmetic.
+// MORE: all activations, and `scale`. Their code is long, so two rows at a time.
 template <int BN, int THREADS, bool MORE>
 DEVICE void epilogue4(const Conv &c, const float *scale, Shared results, int pitch, int m0, int n0, int end) {
-    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS, BATCH = MORE ? 1 : 4;
+    constexpr int QUADS = BN / 4, STEP = THREADS / QUADS, BATCH = MORE ? 2 : 4;
     static_assert(STEP > 0, "each four of columns has a thread");
     const int tid = threadIdx.x, n = n0 + tid % QUADS * 4, first = tid / QUADS;
     const int rows = c.rows, columns = c.columns;

@@ -70,7 +70,8 @@ class CodingTests(Bench):
     def _books(self, dim: int) -> tuple[list[PlainBook], int]:
         plain = [PlainBook(dim, 1100, 50 + level) for level in range(3)]
         fields = [name for name, _ in s.Book._fields_]
-        return plain, self._put(as_bytes(s.Book(*[self._put(getattr(book, name)) for name in fields]) for book in plain))
+        books = [s.Book(*[self._put(getattr(book, name)) for name in fields]) for book in plain]
+        return plain, self._put(as_bytes(books))
 
     def _nearest(self, each: int) -> bool:
         """A chain that begins with level 1 of 4."""

@@ -10,6 +10,7 @@ from ctypes import Structure
 
 import numpy as np
 
+from ....geometry import Activation
 from .. import structs as s
 from ..device import Device
 from ..products import padded, up
@@ -24,12 +25,32 @@ from .plain_rows import elu, gelu
 ROWS, COLUMNS = 67, 68
 
 
+class Expected:
+    """A convolution, and what comes of it; the second stream's numbers are all but denormal."""
+
+    def __init__(self, taps: int, depth: int, constants: tuple[Array, ...]) -> None:
+        length = ROWS + 2 * (taps - 1)
+        self.x = x = numbers(STREAMS * length * depth, 1).reshape(STREAMS, length, depth)
+        x[1] *= np.float32(2.0**-124)
+        self.w = numbers(taps * depth * COLUMNS, 2).reshape(-1, COLUMNS)
+        self.bias, self.scale = numbers(COLUMNS, 3), numbers(COLUMNS, 16)
+        self.bias[::2] *= np.float32(2.0**-126)
+        self.join = numbers(STREAMS * ROWS * COLUMNS, 4).reshape(STREAMS, -1)
+        self.join[1, ::3] *= np.float32(2.0**-127)
+        windows = np.concatenate([x[:, 2 * tap : 2 * tap + ROWS] for tap in range(taps)], axis=2)
+        masked = chain(self.bias, windows.reshape(STREAMS * ROWS, -1), self.w).reshape(STREAMS, -1).copy()
+        masked[1, : 3 * COLUMNS + 1] = masked[1, 60 * COLUMNS - 2 :] = 0
+        rows, join = masked.reshape(-1, COLUMNS), self.join.reshape(-1, COLUMNS)
+        self.joined, self.scaled = rows + join, fma(self.scale, rows, join)
+        self.snake, self.elu, self.gelu = snake(self.joined, *constants), elu(self.joined), gelu(self.scaled)
+
+
 class LayerTests(Bench):
     """Each kernel, and whether its bits are right."""
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)
-        self._expected: dict[tuple[int, int], tuple[Array, ...]] = {}
+        self._expected: dict[tuple[int, int], Expected] = {}
 
     def results(self) -> Iterator[tuple[str, bool]]:
         for tile in tiles():
@@ -42,60 +63,44 @@ class LayerTests(Bench):
         yield "edges", self._edges()
         yield "move", self._move()
 
-    def _layer(self, taps: int, depth: int) -> tuple[Array, ...]:
-        """x, w, bias, join, and the masked sums; the second stream's numbers are all but denormal."""
+    def _layer(self, taps: int, depth: int) -> Expected:
         if (taps, depth) not in self._expected:
-            length = ROWS + 2 * (taps - 1)
-            x = numbers(STREAMS * length * depth, 1).reshape(STREAMS, length, depth)
-            x[1] *= np.float32(2.0**-124)
-            w, bias = numbers(taps * depth * COLUMNS, 2).reshape(-1, COLUMNS), numbers(COLUMNS, 3)
-            bias[::2] *= np.float32(2.0**-126)
-            join = numbers(STREAMS * ROWS * COLUMNS, 4).reshape(STREAMS, -1)
-            join[1, ::3] *= np.float32(2.0**-127)
-            windows = np.concatenate([x[:, 2 * tap : 2 * tap + ROWS] for tap in range(taps)], axis=2)
-            plain = chain(bias, windows.reshape(STREAMS * ROWS, -1), w).reshape(STREAMS, -1).copy()
-            plain[1, : 3 * COLUMNS + 1] = plain[1, 60 * COLUMNS - 2 :] = 0
-            self._expected[taps, depth] = x, w, bias, join, plain
+            self._expected[taps, depth] = Expected(taps, depth, self._snake(COLUMNS)[1])
         return self._expected[taps, depth]
 
     def _conv(self, tile: Tile, quads: int) -> bool:
-        conv, (join, plain) = self._parameters(tile, quads)
-        activated, constants = self._snake(COLUMNS)
-        conv.activation = activated
+        conv, expected = self._parameters(tile, quads)
+        conv.activation = self._snake(COLUMNS)[0]
         self._launch(tile, tile.kernel, conv)
-        wanted = plain + join
-        active = snake(wanted.reshape(-1, COLUMNS), *constants)
-        return self._same(conv.plain, wanted) and self._same(conv.active, active)
+        return self._same(conv.plain, expected.joined) and self._same(conv.active, expected.snake)
 
     def _more(self, tile: Tile, quads: int) -> bool:
         """With factors and GELU, then without and ELU."""
-        scale = numbers(COLUMNS, 16)
-        conv, (join, plain) = self._parameters(tile, quads)
-        conv.activation.kind = 3
-        self._launch(tile, tile.kernel_more, s.Scaled(conv, self._put(scale)))
-        scaled = fma(scale, plain.reshape(-1, COLUMNS), join.reshape(-1, COLUMNS))
-        same = self._same(conv.plain, scaled) and self._same(conv.active, gelu(scaled))
-        conv.activation.kind = 2
+        conv, expected = self._parameters(tile, quads)
+        conv.activation.kind = Activation.GELU
+        self._launch(tile, tile.kernel_more, s.Scaled(conv, self._put(expected.scale)))
+        same = self._same(conv.plain, expected.scaled) and self._same(conv.active, expected.gelu)
+        conv.activation.kind = Activation.ELU
         self._launch(tile, tile.kernel_more, s.Scaled(conv, 0))
-        return same and self._same(conv.plain, plain + join) and self._same(conv.active, elu(plain + join))
+        return same and self._same(conv.plain, expected.joined) and self._same(conv.active, expected.elu)
 
     def _launch(self, tile: Tile, kernel: str, parameters: Structure) -> None:
         grid = -(-ROWS * STREAMS // tile.rows), -(-COLUMNS // tile.columns)
         self._run(kernel, grid, tile.threads, tile.shared, parameters)
 
-    def _parameters(self, tile: Tile, quads: int) -> tuple[s.Conv, tuple[Array, Array]]:
-        """Of a convolution, without an activation; what is joined, and what it is joined to."""
+    def _parameters(self, tile: Tile, quads: int) -> tuple[s.Conv, Expected]:
+        """Of a convolution, without an activation."""
         taps, depth = (3, 5 if tile.vector == 1 else 12) if tile.ragged else (2, 64)
-        x, w, bias, join, plain = self._layer(taps, depth)
+        it = self._layer(taps, depth)
         to, size = up(depth, tile.depth), ROWS * COLUMNS
         conv = s.Conv(
-            in_=self._put(x), weights=self._put(padded(w, taps, depth, to)), bias=self._put(bias),
-            join=self._put(join), plain=self._nothing(size * STREAMS), active=self._nothing(size * STREAMS),
-            **self._edge_arrays([0, 3 * COLUMNS + 1], [size, 60 * COLUMNS - 2]), in_stride=x[0].size, row_step=depth,
+            in_=self._put(it.x), weights=self._put(padded(it.w, taps, depth, to)), bias=self._put(it.bias),
+            join=self._put(it.join), plain=self._nothing(size * STREAMS), active=self._nothing(size * STREAMS),
+            **self._edge_arrays([0, 3 * COLUMNS + 1], [size, 60 * COLUMNS - 2]), in_stride=it.x[0].size, row_step=depth,
             tap_step=2 * depth, taps=taps, depth=depth, padded=to, ldw=COLUMNS, columns=COLUMNS, rows=ROWS,
             all=ROWS * STREAMS, join_stride=size, plain_stride=size, active_stride=size, quads=quads,
         )  # fmt: skip
-        return conv, (join, plain)
+        return conv, it
 
     def _column(self) -> bool:
         taps, depth, rows, bias = 3, 8, COLUMN_THREADS + 5, numbers(1, 15)

@@ -22,7 +22,8 @@ _ONE, _HALF = np.float32(1), np.float32(0.5)
 
 
 def _octaves(y: Array) -> Array:
-    return np.rint(y * np.float32(float.fromhex("0x1.715476p+0")))
+    n: Array = np.rint(y * np.float32(float.fromhex("0x1.715476p+0")))
+    return n
 
 
 def _expm1_reduced(y: Array, n: Array) -> Array:
@@ -51,7 +52,8 @@ def elu(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """As functions.cuh."""
     e = _exp(-np.minimum(np.abs(x), np.float32(87)))
-    return np.where(x < 0, e, _ONE) / (_ONE + e)
+    share: Array = np.where(x < 0, e, _ONE) / (_ONE + e)
+    return share
 
 
 def gelu(x: Array) -> Array:
@@ -67,12 +69,13 @@ def gelu(x: Array) -> Array:
 
 def _in_lanes(terms: list[tuple[Any, Any]], rows: int) -> Array:
     """Sums of products, lane i of 16 those of i, i + 16, …; then by halves. ``terms``: factors ``[rows]`` of each."""
-    lanes = np.zeros((16, rows), np.float32)
+    lanes: Any = np.zeros((16, rows), np.float32)
     for i, (a, b) in enumerate(terms):
         lanes[i % 16] = fma(a, b, lanes[i % 16])
     for half in (8, 4, 2, 1):
         lanes[:half] = lanes[:half] + lanes[half : 2 * half]
-    return lanes[0]
+    total: Array = lanes[0]
+    return total
 
 
 def norm(x: Array, weight: Array, bias: Array, epsilon: float) -> Array:

@@ -13,7 +13,17 @@ import numpy as np
 from ....geometry import Padding
 from ...rotary import inverse_frequencies, rotations
 from .. import structs as s
-from ..layers import FEW_THREADS, NORMS, QUERIES, THREADS, UNITS, attend_shared, attention_scale, lstm_shared, norm_shared
+from ..layers import (
+    FEW_THREADS,
+    NORMS,
+    QUERIES,
+    THREADS,
+    UNITS,
+    attend_shared,
+    attention_scale,
+    lstm_shared,
+    norm_shared,
+)
 from ..structs import as_bytes
 from .bench import STREAMS, Bench
 from .plain import Array, fma, numbers
@@ -34,7 +44,9 @@ class RowTests(Bench):
             yield f"lstm_{each}", self._lstm(each)
         yield "fill", all([self._fill(pad) for pad in Padding])
 
-    def _passed(self, size: int, columns: int, activated: s.Activated, join: Array | None = None) -> tuple[s.Passed, int, int]:
+    def _passed(
+        self, size: int, columns: int, activated: s.Activated, join: Array | None = None
+    ) -> tuple[s.Passed, int, int]:
         """Where results of each stream go, and the addresses of those that stay plain and that are activated."""
         plain, active = self._nothing(STREAMS * size), self._nothing(STREAMS * size)
         to = s.Passed(plain=plain, active=active, activation=activated, plain_stride=size, active_stride=size,
