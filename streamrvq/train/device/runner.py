@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SLOTS = 3  #: steps whose inputs are on the host: one that is computed, one that waits, one that is filled
 _AHEAD = 8  #: plans that wait
 _COUNTED = 2  #: the call in which operations are counted; the first one makes states
-_SECONDS = 2.0  #: the longest time between two readings
+_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Runner:
     Args:
         trainer: whose device is used, mostly a card; its codebooks and first values are made elsewhere.
         remark: is told what people should know.
+
+    Attributes:
+        flops: operations in a step of each kind, with and without quantiser and discriminators.
+        longest_wait: seconds after which figures are read though no row of the log is due.
 
     Raises:
         ConfigError: the corpus does not fit on the card.
@@ -82,7 +86,7 @@ class Runner:
         self._graphs: dict[tuple[bool, bool], Captured] = {}
         self._names: dict[tuple[bool, bool], set[str]] = {}
         self.flops: dict[tuple[bool, bool], int] = {}
-        self._number, self._read_at = 0, time.monotonic()
+        self._number, self._read_at, self.longest_wait = 0, time.monotonic(), _SECONDS
 
     def prepare(self, step: int) -> Prepared:
         """The inputs of ``step``. For any thread."""
@@ -169,7 +173,7 @@ class Runner:
 
     def is_due(self, step: int) -> bool:
         """Whether the figures should be read after ``step`` steps: for the log, or because it was long ago."""
-        return step % self._trainer.config.log_every == 0 or time.monotonic() - self._read_at > _SECONDS
+        return step % self._trainer.config.log_every == 0 or time.monotonic() - self._read_at > self.longest_wait
 
     def read(self) -> Reading:
         """The figures since the last reading. Waits for the device."""
