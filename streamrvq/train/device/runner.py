@@ -21,7 +21,7 @@ from ..ahead import ahead
 from ..plan import Plan
 from ..schedule import average_decay, chosen_frames, rate, used_levels
 from ..snake import on_card
-from .card import set_for_card
+from .card import set_for_card, trying
 from .crops import DeviceCrops
 from .graphs import Captured
 from .inputs import Inputs
@@ -145,7 +145,7 @@ class Runner:
             self._launch(slot)
         else:
             self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
+            with torch.cuda.stream(self._stream), trying():
                 self._launch(slot)
                 event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 event.record(self._stream)
