@@ -12,15 +12,14 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..ahead import ahead
-from ..plan import Plan
-from ..schedule import average_decay, chosen_frames, rate, used_levels
 from ..snake import on_card
+from ..steps.ahead import ahead
+from ..steps.plan import Plan
+from ..steps.schedule import average_decay, chosen_frames, rate, used_levels
 from .card import set_for_card, trying
 from .crops import DeviceCrops
 from .graphs import Captured
@@ -29,9 +28,7 @@ from .operations import Operations
 from .peak import peak
 from .step import DeviceStep
 from .tally import Reading, Tally
-
-if TYPE_CHECKING:
-    from ..loop import Trainer
+from .trained import Trained
 
 _SLOTS = 3  #: steps whose inputs are on the host: one that is computed, one that waits, one that is filled
 _AHEAD = 8  #: plans that wait
@@ -64,7 +61,7 @@ class Runner:
         ConfigError: the corpus does not fit on the card.
     """
 
-    def __init__(self, trainer: Trainer, remark: Callable[[str], None]) -> None:
+    def __init__(self, trainer: Trained, remark: Callable[[str], None]) -> None:
         config, device = trainer.config, trainer.device
         self._trainer, self._remark = trainer, remark
         self._stream: torch.cuda.Stream | None = None
