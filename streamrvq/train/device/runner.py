@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor
 
-from ..snake import on_card
+from .. import snake, spectra
 from ..steps.ahead import ahead
 from ..steps.plan import Plan
 from ..steps.schedule import average_decay, chosen_frames, rate, used_levels
@@ -70,9 +70,9 @@ class Runner:
             set_for_card()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
-            kernels, why = on_card()
-            if kernels is None:
-                remark(f"Snake runs without its Triton kernels, which is slower: {why}")
+            for what, (kernels, why) in (("Snake", snake.on_card()), ("magnitudes", spectra.on_card())):
+                if kernels is None:
+                    remark(f"{what}: without Triton kernels, which is slower: {why}")
         entries = config.codec.n_codebooks * config.codec.codebook_size
         self._inputs = Inputs.empty(config.batch, entries, device)
         on_host = torch.device("cpu")
@@ -96,7 +96,9 @@ class Runner:
         return ahead(self.prepare, first, last, _AHEAD)
 
     def renew(self) -> None:
-        """Forget what was captured: the trainer has other tensors now."""
+        """Forget what was captured: the trainer has other tensors now, or another phase begins."""
+        if self._stream is not None:
+            self._stream.synchronize()
         self._graphs.clear()
 
     @property
@@ -155,7 +157,7 @@ class Runner:
         self._inputs.take(slot)
         if key not in self._graphs:
             quantise, adversarial = key
-            self._graphs.clear()  # and their memory: a phase that is over does not come back
+            self.renew()  # and free its memory: a phase that is over does not come back
             step = DeviceStep(self._trainer, self._cut, self._inputs, self._tally, quantise, adversarial)
             self._graphs[key] = Captured(step, self._stream, self._remark)
             self._names[key] = step.names
