@@ -85,7 +85,7 @@ KNOWS_THREADS = {
     "corpus/processes.py",
     "system/children.py",
     "live/sources/portaudio.py",
-    "train/ahead.py",
+    "train/steps/ahead.py",
     "cli/train.py",
 }
 LOCK = "streamrvq.streaming.stream"

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ..errors import ConfigError
 from ..system.foreign_data import shown
-from .ahead import ahead
 from .config import Augment
 from .corpus import Clip, Corpus
-from .plan import NODES, Plan
+from .steps.ahead import ahead
+from .steps.plan import NODES, Plan
 
 MARGIN = 1024  #: samples read on both sides of a crop, and cut off after the equaliser, which distorts them
 _SILENCE = 1e-4  #: a crop below this loudness (−80 dBFS) is drawn again, a few times at most

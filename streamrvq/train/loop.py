@@ -29,8 +29,8 @@ from .data import Crops
 from .device.runner import Prepared, Runner
 from .losses import Losses
 from .optimizer import Optimizer
-from .passes import Pass, run_pass
-from .schedule import average_decay, chosen_frames, rate, used_levels
+from .steps.passes import Pass, run_pass
+from .steps.schedule import average_decay, chosen_frames, rate, used_levels
 from .unseen import Unseen, model_of
 
 Batch: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]  #: crops [B, samples]

@@ -203,8 +203,7 @@ class Run:
         self, minutes: float | None, until: Callable[[], bool], interrupts: DeferredInterrupts, profile: float | None
     ) -> bool:
         config, trainer = self.config, self.trainer
-        started = time.perf_counter()
-        at_start = self.train_time
+        started, at_start = time.perf_counter(), self.train_time
         first, runner = trainer.step, trainer.runner
         report = Report(config, first, self._pace, runner, self.observer, self._log)
         profiler = Profile(profile, trainer.device.type, self.observer.remarked) if profile is not None else None
@@ -212,8 +211,7 @@ class Run:
         made: dict[str, int] = {}  # from so many frames
         batches = trainer.batches(first, config.steps)
         ready = started  # for the next batch
-        halfway = False  # within a step
-        sound = True
+        halfway, sound = False, True  # halfway: within a step
 
         def over() -> bool:
             interrupts.check()
@@ -244,8 +242,7 @@ class Run:
                 made.clear()
                 if profiler is not None:
                     profiler.stepped(runner is None or runner.is_settled, config.step_seconds)
-                speed = (step - first) * config.step_seconds / spent
-                report.stepped(step, self.audio_seconds, speed, figures)
+                report.stepped(step, self.audio_seconds, (step - first) * config.step_seconds / spent, figures)
                 if step % config.validate_every == 0 and step < config.steps:
                     self._validate()
                 if self._pace.is_due(step):
@@ -269,13 +266,14 @@ class Run:
         trainer = self.trainer
         if not self.clips:
             return
+        workers = trainer.workers if trainer.runner is None else None
         figures = validate(
             trainer.average,
             self.clips,
             trainer.losses,
             quantise=trainer.quantised,
             dtype=trainer.dtype,
-            workers=trainer.workers if trainer.runner is None else None,
+            workers=workers,
         )
         self._log({"event": "validation", **figures})
         self.observer.validated(trainer.step, figures)

@@ -1,7 +1,7 @@
 """Snake and causal zero padding, in one pass over memory in each direction.
 
 Knows: how snake.cpp is compiled, once for each machine, into the user's cache folder; whether the kernels of
-snake_triton.py can be used on a card; and how to compute the same without either. Does not know: layers.
+device/snake_kernels.py can be used on a card; and how to compute the same without either. Does not know: layers.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def on_card() -> tuple[Any, str]:
     The first call compiles and tries them: Triton needs a C compiler, and nobody wants wrong numbers.
     """
     try:
-        from .snake_triton import Fused
+        from .device.snake_kernels import Fused
 
         x = torch.linspace(-9, 9, 2 * 45 * 3, device="cuda").view(2, 45, 3)
         found = []

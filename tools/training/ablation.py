@@ -68,7 +68,7 @@ class _Validations:
 
     def making(self, what: str, frames: int, share: float) -> None: ...
 
-    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, float]) -> None: ...
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, Any]) -> None: ...
 
     def validated(self, step: int, figures: dict[str, Any]) -> None:
         self._console.print(f"{self._name}, step {step}: mel {figures['mel']:.3f}, SI-SDR {figures['si_sdr']:.2f} dB")
@@ -81,7 +81,8 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
         steps=arguments.steps, validate_every=arguments.steps, checkpoint_every=arguments.steps, decay_from=1.0,
     )  # fmt: skip
     folder = arguments.out / "".join(c if c.isalnum() else "-" for c in name)
-    with Run(config, folder, _Validations(name, console), cache=arguments.cache or arguments.out / "cache") as done:
+    cache = arguments.cache or arguments.out / "cache"
+    with Run(config, folder, _Validations(name, console), cache=cache, device=arguments.device) as done:
         done.go()
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     last = next(row for row in reversed(rows) if row["event"] == "validation")
@@ -105,6 +106,7 @@ def main() -> int:
     parser.add_argument("--validation", required=True, type=Path, help="the same, held out")
     parser.add_argument("--out", required=True, type=Path, help="folder of the runs")
     parser.add_argument("--cache", type=Path, help="for decoded audio (default: OUT/cache)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=300, help="of each run (default: %(default)s)")
     arguments = parser.parse_args()
     for name in arguments.variants:

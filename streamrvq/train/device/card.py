@@ -5,6 +5,9 @@ Knows: torch's switches. Does not know: what is trained.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from ...errors import ConfigError
@@ -21,10 +24,20 @@ def check_device(device: str) -> None:
 
 
 def set_for_card() -> None:
-    """The shapes of a run never change, so cuDNN may try. float32 means float32: losses are small differences."""
-    torch.backends.cudnn.benchmark = True
+    """float32 means float32 there: losses are small differences."""
     torch.backends.cudnn.benchmark_limit = _TRIED
     if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later warn of the older name
-        torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
     else:
         torch.backends.cudnn.allow_tf32 = False
+
+
+@contextmanager
+def trying() -> Iterator[None]:
+    """cuDNN tries its algorithms for each new shape: worth it for steps, which are alike, and not for validation."""
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = False

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ..data import LOUDEST, MARGIN, Crops, equaliser_axis
-from ..plan import NODES
+from ..steps.plan import NODES
 from .inputs import Inputs
 
 _PIECE = 1 << 26  #: samples that are copied at once

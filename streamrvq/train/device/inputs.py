@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..plan import NODES, Plan
+from ..steps.plan import NODES, Plan
 
 
 @dataclasses.dataclass(frozen=True)

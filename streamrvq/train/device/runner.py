@@ -12,16 +12,15 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..ahead import ahead
-from ..plan import Plan
-from ..schedule import average_decay, chosen_frames, rate, used_levels
-from ..snake import on_card
-from .card import set_for_card
+from .. import snake, spectra
+from ..steps.ahead import ahead
+from ..steps.plan import Plan
+from ..steps.schedule import average_decay, chosen_frames, rate, used_levels
+from .card import set_for_card, trying
 from .crops import DeviceCrops
 from .graphs import Captured
 from .inputs import Inputs
@@ -29,14 +28,12 @@ from .operations import Operations
 from .peak import peak
 from .step import DeviceStep
 from .tally import Reading, Tally
-
-if TYPE_CHECKING:
-    from ..loop import Trainer
+from .trained import Trained
 
 _SLOTS = 3  #: steps whose inputs are on the host: one that is computed, one that waits, one that is filled
 _AHEAD = 8  #: plans that wait
 _COUNTED = 2  #: the call in which operations are counted; the first one makes states
-_SECONDS = 2.0  #: the longest time between two readings
+_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +53,15 @@ class Runner:
         trainer: whose device is used, mostly a card; its codebooks and first values are made elsewhere.
         remark: is told what people should know.
 
+    Attributes:
+        flops: operations in a step of each kind, with and without quantiser and discriminators.
+        longest_wait: seconds after which figures are read though no row of the log is due.
+
     Raises:
         ConfigError: the corpus does not fit on the card.
     """
 
-    def __init__(self, trainer: Trainer, remark: Callable[[str], None]) -> None:
+    def __init__(self, trainer: Trained, remark: Callable[[str], None]) -> None:
         config, device = trainer.config, trainer.device
         self._trainer, self._remark = trainer, remark
         self._stream: torch.cuda.Stream | None = None
@@ -69,9 +70,9 @@ class Runner:
             set_for_card()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
-            kernels, why = on_card()
-            if kernels is None:
-                remark(f"Snake runs without its Triton kernels, which is slower: {why}")
+            for what, (kernels, why) in (("Snake", snake.on_card()), ("magnitudes", spectra.on_card())):
+                if kernels is None:
+                    remark(f"{what}: without Triton kernels, which is slower: {why}")
         entries = config.codec.n_codebooks * config.codec.codebook_size
         self._inputs = Inputs.empty(config.batch, entries, device)
         on_host = torch.device("cpu")
@@ -82,7 +83,7 @@ class Runner:
         self._graphs: dict[tuple[bool, bool], Captured] = {}
         self._names: dict[tuple[bool, bool], set[str]] = {}
         self.flops: dict[tuple[bool, bool], int] = {}
-        self._number, self._read_at = 0, time.monotonic()
+        self._number, self._read_at, self.longest_wait = 0, time.monotonic(), _SECONDS
 
     def prepare(self, step: int) -> Prepared:
         """The inputs of ``step``. For any thread."""
@@ -95,7 +96,9 @@ class Runner:
         return ahead(self.prepare, first, last, _AHEAD)
 
     def renew(self) -> None:
-        """Forget what was captured: the trainer has other tensors now."""
+        """Forget what was captured: the trainer has other tensors now, or another phase begins."""
+        if self._stream is not None:
+            self._stream.synchronize()
         self._graphs.clear()
 
     @property
@@ -141,7 +144,7 @@ class Runner:
             self._launch(slot)
         else:
             self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
+            with torch.cuda.stream(self._stream), trying():
                 self._launch(slot)
                 event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 event.record(self._stream)
@@ -154,7 +157,7 @@ class Runner:
         self._inputs.take(slot)
         if key not in self._graphs:
             quantise, adversarial = key
-            self._graphs.clear()  # and their memory: a phase that is over does not come back
+            self.renew()  # and free its memory: a phase that is over does not come back
             step = DeviceStep(self._trainer, self._cut, self._inputs, self._tally, quantise, adversarial)
             self._graphs[key] = Captured(step, self._stream, self._remark)
             self._names[key] = step.names
@@ -169,7 +172,7 @@ class Runner:
 
     def is_due(self, step: int) -> bool:
         """Whether the figures should be read after ``step`` steps: for the log, or because it was long ago."""
-        return step % self._trainer.config.log_every == 0 or time.monotonic() - self._read_at > _SECONDS
+        return step % self._trainer.config.log_every == 0 or time.monotonic() - self._read_at > self.longest_wait
 
     def read(self) -> Reading:
         """The figures since the last reading. Waits for the device."""

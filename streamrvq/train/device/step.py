@@ -9,19 +9,16 @@ Knows: the arithmetic between the parts of a step. Does not know: how it is fed 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..adversarial import LONGEST, all_losses
-from ..passes import Pass, run_pass
+from ..steps.passes import Pass, run_pass
 from .inputs import Inputs
 from .optimizer import DeviceOptimizer, adamw
 from .tally import Tally
-
-if TYPE_CHECKING:
-    from ..loop import Trainer
+from .trained import Trained
 
 
 class DeviceStep:
@@ -37,7 +34,7 @@ class DeviceStep:
     """
 
     def __init__(
-        self, trainer: Trainer, cut: Callable[[Inputs], Tensor], inputs: Inputs, tally: Tally,
+        self, trainer: Trained, cut: Callable[[Inputs], Tensor], inputs: Inputs, tally: Tally,
         quantise: bool, adversarial: bool,
     ) -> None:  # fmt: skip
         self._trainer, self._cut, self._inputs, self._tally = trainer, cut, inputs, tally

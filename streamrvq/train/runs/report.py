@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import TrainConfig
 from ..device.runner import Runner
-from ..schedule import rate
+from ..steps.schedule import rate
 from .log import Means
 from .observer import RunObserver
 from .pace import Pace

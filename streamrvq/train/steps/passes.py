@@ -13,11 +13,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..nn import CodecModel
-from .balance import balanced
-from .config import TrainConfig
-from .fast import run_decoder, run_encoder
-from .losses import Losses
+from ...nn import CodecModel
+from ..balance import balanced
+from ..config import TrainConfig
+from ..fast import run_decoder, run_encoder
+from ..losses import Losses
 
 #: Losses of discriminators for originals and reconstructions ``[b, T]``, each ``[b]``.
 Judge = Callable[[Tensor, Tensor], dict[str, Tensor]]

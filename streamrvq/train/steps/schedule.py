@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from ..nn import ResidualVectorQuantize
-from .codebooks import drawn_frames
-from .config import TrainConfig
+from ...nn import ResidualVectorQuantize
+from ..codebooks import drawn_frames
+from ..config import TrainConfig
 
 
 def rate(config: TrainConfig, step: int) -> float:

@@ -1,0 +1,56 @@
+"""Triton kernels in Triton's interpreter, which needs no card. Where Triton is not installed: passed over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.patience import PATIENCE
+
+SNAKE = """
+import torch
+from streamrvq.train.snake import plain
+from streamrvq.train.device.snake_kernels import Fused
+
+for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+    x = (6 * torch.randn(3, 275, 70)).to(dtype)
+    found = []
+    for function, kind in ((Fused.apply, dtype), (plain, torch.float64)):
+        leaf = x.to(kind).requires_grad_()
+        alpha = torch.linspace(0.5, 1.5, 70).view(1, 70, 1).requires_grad_()
+        y = function(leaf, alpha, 3)
+        g = torch.linspace(-1, 1, y.numel()).view_as(y).to(dtype).to(y.dtype)
+        found.append([y.detach(), *torch.autograd.grad(y, [leaf, alpha], g)])
+    for ours, theirs in zip(*found):
+        error = (ours.double() - theirs.double()).abs().max() / theirs.double().abs().max()
+        assert float(error) < tolerance, (dtype, float(error))
+"""
+
+MAGNITUDE = """
+import torch
+from streamrvq.train.device.magnitude_kernels import Magnitude, fits
+from streamrvq.train.spectra import plain_magnitude
+
+packed = torch.randn(3, 11, 300, 2)
+apart = lambda p: p.unbind(-1)
+for split in (apart, lambda p: p.flatten(2).split(300, -1), lambda p: [q.contiguous() for q in apart(p)]):
+    found = []
+    for function in (Magnitude.apply, plain_magnitude):
+        leaf = packed.clone().requires_grad_()
+        assert fits(*split(leaf))
+        y = function(*split(leaf), 0.1)
+        found.append([y.detach(), *torch.autograd.grad((y * y * y).sum(), [leaf])])
+    for ours, theirs in zip(*found):
+        torch.testing.assert_close(ours, theirs)
+"""
+
+
+@pytest.mark.parametrize("script", [SNAKE, MAGNITUDE], ids=["Snake", "magnitude"])
+def test_kernels_of_a_card_give_what_torch_gives(script: str) -> None:
+    pytest.importorskip("triton")
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, timeout=PATIENCE, env=os.environ | {"TRITON_INTERPRET": "1"}
+    )
