@@ -27,8 +27,8 @@ from streamrvq.corpus.encoding import reading
 from streamrvq.corpus.encoding.open import open_encoder
 from streamrvq.corpus.record import Record
 from streamrvq.corpus.settings import Settings
-from streamrvq.corpus.shard import write_shard
 from streamrvq.corpus.sources import Source
+from streamrvq.corpus.workers import Work, Writer
 from streamrvq.errors import AudioFileError
 from streamrvq.resampling import RESAMPLER
 from streamrvq.streaming.snapshot import Snapshot
@@ -157,10 +157,10 @@ def test_shards_are_written_as_they_were(tmp_path: Path, monkeypatch: pytest.Mon
     codec = load(FORMATS / "codec.safetensors", engine="native")
     settings = Settings.make(FORMATS / "codec.safetensors", codec, segment_seconds=0.1)
     sources = [Source(name, name, path.stat().st_size) for name, path in here.items()]
+    work = Work(tmp_path / "shards", settings, threads=1)
     encoder = open_encoder(codec, settings.n_quantizers, settings.tail)
-    with encoder, Record(tmp_path / "shards", settings, sources, "0.1.0", None) as record:
-        (shard,) = record.shards
-        record.failures([write_shard(record.folder, shard, encoder, settings, lambda progress: None)])
+    with Writer(work, encoder) as writer, Record(work.folder, settings, sources, "0.1.0", None) as record:
+        record.failures(list(writer.write(record.shards, lambda progress: None)))
     old, new = FORMATS / "shards", tmp_path / "shards"
     for path in (old / "__run__").iterdir():
         written = (new / "__run__" / path.name).read_bytes()

@@ -74,7 +74,10 @@ def run_on_ray(
 
 
 class Worker:
-    """One actor: it takes shards and gives their summaries, both as text, which Ray's tables can hold."""
+    """One actor: it takes shards and gives their summaries, both as text, which Ray's tables can hold.
+
+    Ray gives a shard again to another actor when one dies, so each has one at a time, and begins none ahead.
+    """
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -86,7 +89,8 @@ class Worker:
             summary = error = ""
             try:  # an exception would come back wrapped in one of Ray's
                 self._writer = self._writer or self._work.opened()
-                summary = self._writer.write(_shard(text), _not_reported).to_json()
+                (written,) = self._writer.write([_shard(text)], _not_reported)
+                summary = written.to_json()
             except StreamRVQError as failure:
                 error = str(failure)
             summaries.append(summary)

@@ -1,4 +1,4 @@
-"""A shard's sources to held rows: however many are encoded at once, each is handed on whole, or as failed, in order.
+"""Sources to held rows: however many are encoded at once, each is handed on whole, or as failed, in order.
 
 Knows: progress of each source, rows that wait for those of the sources before. Does not know: shards as files, which
 sources are encoded at once (encoding/).
@@ -6,9 +6,11 @@ sources are encoded at once (encoding/).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import CorpusError
 from ..system.names import as_text
@@ -19,6 +21,14 @@ from .progress import FileProgress, OnProgress, Progress
 from .rows import Row, Segments
 from .settings import Settings
 from .sources import Source
+
+
+class Encoded(NamedTuple):
+    """A source that is done."""
+
+    source: Source
+    held: HeldRows  #: its rows, until the next one is asked for
+    error: Exception | None  #: why it has none
 
 
 class _Source:
@@ -71,13 +81,14 @@ class _Source:
 
 
 def encode_sources(
-    encoder: Encoder, sources: Sequence[Source], settings: Settings, folder: Path, on_progress: OnProgress
-) -> Generator[tuple[Source, HeldRows, Exception | None]]:
+    encoder: Encoder, sources: Iterable[Source | None], settings: Settings, folder: Path, on_progress: OnProgress
+) -> Generator[Encoded]:
     """Encode sources. Each comes with its rows, or with the reason why it cannot be encoded, in the order given.
 
     Args:
         encoder: what encodes.
-        sources: the sources.
+        sources: the sources. Each is asked for when it can be begun; None says that there is none yet, as long as not
+            all of those before were handed on.
         settings: of the run.
         folder: for temporary files.
         on_progress: called with each report. What it raises ends the iterator.
@@ -87,9 +98,13 @@ def encode_sources(
     """
     begun: dict[int, _Source] = {}
 
-    def tasks() -> Iterator[tuple[int, Task]]:
-        for number, source in enumerate(sources):
-            begun[number] = _Source(source, settings, folder, on_progress)
+    def tasks() -> Iterator[tuple[int, Task] | None]:
+        numbers = count()
+        for source in sources:
+            if source is None:
+                yield None
+                continue
+            begun[number := next(numbers)] = _Source(source, settings, folder, on_progress)
             yield number, Task(source.file, settings.channels, settings.truncated, settings.track)
 
     items = encoder.run(tasks())
@@ -103,17 +118,15 @@ def encode_sources(
             while following in begun and begun[following].over:
                 yield from _handed_on(begun.pop(following))
                 following += 1
-        for number in sorted(begun):  # such as have no item
-            yield from _handed_on(begun.pop(number))
     finally:
         items.close()
         for source in begun.values():
             source.held.close()
 
 
-def _handed_on(done: _Source) -> Iterator[tuple[Source, HeldRows, Exception | None]]:
+def _handed_on(done: _Source) -> Iterator[Encoded]:
     with done.held as held:
-        yield done.source, held, done.error
+        yield Encoded(done.source, held, done.error)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ wanted, how processes end (processes.py).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Sequence
 
 from ..system.interrupts import DeferredInterrupts
@@ -24,8 +25,7 @@ def run_here(work: Work, shards: Sequence[Shard], on_progress: OnProgress) -> Ge
     if not shards:
         return
     with work.opened() as writer:
-        for shard in shards:
-            yield writer.write(shard, on_progress)
+        yield from writer.write(shards, on_progress)
 
 
 def run_in_processes(
@@ -39,17 +39,15 @@ def run_in_processes(
     Raises:
         CorpusError: a worker died, or what `write_shard` raises.
     """
-    left, missing, reported = largest_first(shards), len(shards), Progress(0.0, 0.0)
-    left.reverse()
+    left, missing, reported = deque(largest_first(shards)), len(shards), Progress(0.0, 0.0)
     with DeferredInterrupts() as interrupts:  # an interrupt among the processes' own steps would lose one of them
         processes = Workers(work, workers)
         try:
             processes.start()
             while missing:
-                for worker, shard in processes.answers(_REPORT_EVERY):
+                for shard in processes.answers(_REPORT_EVERY):
                     interrupts.check()
-                    if left:
-                        processes.give(worker, left.pop())
+                    processes.share_out(left)
                     if shard is not None:
                         missing -= 1
                         yield read_summary(work.folder / shard.name, shard)

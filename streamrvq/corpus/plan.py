@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from ..errors import InputError
 from .sources import Source
 
-#: Bytes of audio files for each shard: about an hour of FLAC. A crash costs at most one shard for each worker.
+#: Bytes of audio files for each shard: about an hour of FLAC. A crash costs at most one shard for each worker; with an
+#: engine that encodes many files at once, also what it has of the next ones, whose files it begins up to so many bytes.
 LARGEST = 128 << 20
 #: A small corpus is divided too, so that several workers have something to do, but into shards of at least `LEAST`.
 WANTED, LEAST = 32, 1 << 20

@@ -1,5 +1,8 @@
 """Worker processes: each writes one shard after another, and none outlives the process that started it.
 
+A worker asks for its next shard when it could begin a file of it: an engine that encodes many files at once may do so
+before the shard is written that it has.
+
 Between the two processes go only short messages, which a pipe takes whole: so the parent never waits for a worker that
 was stopped while it wrote one. A shard's sources may be many, so a thread sends them. What the shard holds, the parent
 reads in the shard itself.
@@ -16,6 +19,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -25,7 +29,7 @@ from typing import Any
 from ..errors import CorpusError, StreamRVQError
 from ..system.children import end_children, exit_with_the_parent, start_children
 from .plan import Shard
-from .progress import Progress
+from .progress import OnProgress, Progress
 from .raised import named, raised
 from .workers import Work
 
@@ -34,17 +38,18 @@ STOP_WITHIN = 5.0
 #: Seconds between two looks at whether to wait on.
 _LOOK_EVERY = 0.1
 
-_READY, _STOPPED, _FAILED = "ready", "stopped", "failed"
+_ASKS, _WRITTEN, _STOPPED, _FAILED = "asks", "written", "stopped", "failed"
 
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """One process, and the shard that it is writing."""
+    """One process, and the shards that it has: the first is being written."""
 
     def __init__(self, process: BaseProcess, pipe: Connection) -> None:
         self.process, self.pipe = process, pipe
-        self.shard: Shard | None = None
+        self.shards = deque[Shard]()
+        self.asks = False
 
 
 class Workers:
@@ -79,13 +84,23 @@ class Workers:
         """What all of them have done so far."""
         return Progress(sum(self._totals[1::2]), sum(self._totals[2::2]))
 
-    def give(self, worker: Worker, shard: Shard) -> None:
-        """Have a worker write a shard. It must have answered what it was given before."""
-        worker.shard = shard
+    def share_out(self, left: deque[Shard]) -> None:
+        """Give the first of the shards that are left to the workers that ask for one, and may have one more.
+
+        A worker gets one before it needs it, and more only while there are as many for all the others.
+        """
+        for worker in sorted(self._workers, key=lambda worker: len(worker.shards)):
+            if left and worker.asks and len(worker.shards) < max(2, len(left) // len(self._workers)):
+                self._give(worker, left.popleft())
+
+    def _give(self, worker: Worker, shard: Shard) -> None:
+        """Have a worker that asks for a shard write one."""
+        worker.asks = False
+        worker.shards.append(shard)
         threading.Thread(target=_send, args=(worker.pipe, shard), name="streamrvq-shard", daemon=True).start()
 
-    def answers(self, within: float) -> Iterator[tuple[Worker, Shard | None]]:
-        """Workers that are ready for a shard, and the shard that each of them has written; none after ``within`` s.
+    def answers(self, within: float) -> Iterator[Shard | None]:
+        """Wait for answers, at most ``within`` s: shards that were written, and None for each worker that asks for one.
 
         Raises:
             CorpusError: a worker died.
@@ -101,10 +116,10 @@ class Workers:
                     "a worker process died (was it killed, or did memory run out?); run the same command again, with "
                     "fewer --workers if memory is short: it goes on where it stopped"
                 ) from None
-            done, worker.shard = worker.shard, None
             if kind == _FAILED:
                 raise raised(name, text)
-            yield worker, done
+            worker.asks |= kind == _ASKS
+            yield worker.shards.popleft() if kind == _WRITTEN else None
 
     def end(self, at_once: Callable[[], bool]) -> None:
         """End all workers. Those that are writing leave nothing of their shards, if they answer.
@@ -114,15 +129,14 @@ class Workers:
         """
         self._totals[0] = 1.0
         until = time.monotonic() + STOP_WITHIN
-        asked = [worker for worker in self._workers if worker.shard is not None]
+        asked = [worker for worker in self._workers if worker.shards]
         while asked and not at_once() and time.monotonic() < until:
             answered = multiprocessing.connection.wait([worker.pipe for worker in asked], _LOOK_EVERY)
-            asked = [worker for worker in asked if worker.pipe not in answered]
+            asked = [worker for worker in asked if worker.pipe not in answered or not _stopped(worker.pipe)]
         for worker in [] if at_once() else asked:
-            assert worker.shard is not None
             _log.warning(
                 "streamrvq: the worker process %s, at %s, did not stop within %g s and is killed; its shard is "
-                "written when the run goes on", worker.process.pid, worker.shard.name, STOP_WITHIN,
+                "written when the run goes on", worker.process.pid, worker.shards[0].name, STOP_WITHIN,
             )  # fmt: skip
         killed = end_children([worker.process for worker in self._workers])
         for worker in self._workers:
@@ -133,13 +147,21 @@ class Workers:
             worker.pipe.close()
 
 
+def _stopped(pipe: Connection) -> bool:
+    """Whether a worker has answered that it has stopped, or has ended, rather than that it asks or has written."""
+    try:
+        return pipe.recv()[0] in (_STOPPED, _FAILED)
+    except (EOFError, OSError):
+        return True
+
+
 def _send(pipe: Connection, shard: Shard) -> None:
     with suppress(OSError, ValueError):  # the worker died, which its parent sees; or the pipe was closed since
         pipe.send(shard)
 
 
 class _Stopped(BaseException):
-    """The run was stopped: give up the shard, and leave nothing of it."""
+    """The run was stopped: give up what was begun, and leave nothing of it."""
 
 
 def _serve(work: Work, pipe: Connection, totals: Any, at: int) -> None:
@@ -155,8 +177,9 @@ def _serve(work: Work, pipe: Connection, totals: Any, at: int) -> None:
 
     try:
         with work.opened() as writer:
-            while (shard := _next(pipe)) is not None:
-                writer.write(shard, on_progress)
+            given = _Given(pipe, on_progress)
+            for _ in writer.write(given.shards(), on_progress):
+                given.written()
     except _Stopped:
         _answer(pipe, _STOPPED)
     except Exception as error:
@@ -165,14 +188,33 @@ def _serve(work: Work, pipe: Connection, totals: Any, at: int) -> None:
         _answer(pipe, _FAILED, *named(error))
 
 
-def _next(pipe: Connection) -> Shard | None:
-    """Say that this worker is ready, and wait for a shard; None if the parent is gone."""
-    _answer(pipe, _READY)
-    try:
-        shard: Shard = pipe.recv()
-    except (EOFError, OSError):
-        return None
-    return shard
+class _Given:
+    """The shards that this worker is given. ``on_progress`` is called while it waits for one, and may raise."""
+
+    def __init__(self, pipe: Connection, on_progress: OnProgress) -> None:
+        self._pipe, self._on_progress, self._unwritten = pipe, on_progress, 0
+
+    def shards(self) -> Iterator[Shard | None]:
+        """Ask for each shard, and wait for it if no other is left to write; None: it has not come. It ends with the
+        parent."""
+        while True:
+            _answer(self._pipe, _ASKS)
+            try:
+                while not self._pipe.poll(0 if self._unwritten else _LOOK_EVERY):
+                    if self._unwritten:
+                        yield None
+                    else:
+                        self._on_progress(Progress(0.0, 0.0))
+                shard: Shard = self._pipe.recv()
+            except (EOFError, OSError):
+                return
+            self._unwritten += 1
+            yield shard
+
+    def written(self) -> None:
+        """The first of them is written."""
+        self._unwritten -= 1
+        _answer(self._pipe, _WRITTEN)
 
 
 def _answer(pipe: Connection, kind: str, name: str = "", text: str = "") -> None:

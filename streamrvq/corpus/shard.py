@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from contextlib import closing, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,10 @@ from ..tokens import schema
 from ..tokens.further import Value
 from ..tokens.packing import bits_of, pack
 from ..tokens.shards import Shard as Rows
-from .encode_sources import encode_sources, unwritable, writing_to
-from .encoding.encoder import Encoder
+from .encode_sources import Encoded, unwritable, writing_to
 from .encoding.reading import of_a_handler
 from .plan import Shard
-from .progress import OnProgress, Reports
+from .progress import Reports
 from .rows import Row, columns
 from .settings import Settings
 
@@ -90,26 +90,32 @@ class ShardSummary:
 
 
 def write_shard(
-    folder: Path, shard: Shard, encoder: Encoder, settings: Settings, on_progress: OnProgress
+    folder: Path, shard: Shard, encoded: Iterable[Encoded], settings: Settings, reports: Reports
 ) -> ShardSummary:
-    """Encode a shard's sources and put the shard into ``folder``.
+    """Put a shard into ``folder``.
+
+    Args:
+        folder: of the run.
+        shard: the shard.
+        encoded: what `encode_sources` gives for each of its sources, in order.
+        settings: of the run.
+        reports: the progress that ``encoded`` reports.
 
     Raises:
         CorpusError: the shard cannot be written there; nothing of it is left.
-        BaseException: what ``on_progress`` or the handler of a signal raised; nothing of it is left.
+        BaseException: what ``reports`` or the handler of a signal raised; nothing of it is left.
     """
-    path, reports = folder / shard.name, Reports(on_progress)
+    path = folder / shard.name
     try:
         with replacing(path) as file, _Writer(file, settings) as writer:
             failed = []
-            with closing(encode_sources(encoder, shard.sources, settings, folder, reports)) as encoded:
-                for source, held, error in encoded:  # every source, in order
-                    if error is not None:
-                        failed.append(Failed(source.path, " ".join(str(error).split())))
-                        continue
-                    with writing_to(folder):
-                        for row in held.rows():
-                            writer.add(row, dict(source.columns))
+            for source, held, error in encoded:  # every source, in order
+                if error is not None:
+                    failed.append(Failed(source.path, " ".join(str(error).split())))
+                    continue
+                with writing_to(folder):
+                    for row in held.rows():
+                        writer.add(row, dict(source.columns))
             summary = ShardSummary(shard.number, shard.digest, len(shard.sources), *writer.counts, tuple(failed))
             writer.close(summary)
         _sync(folder)

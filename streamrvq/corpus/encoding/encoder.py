@@ -139,11 +139,12 @@ class Encoder:
         self._held = 0
         self._reading.close()
 
-    def run(self, tasks: Iterable[tuple[int, Task]]) -> Generator[tuple[int, Item]]:
+    def run(self, tasks: Iterable[tuple[int, Task] | None]) -> Generator[tuple[int, Item]]:
         """Encode files.
 
         Args:
-            tasks: the files, with numbers that grow. Whoever gets their items knows them by these.
+            tasks: the files, with numbers that grow. Whoever gets their items knows them by these. A task is asked for
+                when it can be begun; None says that there is none yet, as long as others are not done.
 
         Returns:
             The items of all files with their numbers, those of a file in their order: for each signal `Opened`, then
@@ -163,15 +164,11 @@ class Encoder:
             if not whole:
                 self.close()
 
-    def _items(self, tasks: Iterator[tuple[int, Task]]) -> Iterator[tuple[int, Item]]:
+    def _items(self, tasks: Iterator[tuple[int, Task] | None]) -> Iterator[tuple[int, Item]]:
         if self._pool is None:
             self._pool = self.codec.pool(self._streams, "encode", self._most)
-        pool, files, following = self._pool, self._files, next(tasks, None)
-        while files or following is not None:
-            while following and self._reading.free and following[0] < min(files, default=following[0]) + _FILES_AHEAD:
-                files[following[0]] = _File()
-                self._reading.begin(*following)
-                following = next(tasks, None)
+        pool, files, begin = self._pool, self._files, self._beginning(tasks)
+        while next(begin, False) or files:
             ready = {stream: pool.ready(stream) for stream in self._numbers}
             rows, hops = step_of(ready.values(), self._most, self._streams)
             if 2 * rows * hops < self._most and any(map(self._wanted, files)):
@@ -186,6 +183,19 @@ class Encoder:
                 yield -1, Waited()
             if rows or any(file.ended for file in files.values()):
                 yield from self._step(pool, ready, rows, hops)
+
+    def _beginning(self, tasks: Iterator[tuple[int, Task] | None]) -> Iterator[bool]:
+        """Begin the files that can be begun, whenever it is asked. It ends with the tasks."""
+        for task in tasks:
+            if task is None:
+                yield True
+                continue
+            while task[0] >= min(self._files, default=task[0]) + _FILES_AHEAD:
+                yield True
+            self._files[task[0]] = _File()
+            self._reading.begin(*task)
+            while not self._reading.free:
+                yield True
 
     def _wanted(self, number: int) -> bool:
         """Whether a file's next event can be taken: not before the signal has ended that the file closed."""
