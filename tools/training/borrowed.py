@@ -75,7 +75,7 @@ class Borrowed:
         minutes = sum(sum(pack.minutes.values()) for pack in packs)
         self._say(f"{run}: {len(packs)} packs, {minutes:.1f} minutes to train on")
         self._deliver(run)
-        speed, keep_rate = self._known_speed(run), asked.keep_rate
+        speed, keep_rate = asked.speed or self._known_speed(run), asked.keep_rate
         while self._left > 0 and not self._stopped:
             phase = next_phase(TrainConfig.read(run / "base.json"), log(run), speed, self._left, keep_rate)
             self._say(phase.name + ("" if speed is None else f", at {speed:.2f} steps a second"))
@@ -252,6 +252,7 @@ def main() -> int:
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting; repeatable")
     parser.add_argument("--keep-rate", action="store_true", help="another call goes on: the rate does not fall")
+    parser.add_argument("--speed", type=float, help="steps a second, if known: then the rate falls at once")
     parser.add_argument("--reserve", type=float, default=_RESERVE, help="seconds after training (default: %(default)g)")
     parser.add_argument("--every", type=float, default=_EVERY, help="seconds between results (default: %(default)g)")
     parser.add_argument("--part-bytes", type=int, default=PART_BYTES, help="of a file in OUT (default: %(default)s)")
