@@ -206,7 +206,7 @@ ensure_corpus() {
     ensure_env demo
     exec 9>"$ROOT/.venv.lock"
     flock 9
-    "$PY" -c 'import soxr' 2>/dev/null || pip_install -r "$ROOT/tools/corpus.txt"
+    "$PY" -c "import onnxruntime, soxr" 2>/dev/null || pip_install -r "$ROOT/tools/corpus.txt"
     exec 9>&-
 }
 

@@ -87,9 +87,9 @@ def _clip_samples(pcm: Samples, rate: int) -> Samples | None:
     return pcm if peak <= _PEAK else pcm * np.float32(_PEAK / peak)
 
 
-def resample(pcm: Samples, rate: int, to: int) -> Samples:
-    """Resample with soxr's best quality. Equal rates return the samples unchanged."""
-    return pcm if rate == to else np.asarray(soxr.resample(pcm, rate, to, quality="VHQ"), np.float32)
+def resample(pcm: Samples, rate: int, to: int, quality: str = "VHQ") -> Samples:
+    """Resample with soxr, as a rule at its best quality. Equal rates return the samples unchanged."""
+    return pcm if rate == to else np.asarray(soxr.resample(pcm, rate, to, quality=quality), np.float32)
 
 
 def faded(pcm: Samples) -> Samples:

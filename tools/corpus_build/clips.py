@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import audio
+from . import audio, rooms
 from .audio import RATE, Info, Samples
 from .sources import Source
 
@@ -57,7 +57,14 @@ def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator
     if source.split == "words":
         yield from islice(_whole(files), source.clips)
         return
-    made = _joined(source, files) if source.cut is None else _cut(source, files, source.cut, source.minutes * scale)
+    if source.cut is None:
+        made = _joined(source, files)
+    elif source.whole:
+        made = _consecutive(files, source.cut)
+    else:
+        made = _cut(source, files, source.cut, source.minutes * scale)
+    if source.origin == "in rooms":
+        made = _in_rooms(source, made)
     if source.split == "validation":
         for _, clip in zip(range(source.clips), made, strict=False):
             yield clip
@@ -90,6 +97,20 @@ def _cut(source: Source, files: Sequence[File], length: float, minutes: float) -
                 yield from _piece(file, min(file.info.seconds * share, slack), length)
             elif turn == 0 and (source.split == "train" or file.info.seconds >= SHORTEST):
                 yield from _piece(file, 0.0, min(file.info.seconds, length * 1.2))
+
+
+def _consecutive(files: Sequence[File], length: float) -> Iterator[Clip]:
+    """All of the files, in pieces: the first of each file, then the second of each. A last one may be longer."""
+    counts = [max(1, math.ceil(file.info.seconds / length - 0.2)) for file in files]
+    for number in range(max(counts, default=0)):
+        for file, count in zip(files, counts, strict=True):
+            if number < count:
+                yield from _piece(file, number * length, length if number < count - 1 else 1.2 * length)
+
+
+def _in_rooms(source: Source, made: Iterator[Clip]) -> Iterator[Clip]:
+    for number, clip in enumerate(made):
+        yield Clip(rooms.place(clip.pcm, f"{source.group}/{number}"), clip.names, clip.rates)
 
 
 def _piece(file: File, start: float, seconds: float) -> Iterator[Clip]:
