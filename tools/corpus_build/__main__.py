@@ -51,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--no-debian", action="store_true", help="only the folders; nothing is downloaded")
     parser.add_argument(
-        "--speech", type=float, metavar="HOURS", default=speech.DEFAULT_HOURS,
+        "--speech",
+        type=float,
+        metavar="HOURS",
+        default=speech.DEFAULT_HOURS,
         help="of connected speech to synthesise, which takes 40 minutes of a core an hour, can be interrupted and is "
         "kept; 0: none, and none for validation (default: %(default)s)",
     )

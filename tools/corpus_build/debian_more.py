@@ -36,8 +36,11 @@ _VOICES = (  # group, package, licence, patterns, speakers
     ("megaglest_units", "megaglest-data", "CC-BY-SA-3.0", "*_ack*.wav *_select*.wav", 0),
     ("codriver", "trigger-rally-data", "GPL-2+", "*/codriver/*", 3),
     (
-        "boswars_units", "boswars-data", "GPL-2+",
-        "*select*.wav *ready*.wav *action*.wav *completed*.wav *tutorial/*.wav", 0,
+        "boswars_units",
+        "boswars-data",
+        "GPL-2+",
+        "*select*.wav *ready*.wav *action*.wav *completed*.wav *tutorial/*.wav",
+        0,
     ),
     ("flare_voices", "flare-game", "CC-BY-SA-3.0+", "*/soundfx/npcs/*", 0),
 )

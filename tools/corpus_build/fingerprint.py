@@ -56,8 +56,8 @@ def fingerprint(pcm: Samples) -> Fingerprint:
     window = np.hanning(_FRAME).astype(np.float32)
     blocks = []
     for at in range(0, len(frames), _BLOCK):
-        power = np.abs(np.fft.rfft(frames[at : at + _BLOCK] * window)[:, : _EDGES[-1]]) ** 2
-        blocks.append(np.add.reduceat(power, _EDGES[:-1], axis=1))
+        bins = np.fft.rfft(frames[at : at + _BLOCK] * window)[:, : _EDGES[-1]]
+        blocks.append(np.add.reduceat(bins.real**2 + bins.imag**2, _EDGES[:-1], axis=1))
     energy = np.concatenate(blocks)
     grew = np.diff(np.diff(energy, axis=1), axis=0) > 0
     total = energy[1:].sum(axis=1)

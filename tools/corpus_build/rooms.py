@@ -38,7 +38,7 @@ def place(pcm: Samples, name: str) -> Samples:
     source, listener = rng.uniform(0.15, 0.85, (2, 3)) * size
     response = impulse_response(tuple(size), tuple(source), tuple(listener), low, low * high)
     count = len(pcm) + len(response) - 1
-    length = 1 << (count - 1).bit_length()
+    length = _fast(count)
     wet = np.fft.irfft(np.fft.rfft(pcm, length) * np.fft.rfft(response, length), length)[: len(pcm)]
     power = np.mean(np.square(pcm, dtype=np.float64))
     wet *= np.sqrt(power / max(float(np.mean(wet**2)), 1e-20))
@@ -46,9 +46,14 @@ def place(pcm: Samples, name: str) -> Samples:
     return faded((wet * min(1.0, _PEAK / max(float(np.abs(wet).max()), 1e-9))).astype(np.float32))
 
 
+def _fast(count: int) -> int:
+    """A length of at least ``count`` whose Fourier transform is fast."""
+    return min(odd << max(0, (-(-count // odd) - 1).bit_length()) for odd in (1, 3, 5, 9))
+
+
 def noise(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Noise of root mean square 1, whose power falls by 0 to 6 dB an octave above 50 Hz."""
-    length = 1 << (count - 1).bit_length()
+    length = _fast(count)
     spectrum = np.fft.rfft(rng.standard_normal(length))
     slope = rng.uniform(0.0, 1.0)
     spectrum *= np.maximum(np.fft.rfftfreq(length, 1 / RATE), 50.0) ** -slope
