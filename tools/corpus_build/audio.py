@@ -50,6 +50,11 @@ def probe(path: Path, lowest: int = 44100) -> Info | None:
     return Info(info.frames / info.samplerate, info.samplerate)
 
 
+def bandwidth(rate: int) -> str:
+    """``wide`` for a file of 32 kHz or more, ``mid`` from 22 kHz on, else ``narrow``."""
+    return "wide" if rate >= 32000 else "mid" if rate >= 22000 else "narrow"
+
+
 def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Samples | None:
     """Mono float32 at 44.1 kHz, with peaks of at most 0.99. None if damaged, almost silent or very short."""
     if path.suffix == ".g722":
@@ -67,8 +72,8 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Sample
 
 def _mono(pcm: Samples) -> Samples:
     if pcm.shape[1] == 2:  # the same bits as the mean has, in a fifth of its time
-        return (pcm[:, 0] + pcm[:, 1]) / np.float32(2)
-    return pcm.mean(axis=1, dtype=np.float32)
+        return np.asarray((pcm[:, 0] + pcm[:, 1]) / np.float32(2), np.float32)
+    return np.asarray(pcm.mean(axis=1, dtype=np.float32), np.float32)
 
 
 def _read_g722(path: Path) -> Samples | None:

@@ -128,7 +128,8 @@ def _whole(files: Sequence[File]) -> Iterator[Clip]:
 
 
 def _joined(source: Source, files: Sequence[File]) -> Iterator[Clip]:
-    """Clips of whole files, joined one after another."""
+    """Clips of whole files, joined one after another: those of one bandwidth, then those of another."""
+    files = sorted(files, key=lambda file: audio.bandwidth(file.info.rate), reverse=True)
     validation = source.split == "validation"
     longest = LONGEST if validation else JOINED
     parts: list[tuple[File, Samples]] = []
@@ -145,7 +146,8 @@ def _joined(source: Source, files: Sequence[File]) -> Iterator[Clip]:
                 yield _join(parts, longest)
                 parts, seconds = [], 0.0
             continue
-        if parts and seconds + new > longest:
+        other = bool(parts) and audio.bandwidth(parts[-1][0].info.rate) != audio.bandwidth(file.info.rate)
+        if other or (parts and seconds + new > longest):
             yield _join(parts)
             parts, seconds = [], 0.0
         parts.append((file, pcm))

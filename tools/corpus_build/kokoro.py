@@ -42,7 +42,7 @@ class Kokoro:
 
     def __init__(self, folder: Path) -> None:
         try:
-            import onnxruntime
+            onnxruntime: Any = importlib.import_module("onnxruntime")
         except ImportError:
             raise CorpusError(
                 "onnxruntime is not here; wanted it to synthesise speech: pip install -r tools/corpus.txt, or take "

@@ -1,6 +1,6 @@
 """The tables of a set: their columns, how they are read and written, and their totals.
 
-Knows: what the columns say. Does not know: audio, packages.
+Knows: what the columns say. Does not know: packages, files of audio.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from . import audio
 from .errors import CorpusError
 
 MANIFEST = "manifest.csv"
@@ -28,9 +29,8 @@ Row = dict[str, str]
 
 
 def bandwidth(rates: str) -> str:
-    """``wide`` from 32 kHz, ``mid`` from 22 kHz, else ``narrow``, of the lowest of the rates in a row's native_rate."""
-    lowest = min(map(int, rates.split("/")))
-    return "wide" if lowest >= 32000 else "mid" if lowest >= 22000 else "narrow"
+    """The bandwidth of the lowest of the rates in a row's native_rate; see `audio.bandwidth`."""
+    return audio.bandwidth(min(map(int, rates.split("/"))))
 
 
 def check_disjoint(rows: Iterable[Mapping[str, str]]) -> None:

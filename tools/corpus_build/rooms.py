@@ -58,8 +58,9 @@ def noise(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     slope = rng.uniform(0.0, 1.0)
     spectrum *= np.maximum(np.fft.rfftfreq(length, 1 / RATE), 50.0) ** -slope
     spectrum[0] = 0
-    made = np.fft.irfft(spectrum, length)[:count]
-    return made / np.sqrt(np.mean(made**2))
+    made: npt.NDArray[np.float64] = np.fft.irfft(spectrum, length)[:count]
+    made /= np.sqrt(np.mean(made**2))
+    return made
 
 
 @lru_cache(maxsize=4)
