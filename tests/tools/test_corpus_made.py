@@ -1,7 +1,9 @@
 """Audio that tools/corpus makes: rooms, rendered notes, synthesised speech, and how they are counted."""
 
+import math
 import os
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,9 +188,14 @@ def test_long_files_are_used_from_beginning_to_end(tmp_path):
     for name, seconds in (("a", 12.7), ("b", 4.6)):
         (tmp_path / "music" / f"{name}.wav").write_bytes(sound(seconds, seed=len(name)))
     source = Source("train", "music", "all", "music", "CC0-1.0", ("*",), minutes=9, cut=4, whole=True)
-    rows = build(tmp_path / "set", (source,), {"music": Package(tmp_path / "music")}, say=lambda line: None)
+    packages = {"music": Package(tmp_path / "music")}
+    rows = build(tmp_path / "set", (source,), packages, say=lambda line: None)
     assert sorted(row["files"] for row in rows) == ["a.wav@0.0", "a.wav@4.0", "a.wav@8.0", "b.wav@0.0"]
     assert sum(float(row["seconds"]) for row in rows) == pytest.approx(17.3, abs=0.01)
+    source = replace(source, minutes=math.inf)
+    for scale, seconds in ((1.0, 17.3), (0.5, 8.65)):
+        rows = build(tmp_path / "set", (source,), packages, scale, say=lambda line: None)
+        assert sum(float(row["seconds"]) for row in rows) == pytest.approx(seconds, abs=1)
 
 
 def test_the_manifest_of_an_older_set_is_read(tmp_path):

@@ -54,6 +54,9 @@ def shuffled(source: Source, files: Sequence[File]) -> list[File]:
 def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator[Clip]:
     """As many clips as the source asks for. For training its minutes are multiplied by ``scale``."""
     files = shuffled(source, files)
+    minutes = source.minutes * scale
+    if math.isinf(minutes) and scale != 1:
+        minutes = sum(file.info.seconds for file in files) / 60 * scale
     if source.split == "words":
         yield from islice(_whole(files), source.clips)
         return
@@ -62,14 +65,14 @@ def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator
     elif source.whole:
         made = _consecutive(files, source.cut)
     else:
-        made = _cut(source, files, source.cut, source.minutes * scale)
+        made = _cut(source, files, source.cut, minutes)
     if source.origin == "in rooms":
         made = _in_rooms(source, made)
     if source.split == "validation":
         for _, clip in zip(range(source.clips), made, strict=False):
             yield clip
         return
-    left = source.minutes * scale * 60
+    left = minutes * 60
     for clip in made:
         if left <= 1:
             return

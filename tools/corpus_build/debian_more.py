@@ -8,23 +8,25 @@ Knows: which files of which package belong to which source, and their licences. 
 
 from __future__ import annotations
 
+import math
+
 from .sources import Source
 
 RARE, DULL = 3.0, 0.5
 _PIECE = 60.0  #: seconds; music is long, and a crop is drawn from anywhere in it
-_ALL = 999.0  #: minutes
+_ALL = math.inf  #: minutes
 
-_MUSIC = (  # group, package, licence, patterns, minutes
-    ("supertux_music", "supertux-data", "GPL-2+", "*/music/*", 120),
-    ("widelands_music", "widelands-data", "GPL-2+", "*/data/music/*", 120),
-    ("marsshooter_music", "marsshooter-data", "CC-BY-SA-3.0", "*/audio/music/* */audio/*.ogg", 80),
-    ("drascula", "drascula-music", "Drascula-License", "*.ogg", 60),
-    ("flare_music", "flare-game", "CC-BY-SA-3.0+", "*/fantasycore/music/*", 60),
-    ("megaglest_music", "megaglest-data", "CC-BY-SA-3.0", "*/music/*", 60),
-    ("muldjord", "fretsonfire-songs-muldjord", "CC-BY-SA-3.0", "*.ogg", 40),
-    ("sectoid", "fretsonfire-songs-sectoid", "MIT", "*.ogg", 40),
-    ("fillets_music", "fillets-ng-data", "GPL-2", "*/fillets-ng/music/*", 30),
-    ("lomiri_ringtones", "lomiri-sounds", "CC-BY-SA-3.0", "*/ringtones/*", 10),
+_MUSIC = (  # group, package, licence, patterns
+    ("supertux_music", "supertux-data", "GPL-2+", "*/music/*"),
+    ("widelands_music", "widelands-data", "GPL-2+", "*/data/music/*"),
+    ("marsshooter_music", "marsshooter-data", "CC-BY-SA-3.0", "*/audio/music/* */audio/*.ogg"),
+    ("drascula", "drascula-music", "Drascula-License", "*.ogg"),
+    ("flare_music", "flare-game", "CC-BY-SA-3.0+", "*/fantasycore/music/*"),
+    ("megaglest_music", "megaglest-data", "CC-BY-SA-3.0", "*/music/*"),
+    ("muldjord", "fretsonfire-songs-muldjord", "CC-BY-SA-3.0", "*.ogg"),
+    ("sectoid", "fretsonfire-songs-sectoid", "MIT", "*.ogg"),
+    ("fillets_music", "fillets-ng-data", "GPL-2", "*/fillets-ng/music/*"),
+    ("lomiri_ringtones", "lomiri-sounds", "CC-BY-SA-3.0", "*/ringtones/*"),
 )
 _VOICES = (  # group, package, licence, patterns, speakers
     *(
@@ -33,8 +35,8 @@ _VOICES = (  # group, package, licence, patterns, speakers
     ),
     ("gcin_3", "gcin-voice", "GPL-3 or LGPL-3", "*/3.ogg", 1),
     ("gcin_5", "gcin-voice", "CC-BY-3", "*/5.ogg", 1),
-    ("megaglest_units", "megaglest-data", "CC-BY-SA-3.0", "*_ack*.wav *_select*.wav", 0),
-    ("codriver", "trigger-rally-data", "GPL-2+", "*/codriver/*", 3),
+    ("megaglest_units", "megaglest-data", "CC-BY-SA-3.0", "*_ack*.wav *_select*.wav"),
+    ("codriver", "trigger-rally-data", "GPL-2+", "*/codriver/*"),
     (
         "boswars_units",
         "boswars-data",
@@ -42,7 +44,7 @@ _VOICES = (  # group, package, licence, patterns, speakers
         "*select*.wav *ready*.wav *action*.wav *completed*.wav *tutorial/*.wav",
         0,
     ),
-    ("flare_voices", "flare-game", "CC-BY-SA-3.0+", "*/soundfx/npcs/*", 0),
+    ("flare_voices", "flare-game", "CC-BY-SA-3.0+", "*/soundfx/npcs/*"),
 )
 _EFFECTS = (  # group, package, licence, patterns, without
     ("supertux_sounds", "supertux-data", "GPL-3+", "*/sounds/*", ""),
@@ -58,9 +60,9 @@ _EFFECTS = (  # group, package, licence, patterns, without
 
 MORE = (
     *(
-        Source("train", "music", group, package, licence, tuple(patterns.split()), minutes=minutes, cut=_PIECE,
+        Source("train", "music", group, package, licence, tuple(patterns.split()), minutes=_ALL, cut=_PIECE,
                whole=True, lowest=22050)
-        for group, package, licence, patterns, minutes in _MUSIC
+        for group, package, licence, patterns in _MUSIC
     ),
     # 49 kbit/s, and all of one style: an hour of its 2.7.
     Source("train", "music", "planetblupi", "planetblupi-music-ogg", "GPL-3+", ("*.ogg",), minutes=60, cut=_PIECE,

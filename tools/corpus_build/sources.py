@@ -52,7 +52,7 @@ class Source:
         licence: the package's licence for these files. If its copyright file names a file, that licence applies.
         patterns: of paths in the package; ``*`` crosses slashes.
         without: patterns of files to leave out although ``patterns`` match them.
-        minutes: the most for the training split, before scaling.
+        minutes: the most for the training split, before scaling; infinite: all there is.
         clips: how many, for the validation split or the words.
         cut: seconds of the pieces that are cut from long files, spread over all of them. None: files are used whole,
             and short ones are joined into one clip.

@@ -41,9 +41,9 @@ _ENGLISH = 0.65  # how often a voice of an English speaker is chosen; others hav
 _PLAIN = re.compile(r"[A-Za-z0-9 ,.;:!?'()-]+")
 
 SOURCES = (
-    Source("train", "speech", "kokoro", MADE, "Apache-2.0", ("*",), minutes=1e6, lowest=RATE, origin="synthetic",
+    Source("train", "speech", "kokoro", MADE, "Apache-2.0", ("*",), lowest=RATE, origin="synthetic",
            speakers=_VOICES),
-    Source("train", "speech", "kokoro_rooms", MADE, "Apache-2.0", ("*",), minutes=1e6, lowest=RATE, origin="in rooms",
+    Source("train", "speech", "kokoro_rooms", MADE, "Apache-2.0", ("*",), lowest=RATE, origin="in rooms",
            speakers=_VOICES),
     Source("validation", "speech", "kokoro_held", MADE_HELD, "Apache-2.0", ("*",), clips=HELD_CLIPS, lowest=RATE,
            origin="synthetic", speakers=len(HELD)),
