@@ -35,8 +35,8 @@ _VOICES = (  # group, package, licence, patterns, speakers
     ),
     ("gcin_3", "gcin-voice", "GPL-3 or LGPL-3", "*/3.ogg", 1),
     ("gcin_5", "gcin-voice", "CC-BY-3", "*/5.ogg", 1),
-    ("megaglest_units", "megaglest-data", "CC-BY-SA-3.0", "*_ack*.wav *_select*.wav"),
-    ("codriver", "trigger-rally-data", "GPL-2+", "*/codriver/*"),
+    ("megaglest_units", "megaglest-data", "CC-BY-SA-3.0", "*_ack*.wav *_select*.wav", 0),
+    ("codriver", "trigger-rally-data", "GPL-2+", "*/codriver/*", 3),
     (
         "boswars_units",
         "boswars-data",
@@ -44,7 +44,7 @@ _VOICES = (  # group, package, licence, patterns, speakers
         "*select*.wav *ready*.wav *action*.wav *completed*.wav *tutorial/*.wav",
         0,
     ),
-    ("flare_voices", "flare-game", "CC-BY-SA-3.0+", "*/soundfx/npcs/*"),
+    ("flare_voices", "flare-game", "CC-BY-SA-3.0+", "*/soundfx/npcs/*", 0),
 )
 _EFFECTS = (  # group, package, licence, patterns, without
     ("supertux_sounds", "supertux-data", "GPL-3+", "*/sounds/*", ""),
