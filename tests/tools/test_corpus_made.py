@@ -15,6 +15,7 @@ from tools.corpus_build.build import Package, build
 from tools.corpus_build.errors import CorpusError
 from tools.corpus_build.manifest import ADDED, bandwidth, read_manifest, table
 from tools.corpus_build.sources import Source
+from tools.quality_measure.clips import validation_clips
 
 RATE = 44100
 DRY = Source("train", "speech", "dry", "kokoro", "Apache-2.0", ("*",), minutes=9, lowest=24000, origin="synthetic",
@@ -181,6 +182,17 @@ def test_clips_in_rooms_stand_beside_the_dry_ones(tmp_path):
         "| train | speech | in rooms | mid | 0.00 | 1 |  | Apache-2.0 |",
         "| train | speech | synthetic | mid | 0.00 | 1 | 4 | Apache-2.0 |",
     ]
+
+
+def test_quality_is_measured_on_recordings(tmp_path):
+    (tmp_path / "bells").mkdir()
+    for number in range(4):
+        (tmp_path / "bells" / f"{number}.wav").write_bytes(sound(5, seed=number))
+    recorded = Source("validation", "sound", "bells", "pushover-data", "GPL-3+", ("*",), clips=2)
+    wet = replace(recorded, group="bells_rooms", origin="in rooms")
+    build(tmp_path / "set", (recorded, wet), {"pushover-data": Package(tmp_path / "bells")}, say=lambda line: None)
+    assert len(read_manifest(tmp_path / "set")) == 4
+    assert {clip.group for clip in validation_clips(tmp_path / "set")} == {"bells"}
 
 
 def test_long_files_are_used_from_beginning_to_end(tmp_path):
