@@ -38,9 +38,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tools/corpus",
-        description="Make the training and validation audio from Debian 12's packages (6.7 GB to download, 7 GB "
-        "unpacked), a speech synthesiser and your own folders: mono 44.1 kHz FLAC clips (6 GB) and a manifest, the "
-        "same bytes on every run.",
+        description="Make the training and validation audio from Debian 12's packages (6.3 GB to download, 4.5 GB "
+        "unpacked and rendered), a speech synthesiser and your own folders: mono 44.1 kHz FLAC clips (3 GB) and a "
+        "manifest, the same bytes on every run.",
     )
     parser.add_argument("out", type=Path, nargs="?", help="the set's folder (default: CACHE/set)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="packages (default: %(default)s)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .debian_more import MORE
+from .debian_more import MORE, RARE
 from .sources import Source
 
 _TUX, _KLETTRES, _HEDGEWARS, _0AD = "tuxpaint-stamps-default", "klettres-data", "hedgewars-data", "0ad-data"
@@ -36,7 +36,8 @@ _KITS = {  # drum kits of hydrogen, by licence
 
 
 def _speech(group: str, package: str, licence: str, patterns: str, minutes: float) -> Source:
-    return Source("train", "speech", group, package, licence, tuple(patterns.split()), minutes=minutes)
+    wanted = tuple(patterns.split())
+    return Source("train", "speech", group, package, licence, wanted, minutes=minutes, weight=RARE)
 
 
 def _music(group: str, package: str, licence: str, patterns: str, minutes: float, terms: str = "") -> Source:
