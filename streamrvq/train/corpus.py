@@ -2,8 +2,8 @@
 
 A file that cannot be decoded is an error that names it; no file is left out silently.
 
-Knows: folders, manifests (CSV with a column ``file`` or ``path`` and possibly ``kind``), and the cache. Does not know:
-crops, training.
+Knows: folders, manifests (CSV with a column ``file`` or ``path`` and possibly ``kind`` and ``weight``), and the cache.
+Does not know: crops, training.
 """
 
 from __future__ import annotations
@@ -39,13 +39,17 @@ OnDecoded = Callable[[str, float], None]
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One file of a corpus: where its samples are in the whole, their kind, and their SHA-256 ("": not known)."""
+    """One file of a corpus: where its samples are in the whole, their kind, and their SHA-256 ("": not known).
+
+    ``weight``: how often a second of it is drawn, beside 1 for a second of other files.
+    """
 
     name: str
     kind: str
     start: int
     length: int
     digest: str = ""
+    weight: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +104,8 @@ def find(entries: Sequence[str], passed: list[PassedOver] | None = None) -> list
         path = Path(entry)
         if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
             kinds: dict[Path, str] = {}
-            for manifest in (path.parent / "manifest.csv", path / "manifest.csv"):
-                if manifest.is_file():
-                    kinds.update(_manifest(manifest))
+            for manifest in _manifests(path):
+                kinds.update(_manifest(manifest))
             inside = search(path)
             others = [item for item in inside.passed if os.path.basename(item.path) != "manifest.csv"]
             if not inside.audio:
@@ -123,8 +126,33 @@ def find(entries: Sequence[str], passed: list[PassedOver] | None = None) -> list
     return list(found.items())
 
 
+def _manifests(folder: Path) -> list[Path]:
+    return [path for path in (folder.parent / "manifest.csv", folder / "manifest.csv") if path.is_file()]
+
+
 def _manifest(path: Path) -> dict[Path, str]:
-    found: dict[Path, str] = {}
+    return {file: row.get("kind") or "" for file, row in _rows(path)}
+
+
+def _weights(entries: Sequence[str]) -> dict[str, float]:
+    """The weights that manifests give, by file."""
+    found: dict[str, float] = {}
+    for entry in map(Path, entries):
+        for path in _manifests(entry) if os.path.isdir(entry) else [entry] if entry.suffix == ".csv" else []:
+            for file, row in _rows(path):
+                given = row.get("weight") or "1"
+                try:
+                    weight = float(given)
+                except ValueError:
+                    weight = -1.0
+                if not 1e-6 <= weight <= 1e6:
+                    raise InputError(f"{path} gives {file.name} the weight {shown(given)}; wanted 0.000001 to 1000000")
+                found[str(file)] = weight
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The files that a manifest names, and its rows."""
     remedy = "wanted a CSV file with a column called file or path"
     with foreign_data(InputError, str(path), remedy), path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(_lines(file))
@@ -135,8 +163,7 @@ def _manifest(path: Path) -> dict[Path, str]:
                 raise InputError(f"{path} has the columns {shown(columns)}; wanted one called file or path")
             if not row[column]:
                 raise InputError(f"line {reader.line_num} of {path} names no file; wanted one in its {column}")
-            found[_real(path.parent / row[column])] = row.get("kind") or ""
-    return found
+            yield _real(path.parent / row[column]), row
 
 
 def _lines(file: TextIO) -> Iterator[str]:
@@ -181,6 +208,8 @@ def load(
     if not index.is_file():
         _decode(files, sample_rate, data, index, on_decoded)
     clips, samples = cached(data, index)
+    weights = _weights(entries)
+    clips = tuple(dataclasses.replace(clip, weight=weights.get(clip.name, 1.0)) for clip in clips)
     there = {clip.name for clip in clips}
     empty = tuple(str(file) for file, _ in files if str(file) not in there)
     if own is not None:

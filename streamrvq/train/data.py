@@ -51,7 +51,7 @@ class Crops:
         self.corpus, self.samples, self._batch = corpus, samples, batch
         self.window = samples + 2 * MARGIN
         self._seed, self._augment = seed, augment
-        lengths = np.array([clip.length for clip in corpus.clips], np.float64)
+        lengths = np.array([clip.length * clip.weight for clip in corpus.clips], np.float64)
         weights = lengths / lengths.sum()
         for kind, share in kinds.items():
             mine = np.array([clip.kind == kind for clip in corpus.clips])  # numpy's text takes the room of the longest

@@ -61,6 +61,28 @@ def test_a_corpus_is_decoded_once(tmp_path: Path) -> None:
             load([missing], 44100, tmp_path / "cache")
 
 
+def test_a_weight_in_the_manifest_is_how_often_a_file_is_drawn(tmp_path: Path) -> None:
+    for name, level in (("quiet", 0.01), ("loud", 0.3)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(4000, level), 44100)
+    plain = Augment(gain_db=(0, 0), polarity=0, tilt=0, mix=0)
+
+    def share_of_loud() -> float:
+        corpus = load([str(tmp_path)], 44100, tmp_path / "cache")
+        crops = Crops(corpus, 256, 400, 1, {}, plain)
+        return float((np.abs(crops.batch(0)).max(axis=1) > 0.1).mean())
+
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path\nloud.wav\nquiet.wav\n")
+    assert 0.4 < share_of_loud() < 0.6
+    manifest.write_text("path,weight\nloud.wav,9\nquiet.wav,\n")
+    assert 0.84 < share_of_loud() < 0.96  # without decoding again: the cache knows no weights
+    assert len(list((tmp_path / "cache").glob("*.i16"))) == 1
+    for wrong in ("0", "-1", "nan", "much", "1e7"):
+        manifest.write_text(f"path,weight\nloud.wav,{wrong}\n")
+        with pytest.raises(InputError, match=r"gives loud\.wav the weight"):
+            load([str(tmp_path)], 44100, tmp_path / "cache")
+
+
 def test_batches_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", 1.0)
     write(tmp_path / "bb.wav", 0.02)  # shorter than a crop

@@ -12,11 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from .build import Package, build, read_manifest, totals
+from . import made, speech
+from .build import Package, build
 from .debian import default_cache, packages_of
-from .debian_set import SOURCES
+from .debian_more import RENDERED
+from .debian_set import ROOMS, SOURCES
 from .english import WORDS
 from .errors import CorpusError
+from .manifest import read_manifest, table, totals
 from .pack import KBPS, LIMIT_MB, pack, unpack
 from .sources import KINDS, Source
 
@@ -35,17 +38,27 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tools/corpus",
-        description="Make the training and validation audio from Debian 12's packages (4.4 GB to download, 2.5 GB "
-        "unpacked) and your own folders: mono 44.1 kHz FLAC clips and a manifest, the same bytes on every run.",
+        description="Make the training and validation audio from Debian 12's packages (6.3 GB to download, 4.5 GB "
+        "unpacked and rendered), a speech synthesiser and your own folders: mono 44.1 kHz FLAC clips (3 GB) and a "
+        "manifest, the same bytes on every run.",
     )
     parser.add_argument("out", type=Path, nargs="?", help="the set's folder (default: CACHE/set)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="packages (default: %(default)s)")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the minutes for training; 1.0 is two hours")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the minutes for training; 1.0 is 20 hours")
     parser.add_argument(
         "--folder", nargs=3, action="append", default=[], metavar=("DIR", "KIND", "LICENCE"),
         help=f"train on your own files too: KIND is one of {', '.join(KINDS)}; LICENCE a free one, such as CC0-1.0",
     )  # fmt: skip
     parser.add_argument("--no-debian", action="store_true", help="only the folders; nothing is downloaded")
+    parser.add_argument(
+        "--speech",
+        type=float,
+        metavar="HOURS",
+        default=speech.DEFAULT_HOURS,
+        help="of connected speech to synthesise, which takes 40 minutes of a core an hour, can be interrupted and is "
+        "kept; 0: none, and none for validation (default: %(default)s)",
+    )
+    parser.add_argument("--speech-from", type=Path, metavar="FOLDER", help="all speech of CACHE/speech made elsewhere")
     parser.add_argument("--words", action="store_true", help="English to be recognised instead (default: CACHE/words)")
     parser.add_argument("--pack", type=Path, metavar="FILE", help="pack the set (made before) into one file")
     parser.add_argument("--unpack", type=Path, metavar="FILE", help="make the set from a packed file; no network")
@@ -61,6 +74,8 @@ def _run(arguments: argparse.Namespace) -> None:
         raise CorpusError("--pack and --unpack were both given; wanted one of them")
     if not 6 <= arguments.kbps <= 256 or arguments.scale <= 0:
         raise CorpusError(f"--kbps is {arguments.kbps}, --scale {arguments.scale}; wanted 6 to 256, and more than 0")
+    if not 0 <= arguments.speech <= 1000:
+        raise CorpusError(f"--speech is {arguments.speech}; wanted 0 to 1000 hours")
     if arguments.unpack:
         rows = unpack(arguments.unpack, out)
     elif arguments.pack:
@@ -70,10 +85,25 @@ def _run(arguments: argparse.Namespace) -> None:
         rows = build(out, WORDS, packages_of(WORDS, arguments.cache))
     else:
         sources, packages = _folders(arguments.folder)
+        judged: tuple[Source, ...] = ()
         if not arguments.no_debian:
-            sources, packages = [*SOURCES, *sources], {**packages_of(SOURCES, arguments.cache), **packages}
-        rows = build(out, sources, packages, arguments.scale)
-    print("\n".join([*totals(rows), f"in {out}"]))
+            sources, packages = _debian(arguments, sources, packages)
+            judged = WORDS
+        rows = build(out, sources, packages, arguments.scale, judged=judged)
+    print("\n".join([*totals(rows), "", *table(rows), "", f"in {out}"]))
+
+
+def _debian(
+    arguments: argparse.Namespace, sources: list[Source], packages: dict[str, Package]
+) -> tuple[list[Source], dict[str, Package]]:
+    """The sources and packages of the set, before the user's own."""
+    cache: Path = arguments.cache
+    wanted = [*SOURCES, *ROOMS, *RENDERED]
+    packages = {**packages_of((*SOURCES, *WORDS), cache), **made.rendered(cache), **packages}
+    if arguments.speech or arguments.speech_from:
+        wanted += speech.SOURCES
+        packages |= made.speech(cache, arguments.speech, arguments.speech_from)
+    return [*wanted, *sources], packages
 
 
 def _folders(given: list[list[str]]) -> tuple[list[Source], dict[str, Package]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import audio
+from . import audio, rooms
 from .audio import RATE, Info, Samples
 from .sources import Source
 
@@ -54,15 +54,25 @@ def shuffled(source: Source, files: Sequence[File]) -> list[File]:
 def clips(source: Source, files: Sequence[File], scale: float = 1.0) -> Iterator[Clip]:
     """As many clips as the source asks for. For training its minutes are multiplied by ``scale``."""
     files = shuffled(source, files)
+    minutes = source.minutes * scale
+    if math.isinf(minutes) and scale != 1:
+        minutes = sum(file.info.seconds for file in files) / 60 * scale
     if source.split == "words":
         yield from islice(_whole(files), source.clips)
         return
-    made = _joined(source, files) if source.cut is None else _cut(source, files, source.cut, source.minutes * scale)
+    if source.cut is None:
+        made = _joined(source, files)
+    elif source.whole:
+        made = _consecutive(files, source.cut)
+    else:
+        made = _cut(source, files, source.cut, minutes)
+    if source.origin == "in rooms":
+        made = _in_rooms(source, made)
     if source.split == "validation":
         for _, clip in zip(range(source.clips), made, strict=False):
             yield clip
         return
-    left = source.minutes * scale * 60
+    left = minutes * 60
     for clip in made:
         if left <= 1:
             return
@@ -92,6 +102,20 @@ def _cut(source: Source, files: Sequence[File], length: float, minutes: float) -
                 yield from _piece(file, 0.0, min(file.info.seconds, length * 1.2))
 
 
+def _consecutive(files: Sequence[File], length: float) -> Iterator[Clip]:
+    """All of the files, in pieces: the first of each file, then the second of each. A last one may be longer."""
+    counts = [max(1, math.ceil(file.info.seconds / length - 0.2)) for file in files]
+    for number in range(max(counts, default=0)):
+        for file, count in zip(files, counts, strict=True):
+            if number < count:
+                yield from _piece(file, number * length, length if number < count - 1 else 1.2 * length)
+
+
+def _in_rooms(source: Source, made: Iterator[Clip]) -> Iterator[Clip]:
+    for number, clip in enumerate(made):
+        yield Clip(rooms.place(clip.pcm, f"{source.group}/{number}"), clip.names, clip.rates)
+
+
 def _piece(file: File, start: float, seconds: float) -> Iterator[Clip]:
     pcm = audio.read(file.path, start, seconds)
     if pcm is not None and len(pcm) >= RATE // 2:
@@ -107,7 +131,8 @@ def _whole(files: Sequence[File]) -> Iterator[Clip]:
 
 
 def _joined(source: Source, files: Sequence[File]) -> Iterator[Clip]:
-    """Clips of whole files, joined one after another."""
+    """Clips of whole files, joined one after another: those of one bandwidth, then those of another."""
+    files = sorted(files, key=lambda file: audio.bandwidth(file.info.rate), reverse=True)
     validation = source.split == "validation"
     longest = LONGEST if validation else JOINED
     parts: list[tuple[File, Samples]] = []
@@ -124,7 +149,8 @@ def _joined(source: Source, files: Sequence[File]) -> Iterator[Clip]:
                 yield _join(parts, longest)
                 parts, seconds = [], 0.0
             continue
-        if parts and seconds + new > longest:
+        other = bool(parts) and audio.bandwidth(parts[-1][0].info.rate) != audio.bandwidth(file.info.rate)
+        if other or (parts and seconds + new > longest):
             yield _join(parts)
             parts, seconds = [], 0.0
         parts.append((file, pcm))

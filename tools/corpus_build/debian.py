@@ -23,7 +23,14 @@ def packages_of(
     sources: Iterable[Source], cache: Path, say: Callable[[str], None] = lambda line: print(line, flush=True)
 ) -> dict[str, Package]:
     """The packages of ``sources``. Raises `CorpusError`, which says what to do, if they are not available."""
-    names = sorted({source.package for source in sources})
+    return packages_named({source.package for source in sources}, cache, say)
+
+
+def packages_named(
+    names: Iterable[str], cache: Path, say: Callable[[str], None] = lambda line: print(line, flush=True)
+) -> dict[str, Package]:
+    """As `packages_of`, by the packages' names."""
+    names = sorted(names)
     debs.fetch(cache / "debs", names)
     found = {}
     for name in names:

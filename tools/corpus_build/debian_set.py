@@ -1,13 +1,16 @@
 """The sources in Debian 12: a table, nothing else.
 
 Only files recorded at 44.1 kHz or more are used, so a source may look larger here than it is. Voices with almost
-nothing above 8 kHz (el, ca) get few minutes.
+nothing above 8 kHz (el, ca) get few minutes. The table of what is used whole is in debian_more.py.
 
 Knows: which files of which package belong to which source, and their licences. Does not know: where the files are.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from .debian_more import MORE, RARE
 from .sources import Source
 
 _TUX, _KLETTRES, _HEDGEWARS, _0AD = "tuxpaint-stamps-default", "klettres-data", "hedgewars-data", "0ad-data"
@@ -33,7 +36,8 @@ _KITS = {  # drum kits of hydrogen, by licence
 
 
 def _speech(group: str, package: str, licence: str, patterns: str, minutes: float) -> Source:
-    return Source("train", "speech", group, package, licence, tuple(patterns.split()), minutes=minutes)
+    wanted = tuple(patterns.split())
+    return Source("train", "speech", group, package, licence, wanted, minutes=minutes, weight=RARE)
 
 
 def _music(group: str, package: str, licence: str, patterns: str, minutes: float, terms: str = "") -> Source:
@@ -98,6 +102,7 @@ TRAIN = (
     _sound("nexuiz_weapons", "nexuiz-data", "GPL-2+", "*/sound/weapons/*", 1.2),
     _sound("bucklespring", "bucklespring-data", "GPL-2+", "*.wav", 0.9),
     _sound("openarena_world", "openarena-data", "GPL-2+", "*/sound/world/*", 1),
+    *MORE,
 )  # fmt: skip
 
 
@@ -127,3 +132,8 @@ VALIDATION = (
 )
 
 SOURCES = TRAIN + VALIDATION
+#: Voices of the validation clips, in simulated rooms.
+ROOMS = tuple(
+    replace(source, group=f"{source.group}_rooms", clips=2, origin="in rooms")
+    for source in VALIDATION if source.group in ("0ad_latin", "horizons_en", "tuxpaint_da")
+)  # fmt: skip

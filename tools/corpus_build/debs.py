@@ -22,13 +22,15 @@ from typing import IO, Any
 from .errors import CorpusError
 
 AUDIO = (".wav", ".flac", ".oga", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".g722")
+#: What audio is made from: notes, archives of notes, sampled instruments; WordNet's sentences.
+_OTHERS = (".mid", ".wad", ".sf2", ".adj", ".adv", ".noun", ".verb")
 _ARCHIVES = (".zip", ".pk3")
 _OPENERS: dict[str, Callable[..., Any]] = {
     "data.tar.xz": lzma.LZMAFile,
     "data.tar.gz": partial(gzip.GzipFile, None, "rb", 9),
     "data.tar.bz2": bz2.BZ2File,
 }
-_STAMP = ".unpacked"  # names the package that was unpacked: delete the folder if AUDIO changes
+_STAMP = ".unpacked"  # names the package that was unpacked: delete the folder if AUDIO or _OTHERS change
 
 
 def find_deb(folder: Path, package: str) -> Path | None:
@@ -72,7 +74,7 @@ def version(deb: Path) -> str:
 
 
 def unpack(deb: Path, folder: Path) -> None:
-    """Unpack a package's sounds and copyright file into ``folder``; sounds in a zip file into a folder of its name.
+    """Unpack a package's copyright file, sounds and what sounds are made from; a zip file into a folder of its name.
 
     Nothing happens if this file is unpacked there already.
 
@@ -120,7 +122,7 @@ def _extract(name: str, content: IO[bytes], folder: Path) -> None:
                     with archive.open(member) as packed:
                         _extract(f"{inside}/{member.filename}", packed, folder)
         archive_file.unlink()
-    elif ending in AUDIO or inside.name == "copyright":
+    elif ending in AUDIO + _OTHERS or inside.name == "copyright":
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "wb") as file:
             shutil.copyfileobj(content, file)

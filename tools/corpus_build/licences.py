@@ -14,7 +14,9 @@ from .errors import CorpusError
 # One licence, by Debian's short name or SPDX's. Non-commercial and no-derivatives licences never match.
 _FREE = re.compile(
     r"(A?GPL|LGPL)(-\d(\.\d)?)?(\+|-only|-or-later)?( with composition exception)?|GFDL(-NIV)?-1\.[123](\+|-or-later)?"
-    r"|CC0(-1\.0)?|CC-BY(-SA)?(-\d\.\d)?(-[a-z]{2})?|MIT|Expat|ISC|zlib|BSD-[23]-clause|Apache-2\.0|public-domain|PD",
+    r"|CC0(-1\.0)?|CC-BY(-SA)?(-\d(\.\d)?)?(-[a-z]{2})?\+?|MIT(-Festival)?|Expat|ISC|zlib|BSD-[23]-clause|Apache-2\.0|public-domain|PD"
+    # Debian's free software guidelines allow it: everything but selling the game by itself, like fonts under the OFL.
+    r"|Drascula-License",
     re.IGNORECASE,
 )
 _JOINTS = re.compile(r",\s+(?:and|or)\s+|\s+(?:and|or)\s+|,\s+", re.IGNORECASE)

@@ -19,9 +19,10 @@ import soundfile
 
 from . import audio
 from .audio import RATE, Samples
-from .build import COLUMNS, MANIFEST, Row, check_disjoint, check_replaceable, read_manifest, replace, write_table
+from .build import check_replaceable, replace
 from .clips import fraction
 from .errors import CorpusError
+from .manifest import COLUMNS, MANIFEST, Row, check_disjoint, read_manifest, write_table
 from .ogg import with_serial
 
 LIMIT_MB, KBPS = 55.0, 64

@@ -17,6 +17,9 @@ from .errors import CorpusError
 from .licences import check_free
 
 KINDS = ("speech", "music", "sound")
+#: Where a clip's sound is from: a recording (or a musician's own mix), notes and sampled instruments, a speech
+#: synthesiser; or either of these in a simulated room.
+ORIGINS = ("recorded", "rendered", "synthetic", "in rooms")
 
 #: Package → patterns of the files that are used for judging only. No version of the set may train on them: results
 #: could not be compared any more.
@@ -30,6 +33,10 @@ KEPT_OUT: dict[str, tuple[str, ...]] = {
     "sound-theme-freedesktop": ("*",),
     "asterisk-core-sounds-en-g722": ("*",),
     "pocketsphinx-testdata": ("*",),
+    # Of what is judged on these are other recordings, perhaps by the same people.
+    "ktuberling-data": ("*/sounds/da/*", "*/sounds/lt/*"),
+    # Made here; see speech.py.
+    "kokoro-held": ("*",),
 }
 
 
@@ -45,12 +52,19 @@ class Source:
         licence: the package's licence for these files. If its copyright file names a file, that licence applies.
         patterns: of paths in the package; ``*`` crosses slashes.
         without: patterns of files to leave out although ``patterns`` match them.
-        minutes: the most for the training split, before scaling.
+        minutes: the most for the training split, before scaling; infinite: all there is.
         clips: how many, for the validation split or the words.
         cut: seconds of the pieces that are cut from long files, spread over all of them. None: files are used whole,
             and short ones are joined into one clip.
         terms: the package whose copyright file applies to this one, if it has none of its own.
         texts: what is said, by file name without folder and suffix, if the package contains the text.
+        whole: with ``cut``: pieces follow one another from beginning to end, a first one of each file, then a second
+            one. Otherwise few pieces are spread over each file.
+        lowest: Hz; files at lower rates are not used.
+        narrow: the files have nothing above 8 kHz although their rate would allow it.
+        origin: one of `ORIGINS`. The files of ``"in rooms"`` may be those of another source.
+        weight: how often a second of it is drawn in training, beside 1 for a second of others.
+        speakers: how many people or voices speak, if that is known.
     """
 
     split: Literal["train", "validation", "words"]
@@ -65,6 +79,12 @@ class Source:
     cut: float | None = None
     terms: str = ""
     texts: tuple[tuple[str, str], ...] = ()
+    whole: bool = False
+    lowest: int = 44100
+    narrow: bool = False
+    origin: str = "recorded"
+    weight: float = 1.0
+    speakers: int = 0
 
     def wants(self, path: str) -> bool:
         """Whether a file, given by its path in the package, belongs to this source."""
@@ -89,7 +109,7 @@ def check_sources(sources: Iterable[Source]) -> None:
     """Raise `CorpusError` for a group that is named twice, an unknown kind, or a licence that is not free."""
     seen: set[str] = set()
     for source in sources:
-        if source.group in seen or source.kind not in KINDS:
+        if source.group in seen or source.kind not in KINDS or source.origin not in ORIGINS:
             raise CorpusError(
                 f"the source {source.group!r} of kind {source.kind!r} is named twice or of no known kind; wanted "
                 f"names that differ and a kind of {', '.join(KINDS)}: rename it"

@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from ..corpus_build.build import MANIFEST, TEXTS, Row, build, check_disjoint, read_manifest
+from ..corpus_build.build import build
 from ..corpus_build.clips import fraction
 from ..corpus_build.debian import packages_of
 from ..corpus_build.debian_set import VALIDATION
 from ..corpus_build.english import WORDS
+from ..corpus_build.manifest import MANIFEST, TEXTS, Row, check_disjoint, read_manifest
 from .errors import QualityError
 
 RATE = 44100  #: Hz, of all clips and of everything that is scored
@@ -66,7 +67,8 @@ def validation_clips(folder: Path, count: int | None = None, seconds: float | No
     """The validation clips. Raises `QualityError` if there are none, `CorpusError` if a file is in two splits."""
     rows = read_manifest(folder)
     check_disjoint(rows)
-    rows = [row for row in rows if row["split"] == "validation"]
+    # What was made by a synthesiser or put into rooms is left out: then figures stay comparable with older ones.
+    rows = [row for row in rows if row["split"] == "validation" and row["origin"] == "recorded"]
     if not rows:
         raise QualityError(
             f"{folder} has no validation clips; wanted a set that tools/corpus made of Debian's packages"
