@@ -136,7 +136,7 @@ def test_a_worker_goes_on_while_the_next_shard_does_not_come(
     assert same_bytes(tmp_path / "at_once", tmp_path / "late")
 
 
-@pytest.mark.parametrize("after", [1, 30, 75, 120, 180])
+@pytest.mark.parametrize("after", [1, 30, 75, 110, 140])
 def test_what_is_cut_off_is_written_again(
     tmp_path: Path, weights: Path, sources: list[Source], monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
