@@ -131,7 +131,7 @@ def of_quantizer(kept: Kept, quantizer: Quantizer, tensors: Tensors) -> Levels |
 
 def nearest_shared(frames: int, dim: int) -> int:
     """Bytes of shared memory of a block of nearest.cuh."""
-    return 4 * frames * (dim + 2 * THREADS)
+    return 4 * (up(frames * dim, 4) + 2 * frames * THREADS)
 
 
 def half_squares(codebook: Array) -> Array:
@@ -149,7 +149,7 @@ def _squares(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def search_shared(frames: int, latent: int, dim: int, slab: int) -> int:
     """Bytes of shared memory of a block of quantise.cuh."""
-    return 4 * (frames * (up(latent, 4) + 3 * dim + 2 * THREADS) + SLABS * slab * dim)
+    return 4 * (frames * (up(latent, 4) + 2 * THREADS) + 3 * up(frames * dim, 4) + SLABS * slab * dim)
 
 
 def unit_entries(codebook: Array) -> Array:

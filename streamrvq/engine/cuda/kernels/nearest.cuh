@@ -26,7 +26,8 @@ struct Nearest {
 template <int F, int E, int THREADS> DEVICE void nearest_block(const Nearest &n) {
     constexpr int GROUPS = 16;
     float *const x = shared_floats();             // [dim][F]: what is left
-    float *const tops = x + n.dim * F;            // [F][THREADS]
+    // A compiler reads four numbers at once where it wants fewer: what lies behind the last ones must be written by nobody.
+    float *const tops = x + (n.dim * F + 3) / 4 * 4;  // [F][THREADS]
     float *const places = tops + F * THREADS;     // [F][THREADS]
     const int tid = threadIdx.x, first = blockIdx.x * F, mine = n.frames - first < F ? n.frames - first : F;
     for (int i = tid; i < F * n.dim; i += THREADS) {

@@ -30,14 +30,16 @@ template <int F_, int DIM_, int THREADS_> struct Quantiser {
 struct QuantiseLayout {
     int pitch, slab, z, slabs, vectors, unit, entries, tops, places;
     DEVICE QuantiseLayout(const Quantise &q, int frames, int threads, int count) {
+        // Whole fours: a compiler reads four numbers at once where it wants fewer, and nobody may write the others then.
+        const int each = (frames * q.dim + 3) / 4 * 4;
         pitch = (q.latent + 3) / 4 * 4;
         slab = q.slab * q.dim;
         z = 0;
         slabs = z + frames * pitch;
         vectors = slabs + count * slab;
-        unit = vectors + frames * q.dim;
-        entries = unit + frames * q.dim;
-        tops = entries + frames * q.dim;
+        unit = vectors + each;
+        entries = unit + each;
+        tops = entries + each;
         places = tops + frames * threads;  // [frames][threads]
     }
 };
