@@ -87,7 +87,7 @@ class Workers:
     def share_out(self, left: deque[Shard]) -> None:
         """Give the first of the shards that are left to the workers that ask for one, and may have one more.
 
-        A worker gets one before it needs it, unless others have none yet, and more only while there are as many for all.
+        A worker gets one before it needs it, unless others have none yet; and more only while all can have as many.
         """
         for worker in sorted(self._workers, key=lambda worker: len(worker.shards)):
             without = sum(not other.shards for other in self._workers)  # some may not have started yet
