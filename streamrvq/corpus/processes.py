@@ -87,10 +87,12 @@ class Workers:
     def share_out(self, left: deque[Shard]) -> None:
         """Give the first of the shards that are left to the workers that ask for one, and may have one more.
 
-        A worker gets one before it needs it, and more only while there are as many for all the others.
+        A worker gets one before it needs it, unless others have none yet; and more only while all can have as many.
         """
         for worker in sorted(self._workers, key=lambda worker: len(worker.shards)):
-            if left and worker.asks and len(worker.shards) < max(2, len(left) // len(self._workers)):
+            without = sum(not other.shards for other in self._workers)  # some may not have started yet
+            ahead = len(left) > without and len(worker.shards) < max(2, len(left) // len(self._workers))
+            if left and worker.asks and (ahead or not worker.shards):
                 self._give(worker, left.popleft())
 
     def _give(self, worker: Worker, shard: Shard) -> None:

@@ -104,6 +104,7 @@ class _File:
     position: int = 0  # samples of the signal read
     ended: bool = False  # the signal's codes are not all there yet
     told: int = 0  # the position that was reported
+    after: Event | None = None  # what came after the signal, to be taken when it has its codes
 
 
 class Encoder:
@@ -198,11 +199,17 @@ class Encoder:
                 yield True
 
     def _wanted(self, number: int) -> bool:
-        """Whether a file's next event can be taken: not before the signal has ended that the file closed."""
+        """Whether a file's next event can be taken.
+
+        Of a signal that was closed the last hops may wait long for a step that is as short. What reads the file is to
+        go on meanwhile: so one further event is taken, which is the file's end if it has one signal.
+        """
         file, pool = self._files[number], self._pool
         assert pool is not None
         room = self._held < max(_STEPS_AHEAD * self._most, _LEAST_AHEAD) * pool.unit
-        return room and not file.ended and (file.stream is not None or pool.open_streams < self._streams)
+        if file.ended:
+            return room and file.after is None and self._streams > 1
+        return room and (file.stream is not None or pool.open_streams < self._streams)
 
     def _reports(self) -> Iterator[tuple[int, Item]]:
         for number, file in self._files.items():
@@ -216,6 +223,9 @@ class Encoder:
     def _take(self, pool: StreamPool, number: int, event: Event) -> Iterator[tuple[int, Item]]:
         """Take what was read of a file."""
         file = self._files[number]
+        if file.ended:
+            file.after = event
+            return
         match event:
             case Opened():
                 levels, tail = self._settings
@@ -253,6 +263,8 @@ class Encoder:
             if output.final:
                 yield from self._report(number, file)
                 del self._numbers[output.stream]
-                file.stream, file.ended = None, False
+                after, file.stream, file.ended, file.after = file.after, None, False, None
                 yield number, Closed(file.position)
+                if after is not None:
+                    yield from self._take(pool, number, after)
         self._held = sum(map(pool.waiting, self._numbers))

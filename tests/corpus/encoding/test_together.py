@@ -137,6 +137,16 @@ def test_short_files_fill_wide_steps(tmp_path: Path) -> None:
     assert len(set(engine.steps)) < 30  # few sizes, for each of which an engine may have to prepare
 
 
+def test_last_hops_of_files_do_not_keep_their_readers(tmp_path: Path) -> None:
+    """They wait for each other, and what reads goes on with the next file: few steps, and a few at a time read."""
+    codec, engine = wide(1024)
+    paths = written(tmp_path / "in", [8 * 67] * 96)
+    codes, _ = encoded(Encoder(codec, ReadHere(2, codec.sample_rate, 1 << 16)), paths)
+    assert len(engine.steps) < 96  # one for each file, at least, if its reader waited
+    for path, came in zip(paths[:3], codes.values(), strict=False):
+        np.testing.assert_array_equal(came, codec.encode(*soundfile.read(path, dtype="float32")))
+
+
 def test_a_long_file_fills_them_alone(tmp_path: Path) -> None:
     codec, engine = wide(1024)
     encoded(Encoder(codec, ReadHere(32, codec.sample_rate, 8 * 1024)), written(tmp_path / "in", [8 * 1024 * 5]))
