@@ -23,6 +23,7 @@ from ...engine.base import Engine
 from ...streaming.batches import StreamId
 from ...streaming.pool import StreamPool
 from .reading import Block, Closed, Done, Event, Failed, Opened, Reading, Task
+from .underway import Underway
 
 #: Hops in a step with which a stream's share of it costs little more than in a longer one.
 ROW = 32
@@ -35,6 +36,7 @@ _LEAST_AHEAD = 64  #: hops read ahead at least: more than a codec looks ahead
 _FILES_AHEAD = 256
 #: Seconds to wait for samples, before a step is made with what there is.
 _WAIT = 0.1
+_MOMENT = 0.001  #: the same while a step is under way, which may end at any time
 
 
 class Coded(NamedTuple):
@@ -123,6 +125,7 @@ class Encoder:
         self._files: dict[int, _File] = {}  # those that were begun, by number
         self._numbers: dict[StreamId, int] = {}
         self._held = 0  # samples in the pool
+        self._underway = Underway(self._streams > 1)
 
     def __enter__(self) -> Encoder:
         return self
@@ -134,6 +137,7 @@ class Encoder:
 
     def close(self) -> None:
         """End the reading, and forget the files that were begun."""
+        self._underway.close()
         self._pool = None
         self._files.clear()
         self._numbers.clear()
@@ -168,22 +172,26 @@ class Encoder:
     def _items(self, tasks: Iterator[tuple[int, Task] | None]) -> Iterator[tuple[int, Item]]:
         if self._pool is None:
             self._pool = self.codec.pool(self._streams, "encode", self._most)
-        pool, files, begin = self._pool, self._files, self._beginning(tasks)
+        pool, files, underway, begin = self._pool, self._files, self._underway, self._beginning(tasks)
+        waited = False
         while next(begin, False) or files:
-            ready = {stream: pool.ready(stream) for stream in self._numbers}
-            rows, hops = step_of(ready.values(), self._most, self._streams)
-            if 2 * rows * hops < self._most and any(map(self._wanted, files)):
+            if underway.batch is None:
+                self._begin_step(pool, waited)
+                waited = False
+            if underway.batch is not None and (underway.is_over or not self._wants_more(pool)):
+                yield from self._end_step(pool)
+                continue
+            idle = underway.batch is None
+            if idle:
                 yield from self._reports()
-                items, came = list[tuple[int, Item]](), False
-                for number, event in self._reading.events(self._wanted, _WAIT):
-                    items += self._take(pool, number, event)
-                    came = True
-                yield from items
-                if came:
-                    continue
+            items, came = list[tuple[int, Item]](), False
+            for number, event in self._reading.events(self._wanted, _WAIT if idle else _MOMENT):
+                items += self._take(pool, number, event)
+                came = True
+            yield from items
+            if idle and not came:
                 yield -1, Waited()
-            if rows or any(file.ended for file in files.values()):
-                yield from self._step(pool, ready, rows, hops)
+                waited = True
 
     def _beginning(self, tasks: Iterator[tuple[int, Task] | None]) -> Iterator[bool]:
         """Begin the files that can be begun, whenever it is asked. It ends with the tasks."""
@@ -249,13 +257,31 @@ class Encoder:
                 del self._files[number]
                 yield number, event
 
-    def _step(self, pool: StreamPool, ready: dict[StreamId, int], rows: int, hops: int) -> Iterator[tuple[int, Item]]:
-        """Make a step of those that have ``hops`` hops, the oldest files first."""
-        batch = pool.next_batch(rows or None, rows * hops or None, self._numbers.__getitem__,
-                                lambda stream: 0 < hops <= ready[stream])  # fmt: skip
-        assert batch is not None  # a stream is ready, or has ended
-        batch.run()
-        for output in pool.complete(batch):
+    def _begin_step(self, pool: StreamPool, at_once: bool) -> None:
+        """Begin a step of those that have as many hops, the oldest files first, if it is worth it.
+
+        ``at_once``: even a short one, although more may come.
+        """
+        ready = {stream: pool.ready(stream) for stream in self._numbers}
+        rows, hops = step_of(ready.values(), self._most, self._streams)
+        if 2 * rows * hops < self._most and not at_once and any(map(self._wanted, self._files)):
+            return
+        if rows or any(file.ended for file in self._files.values()):
+            batch = pool.next_batch(rows or None, rows * hops or None, self._numbers.__getitem__,
+                                    lambda stream: 0 < hops <= ready[stream])  # fmt: skip
+            assert batch is not None  # a stream is ready, or has ended
+            self._underway.begin(batch)
+
+    def _wants_more(self, pool: StreamPool) -> bool:
+        """Whether there is something to do until the step is over: samples for the next one are still to be taken."""
+        batch = self._underway.batch
+        assert batch is not None
+        beyond = self._held - len(batch.slots) * batch.hops * pool.unit
+        return beyond < self._most * pool.unit and any(map(self._wanted, self._files))
+
+    def _end_step(self, pool: StreamPool) -> Iterator[tuple[int, Item]]:
+        """Hand on what the step under way gave."""
+        for output in pool.complete(self._underway.end()):
             number = self._numbers[output.stream]
             file = self._files[number]
             if output.data.shape[1]:
