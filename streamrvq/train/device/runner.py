@@ -20,6 +20,7 @@ from .. import snake, spectra
 from ..steps.ahead import ahead
 from ..steps.plan import Plan
 from ..steps.schedule import average_decay, chosen_frames, rate, used_levels
+from . import judging
 from .card import set_for_card, trying
 from .crops import DeviceCrops
 from .graphs import Captured
@@ -70,7 +71,10 @@ class Runner:
             set_for_card()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
-            for what, (kernels, why) in (("Snake", snake.on_card()), ("magnitudes", spectra.on_card())):
+            parts = [("Snake", snake.on_card), ("magnitudes", spectra.on_card)]
+            if config.adversarial_from is not None:
+                parts.append(("discriminators", judging.on_card))
+            for what, (kernels, why) in ((name, tried()) for name, tried in parts):
                 if kernels is None:
                     remark(f"{what}: without Triton kernels, which is slower: {why}")
         entries = config.codec.n_codebooks * config.codec.codebook_size
