@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 from .device import judging
+from .ranks import Ranks
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (2048, 1024, 512)
@@ -120,6 +121,22 @@ Maps = list[list[Tensor]]  #: of every discriminator
 def discriminator_loss(discriminators: Discriminators, x: Tensor, y: Tensor) -> Tensor:
     """The loss of the discriminators, for the original ``x`` and the detached reconstruction ``y``."""
     return _their_loss(discriminators(x), discriminators(y.detach()))
+
+
+def train_discriminators(
+    discriminators: Discriminators, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, ranks: Ranks
+) -> None:
+    """A step of the discriminators on originals ``x`` and reconstructions ``y``, this process' part of the batch."""
+    discriminators.requires_grad_(True)
+    optimizer.zero_grad()
+    discriminator_loss(discriminators, x, y).backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in discriminators.parameters() if p.grad is not None]
+    if ranks.world > 1:
+        torch._foreach_div_(gradients, ranks.world)
+        ranks.sum_(*gradients)
+    nn.utils.clip_grad_norm_(discriminators.parameters(), LONGEST)
+    optimizer.step()
+    discriminators.requires_grad_(False)
 
 
 def codec_losses(discriminators: Discriminators, x: Tensor, y: Tensor) -> dict[str, Tensor]:

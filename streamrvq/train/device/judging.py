@@ -57,6 +57,7 @@ class OnCard:
     def _weight(self, conv: nn.Conv2d) -> Tensor:
         if conv in self._weights:
             return self._weights.pop(conv)
+        first: Tensor
         first, self._weights[conv] = _Both.apply(conv.weight, self._dtype)  # type: ignore[no-untyped-call]
         return first
 
