@@ -56,9 +56,9 @@ def train(
     """Train a codec on folders of audio."""
     need("torch", "torch", "training needs")
     from ..train.config import TrainConfig  # here because torch is slow to import
-    from ..train.ranks import find_ranks
     from ..train.run import Run
     from ..train.runs.effort import check_minutes
+    from ..train.steps.ranks import find_ranks
 
     check_minutes(minutes)
     settings = TrainConfig.read(_packaged(config))

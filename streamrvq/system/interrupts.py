@@ -46,11 +46,6 @@ class DeferredInterrupts:
         self.came = 0
 
     @property
-    def is_pending(self) -> bool:
-        """Whether `check` would deliver one."""
-        return bool(self._pending)
-
-    @property
     def repeated(self) -> bool:
         """Whether more than one signal came: whoever sends them wants no more waiting."""
         return self.came > 1

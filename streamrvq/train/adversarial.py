@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 from .device import judging
-from .ranks import Ranks
+from .steps.ranks import Ranks
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (2048, 1024, 512)

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..nn import ResidualVectorQuantize, VectorQuantize, WNConv1d
-from .ranks import ALONE, Ranks
 from .runs.effort import ROUNDS
+from .steps.ranks import ALONE, Ranks
 
 
 def make_codebooks(

@@ -29,9 +29,9 @@ from .data import Crops
 from .device.runner import Prepared, Runner
 from .losses import Losses
 from .optimizer import Optimizer
-from .ranks import ALONE, Ranks
 from .steps.lost import MAX_LOST, lost_too_many
 from .steps.passes import Pass, run_pass
+from .steps.ranks import ALONE, Ranks
 from .steps.schedule import average_decay, chosen_frames, rate, used_by_rows
 from .unseen import Unseen, model_of
 

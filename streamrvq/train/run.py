@@ -25,7 +25,6 @@ from .device.card import check_device
 from .device.profile import Profile
 from .export import measure, training, write
 from .loop import Trainer
-from .ranks import ALONE, Ranks
 from .runs.effort import check_minutes, frames_for
 from .runs.ending import Ending, Enough
 from .runs.folder import CACHE, CHECKPOINT, LOG, leave_nothing, open_folder, own_name
@@ -34,6 +33,7 @@ from .runs.observer import RunObserver, Unobserved
 from .runs.opening import open_run
 from .runs.pace import Pace
 from .runs.report import Report
+from .steps.ranks import ALONE, Ranks
 from .validation import excerpts, shortest, validate
 
 

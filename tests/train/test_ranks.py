@@ -20,7 +20,7 @@ from streamrvq.errors import ConfigError
 from streamrvq.train.config import Augment
 from streamrvq.train.corpus import Clip, Corpus
 from streamrvq.train.data import Crops
-from streamrvq.train.ranks import ALONE, Ranks, find_ranks
+from streamrvq.train.steps.ranks import ALONE, Ranks, find_ranks
 from tests.support.patience import PATIENCE
 from tests.support.training import together
 from tests.support.training.runs import audio_in, config_of

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..adversarial import LONGEST, all_losses
-from ..ranks import Ranks
 from ..steps.passes import Pass, run_pass
+from ..steps.ranks import Ranks
 from .inputs import Inputs
 from .optimizer import DeviceOptimizer, adamw
 from .tally import Tally

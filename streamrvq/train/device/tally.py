@@ -10,7 +10,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ..ranks import ALONE, Ranks
+from ..steps.ranks import ALONE, Ranks
 
 NAMES = ("commitment", "mel", "stft", "compressed", "wave", "adversarial", "feature", "gradient")
 

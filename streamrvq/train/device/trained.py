@@ -17,7 +17,7 @@ from ..config import TrainConfig
 from ..data import Crops
 from ..losses import Losses
 from ..optimizer import Optimizer
-from ..ranks import Ranks
+from ..steps.ranks import Ranks
 
 
 class Trained(Protocol):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from ...system.interrupts import DeferredInterrupts
-from ..ranks import Ranks
+from ..steps.ranks import Ranks
 
 _GO_ON, _OVER, _INTERRUPTED = range(3)
 
@@ -37,9 +37,12 @@ class Ending:
 
         Raises what the handler of an interrupt raises, and `KeyboardInterrupt` where another process has one.
         """
-        state = _OVER if self._until() or self._is_late() else _GO_ON
-        state = self._ranks.most(_INTERRUPTED if self._interrupts.is_pending else state)
-        self._interrupts.check()
+        try:
+            self._interrupts.check()
+        except BaseException:
+            self._ranks.most(_INTERRUPTED)  # the others must not wait for this one
+            raise
+        state = self._ranks.most(_OVER if self._until() or self._is_late() else _GO_ON)
         if state == _INTERRUPTED:
             raise KeyboardInterrupt
         return state == _OVER

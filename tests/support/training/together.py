@@ -16,9 +16,9 @@ from unittest import mock
 from streamrvq.train import TrainConfig
 from streamrvq.train import run as run_module
 from streamrvq.train.loop import Trainer
-from streamrvq.train.ranks import find_ranks
 from streamrvq.train.run import Run
 from streamrvq.train.runs.observer import Unobserved
+from streamrvq.train.steps.ranks import find_ranks
 
 FIRST_END = 3
 

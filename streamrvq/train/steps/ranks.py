@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..errors import ConfigError
-from .config import TrainConfig
-from .device.card import check_device
+from ...errors import ConfigError
+from ..config import TrainConfig
+from ..device.card import check_device
 
 _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _PATIENCE = timedelta(days=1)  #: decoding, codebooks and validation of one process take long; a dead one is seen anyway
