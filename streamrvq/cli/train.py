@@ -58,6 +58,7 @@ def train(
     from ..train.config import TrainConfig  # here because torch is slow to import
     from ..train.run import Run
     from ..train.runs.effort import check_minutes
+    from ..train.steps.ranks import find_ranks
 
     check_minutes(minutes)
     settings = TrainConfig.read(_packaged(config))
@@ -66,19 +67,26 @@ def train(
     settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value is not None})
     weights = load_weights(source) if source is not None else None
     run: Run | None = None
+    ranks = find_ranks(device)
     try:
-        with TrainingProgress(settings.steps, not json) as progress:
+        with TrainingProgress(settings.steps, not json and ranks.is_first) as progress:
             with ordered_termination():
-                run = Run(settings, folder, progress, cache=cache, device=device, threads=threads, weights=weights)
+                run = Run(settings, folder, progress, cache=cache, device=device, threads=threads, weights=weights,
+                          ranks=ranks)  # fmt: skip
             with run, _StopOnSignal() as stop:
                 done = run.go(minutes, stop.wanted, profile)
                 progress.close()
+                if not ranks.is_first:
+                    return
                 if stop.wanted():
                     note(f"ended by SIGTERM at step {run.trainer.step}: {run.kept}")
                 result = _result(run, export or (done and not stop.wanted()))
     except (KeyboardInterrupt, SystemExit):
-        note(f"ended: {run.kept}" if run is not None else f"ended before training: {folder} keeps what it had")
+        if ranks.is_first:
+            note(f"ended: {run.kept}" if run is not None else f"ended before training: {folder} keeps what it had")
         raise
+    finally:
+        ranks.close()
     if json:
         print_json(result)
         return

@@ -6,21 +6,40 @@ these losses are weighted against the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from .device import judging
+from .steps.ranks import Ranks
+
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (2048, 1024, 512)
 LONGEST = 10.0  #: the longest gradient of the discriminators in a step
+SLOPE = 0.1  #: of the leaky ReLUs
+#: How a layer is computed: a convolution, its input, and the slope of the leaky ReLU after it; None: there is none.
+Way: TypeAlias = Callable[[nn.Module, Tensor, float | None], Tensor]
 BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
 
 def _conv(cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Module:
     conv: nn.Module = weight_norm(nn.Conv2d(cin, cout, kernel, stride, (kernel[0] // 2, kernel[1] // 2)))
     return conv
+
+
+def plain(conv: nn.Module, x: Tensor, slope: float | None) -> Tensor:
+    """A `Way` in torch's own operations."""
+    x = conv(x)
+    if slope is None:
+        return x
+    x = F.leaky_relu(x, slope)
+    # Convolutions are faster on a card with the channels last, and keep that layout.
+    return x.contiguous(memory_format=torch.channels_last) if x.is_cuda else x
 
 
 class Period(nn.Module):
@@ -36,9 +55,10 @@ class Period(nn.Module):
         )
         self.last = _conv(sizes[-1], 1, (3, 1))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, way: Way = plain) -> list[Tensor]:
         x = F.pad(x[:, None], (0, -x.shape[-1] % self.period), mode="reflect")
-        return _maps(x.view(x.shape[0], 1, -1, self.period), list(self.layers), self.last)
+        maps = _maps(x.view(x.shape[0], 1, -1, self.period), list(self.layers), way)
+        return [*maps, way(self.last, maps[-1], None)]
 
 
 class Resolution(nn.Module):
@@ -60,26 +80,24 @@ class Resolution(nn.Module):
         self.stacks = nn.ModuleList(stack() for _ in BANDS)
         self.last = _conv(width, 1, (3, 3))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, way: Way = plain) -> list[Tensor]:
         spectrum = torch.stft(x, self.size, self.size // 4, window=self.window, return_complex=True)
         image = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, frames, bins]
         maps, ends = [], []
         for (low, high), stack in zip(self.bands, self.stacks, strict=True):
             assert isinstance(stack, nn.ModuleList)
-            features = _maps(image[..., low:high], list(stack), None)
+            features = _maps(image[..., low:high], list(stack), way)
             maps += features
             ends.append(features[-1])
-        return [*maps, self.last(torch.cat(ends, -1))]
+        return [*maps, way(self.last, torch.cat(ends, -1), None)]
 
 
-def _maps(x: Tensor, layers: list[nn.Module], last: nn.Module | None) -> list[Tensor]:
+def _maps(x: Tensor, layers: list[nn.Module], way: Way) -> list[Tensor]:
     maps = []
     for layer in layers:
-        x = F.leaky_relu(layer(x), 0.1)
-        if x.is_cuda:  # convolutions are faster there with the channels last, and keep that layout
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = way(layer, x, SLOPE)
         maps.append(x)
-    return maps if last is None else [*maps, last(x)]
+    return maps
 
 
 class Discriminators(nn.Module):
@@ -90,11 +108,11 @@ class Discriminators(nn.Module):
         periods = [Period(period, width) for period in PERIODS]
         self.all = nn.ModuleList([*periods, *(Resolution(window, width) for window in WINDOWS)])
 
-    def forward(self, x: Tensor) -> list[list[Tensor]]:
+    def forward(self, x: Tensor, way: Way = plain) -> list[list[Tensor]]:
         # As in DAC: without a mean and with a peak of 0.8, so that the level gives nothing away.
         x = x - x.mean(-1, keepdim=True)
         x = 0.8 * x / (x.abs().amax(-1, keepdim=True) + 1e-9)
-        return [discriminator(x) for discriminator in self.all]
+        return [discriminator(x, way) for discriminator in self.all]
 
 
 Maps = list[list[Tensor]]  #: of every discriminator
@@ -103,6 +121,22 @@ Maps = list[list[Tensor]]  #: of every discriminator
 def discriminator_loss(discriminators: Discriminators, x: Tensor, y: Tensor) -> Tensor:
     """The loss of the discriminators, for the original ``x`` and the detached reconstruction ``y``."""
     return _their_loss(discriminators(x), discriminators(y.detach()))
+
+
+def train_discriminators(
+    discriminators: Discriminators, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, ranks: Ranks
+) -> None:
+    """A step of the discriminators on originals ``x`` and reconstructions ``y``, this process' part of the batch."""
+    discriminators.requires_grad_(True)
+    optimizer.zero_grad()
+    discriminator_loss(discriminators, x, y).backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in discriminators.parameters() if p.grad is not None]
+    if ranks.world > 1:
+        torch._foreach_div_(gradients, ranks.world)
+        ranks.sum_(*gradients)
+    nn.utils.clip_grad_norm_(discriminators.parameters(), LONGEST)
+    optimizer.step()
+    discriminators.requires_grad_(False)
 
 
 def codec_losses(discriminators: Discriminators, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -123,9 +157,21 @@ def all_losses(
     Args:
         dtype: of the convolutions; the losses are float32.
     """
+    if x.is_cuda and (kernels := judging.on_card()[0]) is not None:
+        return fused_losses(discriminators, x, y, dtype, kernels)
     with parametrize.cached(), torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype, cache_enabled=False):
         real, fake = discriminators(x), discriminators(y)
     return _codec_losses([[each.detach() for each in maps] for maps in real], fake), _their_loss(real, fake)
+
+
+def fused_losses(
+    discriminators: Discriminators, x: Tensor, y: Tensor, dtype: torch.dtype, kernels: Any
+) -> tuple[dict[str, Tensor], Tensor]:
+    """`all_losses` with the ``kernels`` of a card."""
+    way = judging.OnCard(dtype, kernels)
+    with parametrize.cached():
+        real, fake = discriminators(x, way), discriminators(y, way)
+    return {"adversarial": _adversarial(fake), "feature": way.feature}, _their_loss(real, fake)
 
 
 def _their_loss(real: Maps, fake: Maps) -> Tensor:
@@ -136,10 +182,15 @@ def _their_loss(real: Maps, fake: Maps) -> Tensor:
 
 
 def _codec_losses(real: Maps, fake: Maps) -> dict[str, Tensor]:
-    rows = fake[0][-1].shape[0]
-    adversarial, feature = (fake[0][-1].new_zeros(rows, dtype=torch.float32) for _ in range(2))
+    feature = fake[0][-1].new_zeros(fake[0][-1].shape[0], dtype=torch.float32)
     for wanted, maps in zip(real, fake, strict=True):
-        adversarial = adversarial + (1 - maps[-1].float()).square().flatten(1).mean(1)
         for a, b in zip(wanted[:-1], maps[:-1], strict=True):
             feature = feature + (a - b).abs().flatten(1).mean(1, dtype=torch.float32)
-    return {"adversarial": adversarial, "feature": feature}
+    return {"adversarial": _adversarial(fake), "feature": feature}
+
+
+def _adversarial(fake: Maps) -> Tensor:
+    loss = fake[0][-1].new_zeros(fake[0][-1].shape[0], dtype=torch.float32)
+    for maps in fake:
+        loss = loss + (1 - maps[-1].float()).square().flatten(1).mean(1)
+    return loss

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ..nn import ResidualVectorQuantize, VectorQuantize, WNConv1d
 from .runs.effort import ROUNDS
+from .steps.ranks import ALONE, Ranks
 
 
 def make_codebooks(
@@ -108,10 +109,11 @@ class RunningMeans:
         quantizer: the quantiser whose codebooks move.
         decay: of the means, in each step.
         expire: see `TrainConfig`.
+        ranks: who else has a part of each batch.
     """
 
-    def __init__(self, quantizer: ResidualVectorQuantize, decay: float, expire: float) -> None:
-        self.decay, self.expire = decay, expire
+    def __init__(self, quantizer: ResidualVectorQuantize, decay: float, expire: float, ranks: Ranks = ALONE) -> None:
+        self.decay, self.expire, self._ranks = decay, expire, ranks
         self.levels = [level for level in quantizer.quantizers if isinstance(level, VectorQuantize)]
         books = [level.codebook.weight.detach() for level in self.levels]
         self.share = torch.stack([torch.full((len(book),), 1 / len(book), device=book.device) for book in books])
@@ -134,9 +136,11 @@ class RunningMeans:
     def update(self, codes: Tensor, latents: Tensor, move: bool, chosen: Tensor, good: Tensor | None = None) -> Tensor:
         """Take the codes ``[B, K, T]`` and latents ``[B, K·dim, T]`` of one step. Nothing here waits for a device.
 
+        With several processes B is what this one has, and all have the same means afterwards.
+
         Args:
             move: move the entries to their means. False only replaces dead entries: then the codebook loss moves them.
-            chosen: int64 ``[K·size]``, frames of the batch at random (`drawn_frames`). Each dead entry takes the next.
+            chosen: int64 ``[K·size]``, frames of the whole batch at random (`drawn_frames`). Each dead entry takes one.
             good: bool ``[]``; False leaves everything as it is. None: True.
 
         Returns:
@@ -144,18 +148,20 @@ class RunningMeans:
         """
         levels, size, dim = self.total.shape
         frames = codes.shape[0] * codes.shape[2]
+        whole = frames * self._ranks.world
         x = latents.view(latents.shape[0], levels, dim, -1).permute(1, 0, 3, 2).reshape(levels * frames, dim)
         first = torch.arange(levels, device=codes.device)[:, None]
         index = (codes.transpose(0, 1).reshape(levels, frames) + first * size).reshape(-1)
         ones = torch.ones(len(index), device=x.device)
-        count = torch.zeros(levels * size, device=x.device).index_add_(0, index, ones).view(levels, size) / frames
-        total = torch.zeros(levels * size, dim, device=x.device).index_add_(0, index, x).view_as(self.total) / frames
+        count = torch.zeros(levels * size, device=x.device).index_add_(0, index, ones).view(levels, size) / whole
+        total = torch.zeros(levels * size, dim, device=x.device).index_add_(0, index, x).view_as(self.total) / whole
+        self._ranks.sum_(count, total)
         share, sums = self.share.lerp(count, 1 - self.decay), self.total.lerp(total, 1 - self.decay)
         old = torch.stack([level.codebook.weight for level in self.levels])
         book = sums / share[..., None].clamp(min=1e-9) if move else old
         dead = share < self.expire / size
         number = (dead.view(-1).cumsum(0) - 1).clamp(min=0).view(levels, size)  # of the dead entry, over all levels
-        book = torch.where(dead[..., None], x[chosen[number] + first * frames], book)
+        book = torch.where(dead[..., None], self._latents(x.view(levels, frames, dim), chosen[number]), book)
         share = share.masked_fill(dead, 0.5 / size)  # torch.where would copy the number to a card, and wait
         sums = torch.where(dead[..., None], book * (0.5 / size), sums)
         if good is not None:
@@ -166,6 +172,17 @@ class RunningMeans:
         for level, entries in zip(self.levels, book, strict=True):
             level.codebook.weight.copy_(entries)
         return dead
+
+    def _latents(self, x: Tensor, frames: Tensor) -> Tensor:
+        """Of each level's ``frames [K, size]`` of the whole batch: ``[K, size, dim]``. x: ``[K, frames here, dim]``."""
+        levels, here = x.shape[:2]
+        first = torch.arange(levels, device=x.device)[:, None]
+        at = frames - self._ranks.rank * here
+        if self._ranks.world == 1:
+            return x[first, at]
+        found = torch.where(((at >= 0) & (at < here))[..., None], x[first, at.clamp(0, here - 1)], 0.0)
+        self._ranks.sum_(found)  # one process has each
+        return found
 
 
 def drawn_frames(count: int, frames: int, seed: int) -> Tensor:

@@ -65,9 +65,11 @@ class Crops:
         """The crops of ``step``: float32 ``[batch, samples]``, within [−1, 1]."""
         return self.cut(self.plan(step))
 
-    def batches(self, first: int, last: int) -> Generator[npt.NDArray[np.float32], None, None]:
-        """The batches of steps ``first … last − 1``. A thread prepares them ahead of time."""
-        return ahead(self.batch, first, last)
+    def batches(
+        self, first: int, last: int, rows: slice = slice(None)
+    ) -> Generator[npt.NDArray[np.float32], None, None]:
+        """Those ``rows`` of the batches of steps ``first … last − 1``. A thread prepares them ahead of time."""
+        return ahead(lambda step: self.cut(self.plan(step).part(rows)), first, last)
 
     def plan(self, step: int) -> Plan:
         """What the crops of ``step`` are made of."""
@@ -116,8 +118,8 @@ class Crops:
         return float(np.sqrt(np.mean(np.square(pcm)))) > _SILENCE
 
     def cut(self, plan: Plan) -> npt.NDArray[np.float32]:
-        """The crops of a plan: float32 ``[batch, samples]``."""
-        return np.stack([self._cut_row(plan, row) for row in range(self._batch)])
+        """The crops of a plan: float32 ``[B, samples]``."""
+        return np.stack([self._cut_row(plan, row) for row in range(len(plan.gain))])
 
     def _cut_row(self, plan: Plan, row: int) -> npt.NDArray[np.float32]:
         pcm = self._read(plan, row, 0)

@@ -22,27 +22,20 @@ from ..nn import CodecModel
 from ..system.cores import available_cores
 from ..system.foreign_data import foreign_data
 from ..weights import Weights
-from .adversarial import LONGEST, Discriminators, codec_losses, discriminator_loss
+from .adversarial import Discriminators, codec_losses, train_discriminators
 from .codebooks import RunningMeans
 from .config import TrainConfig
 from .data import Crops
 from .device.runner import Prepared, Runner
 from .losses import Losses
 from .optimizer import Optimizer
+from .steps.lost import MAX_LOST, lost_too_many
 from .steps.passes import Pass, run_pass
-from .steps.schedule import average_decay, chosen_frames, rate, used_levels
+from .steps.ranks import ALONE, Ranks
+from .steps.schedule import average_decay, chosen_frames, rate, used_by_rows
 from .unseen import Unseen, model_of
 
 Batch: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]  #: crops [B, samples]
-MAX_LOST = 10  #: steps in a row without a finite gradient
-
-
-def lost_too_many(step: int, norm: float) -> WeightsError:
-    """The error for `MAX_LOST` steps in a row to ``step`` without a finite gradient."""
-    return WeightsError(
-        f"the gradient of {MAX_LOST} steps in a row to step {step + 1} is {norm}; wanted a finite one: "
-        "go on with a lower lr and small_lr"
-    )
 
 
 class Trainer:
@@ -55,6 +48,7 @@ class Trainer:
         threads: cores for each shard.
         weights: to continue from; None: first values (start.py). Optimiser and running means always start afresh.
         remark: is told what people should know.
+        ranks: who else trains the same run, each with a part of every batch.
         waits: whether the host looks at each step, as on a CPU; None: except on a card (device/).
 
     Raises:
@@ -72,11 +66,11 @@ class Trainer:
 
     def __init__(
         self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None,
-        remark: Callable[[str], None] = lambda text: None, waits: bool | None = None,
+        remark: Callable[[str], None] = lambda text: None, ranks: Ranks = ALONE, waits: bool | None = None,
     ) -> None:  # fmt: skip
         if weights is not None:
             config = dataclasses.replace(config, plain_steps=0)
-        self.config, self.crops, self.device = config, crops, torch.device(device)
+        self.config, self.crops, self.device, self.ranks = config, crops, torch.device(device), ranks
         self.step = self._lost = 0
         self.continued = weights is not None
         self._weights, self._begun = weights, False
@@ -88,7 +82,7 @@ class Trainer:
             level.codebook.weight.requires_grad_(config.codebooks == "gradient")  # type: ignore[union-attr]
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.losses = Losses(config.codec.sample_rate, config.stft_windows).to(self.device)
-        self.running_means = RunningMeans(self.model.quantizer, config.codebook_decay, config.expire)
+        self.running_means = self._new_running_means()
         self.optimizer = Optimizer(self.model, self.config)
         # Shards wait for each other once in a step. Threads inside operations would do so thousands of times.
         if asked_threads() is None:  # torch's own number for this thread knows nothing of a quota
@@ -107,10 +101,11 @@ class Trainer:
         model = self.unseen.first_values() if self._weights is None else model_of(self._weights, self.config)
         self.model.load_state_dict(model.state_dict())
         self.average.load_state_dict(model.state_dict())
-        self.running_means = RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire)
+        self.running_means = self._new_running_means()
         if self.continued:
             self.running_means.start(self.unseen.shares(self.model))
         self._make_discriminators()
+        self._share()
         self._renew()
         self._begun = True
 
@@ -149,7 +144,9 @@ class Trainer:
 
     def batches(self, first: int, last: int) -> Generator[Batch | Prepared, None, None]:
         """What `train_step` takes in the steps ``first … last − 1``. A thread prepares it."""
-        return self.crops.batches(first, last) if self.runner is None else self.runner.batches(first, last)
+        if self.runner is not None:
+            return self.runner.batches(first, last)
+        return self.crops.batches(first, last, self.ranks.rows(self.config.batch))
 
     def train_step(self, batch: Batch | Prepared) -> dict[str, float]:
         """Train one step on ``batch``, of `batches`. Returns the means of its losses.
@@ -174,6 +171,7 @@ class Trainer:
         for parameter, *grads in zip(self.parameters, *(part.gradients for part in parts), strict=True):
             parameter.grad = sum(grads[1:], start=grads[0]) if grads[0] is not None else None
         moved = [parameter for parameter in self.parameters if parameter.grad is not None]
+        self.ranks.sum_(*(parameter.grad for parameter in moved if parameter.grad is not None))
         norm = nn.utils.clip_grad_norm_(moved, config.clip)
         if bool(torch.isfinite(norm)):
             self._move(x, parts)
@@ -183,8 +181,9 @@ class Trainer:
         if self._lost == MAX_LOST:
             raise lost_too_many(step, float(norm))
         self.step += 1
-        figures = {name: sum(float(part.figures[name]) for part in parts) / len(parts) for name in parts[0].figures}
-        return figures | {"gradient": float(norm)}
+        figures = [sum(float(part.figures[name]) for part in parts) / len(parts) for name in parts[0].figures]
+        means = self.ranks.mean(torch.tensor(figures, dtype=torch.float64)).tolist()
+        return dict(zip(parts[0].figures, means, strict=True)) | {"gradient": float(norm)}
 
     def _launch(self, batch: Prepared) -> dict[str, float]:
         assert self.runner is not None
@@ -200,25 +199,20 @@ class Trainer:
     def _move(self, x: Tensor, parts: list[Pass]) -> None:
         self.optimizer.step(rate(self.config, self.step), self.workers)
         if self.discriminators is not None and self.is_adversarial:
-            self._train_discriminators(x, torch.cat([part.y for part in parts]))
+            y = torch.cat([part.y for part in parts])
+            train_discriminators(self.discriminators, self.judge_optimizer, x, y, self.ranks)
         self._follow(parts)
 
     def _run_shard(self, shard: int, x: Tensor) -> Pass:
         """Forward and backward pass on a part ``x [b, T]`` of the batch."""
         quantise = self.step >= self.config.plain_steps
-        used = used_levels(self.config, self.model.quantizer, self.step, shard) if quantise else None
+        used = None
+        if quantise:
+            rows = self.ranks.rows(self.config.batch)
+            used = used_by_rows(self.config, self.model.quantizer, self.step, rows).chunk(self.config.shards)[shard]
         judge = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
         return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used, judge=judge,
-                        share=1 / self.config.shards)  # fmt: skip
-
-    def _train_discriminators(self, x: Tensor, y: Tensor) -> None:
-        assert self.discriminators is not None
-        self.discriminators.requires_grad_(True)
-        self.judge_optimizer.zero_grad()
-        discriminator_loss(self.discriminators, x, y).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.discriminators.parameters(), LONGEST)
-        self.judge_optimizer.step()
-        self.discriminators.requires_grad_(False)
+                        share=1 / (self.config.shards * self.ranks.world))  # fmt: skip
 
     @torch.no_grad()
     def _follow(self, parts: list[Pass]) -> None:
@@ -246,19 +240,26 @@ class Trainer:
         quantizer, shares = self.unseen.codebooks(self.model)
         self.model.quantizer.load_state_dict(quantizer.state_dict())
         self.average.quantizer.load_state_dict(quantizer.state_dict())
-        self._start_running_means(shares)
+        self.running_means = self._new_running_means()
+        self.running_means.start(shares)
         if not self.quantised:
             self.average.load_state_dict(self.model.state_dict())
             self.optimizer = Optimizer(self.model, self.config)
+        self._share()
         self._renew()
+
+    def _share(self) -> None:
+        """New values were made: all processes take those of the first, whose roundings may be others."""
+        modules = [self.model, self.average, *([self.discriminators] if self.discriminators is not None else [])]
+        self.ranks.same_(value for module in modules for value in module.state_dict().values())
+        self.ranks.same_([self.running_means.share, self.running_means.total])
 
     def _renew(self) -> None:
         if self.runner is not None:
             self.runner.renew()
 
-    def _start_running_means(self, shares: list[Tensor]) -> None:
-        self.running_means = RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire)
-        self.running_means.start(shares)
+    def _new_running_means(self) -> RunningMeans:
+        return RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire, self.ranks)
 
     @property
     def is_finite(self) -> bool:

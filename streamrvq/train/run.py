@@ -26,17 +26,15 @@ from .device.profile import Profile
 from .export import measure, training, write
 from .loop import Trainer
 from .runs.effort import check_minutes, frames_for
+from .runs.ending import Ending, Enough
 from .runs.folder import CACHE, CHECKPOINT, LOG, leave_nothing, open_folder, own_name
 from .runs.log import Log
-from .runs.observer import RunObserver
+from .runs.observer import RunObserver, Unobserved
 from .runs.opening import open_run
 from .runs.pace import Pace
 from .runs.report import Report
+from .steps.ranks import ALONE, Ranks
 from .validation import excerpts, shortest, validate
-
-
-class _Enough(Exception):
-    """The time is over, or whoever started the run wants its end, while codebooks are being made."""
 
 
 class Run:
@@ -52,6 +50,7 @@ class Run:
         threads: cores for each of the configuration's shards.
         observer: receives the run's events.
         weights: to begin a new run with.
+        ranks: who else trains this run. The first alone writes files and is observed.
 
     Attributes:
         name: the run's own, which its weights carry: the configuration's, or that of the folder if it is a preset's.
@@ -59,7 +58,7 @@ class Run:
 
     Raises:
         ConfigError: the folder holds a run of other settings or data, or something else; or it cannot be written to;
-            or torch has no such device.
+            or torch has no such device; or the batch cannot be divided among ``ranks``.
         CorpusError: another process holds the folder.
         InputError, AudioFileError: the data cannot be read.
         WeightsError: ``weights`` belong to another codec, or the checkpoint is damaged.
@@ -75,20 +74,26 @@ class Run:
         device: str = "cpu",
         threads: int = 1,
         weights: Weights | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         check_device(device)
-        self.config, self.folder, self.observer = config, folder, observer
+        ranks.check(config)
+        observer = observer if ranks.is_first else Unobserved()
+        self.config, self.folder, self.observer, self.ranks = config, folder, observer, ranks
         self.audio_seconds = self.train_time = 0.0
         self.kept_step: int | None = None
         self.name = own_name(folder, config.name)
         self._log_file, self._pace = Log(folder / LOG), Pace(config, device == "cuda")
-        self._release = weakref.finalize(self, open_folder(folder, self.weights_path.name).release)
-        try:
-            self._open(cache or folder / CACHE, device, threads, weights)
-        except BaseException:
-            leave_nothing(folder)
-            self.close()
-            raise
+        with ranks.first_before_others():  # and the first one holds the folder for all
+            held = open_folder(folder, self.weights_path.name).release if ranks.is_first else lambda: None
+            self._release = weakref.finalize(self, held)
+            try:
+                self._open(cache or folder / CACHE, ranks.place(device), threads, weights)
+            except BaseException:
+                if ranks.is_first:
+                    leave_nothing(folder)
+                self.close()
+                raise
 
     def close(self) -> None:
         """Let other processes use the folder. It happens by itself when nobody has the run any more."""
@@ -130,7 +135,7 @@ class Run:
         train, held, count = opened.data.train, opened.data.held, config.validation_clips
         self.clips = [] if held is None else excerpts(held, count, config.validation_seconds, codec.hop_length)
         crops = Crops(train, config.samples, config.batch, config.seed, config.kinds, config.augment)
-        self.trainer = Trainer(config, crops, device, threads, weights, self.observer.remarked)
+        self.trainer = Trainer(config, crops, device, threads, weights, self.observer.remarked, self.ranks)
         if state is not None:
             self._resume(state)
         for row in opened.rows:
@@ -153,7 +158,7 @@ class Run:
             WeightsError: the numbers are not finite, or a file cannot be written. Older files stay.
         """
         trainer = self.trainer
-        if trainer.lost:
+        if trainer.lost or not self.ranks.is_first:
             return
         extra = {"audio_seconds": self.audio_seconds, "train_time": self.train_time}
         try:
@@ -197,29 +202,23 @@ class Run:
         """
         check_minutes(minutes)
         with DeferredInterrupts(second_at_once=True) as interrupts:
-            return self._go(minutes, until, interrupts, profile)
+            return self._go(minutes, until, interrupts, profile if self.ranks.is_first else None)
 
     def _go(
         self, minutes: float | None, until: Callable[[], bool], interrupts: DeferredInterrupts, profile: float | None
     ) -> bool:
-        config, trainer = self.config, self.trainer
-        started, at_start = time.perf_counter(), self.train_time
+        config, trainer, at_start = self.config, self.trainer, self.train_time
         first, runner = trainer.step, trainer.runner
         report = Report(config, first, self._pace, runner, self.observer, self._log)
         profiler = Profile(profile, trainer.device.type, self.observer.remarked) if profile is not None else None
-        spent = 0.0  # seconds that this call spent in steps, without validation and saving
-        made: dict[str, int] = {}  # from so many frames
+        spent, made = 0.0, dict[str, int]()  # seconds spent in steps alone; what was made, and from how many frames
         batches = trainer.batches(first, config.steps)
-        ready = started  # for the next batch
+        ready, ending = time.perf_counter(), Ending(minutes, until, interrupts, self.ranks)  # ready: for a batch
         halfway, sound = False, True  # halfway: within a step
 
-        def over() -> bool:
-            interrupts.check()
-            return until() or (minutes is not None and time.perf_counter() - started >= 60 * minutes)
-
         def watch(what: str, frames: int, share: float) -> None:
-            if over():
-                raise _Enough
+            if ending.is_here():
+                raise Enough
             made[what] = frames
             self.observer.making(what, frames, share)
 
@@ -227,7 +226,7 @@ class Run:
         trainer.unseen.watch = watch
         try:
             for batch in batches:
-                if over():
+                if ending.is_here():
                     break
                 clock = time.perf_counter() if runner is None else ready  # a card must not wait for its batch
                 halfway = True
@@ -248,7 +247,7 @@ class Run:
                 if self._pace.is_due(step):
                     self.save()
                 ready = time.perf_counter()
-        except _Enough:
+        except Enough:
             pass
         except WeightsError as error:
             sound = False
@@ -264,7 +263,7 @@ class Run:
 
     def _validate(self) -> None:
         trainer = self.trainer
-        if not self.clips:
+        if not self.clips or not self.ranks.is_first:
             return
         workers = trainer.workers if trainer.runner is None else None
         figures = validate(
@@ -297,4 +296,5 @@ class Run:
             "step": self.trainer.step, "audio_seconds": round(self.audio_seconds, 1),
             "train_seconds": round(self.train_time, 1),
         }  # fmt: skip
-        self._log_file.write(row | values)
+        if self.ranks.is_first:
+            self._log_file.write(row | values)

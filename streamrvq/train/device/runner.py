@@ -19,7 +19,8 @@ from torch import Tensor
 from .. import snake, spectra
 from ..steps.ahead import ahead
 from ..steps.plan import Plan
-from ..steps.schedule import average_decay, chosen_frames, rate, used_levels
+from ..steps.schedule import average_decay, chosen_frames, rate, used_by_rows
+from . import judging
 from .card import set_for_card, trying
 from .crops import DeviceCrops
 from .graphs import Captured
@@ -70,16 +71,21 @@ class Runner:
             set_for_card()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
-            for what, (kernels, why) in (("Snake", snake.on_card()), ("magnitudes", spectra.on_card())):
+            parts = [("Snake", snake.on_card), ("magnitudes", spectra.on_card)]
+            if config.adversarial_from is not None:
+                parts.append(("discriminators", judging.on_card))
+            for what, (kernels, why) in ((name, tried()) for name, tried in parts):
                 if kernels is None:
                     remark(f"{what}: without Triton kernels, which is slower: {why}")
         entries = config.codec.n_codebooks * config.codec.codebook_size
-        self._inputs = Inputs.empty(config.batch, entries, device)
+        self._rows = trainer.ranks.rows(config.batch)
+        batch = config.batch // trainer.ranks.world
+        self._inputs = Inputs.empty(batch, entries, device)
         on_host = torch.device("cpu")
-        self._slots = [Inputs.empty(config.batch, entries, on_host, self._stream is not None) for _ in range(_SLOTS)]
+        self._slots = [Inputs.empty(batch, entries, on_host, self._stream is not None) for _ in range(_SLOTS)]
         self._free: list[torch.cuda.Event | None] = [None] * _SLOTS
         self._cut = DeviceCrops(trainer.crops, device)
-        self._tally = Tally(device)
+        self._tally = Tally(device, trainer.ranks)
         self._graphs: dict[tuple[bool, bool], Captured] = {}
         self._names: dict[tuple[bool, bool], set[str]] = {}
         self.flops: dict[tuple[bool, bool], int] = {}
@@ -88,8 +94,8 @@ class Runner:
     def prepare(self, step: int) -> Prepared:
         """The inputs of ``step``. For any thread."""
         config, quantizer = self._trainer.config, self._trainer.model.quantizer
-        used = torch.cat([used_levels(config, quantizer, step, shard) for shard in range(config.shards)])
-        return Prepared(step, self._trainer.crops.plan(step), used, chosen_frames(config, step))
+        used = used_by_rows(config, quantizer, step, self._rows)
+        return Prepared(step, self._trainer.crops.plan(step).part(self._rows), used, chosen_frames(config, step))
 
     def batches(self, first: int, last: int) -> Generator[Prepared, None, None]:
         """The inputs of the steps ``first … last − 1``, made ahead of time by a thread."""
@@ -171,8 +177,13 @@ class Runner:
         self._tally.count(self._names[key])
 
     def is_due(self, step: int) -> bool:
-        """Whether the figures should be read after ``step`` steps: for the log, or because it was long ago."""
-        return step % self._trainer.config.log_every == 0 or time.monotonic() - self._read_at > self.longest_wait
+        """Whether the figures should be read after ``step`` steps: for the log, or because it was long ago.
+
+        Several processes read together, and their clocks differ: there only the log counts.
+        """
+        if step % self._trainer.config.log_every == 0:
+            return True
+        return self._trainer.ranks.world == 1 and time.monotonic() - self._read_at > self.longest_wait
 
     def read(self) -> Reading:
         """The figures since the last reading. Waits for the device."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..adversarial import LONGEST, all_losses
 from ..steps.passes import Pass, run_pass
+from ..steps.ranks import Ranks
 from .inputs import Inputs
 from .optimizer import DeviceOptimizer, adamw
 from .tally import Tally
@@ -57,16 +58,16 @@ class DeviceStep:
             trainer.discriminators.requires_grad_(True)
         done = run_pass(
             trainer.model, self._parameters, trainer.losses, trainer.config, x, trainer.dtype,
-            used=inputs.used if self._quantise else None, judge=self._judge if self._adversarial else None, share=1.0,
-            keep=self._adversarial,
+            used=inputs.used if self._quantise else None, judge=self._judge if self._adversarial else None,
+            share=1 / trainer.ranks.world, keep=self._adversarial,
         )  # fmt: skip
-        norm, good = clipped(self._parameters, done.gradients, trainer.config.clip)
+        norm, good = clipped(self._parameters, done.gradients, trainer.config.clip, trainer.ranks)
         theirs = self._their_gradients() if self._adversarial else []
         self._optimizer.step(inputs.rate, good)
         if self._adversarial:
             assert trainer.discriminators is not None
             parameters = list(trainer.discriminators.parameters())
-            _, sound = clipped(parameters, theirs, LONGEST)
+            _, sound = clipped(parameters, theirs, LONGEST, trainer.ranks)
             rate = torch.full_like(inputs.rate, trainer.config.discriminator_lr)
             adamw(trainer.judge_optimizer, rate, good * sound)
             trainer.discriminators.requires_grad_(False)
@@ -81,7 +82,8 @@ class DeviceStep:
     def _their_gradients(self) -> tuple[Tensor, ...]:
         assert self._trainer.discriminators is not None and self._theirs is not None
         loss, self._theirs = self._theirs, None
-        return torch.autograd.grad(loss, list(self._trainer.discriminators.parameters()))
+        share = torch.full_like(loss, 1 / self._trainer.ranks.world)
+        return torch.autograd.grad(loss, list(self._trainer.discriminators.parameters()), share)
 
     @torch.no_grad()
     def _follow(self, done: Pass, good: Tensor) -> None:
@@ -99,14 +101,19 @@ class DeviceStep:
 
 
 @torch.no_grad()
-def clipped(parameters: list[nn.Parameter], gradients: Sequence[Tensor | None], most: float) -> tuple[Tensor, Tensor]:
-    """Give the parameters their gradients, of the length ``most`` together at most; zeros if they are not finite.
+def clipped(
+    parameters: list[nn.Parameter], gradients: Sequence[Tensor | None], most: float, ranks: Ranks
+) -> tuple[Tensor, Tensor]:
+    """Give the parameters their gradients, summed over all processes, of the length ``most`` together at most.
+
+    They are zeros if they are not finite.
 
     Returns:
         Their length before, and 1 if it is finite, otherwise 0. Both float32 ``[]``.
     """
     pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
     flat = torch.cat([g.reshape(-1) for _, g in pairs])
+    ranks.sum_(flat)
     norm = torch.linalg.vector_norm(flat)
     finite = torch.isfinite(norm)
     flat = (flat * (most / (norm + 1e-6)).clamp(max=1.0)).masked_fill(~finite, 0.0)

@@ -10,6 +10,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from ..steps.ranks import ALONE, Ranks
+
 NAMES = ("commitment", "mel", "stft", "compressed", "wave", "adversarial", "feature", "gradient")
 
 
@@ -35,9 +37,14 @@ class Reading:
 
 
 class Tally:
-    """Sums on ``device``. The host counts which figures a step has: that is known without looking."""
+    """Sums on ``device``. The host counts which figures a step has: that is known without looking.
 
-    def __init__(self, device: torch.device) -> None:
+    Args:
+        ranks: who else has a part of each batch; `read` gives means over all parts.
+    """
+
+    def __init__(self, device: torch.device, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self._sums = torch.zeros(len(NAMES), device=device)
         self._counts = torch.zeros(3, device=device)  # lost, streak, longest
         self._norm = torch.zeros((), device=device)
@@ -68,7 +75,7 @@ class Tally:
 
     def read(self) -> Reading:
         """Wait for the device, and begin anew."""
-        values = torch.cat([self._sums, self._counts, self._norm[None]]).tolist()
+        values = torch.cat([self._ranks.mean(self._sums), self._counts, self._norm[None]]).tolist()
         sums, (lost, streak, longest), norm = values[: len(NAMES)], values[len(NAMES) : -1], values[-1]
         figures = {name: total / self._seen[name] for name, total in zip(NAMES, sums, strict=True) if self._seen[name]}
         reading = Reading(figures, self.steps, int(lost), int(streak), int(longest), norm)

@@ -17,6 +17,7 @@ from ..config import TrainConfig
 from ..data import Crops
 from ..losses import Losses
 from ..optimizer import Optimizer
+from ..steps.ranks import Ranks
 
 
 class Trained(Protocol):
@@ -25,6 +26,7 @@ class Trained(Protocol):
     config: TrainConfig
     crops: Crops
     device: torch.device
+    ranks: Ranks
     model: CodecModel
     average: CodecModel
     losses: Losses

@@ -28,3 +28,17 @@ class RunObserver(Protocol):
 
     def validated(self, step: int, figures: dict[str, Any]) -> None:
         """A validation is done."""
+
+
+class Unobserved:
+    """An observer of a process whose run another process shows."""
+
+    def decoded(self, name: str, seconds: float) -> None: ...
+
+    def remarked(self, text: str) -> None: ...
+
+    def making(self, what: str, frames: int, share: float) -> None: ...
+
+    def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, Any]) -> None: ...
+
+    def validated(self, step: int, figures: dict[str, Any]) -> None: ...

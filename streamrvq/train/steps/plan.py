@@ -38,6 +38,10 @@ class Plan:
     nodes: npt.NDArray[np.float64]
     gain: npt.NDArray[np.float64]
 
+    def part(self, rows: slice) -> Plan:
+        """The plan of some of the crops."""
+        return Plan(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+
     @classmethod
     def empty(cls, batch: int) -> Plan:
         """A plan of ``batch`` crops, to be filled."""

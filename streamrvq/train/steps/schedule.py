@@ -36,6 +36,11 @@ def used_levels(config: TrainConfig, quantizer: ResidualVectorQuantize, step: in
     return quantizer.drawn_levels(config.batch // config.shards, generator)
 
 
+def used_by_rows(config: TrainConfig, quantizer: ResidualVectorQuantize, step: int, rows: slice) -> Tensor:
+    """The levels that some rows of the whole batch use: int64 ``[rows]``."""
+    return torch.cat([used_levels(config, quantizer, step, shard) for shard in range(config.shards)])[rows]
+
+
 def chosen_frames(config: TrainConfig, step: int) -> Tensor:
     """The frames of the batch that may replace dead entries: int64 ``[n_codebooks · codebook_size]``."""
     count = config.codec.n_codebooks * config.codec.codebook_size

@@ -47,8 +47,32 @@ for split in (apart, lambda p: p.flatten(2).split(300, -1), lambda p: [q.contigu
         torch.testing.assert_close(ours, theirs)
 """
 
+JUDGING = """
+import torch
+from streamrvq.train.device import judging, judging_kernels
+from streamrvq.train.adversarial import Discriminators, all_losses, fused_losses
 
-@pytest.mark.parametrize("script", [SNAKE, MAGNITUDE], ids=["Snake", "magnitude"])
+judging_kernels._TILES = 2  # so that there are several groups of tiles
+for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 1e-2)):
+    for ours, theirs in judging.compared(judging_kernels, "cpu", dtype):
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=10 * tolerance)
+
+judges = Discriminators(2)
+x, y = torch.randn(2, 2, 3072)
+found = []
+for losses, more in ((fused_losses, [judging_kernels]), (all_losses, [])):
+    leaf = y.clone().requires_grad_()
+    codec, theirs = losses(judges, x, leaf, torch.float32, *more)
+    gradients = [torch.autograd.grad(value.sum(), leaf, retain_graph=True)[0] for value in codec.values()]
+    gradients += torch.autograd.grad(theirs, list(judges.parameters()))
+    found.append([*codec.values(), theirs, *gradients])
+assert len(found[0]) == 5 + 3 * 108
+for ours, theirs in zip(*found, strict=True):
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+"""
+
+
+@pytest.mark.parametrize("script", [SNAKE, MAGNITUDE, JUDGING], ids=["Snake", "magnitude", "judging"])
 def test_kernels_of_a_card_give_what_torch_gives(script: str) -> None:
     pytest.importorskip("triton")
     subprocess.run(
