@@ -15,7 +15,11 @@ from torch.utils.flop_counter import flop_registry
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Attributes: ``total``, the operations so far; a product and its sum are two."""
+    """Counts the floating-point operations of what torch computes inside it.
+
+    Attributes:
+        total: the operations so far; a product and its sum are two.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

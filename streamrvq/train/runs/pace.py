@@ -18,7 +18,13 @@ SOON, LATE = 20.0, 50.0  #: seconds after a checkpoint in which no other is due,
 
 
 class Pace:
-    """Args: ``by_clock``, whether the clock counts beside the steps; ``clock``, in seconds."""
+    """When a run writes checkpoints and reads figures.
+
+    Args:
+        config: of the run.
+        by_clock: whether the clock counts beside the steps.
+        clock: in seconds.
+    """
 
     def __init__(self, config: TrainConfig, by_clock: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._config, self._by_clock, self._clock = config, by_clock, clock
