@@ -1,4 +1,4 @@
-"""The native engine's search: of equal entries the first, whatever number of entries and of frames are searched together.
+"""The native engine's search: of equal entries the first, whatever number of entries and frames it takes together.
 
 Knows: codecs of both distances, with every entry twice in their codebooks. Does not know: the order of the sums.
 """
