@@ -1,7 +1,7 @@
 """``tools/memory``: what a stream of each family holds, and that it does not grow over a million hops.
 
-What it holds is counted as Python counts it: twenty streams that have had a few hops, divided by twenty. That they do not
-grow is seen in the resident memory of the process, from the first ten thousand hops of a stream on.
+What it holds is counted as Python counts it: twenty streams that have had a few hops, divided by twenty. That they do
+not grow is seen in the resident memory of the process, from a hundredth of the hops on.
 
 Knows: tiny codecs with seeded weights on the native engine, without torch. Does not know: what the service holds.
 """
@@ -38,12 +38,11 @@ CODECS: dict[str, Config] = {
     "Mimi": MimiConfig(
         num_filters=2, hidden_size=32, num_hidden_layers=2, num_attention_heads=8, head_dim=4, intermediate_size=64,
         upsample_groups=32, upsampling_ratios=(2, 2), codebook_dim=16, codebook_size=64, n_codebooks=3,
-        vector_quantization_hidden_dimension=16,
     ),
 }  # fmt: skip
 DIRECTIONS: tuple[Direction, ...] = ("encode", "decode")
-#: Beside its state, and how much the process may grow: bytes. Pages of its own heap come and go.
-SPARE, GROWTH = 64 << 10, 256 << 10
+#: What a stream may hold beside its state, and how much the process may grow: bytes.
+SPARE, GROWTH = 64 << 10, 64 << 10
 
 
 def opened(codec: Codec, direction: Direction) -> Any:
