@@ -3,6 +3,7 @@
 Every codec is run once in each round, so that a machine that slows down does so for all of them. The median of the
 rounds counts. The others have random weights at their published shapes, because time does not depend on weights. They
 encode offline, the whole clip at once. Ours does that too, and also encodes hop by hop as a live stream.
+``--family`` times EnCodec or Mimi instead, beside their own packages (tools/peer_families).
 
 Knows: how each codec is made and called. Does not know: what else is measured (streamrvq.bench).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import os
 import sys
 import time
 import warnings
@@ -136,11 +138,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of audio (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="of every codec once (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=min(2, available_cores()), help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--family", choices=["dac", "encodec", "mimi"], default="dac",
+        help="dac: our DAC codecs beside all others, encoding. The others: that family beside its packages, both ways, "
+             "hop by hop and in bulk (default: %(default)s)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    os.environ["RAYON_NUM_THREADS"] = str(options.threads)  # rustymimi's; read when it is imported
 
     import torch
 
     torch.set_num_threads(options.threads)
+    if options.family != "dac":
+        from tools.peer_families.run import measure
+
+        print(measure(options.family, clip(24_000, options.seconds), options.rounds, options.threads))
+        return 0
     peers = [peer for preset in ("causal-44khz", "dac-44khz") for peer in ours(preset, options.threads)]
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # theirs, not ours

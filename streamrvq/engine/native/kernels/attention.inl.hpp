@@ -66,13 +66,31 @@ inline void scores_of(const Attention &s, int64_t key, int64_t padded) {
     }
 }
 
+// N vectors of outputs from number `at` on, `count` of the last one's elements: chains beside each other, for one alone waits
+// for itself.
+template <int N>
+inline void values_of(const Attention &s, const float *scores, float sum, int64_t at, int64_t count = V::kWidth) {
+    V::Floats totals[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) totals[n] = V::broadcast(0.0f);
+    for (int64_t key = 0; key < s.count; ++key) {
+        const V::Floats score = V::broadcast(scores[key]);
+        const float *const values = s.values + key * s.stride + at;
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) totals[n] = V::fma(score, V::load(values + n * V::kWidth), totals[n]);
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n)
+        store_some(s.out + at + n * V::kWidth, V::div(totals[n], V::broadcast(sum)), n + 1 < N ? V::kWidth : count);
+}
+
 // Scores: one chain over dimensions a key and head. Their maximum, exponentials, then one chain over keys an output, and one for
 // the sum of the exponentials.
 void attend(const Attention &s) {
     const int64_t padded = (s.count + V::kWidth - 1) / V::kWidth * V::kWidth;
     for (int64_t key = 0; key < s.count; key += 4) scores_of(s, key, padded);
     for (int64_t h = 0; h < s.heads; ++h) {
-        float *const scores = s.scores + h * padded, *const y = s.out + h * s.dim;
+        float *const scores = s.scores + h * padded;
         float most = scores[0];
         for (int64_t key = 1; key < s.count; ++key) most = scores[key] > most ? scores[key] : most;
         for (int64_t key = s.count; key < padded; ++key) scores[key] = most;
@@ -80,13 +98,9 @@ void attend(const Attention &s) {
             V::store(scores + key, exp_of(V::mul(V::sub(V::load(scores + key), V::broadcast(most)), V::broadcast(s.scale))));
         float sum = 0.0f;
         for (int64_t key = 0; key < s.count; ++key) sum = sum + scores[key];
-        for (int64_t d = 0; d < s.dim; d += V::kWidth) {
-            const int64_t count = s.dim - d;
-            V::Floats total = V::broadcast(0.0f);
-            for (int64_t key = 0; key < s.count; ++key)
-                total = V::fma(V::broadcast(scores[key]), V::load(s.values + key * s.stride + h * s.dim + d), total);
-            store_some(y + d, V::div(total, V::broadcast(sum)), count);
-        }
+        int64_t d = 0;
+        for (; d + 4 * V::kWidth <= s.dim; d += 4 * V::kWidth) values_of<4>(s, scores, sum, h * s.dim + d);
+        for (; d < s.dim; d += V::kWidth) values_of<1>(s, scores, sum, h * s.dim + d, s.dim - d);
     }
 }
 

@@ -80,7 +80,7 @@ struct Search {
     int64_t count, dim, size;
     const float *book;  // entries, of length 1 without a bias, in blocks: [block][dim][width], the last padded with zeros
     const float *bias;  // −|entry|²/2, padded to whole blocks: then vectors and entries are taken as they are; or null
-    float *unit;        // scratch for [dim]
+    float *unit;        // scratch for [count][dim]
     int64_t *codes;     // [count]
 };
 

@@ -45,7 +45,7 @@ public:
         vectors = layout.add<float>(kMaxFrames * q.dim);
         entries = layout.add<float>(kMaxFrames * q.dim);
         rest = layout.add<float>(kMaxFrames * q.dim);
-        unit = layout.add<float>(q.dim);
+        unit = layout.add<float>(kMaxFrames * q.dim);
         latents = layout.add<float>(kMaxFrames * q.count() * q.dim);
         codes = layout.add<int64_t>(kMaxFrames * q.count());
         bytes = layout.bytes();
@@ -54,7 +54,7 @@ public:
     Region<float> vectors;   // [frames][dim]: what is left, projected for one level
     Region<float> entries;   // [frames][dim]: the codebook entries that were chosen
     Region<float> rest;      // [frames][dim]: what a chain's levels have left over, or what they have given
-    Region<float> unit;      // [dim]: one vector brought to length 1
+    Region<float> unit;      // [frames][dim]: vectors brought to length 1
     Region<float> latents;   // [frames][levels · dim]: every level's vectors, where they are asked for
     Region<int64_t> codes;   // [levels][frames]
     size_t bytes = 0;
