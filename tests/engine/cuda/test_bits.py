@@ -23,6 +23,7 @@ from streamrvq.geometry import Activation, Direction
 from tests.support.contract import CUDA, NATIVE, CudaLayers, NativeLayers, codec_of, minute, noise, weights_of
 from tests.support.cuda.emulated import EmulatedDevice, emulated_device
 from tests.support.cuda.sides import Side, inputs, tile_taken
+from tests.support.cuda.streams import same_streams
 from tests.support.layers import one_layer, tensors_of
 from tests.support.native import same_bits
 
@@ -52,31 +53,8 @@ def test_rows_of_any_age_and_end(
     config: CodecConfig, direction: Direction, seed: int, early: bool, downward: bool
 ) -> None:
     """Steps of any rows and hops; streams begin, end and begin anew; half of them change engines in mid-stream."""
-    rng, weights, slots = np.random.default_rng(seed), weights_of(config), 4
-    cuda = CudaEngine(config, weights.tensors, device_of(early, downward))
-    native = codec_of(config, "float32", "native").engine
-    sides = Side(cuda, direction, slots), Side(native, direction, slots)
-    clock = np.zeros(slots, np.int64)
-    unit = sides[0].states.plan.unit_in
-    length = rng.choice([-1, 1, 5 * unit + 1, 9 * unit], slots)
-    for turn in range(5):
-        rows = [int(slot) for slot in rng.permutation(slots)[: rng.integers(1, slots + 1)]]
-        hops, latents = int(rng.integers(1, 5)), bool(rng.integers(2))
-        data = inputs(config, direction, len(rows), hops, rng)
-        given_ = [side.step(data, rows, clock[rows], length[rows], latents) for side in sides]
-        for came, wanted in zip(*given_, strict=True):
-            same_bits(came, wanted, f"turn {turn}")
-        clock[rows] += hops
-        for came, wanted in zip(*(side.exported() for side in sides), strict=True):
-            same_bits(came, wanted, f"states after turn {turn}")
-        if turn == 2:
-            for slot, (giver, taker) in zip((0, 1), (sides, sides[::-1]), strict=True):
-                taker.engine.import_state(
-                    taker.states, slot, giver.engine.export_state(giver.states, slot), int(clock[slot])
-                )
-            for side in sides:
-                side.engine.reset(side.states, np.array([3]))
-            clock[3] = 0
+    cuda = CudaEngine(config, weights_of(config).tensors, device_of(early, downward))
+    same_streams(config, direction, (cuda, codec_of(config, "float32", "native").engine), seed)
 
 
 @settings(max_examples=10)

@@ -27,6 +27,7 @@ from tests.engine.test_causal_layers import CHANNELS, RATE, STACKS, made, run
 from tests.support.contract import CUDA, NATIVE, NO_QUANTIZER, CudaLayers, NativeLayers, minute
 from tests.support.cuda.emulated import EmulatedDevice
 from tests.support.cuda.sides import Side, inputs, tile_taken
+from tests.support.cuda.streams import same_streams
 from tests.support.native import same_bits
 
 pytestmark = pytest.mark.skipif(not (CUDA and NATIVE), reason="needs the emulator and the native engine")
@@ -72,32 +73,9 @@ def device_of(early: bool, downward: bool) -> EmulatedDevice:
 @given(CONFIGS, st.sampled_from(["encode", "decode"]), st.integers(0, 999), st.booleans(), st.booleans())
 def test_rows_of_any_age_and_end(config: Any, direction: Direction, seed: int, early: bool, downward: bool) -> None:
     """Steps of any rows and hops; streams begin, end and begin anew; half of them change engines in mid-stream."""
-    rng, tensors, slots = np.random.default_rng(seed), weights_of(config).tensors, 4
+    tensors = weights_of(config).tensors
     engines = CudaEngine(config, tensors, device_of(early, downward)), NativeEngine(config, tensors, threads=1)
-    sides = [Side(engine, direction, slots) for engine in engines]
-    plan, clock = sides[0].states.plan, np.zeros(slots, np.int64)
-    unit = plan.unit_in
-    length = rng.choice([-1, 1, 5 * unit + 1, 9 * unit], slots)
-    for turn in range(5):
-        rows = [int(slot) for slot in rng.permutation(slots)[: rng.integers(1, slots + 1)]]
-        hops, latents = int(rng.integers(1, 5)), bool(rng.integers(2))
-        if 0 in clock[rows]:
-            hops = max(hops, plan.first)
-        data = inputs(config, direction, len(rows), hops, rng)
-        given_ = [side.step(data, rows, clock[rows], length[rows], latents) for side in sides]
-        for came, wanted in zip(*given_, strict=True):
-            same_bits(came, wanted, f"turn {turn}")
-        clock[rows] += hops
-        for came, wanted in zip(*(side.exported() for side in sides), strict=True):
-            same_bits(came, wanted, f"states after turn {turn}")
-        if turn == 2:
-            for slot, (giver, taker) in zip((0, 1), (sides, sides[::-1]), strict=True):
-                taker.engine.import_state(
-                    taker.states, slot, giver.engine.export_state(giver.states, slot), int(clock[slot])
-                )
-            for side in sides:
-                side.engine.reset(side.states, np.array([3]))
-            clock[3] = 0
+    same_streams(config, direction, engines, seed)
 
 
 MANY: dict[str, Config] = {
