@@ -7,7 +7,7 @@ Knows: one thread, one step at a time. Does not know: what is in a step.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from ...streaming.batches import Batch
 
@@ -20,14 +20,16 @@ class Underway:
     """
 
     def __init__(self, aside: bool) -> None:
-        self._thread = ThreadPoolExecutor(1, "streamrvq-step") if aside else None
+        self._aside = aside
+        self._thread: ThreadPoolExecutor | None = None
         self._run: Future[None] | None = None
         self.batch: Batch | None = None  #: the one that was begun last, until `end`
 
     def begin(self, batch: Batch) -> None:
         """Begin a batch; there is none. Raises what its run raises, if it runs here."""
         self.batch = batch
-        if self._thread is not None:
+        if self._aside:
+            self._thread = self._thread or ThreadPoolExecutor(1, "streamrvq-step")
             self._run = self._thread.submit(batch.run)
         else:
             batch.run()
@@ -45,15 +47,8 @@ class Underway:
         assert batch is not None
         return batch
 
-    def give_up(self) -> None:
-        """Wait until nothing runs, whatever came of it."""
-        if self._run is not None:
-            wait([self._run])
-        self._run = self.batch = None
-
     def close(self) -> None:
-        """`give_up`, and end the thread. It starts again if need be."""
-        self.give_up()
+        """End the thread once nothing runs, whatever came of it. `begin` starts another."""
         if self._thread is not None:
             self._thread.shutdown()
-            self._thread = ThreadPoolExecutor(1, "streamrvq-step")
+        self._thread = self._run = self.batch = None
