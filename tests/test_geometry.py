@@ -7,6 +7,7 @@ Knows: the plain reference, disturbed sample by sample; torch's own layers for l
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.errors import ConfigError
 from streamrvq.families import decoder_plan, encoder_plan, plan, tensor_shapes
-from streamrvq.geometry import LayerKind
+from streamrvq.geometry import Direction, LayerKind
 from streamrvq.streaming.timeline import Timeline
 from tests.support.contract import codec_of, minute, noise, plain_of, tiny
 
@@ -162,6 +163,17 @@ def test_the_seed_walk_through() -> None:
         codes, latents = codec_of(small, "float32").encode(pcm, tail=tail, return_latents=True)
         assert codes.shape == (9, frames)
         assert latents.shape == (72, frames)
+
+
+@given(lengths=st.lists(st.integers(0, 3000), min_size=1, max_size=5), kind=st.sampled_from(["encode", "decode"]))
+def test_a_closed_timeline_has_the_outputs_of_its_present_length(lengths: list[int], kind: Direction) -> None:
+    """The count is kept, as it is asked for again and again; a snapshot may bring another length."""
+    plan_of = plan(minute(), kind)
+    timeline = Timeline(plan_of, "valid")
+    for length in (*lengths, lengths[0]):
+        timeline.length = length
+        assert timeline.total == plan_of.outputs(length)
+        assert copy(timeline).total == timeline.total
 
 
 def test_state_sizes_of_full_width() -> None:

@@ -69,7 +69,7 @@ def bench(
         typer.Option("--corpus", help="Instead measure `encode --shards` of these sources, beside the bare engine."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", help="With --corpus: processes. Default: one per core.")
+        int | None, typer.Option("--workers", help="With --corpus: processes. Default: as for encode.")
     ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,

@@ -6,6 +6,7 @@ import dataclasses
 from contextlib import nullcontext
 
 from ..bench.bulk import run_bulk
+from ..corpus.encoding.open import workers_for
 from ..system.cores import available_cores
 from .common import err, out, print_json
 
@@ -17,7 +18,7 @@ def bench_bulk(
     """Measure bulk tokenisation of ``sources`` and print the result."""
     with nullcontext() if json else err().status("") as status:
         report = run_bulk(
-            codec, sources, workers=workers or len(devices) or available_cores(), devices=devices, rounds=rounds,
+            codec, sources, workers=workers or workers_for(len(devices)) or available_cores(), devices=devices, rounds=rounds,
             seconds=seconds,
             progress=None if status is None else status.update,
         )  # fmt: skip

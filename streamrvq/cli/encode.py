@@ -114,7 +114,8 @@ def encode(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", help="With --shards: processes, with --threads 1 each. Default: one per core, or per device."
+            "--workers",
+            help="With --shards: processes, with --threads 1 each. Default: one per core, or up to three per device.",
         ),
     ] = None,
     devices: Annotated[

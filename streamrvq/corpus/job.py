@@ -23,7 +23,7 @@ from ..system.interrupts import DeferredInterrupts, ordered_termination
 from .cluster import run_on_ray
 from .columns import kinds_of
 from .encoding.encoder import streams_at_once
-from .encoding.open import check_readers, readers_of_each
+from .encoding.open import check_readers, readers_of_each, workers_for
 from .local import run_here, run_in_processes
 from .plan import Shard
 from .progress import OnProgress, Progress
@@ -141,7 +141,7 @@ def encode_corpus(
         segment_seconds: the longest row. A longer signal becomes several rows, cut from one stream.
         shard_bytes: bytes of audio files for each shard; None: see plan.py.
         pack: write codes as bits, as many each as the codebooks need (see `tokens.schema`).
-        workers: processes; None: one for each of ``devices``, or on the CPU one for each core. With 1 the work is done
+        workers: processes; None: up to three for each of ``devices``, or on the CPU one for each core. With 1 the work is done
             in this process.
         threads: of each worker's engine, on the CPU.
         devices: where engines compute, as `load` takes a device. Workers take them in turn, so that more workers than
@@ -250,7 +250,7 @@ def _written(
         work = work._replace(devices=tuple(device.partition(":")[0] for device in work.devices))  # the one that it sees
         return run_on_ray(work, shards, ray, workers, on_progress)
     cores = available_cores()
-    count = min(workers or len(work.devices) or (1 if wide else cores), len(shards))
+    count = min(workers or workers_for(len(work.devices)) or (1 if wide else cores), len(shards))
     if wide and work.readers is None:
         work = work._replace(readers=readers_of_each(count))
     if count <= 1:

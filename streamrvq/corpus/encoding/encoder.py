@@ -179,12 +179,15 @@ class Encoder:
                 self._begin_step(pool, waited)
                 waited = False
             if underway.batch is not None and (underway.is_over or not self._wants_more(pool)):
-                yield from self._end_step(pool)
+                items = list(self._end_step(pool))
+                if self._streams > 1:  # a card computes the next step while these are written
+                    self._begin_step(pool, False)
+                yield from items
                 continue
             idle = underway.batch is None
             if idle:
                 yield from self._reports()
-            items, came = list[tuple[int, Item]](), False
+            items, came = [], False
             for number, event in self._reading.events(self._wanted, _WAIT if idle else _MOMENT):
                 items += self._take(pool, number, event)
                 came = True

@@ -1,6 +1,6 @@
 """An encoder with what reads for it: this process, or processes that read ahead.
 
-Knows: how many of them an engine needs. Does not know: what they do.
+Knows: how many of them an engine needs, and how many encoders a card does. Does not know: what they do.
 """
 
 from __future__ import annotations
@@ -13,10 +13,20 @@ from .readers import Readers
 from .reading import ReadHere
 
 
+#: Workers that share a card, and the cores that each of them and its readers should have. While one puts the inputs of a
+#: step together or writes what came of one, the card computes for another.
+_WORKERS_EACH, _CORES_OF_EACH = 3, 4
+
+
 def check_readers(readers: int | None) -> None:
     """Refuse a number of readers that there cannot be, with an `InputError`."""
     if readers is not None and readers < 0:
         raise InputError(f"{readers} readers were asked for; wanted at least 0")
+
+
+def workers_for(devices: int) -> int:
+    """Workers for so many cards of one machine: at least one for each."""
+    return devices * max(1, min(_WORKERS_EACH, available_cores() // (_CORES_OF_EACH * max(1, devices))))
 
 
 def readers_of_each(workers: int) -> int:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from streamrvq.codec import Codec
 from streamrvq.corpus import encode_corpus
 from streamrvq.corpus.encoding.encoder import Closed, Coded, Encoder, Opened, Read, step_of, streams_at_once
+from streamrvq.corpus.encoding.open import workers_for
 from streamrvq.corpus.encoding.reading import Done, Failed, ReadHere, Task
 from streamrvq.engine.base import Engine
 from streamrvq.engine.native import NativeEngine
@@ -197,3 +198,27 @@ def test_a_device_gives_the_tokens_of_the_cpu(tmp_path: Path, weights: Path, cho
     assert list(ours) == list(theirs)
     for name, codes in ours.items():
         np.testing.assert_array_equal(codes, theirs[name])
+
+
+def test_the_next_step_is_under_way_when_codes_are_handed_on(tmp_path: Path) -> None:
+    """A card must not wait for whoever writes them."""
+    codec, engine = wide(64)
+    length = 64 * 20 * codec.hop_length
+    paths = written(tmp_path / "in", [length] * 2)
+    encoder = Encoder(codec, ReadHere(2, codec.sample_rate, length), None, "pad")
+    begun = []
+    for _, item in encoder.run((i, Task(str(path), "mean")) for i, path in enumerate(paths)):
+        if isinstance(item, Coded):
+            begun.append(encoder._underway.batch is not None)
+    assert len(engine.steps) > 20
+    assert sum(begun) >= len(begun) - 4
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "wanted"), [(2, 1, 1), (8, 1, 2), (16, 1, 3), (64, 1, 3), (64, 8, 16), (4, 8, 8), (16, 0, 0)]
+)
+def test_workers_share_a_card_where_there_are_cores_for_them(
+    monkeypatch: pytest.MonkeyPatch, cores: int, devices: int, wanted: int
+) -> None:
+    monkeypatch.setattr("streamrvq.corpus.encoding.open.available_cores", lambda: cores)
+    assert workers_for(devices) == wanted
