@@ -15,6 +15,7 @@ from torch import Tensor
 
 _ROWS, _CHANNELS = 32, 64  #: of a tile
 _TILES = 4  #: tiles of a program of the backward pass, which sums over their rows
+_SIZES = ("rows", "time", "left", "right")  #: differ from layer to layer; compiling for each takes seconds
 
 
 @triton.jit
@@ -41,7 +42,7 @@ def _cosine(r):  # type: ignore[no-untyped-def]
     return 1.0 - q * (0.5 - q * (1 / 24 - q * (1 / 720 - q * p)))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=_SIZES)  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
     x, bias, alpha, y, rows, time, left, channels, HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
 ):
@@ -61,7 +62,7 @@ def _forward(  # type: ignore[no-untyped-def]
     tl.store(y + row.to(tl.int64)[:, None] * channels + channel[None, :], out, mask=inside & (row[:, None] < rows))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=_SIZES)  # type: ignore[untyped-decorator]
 def _backward(  # type: ignore[no-untyped-def]
     x, bias, alpha, g, more, gx, sums, rows, time, left, right, channels, HAS_BIAS: tl.constexpr,
     HAS_MORE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, TILES: tl.constexpr,
@@ -100,7 +101,7 @@ def _backward(  # type: ignore[no-untyped-def]
     tl.store(part + channels, tl.sum(to_bias, 0), mask=channel < channels)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=_SIZES)  # type: ignore[untyped-decorator]
 def _padded(  # type: ignore[no-untyped-def]
     g, y, sums, rows, time, right, channels, WRITE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
     TILES: tl.constexpr,
