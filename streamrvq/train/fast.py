@@ -1,8 +1,9 @@
-"""The package's own encoder and decoder, computed in the way that trains fastest on a CPU.
+"""The package's own encoder and decoder, computed in the way that trains fastest.
 
 It uses the parameters of the modules of `nn` and gives their results; tests compare the two. Activations are
 time-major: a convolution is two-dimensional with one dimension of size 1, in "channels last". torch is fast at that.
-bfloat16 is used if it is asked for. Weight norm is folded once for each pass.
+bfloat16 is used if it is asked for. Weight norm is folded once for each pass. On a card, causal layers of all kinds are
+one function (device/convolution.py): with a stride of s they are convolutions of two taps, whose rows are s samples.
 
 Knows: the modules of `nn`, and which layout and precision torch prefers. Does not know: losses, data, quantisers.
 """
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from ..nn import Decoder, Encoder, ResidualUnit, Snake1d, WNConv1d, WNConvTranspose1d
 from ..nn.decoder import DecoderBlock
 from ..nn.encoder import EncoderBlock
+from .device.convolution import Causal, Unit, usable
 from .snake import snake
 
 
@@ -24,11 +26,19 @@ def run_encoder(encoder: Encoder, pcm: Tensor, dtype: torch.dtype) -> Tensor:
     return _sequence(encoder.block, pcm.transpose(1, 2).to(dtype)).transpose(1, 2).float()
 
 
-def run_decoder(decoder: Decoder, z: Tensor, dtype: torch.dtype) -> Tensor:
-    """``decoder(z)``, computed in ``dtype``: ``[B, latent_dim, frames]`` → float32 ``[B, 1, T]``. tanh uses float32."""
+def run_decoder(decoder: Decoder, z: Tensor, dtype: torch.dtype, exact_end: int = 0) -> Tensor:
+    """``decoder(z)``, computed in ``dtype``: ``[B, latent_dim, frames]`` → float32 ``[B, 1, T]``. tanh uses float32.
+
+    The last ``exact_end`` modules use float32, too: 1 is the last convolution, 2 also its Snake, 3 also the last block.
+    """
     modules = [module for module in decoder.model if not isinstance(module, nn.Tanh)]
-    y = _sequence(modules, z.transpose(1, 2).to(dtype)).transpose(1, 2)
-    return torch.tanh(y.float())
+    first = max(0, len(modules) - exact_end)
+    y = z.transpose(1, 2)
+    if first:
+        y = _sequence(modules[:first], y.to(dtype))
+    if first < len(modules):
+        y = _sequence(modules[first:], y.float())
+    return torch.tanh(y.transpose(1, 2).float())
 
 
 def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
@@ -40,7 +50,9 @@ def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
         elif isinstance(module, (EncoderBlock, DecoderBlock)):
             x = _sequence(module.block, x)
         elif isinstance(module, ResidualUnit):
-            x = x + _sequence(module.block, x)
+            x = _unit(module, x)
+        elif isinstance(module, (WNConv1d, WNConvTranspose1d)) and (y := _on_card(module, x, waiting)) is not None:
+            x, waiting = y, None
         elif isinstance(module, WNConv1d):
             left = module.layer.padding
             if waiting is not None:
@@ -54,7 +66,52 @@ def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
             x, waiting = _upsample(module, x), None
         else:
             raise TypeError(f"{type(module).__name__} is not a module of a codec; wanted those of streamrvq.nn")
-    return x
+    return x if waiting is None else snake(x, waiting.alpha)
+
+
+def _unit(module: ResidualUnit, x: Tensor) -> Tensor:
+    kernels = usable(x)
+    first, wide, second, narrow = module.block
+    assert isinstance(wide, WNConv1d) and isinstance(narrow, WNConv1d)
+    if kernels is None or not _is_causal(wide, x.shape[1]) or not _is_causal(narrow, x.shape[1]):
+        return x + _sequence(module.block, x)
+    y: Tensor = Unit.apply(  # type: ignore[no-untyped-call]
+        x.contiguous(), first.alpha, wide.folded().transpose(1, 2), wide.bias, second.alpha,
+        narrow.folded().transpose(1, 2), narrow.bias, wide.layer.dilation, kernels,
+    )  # fmt: skip
+    return y
+
+
+def _on_card(module: WNConv1d | WNConvTranspose1d, x: Tensor, before: Snake1d | None) -> Tensor | None:
+    """``module`` after Snake, on a card; None: it is not causal, or not on one."""
+    kernels, layer, (rows, time, _) = usable(x), module.layer, x.shape
+    if kernels is None or not _is_causal(module, time):
+        return None
+    weight, stride, s = module.folded(), layer.stride, layer.stride
+    bias: Tensor = module.bias
+    if isinstance(module, WNConvTranspose1d):  # two taps, the older one first, of [cout] for each of s samples
+        weight = weight.view(layer.cin, layer.cout, 2, s).flip(2).permute(3, 1, 2, 0).reshape(-1, 2, layer.cin)
+        bias, stride = bias.repeat(s), 1
+    elif s > 1:
+        weight = weight.view(layer.cout, layer.cin, 2, s).permute(0, 2, 3, 1).reshape(layer.cout, 2, s * layer.cin)
+    else:
+        weight = weight.transpose(1, 2)
+    alpha = None if before is None else before.alpha
+    y: Tensor = Causal.apply(  # type: ignore[no-untyped-call]
+        x.contiguous(), alpha, weight, bias, layer.dilation, stride, kernels
+    )
+    return y.view(rows, -1, layer.cout)
+
+
+def _is_causal(module: WNConv1d | WNConvTranspose1d, time: int) -> bool:
+    """Whether it is a convolution for `Causal`: of rows that nothing follows, and with a stride of half its kernel."""
+    layer = module.layer
+    if isinstance(module, WNConvTranspose1d):
+        return layer.kernel == 2 * layer.stride and layer.padding == 0 and layer.right == layer.stride
+    if layer.stride > 1:
+        halves = layer.kernel == 2 * layer.stride and layer.padding == layer.stride and layer.dilation == 1
+        return halves and layer.right == 0 and time > 0 and time % layer.stride == 0
+    return layer.cin > 1 and layer.right == 0 and layer.padding == (layer.kernel - 1) * layer.dilation
 
 
 def _convolve(module: WNConv1d, x: Tensor) -> Tensor:

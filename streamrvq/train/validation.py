@@ -59,6 +59,7 @@ def validate(
     Args:
         quantise: False skips the quantiser, as before the codebooks are made.
         levels: how many levels to decode from; None: all.
+        dtype: of the convolutions on a CPU. A card uses float32, as what is exported will.
         workers: threads that share the clips; None: only the caller's thread.
 
     Returns:
@@ -67,10 +68,12 @@ def validate(
         ``entropy`` (bits), by level.
     """
     model.eval()
+    device = next(model.parameters()).device
+    dtype = torch.float32 if device.type == "cuda" else dtype
 
     @torch.no_grad()
     def measure(clip: Tensor) -> tuple[dict[str, float], Tensor | None]:
-        x = clip.to(next(model.parameters()).device)
+        x = clip.to(device)
         z, codes = run_encoder(model.encoder, x[:, None], dtype), None
         if quantise:
             z, codes, *_ = model.quantizer(z, levels)

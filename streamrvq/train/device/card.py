@@ -24,13 +24,17 @@ def check_device(device: str) -> None:
 
 
 def set_for_card() -> None:
-    """float32 means float32 there: losses are small differences."""
+    """float32 means float32 there: losses are small differences.
+
+    Some images of containers turn TF32 on for products of matrices, by TORCH_ALLOW_TF32_CUBLAS_OVERRIDE.
+    """
     torch.backends.cudnn.benchmark_limit = _TRIED
     if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later warn of the older name
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
         torch.backends.cudnn.conv.fp32_precision = "ieee"
         torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
     else:
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @contextmanager

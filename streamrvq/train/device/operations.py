@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -31,5 +32,6 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
-            self.total += int(formula(*args, **(kwargs or {}), out_val=result))
+            sizes = [arg for arg in args if not isinstance(arg, torch.dtype)]  # a product's, which no formula takes
+            self.total += int(formula(*sizes, **(kwargs or {}), out_val=result))
         return result

@@ -20,7 +20,7 @@ from .. import snake, spectra
 from ..steps.ahead import ahead
 from ..steps.plan import Plan
 from ..steps.schedule import average_decay, chosen_frames, rate, used_by_rows
-from . import judging
+from . import convolution, judging
 from .card import set_for_card, trying
 from .crops import DeviceCrops
 from .graphs import Captured
@@ -71,7 +71,7 @@ class Runner:
             set_for_card()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
-            parts = [("Snake", snake.on_card), ("magnitudes", spectra.on_card)]
+            parts = [("Snake", snake.on_card), ("convolutions", convolution.on_card), ("magnitudes", spectra.on_card)]
             if config.adversarial_from is not None:
                 parts.append(("discriminators", judging.on_card))
             for what, (kernels, why) in ((name, tried()) for name, tried in parts):

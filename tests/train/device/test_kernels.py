@@ -47,6 +47,20 @@ for split in (apart, lambda p: p.flatten(2).split(300, -1), lambda p: [q.contigu
         torch.testing.assert_close(ours, theirs)
 """
 
+CONVOLUTIONS = """
+import torch
+from streamrvq.train.device import convolution, snake_kernels
+
+for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+    for name, ours, theirs in convolution.compared(snake_kernels, "cpu", dtype):
+        assert float((ours - theirs).norm() / theirs.norm()) < tolerance, (name, dtype)
+
+g = torch.randn(3, 275, 70)
+padded, total = snake_kernels.padded(g, 5)
+torch.testing.assert_close(padded, torch.nn.functional.pad(g, (0, 0, 0, 5)))
+torch.testing.assert_close(total, g.sum((0, 1)))
+"""
+
 JUDGING = """
 import torch
 from streamrvq.train.device import judging, judging_kernels
@@ -72,7 +86,9 @@ for ours, theirs in zip(*found, strict=True):
 """
 
 
-@pytest.mark.parametrize("script", [SNAKE, MAGNITUDE, JUDGING], ids=["Snake", "magnitude", "judging"])
+@pytest.mark.parametrize(
+    "script", [SNAKE, CONVOLUTIONS, MAGNITUDE, JUDGING], ids=["Snake", "convolutions", "magnitude", "judging"]
+)
 def test_kernels_of_a_card_give_what_torch_gives(script: str) -> None:
     pytest.importorskip("triton")
     subprocess.run(

@@ -15,6 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from streamrvq.train import fast
 from streamrvq.train.corpus import load
 from streamrvq.train.data import Crops
 from streamrvq.train.device import optimizer as optimizer_module
@@ -24,6 +25,7 @@ from streamrvq.train.device.inputs import Inputs
 from streamrvq.train.device.step import DeviceStep
 from streamrvq.train.device.tally import Tally
 from streamrvq.train.loop import Trainer
+from tests.support.training.in_torch import InTorch
 from tests.support.training.runs import audio_in, config_of
 
 
@@ -47,11 +49,19 @@ class Watch(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"adversarial_from": 0, "discriminator_width": 2}, {"codebooks": "gradient"}, {"precision": "bf16"}],
-    ids=["adversarial", "gradient", "bf16"],
+    ("changes", "kernels"),
+    [
+        ({"adversarial_from": 0, "discriminator_width": 2}, None),
+        ({"codebooks": "gradient"}, None),
+        ({"precision": "bf16"}, None),
+        ({"precision": "bf16", "exact_end": 3}, InTorch),
+    ],
+    ids=["adversarial", "gradient", "bf16", "fused"],
 )
-def test_a_step_reads_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+def test_a_step_reads_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], kernels: Any
+) -> None:
+    monkeypatch.setattr(fast, "usable", lambda x: kernels)
     adamw = torch.optim.AdamW
     monkeypatch.setattr(torch.optim, "AdamW", lambda *args, **more: adamw(*args, **(more | {"fused": False})))
     monkeypatch.setattr(torch, "autocast", lambda *args, **more: contextlib.nullcontext())
