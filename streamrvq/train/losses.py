@@ -1,7 +1,8 @@
 """The losses between a clip and its reconstruction, one number for each clip.
 
-Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, a loss on compressed complex spectra, and the
-waveform term, and that a card has kernels for them. Does not know: how they are weighted (balance.py), discriminators (adversarial.py).
+Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, a loss on compressed complex spectra, the
+waveform term, and that a card has kernels for them. Does not know: how they are weighted (balance.py), discriminators
+(adversarial.py).
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def compared(
     x, noise = (torch.randn(3, time, generator=generator).to(device) for _ in range(2))
     level, ratio = (torch.tensor(v, device=device)[:, None] for v in ([0.3, 0.01, 2e-5], [2.0, 0.5, 0.5]))
     x, y = x * level, (x * ratio + 0.1 * noise) * level
-    found = []
+    found: list[tuple[dict[str, Tensor], list[Tensor]]] = []
     for kind in (torch.float32, dtype):
         losses = Losses(44100, (2048, 512, 128)).to(device, kind)
         leaf = y.to(kind, copy=True).requires_grad_()

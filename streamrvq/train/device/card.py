@@ -29,8 +29,11 @@ def set_for_card() -> None:
     if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later warn of the older name
         torch.backends.cudnn.conv.fp32_precision = "ieee"
         torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        if torch.backends.cuda.matmul.fp32_precision == "tf32":  # an environment variable can ask for it
+            torch.backends.cuda.matmul.allow_tf32 = False
     else:
         torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Spectral(torch.autograd.Function):
         return distances.sum(1), stft, compressed
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, None]:
         mel, stft, compressed = grads
         if mel is None and stft is None and compressed is None:

@@ -122,27 +122,33 @@ def _to_spectra(  # type: ignore[no-untyped-def]
     tl.store(out + 2 * clip * size + pair, tl.join(to_r, to_i), mask=inside[:, None])
 
 
+@triton.jit  # type: ignore[untyped-decorator]
+def _covering(g, hann, p, there, log, frames):  # type: ignore[no-untyped-def]
+    """What the frames that cover the padded positions p give."""
+    d = tl.zeros(p.shape, dtype=tl.float32)
+    for back in tl.static_range(4):
+        frame = (p >> (log - 2)) - back
+        n = p - (frame << (log - 2))
+        covers = there & (frame >= 0) & (frame < frames)
+        v = tl.load(g + (frame << log) + n, mask=covers, other=0.0)
+        d += v * tl.load(hann + n, mask=covers, other=0.0)
+    return d
+
+
 @triton.jit(do_not_specialize=["time", "tiles", "log", "frames"])  # type: ignore[untyped-decorator]
 def _overlap(g, hann, total, time, tiles, log, frames, size, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
     clip = (tl.program_id(0) // tiles).to(tl.int64)
-    t = (tl.program_id(0) % tiles) * TILE + tl.arange(0, TILE)
+    start = (tl.program_id(0) % tiles) * TILE
+    t = start + tl.arange(0, TILE)
     inside = t < time
-    half, shift = 1 << (log - 1), log - 2
-    place = total + clip * time + t
+    half, last = 1 << (log - 1), time - 1
+    place, mine = total + clip * time + t, g + clip * size
     d = tl.load(place, mask=inside, other=0.0)
-    for side in tl.static_range(3):  # the sample itself, and its reflections in both ends
-        if side == 0:
-            p, there = t + half, inside
-        elif side == 1:
-            p, there = half - t, inside & (t > 0) & (t <= half)
-        else:
-            p, there = half + 2 * (time - 1) - t, inside & (t < time - 1) & (t >= time - 1 - half)
-        for back in tl.static_range(4):
-            frame = (p >> shift) - back
-            n = p - (frame << shift)
-            covers = there & (frame >= 0) & (frame < frames)
-            v = tl.load(g + clip * size + (frame << log) + n, mask=covers, other=0.0)
-            d += v * tl.load(hann + n, mask=covers, other=0.0)
+    d += _covering(mine, hann, t + half, inside, log, frames)
+    if start <= half:  # reflections in the beginning
+        d += _covering(mine, hann, half - t, inside & (t > 0) & (t <= half), log, frames)
+    if start + TILE > last - half:  # and in the end
+        d += _covering(mine, hann, half + 2 * last - t, (t < last) & (t >= last - half), log, frames)
     tl.store(place, d, mask=inside)
 
 
