@@ -122,7 +122,7 @@ def _to_spectra(  # type: ignore[no-untyped-def]
     tl.store(out + 2 * clip * size + pair, tl.join(to_r, to_i), mask=inside[:, None])
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _covering(g, hann, p, there, log, frames):  # type: ignore[no-untyped-def]
     """What the frames that cover the padded positions p give."""
     d = tl.zeros(p.shape, dtype=tl.float32)
