@@ -1,18 +1,21 @@
 """The losses between a clip and its reconstruction, one number for each clip.
 
-Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, a loss on compressed complex spectra, and the
-waveform term. Does not know: how they are weighted (balance.py), discriminators (adversarial.py).
+Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, a loss on compressed complex spectra, the
+waveform term, and that a card has kernels for them. Does not know: how they are weighted (balance.py), discriminators
+(adversarial.py).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, magnitude, mel_bands
+from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, in_bands, magnitude, mel_bands
 
 _MEL_FLOOR = 1e-5  #: DAC's
 _POWER = 0.5  #: of magnitudes in ``compressed``: between loudness as it is heard (0.3) and a waveform error (1)
@@ -40,6 +43,8 @@ class Losses(nn.Module):
         for window, bands in zip(MEL_WINDOWS, MEL_BANDS, strict=True):
             basis = torch.from_numpy(mel_bands(sample_rate, window, bands)).float()
             self.register_buffer(f"mel{window}", basis, persistent=False)
+            for name, constant in zip(("band", "share"), in_bands(basis), strict=True):
+                self.register_buffer(f"{name}{window}", constant, persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The losses of ``y`` against the original ``x``, both ``[B, T]``.
@@ -54,6 +59,22 @@ class Losses(nn.Module):
             (not phases) are raised to the power 0.5, relative to the original's mean (after Braun and Tashev 2020).
             ``wave``: the mean difference of samples.
         """
+        if x.is_cuda and (kernels := on_card()[0]) is not None and kernels.fits(x, y, max(MEL_WINDOWS)):
+            return self.fused(x, y, kernels)
+        return self.plain(x, y)
+
+    def fused(self, x: Tensor, y: Tensor, kernels: Any) -> dict[str, Tensor]:
+        """`forward` with the ``kernels`` of a card, `device.spectral`."""
+        windows = []
+        for spectrum in self.spectra:
+            assert isinstance(spectrum, Spectrum)
+            constants = [getattr(self, f"{name}{spectrum.window}") for name in ("mel", "band", "share")]
+            windows.append(kernels.Window(spectrum.hann, *constants, spectrum.window in self.stft_windows))
+        mel, stft, compressed = kernels.Spectral.apply(x.detach(), y, windows)
+        return {"mel": mel, "stft": stft, "compressed": compressed, "wave": (x - y).abs().mean(1)}
+
+    def plain(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """`forward` in torch's own operations."""
         mel, stft, compressed = (x.new_zeros(x.shape[0]) for _ in range(3))
         for spectrum in self.spectra:
             assert isinstance(spectrum, Spectrum)
@@ -85,6 +106,60 @@ def _compressed(parts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 def _norm(a: Tensor) -> Tensor:
     return (a.square().sum((1, 2)) + 1e-12).sqrt()
+
+
+def compared(
+    kernels: Any, device: str, time: int, dtype: torch.dtype = torch.float32
+) -> list[tuple[str, Tensor, Tensor]]:
+    """What the ``kernels`` and torch give for three clips of ``time`` samples, loud to almost silent.
+
+    Args:
+        dtype: of torch's losses.
+
+    Returns:
+        Each loss ``[3]``, and its gradient ``[3, T]``, of length 1 in torch's losses: a name, ours and theirs.
+    """
+    generator = torch.Generator().manual_seed(time)
+    x, noise = (torch.randn(3, time, generator=generator).to(device) for _ in range(2))
+    level, ratio = (torch.tensor(v, device=device)[:, None] for v in ([0.3, 0.01, 2e-5], [2.0, 0.5, 0.5]))
+    x, y = x * level, (x * ratio + 0.1 * noise) * level
+    found: list[tuple[dict[str, Tensor], list[Tensor]]] = []
+    for kind in (torch.float32, dtype):
+        losses = Losses(44100, (2048, 512, 128)).to(device, kind)
+        leaf = y.to(kind, copy=True).requires_grad_()
+        ours = not found
+        values = losses.fused(x, leaf, kernels) if ours else losses.plain(x.to(kind), leaf)
+        gradients = [torch.autograd.grad(value.sum(), leaf, retain_graph=True)[0] for value in values.values()]
+        found.append((values, gradients))
+    (values, gradients), (wanted, right) = found
+    result = [(name, value.detach(), wanted[name].detach().float()) for name, value in values.items()]
+    for name, mine, theirs in zip(values, gradients, right, strict=True):
+        length = theirs.norm(dim=1, keepdim=True)
+        result.append((f"the gradient of {name}", (mine / length).float(), (theirs / length).float()))
+    return result
+
+
+def check(kernels: Any, device: str, time: int, dtype: torch.dtype = torch.float32) -> None:
+    """Raises `AssertionError` if a loss or a gradient of `compared` is off by more than rounding."""
+    for name, ours, theirs in compared(kernels, device, time, dtype):
+        if name.startswith("the"):
+            error = float((ours - theirs).norm(dim=1).max())
+        else:
+            error = float(((ours - theirs) / theirs).abs().max())
+        if not error < 1e-3:
+            raise AssertionError(f"{name} of {time} samples is off by {error:.2g}; wanted less than 0.001")
+
+
+@functools.cache
+def on_card() -> tuple[Any, str]:
+    """The kernels for CUDA, tried by the first call; None where they cannot be used, and why not."""
+    try:
+        from .device import spectral
+
+        check(spectral, "cuda", 3001)
+    except Exception as error:  # of Triton, its compiler, the driver
+        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return spectral, ""
 
 
 def si_sdr(x: Tensor, y: Tensor) -> Tensor:

@@ -8,9 +8,7 @@ losses.
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,34 +54,7 @@ class Spectrum(nn.Module):
 def magnitude(parts: tuple[Tensor, Tensor], floor: float = 1e-6) -> Tensor:
     """The square root of real² + imaginary² + floor²."""
     real, imaginary = parts
-    if real.is_cuda and on_card()[0] is not None and on_card()[0].fits(real, imaginary):
-        y: Tensor = on_card()[0].Magnitude.apply(real, imaginary, floor)
-        return y
-    return plain_magnitude(real, imaginary, floor)
-
-
-def plain_magnitude(real: Tensor, imaginary: Tensor, floor: float) -> Tensor:
-    """`magnitude` in torch's own operations."""
     return (real.square() + imaginary.square() + floor * floor).sqrt()
-
-
-@functools.cache
-def on_card() -> tuple[Any, str]:
-    """The kernels of `magnitude` for CUDA, tried by the first call; None where they cannot be used, and why not."""
-    try:
-        from .device import magnitude_kernels
-
-        packed = torch.linspace(-1, 1, 2 * 5 * 33 * 2, device="cuda").view(2, 5, 33, 2)
-        found = []
-        for function in (magnitude_kernels.Magnitude.apply, plain_magnitude):
-            leaf = packed.clone().requires_grad_()
-            y = function(leaf[..., 0], leaf[..., 1], 0.1)
-            found.append([y.detach(), *torch.autograd.grad((y * y * y).sum(), [leaf])])
-        for ours, theirs in zip(*found, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-    except Exception as error:  # of Triton, its compiler, the driver
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return magnitude_kernels, ""
 
 
 def mel_bands(sample_rate: int, window: int, bands: int) -> npt.NDArray[np.float64]:
@@ -103,3 +74,21 @@ def mel_bands(sample_rate: int, window: int, bands: int) -> npt.NDArray[np.float
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     triangles: npt.NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
     return triangles
+
+
+def in_bands(basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Which bands each bin of ``basis [bins, bands]`` is in: two neighbours at most, as triangles are.
+
+    Returns:
+        int32 ``[bins]``, the lower band, and ``[bins, 2]``, what the bin adds to that band and the next one.
+
+    Raises:
+        ValueError: a bin is in others.
+    """
+    bins, bands = basis.shape
+    wide = torch.cat([basis, basis.new_zeros(bins, 1)], 1)
+    band = (basis != 0).int().argmax(1)
+    share = torch.stack([wide.gather(1, band[:, None])[:, 0], wide.gather(1, band[:, None] + 1)[:, 0]], 1)
+    if not torch.equal((share != 0).sum(), (basis != 0).sum()):
+        raise ValueError(f"a bin is in more than two of {bands} bands; wanted triangles, each from middle to middle")
+    return band.int(), share

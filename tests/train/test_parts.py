@@ -19,7 +19,7 @@ from streamrvq.train.codebooks import RunningMeans, drawn_frames, make_codebooks
 from streamrvq.train.fast import run_decoder, run_encoder
 from streamrvq.train.losses import Losses, si_sdr
 from streamrvq.train.snake import library, snake
-from streamrvq.train.spectra import Spectrum, magnitude, mel_bands
+from streamrvq.train.spectra import Spectrum, in_bands, magnitude, mel_bands
 from streamrvq.train.start import set_first_values
 from tests.support.contract import minute, noise
 
@@ -103,6 +103,31 @@ def test_spectra_are_torchs(window: int) -> None:
     x = torch.from_numpy(np.stack([noise(4096, 1), noise(4096, 2)]))
     wanted = torch.stft(x, window, window // 4, window=torch.hann_window(window), return_complex=True).abs()
     torch.testing.assert_close(magnitude(Spectrum(window)(x)), wanted.transpose(1, 2), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("window", [32, 256])
+def test_the_gradient_of_a_real_transform_is_one_transform_back(window: int) -> None:
+    frames = torch.randn(3, window, dtype=torch.float64, requires_grad=True)
+    spectra = torch.fft.rfft(frames)
+    g = torch.randn_like(spectra)
+    (wanted,) = torch.autograd.grad(spectra, frames, g)
+    count = torch.full((window // 2 + 1,), 2.0, dtype=torch.float64)  # how often a real transform counts a bin
+    count[0] = count[-1] = 1
+    found = torch.fft.irfft(torch.complex(g.real, g.imag * (count - 1)) / count, window, norm="forward")
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize(("window", "bands"), [(32, 5), (2048, 320)])
+def test_a_bin_is_in_two_neighbouring_mel_bands_at_most(window: int, bands: int) -> None:
+    basis = torch.from_numpy(mel_bands(44100, window, bands))
+    band, share = in_bands(basis)
+    again = torch.zeros(len(basis), bands + 1, dtype=torch.float64)
+    for i in (0, 1):
+        again[torch.arange(len(basis)), band.long() + i] += share[:, i]
+    assert torch.equal(again[:, :bands], basis)
+    assert not again[:, bands].any()
+    with pytest.raises(ValueError, match=f"a bin is in more than two of {bands} bands"):
+        in_bands(basis + 1)
 
 
 def test_losses_are_zero_for_a_copy_and_grow_with_noise() -> None:

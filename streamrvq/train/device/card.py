@@ -30,9 +30,10 @@ def set_for_card() -> None:
     """
     torch.backends.cudnn.benchmark_limit = _TRIED
     if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later warn of the older name
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
         torch.backends.cudnn.conv.fp32_precision = "ieee"
         torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        if torch.backends.cuda.matmul.fp32_precision == "tf32":  # only the older name undoes what the variable did
+            torch.backends.cuda.matmul.allow_tf32 = False
     else:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor
 
-from .. import snake, spectra
+from .. import losses, snake
 from ..steps.ahead import ahead
 from ..steps.plan import Plan
 from ..steps.schedule import average_decay, chosen_frames, rate, used_by_rows
@@ -71,7 +71,8 @@ class Runner:
             set_for_card()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
-            parts = [("Snake", snake.on_card), ("convolutions", convolution.on_card), ("magnitudes", spectra.on_card)]
+            parts = [("Snake", snake.on_card), ("convolutions", convolution.on_card)]
+            parts.append(("spectral losses", losses.on_card))
             if config.adversarial_from is not None:
                 parts.append(("discriminators", judging.on_card))
             for what, (kernels, why) in ((name, tried()) for name, tried in parts):
