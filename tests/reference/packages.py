@@ -19,9 +19,22 @@ from safetensors.torch import load_file
 from tests.reference.official import imported, quiet, stand_in
 
 
+def encodec_package() -> Any:
+    """The module ``encodec``."""
+    return imported("encodec", "encodec", torchaudio=stand_in("torchaudio"))
+
+
+def moshi_loaders() -> Any:
+    """The module ``moshi.models.loaders``, which makes Mimi."""
+    os.environ["NO_TORCH_COMPILE"] = "1"  # compiling takes longer than what is asked of it here
+    processor = type("SentencePieceProcessor", (), {})
+    sentencepiece = stand_in("sentencepiece", SentencePieceProcessor=processor)
+    return imported("moshi.models.loaders", "moshi", sentencepiece=sentencepiece)
+
+
 def encodec_model(config: Any, path: Path) -> Any:
     """``encodec.EncodecModel`` of the sizes of an ``EncodecConfig``, all levels, with the weights of a file."""
-    package = imported("encodec", "encodec", torchaudio=stand_in("torchaudio"))
+    package = encodec_package()
     sizes = {
         "channels": config.audio_channels, "dimension": config.hidden_size, "n_filters": config.num_filters,
         "n_residual_layers": config.num_residual_layers, "ratios": config.upsampling_ratios, "causal": True,
@@ -49,13 +62,7 @@ def moshi_model(config: Any, path: Path) -> Any:
 
     Its released sizes are the package's own; a setting that has no counterpart here is left as the package has it.
     """
-    os.environ["NO_TORCH_COMPILE"] = "1"  # compiling takes longer than the tests
-    processor = type("SentencePieceProcessor", (), {})
-    loaders = imported(
-        "moshi.models.loaders",
-        "moshi",
-        sentencepiece=stand_in("sentencepiece", SentencePieceProcessor=processor),
-    )
+    loaders = moshi_loaders()
     sizes = copy.deepcopy(loaders._mimi_config)
     hop = 2
     for ratio in config.upsampling_ratios:
