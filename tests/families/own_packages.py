@@ -20,7 +20,7 @@ from streamrvq.codec import Codec
 from streamrvq.geometry import Distance
 from tests.families.pairs import Pair
 from tests.families.test_names import NAMES
-from tests.reference.packages import decoded, encoded, encodec_model, moshi_model
+from tests.reference.packages import decoded, encodec_model, encoded, moshi_model
 
 #: The tail of ours that is the package's: encodec fills each layer's last window, moshi the last hop with zeros.
 TAILS: dict[str, Literal["valid", "pad"]] = {"encodec": "valid", "mimi": "pad"}

@@ -114,4 +114,5 @@ def encoded(model: Any, pcm: torch.Tensor) -> tuple[Any, Any]:
 def decoded(model: Any, codes: Any) -> Any:
     """Samples ``[n]`` of the package's own ``decode`` of codes ``[K, T]``."""
     frames = torch.from_numpy(codes)[None]
-    return (model.decode(frames) if hasattr(model.quantizer, "rvq_first") else model.decode([(frames, None)]))[0, 0].numpy()
+    samples = model.decode([(frames, None)]) if hasattr(model.quantizer, "vq") else model.decode(frames)
+    return samples[0, 0].numpy()
