@@ -96,11 +96,11 @@ def encoded(model: Any, pcm: torch.Tensor) -> tuple[Any, Any]:
     Returns:
         codes ``[K, T]`` and each level's input ``[K, D, T]``, numpy arrays.
     """
-    quantizer, seen = model.quantizer, []
+    quantizer, seen = model.quantizer, list[torch.Tensor]()
     chains = [quantizer] if hasattr(quantizer, "vq") else [quantizer.rvq_first, quantizer.rvq_rest]
     layers = [layer for chain in chains for layer in chain.vq.layers]
     for layer in layers:
-        layer.encode = lambda x, whole=layer.encode: seen.append(x[0]) or whole(x)
+        layer.encode = _noting(layer.encode, seen)
     try:
         codes = model.encode(pcm[None, None])
     finally:
@@ -108,6 +108,14 @@ def encoded(model: Any, pcm: torch.Tensor) -> tuple[Any, Any]:
             del layer.encode
     codes = codes[0][0] if isinstance(codes, list) else codes
     return codes[0].numpy(), torch.stack(seen).numpy()
+
+
+def _noting(encode: Any, seen: list[torch.Tensor]) -> Any:
+    def noting(x: torch.Tensor) -> Any:
+        seen.append(x[0])
+        return encode(x)
+
+    return noting
 
 
 @torch.no_grad()
