@@ -3,14 +3,13 @@
     python -m tools.their_streaming
 
 Random spread weights of the released sizes, 14 s of real audio, 8 levels, float32, one thread. A float64 run judges
-near-ties. moshi is left out where it is not installed (``pip install --no-deps moshi==0.2.13 einops sphn``).
+near-ties. moshi is left out where it is not installed (tools/reference.txt).
 
 Knows: transformers' and moshi's calls. Does not know: how either streams.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import types
@@ -30,6 +29,8 @@ TESTS = types.ModuleType("tests")  # not another package's of that name
 TESTS.__path__ = [str(Path(__file__).parents[1] / "tests")]
 sys.modules["tests"] = TESTS
 from tests.families.test_names import moshi_names  # noqa: E402
+from tests.reference.official import MissingReferenceError  # noqa: E402
+from tests.reference.packages import moshi_loaders  # noqa: E402
 from tests.reference.spread import official, save  # noqa: E402
 
 AUDIO = Path(TESTS.__path__[0]) / "data" / "audio"
@@ -62,12 +63,10 @@ def transformers_stream(model: Any, samples: torch.Tensor) -> Any:
 
 def moshi_codes(model: Any, samples: torch.Tensor) -> dict[str, Any]:
     """Codes of moshi, offline and streaming; none where it is not installed."""
-    os.environ["NO_TORCH_COMPILE"] = "1"
     try:
-        from moshi.models.loaders import get_mimi  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
+        mimi = moshi_loaders().get_mimi(None, num_codebooks=32).eval()
+    except MissingReferenceError:
         return {}
-    mimi = get_mimi(None, num_codebooks=32).eval()
     mimi.load_state_dict(moshi_names(model))
     mimi.set_num_codebooks(LEVELS)
     whole = mimi.encode(samples)[0].numpy()

@@ -21,7 +21,7 @@ from tests.reference.spread import SMALL_ENCODEC, SMALL_MIMI, official, save
 FAMILIES = ["encodec", "mimi"]
 #: Strides, paddings and windows of the released models with few channels; the same with a transformer that soon sees no
 #: longer all positions; for many short signals, strides that multiply
-#: to 8, and a transformer that sees 5 positions; the released models' own sizes.
+#: to 8, and a transformer that sees 5 positions; the first with more entries a level; the released models' own sizes.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "small": {"encodec": SMALL_ENCODEC, "mimi": SMALL_MIMI},
     "sliding": {"encodec": SMALL_ENCODEC, "mimi": SMALL_MIMI | {"sliding_window": 12}},
@@ -29,6 +29,10 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "encodec": SMALL_ENCODEC
         | {"num_filters": 2, "hidden_size": 6, "upsampling_ratios": [4, 2], "target_bandwidths": [144.0]},
         "mimi": SMALL_MIMI | {"num_filters": 2, "upsampling_ratios": [2, 2], "sliding_window": 5},
+    },
+    "entries": {
+        "encodec": SMALL_ENCODEC | {"codebook_size": 256, "target_bandwidths": [4.8]},
+        "mimi": SMALL_MIMI | {"codebook_size": 256},
     },
     "full": {"encodec": {}, "mimi": {}},
 }

@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -27,25 +27,25 @@ class MissingReferenceError(ImportError):
 
 def official_dac(**kwargs: Any) -> Any:
     """`dac.DAC(**kwargs)` in eval mode, with random weights; the keywords are DAC's own. Seed torch before the call."""
-    with _quiet():
+    with quiet():
         return _import_dac().DAC(**kwargs).eval()
 
 
 def official_rvq(**kwargs: Any) -> Any:
     """`dac.nn.quantize.ResidualVectorQuantize(**kwargs)` in eval mode, with random weights."""
-    with _quiet():
+    with quiet():
         return _import_dac().nn.quantize.ResidualVectorQuantize(**kwargs).eval()
 
 
 def save_official_dac(model: Any, path: str | os.PathLike[str]) -> None:
     """Write `model` as descript's own weights file (.pth: state dict and the constructor's keywords)."""
-    with _quiet():
+    with quiet():
         model.save(str(path), package=False)
 
 
 def load_official_dac(path: str | os.PathLike[str]) -> Any:
     """Read a .pth with descript's own loader, in eval mode."""
-    with _quiet():
+    with quiet():
         return _import_dac().DAC.load(str(path)).eval()
 
 
@@ -56,7 +56,7 @@ def hf_dac(**kwargs: Any) -> Any:
 
 def hf_model(name: str, **kwargs: Any) -> Any:
     """transformers' ``{name}Model`` of ``{name}Config(**kwargs)`` in eval mode, with random weights."""
-    with _quiet():
+    with quiet():
         try:
             transformers = importlib.import_module("transformers")
         except ModuleNotFoundError as error:
@@ -66,30 +66,52 @@ def hf_model(name: str, **kwargs: Any) -> Any:
         return getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**kwargs)).eval()
 
 
-def _import_dac() -> Any:
-    if "dac" in sys.modules:
-        return sys.modules["dac"]
-    with _quiet(), _stand_ins():
+def imported(name: str, package: str, **unneeded: ModuleType) -> Any:
+    """The module ``name`` of a reference package.
+
+    Args:
+        package: as it is installed, for the error.
+        unneeded: what it imports but its model never calls, by the name that must be installed: where that is missing,
+            the module stands in for it, under the module's own name.
+
+    Raises:
+        MissingReferenceError: it cannot be imported.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    with quiet(), _stand_ins(unneeded):
         try:
-            return importlib.import_module("dac")
+            return importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise MissingReferenceError(
-                f"descript-audio-codec cannot be imported ({error}): run tools/test, or pip install -e '.[reference]' "
+                f"{package} cannot be imported ({error}): run tools/test, or pip install -e '.[reference]' "
                 "and then pip install --no-deps -r tools/reference.txt"
             ) from error
 
 
+def stand_in(name: str, **attributes: Any) -> ModuleType:
+    """An empty module but for these."""
+    module = ModuleType(name)
+    vars(module).update(attributes)
+    return module
+
+
+def _import_dac() -> Any:
+    return imported(
+        "dac",
+        "descript-audio-codec",
+        torchaudio=stand_in("torchaudio", __version__="0"),
+        tensorboard=stand_in("torch.utils.tensorboard", SummaryWriter=type("SummaryWriter", (), {})),
+    )
+
+
 @contextmanager
-def _stand_ins() -> Iterator[None]:
-    torchaudio = ModuleType("torchaudio")
-    torchaudio.__version__ = "0"  # type: ignore[attr-defined]
-    tensorboard = ModuleType("torch.utils.tensorboard")
-    tensorboard.SummaryWriter = type("SummaryWriter", (), {})  # type: ignore[attr-defined]
-    missing = {}
-    if importlib.util.find_spec("torchaudio") is None:
-        missing["torchaudio"] = torchaudio
-    if importlib.util.find_spec("tensorboard") is None:
-        missing["torch.utils.tensorboard"] = tensorboard
+def _stand_ins(unneeded: Mapping[str, ModuleType]) -> Iterator[None]:
+    missing = {
+        module.__name__: module
+        for installed, module in unneeded.items()
+        if installed not in sys.modules and importlib.util.find_spec(installed) is None
+    }
     sys.modules.update(missing)
     try:
         yield
@@ -99,7 +121,7 @@ def _stand_ins() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The reference packages use deprecated parts of torch; the warnings are theirs, not ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

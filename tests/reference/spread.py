@@ -35,7 +35,8 @@ def music(samples: int, seed: int = 0) -> np.ndarray[Any, Any]:
         for a, f, g in zip(rng.uniform(0.05, 0.2, 5), rng.uniform(80, 4000, 5), rng.uniform(0.3, 4, 5), strict=True)
     )
     loud = 0.3 + np.abs(np.sin(2 * np.pi * rng.uniform(1, 3) * t))
-    return ((x + 0.1 * rng.standard_normal(samples)) * loud).astype(np.float32)
+    samples32: np.ndarray[Any, Any] = ((x + 0.1 * rng.standard_normal(samples)) * loud).astype(np.float32)
+    return samples32
 
 
 @torch.no_grad()
@@ -64,7 +65,7 @@ def save(model: Any, folder: Path) -> Path:
     return folder
 
 
-def _spread(module: torch.nn.Module, random: Any) -> None:
+def _spread(module: Any, random: Any) -> None:
     if isinstance(module, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
         each = module.in_channels // module.groups
         fan = 2 * each if isinstance(module, torch.nn.ConvTranspose1d) else each * module.kernel_size[0]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from .models import MissingPeerError, imported
+from .models import MissingPeerError, reference
 from .rows import Bar, Row
 
 LEVELS, BANDWIDTH = 8, 6.0  #: kbit/s
@@ -31,7 +31,7 @@ def peers(model: Any, package: Path, samples: Any, frames: Any) -> list[Row]:
         row("transformers EncodecModel", "decode", lambda: model.decode(codes[None], [None])),
     ]
     try:
-        theirs = imported("encodec", ["torchaudio"]).EncodecModel.encodec_model_24khz(pretrained=False)
+        theirs = reference("encodec_package").EncodecModel.encodec_model_24khz(pretrained=False)
     except MissingPeerError as error:
         return [*rows, row("encodec", "encode", None, str(error))]
     theirs.load_state_dict(load_file(package))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from .models import MissingPeerError, imported
+from .models import MissingPeerError, imported, reference
 from .rows import Bar, Row
 
 LEVELS = 8  #: as Moshi has
@@ -56,7 +56,7 @@ def _transformers(model: Any, pcm: Any, codes: Any) -> list[Row]:
 
 
 def _moshi(package: Path, samples: Any, frames: Any) -> list[Row]:
-    mimi = imported("moshi.models.loaders").get_mimi(None, num_codebooks=32).eval()
+    mimi = reference("moshi_loaders").get_mimi(None, num_codebooks=32).eval()
     mimi.load_state_dict(load_file(package))
     mimi.set_num_codebooks(LEVELS)
     pcm, codes = torch.from_numpy(samples)[None, None], torch.from_numpy(frames)[None]

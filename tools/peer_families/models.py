@@ -2,16 +2,13 @@
 
 The weights are those of the families' tests: of the released sizes, spread so that codes vary.
 
-Knows: where the tests keep them, and what the packages import without need. Does not know: how they are called.
+Knows: where the tests keep them, and how they import the packages. Does not know: how they are called.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,13 +24,8 @@ class MissingPeerError(Exception):
 
 def make(name: str, folder: Path) -> tuple[Any, Path, Path]:
     """transformers' ``encodec`` or ``mimi``, the folder that it saved, and the file with the package's names."""
-    tests = sys.modules.get("tests")
-    if tests is None or str(ROOT / "tests") not in list(getattr(tests, "__path__", [])):
-        tests = ModuleType("tests")  # not another package's of that name
-        tests.__path__ = [str(ROOT / "tests")]
-        sys.modules["tests"] = tests
-    spread = importlib.import_module("tests.reference.spread")
-    names = importlib.import_module("tests.families.test_names").NAMES[name]
+    spread = of_tests("reference.spread")
+    names = of_tests("families.test_names").NAMES[name]
     model = spread.official(name.capitalize())
     own, package = folder / name, folder / "package.safetensors"
     spread.save(model, own)
@@ -41,19 +33,36 @@ def make(name: str, folder: Path) -> tuple[Any, Path, Path]:
     return model, own, package
 
 
-def imported(name: str, unneeded: Sequence[str] = ()) -> Any:
-    """A foreign module, with empty modules for what it imports but its model never calls.
+def of_tests(name: str) -> Any:
+    """A module of the tests."""
+    tests = sys.modules.get("tests")
+    if tests is None or str(ROOT / "tests") not in list(getattr(tests, "__path__", [])):
+        tests = ModuleType("tests")  # not another package's of that name
+        tests.__path__ = [str(ROOT / "tests")]
+        sys.modules["tests"] = tests
+    return importlib.import_module(f"tests.{name}")
+
+
+def imported(name: str) -> Any:
+    """A foreign module.
 
     Raises:
         MissingPeerError: it cannot be imported.
     """
-    os.environ["NO_TORCH_COMPILE"] = "1"  # moshi: compiling takes longer than the run
-    absent = [other for other in unneeded if other not in sys.modules and importlib.util.find_spec(other) is None]
-    sys.modules.update({other: ModuleType(other) for other in absent})
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingPeerError(f"not measured: {error}") from error
-    finally:
-        for other in absent:
-            del sys.modules[other]
+
+
+def reference(name: str) -> Any:
+    """``encodec_package`` or ``moshi_loaders`` of the tests, which import them without what their models never call.
+
+    Raises:
+        MissingPeerError: it cannot be imported.
+    """
+    packages = of_tests("reference.packages")
+    try:
+        return getattr(packages, name)()
+    except ImportError as error:
+        raise MissingPeerError(f"not measured: {error.__cause__ or error}") from error
