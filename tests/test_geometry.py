@@ -253,3 +253,12 @@ def test_nothing_given_out_while_open_lies_past_the_end(
         given_open += own.stop - own.start
     assert given_open == timeline.emitted == timeline.total
     assert timeline.ready <= 0
+
+
+def test_a_total_is_of_the_length() -> None:
+    """It is counted once, and anew for another length."""
+    timeline = Timeline(encoder_plan(minute()), "valid", given=1000)
+    timeline.close()
+    for length in (1000, 1000, 57, 0):
+        timeline.length = length
+        assert timeline.total == timeline.plan.outputs(length)
