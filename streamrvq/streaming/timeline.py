@@ -33,14 +33,14 @@ class Timeline:
     the end.
     """
 
-    __slots__ = ("_total_of", "clock", "given", "length", "plan", "tail")
+    __slots__ = ("_counted", "clock", "given", "length", "plan", "tail")
 
     def __init__(self, plan: Plan, tail: Tail = "pad", clock: int = 0, given: int = 0) -> None:
         self.plan, self.tail = plan, tail
         self.clock = clock  #: hops computed
         self.given = given  #: inputs received
         self.length = -1  #: inputs in all; −1 while the stream is open
-        self._total_of = -1, -1  # a length, and `total` for it: asked for often, and as long to compute as the plan is
+        self._counted = -1, -1  # a length, and the outputs of it; in one, for an interrupt may come between two
 
     def close(self) -> None:
         """No more inputs will come: fix the length; ``pad`` fills the last hop."""
@@ -49,10 +49,10 @@ class Timeline:
 
     @property
     def total(self) -> int:
-        """Outputs in all; only of a closed stream."""
-        length, total = self._total_of
+        """Outputs in all; only of a closed stream. Counted once, for it goes through all layers."""
+        length, total = self._counted
         if length != self.length:
-            length, total = self._total_of = self.length, self.plan.outputs(self.length)
+            length, total = self._counted = self.length, self.plan.outputs(self.length)
         return total
 
     @property

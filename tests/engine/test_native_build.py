@@ -6,6 +6,7 @@ Knows: tools/native-checks and the build hook. Does not know: Python's side of t
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -28,13 +29,21 @@ from tests.support.patience import PATIENCE
 COMPILER = any(map(shutil.which, ("c++", "g++", "clang++"))) and shutil.which("cmake")
 
 
+def kept() -> Path:
+    """The checks' build of this checkout and these compilers, in which make compiles what has changed since."""
+    digest = hashlib.sha256(repr((str(ROOT), *map(os.environ.get, ("CXX", "CXXFLAGS", "LDFLAGS")))).encode())
+    for program in filter(shutil.which, ("c++", "g++", "clang++", "aarch64-linux-gnu-g++", "cmake")):
+        digest.update(subprocess.run([program, "--version"], capture_output=True, check=True).stdout)
+    return ROOT / "build" / "checks-of-tests" / digest.hexdigest()[:16]
+
+
 @pytest.mark.heavy
 @pytest.mark.skipif(not COMPILER, reason="there is no C++ compiler, or no CMake")
 @pytest.mark.parametrize("kind", ["plain", "address", "thread", "arm"])
-def test_the_checks_in_cpp(tmp_path: Path, kind: str) -> None:
+def test_the_checks_in_cpp(kind: str) -> None:
     done = subprocess.run(
-        [ROOT / "tools" / "native-checks", "quick", kind], env=os.environ | {"STREAMRVQ_CHECKS_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=20 * PATIENCE,
+        [ROOT / "tools" / "native-checks", "quick", kind], capture_output=True, text=True, timeout=20 * PATIENCE,
+        env=os.environ | {"STREAMRVQ_CHECKS_DIR": str(kept())},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     if "skipped" in done.stdout:
