@@ -18,10 +18,14 @@ def bench_bulk(
     """Measure bulk tokenisation of ``sources`` and print the result."""
     with nullcontext() if json else err().status("") as status:
         report = run_bulk(
-            codec, sources, workers=workers or workers_for(len(devices)) or available_cores(), devices=devices, rounds=rounds,
+            codec,
+            sources,
+            workers=workers or workers_for(len(devices)) or available_cores(),
+            devices=devices,
+            rounds=rounds,
             seconds=seconds,
             progress=None if status is None else status.update,
-        )  # fmt: skip
+        )
     if json:
         print_json({"codec": codec, "sources": sources, **dataclasses.asdict(report)})
         return

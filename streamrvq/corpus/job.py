@@ -141,8 +141,8 @@ def encode_corpus(
         segment_seconds: the longest row. A longer signal becomes several rows, cut from one stream.
         shard_bytes: bytes of audio files for each shard; None: see plan.py.
         pack: write codes as bits, as many each as the codebooks need (see `tokens.schema`).
-        workers: processes; None: up to three for each of ``devices``, or on the CPU one for each core. With 1 the work is done
-            in this process.
+        workers: processes; None: up to three for each of ``devices``, or on the CPU one for each core. With 1 the work
+            is done in this process.
         threads: of each worker's engine, on the CPU.
         devices: where engines compute, as `load` takes a device. Workers take them in turn, so that more workers than
             devices share them. None given: on the CPU. On a Ray cluster at most one may be given, and each worker asks

@@ -12,9 +12,8 @@ from .encoder import Encoder, block_for, streams_at_once
 from .readers import Readers
 from .reading import ReadHere
 
-
-#: Workers that share a card, and the cores that each of them and its readers should have. While one puts the inputs of a
-#: step together or writes what came of one, the card computes for another.
+#: Workers that share a card, and the cores that each of them and its readers should have. While one puts a step
+#: together or writes what came of it, the card computes for another.
 _WORKERS_EACH, _CORES_OF_EACH = 3, 4
 
 
