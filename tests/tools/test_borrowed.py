@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from tools.training.carry import CarryError, carry
 from tools.training.delivery import join
 from tools.training.packs import pack
 from tools.training.record import entries
+from tools.training.schedule import speed_to_plan_with
 
 CODEC = minute((4, 4), causal=True, stem=4, encoder_dim=4, decoder_dim=16)
 Popen = subprocess.Popen[bytes]
@@ -53,19 +54,23 @@ class Away:
         """By the last command, on stderr."""
         return (self.blocked / "stderr").read_text()
 
-    def start(self, *packs: Path, minutes: float = 600) -> Popen:
+    def start(self, *packs: Path, minutes: float = 600, options: Sequence[str] = ()) -> Popen:
         """The command there. It has all the time that it could want, so that the machine's load decides nothing."""
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with open(self.blocked / "stderr", "w") as said:
-            return self._start(said, env | {"PYTHONPATH": str(self.blocked), "OMP_NUM_THREADS": "1"}, packs, minutes)
+            return self._start(
+                said, env | {"PYTHONPATH": str(self.blocked), "OMP_NUM_THREADS": "1"}, packs, minutes, options
+            )
 
-    def _start(self, said: IO[str], env: dict[str, str], packs: Sequence[object], minutes: float) -> Popen:
+    def _start(
+        self, said: IO[str], env: dict[str, str], packs: Sequence[object], minutes: float, options: Sequence[str]
+    ) -> Popen:
         return subprocess.Popen(
             [
                 sys.executable, "-m", "tools.training.borrowed", "--packs", "carried", *map(str, packs), "--minutes",
                 str(minutes), "--keep", self.keep, "--out", self.out, "--device", "cpu", "--config",
                 self.folder / "tiny.json", "--from", "carried/weights/causal-44khz.safetensors", "--every", "0",
-                "--part-bytes", "9000",
+                "--part-bytes", "9000", *options,
             ],
             cwd=self.folder, env=env, stderr=said, start_new_session=True,
         )  # fmt: skip
@@ -170,6 +175,39 @@ def test_killed_continued_and_joined(away: Away, tmp_path: Path) -> None:
     assert earlier["codec_hash"] == weights.codec_hash
     assert (begun / "from").read_text() == str(away.keep.resolve() / "runs" / "1" / "causal-44khz.safetensors")
     assert len(json.loads((begun / "base.json").read_text())["train"]) == 2
+
+
+def test_a_run_that_is_slower_than_planned_is_planned_again(away: Away) -> None:
+    """Else its rate would not have fallen when the minutes are over."""
+    config, planned = away.keep / "runs" / "1" / "config.json", 1e5
+    process = away.start(options=["--speed", str(planned)])
+    until(process, lambda: config.is_file() and json.loads(config.read_text())["steps"] < 3600 * planned)
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
+    assert away.step() > 0
+
+
+def row(step: int, seconds: float) -> dict[str, Any]:
+    return {"event": "train", "step": step, "train_seconds": seconds}
+
+
+@pytest.mark.parametrize(
+    ("planned", "seconds", "left", "wanted"),
+    [
+        (67.0, [9.0, 12.8, 16.6], 200.0, 50 / 3.8),
+        (67.0, [9.0, 9.3, 9.6], 200.0, 100 / 0.6),
+        (67.0, [9.0, 9.7, 10.5], 200.0, None),  # as planned
+        (67.0, [9.0, 12.8], 200.0, None),  # not known yet
+        (67.0, [9.0, 12.8, 16.6], 30.0, None),  # not worth it
+        (None, [9.0, 12.8, 16.6], 200.0, None),  # nothing is planned
+    ],
+)
+def test_how_far_off_a_speed_may_be(
+    planned: float | None, seconds: list[float], left: float, wanted: float | None
+) -> None:
+    rows = [{"event": "legend"}, *(row(50 * (i + 1), s) for i, s in enumerate(seconds))]
+    found = speed_to_plan_with(planned, rows, left)
+    assert found == (None if wanted is None else pytest.approx(wanted))
 
 
 def test_without_its_wheels_it_says_what_is_missing(away: Away) -> None:

@@ -33,7 +33,7 @@ from streamrvq.train import TrainConfig
 
 from .delivery import PART_BYTES, deliver, newest
 from .record import BESIDE, EARLIER, entries, log
-from .schedule import ENDLESS, changed, next_phase, speed_of
+from .schedule import ENDLESS, changed, next_phase, speed_of, speed_to_plan_with
 from .unpacking import CarriedError, Pack, carried, install, unpack
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,7 @@ _PACKS = "packs.json"  #: in a run's folder: the packs that it is trained on, an
 _FROM, _DEVICE = "from", "device"  #: the weights that it began with, and where it was last trained
 _RESERVE = 40.0  #: seconds for the last validation, the measured export and the last delivery
 _EVERY = 30.0  #: seconds between two deliveries
+_LOOK_EVERY = 2.0  #: seconds between two looks at a run's speed
 
 
 class Borrowed:
@@ -80,8 +81,13 @@ class Borrowed:
             phase = next_phase(TrainConfig.read(run / "base.json"), log(run), speed, self._left, keep_rate)
             self._say(phase.name + ("" if speed is None else f", at {speed:.2f} steps a second"))
             _write(run / "config.json", phase.config.to_dict())
-            self._train(run, site, phase.seconds)
+            planned = None if phase.config.steps == ENDLESS else speed
+            measured = self._train(run, site, phase.seconds, planned)
             self._delivered = None  # its last validation came after its last checkpoint
+            if measured is not None:
+                self._say(f"{measured:.2f} steps a second, where {speed:.2f} were planned: planned again")
+                speed = measured
+                continue
             if phase.config.steps != ENDLESS or keep_rate:
                 break
             speed = speed_of(log(run))
@@ -169,8 +175,14 @@ class Borrowed:
                     return speed
         return None
 
-    def _train(self, run: Path, site: Path, seconds: float) -> None:
+    def _train(self, run: Path, site: Path, seconds: float, planned: float | None) -> float | None:
         """Train for at most ``seconds``, and deliver meanwhile.
+
+        Args:
+            planned: steps a second, if the end of the run was planned with them.
+
+        Returns:
+            the speed, if it is so different that the run was stopped to be planned again.
 
         Raises:
             CarriedError: the trainer failed.
@@ -186,9 +198,17 @@ class Borrowed:
             [str(part) for part in command], env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}, cwd=ROOT
         )
         ended: float | None = None  # when it was asked to end
+        measured: float | None = None
+        before, looked = len(log(run)), time.monotonic()
         while trainer.poll() is None:
             time.sleep(0.2)
             now = time.monotonic()
+            if ended is None and now - looked > _LOOK_EVERY:
+                looked = now
+                measured = speed_to_plan_with(planned, log(run)[before:], self._left)
+                if measured is not None:
+                    trainer.terminate()
+                    ended = now
             if ended is None and (self._stopped or self._left <= 0):  # its own minutes began later
                 trainer.terminate()
                 ended = now
@@ -199,6 +219,7 @@ class Borrowed:
         if trainer.returncode and ended is None:
             self._deliver(run)
             raise CarriedError(f"streamrvq train ended with code {trainer.returncode}; its message stands above")
+        return measured
 
     def _deliver(self, run: Path) -> None:
         step = newest(self._weights(run))

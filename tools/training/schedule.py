@@ -23,6 +23,8 @@ _START = 15.0  #: seconds until a trainer's first step
 _SAVE_SECONDS = 30.0  #: between two checkpoints. A killed run loses no more than that
 _FIRST_SAVE = 200  #: steps between two, before the speed is known
 _VALIDATIONS = 8  #: while the rate falls
+_OFF = 1.2  #: how many times faster or slower than planned a run may be
+_LEAST_LEFT = 4 * _START  #: seconds for which it is worth to plan again, as another start costs `_START`
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,24 @@ def next_phase(
         ),
         left, f"{more} steps, the rate falling",
     )  # fmt: skip
+
+
+def speed_to_plan_with(planned: float | None, rows: Sequence[Mapping[str, Any]], left: float) -> float | None:
+    """The speed that a run has, if the planned one is so far off that its rate would end too high or its time be left.
+
+    Args:
+        planned: steps a second; None: no end is planned.
+        rows: of the run's log, those of the present process.
+        left: seconds.
+
+    Returns:
+        steps a second; None: go on.
+    """
+    trained = [row for row in rows if row["event"] == "train"]
+    if planned is None or len(trained) < 3 or left < _LEAST_LEFT:  # the first row has what is compiled
+        return None
+    speed = speed_of(rows)
+    return None if speed is None or planned / _OFF <= speed <= planned * _OFF else speed
 
 
 def speed_of(rows: Sequence[Mapping[str, Any]]) -> float | None:
