@@ -59,7 +59,7 @@ def test_one_and_two_taps_need_no_convolution(taps: int, monkeypatch: pytest.Mon
 
 
 def test_two_taps_are_rounded_once() -> None:
-    x = torch.tensor([[[256.0, 1.0], [0.0, 1.0]]], dtype=torch.bfloat16)  # bfloat16 has no 257, which either tap ends in
+    x = torch.tensor([[[256.0, 1.0], [0.0, 1.0]]], dtype=torch.bfloat16)  # 257 would be rounded
     assert convolved(x, torch.ones(1, 2, 2, dtype=torch.bfloat16), None, 1).item() == 258
 
 
