@@ -100,8 +100,6 @@ class TrainConfig:
         ns_steps: Newton-Schulz iterations of Muon; five take a third of a step's time.
         ema: decay of the averaged weights, which are validated and exported.
         precision: of the convolutions; losses and the quantiser always use float32.
-        exact_end: how many of the decoder's last modules use float32 whatever ``precision`` says: 1 is the last
-            convolution, 2 also its Snake, 3 also the last block. The noise of bfloat16 fills what is quiet.
         adversarial_from: the first step with discriminators; None: never.
         discriminator_width: their channels, 32 in DAC.
     """
@@ -134,7 +132,6 @@ class TrainConfig:
     ema: float = 0.999
     clip: float = 50.0
     precision: Precision = "bf16"
-    exact_end: int = 0
     loss: LossWeights = dataclasses.field(default_factory=LossWeights)
     augment: Augment = dataclasses.field(default_factory=Augment)
     stft_windows: tuple[int, ...] = (2048, 512, 128)

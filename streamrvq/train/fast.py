@@ -26,19 +26,11 @@ def run_encoder(encoder: Encoder, pcm: Tensor, dtype: torch.dtype) -> Tensor:
     return _sequence(encoder.block, pcm.transpose(1, 2).to(dtype)).transpose(1, 2).float()
 
 
-def run_decoder(decoder: Decoder, z: Tensor, dtype: torch.dtype, exact_end: int = 0) -> Tensor:
-    """``decoder(z)``, computed in ``dtype``: ``[B, latent_dim, frames]`` → float32 ``[B, 1, T]``. tanh uses float32.
-
-    The last ``exact_end`` modules use float32, too: 1 is the last convolution, 2 also its Snake, 3 also the last block.
-    """
+def run_decoder(decoder: Decoder, z: Tensor, dtype: torch.dtype) -> Tensor:
+    """``decoder(z)``, computed in ``dtype``: ``[B, latent_dim, frames]`` → float32 ``[B, 1, T]``. tanh uses float32."""
     modules = [module for module in decoder.model if not isinstance(module, nn.Tanh)]
-    first = max(0, len(modules) - exact_end)
-    y = z.transpose(1, 2)
-    if first:
-        y = _sequence(modules[:first], y.to(dtype))
-    if first < len(modules):
-        y = _sequence(modules[first:], y.float())
-    return torch.tanh(y.transpose(1, 2).float())
+    y = _sequence(modules, z.transpose(1, 2).to(dtype)).transpose(1, 2)
+    return torch.tanh(y.float())
 
 
 def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
@@ -66,7 +58,7 @@ def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
             x, waiting = _upsample(module, x), None
         else:
             raise TypeError(f"{type(module).__name__} is not a module of a codec; wanted those of streamrvq.nn")
-    return x if waiting is None else snake(x, waiting.alpha)
+    return x
 
 
 def _unit(module: ResidualUnit, x: Tensor) -> Tensor:

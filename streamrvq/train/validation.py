@@ -29,9 +29,11 @@ def shortest(hop: int) -> int:
 
 
 def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tensor]:
-    """At most ``count`` excerpts, spread over the clips kind by kind, each ``[1, T]`` in whole hops.
+    """At most ``count`` excerpts, spread over the clips kind by kind, each ``[1, T]`` in whole hops, none twice.
 
-    Clips that are shorter than `shortest` give none.
+    Each kind has the same share of ``count``. A kind with fewer clips gives each of them, and leaves the rest of its
+    share free: with more of another kind in its place, the figures would be mostly of that one. Clips that are shorter
+    than `shortest` give none.
     """
     kinds: dict[str, list[int]] = {}
     for i, clip in enumerate(corpus.clips):
@@ -39,9 +41,9 @@ def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tenso
             kinds.setdefault(clip.kind, []).append(i)
     chosen: list[int] = []
     for n, kind in enumerate(sorted(kinds)):
-        share = count // len(kinds) + (n < count % len(kinds))
         mine = kinds[kind]
-        chosen += [mine[(2 * j + 1) * len(mine) // (2 * share)] for j in range(min(share, len(mine)))]
+        share = min(len(mine), count // len(kinds) + (n < count % len(kinds)))
+        chosen += [mine[(2 * j + 1) * len(mine) // (2 * share)] for j in range(share)]
     found = []
     for i in chosen:
         clip = corpus.clips[i]

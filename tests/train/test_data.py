@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.errors import ConfigError, InputError
 from streamrvq.nn import CodecModel
 from streamrvq.train import TrainConfig
 from streamrvq.train.config import Augment
-from streamrvq.train.corpus import load
+from streamrvq.train.corpus import Clip, Corpus, load
 from streamrvq.train.data import Crops
 from streamrvq.train.losses import Losses
 from streamrvq.train.validation import excerpts, validate
@@ -132,6 +134,25 @@ def test_validation_takes_the_same_excerpts_of_every_kind(tmp_path: Path) -> Non
     assert [used for used in figures["used"] if not 0 < used <= 1] == []
     assert figures["mel"] > 0
     assert json.dumps(figures)
+
+
+@given(counts=st.dictionaries(st.sampled_from("abcd"), st.integers(1, 20), min_size=1), count=st.integers(1, 40))
+@example(counts={"a": 4, "b": 4, "c": 4}, count=24)
+def test_no_excerpt_is_taken_twice(counts: dict[str, int], count: int) -> None:
+    """Each clip's samples are its number. 2000 samples are longer than the shortest excerpt of hops of 32."""
+    kinds = [kind for i in range(max(counts.values())) for kind in sorted(counts) if i < counts[kind]]
+    clips = tuple(Clip(f"{i}.wav", kind, 2000 * i, 2000) for i, kind in enumerate(kinds))
+    corpus = Corpus(clips, np.repeat(np.arange(len(clips), dtype=np.int16), 2000), 44100)
+    taken = [round(float(excerpt[0, 0]) * 32768) for excerpt in excerpts(corpus, count, 0.03, 32)]
+    assert len(set(taken)) == len(taken) <= count
+    for n, kind in enumerate(sorted(counts)):
+        share = count // len(counts) + (n < count % len(counts))
+        mine = [i for i, other in enumerate(kinds) if other == kind]
+        places = [mine.index(i) for i in taken if kinds[i] == kind]
+        if len(mine) <= share:
+            assert places == list(range(len(mine)))
+        else:  # the middle of each of as many equal parts, as runs have always taken them
+            assert places == [math.floor((j + 0.5) * len(mine) / share) for j in range(share)]
 
 
 def test_a_configuration_is_read_checked_and_written(tmp_path: Path) -> None:

@@ -42,10 +42,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def judge(folder: Path, code: int) -> None:
-    """A stand-in for tools/quality: exits with ``code``, and records its arguments."""
+    """A stand-in for tools/quality: exits with ``code``, writes a report, and records its arguments."""
+    rows = [("ours", 2, 1.75432), ("ours", 1, 2.0), ("opus", 24, 0.9)]
+    scores = [{"kind": kind, "amount": n, "scores": {"mel": {"mean": mel, "clips": 7}}} for kind, n, mel in rows]
+    (folder / "report").write_text(json.dumps({"systems": scores}))
     (folder / "tools").mkdir(exist_ok=True)
     script = folder / "tools" / "quality"
-    script.write_text(f'#!/bin/sh\necho "$@" >"{folder}/asked"\nexit {code}\n')
+    script.write_text(
+        f'#!/bin/sh\necho "$@" >"{folder}/asked"\nmkdir -p "$3"\ncp "{folder}/report" "$3/quality.json"\nexit {code}\n'
+    )
     script.chmod(0o755)
 
 
@@ -73,6 +78,7 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     assert entry["steps"] == planned["steps"]
     assert entry["audio_seconds"] > 0
     assert entry["validation"]
+    assert entry["judged"] == {"clips": 7, "mel": 1.754}
     assert (entry["device"], entry["machine_minutes"]) == ("a card", 9.0)
 
     # The runs before it on a borrowed machine get their entries, and no run gets two.

@@ -1,6 +1,7 @@
-"""The record beside the shipped weights: an entry for each run that led to them, made from the run's log.
+"""The record beside the shipped weights: an entry for each run that led to them, from its log and the judge's report.
 
-Knows: logs of ``streamrvq train``, and what an entry says. Does not know: which runs are landed.
+Knows: logs of ``streamrvq train``, reports of ``tools/quality``, and what an entry says. Does not know: which runs are
+landed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from streamrvq.weights import load_weights
 EARLIER, BESIDE = "earlier.json", "borrowed.json"
 #: The columns of the validation curve in the record.
 _CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")
+_JUDGED = ("mel", "visqol")  #: figures of tools/quality in the record
 
 
 def entries(run: Path, weights: Path) -> list[dict[str, Any]]:
@@ -34,6 +36,16 @@ def _entry(run: Path, weights: Path) -> dict[str, Any]:
         "steps": last["step"], "hours": round(last["train_seconds"] / 3600, 3), "audio_seconds": last["audio_seconds"],
         **beside, "validation": [{key: row[key] for key in _CURVE} for row in curve],
     }  # fmt: skip
+
+
+def judged_by(report: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    """``entry`` with the figures of a ``quality.json`` of ``tools/quality``: with all codebooks, over its clips."""
+    systems = [row for row in json.loads(report.read_text(encoding="utf-8"))["systems"] if row["kind"] == "ours"]
+    scores = max(systems, key=lambda row: int(row["amount"]))["scores"]
+    figures = {name: round(scores[name]["mean"], 3) for name in _JUDGED if name in scores}
+    rest = {name: value for name, value in entry.items() if name != "validation"}  # which is long, and comes last
+    judged = {"clips": scores["mel"]["clips"], **figures}
+    return {**rest, "judged": judged, "validation": entry["validation"]}
 
 
 def log(run: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ measures how fast this machine trains. ``tools/quality --against`` decides what 
 gets an entry: what was trained, for how long and on what.
 
 For a few minutes on a borrowed machine that can fetch nothing, it packs a set (packs.py), makes the folder that travels
-(carry.py), and joins what came back (delivery.py). There borrowed.py runs.
+(carry.py), and joins what came back (delivery.py). There borrowed.py runs. What more training is worth: curve.py.
 
 Knows: the order of things. Does not know: training (``streamrvq train``), quality (``tools/quality``), the corpus
 (``tools/corpus``); it runs them as commands. Where nothing can be installed, run
@@ -27,8 +27,9 @@ from streamrvq.train import TrainConfig
 from streamrvq.weights import load_weights, save_weights
 
 from .carry import CarryError, carry
+from .curve import CurveError, lines
 from .delivery import DeliveryError, join
-from .record import entries, log
+from .record import entries, judged_by, log
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "streamrvq/weights/data"
@@ -66,6 +67,9 @@ def main() -> int:
     parser.add_argument("--lr", type=float, help="highest rate, instead of the configuration's")
     parser.add_argument("--train-only", action="store_true", help="do not judge and land")
     parser.add_argument("--land", type=Path, metavar="RUN", help="only judge what RUN has exported, and land it")
+    parser.add_argument(
+        "--curve", action="store_const", const=True, help="what more training is worth, by the runs so far"
+    )
     away = parser.add_argument_group("on a borrowed machine without a network")
     away.add_argument("--pack", type=Path, metavar="SET", help="write a set as packs to --out")
     away.add_argument("--megabytes", type=float, default=MEGABYTES, help="of a pack, at most (default: %(default)g)")
@@ -76,17 +80,24 @@ def main() -> int:
     away.add_argument("--beside", action="store_true", help="a copy of the repository travels anyway: add to it")
     away.add_argument("--join", type=Path, metavar="FOLDER", help="make a run in --out of what came back")
     arguments = parser.parse_args()
-    chosen = [name for name in ("minutes", "land", "pack", "carry", "join") if getattr(arguments, name) is not None]
+    chosen = [
+        name for name in ("minutes", "land", "curve", "pack", "carry", "join") if getattr(arguments, name) is not None
+    ]
     if len(chosen) != 1:
-        parser.error("wanted --minutes N to train, --land RUN to judge a run that is done, --pack, --carry or --join")
+        parser.error(
+            "wanted --minutes N to train, --land RUN to judge a run that is done, --curve, --pack, --carry or --join"
+        )
     try:
         return _run(arguments)
-    except (ReleaseError, CarryError, DeliveryError) as error:
+    except (ReleaseError, CarryError, DeliveryError, CurveError) as error:
         print(error, file=sys.stderr)
         return 2
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.curve:
+        print("\n".join(lines(_record()["runs"])))
+        return 0
     if arguments.pack is not None:
         return _pack(arguments)
     if arguments.carry is not None:
@@ -184,7 +195,9 @@ def land(run: Path, data: Path | None) -> int:
         return judged
     record = _record()
     there = {entry["codec_hash"] for entry in record["runs"]}
-    record["runs"] += [entry for entry in entries(run, new) if entry["codec_hash"] not in there]
+    *before, mine = entries(run, new)
+    made = [*before, judged_by(found / "quality.json", mine)]
+    record["runs"] += [entry for entry in made if entry["codec_hash"] not in there]
     DATA.mkdir(exist_ok=True)
     # What ships has the preset's name, whatever the run was called. The hash is of the numbers alone.
     save_weights(dataclasses.replace(load_weights(new), name=DEFAULT_CODEC), shipped, half=True)

@@ -16,8 +16,7 @@ from ...system.foreign_data import shown
 _FREE = {"steps", "train", "validation", "log_every", "validate_every", "checkpoint_every", "validation_clips",
          "validation_seconds", "lr", "small_lr", "lr_final", "decay_from", "adversarial_from",
          "discriminator_width", "discriminator_lr", "kinds", "augment", "loss", "ema", "expire", "codebook_decay",
-         "batch", "frames", "precision", "exact_end", "clip", "shards", "ns_steps",
-         "codebooks_again"}  # fmt: skip
+         "batch", "frames", "precision", "clip", "shards", "ns_steps", "codebooks_again"}  # fmt: skip
 #: Where the data lies may change; what it is may not, and record.py sees to that.
 _PLACES = {"train", "validation"}
 

@@ -59,7 +59,7 @@ def run_pass(
         if config.codebooks == "gradient":
             side = side + config.loss.codebook * codebook
         figures["commitment"] = commitment.detach()
-    y = run_decoder(model.decoder, z, dtype, config.exact_end)[:, 0]
+    y = run_decoder(model.decoder, z, dtype)[:, 0]
     leaf = y.detach().requires_grad_()
     terms = losses(x, leaf)
     if judge is not None:

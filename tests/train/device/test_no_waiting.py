@@ -54,7 +54,7 @@ class Watch(TorchDispatchMode):
         ({"adversarial_from": 0, "discriminator_width": 2}, None),
         ({"codebooks": "gradient"}, None),
         ({"precision": "bf16"}, None),
-        ({"precision": "bf16", "exact_end": 3}, InTorch),
+        ({"precision": "bf16"}, InTorch),
     ],
     ids=["adversarial", "gradient", "bf16", "fused"],
 )
