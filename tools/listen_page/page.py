@@ -15,8 +15,7 @@ from .clips import ROOT, Clip
 from .versions import Version
 
 INDEX = "index.html"
-#: What the command writes beside the page, and replaces.
-FILES = ("page.css", "player.js")
+_HERE = Path(__file__).parent
 #: By this an older page of the command is known.
 MARK = '<meta name="generator" content="streamrvq tools/listen" />'
 
@@ -35,9 +34,7 @@ class About:
 def write_page(
     out: Path, made: Sequence[tuple[Clip, Sequence[Version]]], licences: Sequence[Path], about: About
 ) -> Path:
-    """Write ``index.html`` into ``out``, whose audio is already there, and what it needs. Returns its path."""
-    for name in FILES:
-        shutil.copyfile(Path(__file__).parent / name, out / name)
+    """Write ``index.html`` into ``out``, whose audio is already there, and the licences. Returns its path."""
     texts = [_copied(text, out / "licences") for text in licences]
     clips = "\n".join(_clip(number, *one, about, out) for number, one in enumerate(made, 1))
     (out / INDEX).write_text(_page(clips, [text.relative_to(out).as_posix() for text in texts], about), "utf-8")
@@ -64,8 +61,8 @@ def _page(clips: str, texts: Sequence[str], about: About) -> str:
     <meta name="color-scheme" content="light dark" />
     {MARK}
     <title>{escape(about.codec)}: clips to listen to</title>
-    <link rel="stylesheet" href="page.css" />
-    <script src="player.js" defer></script>
+    <style>
+{(_HERE / "page.css").read_text("utf-8")}    </style>
   </head>
   <body>
     <header>
@@ -83,6 +80,8 @@ def _page(clips: str, texts: Sequence[str], about: About) -> str:
     <footer>
       <p>{f"Authors and licence texts: {links}." if texts else "The clips were named by whoever made this page."}</p>
     </footer>
+    <script>
+{(_HERE / "player.js").read_text("utf-8")}    </script>
   </body>
 </html>
 """
