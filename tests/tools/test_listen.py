@@ -106,6 +106,14 @@ def test_a_clip_of_ones_own_keeps_its_level_and_nothing_is_claimed_of_it(tmp_pat
     assert np.abs(original[1000:-1000]).max() == pytest.approx(0.02, rel=0.01)
 
 
+def test_samples_beyond_full_scale_are_counted(tmp_path, weights):
+    loud = np.zeros(RATE, np.float32)
+    loud[100:107] = [1.5, -1.5, 1.0, -1.0, 0.999, 2.0, -1.001]  # −1 and 0.999 fit
+    soundfile.write(tmp_path / "loud.wav", loud, RATE, subtype="FLOAT")
+    page = listen(tmp_path / "out", tmp_path / "loud.wav", "--codec", weights, "--opus", "none")
+    assert re.findall(r"Original</strong> <span>[^<]* (\d+) samples limited", page) == ["5"]
+
+
 def test_a_shipped_clip_of_another_codec_gets_no_claim(tmp_path, weights):
     page = listen(tmp_path / "out", SPEECH, "--seconds", 1, "--codec", weights, "--opus", "none")
     assert "Whether this codec was trained on it is not known here." in page
@@ -138,6 +146,16 @@ def test_the_command_line_refuses_in_a_sentence(tmp_path, weights, capsys, argum
     listen(tmp_path / "out", *arguments, "--codec", weights, code=2)
     assert match in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_demo_asks_for_a_page_as_it_can_be_asked_for(tmp_path, capsys):
+    command = (ROOT / "tools" / "demo").read_text("utf-8").split("tools.listen_page", 1)[1]
+    given = re.findall(r"\$ROOT/(demos/[\w./]+)", command)
+    assert set(given) <= {shipped.path for shipped in clips.SHIPPED}
+    assert len(given) == 2
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert set(re.findall(r"--\w+", command)) <= set(re.findall(r"--\w+", capsys.readouterr().out))
 
 
 def test_the_command_starts_and_explains_itself():
