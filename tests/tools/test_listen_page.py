@@ -77,6 +77,7 @@ async def test_keys_change_the_version_of_the_clip_in_focus(browser: Browser, pa
         await playing(opened, VERSIONS)
         await opened.page.keyboard.press("1")
         await playing(opened)
+        assert await position(opened, VERSIONS) < 4, "it was paused, not over"
         await opened.page.keyboard.press("9")  # there is no such version
         await playing(opened)
 
