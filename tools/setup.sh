@@ -7,6 +7,7 @@
 #   ensure_env test   all of these, and the checkers, the tests' tools and the reference codecs.
 #                     As root it also installs the Debian packages that the tests need; otherwise it says which are missing
 #   ensure_corpus     the first, and what tools/corpus resamples and synthesises speech with (corpus.txt)
+#   ensure_listen     the first, and soxr, which tools/listen resamples with
 #   ensure_quality    the second, and what tools/quality measures with (quality.txt); with "pesq" PESQ too
 #   ensure_fuzz       the second, and what tools/fuzz fuzzes with (fuzz.txt)
 # Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
@@ -207,6 +208,14 @@ ensure_corpus() {
     exec 9>"$ROOT/.venv.lock"
     flock 9
     "$PY" -c "import onnxruntime, soxr" 2>/dev/null || pip_install -r "$ROOT/tools/corpus.txt"
+    exec 9>&-
+}
+
+ensure_listen() {
+    ensure_env demo
+    exec 9>"$ROOT/.venv.lock"
+    flock 9
+    "$PY" -c "import soxr" 2>/dev/null || pip_install soxr
     exec 9>&-
 }
 

@@ -38,7 +38,7 @@ FOREIGN = {"pip", "git", "apt-get", "ffmpeg", "kill", "node", "python", "source"
 TOOLS = {
     "load": "load_test", "soak": "load_test", "quality": "quality_measure", "corpus": "corpus_build",
     "ablate": "training", "train_release": "training", "peers": "peers_bench.py",
-    "resampling": "resampling_quality.py",
+    "resampling": "resampling_quality.py", "listen": "listen_page",
 }  # fmt: skip
 
 

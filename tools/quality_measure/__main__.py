@@ -26,6 +26,7 @@ from .clips import Clip, find_validation, find_words, validation_clips, word_cli
 from .errors import QualityError
 from .judging import Judged, Task, judge_all, sounds
 from .metrics import DEFAULT, check_metrics
+from .options import numbers
 from .report import Report, codebook_lines, make_report, read_report, table, write_report
 from .systems import CODEBOOKS, OPUS_KBPS, System, systems
 
@@ -114,9 +115,9 @@ def _measure(arguments: argparse.Namespace) -> Report:
         if not set(comparison.DECIDING) <= set(metrics):
             raise QualityError(f"--against was given with --metrics {','.join(metrics)}; wanted visqol and mel in them")
         rival = None if arguments.against.endswith(".json") else load(arguments.against)
-    rates = _numbers("--opus", arguments.opus, OPUS_KBPS)
+    rates = numbers("--opus", arguments.opus, OPUS_KBPS)
     compared = systems(
-        codec.n_codebooks, _numbers("--codebooks", arguments.codebooks, CODEBOOKS), rates,
+        codec.n_codebooks, numbers("--codebooks", arguments.codebooks, CODEBOOKS), rates,
         rival.n_codebooks if rival else 0,
     )  # fmt: skip
     about = {"codec": _about(codec), "rival": _about(rival) if rival else None,
@@ -132,15 +133,6 @@ def _measure(arguments: argparse.Namespace) -> Report:
     if not arguments.no_pictures:
         _pictures(report, task, clips, arguments.out)
     return report
-
-
-def _numbers(option: str, given: str | None, default: Sequence[int]) -> tuple[int, ...]:
-    if given is None or given == "none":
-        return () if given else tuple(default)
-    try:
-        return tuple(int(part) for part in given.split(","))
-    except ValueError:
-        raise QualityError(f"{option} is {given!r}; wanted whole numbers with commas between them, or none") from None
 
 
 def _about(codec: Codec) -> Report:

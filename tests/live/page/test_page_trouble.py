@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser
 
 import streamrvq
 from tests.support.parking import Parking
 from tests.support.service import serving, until
-from tests.support.web.browser import SMALL, Relay, Tab, browser, samples_of, tab
+from tests.support.web.accessibility import faults
+from tests.support.web.browser import SMALL, Relay, browser, samples_of, tab
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -217,24 +217,6 @@ async def test_a_stream_that_is_gone_is_replaced(browser: Browser, case: str) ->
 
 
 # ------------------------------------------------------------- accessibility
-
-
-async def faults(page: Tab) -> list[str]:
-    """What axe finds, in light and dark, on a phone and a desk; and what is wider than the window."""
-    found = []
-    for scheme in ("light", "dark"):
-        await page.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        for width in (360, 1200):
-            await page.page.set_viewport_size({"width": width, "height": 800})
-            results = await Axe().run(page.page)
-            for fault in results.response["violations"]:
-                if fault["impact"] in ("serious", "critical"):
-                    found.append(
-                        f"{scheme} {width}: {fault['id']} {json.dumps([node['html'] for node in fault['nodes']])}"
-                    )
-            if await page.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                found.append(f"{scheme} {width}: wider than the window")
-    return found
 
 
 async def test_it_is_accessible(browser: Browser) -> None:

@@ -162,7 +162,7 @@ class Tab:
 
 @contextlib.asynccontextmanager
 async def tab(browser: Browser, url: str, script: str = "", microphone: bool = True) -> AsyncIterator[Tab]:
-    """A page from a server at ``ws://…``, in a profile of its own.
+    """A page from a server at ``ws://…``, or a file at ``file://…``, in a profile of its own.
 
     It must raise no error and request nothing from elsewhere. ``script`` runs before the page's own scripts. Without
     ``microphone`` the browser refuses it.
@@ -171,7 +171,8 @@ async def tab(browser: Browser, url: str, script: str = "", microphone: bool = T
     context = await browser.new_context(permissions=["microphone"] if microphone else [], viewport=small)
     context.set_default_timeout(1000 * PATIENCE)
     page = await context.new_page()
-    opened, origin = Tab(page), url.replace("ws", "http", 1)
+    opened, address = Tab(page), f"http{url.removeprefix('ws')}" if url.startswith("ws") else url
+    origin = address.rpartition("/")[0] if address.startswith("file:") else address
     page.on("websocket", lambda socket: opened.sockets.append(RecordedSocket(socket)))
     page.on("pageerror", lambda error: opened.faults.append(str(error)))
     page.on(
@@ -181,7 +182,7 @@ async def tab(browser: Browser, url: str, script: str = "", microphone: bool = T
     if script:
         await page.add_init_script(script)
     try:
-        await page.goto(origin)
+        await page.goto(address)
         yield opened
     finally:
         await context.close()
