@@ -128,7 +128,7 @@ def test_an_exception_around_a_resampler_costs_no_output(direction: str, factor:
 @pytest.mark.parametrize(("engine", "dtype"), EXACT)
 def test_nothing_is_left_of_an_interrupted_encode_or_decode(engine: str, dtype: str, rows: int) -> None:
     codec = codec_for(engine, dtype)
-    pcm = np.stack([noise(53 + 20 * codec.hop_length, seed=row) for row in range(rows)])
+    pcm = np.stack([noise(53 + 10 * codec.hop_length, seed=row) for row in range(rows)])
     codes = codec.encode(pcm)
     decoded = codec.decode(codes)
     for interrupt in every_place(31 * STRIDE[engine], ARITHMETIC):

@@ -5,16 +5,20 @@ Knows: NVRTC, which needs neither a GPU nor a driver. Does not know: what the ke
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from streamrvq.engine.cuda import compile as compiling
+from streamrvq.engine.cuda.driver import core
 from streamrvq.engine.cuda.quantizer import SHARED as QUANTISER_SHARED
 from streamrvq.engine.cuda.tiles import tiles
 from streamrvq.errors import EngineError
+from tests.support.paths import ROOT
 
 pytest.importorskip("cuda.core", reason="needs the extra [cuda]")
 
@@ -25,6 +29,7 @@ SHARED_MEMORY = {
     "sm_100": 227 << 10, "sm_103": 227 << 10, "sm_120": 99 << 10, "sm_121": 99 << 10,
 }  # fmt: skip
 ARCHITECTURES = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
+SAID = ROOT / "build" / "ptxas-of-tests"
 REGISTERS = 65536  #: of a multiprocessor, on all of them
 SOURCE = 'extern "C" __global__ void twice(const float *x, float *y) { *y = *x * {factor}; }\n'
 
@@ -55,12 +60,25 @@ def usage(log: str) -> dict[str, tuple[int, int, int]]:
     return found
 
 
+def said(architecture: str, part: compiling.Part) -> str:
+    """What ptxas says of a part; kept for the next run of the same sources, options, and NVRTC."""
+    key = core().utils.make_program_cache_key(
+        code=(compiling.KERNELS / compiling.SOURCE).read_text(encoding="utf-8"), code_type="c++", target_type="cubin",
+        options=compiling.options(architecture, part, verbose=True), extra_digest=compiling._digest(compiling.KERNELS),
+    )  # fmt: skip
+    kept = SAID / f"{hashlib.sha256(key).hexdigest()[:16]}.txt"
+    if not kept.exists():
+        compiling.compile_part(architecture, part, log=(log := io.StringIO()))
+        SAID.mkdir(parents=True, exist_ok=True)
+        fresh = SAID / f"{kept.stem}.{os.getpid()}"
+        fresh.write_text(log.getvalue(), encoding="utf-8")
+        fresh.replace(kept)
+    return kept.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_all_kernels_compile_within_the_limits(architecture: str) -> None:
-    logs = [io.StringIO() for _ in compiling.PARTS]
-    for part, log in zip(compiling.PARTS, logs, strict=True):
-        compiling.compile_part(architecture, part, log=log)
-    found = usage("".join(log.getvalue() for log in logs))
+    found = usage("".join(said(architecture, part) for part in compiling.PARTS))
     others = {"quantise_8", "embed", "move", "edges", "column", "fill", "attend", "lstm_8", "nearest_8", "norm_rows"}
     more = {tile.kernel_more for tile in tiles() if tile.more}
     assert {tile.kernel for tile in tiles()} | more | others <= set(found)

@@ -28,13 +28,17 @@ DRIVER = ROOT / "tests" / "support" / "cuda" / "libcuda.cpp"
 
 @pytest.fixture(scope="module")
 def without_a_card(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which a process finds the driver that has none; what NVRTC compiled is kept for the next."""
+    """An environment in which a process finds the driver that has none.
+
+    What NVRTC compiled is kept for the next process, and, in build/, for the next run.
+    """
     folder = tmp_path_factory.mktemp("driver")
     command = ["g++", "-std=c++20", "-O1", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", str(folder / "libcuda.so.1")]
     done = subprocess.run([*command, str(DRIVER), "-ldl"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     emulator = library()._name
-    return {**os.environ, "LD_LIBRARY_PATH": str(folder), "EMULATOR": emulator, "XDG_CACHE_HOME": str(folder / "cache")}
+    (cache := ROOT / "build" / "nvrtc-of-tests").mkdir(parents=True, exist_ok=True)
+    return {**os.environ, "LD_LIBRARY_PATH": str(folder), "EMULATOR": emulator, "XDG_CACHE_HOME": str(cache)}
 
 
 def test_cuda_core_takes_every_call_and_the_bits_are_the_same(tmp_path: Path, without_a_card: dict[str, str]) -> None:
