@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import re
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,13 @@ def usage(log: str) -> dict[str, tuple[int, int, int]]:
 
 
 def said(architecture: str, part: compiling.Part) -> str:
-    """What ptxas says of a part; kept for the next run of the same sources, options, and NVRTC."""
+    """What ptxas says of a part; kept for the next run of the same sources, options, and NVRTC, to its last digit."""
     key = core().utils.make_program_cache_key(
         code=(compiling.KERNELS / compiling.SOURCE).read_text(encoding="utf-8"), code_type="c++", target_type="cubin",
         options=compiling.options(architecture, part, verbose=True), extra_digest=compiling._digest(compiling.KERNELS),
     )  # fmt: skip
-    kept = SAID / f"{hashlib.sha256(key).hexdigest()[:16]}.txt"
+    packages = sorted(f"{found.name} {found.version}" for found in distributions() if "nvrtc" in found.name)
+    kept = SAID / f"{hashlib.sha256(key + repr(packages).encode()).hexdigest()[:16]}.txt"
     if not kept.exists():
         compiling.compile_part(architecture, part, log=(log := io.StringIO()))
         SAID.mkdir(parents=True, exist_ok=True)
