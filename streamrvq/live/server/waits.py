@@ -29,6 +29,7 @@ class Waits:
         self._settings = settings
         self.reading_since: float | None = None
         self.sending_since: float | None = None
+        self._silent_since: float | None = None  # as `quiet` found it last
 
     def overdue(self, now: float, started: bool) -> Exception | None:
         """Why the connection has to end, if a wait has taken too long. ``started``: whether it has a stream."""
@@ -43,5 +44,12 @@ class Waits:
         return None
 
     def quiet(self, now: float) -> bool:
-        """Whether a client that was told of the drain has sent everything."""
-        return self.reading_since is not None and now - self.reading_since > _QUIET_SECONDS
+        """Whether a client that was told of the drain has sent everything; to be asked regularly.
+
+        It is quiet when it is found so twice: the first time the event loop may have been held up, and what the client
+        sent meanwhile lies unread.
+        """
+        since = self.reading_since
+        silent = since is not None and now - since > _QUIET_SECONDS
+        before, self._silent_since = self._silent_since, since if silent else None
+        return silent and before == since

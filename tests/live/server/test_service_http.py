@@ -182,7 +182,7 @@ async def test_a_drain_gives_every_client_the_codes_of_all_it_sent():
             await asyncio.wait([speaking])
 
     with nothing_left():
-        async with serving(drain_timeout=1.5 * DEADLINE, stop_timeout=PATIENCE) as server:
+        async with serving(drain_timeout=5 * DEADLINE, stop_timeout=PATIENCE) as server:
             tasks = [asyncio.create_task(live(name, name > 0)) for name in range(4)]
             stuck = RawClient(server.port, receive_buffer=4096)
             await stuck.handshake(read=False)

@@ -38,5 +38,14 @@ def test_who_waits_for_nothing_is_never_late():
 
 
 def test_quiet():
-    assert not waits(reading=10.0).quiet(10.2)
-    assert waits(reading=10.0).quiet(10.4)
+    """Found twice: what came while the event loop was held up is read between."""
+    calm = waits(reading=10.0)
+    assert not calm.quiet(10.2)
+    assert not calm.quiet(10.4)
+    assert calm.quiet(10.45)
+    held_up = waits(reading=10.0)
+    assert not held_up.quiet(12.0)
+    held_up.reading_since = 12.0  # it sent something
+    assert not held_up.quiet(12.1)
+    assert not held_up.quiet(12.4)
+    assert held_up.quiet(12.5)
