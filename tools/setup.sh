@@ -215,7 +215,7 @@ ensure_listen() {
     ensure_env demo
     exec 9>"$ROOT/.venv.lock"
     flock 9
-    "$PY" -c "import soxr" 2>/dev/null || pip_install soxr
+    "$PY" -c "import soxr" 2>/dev/null || pip_install soxr || return
     exec 9>&-
 }
 
