@@ -7,7 +7,6 @@ waveform term, and that a card has kernels for them. Does not know: how they are
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from .device.card import tried
 from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, in_bands, magnitude, mel_bands
 
 _MEL_FLOOR = 1e-5  #: DAC's
@@ -150,16 +150,13 @@ def check(kernels: Any, device: str, time: int, dtype: torch.dtype = torch.float
             raise AssertionError(f"{name} of {time} samples is off by {error:.2g}; wanted less than 0.001")
 
 
-@functools.cache
-def on_card() -> tuple[Any, str]:
+@tried
+def on_card() -> Any:
     """The kernels for CUDA, tried by the first call; None where they cannot be used, and why not."""
-    try:
-        from .device import spectral
+    from .device import spectral
 
-        check(spectral, "cuda", 3001)
-    except Exception as error:  # of Triton, its compiler, the driver
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return spectral, ""
+    check(spectral, "cuda", 3001)
+    return spectral
 
 
 def si_sdr(x: Tensor, y: Tensor) -> Tensor:

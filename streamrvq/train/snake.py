@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .device.card import tried
+
 _SOURCE = Path(__file__).with_name("snake.cpp")
 _FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-std=c++17",
           "-fopenmp", "-fPIC", "-shared"]  # fmt: skip
@@ -57,26 +59,23 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith("flags")), "")
 
 
-@functools.cache
-def on_card() -> tuple[Any, str]:
+@tried
+def on_card() -> Any:
     """The kernels for CUDA, a `torch.autograd.Function`; None where they cannot be used, and why not.
 
     The first call compiles and tries them: Triton needs a C compiler, and nobody wants wrong numbers.
     """
-    try:
-        from .device.snake_kernels import Fused
+    from .device.snake_kernels import Fused
 
-        x = torch.linspace(-9, 9, 2 * 45 * 3, device="cuda").view(2, 45, 3)
-        found = []
-        for function in (Fused.apply, plain):
-            leaf, alpha = x.clone().requires_grad_(), torch.full((1, 3, 1), 0.7, device="cuda").requires_grad_()
-            y = function(leaf, alpha, 2)
-            found.append([y.detach(), *torch.autograd.grad((y * y).sum(), [leaf, alpha])])
-        for ours, theirs in zip(*found, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
-    except Exception as error:  # of Triton, its compiler, the driver
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return Fused, ""
+    x = torch.linspace(-9, 9, 2 * 45 * 3, device="cuda").view(2, 45, 3)
+    found = []
+    for function in (Fused.apply, plain):
+        leaf, alpha = x.clone().requires_grad_(), torch.full((1, 3, 1), 0.7, device="cuda").requires_grad_()
+        y = function(leaf, alpha, 2)
+        found.append([y.detach(), *torch.autograd.grad((y * y).sum(), [leaf, alpha])])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+    return Fused
 
 
 class _Fused(torch.autograd.Function):

@@ -1,18 +1,21 @@
-"""A device is found fit for training, and torch is set for it.
+"""A device is found fit for training, torch is set for it, and kernels are tried on it.
 
-Knows: torch's switches. Does not know: what is trained.
+Knows: torch's switches. Does not know: what is trained, or what kernels compute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from ...errors import ConfigError
 
 _TRIED = 5  #: algorithms that cuDNN tries for each convolution, of those that it thinks best
+_LONGEST = 300  #: characters of a reason
 
 
 def check_device(device: str) -> None:
@@ -46,3 +49,21 @@ def trying() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = False
+
+
+def tried(trial: Callable[[], Any]) -> Callable[[], tuple[Any, str]]:
+    """A function that runs ``trial`` once: what it returns and "", or None and why it raised.
+
+    A trial imports kernels, compares them with torch's own operations on a card, and returns them. A compiler, a driver
+    or wrong numbers may end it; then training goes on without these kernels.
+    """
+
+    @functools.cache
+    def once() -> tuple[Any, str]:
+        try:
+            return trial(), ""
+        except Exception as error:
+            return None, " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
+
+    functools.update_wrapper(once, trial)
+    return once

@@ -12,14 +12,14 @@ Knows: the arithmetic in torch, and the order of the kernels of snake_kernels.py
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .card import tried
 
 _TILE = 128  #: of a product of matrices; only an estimate
 _TILES = 96  #: wanted in each product, so that most of a card computes
@@ -271,19 +271,14 @@ def usable(x: Tensor) -> Any:
     return on_card()[0] if x.is_cuda and x.dtype in (torch.float32, torch.bfloat16) else None
 
 
-@functools.cache
-def on_card() -> tuple[Any, str]:
+@tried
+def on_card() -> Any:
     """The kernels for CUDA, tried by the first call with all that this module does; None: not usable, and why not."""
-    if os.environ.get("STREAMRVQ_NO_FUSED_CONVOLUTIONS"):
-        return None, "STREAMRVQ_NO_FUSED_CONVOLUTIONS is set"
-    try:
-        from . import snake_kernels
+    from . import snake_kernels
 
-        for dtype, tolerance in ((torch.float32, 1e-3), (torch.bfloat16, 3e-2)):
-            for name, ours, theirs in compared(snake_kernels, "cuda", dtype):
-                error = float((ours - theirs).norm() / theirs.norm())
-                if not error < tolerance:
-                    raise ArithmeticError(f"{name} in {dtype} is off by {error:.1e}; wanted {tolerance:.0e}")
-    except Exception as error:  # of Triton, its compiler, the driver, cuBLAS
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return snake_kernels, ""
+    for dtype, tolerance in ((torch.float32, 1e-3), (torch.bfloat16, 3e-2)):
+        for name, ours, theirs in compared(snake_kernels, "cuda", dtype):
+            error = float((ours - theirs).norm() / theirs.norm())
+            if not error < tolerance:
+                raise ArithmeticError(f"{name} in {dtype} is off by {error:.1e}; wanted {tolerance:.0e}")
+    return snake_kernels

@@ -7,12 +7,13 @@ Knows: the order in which layers come. Does not know: the discriminators' shapes
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .card import tried
 
 
 class OnCard:
@@ -99,15 +100,12 @@ def compared(kernels: Any, device: str, dtype: torch.dtype = torch.float32) -> l
     return list(zip(*found, strict=True))
 
 
-@functools.cache
-def on_card() -> tuple[Any, str]:
+@tried
+def on_card() -> Any:
     """The kernels for CUDA, tried by the first call; None where they cannot be used, and why not."""
-    try:
-        from . import judging_kernels
+    from . import judging_kernels
 
-        for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 1e-2)):
-            for ours, theirs in compared(judging_kernels, "cuda", dtype):
-                torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=10 * tolerance)
-    except Exception as error:  # of Triton, its compiler, the driver
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return judging_kernels, ""
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 1e-2)):
+        for ours, theirs in compared(judging_kernels, "cuda", dtype):
+            torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=10 * tolerance)
+    return judging_kernels
