@@ -48,6 +48,10 @@ def frame(head: int, size: int) -> bytes:
     return struct.pack("!BBH4x", head, _MASKED | 126, size)
 
 
+#: Pings with as much as one may hold.
+_UNREAD_PINGS = (frame(PING, 125) + bytes(125)) * 3
+
+
 def text_frame(text: str) -> bytes:
     """A client's whole frame with a text."""
     return frame(TEXT, len(text)) + text.encode()
@@ -112,15 +116,14 @@ class RawClient(asyncio.Protocol):
         record.sent.append(now)
 
     def send_unread(self, now: float) -> None:
-        """Send messages without reading answers, as long as the server reads.
+        """Send a message without reading answers, as long as the server reads.
 
-        They come faster than real time, with markers whose echoes are long, so that the server's buffers fill.
+        Pings come with it, each answered with as many bytes, so that the server's buffers fill even if it is busy and
+        reads little. The server allows 1000 at once and 200 a second.
         """
-        for number in range(3):
-            if self.writable and not self._transport.is_closing():
-                self.send(now)
-                if len(self.record.sent) % 2:  # not in each message: the server limits how many markers may wait
-                    self._text(json.dumps({"type": "marker", "id": f"{number:064d}"}))
+        if self.writable and not self._transport.is_closing():
+            self.send(now)
+            self._transport.write(_UNREAD_PINGS)
 
     def stop(self) -> None:
         """End the stream: all audio has been sent."""
