@@ -68,8 +68,8 @@ inline Floats quantized(const Chains &q, const Floats &latents, std::vector<int6
     return sum;
 }
 
-// Through a convolution from eight samples to a latent, and one back.
-inline bool chains_agree(const char *isa, int threads, int64_t frames, bool projected) {
+// Through a convolution from eight samples to a latent, and one back. Returns the runners that differ.
+inline std::vector<Runner> wrong_chains(const std::vector<Runner> &runners, int64_t frames, bool projected) {
     std::mt19937 random(9);
     const int64_t hop = 8, latent = Chains::kLatent, levels = Chains::kLevels;
     const Chains q(random, projected);
@@ -97,15 +97,21 @@ inline bool chains_agree(const char *isa, int threads, int64_t frames, bool proj
         for (int64_t i = 0; i < levels; ++i) wanted[static_cast<size_t>(i * frames + f)] = chosen[static_cast<size_t>(i)];
     }
     const srvq::QuantizerSpec quantizer = q.spec();
-    const Engine engine = engine_of(isa, threads);
     const int64_t slot = 0, clock = 0, open = -1;
-    return set_plan(engine.get(), srvq::Program::encode, {there}, false, -1, &quantizer) &&
-           set_plan(engine.get(), srvq::Program::decode, {back}, false, -1, &quantizer, 1, false) &&
-           !srvq_step(engine.get(), 1, 1, frames, states.data(), nullptr, &slot, &clock, &open, pcm.data(), nullptr, levels,
-                      codes.data(), nullptr) &&
-           !srvq_step(engine.get(), 2, 1, frames, states.data(), nullptr, &slot, &clock, &open, nullptr, came.data(), levels,
-                      codes.data(), nullptr) &&
-           codes == wanted && std::memcmp(came.data(), samples.data(), samples.size() * sizeof(float)) == 0;
+    std::vector<Runner> wrong;
+    for (const Runner &runner : runners) {
+        const Engine engine = runner.engine();
+        const bool right =
+            set_plan(engine.get(), srvq::Program::encode, {there}, false, -1, &quantizer) &&
+            set_plan(engine.get(), srvq::Program::decode, {back}, false, -1, &quantizer, 1, false) &&
+            !srvq_step(engine.get(), 1, 1, frames, states.data(), nullptr, &slot, &clock, &open, pcm.data(), nullptr, levels,
+                       codes.data(), nullptr) &&
+            !srvq_step(engine.get(), 2, 1, frames, states.data(), nullptr, &slot, &clock, &open, nullptr, came.data(), levels,
+                       codes.data(), nullptr) &&
+            codes == wanted && std::memcmp(came.data(), samples.data(), samples.size() * sizeof(float)) == 0;
+        if (!right) wrong.push_back(runner);
+    }
+    return wrong;
 }
 
 }  // namespace checks

@@ -25,7 +25,8 @@ using namespace checks;
 
 namespace {
 
-bool run(const Case &c, const char *isa, int threads, unsigned seed) {
+// The runners that give other bits than the plain loops, which compute once for all of them.
+std::vector<Runner> wrong_layer(const Case &c, const std::vector<Runner> &runners, unsigned seed) {
     std::mt19937 random(seed);
     const auto numbers = [&](int64_t count, bool halves) {
         Floats v(static_cast<size_t>(count));
@@ -61,14 +62,19 @@ bool run(const Case &c, const char *isa, int threads, unsigned seed) {
     const Floats wanted = expected(c, l, x);
 
     const int64_t first = c.pad == Padding::reflect ? (l.history + c.stride) / c.stride : 1;
-    const Engine engine = engine_of(isa, threads);
-    return set_plan(engine.get(), srvq::Program::layers, {l}, false, c.halves ? 0 : -1, nullptr, first) &&
-           gives(engine.get(), {c.streams, c.rows, unit_in * c.cin, unit_out * c.cout, first, l.fills_up ? c.rows * unit_in - c.missing : -1}, x,
-                 wanted);
+    const int64_t length = l.fills_up ? c.rows * unit_in - c.missing : -1;
+    std::vector<Runner> wrong;
+    for (const Runner &runner : runners) {
+        const Engine engine = runner.engine();
+        if (!set_plan(engine.get(), srvq::Program::layers, {l}, false, c.halves ? 0 : -1, nullptr, first) ||
+            !gives(engine.get(), {c.streams, c.rows, unit_in * c.cin, unit_out * c.cout, first, length}, x, wanted))
+            wrong.push_back(runner);
+    }
+    return wrong;
 }
 
 // A small codec, symmetric, whole and hop by hop, in company and alone: residual units, skips, both ends, the quantiser.
-bool codec(const char *isa, int threads) {
+bool codec(const Runner &runner) {
     std::mt19937 random(7);
     std::vector<std::unique_ptr<Floats>> kept;
     const auto numbers = [&](int64_t count, float scale, float base) {
@@ -106,7 +112,7 @@ bool codec(const char *isa, int threads) {
         levels.push_back({numbers(27, 1.0f, 0.0f), numbers(3, 0.1f, 0.0f), numbers(33, 1.0f, 0.0f), numbers(27, 0.3f, 0.0f),
                           numbers(9, 0.1f, 0.0f)});
     const srvq::QuantizerSpec quantizer{levels.data(), nullptr, 0, 3, 11, 3, 9, 0};
-    const Engine engine = engine_of(isa, threads);
+    const Engine engine = runner.engine();
     SrvqEngine *const e = engine.get();
     if (!set_plan(e, srvq::Program::encode, encoder, true, 0, &quantizer) ||
         !set_plan(e, srvq::Program::decode, decoder, true, 0, &quantizer))
@@ -181,11 +187,37 @@ bool two_callers(int steps) {
     return good;
 }
 
+// Every kind of layer, at up to `most` rows.
+std::vector<Case> layers(int64_t most) {
+    std::vector<Case> all;
+    const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
+    for (int64_t rows = 1; rows <= most; ++rows)
+        for (const auto &[cin, cout] : widths) {
+            const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
+            const bool halves = rows % 3 == 0;
+            const int64_t streams = 1 + rows % 3;
+            const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation,
+                                 Padding pad = Padding::zero, int64_t missing = 0) {
+                all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves, pad, missing});
+            };
+            for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
+            for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
+            for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::transposed_conv, 2 * stride, stride, 1);
+            add(LayerKind::conv, 1, 1, 1);
+            for (const Padding pad : {Padding::zero, Padding::replicate, Padding::reflect}) {
+                if (pad != Padding::zero) add(LayerKind::conv, 7, 1, 1, pad);
+                for (const int64_t missing : {int64_t{0}, int64_t{1}, 2 + rows % 2}) add(LayerKind::conv, 8, 4, 1, pad, missing);
+            }
+        }
+    return all;
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
     const bool quick = argc > 1 && std::string(argv[1]) == "quick";
     int cases = 0, wrong = 0;
+    std::vector<Runner> runners;
     std::istringstream names(srvq_isas());
     for (std::string isa; std::getline(names, isa, ',');) {
         ++cases;
@@ -193,42 +225,24 @@ int main(int argc, char **argv) {
             ++wrong;
             std::printf("%s: %d pairs of rates differ (%s)\n", isa.c_str(), differ, srvq_error());
         }
-        for (const int threads : {1, 2, 3}) {
-            ++cases;
-            if (!codec(isa.c_str(), threads)) {
-                ++wrong;
-                std::printf("%s, %d threads: a codec differs (%s)\n", isa.c_str(), threads, srvq_error());
-            }
-            wrong += wrong_sequences(isa.c_str(), threads, quick ? 5 : 12, cases);
-            std::vector<Case> all;
-            const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
-            for (int64_t rows = 1; rows <= (quick ? 9 : 17); ++rows)
-                for (const auto &[cin, cout] : widths) {
-                    const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
-                    const bool halves = rows % 3 == 0;
-                    const int64_t streams = 1 + rows % 3;
-                    const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation,
-                                         Padding pad = Padding::zero, int64_t missing = 0) {
-                        all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves, pad, missing});
-                    };
-                    for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
-                    for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
-                    for (const int64_t stride : {1, 2, 3, 8}) add(LayerKind::transposed_conv, 2 * stride, stride, 1);
-                    add(LayerKind::conv, 1, 1, 1);
-                    for (const Padding pad : {Padding::zero, Padding::replicate, Padding::reflect}) {
-                        if (pad != Padding::zero) add(LayerKind::conv, 7, 1, 1, pad);
-                        for (const int64_t missing : {int64_t{0}, int64_t{1}, 2 + rows % 2}) add(LayerKind::conv, 8, 4, 1, pad, missing);
-                    }
-                }
-            for (const Case &c : all) {
-                ++cases;
-                if (run(c, isa.c_str(), threads, static_cast<unsigned>(cases))) continue;
-                ++wrong;
-                std::printf("%s, %d threads: kind %d, %d → %d, kernel %d, stride %d, dilation %d, %d rows × %d differ (%s)\n",
-                            isa.c_str(), threads, static_cast<int>(c.kind), static_cast<int>(c.cin), static_cast<int>(c.cout),
-                            static_cast<int>(c.kernel), static_cast<int>(c.stride), static_cast<int>(c.dilation),
-                            static_cast<int>(c.rows), static_cast<int>(c.streams), srvq_error());
-            }
+        for (const int threads : {1, 2, 3})
+            if (!quick || threads != 2) runners.push_back({isa, threads});
+    }
+    for (const Runner &runner : runners) {
+        ++cases;
+        if (codec(runner)) continue;
+        ++wrong;
+        std::printf("%s, %d threads: a codec differs (%s)\n", runner.isa.c_str(), runner.threads, srvq_error());
+    }
+    wrong += wrong_sequences(runners, quick ? 5 : 12, cases);
+    for (const Case &c : layers(quick ? 9 : 17)) {
+        cases += static_cast<int>(runners.size());
+        for (const Runner &runner : wrong_layer(c, runners, static_cast<unsigned>(cases))) {
+            ++wrong;
+            std::printf("%s, %d threads: kind %d, %d → %d, kernel %d, stride %d, dilation %d, %d rows × %d differ (%s)\n",
+                        runner.isa.c_str(), runner.threads, static_cast<int>(c.kind), static_cast<int>(c.cin),
+                        static_cast<int>(c.cout), static_cast<int>(c.kernel), static_cast<int>(c.stride),
+                        static_cast<int>(c.dilation), static_cast<int>(c.rows), static_cast<int>(c.streams), srvq_error());
         }
     }
     if (!two_callers(quick ? 300 : 3000)) ++wrong;

@@ -100,7 +100,8 @@ private:
     std::vector<std::unique_ptr<Floats>> kept_;
 };
 
-inline bool agrees(const Sequence &s, const char *isa, int threads, int64_t rows, int64_t streams) {
+// The runners that give something else than the plain loops, which compute once for all of them.
+inline std::vector<Runner> wrong_sequence(const Sequence &s, const std::vector<Runner> &runners, int64_t rows, int64_t streams) {
     std::mt19937 random(5);
     const LayerSpec &first = s.layers.front(), &last = s.layers.back();
     const Floats x = numbers(random, streams * rows * first.cin, 2.0f);
@@ -109,28 +110,36 @@ inline bool agrees(const Sequence &s, const char *isa, int threads, int64_t rows
         const Floats one = s.plain(x.data() + b * rows * first.cin, rows);
         wanted.insert(wanted.end(), one.begin(), one.end());
     }
-    const Engine engine = engine_of(isa, threads);
-    return set_plan(engine.get(), srvq::Program::layers, s.layers, false, -1) &&
-           gives(engine.get(), {streams, rows, first.cin, last.rate_out * last.cout}, x, wanted);
+    std::vector<Runner> wrong;
+    for (const Runner &runner : runners) {
+        const Engine engine = runner.engine();
+        if (!set_plan(engine.get(), srvq::Program::layers, s.layers, false, -1) ||
+            !gives(engine.get(), {streams, rows, first.cin, last.rate_out * last.cout}, x, wanted))
+            wrong.push_back(runner);
+    }
+    return wrong;
 }
 
 // How many differ, of up to `most` rows. `cases` counts them.
-inline int wrong_sequences(const char *isa, int threads, int64_t most, int &cases) {
+inline int wrong_sequences(const std::vector<Runner> &runners, int64_t most, int &cases) {
     int wrong = 0;
     const Sequences sequences(3);
     for (int64_t rows = 1; rows <= most; rows += 2) {
         for (const Sequence &s : sequences.all) {
-            ++cases;
-            if (agrees(s, isa, threads, 3 * rows, 1 + rows % 3)) continue;
-            ++wrong;
-            std::printf("%s, %d threads: %s of %d channels, %d rows differ (%s)\n", isa, threads, s.name.c_str(),
-                        static_cast<int>(s.layers.front().cin), static_cast<int>(3 * rows), srvq_error());
+            cases += static_cast<int>(runners.size());
+            for (const Runner &runner : wrong_sequence(s, runners, 3 * rows, 1 + rows % 3)) {
+                ++wrong;
+                std::printf("%s, %d threads: %s of %d channels, %d rows differ (%s)\n", runner.isa.c_str(), runner.threads,
+                            s.name.c_str(), static_cast<int>(s.layers.front().cin), static_cast<int>(3 * rows), srvq_error());
+            }
         }
         for (const bool projected : {false, true}) {
-            ++cases;
-            if (chains_agree(isa, threads, 3 * rows, projected)) continue;
-            ++wrong;
-            std::printf("%s, %d threads: %d frames of chains differ (%s)\n", isa, threads, static_cast<int>(3 * rows), srvq_error());
+            cases += static_cast<int>(runners.size());
+            for (const Runner &runner : wrong_chains(runners, 3 * rows, projected)) {
+                ++wrong;
+                std::printf("%s, %d threads: %d frames of chains differ (%s)\n", runner.isa.c_str(), runner.threads,
+                            static_cast<int>(3 * rows), srvq_error());
+            }
         }
     }
     return wrong;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "api/api.hpp"
@@ -21,6 +22,13 @@ using Floats = std::vector<float>;
 using Engine = std::unique_ptr<SrvqEngine, void (*)(SrvqEngine *)>;
 
 inline Engine engine_of(const char *isa, int threads) { return {srvq_engine_new(isa, threads), srvq_engine_free}; }
+
+// What computes: an instruction set, on so many threads.
+struct Runner {
+    std::string isa;
+    int threads;
+    Engine engine() const { return engine_of(isa.c_str(), threads); }
+};
 
 inline bool set_plan(SrvqEngine *engine, srvq::Program program, const std::vector<LayerSpec> &layers, bool masked,
                      int64_t half_from, const srvq::QuantizerSpec *quantizer = nullptr, int64_t first = 1, bool tanh = true) {
