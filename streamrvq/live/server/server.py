@@ -34,6 +34,7 @@ from .sessions import Sessions
 from .settings import ServerSettings
 from .static import read_all
 from .transport import MAX_UNSENT_BYTES, LimitedConnection
+from .waits import Lateness
 
 if TYPE_CHECKING:
     from ...codec import Codec
@@ -178,8 +179,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
                 socket.transport.abort()  # a handshake may take long
             else:
                 connection.drain()
-        closed = asyncio.create_task(self._listening.wait_closed())
-        settings = self.settings
+        settings, closed = self.settings, asyncio.create_task(self._listening.wait_closed())
         await asyncio.wait([closed], timeout=settings.drain_seconds)
         for connection in list(self._connections.values()):
             if connection is not None:
@@ -230,9 +230,13 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         assert self._admission is not None  # it has been entered
         settings, admission = self.settings, self._admission
         shortest = min(settings.start_timeout, settings.idle_timeout, settings.send_timeout, settings.park_timeout)
+        loop, lateness = asyncio.get_running_loop(), Lateness()
         while True:
-            await asyncio.sleep(min(_WATCH_SECONDS, shortest / 5) if self._stopping is None else 0.05)
-            now = asyncio.get_running_loop().time()
+            interval = min(_WATCH_SECONDS, shortest / 5) if self._stopping is None else 0.05
+            due = loop.time() + interval
+            await asyncio.sleep(interval)
+            if lateness.excuses(due, interval, now := loop.time()):
+                continue
             self.metrics.expired += self.sessions.expire(now)
             admission.listener.end_late(now)
             self._services.repeats.flush(now)

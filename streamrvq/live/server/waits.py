@@ -1,4 +1,4 @@
-"""What a connection waits for, since when, and for how long it may.
+"""What connections wait for, since when, and for how long they may.
 
 Knows: deadlines, as values. Does not know: sockets, asyncio, clocks (the time is passed in).
 """
@@ -53,3 +53,19 @@ class Waits:
         silent = since is not None and now - since > _QUIET_SECONDS
         before, self._silent_since = self._silent_since, since if silent else None
         return silent and before == since
+
+
+class Lateness:
+    """Whether a round, in which deadlines are looked at, comes too late to judge by.
+
+    Then the loop was held up, or the machine slept. What clients sent meanwhile has not been read, and they are given a
+    round for it. Only one: else whoever keeps the loop busy would postpone every deadline.
+    """
+
+    def __init__(self) -> None:
+        self._excused = False
+
+    def excuses(self, due: float, interval: float, now: float) -> bool:
+        """Whether the round of ``now``, which was ``due`` then, judges nobody. They are ``interval`` apart."""
+        self._excused = not self._excused and now - due > interval
+        return self._excused

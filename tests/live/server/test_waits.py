@@ -1,11 +1,11 @@
-"""Deadlines of a connection, as values."""
+"""Deadlines of connections, as values."""
 
 import pytest
 
 from streamrvq.errors import ProtocolError
 from streamrvq.live.server.closing import ConnectionLostError
 from streamrvq.live.server.settings import ServerSettings
-from streamrvq.live.server.waits import Waits
+from streamrvq.live.server.waits import Lateness, Waits
 
 SETTINGS = ServerSettings(start_timeout=2.0, idle_timeout=5.0, send_timeout=3.0)
 
@@ -49,3 +49,13 @@ def test_quiet():
     assert not held_up.quiet(12.1)
     assert not held_up.quiet(12.4)
     assert held_up.quiet(12.5)
+
+
+def test_a_round_that_comes_late_judges_nobody_but_the_next_one_does():
+    lateness = Lateness()
+    assert not lateness.excuses(10.0, 0.5, 10.5)
+    assert lateness.excuses(10.5, 0.5, 11.1)
+    assert not lateness.excuses(11.6, 0.5, 12.9)  # however late
+    assert lateness.excuses(13.4, 0.5, 60.0)
+    assert not lateness.excuses(60.5, 0.5, 60.5)
+    assert lateness.excuses(61.0, 0.5, 70.0)
