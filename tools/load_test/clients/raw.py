@@ -48,7 +48,7 @@ def frame(head: int, size: int) -> bytes:
     return struct.pack("!BBH4x", head, _MASKED | 126, size)
 
 
-#: Pings with as much as one may hold.
+#: Of the longest kind. The server allows 1000 pings at once, and 200 a second.
 _UNREAD_PINGS = (frame(PING, 125) + bytes(125)) * 3
 
 
@@ -116,11 +116,7 @@ class RawClient(asyncio.Protocol):
         record.sent.append(now)
 
     def send_unread(self, now: float) -> None:
-        """Send a message without reading answers, as long as the server reads.
-
-        Pings come with it, each answered with as many bytes, so that the server's buffers fill even if it is busy and
-        reads little. The server allows 1000 at once and 200 a second.
-        """
+        """Send a message, as long as the server reads, and pings: their answers, never read, fill its buffers."""
         if self.writable and not self._transport.is_closing():
             self.send(now)
             self._transport.write(_UNREAD_PINGS)
