@@ -135,11 +135,18 @@ def streamed(stream: Any, signal: np.ndarray[Any, Any], sizes: Iterable[int]) ->
     return np.concatenate([*parts, stream.flush()], axis=-1)
 
 
-def streamed_latents(codec: Codec, pcm: np.ndarray[Any, Any], sizes: Iterable[int], tail: Any) -> np.ndarray[Any, Any]:
-    """The latents ``[K · dim, T]`` of a stream (which itself gives codes only)."""
+def streamed_both(codec: Codec, pcm: np.ndarray[Any, Any], sizes: Iterable[int], tail: Any) -> tuple[Any, Any]:
+    """The codes ``[K, T]`` and the latents ``[K · dim, T]`` of one stream (which itself gives codes only)."""
     run = Lockstep(codec.engine, "encode", 1, codec.n_codebooks, tail, latents=True)
     parts = [run.push(piece[None]) for piece in cut(pcm, sizes)]
-    return np.concatenate([part[1] for part in [*parts, run.finish()] if part[1] is not None], axis=-1)[0]
+    codes, latents = zip(*parts, run.finish(), strict=True)
+    return np.concatenate(codes, axis=-1)[0], np.concatenate(latents, axis=-1)[0]
+
+
+def streamed_latents(codec: Codec, pcm: np.ndarray[Any, Any], sizes: Iterable[int], tail: Any) -> np.ndarray[Any, Any]:
+    """The latents alone."""
+    latents: np.ndarray[Any, Any] = streamed_both(codec, pcm, sizes, tail)[1]
+    return latents
 
 
 def log_uniform(rng: np.random.Generator, low: int, high: int) -> Iterator[int]:
