@@ -13,11 +13,11 @@ import soundfile
 from hypothesis import HealthCheck, settings
 
 from streamrvq.codec import Codec
-from tests.support.command import codec, run, wav, weights
+from tests.support.command import codec, pipe, run, wav, weights
 from tests.support.contract import TORCH, codec_of, minute, tiny
 from tests.support.paths import AUDIO
 
-__all__ = ["codec", "run", "wav", "weights"]  # fixtures
+__all__ = ["codec", "pipe", "run", "wav", "weights"]  # fixtures
 
 # A shell that starts a run in the background has it ignore Ctrl-C, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -133,7 +133,8 @@ def test_lengths_are_those_of_torch(causal: bool, rates: tuple[int, ...], output
         return
     config = minute(rates, causal=causal, output_padding=output_padding)
     plain, hop = plain_of(config), config.hop_length
-    for samples in [*range(1, 3 * hop + 4, max(1, hop // 60)), hop - 1, hop, hop + 1, 2 * hop - 1, 5 * hop + 1]:
+    some = [] if output_padding else range(1, 3 * hop + 4, max(1, hop // 60))  # the encoder does not know of it
+    for samples in [*some, 1, hop - 1, hop, hop + 1, 2 * hop - 1, 5 * hop + 1]:
         if samples > 0:
             frames = plain.encoder(torch.zeros(1, 1, samples, dtype=torch.float64)).shape[-1]
             assert encoder_plan(config).outputs(samples) == frames, samples

@@ -6,11 +6,12 @@ Knows: the syntax trees of the package, the tools, the demos and the tests. Does
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.support.imports import statements
 from tests.support.paths import ROOT
 
 #: Headings of a docstring's sections: what they list belongs after a sentence that says what the thing is.
@@ -19,30 +20,42 @@ HEADINGS = ("Args:", "Arguments:", "Attributes:", "Raises:", "Returns:", "Yields
 Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def trees(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+#: What is told of a source: the lines of asserts that join claims, and of docstrings that begin with a heading.
+Odd = tuple[list[int], list[int]]
+
+
+@cache
+def read(folder: str) -> dict[Path, Odd]:
+    """Each source below a folder of the checkout; parsed once for all tests."""
+    return {path.relative_to(ROOT): odd(path.read_text(encoding="utf-8")) for path in (ROOT / folder).rglob("*.py")}
+
+
+def odd(source: str) -> Odd:
+    tree = ast.parse(source)
+    joined, bare = [], []
+    for node in (tree, *statements(tree)):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
+            joined.append(node.lineno)
+        if isinstance(node, Documented) and (ast.get_docstring(node) or "").startswith(HEADINGS):
+            bare.append(1 if isinstance(node, ast.Module) else node.lineno)
+    return joined, bare
 
 
 def test_an_assert_makes_one_claim() -> None:
-    joined = [
-        f"{path}:{node.lineno}"
-        for path, tree in trees("tests")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assert) and isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And)
-    ]
+    joined = [f"{path}:{line}" for path, (lines, _) in sorted(read("tests").items()) for line in lines]
     assert joined == [], f"split `assert a and b`, so that a failure shows which one it was: {joined}"
 
 
 def test_a_docstring_begins_with_a_summary() -> None:
-    bare = [
-        f"{path}:{node.lineno if not isinstance(node, ast.Module) else 1}"
-        for path, tree in trees("streamrvq", "tools", "demos", "tests")
-        for node in ast.walk(tree)
-        if isinstance(node, Documented) and (ast.get_docstring(node) or "").startswith(HEADINGS)
-    ]
+    folders = ("streamrvq", "tools", "demos", "tests")
+    bare = [f"{path}:{line}" for name in folders for path, (_, lines) in sorted(read(name).items()) for line in lines]
     assert bare == [], f"say in a sentence what it is, then list its arguments: {bare}"
+
+
+def test_the_search_finds_both() -> None:
+    source = 'def f():\n    """Args:\n    x"""\n    with a:\n        if b:\n            assert c and d\n'
+    assert odd(source) == ([6], [1])
+    assert odd('"""Note: x"""\nclass A:\n    "Raises: y"\n') == ([], [1, 2])
 
 
 def test_names_of_tests_are_the_same_in_every_process(request: pytest.FixtureRequest) -> None:

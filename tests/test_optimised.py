@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import streamrvq
+from tests.support.imports import statements
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 
@@ -25,7 +26,7 @@ PURE = {"isinstance", "len", "callable", "all", "any", "min", "max"}
 def side_effects(tree: ast.AST) -> list[tuple[int, str]]:
     """Line and kind of everything in assert statements that has an effect."""
     found = []
-    for statement in (node for node in ast.walk(tree) if isinstance(node, ast.Assert)):
+    for statement in (node for node in statements(tree) if isinstance(node, ast.Assert)):
         for node in ast.walk(statement):
             pure = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PURE
             effects = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)

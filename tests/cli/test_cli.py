@@ -14,7 +14,7 @@ from streamrvq.codec import Codec
 from streamrvq.resampling import RESAMPLER
 from streamrvq.weights import save_weights
 from tests.support.command import Done, Run
-from tests.support.contract import codec_of, minute, noise, weights_of
+from tests.support.contract import codec_of, minute, noise, tiny, weights_of
 
 
 def test_version_and_help(run: Run) -> None:
@@ -24,12 +24,14 @@ def test_version_and_help(run: Run) -> None:
     assert run().code == 2
 
 
-def test_info(run: Run, weights: Path) -> None:
+def test_info(run: Run, weights: Path, tmp_path: Path) -> None:
     done = run("info", weights)
     assert done.code == 0
     assert "untrained" in done.out
     assert done.err == ""
-    facts = run("info", "rvq-breakdown", "--json").document
+    assert run("info", "causal-44khz", "--json").document["status"] == "trained"
+    save_weights(weights_of(tiny()), path := tmp_path / "tiny.safetensors")
+    facts = run("info", path, "--json").document
     assert (facts["delay_frames"], facts["lookahead_samples"], facts["decoder_delay_samples"]) == (8, 3733, 4757)
     assert facts["receptive_field"] == [-3733, 4244]
     assert facts["resampler"] == RESAMPLER

@@ -130,14 +130,17 @@ def test_a_name_of_any_bytes_prints_on_any_terminal(weights: Path, tmp_path: Pat
     source, target = os.fsencode(tmp_path) + b"/\xff\xe9.safetensors", os.fsencode(tmp_path) + b"/\xfe.safetensors"
     Path(os.fsdecode(source)).write_bytes(weights.read_bytes())
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": encoding}
-    for command, code in (("convert", 0), ("nonesuch", 2)):
-        arguments = [source, target] if command == "convert" else []
-        done = subprocess.run(
-            [sys.executable, "-c", "from streamrvq.cli import main; main()", command, *arguments],
-            env=env, capture_output=True, timeout=PATIENCE,
-        )  # fmt: skip
-        assert b"Traceback" not in done.stderr
-        assert done.returncode == code, done.stderr
+    script = (
+        "import sys; from streamrvq.cli import main\n"
+        "for words in (sys.argv[1:], ['nonesuch']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit as left: print('ended', left.code)"
+    )
+    words = [sys.executable, "-c", script, "convert", source, target]
+    done = subprocess.run(words, env=env, capture_output=True, timeout=PATIENCE)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith(b"ended")] == [b"ended 0", b"ended 2"]
 
 
 def test_a_codec_whose_name_looks_like_markup_is_shown_as_it_is(run: Run, weights: Path, tmp_path: Path) -> None:

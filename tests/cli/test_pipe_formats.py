@@ -10,19 +10,18 @@ import pytest
 
 from streamrvq.audio.sample_formats import FORMATS
 from streamrvq.codec import Codec
-from tests.support.command import process
+from tests.support.command import Pipe
 from tests.support.contract import noise
 
 
 @pytest.mark.parametrize("name", ["mulaw", "alaw"])
-def test_telephone_audio_there_and_back(weights: Path, codec: Codec, name: str) -> None:
+def test_telephone_audio_there_and_back(pipe: Pipe, weights: Path, codec: Codec, name: str) -> None:
     format = FORMATS[name]
     data = format.write(noise(3000)).tobytes()
-    there = process("encode", "-", "--codec", weights, "--format", name, "--rate", 8000)
-    lines, _ = there.communicate(data)
-    back = process("decode", "-", "--codec", weights, "--format", name, "--rate", 8000)
-    raw, _ = back.communicate(lines)
-    assert (there.returncode, back.returncode) == (0, 0)
+    settings = ("--codec", weights, "--format", name, "--rate", 8000)
+    there, lines, _ = pipe(data, "encode", "-", *settings)
+    back, raw, _ = pipe(lines, "decode", "-", *settings)
+    assert (there, back) == (0, 0)
     codes = np.concatenate([np.array(json.loads(line)["codes"]) for line in lines.splitlines()], axis=1)
     whole = codec.encode(format.read(data), sample_rate=8000)
     assert codes.shape == whole.shape

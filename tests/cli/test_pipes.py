@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from streamrvq.codec import Codec
-from tests.support.command import Run, process
+from tests.support.command import Pipe, Run, process
 from tests.support.contract import noise
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
@@ -43,7 +43,7 @@ def test_a_pipe_gives_lines_as_they_come(weights: Path, codec: Codec) -> None:
     assert (codes != whole).mean() < 1e-3
 
 
-def test_there_and_back_through_pipes(weights: Path, codec: Codec) -> None:
+def test_there_and_back_through_pipes(pipe: Pipe, weights: Path, codec: Codec) -> None:
     pcm = noise(3000)
     there = process("encode", "-", "--codec", weights, "--format", "f32le", "--rate", 22050)
     lines, _ = there.communicate(pcm.astype("<f4").tobytes())
@@ -52,20 +52,19 @@ def test_there_and_back_through_pipes(weights: Path, codec: Codec) -> None:
     assert (there.returncode, back.returncode) == (0, 0)
     assert len(raw) == 4 * len(codec.decode(codec.encode(pcm, sample_rate=22050)))
     # The first line names the codec: another refuses it.
-    other = process("decode", "-", "--codec", "causal-44khz")
-    out, err = other.communicate(lines)
-    assert other.returncode == 2
+    code, out, err = pipe(lines, "decode", "-", "--codec", "causal-44khz")
+    assert code == 2
     assert out == b""
-    assert b"--force" in err
+    assert "--force" in err
 
 
 @pytest.mark.parametrize("rate", [22050, 44100, 48000])
-def test_a_pipe_back_at_any_rate(weights: Path, codec: Codec, rate: int) -> None:
+def test_a_pipe_back_at_any_rate(pipe: Pipe, weights: Path, codec: Codec, rate: int) -> None:
     codes = codec.encode(noise(3000))
     lines = [{"index": at, "codes": codes[:, at : at + 50].tolist()} for at in range(0, codes.shape[1], 50)]
-    back = process("decode", "-", "--codec", weights, "--format", "f32le", "--rate", rate)
-    raw, _ = back.communicate(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-    assert back.returncode == 0
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    code, raw, _ = pipe(data, "decode", "-", "--codec", weights, "--format", "f32le", "--rate", rate)
+    assert code == 0
     np.testing.assert_allclose(np.frombuffer(raw, "<f4"), codec.decode(codes, sample_rate=rate), rtol=0, atol=1e-5)
 
 

@@ -15,7 +15,7 @@ import streamrvq
 from streamrvq.errors import InputError
 from streamrvq.resampling import RESAMPLER
 from streamrvq.tokens import read_tokens
-from tests.support.command import Run, process
+from tests.support.command import Pipe, Run
 from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
 from tests.support.service import RATE, end_of, serving, start
@@ -113,10 +113,10 @@ async def test_the_server_refuses_them_too(mode: str) -> None:
 # ------------------------------------------------------------- who converted the rate
 
 
-def test_what_names_the_resampler(run: Run, served_weights: Path, tmp_path: Path) -> None:
+def test_what_names_the_resampler(run: Run, pipe: Pipe, served_weights: Path, tmp_path: Path) -> None:
     rate, name = 48_000, RESAMPLER
     wav, tokens = tmp_path / "a.wav", tmp_path / "a.safetensors"
-    soundfile.write(wav, noise(rate), rate, subtype="FLOAT")
+    soundfile.write(wav, noise(rate // 10), rate, subtype="FLOAT")
     server, url = served(served_weights)
     try:
         document = run("send", wav, url, "-o", tokens, "--json").document
@@ -125,19 +125,18 @@ def test_what_names_the_resampler(run: Run, served_weights: Path, tmp_path: Path
         sent = [json.loads(line) for line in run("send", wav, url, "-o", "-").out.splitlines()]
     finally:
         ended(server)
-    raw = process("encode", "-", "--codec", served_weights, "--rate", rate, "--format", "f32le")
-    out, _ = raw.communicate(noise(rate).tobytes())
-    piped = [json.loads(line) for line in out.splitlines()]
+    settings = ("--codec", served_weights, "--rate", rate, "--format", "f32le")
+    raw = pipe(noise(rate // 10).tobytes(), "encode", "-", *settings)
+    piped = [json.loads(line) for line in raw.out.splitlines()]
     for lines in (sent, piped):
         head = {field: lines[0].get(field) for field in ("sample_rate", "hop_length", "source_rate", "resampler")}
         assert head == {"sample_rate": RATE, "hop_length": 64, "source_rate": rate, "resampler": name}
         assert "codec_hash" in lines[0]
         assert not any("resampler" in line for line in lines[1:])
     # What `send` writes is what `decode -` reads, and whose codec it is.
-    back = process("decode", "-")
-    _, err = back.communicate(json.dumps(sent[0]).encode() + b"\n")
-    assert back.returncode == 2
-    assert b"give --codec" in err
+    back = pipe(json.dumps(sent[0]).encode() + b"\n", "decode", "-")
+    assert back.code == 2
+    assert "give --codec" in back.err
 
 
 @pytest.mark.asyncio

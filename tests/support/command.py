@@ -6,6 +6,7 @@ fixtures to every test.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -45,7 +46,14 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
+class Piped(NamedTuple):
+    code: int
+    out: bytes
+    err: str
+
+
 Run = Callable[..., Done]
+Pipe = Callable[..., Piped]
 
 
 @pytest.fixture
@@ -60,6 +68,22 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Done(left.value.code, out, err)
 
     return run
+
+
+@pytest.fixture
+def pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pipe:
+    """A command line in this process, with bytes on its stdin; stdout is bytes, too."""
+
+    def pipe(data: bytes, *arguments: object) -> Piped:
+        out = io.TextIOWrapper(written := io.BytesIO(), write_through=True)
+        with monkeypatch.context() as patched, pytest.raises(SystemExit) as left:
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))  # type: ignore[arg-type]
+            patched.setattr(sys, "stdout", out)
+            main([str(a) for a in arguments])
+        assert isinstance(left.value.code, int)
+        return Piped(left.value.code, written.getvalue(), capsys.readouterr().err)
+
+    return pipe
 
 
 @pytest.fixture(scope="module")

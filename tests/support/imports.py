@@ -7,40 +7,49 @@ them are allowed (test_walls.py).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 
-def imported(path: Path, package: tuple[str, ...], at_run_time: bool = False, at_once: bool = False) -> Iterator[str]:
-    """Every dotted name that a file imports, absolute: ``a.b.name`` for ``from a.b import name``.
+class Import(NamedTuple):
+    """A name that a file imports, absolute: ``a.b.name`` for ``from a.b import name``."""
 
-    Args:
-        path: a Python file.
-        package: of the file, for its relative imports.
-        at_run_time: leave out what is below ``if TYPE_CHECKING:``.
-        at_once: leave out what is inside functions, too.
-    """
+    name: str
+    for_types: bool  #: below ``if TYPE_CHECKING:``
+    later: bool  #: inside a function
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement below a node, wherever it stands: what `ast.walk` gives without the many expressions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield node
+            yield from statements(node)
+
+
+def imported(path: Path, package: tuple[str, ...]) -> list[Import]:
+    """All that a file of a package imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    left_out = {
-        node
-        for block in ast.walk(tree)
-        if at_run_time and isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for statement in block.body
-        for node in ast.walk(statement)
-    }
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    if at_once:
-        left_out |= {node for block in ast.walk(tree) if isinstance(block, functions) for node in ast.walk(block)}
-    for node in ast.walk(tree):
-        if node in left_out:
-            continue
+    for_types, later = set[ast.AST](), set[ast.AST]()
+    found = []
+    for node in statements(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for_types |= {inner for statement in node.body for inner in (statement, *statements(statement))}
+        if isinstance(node, functions):
+            later |= set(statements(node))
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             start = (*base, node.module) if node.module else base
-            yield from (".".join((*start, alias.name)) for alias in node.names)
+            names = [".".join((*start, alias.name)) for alias in node.names]
+        else:
+            continue
+        found += [Import(name, node in for_types, node in later) for name in names]
+    return found
 
 
 @cache
@@ -54,37 +63,55 @@ def modules(root: Path) -> Mapping[str, Path]:
 
 
 @cache
-def imports(root: Path, at_run_time: bool = False, at_once: bool = False) -> Mapping[str, frozenset[str]]:
-    """The whole names that each module of a package imports: in all, at run time, or as soon as it is imported."""
+def _all(root: Path) -> Mapping[str, list[Import]]:
+    """What each module of a package imports."""
     table = {}
     for name, path in modules(root).items():
         package = tuple(name.split(".")) if path.stem == "__init__" else tuple(name.split(".")[:-1])
-        table[name] = frozenset(imported(path, package, at_run_time, at_once))
+        table[name] = imported(path, package)
     return table
 
 
-def arrows(root: Path, at_run_time: bool = False, at_once: bool = False) -> dict[str, set[str]]:
+@cache
+def imports(root: Path, at_run_time: bool = False, at_once: bool = False) -> Mapping[str, frozenset[str]]:
+    """The whole names that each module of a package imports.
+
+    Args:
+        root: of the package.
+        at_run_time: leave out what is below ``if TYPE_CHECKING:``.
+        at_once: leave out what is inside functions, too.
+    """
+    return {
+        module: frozenset(
+            found.name for found in names if not (at_run_time and found.for_types) and not (at_once and found.later)
+        )
+        for module, names in _all(root).items()
+    }
+
+
+@cache
+def arrows(root: Path, at_run_time: bool = False, at_once: bool = False) -> Mapping[str, frozenset[str]]:
     """Which modules of a package each of its modules imports, as `imports` tells. A name is looked up as a module
     first, then as something inside one."""
     known = modules(root)
-    graph: dict[str, set[str]] = {}
+    graph = {}
     for module, names in imports(root, at_run_time, at_once).items():
         there = {name if name in known else name.rpartition(".")[0] for name in names}
-        graph[module] = {name for name in there if name in known and name != module}
+        graph[module] = frozenset(name for name in there if name in known and name != module)
     return graph
 
 
-def reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
+def reached(graph: Mapping[str, Set[str]], start: str) -> set[str]:
     """The nodes that can be reached from ``start``, itself included."""
     found, waiting = {start}, [start]
     while waiting:
-        more = graph.get(waiting.pop(), set()) - found
+        more = graph.get(waiting.pop(), frozenset()) - found
         found |= more
         waiting += more
     return found
 
 
-def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+def circles(graph: Mapping[str, Set[str]]) -> list[list[str]]:
     """The groups of nodes that reach each other (strongly connected components of two and more; Tarjan, 1972)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
