@@ -33,7 +33,7 @@ FIELDS = {
             "n_quantizers": st.none() | st.integers(1, 65535),
             "token": st.none() | TEXT,
         }
-    ),
+    ).filter(lambda start: start["sample_rate"] is not None or FORMATS[start["format"]].law is None),
     text.Resume: st.fixed_dictionaries(
         {"session": TEXT, "next_frame": st.integers(0, BIG), "token": st.none() | TEXT}
     ),

@@ -27,6 +27,17 @@ def few(**settings):
     return serving(**{"tokens": ("secret",), "max_unauthenticated": PLACES, **settings})
 
 
+async def ends_of_20(url, messages, **options):
+    """Close codes of 20 clients, four at a time: each waits until those who came before it have had their turn."""
+    at_once = asyncio.Semaphore(4)
+
+    async def one():
+        async with at_once:
+            return (await end_of(url, messages, **options))[0]
+
+    return await asyncio.gather(*(one() for _ in range(20)))
+
+
 @pytest.fixture(autouse=True)
 def no_traceback(caplog):
     caplog.set_level(logging.INFO)
@@ -42,7 +53,7 @@ async def test_a_token_in_the_handshake_gets_in_20_of_20(kinds, caplog):
     with nothing_left():
         async with few() as server:
             async with hogging(server.port, kinds, count=HOGS):
-                ends = [(await end_of(server.url, [start(), STOP], **TOKEN))[0] for _ in range(20)]
+                ends = await ends_of_20(server.url, [start(), STOP], **TOKEN)
             await until(lambda: server.connections == server.streams == 0)
         gc.collect()
     assert ends == [1000] * 20
@@ -58,7 +69,7 @@ async def test_a_token_in_the_handshake_gets_in_20_of_20(kinds, caplog):
 async def test_a_token_in_the_start_message_gets_in_20_of_20(kinds):
     """While every place is taken by others who wait, too."""
     async with few() as server, hogging(server.port, kinds, count=HOGS, again=False):
-        ends = [(await end_of(server.url, [start(token="secret"), STOP]))[0] for _ in range(20)]
+        ends = await ends_of_20(server.url, [start(token="secret"), STOP])
     assert ends == [1000] * 20
 
 
@@ -66,7 +77,7 @@ async def test_a_token_in_the_start_message_gets_in_20_of_20(kinds):
 async def test_a_token_gets_in_over_tls(tls):
     chain, key, trusted = tls
     async with few(tls_certificate=chain, tls_key=key) as server, hogging(server.port, MIXTURE, count=HOGS):
-        ends = [(await end_of(server.url, [start(), STOP], ssl=trusted, **TOKEN))[0] for _ in range(20)]
+        ends = await ends_of_20(server.url, [start(), STOP], ssl=trusted, **TOKEN)
     assert ends == [1000] * 20
 
 
