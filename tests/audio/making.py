@@ -154,6 +154,22 @@ def decoded_by_ffmpeg(path: Path, *before: str) -> bytes:
     return subprocess.run(command, capture_output=True, check=False).stdout
 
 
+def all_decoded_by_ffmpeg(paths: list[Path], folder: Path) -> list[bytes]:
+    """The same of each file. A start of FFmpeg costs more than a file, so one decodes many, if it can open them all."""
+    if len(paths) == 1:
+        return [decoded_by_ffmpeg(paths[0])]
+    outs = [folder / f"{number}.f32" for number in range(len(paths))]
+    command = ["ffmpeg", "-v", "quiet", "-y"]
+    for path in paths:
+        command += ["-i", str(path)]
+    for number, out in enumerate(outs):
+        command += ["-map", f"{number}:a:0", "-ac", "1", "-f", "f32le", str(out)]
+    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+        half = len(paths) // 2
+        return all_decoded_by_ffmpeg(paths[:half], folder) + all_decoded_by_ffmpeg(paths[half:], folder)
+    return [out.read_bytes() for out in outs]
+
+
 def _ffmpeg(*arguments: str) -> None:
     subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], check=True)
 

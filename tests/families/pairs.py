@@ -71,6 +71,11 @@ class Pair:
 @lru_cache(maxsize=8)
 def pair(name: str, size: str = "small") -> Pair:
     """A model of a family and ours, made once."""
+    return made(name, size)
+
+
+def made(name: str, size: str) -> Pair:
+    """The same anew, for whoever is not to keep it."""
     model = official(name.capitalize(), **SETTINGS[size][name])
     folder = save(model, Path(tempfile.mkdtemp(prefix="streamrvq-")) / name)
     return Pair(name, model.double(), folder, load(folder), load(folder, dtype="float64"))

@@ -1,7 +1,7 @@
 """The same weights under every name that they have: transformers' files, and those of the packages encodec and moshi.
 
 Knows: the packages' names, spelt out here in the other direction than in families/. Does not know: what the codecs
-compute. test_own_packages.py loads them into encodec and moshi.
+compute. test_own_packages.py loads them into encodec and moshi, and test_full_width.py a file of them alone.
 """
 
 from __future__ import annotations
@@ -88,16 +88,6 @@ def test_a_model_in_memory_has_other_names_than_its_file(name: str, tmp_path: Pa
     (tmp_path / "config.json").write_text((both.folder / "config.json").read_text())
     save_file({key: value.float() for key, value in both.model.state_dict().items()}, tmp_path / "model.safetensors")
     assert load_weights(tmp_path).codec_hash == both.single.codec_hash
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_file_alone_with_the_packages_names(name: str, tmp_path: Path) -> None:
-    """The released models' sizes are taken, with as many levels as there are."""
-    both = pair(name, "full")
-    save_file(NAMES[name](both.model), tmp_path / "w.safetensors")
-    weights = load_weights(tmp_path / "w.safetensors")
-    assert (weights.codec_hash, weights.name, weights.trained) == (both.single.codec_hash, "w", True)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,7 +1,8 @@
 """EnCodec and Mimi give the codes and samples of the packages ``encodec`` and ``moshi`` too, from their own files.
 
 Knows: the packages' models (tests/reference/packages.py), what is compared (own_packages.py). Does not know:
-transformers' codes (test_official_codes.py), the packages' speed (tools/peers).
+transformers' codes (test_official_codes.py), the released sizes (test_full_width.py), the packages' speed
+(tools/peers).
 """
 
 from __future__ import annotations
@@ -65,15 +66,6 @@ def test_seconds_of_audio(name: str, dtype: str) -> None:
     found = apart(double if dtype == "float64" else single, ours, both.double, pcm, name)
     same(found, dtype, "seconds")
     assert found.entries >= 60
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("name", FAMILIES)
-def test_full_width(name: str) -> None:
-    both = pair(name, "full")
-    single = package_of(both)
-    for samples in (1, 1921, 5003):
-        same(apart(single, both.single, both.double, music(samples, seed=samples), name), "float32", samples)
 
 
 def test_names_that_are_mixed_up_give_other_codes() -> None:

@@ -23,12 +23,14 @@ SIGNAL = noise(4 * 512, seed=1)
 
 
 def frames_by_length(codec: Codec, lengths: list[int], tail: str) -> dict[int, Any]:
-    """Codes of the first ``n`` samples of `SIGNAL` for each ``n``: every second one alone, the others as a pool's rows.
+    """Codes of the first ``n`` samples of `SIGNAL` for each ``n``: every fourth one alone, the others as a pool's rows.
 
-    Alone, they are pushed in unequal pieces. Rows have other clocks and ends in the same step.
+    Alone, they are pushed in unequal pieces; those that are alone with one tail are not so with the other. Rows have
+    other clocks and ends in the same step, and cost less.
     """
-    found, others = {}, lengths[1::2]
-    for length in lengths[::2]:
+    alone = lengths[0 if tail == "valid" else 2 :: 4]
+    found, others = {}, [length for length in lengths if length not in alone]
+    for length in alone:
         sizes = [1 + length % 7, 1 + length * 31 % 611]
         found[length] = streamed(codec.stream(tail=tail), SIGNAL[:length], sizes)
     for start in range(0, len(others), ROWS):

@@ -63,6 +63,8 @@ if CUDA:  # for good: a codec that is unpickled opens its device, too. One devic
     mock.patch("streamrvq.engine.cuda.open_device", lambda name: emulated_device()).start()
 #: What computes where a test takes any exact engine.
 EXACT_ONE = "torch" if TORCH else "native"
+#: The same at the least cost, as dtype and engine of `codec_of`: a small step of torch costs ten of the native one's.
+QUICK = ("float32", "native") if NATIVE else ("float64", "torch")
 needs_native = pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
 needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not installed")
 #: Largest difference of float64 latents and samples from another order of the same sums.

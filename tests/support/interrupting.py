@@ -91,9 +91,9 @@ class Interrupt:
         return self._step
 
 
-def every_place(stride: int = 1, by_line: tuple[str, ...] = ()) -> Iterator[Interrupt]:
-    """An `Interrupt` for every place of a call, one after another, until the call comes to its end."""
-    n, begin = 0, (1, 0)
+def every_place(stride: int = 1, by_line: tuple[str, ...] = (), first: int = 0) -> Iterator[Interrupt]:
+    """An `Interrupt` for every place of a call from ``first`` on, one after another, until the call ends."""
+    n, begin = first, (1, 0)
     while True:
         interrupt = Interrupt(n, EXCEPTIONS[n // stride % len(EXCEPTIONS)], by_line, begin)
         yield interrupt

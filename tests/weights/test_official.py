@@ -2,7 +2,7 @@
 
 Knows: how to ask either for frames, latents, codes and samples. The weights are random, because no trained ones are
 available here. They pass through each package's own file format, so that its reading is tested too. A differing code
-must be a near-tie, which a float64 run judges.
+must be a near-tie, which a float64 run judges where there is one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.reference.official import load_official_dac
 
 pytestmark = pytest.mark.heavy
 
-SECONDS = 1.5
+SECONDS = 1.0
 
 
 class Official(NamedTuple):
@@ -69,7 +69,7 @@ def huggingface(weights: Weights, folder: Path, pcm: Any) -> tuple[Weights, Offi
     return load_weights(path), Official(out.projected_latents[0].numpy(), out.audio_codes[0].numpy(), decode)
 
 
-@pytest.fixture(params=["dac-16khz", "dac-24khz", "dac-44khz"])
+@pytest.fixture(scope="module", params=["dac-16khz", "dac-24khz", "dac-44khz"])
 def weights(request: pytest.FixtureRequest) -> Iterator[Weights]:
     yield seeded(PRESETS[request.param], name=request.param)
     gc.collect()  # half a gigabyte each
@@ -84,12 +84,14 @@ def test_official_model(
     read, official = package(weights, tmp_path, pcm)
     assert read.config.to_dict() | {"quantizer_dropout": 0} == weights.config.to_dict() | {"quantizer_dropout": 0}
 
-    codec, exact = Codec(read), Codec(read, dtype="float64")
+    codec = Codec(read)
     codes, latents = codec.encode(pcm, return_latents=True)
-    _, judge = exact.encode(pcm, return_latents=True)
     assert codes.shape == official.codes.shape == (codec.n_codebooks, -(-len(pcm) // codec.hop_length))
     assert len(np.unique(codes)) > 100  # spread, or equality would say little
 
+    judge = latents  # of equal codes; what float64 gives says how near others were
+    if (codes != official.codes).any():
+        _, judge = Codec(read, dtype="float64").encode(pcm, return_latents=True)
     found = compare(codes, official.codes, judge, codec.codebooks)
     assert found.equal_but_for_near_ties, found
     assert found.differing_frames <= 1e-2 * found.frames, found

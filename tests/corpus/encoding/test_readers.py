@@ -23,13 +23,14 @@ from streamrvq.corpus.encoding.reading import Block, Closed, Done, Event, Failed
 from streamrvq.errors import CorpusError
 from streamrvq.weights import save_weights
 from tests.support.command import process
-from tests.support.contract import codec_of, minute, noise, tiny, weights_of
+from tests.support.contract import QUICK, codec_of, minute, noise, tiny, weights_of
 from tests.support.corpora import KINDS, make_audio, rows_in, silence
 from tests.support.patience import PATIENCE
 from tests.support.processes.children import is_there, needs_proc, until, workers_of
 
 RATE, BLOCK = 44100, 1000
 FILES, SECONDS = 2, 240
+SHORT_SECONDS = 40  #: of a run that goes on to its end
 
 
 def events_of(reading: Readers, tasks: list[Task]) -> list[list[Event]]:
@@ -115,7 +116,7 @@ def test_what_no_file_is_to_blame_for_ends_the_reading(reading: Readers) -> None
 
 @pytest.mark.parametrize("items", [1, 3, 30])
 def test_an_encoder_that_was_left_begins_again(tmp_path: Path, items: int) -> None:
-    codec: Codec = codec_of(minute())
+    codec: Codec = codec_of(minute(), *QUICK)
     for number in range(4):
         soundfile.write(tmp_path / f"{number}.wav", noise(20_000, number), RATE)
     tasks = [(number, Task(str(tmp_path / f"{number}.wav"), "one")) for number in range(4)]
@@ -160,11 +161,14 @@ def test_a_file_that_is_given_up_is_closed(tmp_path: Path, monkeypatch: pytest.M
 @pytest.fixture(scope="module")
 def bulk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codec, and files of silence that are long enough to be interrupted. They take no place."""
-    folder = tmp_path_factory.mktemp("bulk")
+    return bulk_of(tmp_path_factory.mktemp("bulk"), SECONDS)
+
+
+def bulk_of(folder: Path, seconds: int) -> Path:
     save_weights(weights_of(tiny(causal=True)), folder / "tiny.safetensors")
     (folder / "in").mkdir()
     for number in range(FILES):
-        silence(folder / "in" / f"{number}.wav", SECONDS, RATE)
+        silence(folder / "in" / f"{number}.wav", seconds, RATE)
     return folder
 
 
@@ -184,28 +188,37 @@ def begun(bulk: Path, out: Path, workers: int) -> tuple[subprocess.Popen[bytes],
 
 
 @needs_proc
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("all_of_them", [False, True])
-def test_an_interrupt_leaves_no_reader_and_it_goes_on(
-    tmp_path: Path, bulk: Path, workers: int, number: int, code: int, all_of_them: bool
+@pytest.mark.parametrize(
+    ("workers", "number", "all_of_them"),  # any two of them in all ways
+    [(1, signal.SIGINT, True), (1, signal.SIGTERM, False), (2, signal.SIGINT, False), (2, signal.SIGTERM, True)],
+)
+def test_an_interrupt_leaves_no_reader(
+    tmp_path: Path, bulk: Path, workers: int, number: signal.Signals, all_of_them: bool
 ) -> None:
-    run, processes = begun(bulk, tmp_path / "out", workers)
+    interrupted(tmp_path / "out", bulk, workers, number, all_of_them)
+
+
+def interrupted(out_folder: Path, bulk: Path, workers: int, number: signal.Signals, all_of_them: bool) -> None:
+    run, processes = begun(bulk, out_folder, workers)
     if all_of_them:
         os.killpg(run.pid, number)
     else:
         run.send_signal(number)
     out, err = run.communicate(timeout=PATIENCE)
-    assert (run.returncode, out, err) == (code, b"", b"")
+    assert (run.returncode, out, err) == (128 + number, b"", b"")
     until("the end of all processes", lambda: not any(map(is_there, processes)))
-    assert not list((tmp_path / "out").glob(".shard-*.part"))
-    if workers > 1 or all_of_them:
-        return
+    assert not list(out_folder.glob(".shard-*.part"))
+
+
+@needs_proc
+def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    bulk = bulk_of(tmp_path, SHORT_SECONDS)
+    interrupted(tmp_path / "out", bulk, 1, signal.SIGINT, False)
     done = len(list((tmp_path / "out").glob("*.parquet")))
     again = encode_corpus([bulk / "in"], tmp_path / "out", bulk / "tiny.safetensors", workers=1, readers=2,
                           shard_bytes=int(0.1 * 2**20))  # fmt: skip
     assert again.written == FILES - done > 0
-    assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == FILES * SECONDS * RATE
+    assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == FILES * SHORT_SECONDS * RATE
 
 
 @needs_proc

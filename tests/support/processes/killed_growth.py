@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from killed_runs import after, run  # it lies beside this script
+from killed_runs import after, import_all, run  # it lies beside this script
 
 STAGES, SHARD_BYTES = (3, 6, 9, 12), 12_000
 
@@ -26,6 +26,7 @@ def main(audio: str, weights: str, out: str, kills: int, seed: int) -> None:
     def shards() -> int:
         return len(list(Path(out).glob("*.parquet")))
 
+    import_all(files[: STAGES[0]], out, weights, SHARD_BYTES)
     begun = time.monotonic()
     run(files[: STAGES[0]], out, weights, SHARD_BYTES)
     span = time.monotonic() - begun
@@ -33,13 +34,15 @@ def main(audio: str, weights: str, out: str, kills: int, seed: int) -> None:
     while killed < kills:
         shutil.rmtree(out)
         for sources in STAGES:
-            before = shards()
-            # At a random moment, or when the stage has its first shard, which may be its last.
-            while run(files[:sources], out, weights, SHARD_BYTES,
-                      chance.choice((after(chance.uniform(0, 1.2) * span), lambda before=before: shards() > before)),
-                      ):  # fmt: skip
+            before = now = shards()
+            # At a random moment, or when the run has its first shard, which may be the stage's last.
+            while run(
+                files[:sources], out, weights, SHARD_BYTES,
+                chance.choice((after(chance.uniform(0, 1.2) * span), lambda now=now: shards() > now)),
+            ):  # fmt: skip
+                now = shards()
                 killed += 1
-                halfway += shards() > before
+                halfway += now > before
             run(files[:sources], out, weights, SHARD_BYTES)  # whatever was killed last, it ends
     print(json.dumps({"kills": killed, "halfway": halfway}))
 

@@ -2,13 +2,14 @@
 
     python tests/support/processes/killed_runs.py AUDIO WEIGHTS OUT SHARD_BYTES KILLS SEED
 
-Everything is imported once, and each run is a fork of this process: so that the moments fall into the work, not into
-the start of an interpreter. Prints JSON: kills, and how many of them left some shards but not all. Knows: the public
-`encode_corpus`. Does not know: what the result must be.
+Everything is imported once, also what a run imports when it needs it, and each run is a fork of this process: so that
+the moments fall into the work, not into the start of an interpreter. Prints JSON: kills, and how many of them left some
+shards but not all. Knows: the public `encode_corpus`. Does not know: what the result must be.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -18,12 +19,26 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet  # noqa: F401
-
 from streamrvq.corpus import encode_corpus
+
+
+def import_all(sources: list[Any], out: str, weights: str, shard_bytes: int) -> None:
+    """Import here what a run imports on its way, such as pandas for pyarrow: more work than the run itself."""
+    names = Path(out + ".modules")
+    if not (pid := os.fork()):
+        encode_corpus(sources, out, weights, workers=1, shard_bytes=shard_bytes)
+        names.write_text("\n".join(sys.modules), encoding="utf-8")
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    for name in names.read_text(encoding="utf-8").splitlines():
+        with suppress(ImportError):  # some modules are made by others
+            importlib.import_module(name)
+    names.unlink()
+    shutil.rmtree(out)
 
 
 def run(sources: list[Any], out: str, weights: str, shard_bytes: int, due: Callable[[], bool] = lambda: False) -> bool:
@@ -51,6 +66,7 @@ def after(seconds: float) -> Callable[[], bool]:
 
 
 def main(audio: str, weights: str, out: str, shard_bytes: int, kills: int, seed: int) -> None:
+    import_all([audio], out, weights, shard_bytes)
     begun = time.monotonic()
     run([audio], out, weights, shard_bytes)
     span, shards = time.monotonic() - begun, len(list(Path(out).glob("*.parquet")))
