@@ -26,7 +26,7 @@ from tests.support.processes.children import is_there, needs_proc, until, worker
 pytestmark = needs_proc
 
 FILES, SECONDS, RATE = 4, 240, 44100
-SHORT_FILES, SHORT_SECONDS = 10, 12
+SHORT_FILES, SHORT_SECONDS = 10, 24
 
 
 class Bulk(NamedTuple):

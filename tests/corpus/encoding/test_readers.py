@@ -30,7 +30,7 @@ from tests.support.processes.children import is_there, needs_proc, until, worker
 
 RATE, BLOCK = 44100, 1000
 FILES, SECONDS = 2, 240
-SHORT_SECONDS = 40  #: of a run that goes on to its end
+SHORT_SECONDS = 60  #: of a run that goes on to its end
 
 
 def events_of(reading: Readers, tasks: list[Task]) -> list[list[Event]]:
