@@ -20,7 +20,7 @@ from streamrvq.checking.near_ties import compare
 from streamrvq.codec import Codec
 from streamrvq.config import PRESETS
 from tests.conftest import RealAudio
-from tests.support.contract import CLOSE, NATIVE, codec_of, cut, log_uniform, plain_of, streamed, tiny, weights_of
+from tests.support.contract import CLOSE, QUICK, codec_of, cut, log_uniform, plain_of, streamed, tiny, weights_of
 
 GROUPS = 10  # of 20 chunkings each, so that workers share them
 PER_GROUP = 20
@@ -89,7 +89,7 @@ def test_chunking_never_shows(real_audio: RealAudio, kind: str, group: int) -> N
     for chunking in chunkings(real_audio, group):
         fourth = chunking.number % 4 == 0
         # The native engine is what people use in float32. Each small step of torch costs ten of its own.
-        single = codec_of(config, "float32", "torch" if fourth or not NATIVE else "native")
+        single = codec_of(config, "float32", "torch" if fourth else QUICK[1])
         pcm, why = chunking.pcm, chunking.name
         judge = plain.encode(pcm, pad=True)
         codes, latents = exact.encode(pcm, return_latents=True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import streamrvq
-from tests.support.contract import NATIVE, codec_of, noise
+from tests.support.contract import noise
 from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, RATE, serving, until
 from tools.load_test.attacks.attack import Attack, keep_up
@@ -29,8 +29,6 @@ from tools.load_test.modes.attack_report import Growth
 
 #: Connections of an attacker, where it has more; attempts and seconds of audio of a test.
 MOST, ATTEMPTS, SECONDS = 16, 8, 1
-#: The attacked server's. What the attackers send is encoded, too: on the native engine it costs a tenth.
-CODEC = codec_of(CAUSAL.config, "float32", "native") if NATIVE else CAUSAL
 
 
 async def codes_beside(attack: Attack, target: Target, url: str, pcm: np.ndarray) -> np.ndarray:
@@ -56,11 +54,11 @@ def test_an_attack_happens_and_changes_no_code(name: str) -> None:
     pcm = noise(SECONDS * RATE)
 
     async def run() -> None:
-        async with serving(CODEC, tokens=("honest", "hostile"), max_streams=128) as server, asyncio.timeout(PATIENCE):
+        async with serving(tokens=("honest", "hostile"), max_streams=128) as server, asyncio.timeout(PATIENCE):
             target = Target(server.port, "hostile" if attack.authenticated else "")
             codes = await codes_beside(attack, target, server.url, pcm)
             assert target.tally.attempts >= ATTEMPTS
-            assert np.array_equal(codes, CODEC.encode(pcm))
+            assert np.array_equal(codes, CAUSAL.encode(pcm))
             await until(lambda: not server.streams)
 
     asyncio.run(run())
