@@ -22,7 +22,9 @@ _TAKEN = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 
 
 def fit(config: Config, tensors: Mapping[str, npt.NDArray[Any]], source: str) -> dict[str, npt.NDArray[np.float32]]:
-    """``tensors`` as float32, C-contiguous, read-only copies, in the order of `tensor_shapes`.
+    """``tensors`` as float32, C-contiguous and read-only, in the order of `tensor_shapes`.
+
+    They are copies, unless they are that already, and parts of a bytes object, which nobody can change.
 
     Args:
         config: the codec that the tensors should belong to.
@@ -43,7 +45,7 @@ def fit(config: Config, tensors: Mapping[str, npt.NDArray[Any]], source: str) ->
                 f"{name} in {source} is {value.dtype}; wanted float16, bfloat16, float32 or float64: convert it first"
             )
         with np.errstate(over="ignore"):  # a float64 that is too large for float32 becomes Inf, which is refused below
-            single = np.array(value, dtype=np.float32, order="C")
+            single = value if _lasts(value) else np.array(value, dtype=np.float32, order="C")
         if not np.isfinite(single).all():
             at = [int(i) for i in np.argwhere(~np.isfinite(single))[0]]
             raise WeightsError(
@@ -52,6 +54,15 @@ def fit(config: Config, tensors: Mapping[str, npt.NDArray[Any]], source: str) ->
         single.flags.writeable = False
         fitted[name] = single
     return fitted
+
+
+def _lasts(value: npt.NDArray[Any]) -> bool:
+    """Whether it is float32 as `fit` gives it, of numbers that cannot change."""
+    owner: Any = value
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    of_bytes = isinstance(owner, memoryview) and isinstance(owner.obj, bytes)
+    return of_bytes and value.dtype == np.float32 and value.flags.c_contiguous and value.flags.aligned
 
 
 def check_unfolded(config: Config, tensors: Mapping[str, npt.NDArray[Any]], source: str) -> None:

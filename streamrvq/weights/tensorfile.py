@@ -29,6 +29,7 @@ _TYPES = {
 _MOST_HEADER = 4 << 20
 #: Of a tensor; weights have three.
 _MOST_DIMENSIONS = 16
+_REMEDY = "wanted a whole one: fetch or save it again"
 _MOST_NAME = 200  #: characters of the name that a file gives itself
 
 
@@ -61,6 +62,8 @@ def printable_name(name: object, default: str) -> str:
 def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """``(tensors, metadata)`` of a safetensors file. bfloat16 is widened to float32, exactly.
 
+    Tensors of other types are parts of the file's bytes, which are read once; so they cannot be written to.
+
     Raises:
         WeightsError: the file cannot be read, is truncated or not a safetensors file, or holds an unknown type.
     """
@@ -74,9 +77,17 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
     if wrong:  # however long the rest is, it is not read
         raise WeightsError(
             f"{path} is damaged or not a safetensors file (a header of {length} bytes, wanted at most {_MOST_HEADER}); "
-            "wanted a whole one: fetch or save it again"
+            f"{_REMEDY}"
         )
-    return tensors_of(read_bytes(path), WeightsError, str(path), "wanted a whole one: fetch or save it again")
+    with foreign_data(WeightsError, str(path), _REMEDY):
+        try:
+            with safetensors.safe_open(path, "numpy"):  # it looks at the header alone, and copies nothing
+                pass
+        except safetensors.SafetensorError as error:
+            raise _damaged(WeightsError, str(path), error, _REMEDY) from None
+        except OSError as error:
+            raise unreadable(path, error) from None
+        return _arrays(read_bytes(path), WeightsError, str(path), _REMEDY)
 
 
 def tensors_of(
@@ -98,23 +109,38 @@ def tensors_of(
         if _MOST_HEADER < length <= len(data):
             raise kind(f"{what} has a header of {length} bytes; wanted at most {_MOST_HEADER}: save it again")
         try:
-            found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-            header = json.loads(data[8 : 8 + length])
+            safetensors.deserialize(data)  # type: ignore[no-untyped-call]
         except (safetensors.SafetensorError, ValueError, RecursionError) as error:
-            reason = one_line((str(error) or type(error).__name__).partition("\n")[0])
-            raise kind(f"{what} is damaged or not a safetensors file ({reason}); {remedy}") from None
-        tensors = {}
-        for name, entry in found:
-            try:
-                tensors[name] = _array(entry, len(data))
-            except ValueError as error:
-                raise kind(f"{one_line(name)} in {what} {error}") from None
-        return tensors, header.get("__metadata__") or {}
+            raise _damaged(kind, what, error, remedy) from None
+        return _arrays(data, kind, what, remedy)
 
 
-def _array(entry: dict[str, Any], size: int) -> npt.NDArray[Any]:
+def _damaged(kind: type[StreamRVQError], what: str, error: Exception, remedy: str) -> StreamRVQError:
+    reason = one_line((str(error) or type(error).__name__).partition("\n")[0])
+    return kind(f"{what} is damaged or not a safetensors file ({reason}); {remedy}")
+
+
+def _arrays(
+    data: bytes, kind: type[StreamRVQError], what: str, remedy: str
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """``(tensors, metadata)`` of bytes whose header is good. The tensors are parts of ``data``: nothing is copied."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8:start])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(kind, what, error, remedy) from None
+    metadata, values, tensors = header.pop("__metadata__", None) or {}, memoryview(data)[start:], {}
+    for name, entry in header.items():
+        try:
+            tensors[name] = _array(entry, values, len(data))
+        except ValueError as error:
+            raise kind(f"{one_line(name)} in {what} {error}") from None
+    return tensors, metadata
+
+
+def _array(entry: dict[str, Any], values: memoryview, size: int) -> npt.NDArray[Any]:
     """A tensor of a file of ``size`` bytes. Raises ValueError with the end of a sentence about it."""
-    kind, raw, shape = entry["dtype"], entry["data"], entry["shape"]
+    kind, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
     if kind != "BF16" and kind not in _TYPES:
         raise ValueError(f"is {one_line(kind)}; wanted a float type of at most 64 bits: convert it")
     # A tensor without elements may have any other dimension; numpy has limits of its own.
@@ -124,9 +150,9 @@ def _array(entry: dict[str, Any], size: int) -> npt.NDArray[Any]:
             "none larger than the file: it is damaged, fetch or save it again"
         )
     if kind == "BF16":  # the upper half of a float32
-        wide = np.frombuffer(raw, "<u2").astype("<u4") << np.uint32(16)
+        wide = np.frombuffer(values[first:last], "<u2").astype("<u4") << np.uint32(16)
         return wide.view("<f4").reshape(shape)
-    return np.frombuffer(raw, _TYPES[kind]).reshape(shape)
+    return np.frombuffer(values[first:last], _TYPES[kind]).reshape(shape)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]) -> None:
