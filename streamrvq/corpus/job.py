@@ -20,6 +20,7 @@ from ..config import DEFAULT_CODEC
 from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
 from ..system.interrupts import DeferredInterrupts, ordered_termination
+from ..weights import Weights, load_weights
 from .cluster import run_on_ray
 from .columns import kinds_of
 from .encoding.encoder import streams_at_once
@@ -177,9 +178,9 @@ def encode_corpus(
         raise InputError(f"the devices {', '.join(devices)} came with a Ray cluster; give one: Ray chooses its GPUs")
     if devices and engine == "auto":
         engine = "cuda"
-    # With devices the facts are taken from a codec on the CPU: only workers open devices, and perhaps elsewhere.
-    opened = load(codec, "auto" if devices else engine, threads)
-    wide = bool(devices) or streams_at_once(opened.engine) > 1
+    # With devices the weights tell the facts: only workers open devices, and perhaps elsewhere.
+    opened = load_weights(codec) if devices else load(codec, engine, threads)
+    wide = isinstance(opened, Weights) or streams_at_once(opened.engine) > 1
     settings = Settings.make(
         codec, opened, n_quantizers=n_quantizers, tail=tail, channels=channels, segment_seconds=segment_seconds,
         truncated=truncated, track=track, engine=engine if devices else None, pack=pack,

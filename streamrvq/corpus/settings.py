@@ -18,6 +18,7 @@ from ..resampling import RESAMPLER
 from ..streaming.checks import check_levels
 from ..streaming.timeline import check_tail
 from ..system.foreign_data import one_line
+from ..weights import Weights
 from .columns import KINDS, is_name
 
 #: A file of several channels is refused (``one``), averaged (``mean``), or encoded channel by channel (``each``).
@@ -52,11 +53,13 @@ class Settings:
 
     @classmethod
     def make(
-        cls, source: str | os.PathLike[str], codec: Codec, *, n_quantizers: int | None = None, tail: str = "pad",
-        channels: str = "one", segment_seconds: float = 600.0, engine: str | None = None,
+        cls, source: str | os.PathLike[str], codec: Codec | Weights, *, n_quantizers: int | None = None,
+        tail: str = "pad", channels: str = "one", segment_seconds: float = 600.0, engine: str | None = None,
         truncated: Truncated = "refuse", track: int | None = None, pack: bool = False,
     ) -> Settings:  # fmt: skip
-        """Checked settings for ``codec``, which was loaded from ``source``. ``engine`` names another than it has.
+        """Checked settings for ``codec``, which was loaded from ``source``.
+
+        ``engine`` names another than a codec has. With weights it must be given: they have none.
 
         Raises:
             InputError: a setting that is out of range.
@@ -65,15 +68,20 @@ class Settings:
             raise InputError(f"channels is {channels!r}; wanted one of {', '.join(get_args(Channels))}")
         if truncated not in get_args(Truncated):
             raise InputError(f"truncated is {truncated!r}; wanted one of {', '.join(get_args(Truncated))}")
-        frames = round(segment_seconds * codec.frame_rate) if 0 < segment_seconds < 1e7 else 0
+        config = codec.config
+        frames = round(segment_seconds * (config.sample_rate / config.hop_length)) if 0 < segment_seconds < 1e7 else 0
         if frames < 1:
             raise InputError(f"segments of {segment_seconds:g} s were asked for; wanted at least a frame of the codec")
+        if engine is None:
+            assert isinstance(codec, Codec)
+            engine = codec.engine.name
         named = isinstance(source, str) and source in PRESETS
         return cls(
             codec=codec.source or (str(source) if named else os.path.abspath(source)),
-            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=engine or codec.engine.name,
-            sample_rate=codec.sample_rate, hop_length=codec.hop_length, n_codebooks=codec.n_codebooks,
-            codebook_size=codec.config.codebook_size, n_quantizers=check_levels(n_quantizers, codec.n_codebooks),
+            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
+            engine=engine,
+            sample_rate=config.sample_rate, hop_length=config.hop_length, n_codebooks=config.n_codebooks,
+            codebook_size=config.codebook_size, n_quantizers=check_levels(n_quantizers, config.n_codebooks),
             tail=check_tail(tail), channels=channels, segment_frames=frames, truncated=truncated,
             track=track, pack=pack,
         )  # fmt: skip
