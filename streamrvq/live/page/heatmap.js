@@ -32,11 +32,15 @@ export class HeatMap {
   #colours = palette(1024);
   #rows = 9;
   #count = 0; // frames so far
-  #dirty = true;
+  #dirty = false;
+  #onChange;
 
-  /** @param {HTMLCanvasElement} canvas */
-  constructor(canvas) {
-    this.#canvas = canvas;
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {() => void} onChange called when there is something to draw
+   */
+  constructor(canvas, onChange) {
+    [this.#canvas, this.#onChange] = [canvas, onChange];
     this.reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.begin(9, 1024);
@@ -55,7 +59,7 @@ export class HeatMap {
     this.#colours = palette(size);
     [this.#memory.width, this.#memory.height] = [MAX_COLUMNS, codebooks];
     this.#count = 0;
-    this.#dirty = true;
+    this.#changed();
   }
 
   /** Append frames, as a stream gives them. */
@@ -68,7 +72,7 @@ export class HeatMap {
       context.putImageData(column, this.#count % MAX_COLUMNS, 0);
       this.#count += 1;
     }
-    this.#dirty = true;
+    this.#changed();
   }
 
   /** Mark a gap. */
@@ -78,10 +82,10 @@ export class HeatMap {
     context.clearRect(this.#count % MAX_COLUMNS, 0, 1, this.#rows);
     context.fillRect(this.#count % MAX_COLUMNS, 0, 1, this.#rows);
     this.#count += 1;
-    this.#dirty = true;
+    this.#changed();
   }
 
-  /** Draw what has changed. Call it once per animation frame. */
+  /** Draw what has changed. Call it in an animation frame. */
   draw() {
     if (!this.#dirty) return;
     this.#dirty = false;
@@ -111,6 +115,11 @@ export class HeatMap {
     const { clientWidth, clientHeight } = this.#canvas;
     this.#canvas.width = Math.round(clientWidth * devicePixelRatio);
     this.#canvas.height = Math.round(clientHeight * devicePixelRatio);
+    this.#changed();
+  }
+
+  #changed() {
     this.#dirty = true;
+    this.#onChange();
   }
 }

@@ -10,7 +10,8 @@ import { Recorder } from "./recorder.js";
 import { RecordingList } from "./recording_list.js";
 
 const $ = (id) => document.getElementById(id);
-const map = new HeatMap($("map"));
+let frameIsDue = false; // an animation frame was asked for
+const map = new HeatMap($("map"), redraw);
 const recordings = new RecordingList($("recordings"));
 const server = new URL(".", location); // the page may be below a path, such as /codec/
 server.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -60,6 +61,7 @@ function changeState(next, error) {
   $("go").textContent = BUTTON[next] ?? "Stop";
   $("go").setAttribute("aria-disabled", String(next === "starting" || next === "stopping"));
   if (next === "idle") showIdle(error);
+  redraw();
 }
 
 function showIdle(error) {
@@ -188,11 +190,20 @@ function showLevelText() {
   $("level-text").textContent = state === "idle" ? "–" : `${value} dB`.replace("-", "−");
 }
 
-(function draw() {
+/** Draw in the next animation frame. */
+function redraw() {
+  if (frameIsDue) return;
+  frameIsDue = true;
+  requestAnimationFrame(draw);
+}
+
+function draw() {
+  frameIsDue = false;
   map.draw();
   showLevel();
-  requestAnimationFrame(draw);
-})();
+  if (state !== "idle") redraw(); // the level moves all the time; an idle page costs nothing
+}
+
 setInterval(() => {
   showFigures();
   showLevelText();

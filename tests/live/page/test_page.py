@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import streamrvq
 from streamrvq.audio.rates import output_length
 from streamrvq.resampling import resampler_between
 from tests.support.command import Run
+from tests.support.patience import PATIENCE
 from tests.support.service import int16, serving, until
 from tests.support.web.browser import SMALL, Tab, browser, frames_of, samples_of, tab
 
@@ -25,6 +27,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def same(frames: list[list[int]], codes: np.ndarray[Any, Any]) -> bool:
     """Whether frames, each with any number of codes, are the first of the offline ones."""
     return all(frame == codes[: len(frame), t].tolist() for t, frame in enumerate(frames))
+
+
+#: How often the page asks for an animation frame in 0.4 s.
+FRAMES = """() => new Promise((done) => {
+  const request = window.requestAnimationFrame;
+  let count = 0;
+  window.requestAnimationFrame = (draw) => { count += 1; return request.call(window, draw); };
+  setTimeout(() => { window.requestAnimationFrame = request; done(count); }, 400);
+})"""
 
 
 # ------------------------------------------------------------- encoding
@@ -153,6 +164,17 @@ async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
     assert (files[1].start, files[1].gaps) == (ends + large["samples"], ())
     assert np.array_equal(files[0].codes, SMALL.encode(pcm[:ends], sample_rate=rate))
     assert np.array_equal(files[1].codes, SMALL.encode(pcm[ends:], sample_rate=rate))
+
+
+async def test_an_idle_page_draws_nothing(browser: Browser) -> None:
+    async with serving(SMALL) as server, tab(browser, server.url) as page:
+        for _ in range(2):
+            async with asyncio.timeout(PATIENCE):
+                while await page.page.evaluate(FRAMES):
+                    pass  # the last of what was there before
+            await page.start()
+            assert await page.page.evaluate(FRAMES) > 1
+            await page.stop()
 
 
 async def test_a_second_start_is_a_second_recording(browser: Browser) -> None:
