@@ -68,7 +68,8 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     assert not (folder / "data").exists()
     assert "--against" not in (folder / "asked").read_text()  # nothing is shipped yet
 
-    (run / "borrowed.json").write_text('{"device": "a card", "machine_minutes": 9.0}')
+    assert json.loads((run / "beside.json").read_text())["device"].startswith("cpu, ")
+    (run / "beside.json").write_text('{"device": "a card", "machine_minutes": 9.0}')
     judge(folder, 0)
     assert release.land(run, folder / "set") == 0
     shipped = folder / "data" / "causal-44khz.safetensors"

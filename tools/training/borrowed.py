@@ -28,11 +28,10 @@ from typing import Any
 
 from streamrvq.config import DEFAULT_CODEC
 from streamrvq.errors import StreamRVQError
-from streamrvq.system.cores import available_cores
 from streamrvq.train import TrainConfig
 
 from .delivery import PART_BYTES, deliver, newest
-from .record import BESIDE, EARLIER, entries, log
+from .record import BESIDE, EARLIER, device_name, entries, log
 from .schedule import ENDLESS, changed, next_phase, speed_of, speed_to_plan_with
 from .unpacking import CarriedError, Pack, carried, install, unpack
 
@@ -144,7 +143,7 @@ class Borrowed:
         before = json.loads((run / BESIDE).read_text(encoding="utf-8")) if (run / BESIDE).is_file() else {}
         self._before = float(before.get("machine_minutes", 0.0))
         self._beside = {
-            "device": _device(self._asked.device), "batch": config.batch, "adversarial": config.adversarial_from,
+            "device": device_name(self._asked.device), "batch": config.batch, "adversarial": config.adversarial_from,
             "data": {"packs": [pack.number for pack in packs], "clips": sum(pack.clips for pack in packs),
                      "minutes": minutes},
         }  # fmt: skip
@@ -238,16 +237,6 @@ class Borrowed:
     def seconds(self) -> float:
         """Since the start of the command."""
         return time.monotonic() - self._started
-
-
-def _device(device: str) -> str:
-    if device == "cuda":
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        try:
-            return subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
-        except (OSError, subprocess.CalledProcessError, IndexError):
-            return device
-    return f"{device}, {available_cores()} cores"
 
 
 def _write(path: Path, values: Any) -> None:

@@ -7,14 +7,16 @@ landed.
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
+from streamrvq.system.cores import available_cores
 from streamrvq.weights import load_weights
 
 #: In a run's folder: the entries of the runs before it whose weights it went on from, and what its own entry gets
 #: beside the figures of its log.
-EARLIER, BESIDE = "earlier.json", "borrowed.json"
+EARLIER, BESIDE = "earlier.json", "beside.json"
 #: The columns of the validation curve in the record.
 _CURVE = ("step", "audio_seconds", "train_seconds", "mel", "stft", "si_sdr", "estoi")
 _JUDGED = ("mel", "visqol")  #: figures of tools/quality in the record
@@ -53,6 +55,17 @@ def log(run: Path) -> list[dict[str, Any]]:
     path = run / "log.jsonl"
     whole, _, _ = (path.read_text(encoding="utf-8") if path.is_file() else "").rpartition("\n")
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def device_name(device: str) -> str:
+    """What an entry calls the device ``cuda`` or ``cpu`` of this machine."""
+    if device == "cuda":
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        try:
+            return subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
+        except (OSError, subprocess.CalledProcessError, IndexError):
+            return device
+    return f"{device}, {available_cores()} cores"
 
 
 def _read(path: Path, otherwise: Any) -> Any:

@@ -29,7 +29,7 @@ from streamrvq.weights import load_weights, save_weights
 from .carry import CarryError, carry
 from .curve import CurveError, lines
 from .delivery import DeliveryError, join
-from .record import entries, judged_by, log
+from .record import BESIDE, device_name, entries, judged_by, log
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "streamrvq/weights/data"
@@ -137,6 +137,7 @@ def train(arguments: argparse.Namespace, data: Path) -> None:
     plan = out / "config.json"
     if not plan.is_file():
         out.mkdir(parents=True, exist_ok=True)
+        _write(out / BESIDE, {"device": device_name(arguments.device)})
         asked = {"batch": arguments.batch, "lr": arguments.lr}
         config = dataclasses.replace(
             TrainConfig.read(CONFIG), steps=1 << 40, log_every=_LOG_EVERY, decay_from=_FALL_FROM,
