@@ -28,7 +28,9 @@ async def send(ws) -> None:
 async def main(url: str) -> None:
     here = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")  # where no proxy of the environment leads
     proxy = None if here else True
-    async with connect(url, subprotocols=["streamrvq.v1"], compression=None, proxy=proxy) as ws:
+    # No pings: their answers queue behind the audio, so a late one would not mean that the server is lost.
+    settings = {"subprotocols": ["streamrvq.v1"], "compression": None, "ping_interval": None, "proxy": proxy}
+    async with connect(url, **settings) as ws:
         start = {"type": "start", "version": 1, "mode": "encode", "sample_rate": RATE, "format": "s16le"}
         await ws.send(json.dumps(start))
         print(await ws.recv())  # ready, or error

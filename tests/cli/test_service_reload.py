@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 
 from tests.live.server.conftest import certificate
 from tests.support.hostile.served import ended, killed_at_last, served
 from tests.support.patience import PATIENCE
-from tests.support.service import end_of, packet, start
+from tests.support.service import connect_raw, end_of, packet, start
 
 STOP = '{"type":"stop"}'
 

@@ -8,11 +8,10 @@ import json
 from contextlib import asynccontextmanager
 
 import numpy as np
-from websockets.asyncio.client import connect as connect_raw
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.patience import PATIENCE
-from tests.support.service import packet
+from tests.support.service import connect_raw, packet
 
 
 class Raw:

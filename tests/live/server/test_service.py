@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 
 import streamrvq
 from streamrvq import Frames, Gap
 from streamrvq.live.protocol.text import Marker
 from tests.support.contract import codec_of, cut, minute, noise, tiny
 from tests.support.patience import PATIENCE
-from tests.support.service import CAUSAL, DELAYED, HOP, RATE, int16, joined, packet, serving, start
+from tests.support.service import CAUSAL, DELAYED, HOP, RATE, connect_raw, int16, joined, packet, serving, start
 from tests.support.shell import nothing_left, source
 
 #: mode, rate, format of ten clients at once

@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 from websockets.exceptions import ConnectionClosed
 
 from streamrvq.live.protocol.constants import SUBPROTOCOL
 from streamrvq.live.server import connection as connection_module
 from tests.support.patience import PATIENCE
-from tests.support.service import serving, start
+from tests.support.service import connect_raw, serving, start
 
 
 @pytest.mark.asyncio

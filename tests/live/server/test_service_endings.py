@@ -9,7 +9,6 @@ import threading
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 from websockets.exceptions import ConnectionClosed
 
 import streamrvq
@@ -18,7 +17,7 @@ from streamrvq.live.server import transport
 from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
-from tests.support.service import CAUSAL, RATE, RawClient, end_of, int16, packet, serving, start, until
+from tests.support.service import CAUSAL, RATE, RawClient, connect_raw, end_of, int16, packet, serving, start, until
 from tests.support.shell import nothing_left
 
 PCM = noise(2 * RATE)

@@ -7,14 +7,13 @@ import logging
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 from websockets.exceptions import InvalidStatus
 
 import streamrvq
 from streamrvq.live.protocol.constants import MAX_MESSAGE, Close
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
-from tests.support.service import CAUSAL, RawClient, end_of, packet, serving, start, until
+from tests.support.service import CAUSAL, RawClient, connect_raw, end_of, packet, serving, start, until
 from tests.support.shell import nothing_left
 
 PCM = noise(500)

@@ -10,7 +10,6 @@ import sys
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 
 import streamrvq
 from streamrvq import InputError, ServiceError
@@ -19,7 +18,7 @@ from streamrvq.live.server.settings import ServerSettings
 from tests.live.server.conftest import certificate
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
-from tests.support.service import CAUSAL, HOP, RATE, RawClient, end_of, serving, start, until
+from tests.support.service import CAUSAL, HOP, RATE, RawClient, connect_raw, end_of, serving, start, until
 from tests.support.shell import nothing_left
 
 

@@ -5,13 +5,12 @@ import gc
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 
 import streamrvq
 from streamrvq import Gap, InputError, ServiceError, StreamClosedError
 from tests.support.contract import noise
 from tests.support.patience import PATIENCE
-from tests.support.service import CAUSAL, end_of, joined, serving
+from tests.support.service import CAUSAL, connect_raw, end_of, joined, serving
 from tests.support.shell import nothing_left, source
 
 

@@ -7,12 +7,11 @@ import logging
 import socket as sockets
 
 import pytest
-from websockets.asyncio.client import connect as connect_raw
 
 from streamrvq.live.server.admission.admission import Admission
 from tests.support.hostile.hog import KINDS, hogging
 from tests.support.patience import DEADLINE, PATIENCE
-from tests.support.service import RawClient, end_of, serving, start, until
+from tests.support.service import RawClient, connect_raw, end_of, serving, start, until
 from tests.support.shell import nothing_left
 
 STOP = json.dumps({"type": "stop"})
