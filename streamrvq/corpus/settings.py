@@ -78,8 +78,7 @@ class Settings:
         named = isinstance(source, str) and source in PRESETS
         return cls(
             codec=codec.source or (str(source) if named else os.path.abspath(source)),
-            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained,
-            engine=engine,
+            name=codec.name, codec_hash=codec.codec_hash, trained=codec.trained, engine=engine,
             sample_rate=config.sample_rate, hop_length=config.hop_length, n_codebooks=config.n_codebooks,
             codebook_size=config.codebook_size, n_quantizers=check_levels(n_quantizers, config.n_codebooks),
             tail=check_tail(tail), channels=channels, segment_frames=frames, truncated=truncated,
