@@ -7,7 +7,9 @@ asserted.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
+import weakref
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,5 +79,8 @@ def pair(name: str, size: str = "small") -> Pair:
 def made(name: str, size: str) -> Pair:
     """The same anew, for whoever is not to keep it."""
     model = official(name.capitalize(), **SETTINGS[size][name])
-    folder = save(model, Path(tempfile.mkdtemp(prefix="streamrvq-")) / name)
-    return Pair(name, model.double(), folder, load(folder), load(folder, dtype="float64"))
+    parent = tempfile.mkdtemp(prefix="streamrvq-")
+    folder = save(model, Path(parent) / name)
+    both = Pair(name, model.double(), folder, load(folder), load(folder, dtype="float64"))
+    weakref.finalize(both, shutil.rmtree, parent)  # 734 MB at full width
+    return both

@@ -215,20 +215,24 @@ def part(context: Context) -> None:
 
 def main() -> int:
     """Try everything, and give how much did not hold."""
-    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
     wrong = 0
-    try:
-        probe = Probe(Path(tempfile.mkdtemp()))
-        for part in (probe.cache, probe.copies, probe.recordings, probe.threads, probe.refusals):
-            try:
-                part()
-            except Exception:
-                traceback.print_exc()
-                wrong += 1
-        wrong += probe.wrong
-    except Exception:
-        traceback.print_exc()
-        wrong += 1
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        folders = [Path(scratch, name) for name in ("cache", "files")]
+        for folder in folders:
+            folder.mkdir()
+        os.environ["XDG_CACHE_HOME"] = str(folders[0])
+        try:
+            probe = Probe(folders[1])
+            for part in (probe.cache, probe.copies, probe.recordings, probe.threads, probe.refusals):
+                try:
+                    part()
+                except Exception:
+                    traceback.print_exc()
+                    wrong += 1
+            wrong += probe.wrong
+        except Exception:
+            traceback.print_exc()
+            wrong += 1
     print(f"{wrong} wrong")
     return wrong
 
