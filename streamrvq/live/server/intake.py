@@ -2,7 +2,8 @@
 
 A read may hold a thousand frames, and each costs as much to parse as a live stream's hop. So bytes are parsed in small
 slices, and each connection has an allowance that live streams never use up. Who sends more waits: the connection is not
-read any further, and its bytes are parsed in turn with those of other such connections, in a fifth of the loop's time.
+read any further, and its bytes are parsed in turn with those of other such connections. Together these get a fifth of
+the loop's time, in which their messages are parsed, handled and answered.
 Even what is within the allowances takes only so much of one round of the loop; the rest comes in the next.
 
 Knows: bytes, units of work, turns. Does not know: websockets (transport.py), what the bytes mean.
@@ -26,6 +27,7 @@ UNITS_AT_ONCE, UNITS_AT_FIRST, UNITS_PER_SECOND, UNITS_PER_AUDIO_SECOND = 32.0, 
 #: The seconds of one round of the loop for all connections that are within their allowance.
 ROUND_SECONDS = 0.002
 #: Beyond it: a connection's units in its turn; the seconds of all turns of a round; how much longer the pause then is.
+#: What the messages of these turns cost afterwards, in the connections' tasks, makes the next pause longer.
 UNITS_OF_A_TURN, TURN_SECONDS, PAUSE_RATIO = 16.0, 0.0005, 4.0
 
 
@@ -41,6 +43,7 @@ class Rounds:
         self._within: deque[Intake] = deque()
         self._beyond: deque[Intake] = deque()
         self._used = 0.0  # seconds of this round of the loop
+        self._owed = 0.0  # seconds that went to connections beyond their allowances and were not followed by a pause
         self._round_planned = self._beyond_planned = False
 
     def now(self) -> float:
@@ -56,6 +59,10 @@ class Rounds:
         """Count time of this round that went to a connection within its allowance."""
         self._used += seconds
         self._plan_round()
+
+    def owe(self, seconds: float) -> None:
+        """Count time that went to a connection beyond its allowance after its turn. The next turns wait for it."""
+        self._owed += seconds
 
     def add(self, intake: Intake, within_allowance: bool) -> None:
         """Give a connection's bytes a turn in the next round, or after those of all others. It must not have one."""
@@ -84,15 +91,20 @@ class Rounds:
             self.use(self.now() - began)
 
     def _serve_beyond(self) -> None:
+        owed, self._owed = self._owed, 0.0
+        if owed:
+            asyncio.get_running_loop().call_later(owed * PAUSE_RATIO, self._serve_beyond)
+            return
         began = now = self.now()
         try:
             while self._beyond and now - began < TURN_SECONDS:
                 self._beyond.popleft().take_turn()
                 now = self.now()
         finally:
+            self._owed += now - began
             self._beyond_planned = bool(self._beyond)
             if self._beyond:
-                asyncio.get_running_loop().call_later((now - began) * PAUSE_RATIO, self._serve_beyond)
+                asyncio.get_running_loop().call_soon(self._serve_beyond)
 
 
 class Intake:
@@ -113,7 +125,7 @@ class Intake:
         self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, rounds.now(), UNITS_AT_FIRST)
         self._bytes = bytearray()
         self._frames = 0
-        self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = False
+        self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = self._beyond = False
 
     @property
     def waiting(self) -> int:
@@ -137,6 +149,11 @@ class Intake:
     def earn(self, audio_seconds: float) -> None:
         """Add to the allowance: so many seconds of audio came."""
         self._allowance.add(audio_seconds * UNITS_PER_AUDIO_SECOND, self._rounds.now())
+
+    def spend(self, seconds: float) -> None:
+        """Count the loop's time that the connection's tasks took; beyond the allowance it is part of the turns'."""
+        if self._beyond:
+            self._rounds.owe(seconds)
 
     def hold(self) -> None:
         """Parse and read nothing more, until `release`."""
@@ -175,7 +192,9 @@ class Intake:
     def _go_on(self) -> None:
         if not (self._held or self._waits_for_turn or self._parsing):
             began = self._rounds.now()
-            self._parse_some(self._allowance.left(began) if self._rounds.time_left else 0.0)
+            left = self._allowance.left(began)
+            self._beyond = left <= 0
+            self._parse_some(left if self._rounds.time_left else 0.0)
             self._rounds.use(self._rounds.now() - began)
         else:
             self._update()
@@ -198,7 +217,8 @@ class Intake:
 
     def _wait_for_turn(self) -> None:
         self._waits_for_turn = True
-        self._rounds.add(self, within_allowance=self._allowance.left(self._rounds.now()) > 0)
+        self._beyond = self._allowance.left(self._rounds.now()) <= 0
+        self._rounds.add(self, within_allowance=not self._beyond)
 
     def _update(self) -> None:
         """Pause or resume reading. Within `_parse_some` that waits for its end."""

@@ -91,7 +91,11 @@ class LimitedConnection(ServerConnection):
         return self._trusted
 
     def spend(self, seconds: float) -> None:
-        """Count loop time that was spent for this connection, while it is young: one after another may cost much."""
+        """Count loop time that was spent for this connection: beyond its allowance, and while it is young.
+
+        One young connection after another may cost much.
+        """
+        self.intake.spend(seconds)
         if self.loop.time() - self._made <= YOUNG_SECONDS:
             counted = min(self._counted, seconds)
             self._counted -= counted
