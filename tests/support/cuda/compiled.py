@@ -14,7 +14,7 @@ from unittest import mock
 
 from streamrvq.engine.cuda import compile as compiling
 from streamrvq.engine.cuda.driver import core
-from tests.support.making import alone
+from tests.support.cuda.making import alone
 from tests.support.paths import ROOT
 
 SAID = ROOT / "build" / "ptxas-of-tests"

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamrvq.engine.cuda.device import Bytes, Download, Launch, Memory, Recording, Upload, Work
-from tests.support.making import alone
+from tests.support.cuda.making import alone
 from tests.support.paths import ROOT
 
 KERNELS = ROOT / "streamrvq" / "engine" / "cuda" / "kernels"
