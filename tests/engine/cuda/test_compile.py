@@ -5,21 +5,16 @@ Knows: NVRTC, which needs neither a GPU nor a driver. Does not know: what the ke
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
 import re
-from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
 from streamrvq.engine.cuda import compile as compiling
-from streamrvq.engine.cuda.driver import core
 from streamrvq.engine.cuda.quantizer import SHARED as QUANTISER_SHARED
 from streamrvq.engine.cuda.tiles import tiles
 from streamrvq.errors import EngineError
-from tests.support.paths import ROOT
+from tests.support.cuda.compiled import said
 
 pytest.importorskip("cuda.core", reason="needs the extra [cuda]")
 
@@ -30,7 +25,6 @@ SHARED_MEMORY = {
     "sm_100": 227 << 10, "sm_103": 227 << 10, "sm_120": 99 << 10, "sm_121": 99 << 10,
 }  # fmt: skip
 ARCHITECTURES = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
-SAID = ROOT / "build" / "ptxas-of-tests"
 REGISTERS = 65536  #: of a multiprocessor, on all of them
 SOURCE = 'extern "C" __global__ void twice(const float *x, float *y) { *y = *x * {factor}; }\n'
 
@@ -59,23 +53,6 @@ def usage(log: str) -> dict[str, tuple[int, int, int]]:
         assert registers
         found[kernel] = int(registers[1]), spilled, int(shared[1]) if shared else 0
     return found
-
-
-def said(architecture: str, part: compiling.Part) -> str:
-    """What ptxas says of a part; kept for the next run of the same sources, options, and NVRTC, to its last digit."""
-    key = core().utils.make_program_cache_key(
-        code=(compiling.KERNELS / compiling.SOURCE).read_text(encoding="utf-8"), code_type="c++", target_type="cubin",
-        options=compiling.options(architecture, part, verbose=True), extra_digest=compiling._digest(compiling.KERNELS),
-    )  # fmt: skip
-    packages = sorted(f"{found.name} {found.version}" for found in distributions() if "nvrtc" in found.name)
-    kept = SAID / f"{hashlib.sha256(key + repr(packages).encode()).hexdigest()[:16]}.txt"
-    if not kept.exists():
-        compiling.compile_part(architecture, part, log=(log := io.StringIO()))
-        SAID.mkdir(parents=True, exist_ok=True)
-        fresh = SAID / f"{kept.stem}.{os.getpid()}"
-        fresh.write_text(log.getvalue(), encoding="utf-8")
-        fresh.replace(kept)
-    return kept.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

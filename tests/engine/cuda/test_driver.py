@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from streamrvq.engine.cuda import compile as compiling
+from tests.support.cuda.compiled import CACHE, said
 from tests.support.cuda.emulated import library, missing
 from tests.support.paths import ROOT
 from tools.gpu_check import expected
@@ -30,15 +32,17 @@ DRIVER = ROOT / "tests" / "support" / "cuda" / "libcuda.cpp"
 def without_a_card(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which a process finds the driver that has none.
 
-    What NVRTC compiled is kept for the next process, and, in build/, for the next run.
+    What NVRTC compiled is kept for the next process, and, in build/, for the next run. So is what
+    test_compile.py has it compile.
     """
     folder = tmp_path_factory.mktemp("driver")
     command = ["g++", "-std=c++20", "-O1", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", str(folder / "libcuda.so.1")]
     done = subprocess.run([*command, str(DRIVER), "-ldl"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     emulator = library()._name
-    (cache := ROOT / "build" / "nvrtc-of-tests").mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "LD_LIBRARY_PATH": str(folder), "EMULATOR": emulator, "XDG_CACHE_HOME": str(cache)}
+    for part in compiling.PARTS:
+        said("sm_90", part)  # the architecture of the card that libcuda.cpp tells of
+    return {**os.environ, "LD_LIBRARY_PATH": str(folder), "EMULATOR": emulator, "XDG_CACHE_HOME": str(CACHE)}
 
 
 def test_cuda_core_takes_every_call_and_the_bits_are_the_same(tmp_path: Path, without_a_card: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamrvq.engine.cuda.device import Bytes, Download, Launch, Memory, Recording, Upload, Work
+from tests.support.cuda.making import alone
 from tests.support.paths import ROOT
 
 KERNELS = ROOT / "streamrvq" / "engine" / "cuda" / "kernels"
@@ -65,13 +66,13 @@ def library(kernels: Path = KERNELS) -> ctypes.CDLL:
     for source in sources:
         digest.update(source.name.encode() + source.read_bytes())
     built = BUILD / f"{digest.hexdigest()[:16]}.so"
-    if not built.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        fresh = BUILD / f"{built.stem}.{os.getpid()}"  # several processes of tests may begin at once
-        command = ["g++", *FLAGS, "-I", str(kernels), "-I", str(HERE), "-o", str(fresh), str(HERE / "emulator.cpp")]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        fresh.replace(built)
+    with alone(built) as mine:  # several processes of tests may begin at once
+        if mine:
+            fresh = BUILD / f"{built.stem}.{os.getpid()}"
+            command = ["g++", *FLAGS, "-I", str(kernels), "-I", str(HERE), "-o", str(fresh), str(HERE / "emulator.cpp")]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            fresh.replace(built)
     loaded = ctypes.PyDLL(str(built))  # keeps the GIL: there is one set of fibres
     loaded.emulate.argtypes = [ctypes.POINTER(Asked)]
     loaded.emulate_size.argtypes, loaded.emulate_size.restype = [ctypes.c_char_p], ctypes.c_size_t

@@ -26,6 +26,7 @@ struct Case {
     bool halves;
     Padding pad = Padding::zero;
     int64_t missing = 0;  // rows of the last window that lie past the end
+    int64_t turn = 0;     // whose it is, where not all runners compute it
 };
 
 inline float snake(float x, float alpha) {

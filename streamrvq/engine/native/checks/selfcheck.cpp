@@ -1,7 +1,8 @@
 // The library against plain loops: one layer at a time, every instruction set that runs here, all bits.
 //
-// It is a program of its own, so that sanitizers and emulators (qemu-user) can watch it: `selfcheck [quick]`. Exit code 0: no
-// bit differs.
+// It is a program of its own, so that sanitizers and emulators (qemu-user) can watch it: `selfcheck [quick] [threads]`. Exit
+// code 0: no bit differs. `quick` takes fewer rows, and each instruction set computes a layer on one of its numbers of threads;
+// `threads` leaves out engines that have one thread.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -191,14 +192,18 @@ bool two_callers(int steps) {
 std::vector<Case> layers(int64_t most) {
     std::vector<Case> all;
     const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
-    for (int64_t rows = 1; rows <= most; ++rows)
+    for (int64_t rows = 1; rows <= most; ++rows) {
+        int64_t width = 0;
         for (const auto &[cin, cout] : widths) {
+            // Every two of layer, width and rows meet every turn.
+            int64_t turn = rows + width++;
             const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));
             const bool halves = rows % 3 == 0;
             const int64_t streams = 1 + rows % 3;
             const auto add = [&](LayerKind kind, int64_t kernel, int64_t stride, int64_t dilation,
                                  Padding pad = Padding::zero, int64_t missing = 0) {
-                all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves, pad, missing});
+                all.push_back({kind, cin, cout, kernel, stride, dilation, rows, streams, activation, halves, pad, missing,
+                               turn++});
             };
             for (const int64_t dilation : {1, 3, 9}) add(LayerKind::conv, 7, 1, dilation);
             for (const int64_t stride : {2, 3, 8}) add(LayerKind::conv, 2 * stride, stride, 1);
@@ -209,14 +214,20 @@ std::vector<Case> layers(int64_t most) {
                 for (const int64_t missing : {int64_t{0}, int64_t{1}, 2 + rows % 2}) add(LayerKind::conv, 8, 4, 1, pad, missing);
             }
         }
+    }
     return all;
 }
 
 }  // namespace
 
 int main(int argc, char **argv) {
-    const bool quick = argc > 1 && std::string(argv[1]) == "quick";
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    const auto asked = [&](const char *what) { return std::find(arguments.begin(), arguments.end(), what) != arguments.end(); };
+    const bool quick = asked("quick"), threaded = asked("threads");
     int cases = 0, wrong = 0;
+    std::vector<int> threads;
+    for (const int count : {1, 2, 3})
+        if ((!quick || count != 2) && (!threaded || count > 1)) threads.push_back(count);
     std::vector<Runner> runners;
     std::istringstream names(srvq_isas());
     for (std::string isa; std::getline(names, isa, ',');) {
@@ -225,8 +236,7 @@ int main(int argc, char **argv) {
             ++wrong;
             std::printf("%s: %d pairs of rates differ (%s)\n", isa.c_str(), differ, srvq_error());
         }
-        for (const int threads : {1, 2, 3})
-            if (!quick || threads != 2) runners.push_back({isa, threads});
+        for (const int count : threads) runners.push_back({isa, count});
     }
     for (const Runner &runner : runners) {
         ++cases;
@@ -236,8 +246,14 @@ int main(int argc, char **argv) {
     }
     wrong += wrong_sequences(runners, quick ? 5 : 12, cases);
     for (const Case &c : layers(quick ? 9 : 17)) {
-        cases += static_cast<int>(runners.size());
-        for (const Runner &runner : wrong_layer(c, runners, static_cast<unsigned>(cases))) {
+        std::vector<Runner> turns = runners;
+        if (quick) {  // of each instruction set one, and of the next set the next
+            turns.clear();
+            for (size_t set = 0; set * threads.size() < runners.size(); ++set)
+                turns.push_back(runners[set * threads.size() + (static_cast<size_t>(c.turn) + set) % threads.size()]);
+        }
+        cases += static_cast<int>(turns.size());
+        for (const Runner &runner : wrong_layer(c, turns, static_cast<unsigned>(cases))) {
             ++wrong;
             std::printf("%s, %d threads: kind %d, %d → %d, kernel %d, stride %d, dilation %d, %d rows × %d differ (%s)\n",
                         runner.isa.c_str(), runner.threads, static_cast<int>(c.kind), static_cast<int>(c.cin),
