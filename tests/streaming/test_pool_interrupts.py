@@ -45,12 +45,12 @@ class Caller:
 
     def __init__(self, codec: Codec, direction: Any, factor: int = 1) -> None:
         self.codec, self.direction, self.factor = codec, direction, factor
-        self.pool: StreamPool = codec.pool(3, direction, max_hops=13)  # less than each of the streams has to come
+        self.pool: StreamPool = codec.pool(3, direction, max_hops=6)  # less than each of the streams has to come
         self.wanted: dict[StreamId, Any] = {}
         self.came: dict[StreamId, list[Output]] = {}
-        self.old = self.add(self.open(), 1, 16)
+        self.old = self.add(self.open(), 1, 9)
         self.take(self.next())
-        self.young = self.add(self.open(), 2, 17)
+        self.young = self.add(self.open(), 2, 10)
         self.pool.close(self.old)
 
     def open(self) -> StreamId:
@@ -104,7 +104,7 @@ class Caller:
                 ids=lambda kind: f"{kind[0]}-{kind[2]}-{kind[3]}")  # fmt: skip
 def kind(request: pytest.FixtureRequest) -> Kind:
     engine, dtype, direction, factor = request.param
-    return codec_of(minute(causal=False), dtype, engine), direction, factor
+    return codec_of(minute((8,), causal=False), dtype, engine), direction, factor
 
 
 def places(kind: Kind) -> Any:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from streamrvq.cli import main
 from streamrvq.weights import load_weights
 from tests.support.contract import minute, noise
 from tools.training import release
@@ -33,12 +38,26 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "validation_seconds": 0.1,
     }))  # fmt: skip
     monkeypatch.setattr(release, "CONFIG", config)
-    monkeypatch.setattr(release, "_PROBE_MINUTES", 0.03)
+    monkeypatch.setattr(release, "_PROBE_MINUTES", 0.01)
     monkeypatch.setattr(release, "_MOST_PROBES", 10**6)  # however slow this machine is now
     monkeypatch.setattr(release, "DATA", tmp_path / "data")
-    arguments = argparse.Namespace(out=tmp_path / "run", minutes=0.06, batch=None, lr=1e-3, device="cpu", cache=None)
-    release.train(arguments, tmp_path / "set")
+    arguments = argparse.Namespace(out=tmp_path / "run", minutes=0.02, batch=None, lr=1e-3, device="cpu", cache=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(release.subprocess, "run", partial(probe_here, subprocess.run))
+        release.train(arguments, tmp_path / "set")
     return tmp_path / "run"
+
+
+def probe_here(run: Any, command: list[str], **options: Any) -> None:
+    """A probe, the command that has ``--minutes``, runs in this process, which has torch already."""
+    start = [sys.executable, "-c", "from streamrvq.cli import main; main()"]
+    assert command[:3] == start
+    if "--minutes" in command:
+        with pytest.raises(SystemExit) as end:
+            main(command[3:])
+        assert end.value.code == 0
+    else:
+        run(command, **options)
 
 
 def judge(folder: Path, code: int) -> None:
