@@ -30,10 +30,18 @@ from tests.support.patience import PATIENCE
 SMALL = codec_of(tiny((4, 8, 16), causal=True), *QUICK)
 SPEECH = DEMOS / "audio" / "speech_hu.flac"
 
+#: Features that are off: those that Playwright turns off, for the last list counts, and two popups of the address bar,
+#: for which each window has a process that takes longer to start than the page.
+_OFF = [
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter",
+    "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch", "TcpPortRandomizationWin",
+    "ThirdPartyStoragePartitioning", "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+]  # fmt: skip
 _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--disable-quic",
+    "--disable-sync", "--no-first-run", "--disable-quic", f"--disable-features={','.join(_OFF)}",
 ]  # fmt: skip
 
 
