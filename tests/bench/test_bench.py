@@ -25,9 +25,10 @@ from tests.support.contract import codec_of, minute, needs_native, weights_of
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Machines are measured with small arrays here."""
+    """Machines are measured with small arrays here, and for a moment."""
     monkeypatch.setattr(machine, "SIDES", (32,))
     monkeypatch.setattr(machine, "READ_BYTES", 1 << 16)
+    monkeypatch.setattr(machine, "SECONDS", 0.03)
 
 
 def test_report(causal: bool) -> None:

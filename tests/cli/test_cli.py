@@ -131,6 +131,7 @@ def test_convert_half(run: Run, tmp_path: Path, weights: Path, codec: Codec) -> 
 def test_bench(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "SIDES", (32,))
     monkeypatch.setattr(machine, "READ_BYTES", 1 << 16)
+    monkeypatch.setattr(machine, "SECONDS", 0.03)
     quick = ("--hops", "1,2", "--batch", "1", "--seconds", "0.002", "--rounds", "1", "--no-official")
     done = run("bench", weights, *quick, "--decode")
     assert done.code == 0

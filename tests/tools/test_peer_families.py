@@ -2,6 +2,7 @@
 
 import pytest
 
+from streamrvq.bench import machine
 from tools.peer_families.models import MissingPeerError, imported
 from tools.peer_families.rows import Bar, Row, bars_table, ratio, times_table
 from tools.peers_bench import main
@@ -39,7 +40,10 @@ def test_a_missing_peer_is_a_row() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("family", "model"), [("encodec", "EncodecModel"), ("mimi", "MimiModel")])
-def test_a_family_is_timed(family: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_family_is_timed(
+    family: str, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "SECONDS", 0.03)
     assert main(["--family", family, "--seconds", "0.2", "--rounds", "1", "--threads", "1"]) == 0
     out = capsys.readouterr().out
     for words in (
