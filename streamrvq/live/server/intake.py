@@ -125,7 +125,7 @@ class Intake:
         self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, rounds.now(), UNITS_AT_FIRST)
         self._bytes = bytearray()
         self._frames = 0
-        self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = self._beyond = False
+        self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -152,7 +152,7 @@ class Intake:
 
     def spend(self, seconds: float) -> None:
         """Count the loop's time that the connection's tasks took; beyond the allowance it is part of the turns'."""
-        if self._beyond:
+        if self._allowance.left(self._rounds.now()) <= 0:
             self._rounds.owe(seconds)
 
     def hold(self) -> None:
@@ -192,9 +192,7 @@ class Intake:
     def _go_on(self) -> None:
         if not (self._held or self._waits_for_turn or self._parsing):
             began = self._rounds.now()
-            left = self._allowance.left(began)
-            self._beyond = left <= 0
-            self._parse_some(left if self._rounds.time_left else 0.0)
+            self._parse_some(self._allowance.left(began) if self._rounds.time_left else 0.0)
             self._rounds.use(self._rounds.now() - began)
         else:
             self._update()
@@ -217,8 +215,7 @@ class Intake:
 
     def _wait_for_turn(self) -> None:
         self._waits_for_turn = True
-        self._beyond = self._allowance.left(self._rounds.now()) <= 0
-        self._rounds.add(self, within_allowance=not self._beyond)
+        self._rounds.add(self, within_allowance=self._allowance.left(self._rounds.now()) > 0)
 
     def _update(self) -> None:
         """Pause or resume reading. Within `_parse_some` that waits for its end."""

@@ -18,12 +18,12 @@ from tests.support.cuda.compiled import said
 
 pytest.importorskip("cuda.core", reason="needs the extra [cuda]")
 
-#: One card of each generation since Ampere: A100, RTX 40, H100, B200, RTX 50.
 #: Bytes of shared memory that a block may ask for.
 SHARED_MEMORY = {
     "sm_80": 163 << 10, "sm_86": 99 << 10, "sm_87": 163 << 10, "sm_89": 99 << 10, "sm_90": 227 << 10,
     "sm_100": 227 << 10, "sm_103": 227 << 10, "sm_120": 99 << 10, "sm_121": 99 << 10,
 }  # fmt: skip
+#: One card of each generation since Ampere: A100, RTX 40, H100, B200, RTX 50.
 ARCHITECTURES = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
 REGISTERS = 65536  #: of a multiprocessor, on all of them
 SOURCE = 'extern "C" __global__ void twice(const float *x, float *y) { *y = *x * {factor}; }\n'
