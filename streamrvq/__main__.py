@@ -18,7 +18,7 @@ def main() -> None:
     if own:
         signal.signal(signal.SIGINT, _end)
     from .cli import main as run
-    from .cli.app import app  # noqa: F401  all commands, and what they import
+    from .cli.app import commands  # noqa: F401  all commands, and what they import
 
     try:
         if own:

@@ -67,11 +67,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         from .common import complain
 
         return complain(empty)
-    from .app import app  # here, so that an interrupt during the import of typer and rich is quiet too
+    from .app import commands  # here, so that an interrupt during the import of typer and rich is quiet too
     from .common import complain, reason_of
 
     try:
-        result = app(arguments, prog_name="streamrvq", standalone_mode=False)
+        result = commands(arguments, prog_name="streamrvq", standalone_mode=False)
     except StreamRVQError as error:
         return complain(error)
     except OSError as error:  # a full disk, a folder without permissions
