@@ -71,7 +71,7 @@ parts.append(stream.flush())
 print(f"   flush               → {parts[-1].shape[1]:3d} frames ({codec.delay_frames} of delay were owed)")
 live = np.concatenate(parts, axis=1)
 offline = codec.encode(pcm, tail="valid")
-padded = codec.encode(pcm)
+padded = streamrvq.Codec(codec.weights).encode(pcm)  # in float32, for only its length is looked at
 different = int((live != offline).sum()) + int((live != codes[0].numpy()).sum())
 own = tuple(codes.shape[1:])
 print(f"\nstream {live.shape}, offline {offline.shape}, the module's own {own}: {different} codes differ")

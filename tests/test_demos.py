@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from streamrvq.weights import save_weights
 from tests.support.command import process
-from tests.support.contract import noise
+from tests.support.contract import minute, noise, weights_of
 from tests.support.paths import DEMOS
 from tests.support.patience import PATIENCE
 from tests.support.virtual_sound import Fifo, Voice
@@ -49,11 +50,11 @@ RUNS = {
     ),
     "websocket_client": (
         ["{url}"],
-        r'"ready"[\s\S]*\n688 \d+ \d+ \d+\n[\s\S]*{"type":"done","frames":11025,"samples":32000',
+        r'"ready"[\s\S]*\n86 \d+ \d+ \d+\n[\s\S]*{"type":"done","frames":1379,"samples":32000',
     ),
     "websocket_client.mjs": (
         ["{wav}", "{url}"],
-        r"44100 Hz\n0 \d+ \d+ \d+\n[\s\S]*\n5511 \d+ \d+ \d+\n[\s\S]*frames: 5513, samples: 16000",
+        r"44100 Hz\n0 \d+ \d+ \d+\n[\s\S]*\n688 \d+ \d+ \d+\n[\s\S]*frames: 690, samples: 16000",
     ),
 }
 
@@ -64,8 +65,10 @@ def test_every_demo_is_run() -> None:
 
 
 @pytest.fixture(scope="module")
-def url(weights: Path) -> Iterator[str]:
-    """A server, as `streamrvq serve` starts it."""
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server, as `streamrvq serve` starts it, with few frames a second: hop 64, 3 codebooks, 44.1 kHz."""
+    weights = tmp_path_factory.mktemp("served") / "minute.safetensors"
+    save_weights(weights_of(minute((8, 8))), weights)
     server = process("serve", weights, "--port", 0, "--json", "--log-level", "warning")
     assert server.stdout is not None
     yield json.loads(server.stdout.readline())["url"]
