@@ -107,9 +107,15 @@ def wav(tmp_path: Path) -> Path:
     return path
 
 
-def process(*arguments: object, **settings: Any) -> subprocess.Popen[bytes]:
-    """A command line in a process of its own."""
-    code = "from streamrvq.cli import main; main()"
+def process(*arguments: object, before: str = "", **settings: Any) -> subprocess.Popen[bytes]:
+    """A command line in a process of its own, which runs the statements ``before`` first.
+
+    Its pipes have no buffers here. `readline` would take into one what has come after the line, and `communicate`,
+    which reads the pipe itself, would never see it.
+    """
+    code = f"{before}\nfrom streamrvq.cli import main; main()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=env, **(pipes | settings))
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], bufsize=0, env=env, **(pipes | settings)
+    )
