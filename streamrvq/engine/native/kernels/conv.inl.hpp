@@ -65,7 +65,7 @@ void tile(const Conv &c, const T *w, bool first_use, int64_t row, int64_t column
         for (int r = 0; r < MR; ++r) {
             const V::Floats s = V::broadcast(x[r][i]);
 #pragma GCC unroll 4
-            for (int n = 0; n < NR; ++n) y[r][n] = V::fma(s, v[n], y[r][n]);
+            for (int n = 0; n < NR; ++n) V::accumulate(y[r][n], s, v[n]);
         }
     };
     for (int64_t tap = 0; tap < c.taps; ++tap) {
