@@ -1,7 +1,8 @@
 // The convolution: register tiles of outputs, each output one chain of fused multiply-adds. Included by kernels.inl.hpp.
 //
-// Knows: how to compute MR rows × NR vectors of columns together. Tile sizes, prefetching and the type of the weights choose
-// which outputs are computed together, never the order inside one. Does not know: layers, streams' ages, threads.
+// Knows: how to compute MR rows × NR vectors of columns of B blocks together. Tile sizes, prefetching and the type of the
+// weights choose which outputs are computed together, never the order inside one. Does not know: layers, streams' ages,
+// threads.
 #pragma once
 #include "kernels/epilogue.inl.hpp"
 
@@ -15,6 +16,11 @@ inline V::Floats load_weights(const uint16_t *p) { return V::load_half(p); }
 // beyond one, the processor's own prefetcher suffers, and memory is read a fifth slower (Sapphire Rapids). Much less is too
 // late even from a cache.
 constexpr int64_t kPrefetchDistance = 3584;
+
+// Blocks of columns that a single row goes through together. One block has two chains, and a multiply-add can begin eight
+// times before the first has its result. Weights from memory do not come any faster than two chains take them, so large ones
+// are read in one piece.
+constexpr int kSideBySide = 4;
 
 // A prefetch pays only where it can overlap with a tile's arithmetic.
 template <int MR>
@@ -35,11 +41,13 @@ inline const float *start_of(const Conv &c, int64_t row) {
     return c.start + row / c.rows * c.start_stride + row % c.rows * c.columns;
 }
 
-template <int MR, int NR, class T>
+template <int MR, int NR, int B = 1, class T>
 void tile(const Conv &c, const T *w, bool first_use, int64_t row, int64_t column, Prefetch &next) {
+    constexpr int64_t width = NR * V::kWidth;
+    const int64_t apart = c.taps * c.depth * width;  // from one block's weights to the next one's
     Prefetch prefetch = next;  // in registers while the tile is computed
     const float *x[MR];
-    int64_t b = row / c.rows, t = row - b * c.rows;
+    int64_t b = row < c.rows ? 0 : row / c.rows, t = row - b * c.rows;  // a division takes as long as many rows' products
 #pragma GCC unroll 16
     for (int r = 0; r < MR; ++r) {
         x[r] = c.in + b * c.in_stride + t * c.row_step;
@@ -48,34 +56,41 @@ void tile(const Conv &c, const T *w, bool first_use, int64_t row, int64_t column
             ++b;
         }
     }
-    V::Floats y[MR][NR];
+    V::Floats y[B][MR][NR];
 #pragma GCC unroll 16
     for (int r = 0; r < MR; ++r) {
         const float *const first = c.start ? start_of(c, row + r) : c.bias;
 #pragma GCC unroll 4
-        for (int n = 0; n < NR; ++n) y[r][n] = V::load(first + column + n * V::kWidth);
+        for (int i = 0; i < B; ++i)
+#pragma GCC unroll 4
+            for (int n = 0; n < NR; ++n) y[i][r][n] = V::load(first + column + i * width + n * V::kWidth);
     }
 
     auto channel = [&](int64_t i) __attribute__((always_inline)) {
-        V::Floats v[NR];
 #pragma GCC unroll 4
-        for (int n = 0; n < NR; ++n) v[n] = load_weights(w + n * V::kWidth);
-        w += NR * V::kWidth;
+        for (int k = 0; k < B; ++k) {
+            V::Floats v[NR];
+#pragma GCC unroll 4
+            for (int n = 0; n < NR; ++n) v[n] = load_weights(w + k * apart + n * V::kWidth);
 #pragma GCC unroll 16
-        for (int r = 0; r < MR; ++r) {
-            const V::Floats s = V::broadcast(x[r][i]);
+            for (int r = 0; r < MR; ++r) {
+                const V::Floats s = V::broadcast(x[r][i]);
 #pragma GCC unroll 4
-            for (int n = 0; n < NR; ++n) y[r][n] = V::fma(s, v[n], y[r][n]);
+                for (int n = 0; n < NR; ++n) V::accumulate(y[k][r][n], s, v[n]);
+            }
         }
+        w += width;
     };
     for (int64_t tap = 0; tap < c.taps; ++tap) {
         const int64_t first = tap * c.tap_step;
         int64_t i = 0;
         for (; i + 4 <= c.depth; i += 4) {
             if (first_use) {
+#pragma GCC unroll 4
+                for (int k = 0; k < B; ++k)
 #pragma GCC unroll 8
-                for (int64_t line = 0; line < 4 * NR * V::kWidth * static_cast<int64_t>(sizeof(T)); line += 64)
-                    __builtin_prefetch(reinterpret_cast<const char *>(w) + kPrefetchDistance + line, 0, 2);
+                    for (int64_t line = 0; line < 4 * width * static_cast<int64_t>(sizeof(T)); line += 64)
+                        __builtin_prefetch(reinterpret_cast<const char *>(w + k * apart) + kPrefetchDistance / B + line, 0, 2);
             }
             prefetch_lines<MR>(prefetch);
             channel(first + i);
@@ -87,12 +102,14 @@ void tile(const Conv &c, const T *w, bool first_use, int64_t row, int64_t column
     }
     next = prefetch;
 
-    alignas(64) float results[MR * NR * V::kWidth];
+    for (int k = 0; k < B; ++k) {
+        alignas(64) float results[MR * width];
 #pragma GCC unroll 16
-    for (int r = 0; r < MR; ++r)
+        for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-        for (int n = 0; n < NR; ++n) V::store(results + (r * NR + n) * V::kWidth, y[r][n]);
-    epilogue<NR>(c, results, MR, row, column);
+            for (int n = 0; n < NR; ++n) V::store(results + r * width + n * V::kWidth, y[k][r][n]);
+        epilogue<NR>(c, results, MR, row, column + k * width);
+    }
 }
 
 template <int NR, class T>
@@ -122,10 +139,17 @@ void conv_as(const Conv &c, const Part &p) {
     constexpr int64_t block_width = V::kVectors * V::kWidth;
     constexpr int64_t lines = 4 * block_width * sizeof(T) / Prefetch::kLine;  // read by four channels
     const int64_t depth = c.taps * c.depth, rows = p.row1 - p.row0, tiles = (rows + V::kRows - 1) / V::kRows;
+    if (!tiles) return;
+    const int64_t height = rows / tiles, rest = rows % tiles;
     Prefetch next_layers = p.prefetch, nothing{};
     for (int64_t block = p.block0; block < p.block1; ++block) {
         const int64_t column = block * block_width;
         const T *w = static_cast<const T *>(c.weights) + column * depth;
+        if (rows == 1 && !p.large && block + kSideBySide <= p.block1 && column + kSideBySide * block_width <= c.columns) {
+            tile<1, V::kVectors, kSideBySide>(c, w, true, p.row0, column, nothing);
+            block += kSideBySide - 1;
+            continue;
+        }
         const bool narrow = c.columns - column <= V::kWidth;
         // All tiles together leave time to fetch the next block: it has come when its own first tile asks for it. If it is
         // another task's, the same thread is likely to take that. Once it is fetched, or where this layer is not large, the
@@ -134,8 +158,11 @@ void conv_as(const Conv &c, const Part &p) {
         const bool more = p.large && tiles > 1 && column + block_width < c.columns;
         Prefetch next_block{after, more ? after + depth * block_width * sizeof(T) : after, (lines + tiles - 1) / tiles};
         if (next_block.lines > Prefetch::kMaxLines) next_block.lines = Prefetch::kMaxLines;
-        for (int64_t i = 0; i < tiles; ++i) {  // of heights as equal as can be
-            const int64_t row = p.row0 + rows * i / tiles, count = p.row0 + rows * (i + 1) / tiles - row;
+        int64_t row = p.row0, count, owed = 0;
+        for (int64_t i = 0; i < tiles; ++i, row += count) {  // of heights as equal as can be
+            owed += rest;
+            count = owed < tiles ? height : height + 1;
+            if (owed >= tiles) owed -= tiles;
             Prefetch &next = next_block.at < next_block.end ? next_block : i ? next_layers : nothing;
             narrow ? tile_of<1>(count, c, w, i == 0, row, column, next)
                    : tile_of<V::kVectors>(count, c, w, i == 0, row, column, next);

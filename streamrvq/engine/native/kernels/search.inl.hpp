@@ -11,8 +11,9 @@
 namespace srvq {
 namespace {
 
-// Vectors that are compared with a block of entries while it is in the core's first cache.
-constexpr int64_t kTogether = 8;
+// Vectors that are compared with a block of entries while it is in the core's first cache, as many as fit in there too. A
+// book of long entries comes from further away, once for all of them.
+constexpr int64_t kTogether = 32, kTogetherNumbers = 4096;
 
 // The best entry of each element so far, and its index.
 struct Best {
@@ -93,11 +94,13 @@ void search(const Search &s) {
     }
     const float *const vectors = s.bias ? s.vectors : s.unit;
     const int64_t blocks = (s.size + V::kWidth - 1) / V::kWidth;
-    for (int64_t v = 0; v < s.count; v += kTogether) {
-        const int64_t count = s.count - v < kTogether ? s.count - v : kTogether;
+    int64_t together = 8;
+    while (together < kTogether && 2 * together * s.dim <= kTogetherNumbers) together *= 2;
+    for (int64_t v = 0; v < s.count; v += together) {
+        const int64_t count = s.count - v < together ? s.count - v : together;
         const float *const x = vectors + v * s.dim;
         Best best[kTogether];
-        for (Best &b : best) b = {V::broadcast(-__builtin_inff()), first};
+        for (int64_t r = 0; r < count; ++r) best[r] = {V::broadcast(-__builtin_inff()), first};
         // One vector has its chains beside each other in several blocks, four have enough of them in two.
         int64_t block = count == 1 ? compare_all<8>(s, x, count, 0, blocks, first, best) : 0;
         block = compare_all<2>(s, x, count, block, blocks, first, best);

@@ -12,8 +12,8 @@ namespace srvq {
 
 template <class V>
 concept VectorType = requires(const float *from, float *to, const uint16_t *halves, float s, typename V::Floats a,
-                              typename V::Floats b, typename V::Floats c, typename V::Mask mask, const int32_t *whole, double u,
-                              typename V::Doubles d, const typename V::Doubles *more) {
+                              typename V::Floats b, typename V::Floats c, typename V::Floats &sum, typename V::Mask mask,
+                              const int32_t *whole, double u, typename V::Doubles d, const typename V::Doubles *more) {
     // The shape of a tile: kRows rows × kVectors vectors of kWidth floats are accumulated in registers at a time.
     requires V::kWidth >= 1 && (V::kWidth & (V::kWidth - 1)) == 0;
     requires V::kRows == 4 || V::kRows == 6 || V::kRows == 8;  // tile_of() in conv.inl.hpp has these heights
@@ -34,6 +34,8 @@ concept VectorType = requires(const float *from, float *to, const uint16_t *halv
     { V::div(a, b) } -> std::same_as<typename V::Floats>;     // a / b; never an estimate of 1/b
     { V::fma(a, b, c) } -> std::same_as<typename V::Floats>;  // a · b + c, the product not rounded
     { V::fms(a, b, c) } -> std::same_as<typename V::Floats>;  // a · b − c, the product not rounded
+
+    { V::accumulate(sum, a, b) } -> std::same_as<void>;       // sum = a · b + sum, as fma; the sum keeps its register
 
     // Exact operations.
     { V::min(a, b) } -> std::same_as<typename V::Floats>;  // a if a < b, else b: so b where either is not a number

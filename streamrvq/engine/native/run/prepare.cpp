@@ -107,7 +107,8 @@ void Step::grow() {
     }
     if (!plan_.quantizer) return;
     floats(workspace_.latents, most * plan_.quantizer->latent + spare);
-    at_least(workspace_.scratch, static_cast<size_t>(kMaxStreamHops) * scratch_.bytes);
+    const int64_t tasks = plan_.program == Program::encode ? std::min<int64_t>(threads_, kMaxStreamHops) : kMaxStreamHops;
+    at_least(workspace_.scratch, static_cast<size_t>(tasks) * scratch_.bytes);
 }
 
 }  // namespace srvq

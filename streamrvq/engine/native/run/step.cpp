@@ -13,12 +13,18 @@ double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// A place `numbers` after p, or before it where that is negative, be it outside of what p points into: rows that are counted
+// from there on lie inside.
+float *moved(float *p, int64_t numbers) {
+    return reinterpret_cast<float *>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(numbers) * sizeof(float));
+}
+
 }  // namespace
 
 Step::Step(const Kernels &k, Plan plan, int threads, Workspace &workspace)
     : kernels_(k), plan_(std::move(plan)), threads_(threads), workspace_(workspace) {
     const size_t n = plan_.convs.size();
-    if (plan_.quantizer) scratch_ = QuantizerScratch(*plan_.quantizer);
+    if (plan_.quantizer) scratch_ = QuantizerScratch(*plan_.quantizer, plan_.program == Program::encode ? kMaxStreamHops : 1);
     seconds.assign(n + 2, 1e9);
     stages_.reserve(n);
     place_.resize(n);
@@ -115,9 +121,10 @@ void Step::compute(const Stage &stage, int64_t task) {
               stage.blocks * (j + 1) / stage.block_parts, stage.large, stage.prefetch};
     const int64_t unit = Prefetch::kLine * stage.prefetch.lines, units = (stage.prefetch.end - stage.prefetch.at) / unit;
     const int64_t first = units * task / stage.tasks(), count = units * (task + 1) / stage.tasks() - first;
-    const Conv one = arguments_of(stage.first), two = arguments_of(stage.last);
+    Conv one = arguments_of(stage.first), two = arguments_of(stage.last);
     const bool shortcut = plan_.convs[stage.last].shortcut.has_value();
-    const Conv across = shortcut ? shortcut_of(stage.last) : Conv{};
+    Conv across = shortcut ? shortcut_of(stage.last) : Conv{};
+    float *const joined = across.out.plain, *const between = one.out.active;
     const int64_t begin = part.row0, end = part.row1, strips = std::max<int64_t>(1, (end - begin) / stage.strip);
     for (int64_t s = 0; s < strips; ++s) {
         part.row0 = begin + (end - begin) * s / strips;
@@ -125,17 +132,29 @@ void Step::compute(const Stage &stage, int64_t task) {
         part.prefetch.at = stage.prefetch.at + (first + count * s / strips) * unit;
         part.prefetch.end = stage.prefetch.at + (first + count * (s + 1) / strips) * unit;
         const Part whole{part.row0, part.row1, 0, plan_.convs[stage.last].matrix.blocks(kernels_), stage.large, {}};
-        const bool fused = stage.last > stage.first;
-        if (shortcut) kernels_.conv(across, fused ? whole : Part{part.row0, part.row1, part.block0, part.block1, false, {}});
+        if (stage.last == stage.first) {
+            if (shortcut) kernels_.conv(across, Part{part.row0, part.row1, part.block0, part.block1, false, {}});
+            kernels_.conv(one, part);
+            continue;
+        }
+        // What passes between a unit's convolutions is used up within the strip. All strips keep it in the same place, where
+        // the task's own rows begin: it stays in the core's first cache.
+        const int64_t back = begin - part.row0;
+        if (shortcut) {
+            across.out.plain = moved(joined, back * across.columns);
+            two.join = across.out.plain;
+            kernels_.conv(across, whole);
+        }
+        one.out.active = moved(between, back * one.columns);
+        two.in = one.out.active;
         kernels_.conv(one, part);
-        if (fused) kernels_.conv(two, whole);
+        kernels_.conv(two, whole);
     }
 }
 
 int64_t Step::group_size() const {
     if (plan_.program != Program::encode) return request_.streams;
-    const int64_t frames = request_.streams * request_.hops;
-    return std::min(QuantizerScratch::kMaxFrames, (frames + threads_ - 1) / threads_);
+    return (request_.streams * request_.hops + threads_ - 1) / threads_;  // a codebook is read once for all of them
 }
 
 int64_t Step::groups() const {

@@ -34,20 +34,18 @@ private:
     size_t bytes_ = 0;
 };
 
-// What one task of the quantiser needs, for up to kMaxFrames frames together.
+// What one task of the quantiser needs, for up to `most` frames together.
 class QuantizerScratch {
 public:
-    static constexpr int64_t kMaxFrames = 8;
-
     QuantizerScratch() = default;
-    explicit QuantizerScratch(const Quantizer &q) {
+    QuantizerScratch(const Quantizer &q, int64_t most) {
         LayoutBuilder layout;
-        vectors = layout.add<float>(kMaxFrames * q.dim);
-        entries = layout.add<float>(kMaxFrames * q.dim);
-        rest = layout.add<float>(kMaxFrames * q.dim);
-        unit = layout.add<float>(kMaxFrames * q.dim);
-        latents = layout.add<float>(kMaxFrames * q.count() * q.dim);
-        codes = layout.add<int64_t>(kMaxFrames * q.count());
+        vectors = layout.add<float>(most * q.dim);
+        entries = layout.add<float>(most * q.dim);
+        rest = layout.add<float>(most * q.dim);
+        unit = layout.add<float>(most * q.dim);
+        latents = layout.add<float>(most * q.count() * q.dim);
+        codes = layout.add<int64_t>(most * q.count());
         bytes = layout.bytes();
     }
 

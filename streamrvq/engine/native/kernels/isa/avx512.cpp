@@ -24,6 +24,7 @@ struct V {
     static Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
     static Floats div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
     static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+    static void accumulate(Floats &sum, Floats a, Floats b) { sum = fma(a, b, sum); }
     static Floats fms(Floats a, Floats b, Floats c) { return _mm512_fmsub_ps(a, b, c); }
     static Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
     static Floats abs(Floats a) { return _mm512_abs_ps(a); }

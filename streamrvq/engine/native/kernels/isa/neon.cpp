@@ -22,6 +22,7 @@ struct V {
     static Floats mul(Floats a, Floats b) { return vmulq_f32(a, b); }
     static Floats div(Floats a, Floats b) { return vdivq_f32(a, b); }
     static Floats fma(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
+    static void accumulate(Floats &sum, Floats a, Floats b) { sum = fma(a, b, sum); }
     static Floats fms(Floats a, Floats b, Floats c) { return vfmaq_f32(vnegq_f32(c), a, b); }
     static Floats min(Floats a, Floats b) { return vbslq_f32(vcltq_f32(a, b), a, b); }  // b if either is not a number
     static Floats abs(Floats a) { return vabsq_f32(a); }

@@ -48,6 +48,7 @@ struct V {
     static Floats fma(Floats a, Floats b, Floats c) {
         return each([&](int i) { return std::fma(a.at[i], b.at[i], c.at[i]); });
     }
+    static void accumulate(Floats &sum, Floats a, Floats b) { sum = fma(a, b, sum); }
     static Floats fms(Floats a, Floats b, Floats c) {
         return each([&](int i) { return std::fma(a.at[i], b.at[i], -c.at[i]); });
     }
