@@ -51,7 +51,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
                "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
         processes.append(subprocess.Popen(command, env=os.environ | env, stdout=subprocess.PIPE, text=True))
     try:
-        said = [process.communicate(timeout=PATIENCE)[0].split() for process in processes]
+        said = [process.communicate(timeout=5 * PATIENCE)[0].split() for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -247,4 +247,4 @@ def test_an_interrupt_keeps_what_came(tmp_path: Path, weights: Path, codec: Code
     assert "holds the" in err
     file = read_tokens(target)
     np.testing.assert_array_equal(file.codes, codec.encode(pcm)[:, : file.codes.shape[1]])
-    assert 1900 < file.num_samples <= 4000
+    assert 2000 - codec.delay_frames * codec.hop_length <= file.num_samples <= 4000  # the interrupt may beat the second
