@@ -55,6 +55,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     finally:
         for process in processes:
             process.kill()
+            process.communicate()
     assert [process.returncode for process in processes] == [0, 0]
     assert said == [[str(observed)], ["0"]]
     for name in ("host", "card"):
