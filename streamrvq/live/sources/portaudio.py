@@ -3,7 +3,8 @@
 A frozen sound server never answers, neither when a device is opened nor when it is closed. PortAudio offers no way out,
 and its abort may cancel a thread that is inside Python. So a call that does not return in time is abandoned. The caller
 gets an error, a stream that is opened too late is closed again, and the process may end without waiting. Until the call
-returns, all other calls fail too, because PortAudio is not thread-safe.
+returns, all other calls fail too, because PortAudio is not thread-safe. It may never return: libpulse can lock itself
+out when PulseAudio is killed while a block of its shared memory is held. Then only a new process helps.
 
 PortAudio lists the devices once, when it starts. After a device was lost, not found or refused, it is restarted before
 the next one is opened, provided that no stream of this package is open.
@@ -124,7 +125,7 @@ async def call(work: Callable[[], T], seconds: float, what: str, undo: Callable[
             _exit_handler(register=False)
             future.set_exception(DeviceError(
                 f"{what} did not come to an end within {seconds:g} s; the sound server hangs: restart it "
-                "(systemctl --user restart pipewire pulseaudio), then try again"
+                "(systemctl --user restart pipewire pulseaudio), then try again; if this stays, start this program anew"
             ))  # fmt: skip
 
     def settle(result: T | None, error: BaseException | None) -> None:
