@@ -4,6 +4,7 @@
 // weights choose which outputs are computed together, never the order inside one. Does not know: layers, streams' ages,
 // threads.
 #pragma once
+#include "kernels/column.inl.hpp"
 #include "kernels/epilogue.inl.hpp"
 
 namespace srvq {
@@ -140,6 +141,7 @@ void conv_as(const Conv &c, const Part &p) {
     constexpr int64_t lines = 4 * block_width * sizeof(T) / Prefetch::kLine;  // read by four channels
     const int64_t depth = c.taps * c.depth, rows = p.row1 - p.row0, tiles = (rows + V::kRows - 1) / V::kRows;
     if (!tiles) return;
+    if (const int64_t most = rows_at_once(c)) return one_column(c, static_cast<const T *>(c.weights), p.row0, p.row1, most);
     const int64_t height = rows / tiles, rest = rows % tiles;
     Prefetch next_layers = p.prefetch, nothing{};
     for (int64_t block = p.block0; block < p.block1; ++block) {
