@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ from ..protocol.constants import Close
 #: Messages that may come at once, that are added per second, and that are added per second of audio. Blocks of 5 ms or
 #: more may come as fast as the server takes them. A flood of empty or one-sample messages may not.
 BURST, PER_SECOND, PER_AUDIO_SECOND = 1000, 200, 1000
+#: Seconds between the streams that a client starts after it was closed for sending too fast, and the longest that one
+#: waits. It is forgotten so many seconds after that, and the longest known where there are too many.
+RESTART_SECONDS, LONGEST_RESTART, REMEMBERED_SECONDS, MOST_REMEMBERED = 0.5, 5.0, 10.0, 1024
 
 
 def check_origin(origin: str) -> str:
@@ -166,3 +170,35 @@ class RateLimit:
                 "send larger blocks",
                 Close.TOO_FAST,
             )
+
+
+class Restarts:
+    """When clients may start again that were closed for sending too fast: one stream after another, some time apart.
+
+    To begin and to end a stream takes the event loop's time. A client that sends too fast and comes back at once would
+    take it from the others again and again.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}  # client → when its next stream may start; who was refused last comes last
+
+    def refuse(self, client: str, now: float) -> None:
+        """Note that a client was closed for sending too fast.
+
+        Args:
+            client: its identity and address.
+            now: the time, in seconds.
+        """
+        for known in list(self._next):
+            if len(self._next) < MOST_REMEMBERED and self._next[known] + REMEMBERED_SECONDS >= now:
+                break
+            del self._next[known]
+        self._next[client] = max(now, self._next.pop(client, now))
+
+    def pause(self, client: str, now: float) -> float:
+        """Seconds that a client's next stream, which it asks for now, has to wait. The one after that waits longer."""
+        at = self._next.get(client, -math.inf)
+        if at + REMEMBERED_SECONDS < now:
+            return 0.0
+        self._next[client] = min(max(at, now) + RESTART_SECONDS, now + LONGEST_RESTART)
+        return self._next[client] - now

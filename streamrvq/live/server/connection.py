@@ -58,6 +58,7 @@ class Connection:
         self._now = asyncio.get_running_loop().time
         self.log = ConnectionLog(number, socket.remote_address, services.repeats, self._now)
         self._session: Session | None = None
+        self._client = ""  # its identity and address, once it has shown its token
         self._tasks = ReadingAndWriting(socket.spend)
         self._waits = Waits(self._settings)
         self._more_to_send, self._may_read = asyncio.Event(), asyncio.Event()
@@ -140,6 +141,8 @@ class Connection:
                 await self._close_with_reason(code, why)
         finally:
             self._release_session(code)
+            if code == Close.TOO_FAST:
+                self._services.restarts.refuse(self._client, self._now())
             seconds, audio = round(self._now() - began, 3), round(self._audio_seconds, 3)
             self.log.end("closed", str(int(code)), code=int(code), why=why, seconds=seconds, audio_seconds=audio)
             self._services.metrics.connection_closed(code)
@@ -189,9 +192,12 @@ class Connection:
         """The client's first message, and its identity."""
         assert self._socket.request is not None  # it has been answered
         header = header_token(self._socket.request.headers.get_all("Authorization"), self._services.settings.tokens)
-        first = first_message(await self._receive(), header, self._services.settings.tokens)
+        first, identity = first_message(await self._receive(), header, self._services.settings.tokens)
         self.on_authenticated()
-        return first
+        self._client = f"{identity} {self.log.group}"
+        if pause := self._services.restarts.pause(self._client, self._now()):
+            await asyncio.sleep(pause)
+        return first, identity
 
     def _start(self, start: Start, identity: str) -> tuple[Session, str]:
         """Start a session. Returns it, and the greeting to send."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from .access import Restarts
 from .logs import Repeats
 from .metrics import Metrics
 from .scheduling.scheduler import Scheduler
@@ -28,3 +29,4 @@ class Services:
     sessions: Sessions
     metrics: Metrics
     repeats: Repeats = dataclasses.field(default_factory=Repeats)
+    restarts: Restarts = dataclasses.field(default_factory=Restarts)
