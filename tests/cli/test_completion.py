@@ -66,7 +66,7 @@ def test_fish_completes(env: dict[str, str], tmp_path: Path) -> None:
     lines = ["streamrvq deco", "streamrvq decode --forc", "streamrvq info dac-4", "streamrvq decode spee"]
     asked = "; ".join(f"complete -C '{line}'; echo ---" for line in lines)
     done = subprocess.run([shell("fish"), *options, "-c", f"{take_up}; {asked}"], env=os.environ | env, cwd=tmp_path,
-                          capture_output=True, text=True, timeout=PATIENCE)  # fmt: skip
+                          capture_output=True, text=True, timeout=len(lines) * PATIENCE)  # fmt: skip
     answers = [answer.strip() for answer in done.stdout.split("---")]
     assert [answer.split("\t")[0] for answer in answers[:4]] == [
         "decode", "--force", "dac-44khz", "speech.safetensors"

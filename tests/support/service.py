@@ -39,8 +39,9 @@ server_module.warm_up = functools.cache(warm_up)
 
 
 def serving(codec: Codec = CAUSAL, **settings: Any) -> Server:
-    """A server on a free port of loopback."""
-    return Server(codec, ServerSettings(**{"port": 0, "max_streams": 64, **settings}))
+    """A server on a free port of loopback. It waits for its clients as long as a test does, unless it is told."""
+    patient = dict.fromkeys(("start_timeout", "idle_timeout", "send_timeout", "park_timeout"), PATIENCE)
+    return Server(codec, ServerSettings(**{"port": 0, "max_streams": 64, **patient, **settings}))
 
 
 def start(**fields: Any) -> str:

@@ -6,8 +6,10 @@ true one, and anything above it is jitter. Three things change it permanently:
 
     lost samples    It jumps up by their duration. A rise of more than 50 ms above the lowest value is suspicious, but
                     may still be a backlog, which shrinks as it is worked off. Blocks are therefore *held* until one of
-                    three things happens. The lateness is back: nothing was lost. Or it has not fallen for a quarter of
-                    a second, or 2 s have passed: what is left of the rise is a gap before the first held block.
+                    three things happens. The lateness is back: nothing was lost. Or it neither falls nor rises for a
+                    quarter of a second, or 2 s have passed: what is left of the rise is a gap before the first held
+                    block. While it rises, blocks are taken more slowly than they are recorded. This machine is too
+                    busy then, and they are still on their way.
     an overflow     The device reports that it lost samples. Blocks are held as above, however small the rise is. Some
                     devices lose samples and report nothing, so a report is not needed for a gap. But it is believed:
                     at least one sample is missing then.
@@ -21,6 +23,7 @@ Knows: counts and times that are passed in. Does not know: samples, sound device
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import deque
 
 import numpy as np
@@ -29,10 +32,10 @@ import numpy as np
 JUMP = 0.05
 #: Seconds. The lowest lateness is taken over the last WINDOW; blocks are held no longer than that.
 WINDOW = 2.0
-#: Seconds. A backlog that has not shrunk for this long is none.
+#: Seconds. The lateness is compared from each half of this to the next: its lowest values.
 SETTLE = 0.25
-# Seconds by which the lateness must fall to count as a backlog that is being worked off.
-_FALL = 0.005
+# Seconds by which these differ where a backlog grows, or is being worked off.
+_CHANGE = 0.005
 # The drift is fitted to at most and at least this many seconds.
 _LONGEST, _SHORTEST = 300, 10
 
@@ -42,9 +45,10 @@ class _Hold:
     """Blocks that are held back because samples may be missing before them. Times and lateness in seconds."""
 
     since: float
-    excess: float  #: the least rise of the lateness since then
-    fell: float  #: when the rise last fell
-    level: float  #: what it fell to
+    begun: float  #: when this half of SETTLE began
+    excess: float  #: the least rise of the lateness so far
+    low: float  #: the least in this half
+    before: float  #: and in the one before
     flagged: bool  #: the device reported an overflow
 
 
@@ -97,19 +101,22 @@ class DeviceClock:
             if excess <= JUMP and not flagged:
                 self._accept(time, late)
                 return 0
-            self._hold = _Hold(time, excess, time, excess, flagged)
+            self._hold = _Hold(time, time, excess, excess, math.inf, flagged)
             return None
         hold = self._hold
         hold.flagged = hold.flagged or flagged
-        if excess < hold.level - _FALL:
-            hold.fell, hold.level = time, excess
-        hold.excess = min(hold.excess, excess)
+        hold.excess, hold.low = min(hold.excess, excess), min(hold.low, excess)
         if hold.excess <= JUMP and not hold.flagged:
             self._hold = None
             self._accept(time, late)
             return 0
-        if time - hold.fell < SETTLE and time - hold.since < WINDOW:
-            return None
+        if time - hold.since < WINDOW:
+            if time - hold.begun < SETTLE / 2:
+                return None
+            same = abs(hold.low - hold.before) <= _CHANGE
+            hold.begun, hold.low, hold.before = time, math.inf, hold.low
+            if not same:
+                return None
         return self._resolve(time)
 
     def finish(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ async def test_codes_equal_the_offline_ones_and_the_slider_acts_at_once(
     assert levels == sorted(levels, reverse=True)
     # the file: as many codebooks as every frame has
     assert np.array_equal(tokens.codes, codes[:4])
-    assert (tokens.num_samples, tokens.source_rate, tokens.gaps, tokens.start) == (len(pcm), rate, (), 0)
+    assert (tokens.num_samples, tokens.source_rate, tokens.gaps, tokens.start) == (len(pcm), rate, socket.gaps, 0)
     assert (tokens.codec, tokens.codec_hash, tokens.trained) == (codec.name, codec.codec_hash, codec.trained)
     assert (tokens.sample_rate, tokens.hop_length) == (codec.sample_rate, codec.hop_length)
     assert tokens.resampler == resampler_between(rate, codec.sample_rate)
@@ -153,17 +152,15 @@ async def test_what_the_browser_loses_is_a_gap(browser: Browser) -> None:
         await page.stop()
         files = [await page.download(number) for number in (1, 2)]
     (socket,) = page.sockets
-    gaps = [json.loads(text) for text in socket.sent if isinstance(text, str) and '"gap"' in text]
-    (small, large), rate = gaps, socket.first["sample_rate"]
-    assert (small["samples"], large["samples"]) == (20 * 256, 300 * 256)
-    assert large["samples"] > rate
-    pcm = np.insert(socket.pcm, [small["pos"]] * small["samples"], 0)
-    ends = large["pos"]
-    assert files[0].gaps == ((small["pos"], small["samples"]),)
+    (*small, large), rate, pcm = socket.gaps, socket.first["sample_rate"], socket.pcm
+    assert 20 * 256 in [samples for _, samples in small]  # a busy machine may lose a little besides
+    assert large[1] == 300 * 256 > rate
+    ends, begins = large[0], sum(large)
+    assert files[0].gaps == tuple(small)
     assert files[0].num_samples == ends
-    assert (files[1].start, files[1].gaps) == (ends + large["samples"], ())
+    assert (files[1].start, files[1].gaps) == (begins, ())
     assert np.array_equal(files[0].codes, SMALL.encode(pcm[:ends], sample_rate=rate))
-    assert np.array_equal(files[1].codes, SMALL.encode(pcm[ends:], sample_rate=rate))
+    assert np.array_equal(files[1].codes, SMALL.encode(pcm[begins:], sample_rate=rate))
 
 
 async def test_an_idle_page_draws_nothing(browser: Browser) -> None:

@@ -41,19 +41,24 @@ class Simulation:
         """The time on the computer's clock."""
         return 1000 + self._device / self.rate / (1 + 1e-6 * self.ppm)
 
-    def run(self, seconds: float, *, stalled: float = 0.0, lost: int = 0, flagged: bool = False) -> None:
+    def run(
+        self, seconds: float, *, stalled: float = 0.0, starved: float = 0.0, slower: float = 1.0, lost: int = 0,
+        flagged: bool = False,
+    ) -> None:  # fmt: skip
         """Run for ``seconds`` of the device's time.
 
         Args:
             seconds: how long.
             stalled: the blocks of the first ``stalled`` seconds arrive late, all at once.
+            starved, slower: for the first ``starved`` seconds a block is taken every ``slower`` blocks' time.
             lost, flagged: passed on with the first block.
         """
         begin, blocks = self.seconds, round(seconds * self.rate / self.block)
-        apart = 0.1 * self.block / self.rate if stalled else 0.0
+        apart = 0.1 * self.block / self.rate if stalled or starved else 0.0
         for late in self._random.uniform(0, self.jitter, blocks):
             self._device += self.block
-            self._last = arrival = max(self.seconds + float(late), begin + stalled, self._last + apart)
+            pace = slower * self.block / self.rate if self._last < begin + starved else apart
+            self._last = arrival = max(self.seconds + float(late), begin + stalled, self._last + pace)
             self._held += self.block
             missing = self.clock.add_block(self.block, arrival, lost, flagged)
             self.released += lost
@@ -92,6 +97,16 @@ def test_temporary_lateness_is_no_gap(device, stall):
     device.run(3, stalled=stall)
     device.run(3)
     assert not device.clock.holding  # released long ago
+    device.finish()
+    assert device.gaps == []
+
+
+@given(device=devices, slower=st.floats(1.1, 30.0), seconds=st.floats(0.3, 1.7))
+def test_blocks_that_a_busy_machine_takes_too_slowly_are_no_gap(device, slower, seconds):
+    device.run(3)
+    device.run(3, starved=seconds, slower=slower)
+    device.run(3)
+    assert not device.clock.holding
     device.finish()
     assert device.gaps == []
 

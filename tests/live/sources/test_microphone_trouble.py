@@ -93,7 +93,7 @@ async def test_a_device_that_vanishes_raises_after_its_last_sample_and_can_be_op
                         async for item in tokens:
                             items.append(item)
                             server.kill()
-            signal = np.concatenate(source.items)
+            signal = np.concatenate(source.signals())  # a busy server may lose samples; zeros stand for them
             assert f"after sample {len(signal)} " in str(caught.value)
             assert np.array_equal(codes_of(items), CODEC.encode(signal, sample_rate=48_000))
             with pytest.raises(DeviceError):

@@ -84,9 +84,21 @@ class RecordedSocket:
         return message
 
     @property
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """The gaps that the page reported, ``(position, samples)``: a busy machine starves the browser."""
+        found = [json.loads(text) for text in self.sent if isinstance(text, str) and '"gap"' in text]
+        return tuple((gap["pos"], gap["samples"]) for gap in found)
+
+    @property
     def pcm(self) -> np.ndarray[Any, Any]:
-        """Samples that the page sent, in one piece from 0, int16 ``[n]``."""
-        return np.concatenate([_payload(data, "<i2") for data in self.sent if isinstance(data, bytes)])
+        """Samples that the page sent, each at its position, int16 ``[n]``. Zeros stand in gaps."""
+        parts, at = [np.zeros(0, np.int16)], 0
+        for data in self.sent:
+            if isinstance(data, bytes):
+                (position,), samples = struct.unpack_from("<Q", data, 8), _payload(data, "<i2")
+                parts += [np.zeros(position - at, np.int16), samples]
+                at = position + len(samples)
+        return np.concatenate(parts)
 
     @property
     def frames(self) -> list[list[int]]:
