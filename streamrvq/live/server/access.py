@@ -19,7 +19,7 @@ from ..protocol.constants import Close
 #: Messages that may come at once, that are added per second, and that are added per second of audio. Blocks of 5 ms or
 #: more may come as fast as the server takes them. A flood of empty or one-sample messages may not.
 BURST, PER_SECOND, PER_AUDIO_SECOND = 1000, 200, 1000
-#: Seconds between the streams that a client starts after it was closed for sending too fast, and the longest that one
+#: Seconds between the streams that a client starts after one that sent too fast, and the longest that one
 #: waits. It is forgotten so many seconds after that, and the longest known where there are too many.
 RESTART_SECONDS, LONGEST_RESTART, REMEMBERED_SECONDS, MOST_REMEMBERED = 0.5, 5.0, 10.0, 1024
 
@@ -173,17 +173,17 @@ class RateLimit:
 
 
 class Restarts:
-    """When clients may start again that were closed for sending too fast: one stream after another, some time apart.
+    """When clients may start again that sent too fast: one stream after another, some time apart.
 
-    To begin and to end a stream takes the event loop's time. A client that sends too fast and comes back at once would
-    take it from the others again and again.
+    To begin and to end a stream takes the event loop's time. A client that sends too fast, is refused or leaves, and
+    comes back at once would take it from the others again and again.
     """
 
     def __init__(self) -> None:
         self._next: dict[str, float] = {}  # client → when its next stream may start; who was refused last comes last
 
     def refuse(self, client: str, now: float) -> None:
-        """Note that a client was closed for sending too fast.
+        """Note that a client's stream ended that sent too fast.
 
         Args:
             client: its identity and address.

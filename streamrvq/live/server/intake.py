@@ -12,6 +12,7 @@ Knows: bytes, units of work, turns. Does not know: websockets (transport.py), wh
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -29,6 +30,8 @@ ROUND_SECONDS = 0.002
 #: Beyond it: a connection's units in its turn; the seconds of all turns of a round; how much longer the pause then is.
 #: What the messages of these turns cost afterwards, in the connections' tasks, makes the next pause longer.
 UNITS_OF_A_TURN, TURN_SECONDS, PAUSE_RATIO = 16.0, 0.0005, 4.0
+#: For so long it is known that a connection was beyond.
+LATELY_SECONDS = 5.0
 
 
 class Rounds:
@@ -124,7 +127,7 @@ class Intake:
         self._rounds, self._parse, self._pause, self._resume = rounds, parse, pause, resume
         self._allowance = Allowance(UNITS_AT_ONCE, UNITS_PER_SECOND, rounds.now(), UNITS_AT_FIRST)
         self._bytes = bytearray()
-        self._frames = 0
+        self._frames, self._beyond_at = 0, -math.inf
         self._held = self._paused = self._waits_for_turn = self._parsing = self._closed = False
 
     @property
@@ -136,6 +139,11 @@ class Intake:
     def paused(self) -> bool:
         """Whether nothing is to be read from the socket."""
         return self._held or bool(self._bytes)
+
+    @property
+    def was_beyond(self) -> bool:
+        """Whether the connection sent more than its allowance lately."""
+        return self._rounds.now() - self._beyond_at < LATELY_SECONDS
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -215,7 +223,10 @@ class Intake:
 
     def _wait_for_turn(self) -> None:
         self._waits_for_turn = True
-        self._rounds.add(self, within_allowance=self._allowance.left(self._rounds.now()) > 0)
+        within = self._allowance.left(self._rounds.now()) > 0
+        if not within:
+            self._beyond_at = self._rounds.now()
+        self._rounds.add(self, within)
 
     def _update(self) -> None:
         """Pause or resume reading. Within `_parse_some` that waits for its end."""

@@ -5,12 +5,23 @@ And whoever sent too fast starts streams one after another.
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.live.server import access
+from streamrvq.live.protocol.constants import Close
+from streamrvq.live.server import access, intake
 from streamrvq.live.server.access import Allowance, Restarts
+from streamrvq.live.server.connection import Connection
+from streamrvq.live.server.server import Server
+from tests.support.patience import PATIENCE
+from tests.support.service import RawClient, end_of, packet, serving, start, until
+from tests.support.shell import nothing_left
+
+STOP = json.dumps({"type": "stop"})
 
 
 @given(
@@ -72,3 +83,35 @@ def test_a_client_that_sent_too_fast_is_forgotten() -> None:
         restarts.refuse(f"{number}", 20.0)
     assert len(restarts._next) == access.MOST_REMEMBERED
     assert restarts.pause(f"{2 * access.MOST_REMEMBERED - 1}", 20.0) > 0.0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("leaves", [False, True], ids=["is refused", "leaves"])
+async def test_a_client_that_sent_too_fast_waits_for_its_next_stream_and_another_does_not(
+    monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    for name in ("RESTART_SECONDS", "LONGEST_RESTART"):
+        monkeypatch.setattr(access, name, 100 * PATIENCE)
+    monkeypatch.setattr(intake, "LATELY_SECONDS", PATIENCE)
+    with nothing_left():
+        async with serving(tokens=("its", "another")) as server:
+            messages = [start(token="its"), *(packet(seq=number) for number in range(6000))]
+            if leaves:
+                client = RawClient(server.port)
+                await client.handshake()
+                for message in messages[:900]:  # fewer than are refused
+                    await client.message(message)
+                await until(lambda: any(connection._socket.intake.was_beyond for connection in connections(server)))
+                client.close(reset=True)
+                await until(lambda: server.connections == 0)
+            else:
+                assert (await end_of(server.url, messages))[0] == Close.TOO_FAST
+            waiting = asyncio.create_task(end_of(server.url, [start(token="its"), STOP]))
+            await until(lambda: server.connections == 1)
+            assert (await end_of(server.url, [start(token="another"), STOP]))[0] == Close.NORMAL
+            assert not waiting.done()
+        assert (await waiting)[0] == Close.RESTART  # the server stops, and does not wait for it
+
+
+def connections(server: Server) -> list[Connection]:
+    return [connection for connection in server._connections.values() if connection is not None]

@@ -34,7 +34,7 @@ class Socket:
         self.messages, self.sent, self.close_code = list(messages), [], None
         self.closed = asyncio.Event()
         self.spend, self.reset = (lambda seconds: None), False
-        self.intake = SimpleNamespace(earn=lambda seconds: None)
+        self.intake = SimpleNamespace(earn=lambda seconds: None, was_beyond=False)
 
     async def recv(self):
         if self.messages:

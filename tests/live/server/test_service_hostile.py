@@ -11,7 +11,6 @@ from websockets.exceptions import InvalidStatus
 
 import streamrvq
 from streamrvq.live.protocol.constants import MAX_MESSAGE, Close
-from streamrvq.live.server import access
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import CAUSAL, RawClient, connect_raw, end_of, packet, serving, start, until
@@ -144,22 +143,6 @@ async def test_every_case_has_its_code():
             continue
         assert (texts[-1]["type"], texts[-1]["code"]) == ("error", code), name
         assert len(texts[-1]["message"]) > 20, name
-
-
-@pytest.mark.asyncio
-async def test_a_client_that_sent_too_fast_waits_for_its_next_stream_and_another_does_not(monkeypatch):
-    for name in ("RESTART_SECONDS", "LONGEST_RESTART"):
-        monkeypatch.setattr(access, name, 100 * PATIENCE)
-    with nothing_left():
-        async with serving(tokens=("its", "another")) as server:
-            messages, _ = CASES["flood of empty messages"]
-            flood = [start(token="its"), *messages[1:]]
-            assert (await end_of(server.url, flood))[0] == Close.TOO_FAST
-            waiting = asyncio.create_task(end_of(server.url, [start(token="its"), text(type="stop")]))
-            await until(lambda: server.connections == 1)
-            assert (await end_of(server.url, [start(token="another"), text(type="stop")]))[0] == Close.NORMAL
-            assert not waiting.done()
-        assert (await waiting)[0] == Close.RESTART  # the server stops, and does not wait for it
 
 
 @pytest.mark.asyncio
