@@ -157,8 +157,7 @@ class Pulse(Device):
 
     It hands samples over in no shared memory. Where it does, libpulse may hang when it is killed: its thread waits for
     a block that ALSA's plugin holds between two reads, and the plugin waits for that thread. Then PortAudio is lost to
-    the process, with all tests behind it. On a busy machine that was 2 of 47 kills, and without shared memory none of
-    1301.
+    the process, with all tests behind it.
     """
 
     def _make(self) -> list[subprocess.Popen[bytes]]:

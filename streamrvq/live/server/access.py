@@ -20,7 +20,7 @@ from ..protocol.constants import Close
 #: more may come as fast as the server takes them. A flood of empty or one-sample messages may not.
 BURST, PER_SECOND, PER_AUDIO_SECOND = 1000, 200, 1000
 #: Seconds between the streams that a client starts after one that sent too fast, and the longest that one
-#: waits. It is forgotten so many seconds after that, and the longest known where there are too many.
+#: waits. That is forgotten after so many seconds, and where there are too many such clients, the longest known is.
 RESTART_SECONDS, LONGEST_RESTART, REMEMBERED_SECONDS, MOST_REMEMBERED = 0.5, 5.0, 10.0, 1024
 
 
@@ -180,7 +180,8 @@ class Restarts:
     """
 
     def __init__(self) -> None:
-        self._next: dict[str, float] = {}  # client → when its next stream may start; who was refused last comes last
+        # client → until when it is remembered, and when its last stream may start; who was refused last comes last
+        self._known: dict[str, tuple[float, float]] = {}
 
     def refuse(self, client: str, now: float) -> None:
         """Note that a client's stream ended that sent too fast.
@@ -189,16 +190,18 @@ class Restarts:
             client: its identity and address.
             now: the time, in seconds.
         """
-        for known in list(self._next):
-            if len(self._next) < MOST_REMEMBERED and self._next[known] + REMEMBERED_SECONDS >= now:
+        for known, (until, _) in list(self._known.items()):
+            if len(self._known) < MOST_REMEMBERED and until >= now:
                 break
-            del self._next[known]
-        self._next[client] = max(now, self._next.pop(client, now))
+            del self._known[known]
+        _, last = self._known.pop(client, (now, now))
+        self._known[client] = now + REMEMBERED_SECONDS, max(now, last)
 
     def pause(self, client: str, now: float) -> float:
         """Seconds that a client's next stream, which it asks for now, has to wait. The one after that waits longer."""
-        at = self._next.get(client, -math.inf)
-        if at + REMEMBERED_SECONDS < now:
+        until, last = self._known.get(client, (-math.inf, now))
+        if until < now:
             return 0.0
-        self._next[client] = min(max(at, now) + RESTART_SECONDS, now + LONGEST_RESTART)
-        return self._next[client] - now
+        start = min(max(last, now) + RESTART_SECONDS, now + LONGEST_RESTART)
+        self._known[client] = until, start
+        return start - now

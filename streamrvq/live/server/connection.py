@@ -141,7 +141,8 @@ class Connection:
                 await self._close_with_reason(code, why)
         finally:
             self._release_session(code)
-            if code == Close.TOO_FAST or (code == Close.LOST and self._socket.intake.was_beyond):
+            too_fast = code == Close.TOO_FAST or (code == Close.LOST and self._socket.intake.was_beyond)
+            if too_fast and self._client:
                 self._services.restarts.refuse(self._client, self._now())
             seconds, audio = round(self._now() - began, 3), round(self._audio_seconds, 3)
             self.log.end("closed", str(int(code)), code=int(code), why=why, seconds=seconds, audio_seconds=audio)

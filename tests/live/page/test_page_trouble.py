@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from playwright.async_api import Browser
@@ -12,7 +10,7 @@ import streamrvq
 from tests.support.parking import Parking
 from tests.support.service import serving, until
 from tests.support.web.accessibility import faults
-from tests.support.web.browser import SMALL, Relay, browser, samples_of, tab
+from tests.support.web.browser import SMALL, Relay, browser, positions_of, samples_of, tab
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -149,13 +147,8 @@ async def test_a_broken_connection_is_resumed(browser: Browser) -> None:
     assert np.array_equal(tokens.codes, heard.view(np.uint16).reshape(-1, 512)[:, :4].T)
     assert tokens.num_samples == len(parking.taken)
     assert np.std(heard) > 300
-    pieces = {pos: data for socket in page.sockets for pos, data in _positions(socket.sent)}
+    pieces = {pos: data for socket in page.sockets for pos, data in positions_of(socket.sent)}
     assert [pos for pos, data in pieces.items() if not np.array_equal(heard[pos : pos + len(data)], data)] == []
-
-
-def _positions(messages: list[str | bytes]) -> list[tuple[int, np.ndarray[Any, Any]]]:
-    return [(int.from_bytes(data[8:16], "little"), np.frombuffer(data, "<i2", offset=16))
-            for data in messages if isinstance(data, bytes)]  # fmt: skip
 
 
 async def test_the_server_resumes_a_broken_connection(browser: Browser) -> None:
@@ -167,7 +160,7 @@ async def test_the_server_resumes_a_broken_connection(browser: Browser) -> None:
         await page.encoded(1.5)
         await page.stop()
         tokens = await page.download()
-    pieces = dict(piece for socket in page.sockets for piece in _positions(socket.sent))
+    pieces = dict(piece for socket in page.sockets for piece in positions_of(socket.sent))
     pcm = np.zeros(max(pos + len(data) for pos, data in pieces.items()), np.int16)
     for pos, data in pieces.items():
         pcm[pos : pos + len(data)] = data

@@ -53,9 +53,8 @@ async def test_a_reader_that_stalls_for_five_seconds_gets_a_gap_where_samples_we
     assert stats.gaps == len(source.gaps)
     assert stats.lost > 3 * RATE
     assert sum(gap.samples for gap in source.gaps) == stats.lost
-    # On a busy machine the device may lose some, too. Whoever lost them: what is missing is known, to the sample.
-    assert sum(gap.samples for gap in source.gaps if "overrun" in gap.reason) > 3 * RATE
-    assert source.misplaced(SIGNAL) == 0
+    assert [gap for gap in source.gaps if "overrun" not in gap.reason] == []
+    assert source.misplaced(SIGNAL) == 0  # to the sample: what is missing is known
     assert [item for item in items if isinstance(item, Gap)] == source.gaps
     whole = np.concatenate([CODEC.encode(signal) for signal in source.signals()], axis=1)
     assert np.array_equal(codes_of(items), whole)

@@ -93,11 +93,9 @@ class RecordedSocket:
     def pcm(self) -> np.ndarray[Any, Any]:
         """Samples that the page sent, each at its position, int16 ``[n]``. Zeros stand in gaps."""
         parts, at = [np.zeros(0, np.int16)], 0
-        for data in self.sent:
-            if isinstance(data, bytes):
-                (position,), samples = struct.unpack_from("<Q", data, 8), _payload(data, "<i2")
-                parts += [np.zeros(position - at, np.int16), samples]
-                at = position + len(samples)
+        for position, samples in positions_of(self.sent):
+            parts += [np.zeros(position - at, np.int16), samples]
+            at = position + len(samples)
         return np.concatenate(parts)
 
     @property
@@ -115,6 +113,13 @@ def frames_of(messages: Sequence[str | bytes]) -> list[list[int]]:
             assert pos == len(frames)
             frames.extend(_payload(data, "<u2").reshape(-1, codebooks).tolist())
     return frames
+
+
+def positions_of(messages: Sequence[str | bytes]) -> list[tuple[int, np.ndarray[Any, Any]]]:
+    """The position and the samples, int16 ``[n]``, of each PCM message that a page sent."""
+    return [
+        (struct.unpack_from("<Q", data, 8)[0], _payload(data, "<i2")) for data in messages if isinstance(data, bytes)
+    ]
 
 
 def samples_of(messages: Sequence[str | bytes]) -> np.ndarray[Any, Any]:

@@ -158,8 +158,10 @@ bool codec(const Runner &runner) {
         samples[run] = out;
     }
     const int64_t delay = 454, end = delay + frames * 128;
-    for (int64_t i = 0; i < streams * hops * 128; ++i)  // nothing is heard outside the signal
-        if (const int64_t at = i % (hops * 128); (at < delay || at >= end) && samples[0][static_cast<size_t>(i)] != 0.0f) return false;
+    for (int64_t i = 0; i < streams * hops * 128; ++i) {  // nothing is heard outside the signal
+        const int64_t at = i % (hops * 128);
+        if ((at < delay || at >= end) && samples[0][static_cast<size_t>(i)] != 0.0f) return false;
+    }
     return first[0] == first[1] && std::memcmp(inner[0].data(), inner[1].data(), inner[0].size() * 4) == 0 &&
            std::memcmp(samples[0].data(), samples[1].data(), samples[0].size() * 4) == 0;
 }
@@ -224,10 +226,10 @@ std::vector<Case> layers(int64_t most, bool half) {
     // One column: as many rows as vectors of them are computed together, fewer, and more.
     int64_t turn = 0;
     for (const int64_t rows : {20, 64, 150, 301})
-        for (const auto &[kernel, stride, dilation, pad] :
-             {std::tuple{7, 1, 1, Padding::zero}, {7, 1, 9, Padding::zero}, {1, 1, 1, Padding::zero}, {8, 4, 1, Padding::replicate}})
-            all.push_back({LayerKind::conv, rows % 3 ? int64_t{10} : int64_t{96}, int64_t{1}, kernel, stride, dilation, rows, 1 + rows % 2,
-                           Activation::elu, rows % 4 == 0, pad, pad == Padding::zero ? 0 : 1, turn++});
+        for (const auto &[kernel, stride, dilation, pad] : {std::tuple{7, 1, 1, Padding::zero}, {7, 1, 9, Padding::zero},
+                                                            {1, 1, 1, Padding::zero}, {8, 4, 1, Padding::replicate}})
+            all.push_back({LayerKind::conv, rows % 3 ? int64_t{10} : int64_t{96}, 1, kernel, stride, dilation, rows,
+                           1 + rows % 2, Activation::elu, rows % 4 == 0, pad, pad == Padding::zero ? 0 : 1, turn++});
     return all;
 }
 

@@ -79,9 +79,9 @@ void sum_rows(const Conv &c, const T *w, const float *panel, int64_t step, float
 // The results of rows [t, t + count) of stream s to where they go.
 inline void put_rows(const Conv &c, int64_t s, int64_t t, int64_t count, const float *results) {
     const int64_t low = c.edges.low ? c.edges.low[s] : 0, high = c.edges.low ? c.edges.high[s] : INT64_MAX;
-    for (int64_t end = t + count; t < end; t += V::kWidth, results += V::kWidth) {
-        store_some(c.out.plain + s * c.out.plain_stride + t, masked(V::load(results), t, low, high), end - t);
-    }
+    float *const plain = c.out.plain + s * c.out.plain_stride;
+    for (int64_t end = t + count; t < end; t += V::kWidth, results += V::kWidth)
+        store_some(plain + t, masked(V::load(results), t, low, high), end - t);
 }
 
 // Rows [row, end) of all streams' rows laid end to end, `most` of one stream at a time.
