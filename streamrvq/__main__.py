@@ -5,6 +5,7 @@ Knows: that nothing is begun while modules load, so that the process may end at 
 
 import os
 import signal
+import sys
 from types import FrameType
 
 
@@ -18,8 +19,9 @@ def main() -> None:
     if own:
         signal.signal(signal.SIGINT, _end)
     from .cli import main as run
-    from .cli.app import commands  # noqa: F401  all commands, and what they import
+    from .cli.app import import_command
 
+    import_command(sys.argv[1:])  # with all that it imports
     try:
         if own:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -235,9 +235,9 @@ def test_nobody_imports_train() -> None:
 
 
 @cache
-def loaded(module: str) -> set[str]:
-    """The modules that a new process has when it has imported one."""
-    words = [sys.executable, "-W", "error", "-c", f"import sys, {module}; print(*sys.modules)"]
+def loaded(module: str, then: str = "pass") -> set[str]:
+    """The modules that a new process has when it has imported one, and done something then."""
+    words = [sys.executable, "-W", "error", "-c", f"import sys, {module}; {then}; print(*sys.modules)"]
     done = subprocess.run(words, check=True, timeout=PATIENCE, stdout=subprocess.PIPE, text=True)
     names = set(done.stdout.split())
     assert module in names
@@ -250,8 +250,18 @@ def test_importing_the_package_loads_no(library: str) -> None:
 
 
 @pytest.mark.parametrize("library", ["torch", "sounddevice", "huggingface_hub"])
-def test_importing_the_command_line_loads_no(library: str) -> None:
-    assert library not in loaded("streamrvq.cli.app")
+def test_importing_all_commands_loads_no(library: str) -> None:
+    known = loaded("streamrvq.cli.app", "all(streamrvq.cli.app.commands.commands.values())")
+    assert {"streamrvq.cli.train", "streamrvq.cli.hub.fetch"} <= known
+    assert library not in known
+
+
+def test_a_command_imports_no_other() -> None:
+    listed = loaded("streamrvq.cli.app", "streamrvq.cli.app.commands.list_commands(None)")
+    assert {name for name in listed if name.startswith("streamrvq.cli.")} == {"streamrvq.cli.app"}
+    wanted = loaded("streamrvq.cli.app", "streamrvq.cli.app.import_command(['-x', 'convert', 'encode'])")
+    assert "streamrvq.cli.convert" in wanted
+    assert not wanted & {f"streamrvq.cli.{name}" for name in ("encode", "serve", "train", "bench")}
 
 
 def test_loading_weights_loads_no_torch(tmp_path: Path) -> None:

@@ -56,35 +56,38 @@ def _open_closed() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  open to the end
 
 
-def _cannot_print(error: OSError) -> int:
-    from .common import complain
+def _complain(error: object) -> int:
+    from .common import complain  # which imports much; the commands have done so
 
-    return complain(f"cannot write the output ({error.strerror or error}); make room, and run the command again")
+    return complain(error)
+
+
+def _cannot_print(error: OSError) -> int:
+    return _complain(f"cannot write the output ({error.strerror or error}); make room, and run the command again")
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     if (empty := _empty(sys.argv[1:] if arguments is None else arguments)) is not None:
-        from .common import complain
-
-        return complain(empty)
+        return _complain(empty)
     from .app import commands  # here, so that an interrupt during the import of typer and rich is quiet too
-    from .common import complain, reason_of
 
     try:
         result = commands(arguments, prog_name="streamrvq", standalone_mode=False)
     except StreamRVQError as error:
-        return complain(error)
+        return _complain(error)
     except OSError as error:  # a full disk, a folder without permissions
-        return complain(reason_of(error))
+        from .common import reason_of
+
+        return _complain(reason_of(error))
     except MemoryError:
-        return complain("memory ran out; take shorter files, a smaller codec or fewer streams")
+        return _complain("memory ran out; take shorter files, a smaller codec or fewer streams")
     except Exception as error:
         # A usage error of typer. Newer versions contain click, so its class has no fixed name to import.
         explain, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
         if explain is None or code is None:
-            return complain(f"{_unforeseen(error)}; this is a fault of streamrvq: please report it with the command")
+            return _complain(f"{_unforeseen(error)}; this is a fault of streamrvq: please report it with the command")
         command = getattr(getattr(error, "ctx", None), "command_path", None) or "streamrvq"
-        return complain(f"{explain().rstrip('.')}; see {command} --help") if explain() else int(code)
+        return _complain(f"{explain().rstrip('.')}; see {command} --help") if explain() else int(code)
     return result if isinstance(result, int) else 0
 
 

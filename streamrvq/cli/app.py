@@ -1,4 +1,7 @@
-"""The list of commands. Knows: their names, and what they have in common: ``-h``, completion in shells, quiet ends.
+"""The list of commands. Knows: their names and modules, and what they have in common: ``-h``, completion, quiet ends.
+
+A command's module is imported when the command is looked up: all of them, with what each imports, take as long as a
+short file takes to encode.
 
 Does not know: what they do; each has a file of its own.
 """
@@ -6,33 +9,33 @@ Does not know: what they do; each has a file of its own.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import importlib
+from collections import UserDict
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from .. import __version__
 from ..system.interrupts import exit_at_once_on_interrupts
-from . import bench, check, convert, decode, devices, encode, info, mic, play, send, serve, train
-from .common import print_version
-from .hub import fetch
 
-app = typer.Typer(
-    name="streamrvq",
-    help="Live audio to discrete tokens and back, exactly.",
-    add_completion=True,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", "-V", help="Print the version.", callback=print_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
+#: Each command, in the order of --help, and the module with its function of the same name.
+_MODULES = {
+    "encode": ".encode",
+    "decode": ".decode",
+    "play": ".play",
+    "mic": ".mic",
+    "devices": ".devices",
+    "serve": ".serve",
+    "send": ".send",
+    "info": ".info",
+    "check": ".check",
+    "convert": ".convert",
+    "fetch": ".hub.fetch",
+    "bench": ".bench",
+    "train": ".train",
+}
 
 
 def _quiet(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,9 +54,63 @@ def _quiet(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _command in (encode.encode, decode.decode, play.play, mic.mic, devices.devices, serve.serve, send.send, info.info,
-                 check.check, convert.convert, fetch.fetch, bench.bench, train.train):  # fmt: skip
-    app.command(_command.__name__)(_quiet(_command))
+class _Commands(UserDict[str, Any]):
+    """typer's commands by name; the value is None until it is asked for."""
 
-#: What runs a command line. Made once: it reads the annotations of every command, which takes 60 ms.
-commands = typer.main.get_command(app)
+    def __getitem__(self, name: str) -> Any:
+        command = super().__getitem__(name)
+        if command is None:
+            function = getattr(importlib.import_module(_MODULES[name], __package__), name)
+            only = typer.Typer(add_completion=False)
+            only.command(name)(_quiet(function))
+            command = self[name] = typer.main.get_command(only)
+        return command
+
+
+class _Group(TyperGroup):
+    """All commands; to list their names imports none."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Commands(dict.fromkeys(_MODULES))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_MODULES)
+
+
+app = typer.Typer(
+    name="streamrvq",
+    cls=_Group,
+    help="Live audio to discrete tokens and back, exactly.",
+    add_completion=True,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"streamrvq {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+#: What runs a command line.
+commands: Any = typer.main.get_command(app)
+
+
+def import_command(arguments: Sequence[str]) -> None:
+    """Import the module of the command that a command line names, if it names one."""
+    for argument in arguments:
+        if argument in _MODULES:
+            importlib.import_module(_MODULES[argument], __package__)
+            return

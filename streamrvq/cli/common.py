@@ -154,15 +154,6 @@ def note(text: str) -> None:
     _say(Text(f"streamrvq: {one_line(text, _MOST)}"))
 
 
-def print_version(wanted: bool) -> None:
-    """What ``--version`` does."""
-    if wanted:
-        from .. import __version__
-
-        print(f"streamrvq {__version__}")
-        raise typer.Exit()
-
-
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
     with writing_to_stdout():

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from streamrvq.cli.app import app
+from streamrvq.cli.app import commands as command_line
 from streamrvq.train.config import TrainConfig
 from tests.support.command import process
 from tests.support.pages import ASYNC_NOTE, PAGES, Block, blocks, commands, name
@@ -111,8 +110,7 @@ def test_settings_are_understood(tmp_path: Path) -> None:
 
 @functools.cache
 def _commands() -> dict[str, Any]:
-    root: Any = typer.main.get_command(app)
-    return dict(root.commands)
+    return dict(command_line.commands)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
 import streamrvq.errors
-from streamrvq.cli.app import app
+from streamrvq.cli.app import commands as command_line
 
 PROTOCOL = Path(streamrvq.errors.__file__).parent / "live" / "protocol" / "PROTOCOL.md"
 
@@ -33,8 +31,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def commands() -> Iterator[str]:
     """Every command: its usage, what it does, and a table of its arguments and options."""
-    root: Any = typer.main.get_command(app)
-    for name, command in root.commands.items():
+    for name, command in command_line.commands.items():
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option"]
         yield f"## {name}\n"
