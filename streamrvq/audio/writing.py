@@ -159,7 +159,7 @@ class AudioWriter:
 
     def __enter__(self) -> AudioWriter:
         self._stack = ExitStack()
-        with self._told():
+        with self._raising_ours():
             self._sink = Sink(self._stack.enter_context(replacing(pathlib.Path(self._path))))
             try:
                 self._encoder = self._opened()
@@ -198,7 +198,7 @@ class AudioWriter:
         held = np.concatenate([np.zeros(0, np.float32), *self._held])
         end = len(held) if whole else len(held) - len(held) % STEP
         self._held = [held[end:].copy()]
-        with self._told():
+        with self._raising_ours():
             for at in range(0, end, STEP):
                 block = held[at : min(at + STEP, end)]
                 # libsndfile would scale by 32767, which is not the inverse of reading.
@@ -224,7 +224,7 @@ class AudioWriter:
                 f"there is no sample to be written to {os.fspath(self._path)}; an empty file has to be a .wav"
             )
         self._encode(whole=True)
-        with self._told():
+        with self._raising_ours():
             self._encoder.close()
             self._sink.check()
             self._stack.close()
@@ -237,7 +237,7 @@ class AudioWriter:
             self._stack.__exit__(*error)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _raising_ours(self) -> Iterator[None]:
         """What the libraries raise inside becomes an `AudioFileError`, in the words of what came first."""
         try:
             try:

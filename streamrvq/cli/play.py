@@ -73,8 +73,8 @@ def play(
 ) -> None:
     """Play tokens or audio through a sound device. Ctrl-C ends it."""
     asked: dict[str, Any] = {"engine": engine, "threads": threads, "device": engine_device}
-    how, told = reading(truncated, track), truncated != "refuse" or track is not None
-    if told and (source == "-" or is_stored(source)):
+    how, asked_for = reading(truncated, track), truncated != "refuse" or track is not None
+    if asked_for and (source == "-" or is_stored(source)):
         raise InputError("--truncated and --track go with an audio file, and this is tokens; leave them out")
     with ExitStack() as opened:
         if source == "-":

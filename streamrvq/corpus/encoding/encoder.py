@@ -105,7 +105,7 @@ class _File:
     stream: StreamId | None = None  # of its present signal
     position: int = 0  # samples of the signal read
     ended: bool = False  # the signal's codes are not all there yet
-    told: int = 0  # the position that was reported
+    reported: int = 0  # the position that was reported
     after: Event | None = None  # what came after the signal, to be taken when it has its codes
 
 
@@ -227,8 +227,8 @@ class Encoder:
             yield from self._report(number, file)
 
     def _report(self, number: int, file: _File) -> Iterator[tuple[int, Item]]:
-        if file.stream is not None and file.position > file.told:
-            file.told = file.position
+        if file.stream is not None and file.position > file.reported:
+            file.reported = file.position
             yield number, Read(file.position)
 
     def _take(self, pool: StreamPool, number: int, event: Event) -> Iterator[tuple[int, Item]]:
@@ -240,7 +240,7 @@ class Encoder:
         match event:
             case Opened():
                 levels, tail = self._settings
-                file.stream, file.position, file.told = pool.open(levels, tail), 0, 0
+                file.stream, file.position, file.reported = pool.open(levels, tail), 0, 0
                 self._numbers[file.stream] = number
                 yield number, event
             case Block(pcm, position):

@@ -107,21 +107,21 @@ class Ranks:
         Raises:
             ConfigError: in the others: the first one failed, and says why.
         """
-        if not self.is_first and self._told_by_first(0):
+        if not self.is_first and self._first_says(0):
             raise ConfigError("process 0 of those that train together could not begin; it says why")
         try:
             yield
         except BaseException:
             if self.is_first:
-                self._told_by_first(1)
+                self._first_says(1)
             raise
         if self.is_first:
-            self._told_by_first(0)
+            self._first_says(0)
 
-    def _told_by_first(self, number: int) -> int:
-        told = torch.tensor(number)
-        self.same_([told])
-        return int(told)
+    def _first_says(self, number: int) -> int:
+        said = torch.tensor(number)
+        self.same_([said])
+        return int(said)
 
     def close(self) -> None:
         """Take no more part."""
