@@ -27,7 +27,7 @@ def convert(
     seeded: SeededOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Write weights in another layout; the codec hash stays."""
+    """Write weights in another layout; the codec hash stays, unless a note says otherwise."""
     if layout not in (None, *_LAYOUTS):
         raise WeightsError(f"layout is {layout!r}; wanted one of {', '.join(_LAYOUTS)}")
     weights = load_weights(source_of(source, seeded))

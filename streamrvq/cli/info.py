@@ -27,6 +27,7 @@ from .common import (
     JsonOption,
     SeededOption,
     ThreadsOption,
+    counted,
     identity,
     offer_presets,
     out,
@@ -43,8 +44,8 @@ def info(
     codec: Annotated[
         str,
         typer.Argument(
-            help="A preset's name, or a file or folder of weights; or a token file, a shard, or the folder of a bulk "
-            "or training run.",
+            help="A preset's name, owner/name on the Hub, or a file or folder of weights; or a token file, a shard, "
+            "or the folder of a bulk or training run.",
             autocompletion=offer_presets,
         ),
     ] = DEFAULT_CODEC,
@@ -136,7 +137,7 @@ def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
     parts = ("encoder", "quantizer", "decoder")
     hop = f["hop_length"]
     sees = f"{hop}t {high:+d}" if low is None else f"{hop}t {low:+d} … {hop}t {high:+d}"
-    firsts = f["first_hops"], f["decoder_first_hops"]
+    first = counted(f["first_hops"], "hop"), counted(f["decoder_first_hops"], "frame")
     came = f["from"]
     return [
         *(() if came is None else (
@@ -155,7 +156,7 @@ def _lines(f: dict[str, Any]) -> list[tuple[str, str]]:
         ("encoder delay", f"{f['delay_frames']} frames, {f['delay_ms']:.1f} ms"),
         ("lookahead", f"{f['lookahead_samples']} samples, {f['lookahead_ms']:.1f} ms beyond the frame's own hop"),
         ("receptive field", f"frame t sees samples {'up to ' if low is None else ''}{sees}"),
-        ("first step", f"at least {firsts[0]} hops, decoding {firsts[1]} frames, or the whole signal"),
+        ("first step", f"at least {first[0]}, decoding {first[1]}, or the whole signal"),
         ("decoder delay", f"{f['decoder_delay_samples']} samples, {f['decoder_delay_ms']:.1f} ms"),
         ("state a stream", f"encoder {f['encoder_state_kib']:.0f} KiB, decoder {f['decoder_state_kib']:.0f} KiB"),
         ("GFLOP a second", ", ".join(f"{p} {f[f'{p}_gflop_per_second']:.1f}" for p in ("encoder", "decoder"))),

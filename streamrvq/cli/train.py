@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A .toml or .json, or the name of a packaged one: causal-44khz.")],
+    config: Annotated[
+        Path, typer.Argument(help="A .toml or .json, or the name of a packaged one: causal-44khz, causal-44khz-cuda.")
+    ],
     folder: Annotated[Path, typer.Option("--out", help="The folder of the run; a run in it is continued.")],
     data: Annotated[list[str] | None, typer.Option("--data", help="A folder, manifest or file to train on.")] = None,
     validation: Annotated[

@@ -50,7 +50,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """``"torch"`` or ``"native"``."""
+        """``"native"``, ``"torch"`` or ``"cuda"``."""
 
     @property
     def description(self) -> str:

@@ -57,8 +57,8 @@ class TokenFile:
             from the signal's start. Zeros were encoded in its place.
         version: of the layout.
         resampler: what brought the signal from ``source_rate`` to ``sample_rate`` (`streamrvq.resampling`). None: the
-            rates are equal, or the file does not say. Files of `send` do not say, nor do those
-            from before resamplers had names, which were made with soxr.
+            rates are equal, or the file does not say. Those from before resamplers had names do not, which were made
+            with soxr.
 
     Raises:
         TokensError: a value that no encoding could have given.

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, nargs="?", help="the set's folder (default: CACHE/set)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="packages (default: %(default)s)")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the minutes for training; 1.0 is 20 hours")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the minutes for training; 1.0 is 22 hours")
     parser.add_argument(
         "--folder", nargs=3, action="append", default=[], metavar=("DIR", "KIND", "LICENCE"),
         help=f"train on your own files too: KIND is one of {', '.join(KINDS)}; LICENCE a free one, such as CC0-1.0",
