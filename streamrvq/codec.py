@@ -1,4 +1,4 @@
-"""Codec: the front door. Load one, encode, decode, open streams, save.
+"""Codec: the object that programs work with. Load one, encode, decode, open streams, save.
 
 Knows: how weights and an engine make a codec, and that offline is one large push. Does not know: audio files, asyncio.
 """
@@ -164,6 +164,7 @@ class Codec(Shared):
 
     @property
     def n_codebooks(self) -> int:
+        """How many levels of codes there are."""
         return self.config.n_codebooks
 
     @property
@@ -250,8 +251,8 @@ class Codec(Shared):
             sample_rate: wanted, Hz; None: the codec's.
 
         Returns:
-            float32 ``[samples]`` or ``[B, samples]``: T · hop samples, a few fewer where a released DAC decoder has odd
-            strides; at another rate `streamrvq.audio.rates.output_length` of those.
+            `dtype` ``[samples]`` or ``[B, samples]``: T · hop samples, a few fewer where a released DAC decoder has odd
+            strides; at another rate float32, `streamrvq.audio.rates.output_length` of those.
 
         Raises:
             InputError: a bad rate, or codes of a wrong shape, type or range.
@@ -277,7 +278,7 @@ class Codec(Shared):
         return EncoderStream(self.engine, self.codec_hash, **settings, snapshot=snapshot).made_by(self)
 
     def decoder_stream(self, snapshot: Snapshot | None = None, sample_rate: int | None = None) -> DecoderStream:
-        """Open a live stream back to samples at ``sample_rate`` (None: the codec's), or resume a parked one."""
+        """Open a live stream to samples at ``sample_rate`` (None: the codec's), or resume one. Raises as `stream`."""
         return DecoderStream(self.engine, self.codec_hash, sample_rate=sample_rate, snapshot=snapshot).made_by(self)
 
     def pool(self, slots: int, direction: Direction = "encode", max_hops: int = 16) -> StreamPool:
@@ -294,6 +295,6 @@ class Codec(Shared):
         return StreamPool(self.engine, slots, direction, max_hops).made_by(self)
 
     def save(self, path: str | os.PathLike[str], layout: Layout | None = None) -> None:
-        """Write the weights: ``.safetensors`` (ours), ``.pth`` (descript's) or a folder (Hugging Face's); see
-        `save_weights`."""
+        """Write the weights: ``.safetensors`` (ours), ``.pth`` (descript's) or a folder (Hugging Face's).
+        Raises as `save_weights`."""
         save_weights(self.weights, path, layout)

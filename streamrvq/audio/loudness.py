@@ -49,7 +49,7 @@ class Loudness:
             self._filter(whole)
 
     def value(self) -> float:
-        """LUFS of all samples so far, at least −70."""
+        """LUFS of all samples, at least −70. None may follow: zeros now fill the last block."""
         taken = len(self._squares) * self._step + len(self._held)
         self._held = np.concatenate([self._held, np.zeros(max(0, self._rate // 2 - taken))])
         steps = -(-len(self._held) // self._step)

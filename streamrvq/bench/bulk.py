@@ -34,7 +34,7 @@ from .steps import Cell
 #: Seconds between two looks for an interrupt.
 _LOOK_EVERY = 0.25
 #: Hops and rows of the bare engine's steps: as in bulk encoding of a stream, and as in a full batch. More hops, where
-#: half of what the engine likes is more.
+#: half of the engine's `row_hops` is more.
 SHAPES = ((16, 1), (16, 16))
 
 

@@ -87,8 +87,8 @@ def encode_sources(
 
     Args:
         encoder: what encodes.
-        sources: the sources. Each is asked for when it can be begun; None says that there is none yet, as long as not
-            all of those before were handed on.
+        sources: the sources. Each is asked for when it can be begun. None: there is none yet; it may be given only
+            while not all of those before are handed on.
         settings: of the run.
         folder: for temporary files.
         on_progress: called with each report. What it raises ends the iterator.

@@ -230,7 +230,7 @@ def encode_corpus(
 
 
 def _gpus(devices: Sequence[str], engine: str) -> tuple[str, ...]:
-    """The GPUs that were named; the first, if only an engine for GPUs was. None: the CPU."""
+    """The GPUs that were named; the first, if only an engine for GPUs was. Empty: the CPU."""
     if "cpu" in devices and set(devices) != {"cpu"}:
         raise InputError(f"the devices are {', '.join(devices)}; wanted GPUs, or cpu alone")
     if not devices:

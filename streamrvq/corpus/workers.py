@@ -58,8 +58,8 @@ class Writer:
         """Write shards, in their order. A summary comes as soon as its shard is written.
 
         Args:
-            shards: the shards. Each is asked for when its first file can be begun; None says that there is none yet,
-                as long as not all of those before are written.
+            shards: the shards. Each is asked for when its first file can be begun. None: there is none yet; it may be
+                given only while not all of those before are written.
             on_progress: called with each report. What it raises ends the iterator.
 
         Raises:

@@ -33,7 +33,8 @@ def make_engine(
     "streamrvq". It is cuda only where ``device`` says so.
 
     Args:
-        tensors: the folded weights, under the names and in the shapes of `families.tensor_shapes`.
+        config: what to compute.
+        tensors: the folded weights, float32, under the names and in the shapes of `families.tensor_shapes`.
         threads: cores to compute on; None leaves it to the engine.
         dtype: ``"float32"`` or ``"float64"``.
         device: where to compute: ``"cpu"``, ``"cuda"``, which is the first GPU, or ``"cuda:N"``; None: the engine's.

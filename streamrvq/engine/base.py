@@ -1,4 +1,4 @@
-"""The engine contract: the one seam between who schedules and who computes.
+"""The engine contract: the one interface between what schedules and what computes.
 
 Knows: what a step takes and gives, and the checks that every engine makes before it touches state. Does not know:
 streams, queues or files; an engine sees slots, clocks and lengths and nothing else.
@@ -33,7 +33,7 @@ Floats = npt.NDArray[Any]  #: float32 or float64, as the engine's dtype says
 
 
 class States(Protocol):
-    """The histories of ``slots`` streams of one direction, kept where and how the engine likes."""
+    """The histories of ``slots`` streams of one direction, kept where and as the engine chooses."""
 
     @property
     def slots(self) -> int: ...
@@ -111,6 +111,9 @@ class Engine(Protocol):
 
         Args:
             clock: the hop count that the slot had.
+
+        Raises:
+            SnapshotError: as `check_histories`.
         """
 
 

@@ -58,7 +58,7 @@ NATIVE = Abilities(
 #: The cuda engine has the native engine's bits, in all that the native engine has.
 CUDA = NATIVE
 
-#: Hops of a first step that no engine finds long.
+#: The most hops of a first step that every engine takes.
 MOST_FIRST = 32
 
 

@@ -1,4 +1,4 @@
-"""The seam between a codec family and everything else: what a family says about a configuration.
+"""The interface between a codec family and everything else: what a family says about a configuration.
 
 Knows: that a family turns a configuration into two plans, and other packages' files into a configuration and tensors.
 Does not know: any family.

@@ -65,7 +65,7 @@ async def each(items: Iterable[Any]) -> AsyncIterator[Any]:
 class OnePass(Generic[T]):
     """What a generator gives, as an asynchronous iterator that ends only where the generator does.
 
-    A generator that a cancellation comes out of is closed, and the next item after that would look like the end.
+    A cancellation that passes through a generator closes it, and whoever read on would take that for the end.
 
     Args:
         items: the generator.

@@ -53,7 +53,11 @@ def tokenize(
         tail: ``"pad"`` or ``"valid"``, as in ``codec.encode``.
 
     Returns:
-        `Tokens`, an async context manager. It raises errors of the settings when it is entered.
+        `Tokens`, an async context manager. It raises errors of the other settings when it is entered.
+
+    Raises:
+        InputError: a bad ``queue_size``.
+        SourceError: the source is no async iterable.
     """
     return Tokens(source, codec, queue_size, sample_rate, n_quantizers, tail)
 

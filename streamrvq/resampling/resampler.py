@@ -34,7 +34,7 @@ class ResamplerState(NamedTuple):
     history: Pcm
 
     def copy(self) -> ResamplerState:
-        """The same with an array of its own, so that who writes into one changes no other."""
+        """The same with an array of its own, so that whoever writes into one changes no other."""
         return ResamplerState(self.taken, np.array(self.history, order="C"))
 
 

@@ -120,8 +120,8 @@ class Batch(NeverCopied, error=PoolError, holds="a step of its pool", instead="r
     def run(self) -> None:
         """Compute the step; only the streams in it change.
 
-        If this raises, either none of them has changed or all have and the outputs are kept: that is so when
-        KeyboardInterrupt comes as the step ends. Run it again, or abort it; nothing is lost or computed twice.
+        If this raises, either none of them has changed, or all have and the outputs are kept, as when
+        KeyboardInterrupt comes while the step ends. Run it again, or abort it; nothing is lost or computed twice.
 
         Raises:
             PoolError: it has run already: complete it; or it runs on another thread.

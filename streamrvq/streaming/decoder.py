@@ -73,8 +73,7 @@ class DecoderStream(Stream):
 
         Returns:
             pcm ``[samples]`` at ``sample_rate``, float32. At the codec's own rate it is in [−1, 1] if its
-            decoder ends with tanh, as DAC's does, and float64 from a
-            float64 engine.
+            decoder ends with tanh, as DAC's does, and float64 from a float64 engine.
 
         Raises:
             InputError, StreamClosedError, StreamBusyError: as `EncoderStream.push`.

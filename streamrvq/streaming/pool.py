@@ -85,7 +85,7 @@ class StreamPool(CopiedEmpty):
 
     @property
     def open_streams(self) -> int:
-        """Slots in use, those included that still drain."""
+        """Slots in use, also by closed streams whose outputs are not all taken."""
         return len(self._slots.streams)
 
     def open(self, n_quantizers: int | None = None, tail: str = "pad", sample_rate: int | None = None) -> StreamId:

@@ -1,6 +1,6 @@
 """Signals of different lengths given together: each gives what it gives alone, for it is encoded alone.
 
-Engines that like many streams in a step have pools (pool.py), and runs over files (corpus/).
+For engines made for many streams in a step there are pools (pool.py), and runs over files (corpus/).
 
 Knows: which arguments are such signals. Does not know: engines.
 """

@@ -37,7 +37,7 @@ class Slots:
 
     @property
     def streams(self) -> list[Row]:
-        """All that are there, those included that still drain."""
+        """All that are there, also closed ones whose outputs are not all taken."""
         return [row for slot in self._taken if (row := self.rows[slot]) is not None]
 
     def next_free(self, batch_out: bool) -> int:

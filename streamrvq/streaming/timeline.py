@@ -27,10 +27,10 @@ def check_tail(tail: str) -> Tail:
 class Timeline:
     """One stream's clock.
 
-    The engine's outputs for the hop at ``clock`` have indices ``clock · unit_out − delay …``; those below 0 (the pipe
-    filling) and those from `Plan.outputs` of the length on (the pipe draining) are discarded. While a stream is open
-    every output that only real inputs have reached is its own, so nothing given out early could turn out to be past
-    the end.
+    The engine's outputs for the hop at ``clock`` have indices ``clock · unit_out − delay …``; those below 0, before
+    the signal, and those from `Plan.outputs` of the length on, after it, are discarded. While a stream is open, every
+    output that only real inputs have reached is its own, so nothing given out early could turn out to be past the
+    end.
     """
 
     __slots__ = ("_counted", "clock", "given", "length", "plan", "tail")

@@ -27,7 +27,7 @@ def need(module: str, extra: str, purpose: str, kind: type[StreamRVQError] = Ext
         kind: of the error.
 
     Raises:
-        ExtraError: the module is not installed, or cannot be imported.
+        StreamRVQError: of this ``kind``: the module is not installed, or cannot be imported.
     """
     with importing(extra, f"{purpose} {module.partition('.')[0]}", kind):
         return importlib.import_module(module)
@@ -38,7 +38,7 @@ def importing(extra: str, needs: str, kind: type[StreamRVQError] = ExtraError) -
     """Imports inside are of what ``extra`` installs. ``needs`` says who needs what: ``"shards need pyarrow"``.
 
     Raises:
-        ExtraError: an import failed.
+        StreamRVQError: of this ``kind``: an import failed.
     """
     try:
         yield

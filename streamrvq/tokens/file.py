@@ -133,7 +133,7 @@ class TokenFile:
 
     @property
     def seconds(self) -> float:
-        """Length of the original signal."""
+        """Length of the original signal, in seconds."""
         return self.num_samples / self.source_rate
 
 

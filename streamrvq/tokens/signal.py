@@ -38,7 +38,7 @@ class Signal:
     Attributes:
         path: the source, as it was given for encoding. For a token file: the path of that file.
         channel: of the source, if each channel was encoded; otherwise −1.
-        source_rate, num_samples: of the original signal.
+        source_rate, num_samples: of the original signal: Hz, and samples at that rate.
         frames, n_quantizers: T and K of its codes.
         sample_rate, hop_length, codec_hash: of the codec; decode with no other codec.
         codec: the name that the codec was loaded under.
@@ -71,7 +71,7 @@ class Signal:
 
     @property
     def seconds(self) -> float:
-        """Length of the original signal."""
+        """Length of the original signal, in seconds."""
         return self.num_samples / self.source_rate
 
     @property

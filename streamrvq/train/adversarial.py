@@ -20,7 +20,7 @@ from .steps.ranks import Ranks
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (2048, 1024, 512)
-LONGEST = 10.0  #: the longest gradient of the discriminators in a step
+LONGEST = 10.0  #: the greatest norm of the discriminators' gradient in a step
 SLOPE = 0.1  #: of the leaky ReLUs
 #: How a layer is computed: a convolution, its input, and the slope of the leaky ReLU after it; None: there is none.
 Way: TypeAlias = Callable[[nn.Module, Tensor, float | None], Tensor]

@@ -37,6 +37,7 @@ def make_codebooks(
     coordinate less. A small c is enough, and keeps the cosines of neighbours apart: their gaps shrink as (|x| / c)².
 
     Args:
+        generator: on the CPU, as ``z`` is.
         pole: the first value of the last coordinate of every level, relative to the root mean square of all other
             coordinates together. 0: that coordinate is one more component.
         watch: called with the share that is done, before each round of k-means.

@@ -95,13 +95,24 @@ class TrainConfig:
         expire: an entry that is used less than this share of the mean use is replaced by a latent of the batch.
         lr: learning rate of the matrices of encoder and decoder (optimizer.py).
         small_lr: learning rate of all else: biases, alphas, the filters at both ends, the quantiser's projections.
-        lr_final, warmup, decay_from: both rates rise over ``warmup`` steps and then stay. From ``decay_from`` on (a
-            share of ``steps``) they fall as a cosine, to ``lr_final`` times their value.
+        lr_final, warmup, decay_from: both rates rise over ``warmup`` steps, and again after ``plain_steps``. From
+            ``decay_from`` on (a share of ``steps``) they fall as a cosine, to ``lr_final`` times their value.
         ns_steps: Newton-Schulz iterations of Muon; five take a third of a step's time.
+        betas, weight_decay: of AdamW; Muon has the same weight decay.
         ema: decay of the averaged weights, which are validated and exported.
+        clip: the greatest norm of the gradient in a step.
         precision: of the convolutions; losses and the quantiser always use float32.
         adversarial_from: the first step with discriminators; None: never.
+        loss: see `LossWeights`.
+        augment: see `Augment`.
+        stft_windows: windows of the STFT loss in samples, some of `spectra.MEL_WINDOWS`.
         discriminator_width: their channels, 32 in DAC.
+        discriminator_lr: their learning rate, which stays.
+        log_every, validate_every, checkpoint_every: in steps.
+        validation_clips, validation_seconds: how many excerpts are validated with, and their length at most.
+
+    Raises:
+        ConfigError: a value of another type, or out of its range.
     """
 
     codec: CodecConfig
@@ -229,7 +240,7 @@ class TrainConfig:
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:
-        """Read a .toml or .json file. Relative data paths in it start from its folder."""
+        """Read a .toml or .json file. Relative data paths in it start from its folder. Raises `ConfigError`."""
         with foreign_data(ConfigError, str(path), "wanted TOML, or JSON in a .json"):
             try:
                 size = path.stat().st_size
@@ -258,7 +269,7 @@ class TrainConfig:
 
 
 def _toml(text: str) -> Any:
-    """TOML, but for keys of many parts: the time that they take grows as the square of their number."""
+    """TOML without keys of many parts: the time that such keys take grows as the square of their number."""
     for number, line in enumerate(text.splitlines(), 1):
         if _QUOTED.sub("", line).count(".") > _MOST_DOTS:
             raise ValueError(f"line {number} has more than {_MOST_DOTS} dots")

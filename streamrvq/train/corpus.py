@@ -41,7 +41,7 @@ OnDecoded = Callable[[str, float], None]
 class Clip:
     """One file of a corpus: where its samples are in the whole, their kind, and their SHA-256 ("": not known).
 
-    ``weight``: how often a second of it is drawn, beside 1 for a second of other files.
+    ``weight``: how often a second of it is drawn, relative to 1 for a second of other files.
     """
 
     name: str
@@ -190,7 +190,7 @@ def load(
         sample_rate: Hz; files at other rates are resampled.
         cache: folder for the decoded samples.
         on_decoded: called after each file is decoded.
-        own: a folder whose files are not worth a word where they are passed over.
+        own: a folder whose files are not reported where they are passed over.
 
     Raises:
         InputError, AudioFileError: there is nothing to read, or a file cannot be read. The message names it.

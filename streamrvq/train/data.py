@@ -1,8 +1,8 @@
 """Batches: random crops with gain, polarity, a mild equaliser and mixing.
 
 A step's batch depends on the seed and the step's number alone. So a resumed run sees the same batches as an
-uninterrupted one. What is drawn is a plan of small arrays; whoever applies it needs no random numbers. Here numpy
-does, and device/crops.py on a card.
+uninterrupted one. What is drawn is a plan of small arrays; whoever applies it needs no random numbers. `Crops.cut`
+does so with numpy, and device/crops.py on a card.
 
 Knows: how crops are drawn and augmented. Does not know: files (corpus.py), tensors.
 """
@@ -23,7 +23,7 @@ from .steps.plan import NODES, Plan
 
 MARGIN = 1024  #: samples read on both sides of a crop, and cut off after the equaliser, which distorts them
 _SILENCE = 1e-4  #: a crop below this loudness (−80 dBFS) is drawn again, a few times at most
-_SOME = 16  #: so many-th samples are listened to first
+_SOME = 16  #: one sample in so many is looked at first
 LOUDEST = 0.99  #: no crop has a greater peak
 
 
@@ -54,7 +54,8 @@ class Crops:
         lengths = np.array([clip.length * clip.weight for clip in corpus.clips], np.float64)
         weights = lengths / lengths.sum()
         for kind, share in kinds.items():
-            mine = np.array([clip.kind == kind for clip in corpus.clips])  # numpy's text takes the room of the longest
+            # Not numpy's text, in which all are as wide as the longest.
+            mine = np.array([clip.kind == kind for clip in corpus.clips])
             if mine.any():
                 weights[mine] *= share / weights[mine].sum()
         if not weights.sum() > 0:

@@ -49,11 +49,11 @@ class Trainer:
         weights: to continue from; None: first values (start.py). Optimiser and running means always start afresh.
         remark: is told what people should know.
         ranks: who else trains the same run, each with a part of every batch.
-        waits: whether the host looks at each step, as on a CPU; None: except on a card (device/).
+        waits: whether the host waits for each step, as on a CPU; None: yes, except on a card (device/).
 
     Raises:
         WeightsError: ``weights`` belong to another codec than ``config.codec``.
-        ConfigError: the corpus does not fit on the card.
+        ConfigError: the corpus does not fit on the card; or as `Losses` and `Optimizer`.
 
     Attributes:
         model: the codec in training.
@@ -95,7 +95,7 @@ class Trainer:
     def begin(self) -> None:
         """Set the first values. `train_step` does it if need be. A run that is loaded has no use for them.
 
-        An exception of ``unseen.watch`` ends it; then it may be called again.
+        An exception from ``unseen.watch`` ends it; then it may be called again.
         """
         torch.manual_seed(self.config.seed)
         model = self.unseen.first_values() if self._weights is None else model_of(self._weights, self.config)
@@ -282,7 +282,7 @@ class Trainer:
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a `state`. If it has no discriminators, they start afresh.
 
-        Raises `WeightsError` for a state of another run. What was loaded before it was found stays.
+        Raises `WeightsError` for a state of another run. What was loaded before this was found stays.
         """
         with foreign_data(WeightsError, "the run's state", "wanted one of this configuration: start in another folder"):
             torch.manual_seed(self.config.seed)

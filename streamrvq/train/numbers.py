@@ -1,4 +1,4 @@
-"""Are the numbers of a table of settings numbers? By the types of its fields.
+"""Checks that the numbers in a table of settings are numbers, by the types of its fields.
 
 Knows: whole numbers, finite numbers, tuples of them. Does not know: what any setting means.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..system.foreign_data import shown
 
-#: Numbers without a limit of their own: they only count, or weigh.
+#: The limit of numbers without one of their own, which only count, or weigh.
 _MOST = 2**53
 
 
@@ -21,7 +21,7 @@ def check_numbers(settings: Any, limits: Mapping[str, int]) -> None:
 
     Args:
         settings: the dataclass; its annotations are text.
-        limits: the largest value of a field, by its name.
+        limits: the greatest size of a field's numbers, by its name. Whole numbers below 0 are refused too.
 
     Raises:
         ConfigError: the message names the field, its value, and what was wanted.

@@ -5,7 +5,7 @@ equally large, so a step in that one direction is as long as the matrix is wide.
 codec then forgets it within a hundred steps, at any rate that teaches it something. Muon (Jordan 2024,
 ``torch.optim.Muon``) gives all directions of a step the same length, and so preserves the others.
 
-Knows: why there are two, and how a convolution is a matrix. Does not know: the rate (loop.py).
+Knows: why there are two, and how a convolution is a matrix. Does not know: the rate (steps/schedule.py).
 """
 
 from __future__ import annotations

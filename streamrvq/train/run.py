@@ -96,7 +96,7 @@ class Run:
                 raise
 
     def close(self) -> None:
-        """Let other processes use the folder. It happens by itself when nobody has the run any more."""
+        """Let other processes use the folder. It also happens once nothing refers to the run any more."""
         self._release()
 
     def __enter__(self) -> Self:
@@ -186,7 +186,7 @@ class Run:
         The checkpoint is saved at the end, whatever the reason for the end, but for numbers that are not finite. Ctrl-C
         waits for the end of a step. A second one does not: then no checkpoint is saved of a step that is half done.
         While codebooks are made, all of these end the making, and what was made of them is not kept. On a card the
-        run is validated at its end, whatever the reason, and saved at least once a minute.
+        run is validated at its end, unless Ctrl-C was the reason, and saved at least once a minute.
 
         Args:
             minutes: from now on, without the decoding. Fewer minutes also mean codebooks from fewer frames (effort.py).
@@ -278,7 +278,7 @@ class Run:
         self.observer.validated(trainer.step, figures)
 
     def export(self, path: Path | None = None) -> dict[str, Any]:
-        """Write the averaged weights, rounded, and return their figures and the exact ones, which are also logged."""
+        """Write the averaged weights; log and give exact and rounded figures. Raises `ConfigError`, `WeightsError`."""
         trainer = self.trainer
         if not trainer.quantised:
             raise ConfigError(

@@ -44,7 +44,7 @@ def set_first_values(model: CodecModel, pcm: Tensor, watch: Callable[[float], No
     Args:
         model: on the CPU.
         pcm: ``[B, T]``, some hundreds of frames, for the principal components.
-        watch: called with the share that is done, before each layer. An exception of it leaves half of the values.
+        watch: called with the share that is done, before each layer. An exception from it leaves only some values set.
     """
     for module in model.modules():
         if isinstance(module, Snake1d):

@@ -30,7 +30,7 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
     """Load a preset by name, or a file or folder of any layout.
 
     Args:
-        source: a preset's name; a .safetensors file of ours; a .pth of descript; or a Hugging Face folder; or a
+        source: a preset's name; a .safetensors file of ours; a .pth of descript; a Hugging Face folder; or a
             model's name on the Hugging Face Hub, ``owner/name`` or ``owner/name@revision``, which is fetched unless the
             cache has it. The presets in `hub.RELEASED` are such names. A preset that has no trained weights anywhere is
             `seeded`, with ``trained`` False, and so is what begins with ``seeded:``.

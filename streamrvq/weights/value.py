@@ -33,7 +33,8 @@ class Weights(Shared):
         trained: False for seeded weights, whose codes mean nothing.
         name: a short name for people, such as "causal-44khz".
         training: how long they were trained, for people, such as "12 steps, 34 s of audio"; "": not known.
-        source: the preset's name or the absolute path that they were loaded from; None: they were made here.
+        source: what `load_weights` takes to load them again: a preset's name, an absolute path, a name on the Hub with
+            its commit, or ``seeded:`` and a preset's name; None: they were made here.
     """
 
     config: Config

@@ -18,7 +18,8 @@ from ...engine.base import Floats
 from ...families import decoder_plan
 from ...tokens import Signal
 
-#: Frames decoded at a time, some 0.7 s: short enough for the progress bar, and for pipes. An engine may like more.
+#: Frames decoded at a time, some 0.7 s: short enough for the progress bar, and for pipes; more if an
+#: engine's `row_hops` are more.
 FRAMES = 64
 
 

@@ -1,8 +1,8 @@
-"""Many files, one engine: the streams of several files move together, in steps of the size that the engine likes.
+"""Many files, one engine: the streams of several files move together, in steps of the size that suits the engine.
 
 A file's codes depend on no other file, so they are those of `Codec.encode` however steps are put together. An engine
-whose steps are full with 32 hops of one stream gets one file at a time. One that likes 2048 gets up to 64 files, or
-long steps of a long one.
+whose steps are full with 32 hops of one stream gets one file at a time. One that is made for
+2048 gets up to 64 files, or long steps of a long one.
 
 Knows: which streams are stepped by how many hops, and how much is read ahead. Does not know: how files are read
 (reading.py, readers.py), rows, shards, token files.
@@ -60,7 +60,7 @@ Item = Opened | Coded | Read | Closed | Done | Failed | Waited
 
 
 def streams_at_once(engine: Engine) -> int:
-    """Streams that an engine likes to have in a step."""
+    """Streams in one step that suit an engine."""
     return max(1, engine.row_hops // ROW)
 
 
@@ -110,7 +110,7 @@ class _File:
 
 
 class Encoder:
-    """Encodes files, as many at once as its engine likes. A context manager that ends the reading.
+    """Encodes files, as many at once as suit its engine. A context manager that ends the reading.
 
     Args:
         codec: what encodes.

@@ -135,7 +135,7 @@ FAULTS = (AudioFileError, InputError, OSError)
 
 
 def of_a_handler(error: Exception) -> bool:
-    """Whether it is such as a signal's handler raises, `TimeoutError` above all. The system's own have a number."""
+    """Whether it is what a signal's handler raises, `TimeoutError` above all. The system's own have a number."""
     of_python = isinstance(error, OSError) and error.errno is None
     return of_python and not isinstance(error, StreamRVQError) and type(error) is not OSError  # which pyarrow raises
 

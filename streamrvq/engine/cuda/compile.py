@@ -41,7 +41,7 @@ PARTS = (
 
 
 def options(architecture: str, part: Part, verbose: bool = False, folder: Path = KERNELS) -> Any:
-    """cuda.core's ``ProgramOptions``: one architecture (``"sm_90"``), one part; ``verbose``: ptxas tells registers."""
+    """cuda.core's ``ProgramOptions``: an architecture (``"sm_90"``), a part; ``verbose``: ptxas reports registers."""
     return core().ProgramOptions(
         name=SOURCE,
         arch=architecture,

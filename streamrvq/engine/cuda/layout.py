@@ -59,7 +59,7 @@ def _extras(c: Convolution, hops: int) -> list[tuple[str, int]]:
 
 
 class Places:
-    """Offsets in bytes; strides, from row to row, in numbers. See program.py for each.
+    """Offsets in bytes; strides, from row to row, in numbers. See the head of this file for each.
 
     Raises:
         EngineError: more than a step can have.

@@ -34,7 +34,8 @@ class Turns(Protocol):
 class CudaStates(CopiedWhole):
     """float32 ``[slots, state_size]`` in the device's memory: histories end to end, in the order of `Plan.histories`.
 
-    That is the order of every engine's canonical state. Who calls these methods sees to it that no step is under way.
+    That is the order of every engine's canonical state. Whoever calls these methods sees to it that no step
+    is under way.
     """
 
     def __init__(self, turns: Turns, plan: Plan, slots: int) -> None:

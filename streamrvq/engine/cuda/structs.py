@@ -1,6 +1,7 @@
 """The kernels' parameters, field by field as the headers in kernels/ declare them.
 
-Knows: names, order and types of fields. Does not know: what they are set to (program.py), and how they travel.
+Knows: names, order and types of fields. Does not know: what they are set to (layers.py, coding.py,
+program.py), or how they travel.
 
 Pointers come first, then whole numbers of 64 bits, then of 32, so that no field needs padding. A pointer is an address
 in the device's memory; 0 is null. tests/engine/cuda/test_structs.py compares every size with the compiled kernels'.

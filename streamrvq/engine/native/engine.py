@@ -39,7 +39,7 @@ def chosen_isa() -> str:
 
 
 def keys_turned(plan: Plan, histories: Sequence[Floats], *, inward: bool) -> list[Floats]:
-    """A state's histories between their canonical form and the library's. It keeps the keys of an attention with the
+    """A state's histories between their canonical form and the library's. That keeps the keys of an attention with the
     same dimension of all heads side by side."""
     turned = []
     for layer, history in zip((layer for layer in plan.layers if layer.history), histories, strict=True):

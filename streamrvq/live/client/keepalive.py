@@ -1,4 +1,4 @@
-"""Keeping a stream open whose user sends nothing for a while: of a microphone that is muted, say.
+"""Keeping a stream open while its user sends nothing: a microphone that is muted, say.
 
 A server cuts off a client that it has heard nothing of for `Ready.idle_timeout`. So an empty binary message goes out
 whenever nothing else did for a third of that time.

@@ -19,8 +19,8 @@ from ..protocol.constants import Close
 #: Messages that may come at once, that are added per second, and that are added per second of audio. Blocks of 5 ms or
 #: more may come as fast as the server takes them. A flood of empty or one-sample messages may not.
 BURST, PER_SECOND, PER_AUDIO_SECOND = 1000, 200, 1000
-#: Seconds between the streams that a client starts after one that sent too fast, and the longest that one
-#: waits. That is forgotten after so many seconds, and where there are too many such clients, the longest known is.
+#: Of clients that sent too fast: seconds between the streams that one starts afterwards, the longest that one of these
+#: waits, and for how long a client is remembered. Of more clients than this, the one refused longest ago is forgotten.
 RESTART_SECONDS, LONGEST_RESTART, REMEMBERED_SECONDS, MOST_REMEMBERED = 0.5, 5.0, 10.0, 1024
 
 
@@ -173,9 +173,9 @@ class RateLimit:
 
 
 class Restarts:
-    """When clients may start again that sent too fast: one stream after another, some time apart.
+    """When clients that sent too fast may start again: one stream after another, some time apart.
 
-    To begin and to end a stream takes the event loop's time. A client that sends too fast, is refused or leaves, and
+    Beginning and ending a stream takes the event loop's time. A client that sends too fast, is refused or leaves, and
     comes back at once would take it from the others again and again.
     """
 
@@ -184,7 +184,7 @@ class Restarts:
         self._known: dict[str, tuple[float, float]] = {}
 
     def refuse(self, client: str, now: float) -> None:
-        """Note that a client's stream ended that sent too fast.
+        """Note that a client sent too fast, and that its stream has ended.
 
         Args:
             client: its identity and address.

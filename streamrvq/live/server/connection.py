@@ -129,7 +129,7 @@ class Connection:
             await self._close_with_reason(code, why)
         except ConnectionLostError as error:
             code, why = error.code, str(error)
-            if code == Close.LOST and closing.is_closing(self._socket):  # noticed later than that it is lost
+            if code == Close.LOST and closing.is_closing(self._socket):  # the close is noticed after the loss
                 code, why = closing.how_closed(self._socket)
         except ConnectionClosed:
             if code == Close.NORMAL:  # else the client left before it could be told

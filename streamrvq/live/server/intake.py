@@ -1,9 +1,9 @@
 """How much of what clients send is parsed at a time, so that no client takes the event loop's time from the others.
 
 A read may hold a thousand frames, and each costs as much to parse as a live stream's hop. So bytes are parsed in small
-slices, and each connection has an allowance that live streams never use up. Who sends more waits: the connection is not
-read any further, and its bytes are parsed in turn with those of other such connections. Together these get a fifth of
-the loop's time, in which their messages are parsed, handled and answered.
+slices, and each connection has an allowance that live streams never use up. Whoever sends more waits: the connection
+is not read any further, and its bytes are parsed in turn with those of other such connections. Together these get a
+fifth of the loop's time, in which their messages are parsed, handled and answered.
 Even what is within the allowances takes only so much of one round of the loop; the rest comes in the next.
 
 Knows: bytes, units of work, turns. Does not know: websockets (transport.py), what the bytes mean.
@@ -30,7 +30,7 @@ ROUND_SECONDS = 0.002
 #: Beyond it: a connection's units in its turn; the seconds of all turns of a round; how much longer the pause then is.
 #: What the messages of these turns cost afterwards, in the connections' tasks, makes the next pause longer.
 UNITS_OF_A_TURN, TURN_SECONDS, PAUSE_RATIO = 16.0, 0.0005, 4.0
-#: For so long it is known that a connection was beyond.
+#: For so long a connection counts as having been beyond its allowance.
 LATELY_SECONDS = 5.0
 
 
@@ -176,7 +176,7 @@ class Intake:
         self._update()
 
     def take_turn(self) -> None:
-        """Parse a little, be it beyond the allowance; `Rounds` calls this."""
+        """Parse a little, even beyond the allowance; `Rounds` calls this."""
         self._waits_for_turn = False
         self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(self._rounds.now())))
 

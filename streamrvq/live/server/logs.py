@@ -60,7 +60,7 @@ class Repeats:
             log_event(event, level, **fields)
 
     def begin_stream(self, now: float, group: str) -> bool:
-        """Count a stream of this address. Returns whether its events are logged each, or counted, too."""
+        """Count a stream of this address. Returns whether each of its events is logged too, not only counted."""
         if group not in self._begun and len(self._begun) >= self._most:
             group = "others"
         until, count = self._begun.get(group, (now, 0))

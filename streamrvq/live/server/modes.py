@@ -96,7 +96,7 @@ class ServedEncoder(ServedStream):
 
     def _checked(self, data: bytes) -> npt.NDArray[Any]:
         pcm = self.incoming.take(data)
-        if pcm.dtype != np.int16:  # of which each is valid
+        if pcm.dtype != np.int16:  # every int16 is valid
             try:
                 pcm = self._source.check(pcm)
             except InputError as error:

@@ -83,7 +83,7 @@ class Outbox(ABC):
 
     @property
     def crowded(self) -> bool:
-        """Whether `MAX_TEXTS_READY` texts wait that no output is missing for."""
+        """Whether `MAX_TEXTS_READY` texts wait for nothing but the client."""
         last = self._texts_sent + MAX_TEXTS_READY - 1
         return last < len(self._texts) and self._texts[last][0] <= self.pos
 

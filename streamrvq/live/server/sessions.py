@@ -98,8 +98,8 @@ class Sessions:
         """Give a session to the caller. Its codes are sent again from ``next_frame`` on.
 
         Raises:
-            ProtocolError: this identity has no session of that name, its stream has ended or failed, the session does
-                not have that frame, or as many sessions as allowed are held. The session is then as it was.
+            ProtocolError: this identity has no session of that name, or the session decodes, has ended or failed, or
+                does not have that frame, or as many sessions as allowed are held. The session is then as it was.
         """
         session = self._all.get(name)
         held = session is not None and session.parked_at is None

@@ -66,6 +66,6 @@ class Lateness:
         self._excused = False
 
     def excuses(self, due: float, interval: float, now: float) -> bool:
-        """Whether the round of ``now``, which was ``due`` then, judges nobody. They are ``interval`` apart."""
+        """Whether the round at ``now``, which was due at ``due``, judges nobody. Rounds are ``interval`` apart."""
         self._excused = not self._excused and now - due > interval
         return self._excused

@@ -84,7 +84,7 @@ class File:
     the latest on `aclose` or at the end of ``async with``. Iterating a cancelled pass further raises
     `StreamClosedError`, so a read with a timeout does not look like the end of the file.
 
-    A pipe and an object that cannot seek are read once, so that they have one pass.
+    A pipe and an object that cannot seek are read once, so they have one pass.
 
     Args:
         path: the file, or an open file object (`streamrvq.audio.files.open_audio`).

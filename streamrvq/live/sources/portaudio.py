@@ -187,7 +187,7 @@ async def sound_devices(direction: Direction = "input") -> list[SoundDevice]:
 
 
 def list_devices(direction: Direction) -> list[SoundDevice]:
-    """The same, in a call."""
+    """`sound_devices`, for use inside a call. Raises as it does."""
     sound = load()
     hosts, preferred = sound.query_hostapis(), sound.default.device[direction == "output"]
     if preferred < 0:

@@ -1,4 +1,4 @@
-"""A device is found fit for training, torch is set for it, and kernels are tried on it.
+"""Checks that a device can train, sets torch up for it, and tries kernels on it.
 
 Knows: torch's switches. Does not know: what is trained, or what kernels compute.
 """

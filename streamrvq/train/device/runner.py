@@ -1,7 +1,7 @@
 """Feeds the steps on a card and reads their figures.
 
 A thread makes plans ahead. The host copies a step's plan into pinned memory, and launches a copy and a graph. It waits
-only for the step before the last one, so the card always has a step to do.
+only for the step three before that one, so the card always has a step to do.
 
 Knows: slots, streams, when figures are read. Does not know: what a step computes (step.py).
 """
@@ -126,7 +126,7 @@ class Runner:
 
     @property
     def card(self) -> str:
-        """Its name."""
+        """The card's name; "cpu" without one."""
         return self._name
 
     @property

@@ -26,7 +26,7 @@ class DeviceStep:
     """The step of ``trainer``, as a function of ``inputs``.
 
     Args:
-        trainer: whose model, average, optimisers and running means are moved, at their addresses of now.
+        trainer: whose model, average, optimisers and running means are moved, at their present addresses.
         cut: makes the crops from the inputs.
         inputs: read in each call.
         tally: takes the figures.
@@ -104,12 +104,12 @@ class DeviceStep:
 def clipped(
     parameters: list[nn.Parameter], gradients: Sequence[Tensor | None], most: float, ranks: Ranks
 ) -> tuple[Tensor, Tensor]:
-    """Give the parameters their gradients, summed over all processes, of the length ``most`` together at most.
+    """Give the parameters their gradients, summed over all processes and scaled to a norm of at most ``most`` together.
 
     They are zeros if they are not finite.
 
     Returns:
-        Their length before, and 1 if it is finite, otherwise 0. Both float32 ``[]``.
+        Their norm before that, and 1 if it is finite, otherwise 0. Both float32 ``[]``.
     """
     pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
     flat = torch.cat([g.reshape(-1) for _, g in pairs])

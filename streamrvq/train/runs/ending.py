@@ -19,7 +19,7 @@ class Enough(Exception):
 
 
 class Ending:
-    """Of a run that begins now.
+    """The end of a run that begins now.
 
     Args:
         minutes: from now on; None: any number.

@@ -1,4 +1,4 @@
-"""More of the kernels' arithmetic in numpy: exponentials, ELU, GELU, norms, attention, an LSTM's frame, near entries.
+"""More of the kernels' arithmetic in numpy: exponentials, ELU, GELU, norms, attention, an LSTM frame, nearest entries.
 
 Knows: formulas. Does not know: kernels' parameters, devices. What plain.py says of fused multiply-adds holds here too.
 """
@@ -68,7 +68,7 @@ def gelu(x: Array) -> Array:
 
 
 def _in_lanes(terms: list[tuple[Any, Any]], rows: int) -> Array:
-    """Sums of products, lane i of 16 those of i, i + 16, …; then by halves. ``terms``: factors ``[rows]`` of each."""
+    """Sums of products in 16 parts, the i-th of i, i + 16, …, added by halves. ``terms``: factors, ``[rows]`` each."""
     lanes: Any = np.zeros((16, rows), np.float32)
     for i, (a, b) in enumerate(terms):
         lanes[i % 16] = fma(a, b, lanes[i % 16])

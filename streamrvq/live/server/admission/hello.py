@@ -1,8 +1,8 @@
 """The first message of TLS, the ClientHello: how many bytes of it there are.
 
 A server signs something for each, which takes longer than all else before a token has come. Whoever sends all but the
-last byte on hundreds of connections, and then those at once, decides when that happens. So a hello is looked at while
-it is still with the kernel, and TLS begins when it is complete, and its turn has come.
+last byte on hundreds of connections, and then the last bytes at once, decides when that happens. So a hello is looked
+at while it is still with the kernel, and TLS begins when it is complete, and its turn has come.
 
 Knows: the form of records and of this message (RFC 8446, 4 and 5.1). Does not know: sockets, what the message says.
 """

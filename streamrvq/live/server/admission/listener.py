@@ -89,7 +89,7 @@ class Listener:
         self.sockets: tuple[sockets.socket, ...] = ()
 
     def __len__(self) -> int:
-        """Connections that have not made their request yet."""
+        """Connections whose request has not come, or is not answered yet."""
         return len(self._waiting) + len(self._admitting) + len(self._next)
 
     # ------------------------------------------------------------- as asyncio.Server

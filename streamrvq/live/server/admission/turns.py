@@ -16,7 +16,7 @@ from ..logs import log
 #: Seconds of work in a turn, roughly; it is one piece if that takes longer.
 _TURN_SECONDS = 0.001
 
-#: A piece of work; returns seconds of loop time that it leaves to be spent later, untold to `Turns.spend`.
+#: A piece of work; returns seconds of loop time that will be spent later without `Turns.spend` being told.
 Step = Callable[[], float]
 
 
@@ -28,7 +28,7 @@ class Turns:
         pauses: whether they wait where the share is used up. Else whoever causes them has to.
 
     Attributes:
-        hold: how many seconds they have to wait for another reason, at this moment.
+        hold: says how many seconds they have to wait now for another reason.
     """
 
     def __init__(self, share: Allowance, pauses: bool) -> None:
@@ -38,7 +38,7 @@ class Turns:
         self.hold: Callable[[], float] = float  # 0.0
 
     def add(self, step: Step, owner: str = "") -> None:
-        """Do a piece of work once those before it are done: now, if there are none. Owners take turns."""
+        """Do a piece of work after those before it: now, if there were none in this round. Owners take turns."""
         if self._closed:
             self._waiting.setdefault(owner, deque()).append(step)
             self._do_all()

@@ -53,7 +53,7 @@ class Jobs:
         return job
 
     def take(self, most: int) -> npt.NDArray[Any]:
-        """Take up to ``most`` inputs off the first job, and off those like it that follow: each move takes time."""
+        """Take up to ``most`` inputs off the first job and those like it that follow, in one piece: each takes time."""
         job = self._jobs[0]
         if isinstance(job, Silence):
             count = min(job.samples, most)

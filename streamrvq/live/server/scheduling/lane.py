@@ -110,7 +110,7 @@ class Lane:
 
     @property
     def segments_seconds(self) -> float:
-        """The least that the ends of signals cost that have not come out yet: a hop each, in seconds of audio."""
+        """The least that the ends of signals still to come out cost: a hop each, in seconds of audio."""
         return (self._segments - self._segments_out) * self._hop_seconds
 
     def put(self, job: Inputs | Ending, now: float) -> None:
@@ -169,7 +169,7 @@ class Lane:
             if self._stream is None:
                 try:
                     opened = self._stream = self._pool.open(sample_rate=self._rates[0])
-                except PoolError:  # every slot is taken, perhaps by streams that still drain
+                except PoolError:  # every slot is taken, perhaps by closed streams that are owed outputs
                     return Filled(waits=True, blocked=True)
             ending = self._jobs.take_ending()
             if ending is not None:
@@ -237,7 +237,7 @@ class Lane:
         return self._earlier + (0 if self._outputs is None else self._outputs(self._segment_taken))
 
     def _inputs_allowed(self) -> int:
-        """Inputs that there is room for the outputs of. Rounding may make that one output more."""
+        """Inputs whose outputs there is room for. Rounding may make that one output more."""
         if self._outputs is None:
             return MAX_POOL_HOPS * max(1, int(self._inputs_per_hop))
         room = self._allowed - self._owed

@@ -8,19 +8,20 @@ Knows: seconds of audio, the time (it is passed in). Does not know: streams, ste
 
 from __future__ import annotations
 
-#: A stream of which more audio than this waits catches up, unless all of it came in real time. Less are blocks, and
-#: delays of the network. A stream is never counted as further behind real time, so that a pause gives no priority.
+#: A stream of which more audio than this waits catches up, unless all of it came in real time. Less than this is due
+#: to blocks and delays of the network. A stream is never counted as further behind real time, so that a pause gives no
+#: priority.
 MAX_SECONDS_BEHIND = 0.125
 #: A stream that was computed far ahead of real time waits for its right to more as if it were ahead by this much.
 MAX_SECONDS_AHEAD = 0.625
 #: Real time, with a margin: the client's clock may be faster than ours, and a stream that was late must become live
 #: again. All streams together may take 0.8 of the machine (`warm_up`), so there is room for it.
 REAL_TIME = 1.1
-#: Who sends blocks of this length is live, even if the stream is ahead after a delay, by up to so much. More audio than
+#: A stream of blocks of this length is live, even if it is ahead after a delay, by up to so much. More audio than
 #: this waits only in streams that catch up, or whose blocks are longer.
 LIVE_BLOCK_SECONDS, LIVE_SECONDS_AHEAD = 0.04, 0.5
-#: That margin is earned: this much of it for each second since the stream was opened. Else a client that opens one
-#: stream after another had it each time.
+#: That margin is earned: this much of it for each second since the stream was opened. Otherwise a client that
+#: opens one stream after another would have it each time.
 MARGIN_PER_SECOND = 0.1
 #: Audio comes in real time while it is ahead of it by no more than this. After more came at once, that has to hold for
 #: so many seconds before it counts as in real time again.
@@ -54,7 +55,7 @@ class Pace:
             self._burst_until = now + BURST_SECONDS
 
     def held(self, held: bool, now: float) -> None:
-        """Whether a client waits for the outputs. One that comes back sends what it kept, as fast as it can."""
+        """Say whether a client waits for the outputs. One that comes back sends what it kept, as fast as it can."""
         self._parked = not held
         if held:
             self._burst_until = now + BURST_SECONDS

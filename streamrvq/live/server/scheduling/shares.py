@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from ....geometry import Direction
 
-#: While a stream is live, the others' steps have at most one part of so many of a step's rows × hops: of streams that
-#: are behind real time, and of those that catch up. Each step costs something besides, so smaller ones compute less.
+#: While a stream is live, the others' steps have at most a step's rows × hops divided by these: for streams that are
+#: behind real time, and for those that catch up. Each step costs something besides, so smaller ones compute less.
 DUE_SHARE, CATCH_UP_SHARE = 2, 8
 #: The others' least share of all work, while they wait: what live streams leave of the machine (`warmup.MAX_LOAD`).
 LEAST_SHARE = 0.2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ....codec import Codec
 
 #: The most rows × hops of a step, however fast the codec. The work around the step for each of them takes time, too.
-#: An engine that is made for wide steps gets this share of those that it likes, if that is more.
+#: For an engine that is made for wide steps it is its `row_hops` divided by `WIDE`, if that is more.
 MAX_ROW_HOPS, WIDE = 64, 4
 #: The share of the machine's time that streams may take, and the most streams, however fast the codec.
 MAX_LOAD, MAX_STREAMS = 0.8, 256
@@ -38,6 +38,7 @@ def warm_up(codec: Codec, max_batch: int | None = None) -> Capacity:
     Of an engine that is made for wide steps there are too many sizes: it runs those that are powers of two.
 
     Args:
+        codec: what the scheduler steps.
         max_batch: rows × hops of a step at most; None: as many as `most_row_hops` says.
     """
     hop, row_hops, limit = codec.hop_length / codec.sample_rate, {}, most_row_hops(codec)
