@@ -10,20 +10,18 @@ becomes of it.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError
 from ..nn import CodecModel, ResidualVectorQuantize
 from ..weights import Weights
-from ..weights.value import codec_config
 from .codebooks import make_codebooks
 from .config import TrainConfig
 from .data import Crops
 from .fast import run_encoder
+from .runs.began import check_codec
 from .start import set_first_values
 
 #: Called with what is being made, the frames that it is made from, and the share that is done.
@@ -98,11 +96,7 @@ class Unseen:
 
 def model_of(weights: Weights, config: TrainConfig) -> CodecModel:
     """A model on the CPU with ``weights``, to go on from. Raises `WeightsError` if they belong to another codec."""
-    if dataclasses.replace(codec_config(weights), quantizer_dropout=config.codec.quantizer_dropout) != config.codec:
-        raise WeightsError(
-            f"the weights {weights.name} are of another codec than the configuration's; wanted its shape: "
-            "train a configuration whose [codec] is theirs, or begin without weights"
-        )
+    check_codec(weights, config)
     model = CodecModel.from_weights(weights)
     model.quantizer.quantizer_dropout = config.codec.quantizer_dropout
     return model
