@@ -60,6 +60,7 @@ def train(
     from ..train.config import TrainConfig  # here because torch is slow to import
     from ..train.run import Run
     from ..train.runs.effort import check_minutes
+    from ..train.runs.log import finite
     from ..train.steps.ranks import find_ranks
 
     check_minutes(minutes)
@@ -90,7 +91,7 @@ def train(
     finally:
         ranks.close()
     if json:
-        print_json(result)
+        print_json(finite(result))
         return
     for line in _lines(run, result):
         out().print(line)

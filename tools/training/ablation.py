@@ -98,6 +98,11 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
     }  # fmt: skip
 
 
+def _figure(value: float | None, digits: int) -> str:
+    """A figure of the log, in which null is none."""
+    return "none" if value is None else f"{value:.{digits}f}"
+
+
 def main() -> int:
     """Run the command line. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="tools/ablate", description=__doc__.splitlines()[0] if __doc__ else None)
@@ -120,8 +125,8 @@ def main() -> int:
         table.add_column(column, justify="left" if column == "variant" else "right")
     for row in rows:
         table.add_row(row["variant"], f"{row['parameters'] / 1e6:.1f} M", f"{row['encoder_gflop']}",
-                      f"{row['decoder_gflop']}", f"{row['speed']}", f"{row['mel']:.2f}", f"{row['stft']:.2f}",
-                      f"{row['si_sdr']:.1f}", f"{row['estoi']:.2f}", f"{100 * row['used']:.0f} %")  # fmt: skip
+                      f"{row['decoder_gflop']}", f"{row['speed']}", _figure(row["mel"], 2), _figure(row["stft"], 2),
+                      _figure(row["si_sdr"], 1), _figure(row["estoi"], 2), f"{100 * row['used']:.0f} %")  # fmt: skip
     console.print(table)
     return 0
 
