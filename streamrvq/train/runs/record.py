@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,22 +92,37 @@ class Record:
         if now.digest == self.digest:
             return
         began = f"{folder} holds a run that was begun with other data"
-        was = {file.sha256: file for file in self.files}
-        came = {file.sha256: file for file in now.files}
-        for file in now.files:
+        if now.sample_rate != self.sample_rate:
+            raise ConfigError(
+                f"{began}: it was at {shown(self.sample_rate)} Hz and is at {now.sample_rate} Hz now; "
+                "start in another folder"
+            )
+        new, gone = _besides(now.files, self.files), _besides(self.files, now.files)
+        was = {file.sha256: file for file in reversed(gone)}
+        for file in new:
             old = was.get(file.sha256)
             if old is not None and old.use != file.use:
                 uses = {"train": "trained on", "validation": "held out for validation"}
                 raise ConfigError(f"{began}: {file.path} was {uses[old.use]} and is {uses[file.use]} now; {_REMEDY}")
-            if old is not None and old.kind != file.kind:
+            if old is not None:
                 raise ConfigError(
                     f"{began}: {file.path} had the kind {shown(old.kind)} and has {shown(file.kind)}; {_REMEDY}"
                 )
-        new = [file.path for file in now.files if file.sha256 not in was]
-        gone = [file.path for file in self.files if file.sha256 not in came]
-        said = [f"{what} {one_line(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
-                for what, paths in (("new is", new), ("missing is", gone)) if paths]  # fmt: skip
+        said = [f"{what} {one_line(files[0].path)}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+                for what, files in (("new is", new), ("missing is", gone)) if files]  # fmt: skip
         raise ConfigError(f"{began}: {' and '.join(said) or 'the same files came in another order'}; {_REMEDY}")
+
+
+def _besides(files: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
+    """Those of ``files`` that ``others`` lack, in order. A copy is a file of its own; that of another path is taken."""
+    left, paths = Counter(file.key for file in others), {file.path for file in others}
+    lacking = []
+    for number in sorted(range(len(files)), key=lambda number: files[number].path not in paths):
+        if left[files[number].key]:
+            left[files[number].key] -= 1
+        else:
+            lacking.append(number)
+    return [files[number] for number in sorted(lacking)]
 
 
 def record_of(
