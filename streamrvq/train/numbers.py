@@ -47,8 +47,18 @@ def check_numbers(settings: Any, limits: Mapping[str, int]) -> None:
 
 
 def is_weight(value: object) -> bool:
-    """Whether ``value`` is a finite number of at least 0."""
+    """Whether ``value`` is a number of at least 0 and at most 2⁵³."""
     return _fits(value, "float", _MOST) and value >= 0  # type: ignore[operator]  # it is a number there
+
+
+def is_count(value: object) -> bool:
+    """Whether ``value`` is a whole number of at least 0."""
+    return _fits(value, "int", _MOST)
+
+
+def is_finite(value: object) -> bool:
+    """Whether ``value`` is a number that is not infinite, of any size that a float has."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1.7e308 < value < 1.7e308
 
 
 def _fits(value: object, kind: str, most: int) -> bool:

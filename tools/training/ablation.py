@@ -24,6 +24,7 @@ from rich.table import Table
 from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.train import TrainConfig
 from streamrvq.train.run import Run
+from streamrvq.train.runs.rows import read_rows
 
 CONFIG = Path(__file__).parents[2] / "streamrvq/train/configs/causal-44khz.toml"
 
@@ -84,8 +85,7 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
     cache = arguments.cache or arguments.out / "cache"
     with Run(config, folder, _Validations(name, console), cache=cache, device=arguments.device) as done:
         done.go()
-    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    last = next(row for row in reversed(rows) if row["event"] == "validation")
+    last = next(row for row in reversed(read_rows(folder / "log.jsonl")) if row["event"] == "validation")
     codec = config.codec
     gflop = [2 * plan(codec).macs * codec.sample_rate / codec.hop_length / 1e9 for plan in (encoder_plan, decoder_plan)]
     return {

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrvq.config import DEFAULT_CODEC
+from streamrvq.errors import StreamRVQError
 from streamrvq.train import TrainConfig
 from streamrvq.weights import load_weights, save_weights
 
@@ -89,7 +90,7 @@ def main() -> int:
         )
     try:
         return _run(arguments)
-    except (ReleaseError, CarryError, DeliveryError, CurveError) as error:
+    except (ReleaseError, CarryError, DeliveryError, CurveError, StreamRVQError) as error:
         print(error, file=sys.stderr)
         return 2
 

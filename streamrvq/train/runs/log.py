@@ -1,6 +1,6 @@
 """A run's log: a JSON object on each line. The first says what the figures of the others mean.
 
-Knows: names and units of the figures. Does not know: how they are computed.
+Knows: names and units of the figures. Does not know: how they are computed, who reads it (rows.py).
 """
 
 from __future__ import annotations

@@ -20,12 +20,15 @@ from typing import Any
 from ...errors import ConfigError
 from ...system.atomic_file import replacing
 from ...system.foreign_data import foreign_data, one_line, shown
-from ...system.regular_file import check_regular, read_at_most
+from ...system.regular_file import read_at_most
 from ..corpus import Corpus
+from ..numbers import is_weight
 from .folder import RECORD, RECORDS, unwritable
+from .rows import text_of
 
 FORMAT, VERSION = "streamrvq.training", 1
 _LONGEST = 1 << 20  #: bytes of ``training.json``
+_TYPES = {"sample_rate": int}  #: of what is no text
 _REMEDY = "give the same --data and --validation as before, or another folder with --out"
 
 
@@ -147,26 +150,34 @@ def read(folder: Path) -> Record | None:
     if not (folder / RECORD).exists():
         return None
     with foreign_data(ConfigError, str(folder / RECORD), "start in another folder"):
-        head = json.loads(read_at_most(folder / RECORD, _LONGEST) or b"null")
+        head = json.loads(_head(folder / RECORD))
         if not isinstance(head, dict) or head.get("format") != FORMAT or head.get("version") != VERSION:
             raise ConfigError(f"{folder / RECORD} is no record of this version of streamrvq train; start elsewhere")
-        files = tuple(_file(json.loads(line)) for line in _lines(folder / RECORDS / "data.jsonl"))
+        files = tuple(_file(json.loads(line)) for line in text_of(folder / RECORDS / "data.jsonl").splitlines())
         names = [field.name for field in dataclasses.fields(Record) if field.name != "files"]
+        for name in names:
+            if not (name == "weights" and head[name] is None) and type(head[name]) is not _TYPES.get(name, str):
+                raise TypeError(f"its {name} is {shown(head[name])}")
         record = Record(**{name: head[name] for name in names}, files=files)
         if record.digest != head["digest"]:
             raise ValueError("its digest is another than that of its files")
         return record
 
 
+def _head(path: Path) -> bytes:
+    try:
+        return read_at_most(path, _LONGEST) or b"null"
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({error.strerror or error}); start in another folder") from None
+
+
 def _file(values: Any) -> DataFile:
     file = DataFile(**values)
-    if file.use not in ("train", "validation") or not all(
-        isinstance(text, str) for text in (file.path, file.kind, file.sha256)
+    texts = (file.path, file.kind, file.sha256)
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or file.use not in ("train", "validation")
+        or not is_weight(file.seconds)
     ):
         raise TypeError(f"a file is {shown(values)}")
     return file
-
-
-def _lines(path: Path) -> Sequence[str]:
-    check_regular(path)
-    return path.read_text(encoding="utf-8").splitlines()
