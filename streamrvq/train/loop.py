@@ -29,6 +29,7 @@ from .device.runner import Prepared, Runner
 from .losses import Losses
 from .optimizer import Optimizer, load_state
 from .runs.began import settings_of
+from .runs.effort import check_threads
 from .steps.lost import MAX_LOST, lost_too_many
 from .steps.passes import Pass, run_pass
 from .steps.ranks import ALONE, Ranks
@@ -46,15 +47,14 @@ class Trainer:
         crops: its batches.
         device: "cpu" or "cuda".
         threads: cores for each shard.
-        weights: to begin with; None: first values (start.py), or what `load` is given. Optimiser and running means
-            start afresh.
+        weights: to begin with; None: first values (start.py), or those of `load`. Optimiser and means start afresh.
         remark: is told what people should know.
         ranks: who else trains the same run, each with a part of every batch.
         waits: whether the host waits for each step, as on a CPU; None: yes, except on a card (device/).
 
     Raises:
         WeightsError: ``weights`` belong to another codec than ``config.codec``.
-        ConfigError: the corpus does not fit on the card; or as `Losses` and `Optimizer`.
+        ConfigError: the corpus does not fit on the card; ``threads`` that cannot be; or as `Losses` and `Optimizer`.
 
     Attributes:
         model: the codec in training.
@@ -69,6 +69,7 @@ class Trainer:
         self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None,
         remark: Callable[[str], None] = lambda text: None, ranks: Ranks = ALONE, waits: bool | None = None,
     ) -> None:  # fmt: skip
+        check_threads(threads)
         config = settings_of(config, weights is not None)
         self.config, self.crops, self.device, self.ranks = config, crops, torch.device(device), ranks
         self.step = self._lost = 0

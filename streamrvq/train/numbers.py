@@ -1,12 +1,13 @@
-"""Checks that the numbers in a table of settings are numbers, by the types of its fields.
+"""Checks that the numbers in a table of settings are numbers, by the types of its fields, and in their ranges.
 
-Knows: whole numbers, finite numbers, tuples of them. Does not know: what any setting means.
+Knows: whole numbers, finite numbers, tuples of them, ranges. Does not know: what any setting means.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
@@ -44,6 +45,15 @@ def check_numbers(settings: Any, limits: Mapping[str, int]) -> None:
             continue
         if not good:
             raise ConfigError(f"{field.name} is {shown(value)}; wanted {wanted}")
+
+
+def check_within(settings: Any, names: Iterable[str], least: float, most: float = math.inf) -> None:
+    """Refuse a number, or a tuple with one, that is below ``least`` or above ``most``. Raises as `check_numbers`."""
+    wanted = f"{least:g} to {most:g}" if most < math.inf else f"a number of at least {least:g}"
+    for name in names:
+        value = getattr(settings, name)
+        if not all(least <= each <= most for each in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(f"{name} is {shown(value)}; wanted {wanted}")
 
 
 def is_weight(value: object) -> bool:

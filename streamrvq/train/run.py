@@ -58,7 +58,7 @@ class Run:
 
     Raises:
         ConfigError: the folder holds a run of other settings or data, or something else; or it cannot be written to;
-            or torch has no such device; or the batch cannot be divided among ``ranks``.
+            or torch has no such device, or not so many ``threads``; or the batch cannot be divided among ``ranks``.
         CorpusError: another process holds the folder.
         InputError, AudioFileError: the data cannot be read.
         WeightsError: ``weights`` belong to another codec, or the checkpoint is damaged.
@@ -197,10 +197,10 @@ class Run:
             Whether all steps are done.
 
         Raises:
-            ConfigError: ``minutes`` is no number of at least 0, or the log cannot be written.
+            ConfigError: ``minutes`` or ``profile`` is no number of at least 0, or the log cannot be written.
             WeightsError: the training diverged, or a file cannot be written. The last good checkpoint is kept.
         """
-        check_minutes(minutes)
+        check_minutes(minutes, profile)
         with DeferredInterrupts(second_at_once=True) as interrupts:
             return self._go(minutes, until, interrupts, profile if self.ranks.is_first else None)
 

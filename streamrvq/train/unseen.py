@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ..errors import WeightsError
 from ..nn import CodecModel, ResidualVectorQuantize
 from ..weights import Weights
 from .codebooks import make_codebooks
@@ -60,9 +61,14 @@ class Unseen:
 
     @torch.no_grad()
     def codebooks(self, model: CodecModel) -> tuple[ResidualVectorQuantize, list[Tensor]]:
-        """A quantiser on the CPU with new codebooks for what ``model`` encodes, and the shares of their entries."""
+        """A quantiser on the CPU with new codebooks for what ``model`` encodes, and the shares of their entries.
+
+        Raises `WeightsError` if latents are not finite.
+        """
         latents = self._latents(model, "codebooks", 0.5)
         z = torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]).cpu() for z in latents])
+        if not bool(torch.isfinite(z).all()):
+            raise WeightsError("what the encoder gives is not finite; wanted latents to make codebooks from: lower lr")
         quantizer = copy.deepcopy(model.quantizer).cpu()
         generator = torch.Generator().manual_seed(self._config.seed)
         return quantizer, make_codebooks(quantizer, z, generator, self._config.pole, self._second_half("codebooks"))

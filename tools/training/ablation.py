@@ -26,6 +26,8 @@ from streamrvq.train import TrainConfig
 from streamrvq.train.run import Run
 from streamrvq.train.runs.rows import read_rows
 
+from .arguments import count
+
 CONFIG = Path(__file__).parents[2] / "streamrvq/train/configs/causal-44khz.toml"
 
 
@@ -112,7 +114,7 @@ def main() -> int:
     parser.add_argument("--out", required=True, type=Path, help="folder of the runs")
     parser.add_argument("--cache", type=Path, help="for decoded audio (default: OUT/cache)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=300, help="of each run (default: %(default)s)")
+    parser.add_argument("--steps", type=count, default=300, help="of each run (default: %(default)s)")
     arguments = parser.parse_args()
     for name in arguments.variants:
         if name not in VARIANTS:
