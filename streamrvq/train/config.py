@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from ..config import CodecConfig
 from ..errors import ConfigError
 from ..system.foreign_data import foreign_data, one_line, shown
-from .numbers import check_numbers, check_within, is_weight
+from .numbers import check_distinct, check_numbers, check_within, is_weight
 
 Precision = Literal["bf16", "float32"]
 Codebooks = Literal["ema", "gradient"]
@@ -193,6 +193,8 @@ class TrainConfig:
             )
         shares = ("ema", "codebook_decay", "expire", "decay_from", "lr_final", "betas", "codebooks_again")
         check_within(self, shares, 0, 1)
+        check_distinct("stft_windows", self.stft_windows)
+        check_distinct("codebooks_again", self.codebooks_again)
         if 1 in self.betas or min(self.weight_decay, self.pole) < 0 or min(self.clip, self.validation_seconds) <= 0:
             raise ConfigError(
                 f"betas is {self.betas}, weight_decay {self.weight_decay}, pole {self.pole}, clip {self.clip} and "

@@ -56,6 +56,13 @@ def check_within(settings: Any, names: Iterable[str], least: float, most: float 
             raise ConfigError(f"{name} is {shown(value)}; wanted {wanted}")
 
 
+def check_distinct(name: str, values: Iterable[object]) -> None:
+    """Refuse the setting ``name`` if one of its ``values`` comes twice. Raises `ConfigError`."""
+    values = tuple(values)
+    if twice := [value for number, value in enumerate(values) if value in values[:number]]:
+        raise ConfigError(f"{name} is {shown(values)}; wanted each once: {shown(twice[0])} comes again")
+
+
 def is_weight(value: object) -> bool:
     """Whether ``value`` is a number of at least 0 and at most 2⁵³."""
     return _fits(value, "float", _MOST) and value >= 0  # type: ignore[operator]  # it is a number there

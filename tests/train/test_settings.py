@@ -25,6 +25,7 @@ from streamrvq.train.corpus import Clip, Corpus
 from streamrvq.train.data import LOUDEST, Crops
 from streamrvq.train.losses import Losses
 from streamrvq.train.runs.effort import check_minutes, check_threads, frames_for
+from streamrvq.train.spectra import MEL_WINDOWS
 from streamrvq.train.steps.schedule import average_decay, rate
 from streamrvq.train.unseen import Unseen
 from tests.support.training.runs import CODEC
@@ -35,6 +36,7 @@ CORPUS = Corpus(
     (Clip("a", "", 0, 9000), Clip("b", "speech", 9000, 9000)),
     (3000 * np.random.default_rng(0).standard_normal(18000)).astype(np.int16), 44100,
 )  # fmt: skip
+LOSSES = {window: Losses(44100, (window,)) for window in MEL_WINDOWS}
 #: What no setting can be, and what none of those that count, weigh or divide can be.
 NEVER, NEGATIVE = [math.nan, math.inf, -math.inf, 1e300, -1e300, 10**400], [-1.0, -1e-300]
 TABLES = (CONFIG, Augment(), LossWeights())
@@ -164,3 +166,28 @@ def test_codebooks_of_an_encoder_that_has_diverged_are_refused() -> None:
     unseen.frames = 64
     with pytest.raises(WeightsError, match="what the encoder gives is not finite"):
         unseen.codebooks(model)
+
+
+@given(windows=st.lists(st.sampled_from(MEL_WINDOWS), min_size=1, max_size=4))
+@example(windows=[512, 512])
+def test_windows_that_come_twice_are_refused_and_others_count_alike(windows: list[int]) -> None:
+    """The STFT loss is the mean over windows; a window that came twice halved it on a CPU, and not on a card."""
+    if len(set(windows)) < len(windows):
+        for refused in (
+            lambda: dataclasses.replace(CONFIG, stft_windows=tuple(windows)),
+            lambda: TrainConfig.from_dict(CONFIG.to_dict() | {"stft_windows": windows}),
+            lambda: Losses(44100, windows),
+        ):
+            with pytest.raises(ConfigError, match=r"stft_windows is \(.*\); wanted each once: \d+ comes again"):
+                refused()
+        return
+    x, noise = torch.randn(2, 1, 1500, generator=torch.Generator().manual_seed(0))
+    y = x + 0.1 * noise
+    assert dataclasses.replace(CONFIG, stft_windows=tuple(windows)).stft_windows == tuple(windows)
+    alone = [float(LOSSES[window](x, y)["stft"]) for window in windows]
+    assert float(Losses(44100, windows)(x, y)["stft"]) == pytest.approx(sum(alone) / len(alone), rel=1e-4)
+
+
+def test_shares_of_the_steps_that_come_twice_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"codebooks_again is \(0.5, 0.2, 0.5\); wanted each once: 0.5 comes again"):
+        dataclasses.replace(CONFIG, codebooks_again=(0.5, 0.2, 0.5))
