@@ -59,10 +59,12 @@ def train(
     need("torch", "torch", "training needs")
     from ..train.config import TrainConfig  # here because torch is slow to import
     from ..train.run import Run
-    from ..train.runs.effort import check_minutes
+    from ..train.runs.effort import check_minutes, check_threads
+    from ..train.runs.log import finite
     from ..train.steps.ranks import find_ranks
 
-    check_minutes(minutes)
+    check_minutes(minutes, profile)
+    check_threads(threads)
     settings = TrainConfig.read(_packaged(config))
     changes: dict[str, Any] = {"train": tuple(data) if data else None,
                                "validation": tuple(validation) if validation else None, "steps": steps}  # fmt: skip
@@ -90,7 +92,7 @@ def train(
     finally:
         ranks.close()
     if json:
-        print_json(result)
+        print_json(finite(result))
         return
     for line in _lines(run, result):
         out().print(line)

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from ..config import CodecConfig
 from ..errors import ConfigError
 from ..system.foreign_data import foreign_data, one_line, shown
-from .numbers import check_numbers, is_weight
+from .numbers import check_distinct, check_numbers, check_within, is_weight
 
 Precision = Literal["bf16", "float32"]
 Codebooks = Literal["ema", "gradient"]
@@ -52,6 +52,12 @@ class Augment:
 
     def __post_init__(self) -> None:
         check_numbers(self, LIMITS)
+        check_within(self, ("polarity", "tilt", "mix"), 0, 1)
+        check_within(self, ("gain_db", "mix_db"), -200, 200)
+        check_within(self, ("tilt_db",), 0, 40)  # a node may be off by ten times that, and float32 ends at 770 dB
+        for name in ("gain_db", "mix_db"):
+            if getattr(self, name)[0] > getattr(self, name)[1]:
+                raise ConfigError(f"{name} is {shown(getattr(self, name))}; wanted the lower end first")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +75,7 @@ class LossWeights:
 
     def __post_init__(self) -> None:
         check_numbers(self, LIMITS)
+        check_within(self, (field.name for field in dataclasses.fields(self)), 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,10 +191,10 @@ class TrainConfig:
             raise ConfigError(
                 f"batch is {self.batch} and shards {self.shards}; wanted a batch that is a multiple of it"
             )
-        for name in ("ema", "codebook_decay", "expire", "decay_from", "lr_final", "betas"):
-            value = getattr(self, name)
-            if not all(0 <= each <= 1 for each in (value if isinstance(value, tuple) else (value,))):
-                raise ConfigError(f"{name} is {shown(value)}; wanted 0 to 1")
+        shares = ("ema", "codebook_decay", "expire", "decay_from", "lr_final", "betas", "codebooks_again")
+        check_within(self, shares, 0, 1)
+        check_distinct("stft_windows", self.stft_windows)
+        check_distinct("codebooks_again", self.codebooks_again)
         if 1 in self.betas or min(self.weight_decay, self.pole) < 0 or min(self.clip, self.validation_seconds) <= 0:
             raise ConfigError(
                 f"betas is {self.betas}, weight_decay {self.weight_decay}, pole {self.pole}, clip {self.clip} and "
@@ -199,6 +206,10 @@ class TrainConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; wanted a number between 0 and 1, such as {example}"
                 )
+        if not self.stft_windows and self.loss.stft + self.loss.compressed > 0:
+            raise ConfigError(
+                "stft_windows is (); wanted windows for the losses stft and compressed, or both of weight 0"
+            )
         samples = self.frames * self.codec.hop_length
         if samples <= 2048 // 2:
             raise ConfigError(f"a crop of {self.frames} frames has {samples} samples; wanted over 1024: raise frames")

@@ -23,9 +23,11 @@ _RANGE = 40.0  #: dB; frames of the original that are quieter than the loudest b
 def estoi(x: Tensor, y: Tensor, sample_rate: int) -> Tensor:
     """Mean correlation of the normalised band envelopes of the original ``x`` and of ``y``, both ``[T]``; 1 at best.
 
-    A clip with less than one segment of sound gives nan.
+    A clip with less than one segment of sound gives nan, and so does one that is shorter than a frame.
     """
     window = 2 * round(_WINDOW * sample_rate / 2)
+    if len(x) < window:
+        return torch.full((), torch.nan)
     hann = torch.hann_window(window + 2, periodic=False, device=x.device)[1:-1]
     a, b = (s.unfold(0, window, window // 2) * hann for s in (x, y))
     level = 20 * torch.log10(a.norm(dim=1) + 1e-12)

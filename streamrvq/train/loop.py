@@ -6,7 +6,6 @@ Knows: the order of things in a run, and what its state is. Does not know: files
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,7 +27,9 @@ from .config import TrainConfig
 from .data import Crops
 from .device.runner import Prepared, Runner
 from .losses import Losses
-from .optimizer import Optimizer
+from .optimizer import Optimizer, load_state
+from .runs.began import settings_of
+from .runs.effort import check_threads
 from .steps.lost import MAX_LOST, lost_too_many
 from .steps.passes import Pass, run_pass
 from .steps.ranks import ALONE, Ranks
@@ -46,14 +47,14 @@ class Trainer:
         crops: its batches.
         device: "cpu" or "cuda".
         threads: cores for each shard.
-        weights: to continue from; None: first values (start.py). Optimiser and running means always start afresh.
+        weights: to begin with; None: first values (start.py), or those of `load`. Optimiser and means start afresh.
         remark: is told what people should know.
         ranks: who else trains the same run, each with a part of every batch.
         waits: whether the host waits for each step, as on a CPU; None: yes, except on a card (device/).
 
     Raises:
         WeightsError: ``weights`` belong to another codec than ``config.codec``.
-        ConfigError: the corpus does not fit on the card; or as `Losses` and `Optimizer`.
+        ConfigError: the corpus does not fit on the card; ``threads`` that cannot be; or as `Losses` and `Optimizer`.
 
     Attributes:
         model: the codec in training.
@@ -68,8 +69,8 @@ class Trainer:
         self, config: TrainConfig, crops: Crops, device: str = "cpu", threads: int = 1, weights: Weights | None = None,
         remark: Callable[[str], None] = lambda text: None, ranks: Ranks = ALONE, waits: bool | None = None,
     ) -> None:  # fmt: skip
-        if weights is not None:
-            config = dataclasses.replace(config, plain_steps=0)
+        check_threads(threads)
+        config = settings_of(config, weights is not None)
         self.config, self.crops, self.device, self.ranks = config, crops, torch.device(device), ranks
         self.step = self._lost = 0
         self.continued = weights is not None
@@ -294,6 +295,6 @@ class Trainer:
             self.running_means.load(state["followers"])
             if self.discriminators is not None and "judges" in state:
                 self.discriminators.load_state_dict(state["judges"])
-                self.judge_optimizer.load_state_dict(state["judge_optimizer"])
+                load_state(self.judge_optimizer, state["judge_optimizer"])
             self._renew()
             self._begun = True

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .device.card import tried
+from .numbers import check_distinct
 from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, in_bands, magnitude, mel_bands
 
 _MEL_FLOOR = 1e-5  #: DAC's
@@ -31,13 +32,14 @@ class Losses(nn.Module):
         stft_windows: windows of the STFT loss, some of `MEL_WINDOWS`.
 
     Raises:
-        ConfigError: a window is none of them.
+        ConfigError: a window is none of them, or comes twice.
     """
 
     def __init__(self, sample_rate: int, stft_windows: Sequence[int]) -> None:
         super().__init__()
         if other := sorted(set(stft_windows) - set(MEL_WINDOWS)):
             raise ConfigError(f"stft_windows has {other[0]}; wanted some of {', '.join(map(str, MEL_WINDOWS))}")
+        check_distinct("stft_windows", stft_windows)
         self.stft_windows = tuple(stft_windows)
         self.spectra = nn.ModuleList(Spectrum(window) for window in MEL_WINDOWS)
         for window, bands in zip(MEL_WINDOWS, MEL_BANDS, strict=True):

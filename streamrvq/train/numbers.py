@@ -1,12 +1,13 @@
-"""Checks that the numbers in a table of settings are numbers, by the types of its fields.
+"""Checks that the numbers in a table of settings are numbers, by the types of its fields, and in their ranges.
 
-Knows: whole numbers, finite numbers, tuples of them. Does not know: what any setting means.
+Knows: whole numbers, finite numbers, tuples of them, ranges. Does not know: what any setting means.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
@@ -46,9 +47,35 @@ def check_numbers(settings: Any, limits: Mapping[str, int]) -> None:
             raise ConfigError(f"{field.name} is {shown(value)}; wanted {wanted}")
 
 
+def check_within(settings: Any, names: Iterable[str], least: float, most: float = math.inf) -> None:
+    """Refuse a number, or a tuple with one, that is below ``least`` or above ``most``. Raises as `check_numbers`."""
+    wanted = f"{least:g} to {most:g}" if most < math.inf else f"a number of at least {least:g}"
+    for name in names:
+        value = getattr(settings, name)
+        if not all(least <= each <= most for each in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(f"{name} is {shown(value)}; wanted {wanted}")
+
+
+def check_distinct(name: str, values: Iterable[object]) -> None:
+    """Refuse the setting ``name`` if one of its ``values`` comes twice. Raises `ConfigError`."""
+    values = tuple(values)
+    if twice := [value for number, value in enumerate(values) if value in values[:number]]:
+        raise ConfigError(f"{name} is {shown(values)}; wanted each once: {shown(twice[0])} comes again")
+
+
 def is_weight(value: object) -> bool:
-    """Whether ``value`` is a finite number of at least 0."""
+    """Whether ``value`` is a number of at least 0 and at most 2⁵³."""
     return _fits(value, "float", _MOST) and value >= 0  # type: ignore[operator]  # it is a number there
+
+
+def is_count(value: object) -> bool:
+    """Whether ``value`` is a whole number of at least 0."""
+    return _fits(value, "int", _MOST)
+
+
+def is_finite(value: object) -> bool:
+    """Whether ``value`` is a number that is not infinite, of any size that a float has."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1.7e308 < value < 1.7e308
 
 
 def _fits(value: object, kind: str, most: int) -> bool:

@@ -65,9 +65,18 @@ class Optimizer:
         return {"adam": self.adam.state_dict(), "muon": [muon.state_dict() for muon in self.muons]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
+        """Go on from a `state_dict`, with the settings of this run's configuration."""
+        load_state(self.adam, state["adam"])
         for muon, mine in zip(self.muons, state["muon"], strict=True):
-            muon.load_state_dict(mine)
+            load_state(muon, mine)
+
+
+def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """``optimizer.load_state_dict`` without the settings in ``state``: a run may go on with others."""
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, mine in zip(optimizer.param_groups, settings, strict=True):
+        group.update(mine)
 
 
 def _is_matrix(name: str, p: Tensor) -> bool:

@@ -49,7 +49,7 @@ class Run:
         device: "cpu" or "cuda".
         threads: cores for each of the configuration's shards.
         observer: receives the run's events.
-        weights: to begin a new run with.
+        weights: to begin a new run with. A run that goes on takes nothing of them.
         ranks: who else trains this run. The first alone writes files and is observed.
 
     Attributes:
@@ -58,7 +58,7 @@ class Run:
 
     Raises:
         ConfigError: the folder holds a run of other settings or data, or something else; or it cannot be written to;
-            or torch has no such device; or the batch cannot be divided among ``ranks``.
+            or torch has no such device, or not so many ``threads``; or the batch cannot be divided among ``ranks``.
         CorpusError: another process holds the folder.
         InputError, AudioFileError: the data cannot be read.
         WeightsError: ``weights`` belong to another codec, or the checkpoint is damaged.
@@ -128,14 +128,14 @@ class Run:
     def _open(self, cache: Path, device: str, threads: int, weights: Weights | None) -> None:
         config, codec = self.config, self.config.codec
         state = checkpoint.read(self.checkpoint_path) if self.checkpoint_path.is_file() else None
-        opened = open_run(
-            config, self.name, self.folder, cache, shortest(codec.hop_length), self.observer,
-            weights.codec_hash if weights is not None else None, state is not None, (state or {}).get("config"),
-        )  # fmt: skip
+        opened = open_run(config, self.name, self.folder, cache, shortest(codec.hop_length), self.observer, weights,
+                          state is not None, (state or {}).get("config"))  # fmt: skip
+        config = self.config = opened.config
         train, held, count = opened.data.train, opened.data.held, config.validation_clips
         self.clips = [] if held is None else excerpts(held, count, config.validation_seconds, codec.hop_length)
         crops = Crops(train, config.samples, config.batch, config.seed, config.kinds, config.augment)
-        self.trainer = Trainer(config, crops, device, threads, weights, self.observer.remarked, self.ranks)
+        first = weights if state is None else None  # a checkpoint has its own
+        self.trainer = Trainer(config, crops, device, threads, first, self.observer.remarked, self.ranks)
         if state is not None:
             self._resume(state)
         for row in opened.rows:
@@ -197,10 +197,10 @@ class Run:
             Whether all steps are done.
 
         Raises:
-            ConfigError: ``minutes`` is no number of at least 0, or the log cannot be written.
+            ConfigError: ``minutes`` or ``profile`` is no number of at least 0, or the log cannot be written.
             WeightsError: the training diverged, or a file cannot be written. The last good checkpoint is kept.
         """
-        check_minutes(minutes)
+        check_minutes(minutes, profile)
         with DeferredInterrupts(second_at_once=True) as interrupts:
             return self._go(minutes, until, interrupts, profile if self.ranks.is_first else None)
 

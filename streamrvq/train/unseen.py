@@ -10,7 +10,6 @@ becomes of it.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
@@ -19,11 +18,11 @@ from torch import Tensor
 from ..errors import WeightsError
 from ..nn import CodecModel, ResidualVectorQuantize
 from ..weights import Weights
-from ..weights.value import codec_config
 from .codebooks import make_codebooks
 from .config import TrainConfig
 from .data import Crops
 from .fast import run_encoder
+from .runs.began import check_codec
 from .start import set_first_values
 
 #: Called with what is being made, the frames that it is made from, and the share that is done.
@@ -62,9 +61,14 @@ class Unseen:
 
     @torch.no_grad()
     def codebooks(self, model: CodecModel) -> tuple[ResidualVectorQuantize, list[Tensor]]:
-        """A quantiser on the CPU with new codebooks for what ``model`` encodes, and the shares of their entries."""
+        """A quantiser on the CPU with new codebooks for what ``model`` encodes, and the shares of their entries.
+
+        Raises `WeightsError` if latents are not finite.
+        """
         latents = self._latents(model, "codebooks", 0.5)
         z = torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]).cpu() for z in latents])
+        if not bool(torch.isfinite(z).all()):
+            raise WeightsError("what the encoder gives is not finite; wanted latents to make codebooks from: lower lr")
         quantizer = copy.deepcopy(model.quantizer).cpu()
         generator = torch.Generator().manual_seed(self._config.seed)
         return quantizer, make_codebooks(quantizer, z, generator, self._config.pole, self._second_half("codebooks"))
@@ -98,11 +102,7 @@ class Unseen:
 
 def model_of(weights: Weights, config: TrainConfig) -> CodecModel:
     """A model on the CPU with ``weights``, to go on from. Raises `WeightsError` if they belong to another codec."""
-    if dataclasses.replace(codec_config(weights), quantizer_dropout=config.codec.quantizer_dropout) != config.codec:
-        raise WeightsError(
-            f"the weights {weights.name} are of another codec than the configuration's; wanted its shape: "
-            "train a configuration whose [codec] is theirs, or begin without weights"
-        )
+    check_codec(weights, config)
     model = CodecModel.from_weights(weights)
     model.quantizer.quantizer_dropout = config.codec.quantizer_dropout
     return model

@@ -65,9 +65,9 @@ def validate(
         workers: threads that share the clips; None: only the caller's thread.
 
     Returns:
-        ``mel``, ``stft``, ``compressed``, ``wave``, ``si_sdr`` (dB), ``estoi`` (of clips that are long enough),
-        ``energy`` (log10 of decoded over original power). With ``quantise`` also ``used`` (share of entries) and
-        ``entropy`` (bits), by level.
+        ``mel``, ``stft``, ``compressed``, ``wave``, ``si_sdr`` (dB), ``estoi`` (of clips that are long enough; nan if
+        none is), ``energy`` (log10 of decoded over original power). With ``quantise`` also ``used`` (share of entries)
+        and ``entropy`` (bits), by level. Of numbers that are not finite the other means are not finite, either.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -87,7 +87,10 @@ def validate(
 
     measured = list(workers.map(measure, clips) if workers is not None else map(measure, clips))
     names = measured[0][0]
-    result: dict[str, Any] = {name: _mean([figures[name] for figures, _ in measured]) for name in names}
+    result: dict[str, Any] = {
+        name: _mean([figures[name] for figures, _ in measured if name != "estoi" or not math.isnan(figures[name])])
+        for name in names
+    }
     if quantise:
         codes = torch.cat([codes[0] for _, codes in measured if codes is not None], 1).cpu().numpy()
         size = model.config.codebook_size
@@ -96,9 +99,10 @@ def validate(
 
 
 def _mean(values: list[float]) -> float:
-    """The mean without nan. A nan means that there is no figure."""
-    known = [value for value in values if not math.isnan(value)]
-    return round(math.fsum(known) / max(1, len(known)), 5)
+    """The mean; nan if there is none: 0 would be the best of distances, and the figure of speech that is lost."""
+    if not values or not all(map(math.isfinite, values)):
+        return sum(values) / len(values) if values else math.nan
+    return round(math.fsum(values) / len(values), 5)
 
 
 def usage(counts: npt.NDArray[np.int64]) -> dict[str, list[float]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from streamrvq.train.intelligibility import estoi
@@ -48,6 +50,18 @@ def test_it_is_the_published_measure() -> None:
             y = x + 10 ** (db / 20) * noise
             wanted = pystoi.stoi(x.numpy(), y.numpy(), RATE, extended=True)
             assert float(estoi(x, y, RATE)) == pytest.approx(wanted, abs=0.03), (seed, db)
+
+
+@given(length=st.integers(0, 3000), rate=st.sampled_from([1000, 8000, 16000, 24000, 44100, 48000, 192000]))
+@example(length=1088, rate=44100)
+@example(length=1152, rate=48000)
+def test_every_length_below_a_segment_has_no_figure(length: int, rate: int) -> None:
+    """A segment has 30 frames of 25.6 ms, half of which overlap."""
+    length = min(length, int(0.38 * rate))
+    x, y = torch.rand(2, length, generator=torch.Generator().manual_seed(length))
+    found = estoi(x, y, rate)
+    assert found.shape == ()
+    assert torch.isnan(found)
 
 
 def test_what_is_too_short_has_no_figure() -> None:

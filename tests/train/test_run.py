@@ -150,6 +150,7 @@ def test_the_command_trains_goes_on_and_exports(
         documents.append(json.loads(capsys.readouterr().out))
     assert [document["step"] for document in documents] == [2, 3]
     assert documents[1]["export"]["bytes"] > 0
+    assert documents[1]["export"]["rounded"]["estoi"] is None, "0.1 s is too short for a figure"
     assert streamrvq.load(tmp_path / "out" / "tiny.safetensors").trained
     for bad, message in ((["--device", "tpu"], "cpu or cuda"), (["--data", "nowhere"], "nowhere is not there")):
         with pytest.raises(SystemExit) as end:

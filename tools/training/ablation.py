@@ -24,6 +24,9 @@ from rich.table import Table
 from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.train import TrainConfig
 from streamrvq.train.run import Run
+from streamrvq.train.runs.rows import read_rows
+
+from .arguments import count
 
 CONFIG = Path(__file__).parents[2] / "streamrvq/train/configs/causal-44khz.toml"
 
@@ -84,8 +87,7 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
     cache = arguments.cache or arguments.out / "cache"
     with Run(config, folder, _Validations(name, console), cache=cache, device=arguments.device) as done:
         done.go()
-    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    last = next(row for row in reversed(rows) if row["event"] == "validation")
+    last = next(row for row in reversed(read_rows(folder / "log.jsonl")) if row["event"] == "validation")
     codec = config.codec
     gflop = [2 * plan(codec).macs * codec.sample_rate / codec.hop_length / 1e9 for plan in (encoder_plan, decoder_plan)]
     return {
@@ -98,6 +100,11 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
     }  # fmt: skip
 
 
+def _figure(value: float | None, digits: int) -> str:
+    """A figure of the log, in which null is none."""
+    return "none" if value is None else f"{value:.{digits}f}"
+
+
 def main() -> int:
     """Run the command line. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="tools/ablate", description=__doc__.splitlines()[0] if __doc__ else None)
@@ -107,7 +114,7 @@ def main() -> int:
     parser.add_argument("--out", required=True, type=Path, help="folder of the runs")
     parser.add_argument("--cache", type=Path, help="for decoded audio (default: OUT/cache)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=300, help="of each run (default: %(default)s)")
+    parser.add_argument("--steps", type=count, default=300, help="of each run (default: %(default)s)")
     arguments = parser.parse_args()
     for name in arguments.variants:
         if name not in VARIANTS:
@@ -120,8 +127,8 @@ def main() -> int:
         table.add_column(column, justify="left" if column == "variant" else "right")
     for row in rows:
         table.add_row(row["variant"], f"{row['parameters'] / 1e6:.1f} M", f"{row['encoder_gflop']}",
-                      f"{row['decoder_gflop']}", f"{row['speed']}", f"{row['mel']:.2f}", f"{row['stft']:.2f}",
-                      f"{row['si_sdr']:.1f}", f"{row['estoi']:.2f}", f"{100 * row['used']:.0f} %")  # fmt: skip
+                      f"{row['decoder_gflop']}", f"{row['speed']}", _figure(row["mel"], 2), _figure(row["stft"], 2),
+                      _figure(row["si_sdr"], 1), _figure(row["estoi"], 2), f"{100 * row['used']:.0f} %")  # fmt: skip
     console.print(table)
     return 0
 

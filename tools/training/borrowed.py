@@ -30,6 +30,7 @@ from streamrvq.config import DEFAULT_CODEC
 from streamrvq.errors import StreamRVQError
 from streamrvq.train import TrainConfig
 
+from .arguments import amount, count
 from .delivery import PART_BYTES, deliver, newest
 from .record import BESIDE, EARLIER, device_name, entries, log
 from .schedule import ENDLESS, changed, next_phase, speed_of, speed_to_plan_with
@@ -251,7 +252,7 @@ def main() -> int:
         prog="python3 -m tools.training.borrowed", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="packs and wheels, or folders of them")
-    parser.add_argument("--minutes", type=float, required=True, help="for all of it, from the start of the command")
+    parser.add_argument("--minutes", type=amount, required=True, help="for all of it, from the start of the command")
     parser.add_argument("--keep", type=Path, required=True, help="folder for what the next call goes on with")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--device", default="cuda", help="cuda or cpu (default: %(default)s)")
@@ -262,10 +263,12 @@ def main() -> int:
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting; repeatable")
     parser.add_argument("--keep-rate", action="store_true", help="another call goes on: the rate does not fall")
-    parser.add_argument("--speed", type=float, help="steps a second, if known: then the rate falls at once")
-    parser.add_argument("--reserve", type=float, default=_RESERVE, help="seconds after training (default: %(default)g)")
-    parser.add_argument("--every", type=float, default=_EVERY, help="seconds between results (default: %(default)g)")
-    parser.add_argument("--part-bytes", type=int, default=PART_BYTES, help="of a file in OUT (default: %(default)s)")
+    parser.add_argument("--speed", type=amount, help="steps a second, if known: then the rate falls at once")
+    parser.add_argument(
+        "--reserve", type=amount, default=_RESERVE, help="seconds after training (default: %(default)g)"
+    )
+    parser.add_argument("--every", type=amount, default=_EVERY, help="seconds between results (default: %(default)g)")
+    parser.add_argument("--part-bytes", type=count, default=PART_BYTES, help="of a file in OUT (default: %(default)s)")
     try:
         return Borrowed(parser.parse_args()).run()
     except (CarriedError, StreamRVQError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrvq.system.cores import available_cores
+from streamrvq.train.runs.rows import read_rows
 from streamrvq.weights import load_weights
 
 #: In a run's folder: the entries of the runs before it whose weights it went on from, and what its own entry gets
@@ -36,7 +37,7 @@ def _entry(run: Path, weights: Path) -> dict[str, Any]:
     return {
         "codec_hash": load_weights(weights).codec_hash,
         "steps": last["step"], "hours": round(last["train_seconds"] / 3600, 3), "audio_seconds": last["audio_seconds"],
-        **beside, "validation": [{key: row[key] for key in _CURVE} for row in curve],
+        **beside, "validation": [{key: row.get(key) for key in _CURVE} for row in curve],
     }  # fmt: skip
 
 
@@ -51,10 +52,8 @@ def judged_by(report: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def log(run: Path) -> list[dict[str, Any]]:
-    """The rows of a run's log. A last line that a killed process left unfinished is not one."""
-    path = run / "log.jsonl"
-    whole, _, _ = (path.read_text(encoding="utf-8") if path.is_file() else "").rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    """The rows of a run's log; none if it has none. Raises `ConfigError` for one that is damaged."""
+    return read_rows(run / "log.jsonl")
 
 
 def device_name(device: str) -> str:

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from streamrvq.config import DEFAULT_CODEC
+from streamrvq.errors import StreamRVQError
 from streamrvq.train import TrainConfig
 from streamrvq.weights import load_weights, save_weights
 
+from .arguments import amount, count
 from .carry import CarryError, carry
 from .curve import CurveError, lines
 from .delivery import DeliveryError, join
@@ -55,7 +57,7 @@ def main() -> int:
         0 if the weights were replaced (or only trained), 1 if they are not better, 2 if there is nothing to judge.
     """
     parser = argparse.ArgumentParser(prog="tools/train_release", description=(__doc__ or "").split("\n\n")[1])
-    parser.add_argument("--minutes", type=float, help="to train for")
+    parser.add_argument("--minutes", type=amount, help="to train for")
     parser.add_argument(
         "--out", type=Path, default=Path("build/release"),
         help="the run's folder, or that of the packs (default: %(default)s)",
@@ -63,7 +65,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="a set of tools/corpus (default: CACHE/corpus/set, made if need be)")
     parser.add_argument("--cache", type=Path, help="for decoded audio (default: OUT/cache)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--batch", type=int, help="clips a step, instead of the configuration's")
+    parser.add_argument("--batch", type=count, help="clips a step, instead of the configuration's")
     parser.add_argument("--lr", type=float, help="highest rate, instead of the configuration's")
     parser.add_argument("--train-only", action="store_true", help="do not judge and land")
     parser.add_argument("--land", type=Path, metavar="RUN", help="only judge what RUN has exported, and land it")
@@ -72,8 +74,8 @@ def main() -> int:
     )
     away = parser.add_argument_group("on a borrowed machine without a network")
     away.add_argument("--pack", type=Path, metavar="SET", help="write a set as packs to --out")
-    away.add_argument("--megabytes", type=float, default=MEGABYTES, help="of a pack, at most (default: %(default)g)")
-    away.add_argument("--most", type=int, metavar="N", help="write only the first N packs")
+    away.add_argument("--megabytes", type=amount, default=MEGABYTES, help="of a pack, at most (default: %(default)g)")
+    away.add_argument("--most", type=count, metavar="N", help="write only the first N packs")
     away.add_argument("--carry", type=Path, metavar="FOLDER", help="make the folder that travels, with --packs")
     away.add_argument("--packs", type=Path, nargs="+", default=[], metavar="PACK", help="that travel now")
     away.add_argument("--weights", type=Path, metavar="FILE", help="to begin with there, instead of the shipped ones")
@@ -89,7 +91,7 @@ def main() -> int:
         )
     try:
         return _run(arguments)
-    except (ReleaseError, CarryError, DeliveryError, CurveError) as error:
+    except (ReleaseError, CarryError, DeliveryError, CurveError, StreamRVQError) as error:
         print(error, file=sys.stderr)
         return 2
 

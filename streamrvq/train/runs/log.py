@@ -1,6 +1,6 @@
 """A run's log: a JSON object on each line. The first says what the figures of the others mean.
 
-Knows: names and units of the figures. Does not know: how they are computed.
+Knows: names and units of the figures. Does not know: how they are computed, who reads it (rows.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LEGEND = {
     "feature": "distance of the discriminators' features; lower is better",
     "gradient": "norm of the gradient of all parameters",
     "si_sdr": "scale-invariant signal-to-distortion ratio in dB; higher is better",
-    "estoi": "intelligibility of speech, 0 to 1; higher is better",
+    "estoi": "intelligibility of speech, 0 to 1; higher is better; null: no clip is long enough for a figure",
     "energy": "log10 of decoded over original power; 0 is best",
     "used": "share of the entries that were used, for each level; higher is better",
     "entropy": "bits that an entry's number carries, for each level; higher is better",
@@ -78,7 +78,7 @@ class Log:
         try:
             if not self.path.exists():
                 append_line(self.path, json.dumps({"event": "legend", **_stamp(row), "figures": LEGEND}))
-            append_line(self.path, json.dumps(_finite(_stamp(row) | row), allow_nan=False))
+            append_line(self.path, json.dumps(finite(_stamp(row) | row), allow_nan=False))
         except OSError as error:
             raise unwritable(self.path, error) from None
 
@@ -88,9 +88,10 @@ def _stamp(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("step", "audio_seconds", "train_seconds")} | {"time": round(time.time())}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """What JSON can hold of ``value``: a number that is not finite, which is no figure, becomes None."""
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: finite(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from typing import Any
 from ...errors import ConfigError
 from ...system.atomic_file import replacing
 from ...system.foreign_data import foreign_data, one_line, shown
-from ...system.regular_file import check_regular, read_at_most
+from ...system.regular_file import read_at_most
 from ..corpus import Corpus
+from ..numbers import is_weight
 from .folder import RECORD, RECORDS, unwritable
+from .rows import text_of
 
 FORMAT, VERSION = "streamrvq.training", 1
 _LONGEST = 1 << 20  #: bytes of ``training.json``
+_TYPES = {"sample_rate": int}  #: of what is no text
 _REMEDY = "give the same --data and --validation as before, or another folder with --out"
 
 
@@ -91,22 +95,37 @@ class Record:
         if now.digest == self.digest:
             return
         began = f"{folder} holds a run that was begun with other data"
-        was = {file.sha256: file for file in self.files}
-        came = {file.sha256: file for file in now.files}
-        for file in now.files:
+        if now.sample_rate != self.sample_rate:
+            raise ConfigError(
+                f"{began}: it was at {shown(self.sample_rate)} Hz and is at {now.sample_rate} Hz now; "
+                "start in another folder"
+            )
+        new, gone = _besides(now.files, self.files), _besides(self.files, now.files)
+        was = {file.sha256: file for file in reversed(gone)}
+        for file in new:
             old = was.get(file.sha256)
             if old is not None and old.use != file.use:
                 uses = {"train": "trained on", "validation": "held out for validation"}
                 raise ConfigError(f"{began}: {file.path} was {uses[old.use]} and is {uses[file.use]} now; {_REMEDY}")
-            if old is not None and old.kind != file.kind:
+            if old is not None:
                 raise ConfigError(
                     f"{began}: {file.path} had the kind {shown(old.kind)} and has {shown(file.kind)}; {_REMEDY}"
                 )
-        new = [file.path for file in now.files if file.sha256 not in was]
-        gone = [file.path for file in self.files if file.sha256 not in came]
-        said = [f"{what} {one_line(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
-                for what, paths in (("new is", new), ("missing is", gone)) if paths]  # fmt: skip
+        said = [f"{what} {one_line(files[0].path)}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+                for what, files in (("new is", new), ("missing is", gone)) if files]  # fmt: skip
         raise ConfigError(f"{began}: {' and '.join(said) or 'the same files came in another order'}; {_REMEDY}")
+
+
+def _besides(files: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
+    """Those of ``files`` that ``others`` lack, in order. A copy is a file of its own; that of another path is taken."""
+    left, paths = Counter(file.key for file in others), {file.path for file in others}
+    lacking = []
+    for number in sorted(range(len(files)), key=lambda number: files[number].path not in paths):
+        if left[files[number].key]:
+            left[files[number].key] -= 1
+        else:
+            lacking.append(number)
+    return [files[number] for number in sorted(lacking)]
 
 
 def record_of(
@@ -131,26 +150,34 @@ def read(folder: Path) -> Record | None:
     if not (folder / RECORD).exists():
         return None
     with foreign_data(ConfigError, str(folder / RECORD), "start in another folder"):
-        head = json.loads(read_at_most(folder / RECORD, _LONGEST) or b"null")
+        head = json.loads(_head(folder / RECORD))
         if not isinstance(head, dict) or head.get("format") != FORMAT or head.get("version") != VERSION:
             raise ConfigError(f"{folder / RECORD} is no record of this version of streamrvq train; start elsewhere")
-        files = tuple(_file(json.loads(line)) for line in _lines(folder / RECORDS / "data.jsonl"))
+        files = tuple(_file(json.loads(line)) for line in text_of(folder / RECORDS / "data.jsonl").splitlines())
         names = [field.name for field in dataclasses.fields(Record) if field.name != "files"]
+        for name in names:
+            if not (name == "weights" and head[name] is None) and type(head[name]) is not _TYPES.get(name, str):
+                raise TypeError(f"its {name} is {shown(head[name])}")
         record = Record(**{name: head[name] for name in names}, files=files)
         if record.digest != head["digest"]:
             raise ValueError("its digest is another than that of its files")
         return record
 
 
+def _head(path: Path) -> bytes:
+    try:
+        return read_at_most(path, _LONGEST) or b"null"
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({error.strerror or error}); start in another folder") from None
+
+
 def _file(values: Any) -> DataFile:
     file = DataFile(**values)
-    if file.use not in ("train", "validation") or not all(
-        isinstance(text, str) for text in (file.path, file.kind, file.sha256)
+    texts = (file.path, file.kind, file.sha256)
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or file.use not in ("train", "validation")
+        or not is_weight(file.seconds)
     ):
         raise TypeError(f"a file is {shown(values)}")
     return file
-
-
-def _lines(path: Path) -> Sequence[str]:
-    check_regular(path)
-    return path.read_text(encoding="utf-8").splitlines()

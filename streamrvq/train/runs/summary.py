@@ -5,17 +5,15 @@ Knows: which facts, and how they read. Does not know: torch, what the figures me
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
-from ...errors import ConfigError
-from ...system.foreign_data import foreign_data, one_line
-from ...system.regular_file import check_regular
+from ...system.foreign_data import one_line
 from ...weights import load_weights
 from . import record
 from .folder import CHECKPOINT, LOG, RECORD
+from .rows import read_rows
 
 #: The figures of a validation that are shown, and their units.
 _SHOWN = (("mel", ""), ("stft", ""), ("si_sdr", " dB"), ("estoi", ""))
@@ -31,11 +29,11 @@ def facts_of(folder: str | Path) -> dict[str, Any]:
     """The facts about the run in ``folder``, under plain names; None for what is not known.
 
     Raises:
-        ConfigError: its record or its log cannot be read.
+        ConfigError: its record or its log cannot be read, or is something else.
         WeightsError: its weights are damaged.
     """
     path = Path(folder)
-    known, rows = record.read(path), _rows(path / LOG)
+    known, rows = record.read(path), read_rows(path / LOG)
     kept, last = _last(rows, "checkpoint"), _last(rows, "validation")
     files = known.files if known is not None else ()
     used = {use: [file for file in files if file.use == use] for use in ("train", "validation")}
@@ -64,7 +62,7 @@ def facts_of(folder: str | Path) -> dict[str, Any]:
 
 def lines_of(f: dict[str, Any]) -> list[tuple[str, str]]:
     """`facts_of` as names and values for people."""
-    lines = [("configuration", f["configuration"] or "not recorded")]
+    lines = [("configuration", one_line(f["configuration"] or "not recorded"))]
     if f["checkpoint"] is None:
         lines.append(("checkpoint", "none yet: nothing is kept of the run"))
     elif f["step"] is None:
@@ -103,16 +101,3 @@ def _files(files: Sized) -> str:
 
 def _last(rows: list[dict[str, Any]], event: str) -> dict[str, Any]:
     return next((row for row in reversed(rows) if row.get("event") == event), {})
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; none if there is none. A last line that a killed process left unfinished is not one."""
-    if not path.exists():
-        return []
-    with foreign_data(ConfigError, str(path), "wanted the log of streamrvq train: move it away"):
-        check_regular(path)
-        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-        rows = [json.loads(line) for line in whole.splitlines()]
-        if not all(isinstance(row, dict) for row in rows):
-            raise TypeError("a line is no object")
-        return rows

@@ -32,7 +32,7 @@ def average_decay(config: TrainConfig, step: int) -> float:
 
 def used_levels(config: TrainConfig, quantizer: ResidualVectorQuantize, step: int, shard: int) -> Tensor:
     """The levels that each row of a shard uses: int64 ``[batch / shards]``."""
-    generator = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 64 + shard)
+    generator = torch.Generator().manual_seed(_in_64_bits((config.seed * 1_000_003 + step) * 64 + shard))
     return quantizer.drawn_levels(config.batch // config.shards, generator)
 
 
@@ -44,4 +44,9 @@ def used_by_rows(config: TrainConfig, quantizer: ResidualVectorQuantize, step: i
 def chosen_frames(config: TrainConfig, step: int) -> Tensor:
     """The frames of the batch that may replace dead entries: int64 ``[n_codebooks · codebook_size]``."""
     count = config.codec.n_codebooks * config.codec.codebook_size
-    return drawn_frames(count, config.batch * config.frames, config.seed * 1_000_003 + step)
+    return drawn_frames(count, config.batch * config.frames, _in_64_bits(config.seed * 1_000_003 + step))
+
+
+def _in_64_bits(seed: int) -> int:
+    """The seed that torch can take, of any whole number from 0 on."""
+    return seed % (1 << 64)
