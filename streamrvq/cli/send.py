@@ -188,7 +188,7 @@ async def _send_tokens(
 ) -> None:  # fmt: skip
     file = read_tokens(path)
     if output is None or output == "-":
-        raise InputError(f"no output was named; give -o {Path(path).stem}.wav")
+        raise InputError(f"no output was named; give -o {Path(path).stem}.decoded.wav")
     floats = common["format"] == "f32le" and format_of(output).floats
     async with connect(url, "decode", sample_rate=rate, **common) as stream:
         ready = stream.ready

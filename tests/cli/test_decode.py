@@ -60,7 +60,7 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
         (["-o", "FOLDER/x.wav", "--path", "a.wav"], "is one signal"),
         (["-o", "FOLDER/x.wav", "--rate", "48q"], "--rate is '48q'; wanted a sample rate in Hz"),
         (["-o", "-", "--json"], "choose one"),
-        ([], "no output was named; give -o noise.wav"),
+        ([], "no output was named; give -o noise.decoded.wav"),
     ],
 )
 def test_refused_before_a_codec_is_loaded(
