@@ -18,6 +18,7 @@ import numpy as np
 import typer
 
 from ..audio.pcm import Pcm
+from ..audio.rates import samples_in
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError, SourceError
@@ -123,7 +124,7 @@ class _MeteredSource:
 
     async def __aiter__(self) -> AsyncGenerator[Pcm | Gap, None]:
         assert self.mic.sample_rate is not None
-        left = None if self.seconds is None else round(self.seconds * self.mic.sample_rate)
+        left = None if self.seconds is None else samples_in(self.seconds, self.mic.sample_rate)
         async with contextlib.aclosing(self.mic.__aiter__()) as items:
             async for item in items:
                 count = item.samples if isinstance(item, Gap) else len(item)
