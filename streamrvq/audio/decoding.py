@@ -50,7 +50,7 @@ class Decoder(Protocol):
         """The next samples, float32 ``[n, C]``; n is 0 at the end.
 
         Raises:
-            DecodingError: it is damaged here. Whatever was decoded before has been given.
+            DecodingError: it is damaged here. Whatever was decoded before has been given. Or it was closed.
         """
 
     def close(self) -> None:

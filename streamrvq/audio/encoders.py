@@ -3,7 +3,7 @@
 The libraries say little when a disk is full: one counts what it could not write, one says "System error". Nor can an
 exception pass through them. So they write to a `Sink`, which keeps what came.
 
-Knows: soundfile and PyAV. Does not know: names of files, which formats there are (writing.py).
+Knows: soundfile and PyAV. Does not know: which formats there are, which names ask for them (writing.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from ..errors import AudioFileError
 from ..system import unraised
+from ..system.foreign_data import one_line
 from .peak_time import clear_peak_time
 
 #: Samples that an encoder is given at a time: libvorbis crashes on a long signal that comes at once.
@@ -114,3 +116,11 @@ class FFmpegEncoder:
         unraised.watch()
         self._container.mux(self._stream.encode(None))
         self._container.close()
+
+
+def unwritable(path: str | os.PathLike[str], error: Exception) -> AudioFileError:
+    """What is said of a file that cannot be written, in the words of what came."""
+    reason = getattr(error, "strerror", None) or one_line(error)
+    named = getattr(error, "filename", None)
+    place = "" if named is None or os.fspath(named) == os.fspath(path) else f": {os.fspath(named)}"
+    return AudioFileError(f"cannot write {os.fspath(path)} ({reason}{place}); check its name, its folder and the disk")

@@ -245,6 +245,8 @@ class FFmpegDecoder:
         return self.format == "aac" and (len(head) < 2 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0)
 
     def close(self) -> None:
+        # FFmpeg would read from a container that is gone, and end the process.
+        self._fault, self._first = DecodingError("it was closed"), None
         self._container.close()
 
 

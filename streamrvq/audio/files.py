@@ -7,6 +7,7 @@ real time.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import repeat, takewhile
 from types import TracebackType
@@ -15,9 +16,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AudioFileError, InputError
+from ..errors import AudioFileError, InputError, StreamBusyError, StreamClosedError
 from ..system.copying import NeverCopied
 from ..system.foreign_data import foreign_data
+from ..system.turn import Turn
 from .byte_source import ByteSource, Source
 from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
 from .opening import limit_of, open_decoder, promised
@@ -56,7 +58,8 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
     """Audio that was opened, read as float32 mono in [−1, 1]. A context manager. Not for two threads at once.
 
     An exception such as KeyboardInterrupt costs no samples: read again. If it came while they were decoded, then where
-    the file stands is not known any more, and every later read is refused.
+    the file stands is not known any more, and every later read is refused. Once it is closed, every read is refused,
+    and its attributes stay as they were.
 
     Attributes:
         path: as it was given; of a file object its name.
@@ -82,6 +85,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         self._ahead: list[Pcm] = []  # decoded, but not read yet
         self._decoded, self._over, self._damage, self._remedy = 0, False, "", _REMEDY
         self._decoding = False  # the decoder has moved on, and nobody has its samples yet
+        self._closed, self._turn = False, Turn()  # a library that is closed while it decodes ends the process
         try:
             with foreign_data(AudioFileError, self._name, _REMEDY):
                 self._open(track)
@@ -136,9 +140,31 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             AudioFileError: the file is damaged here, or ends too early. All samples before that are returned first.
                 Or an exception came while it was decoded.
             InputError: ``samples`` is less than 1.
+            StreamClosedError: after `close`.
+            StreamBusyError: another thread reads.
         """
         if samples < 1:
             raise InputError(f"a block of {samples} samples was asked for; wanted at least 1")
+        try:
+            pcm, rest = self._next(samples)
+        finally:
+            if self._closed:  # meanwhile
+                self._release()
+        position = self.position + len(pcm)
+        # From here to the end of the frame nothing is called, so no interrupt comes after the first store.
+        self._ahead, self.position = rest, position
+        return pcm
+
+    def _next(self, samples: int) -> tuple[Pcm, list[Pcm]]:
+        """What `read` is to give, and what is left then of what was decoded."""
+        turn = self._turn
+        ours = turn.take(sys._getframe()) and turn is self._turn
+        if self._closed:
+            raise StreamClosedError(
+                f"a read of {self._name}, which was closed after sample {self.position}; open it again"
+            )
+        if not ours:
+            raise StreamBusyError(f"two reads at once of {self._name}; wanted one after another, or a reader for each")
         if self._decoding:
             raise AudioFileError(
                 f"{self._name} was interrupted while it was decoded, after sample {self.position}; open it again"
@@ -153,11 +179,8 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
                 f"{self._name} {word} after sample {self.position}{of}: {self._damage}; {self._remedy}"
             )
         pcm = np.concatenate([np.zeros(0, np.float32), *self._ahead])
-        pcm, rest = pcm[:samples], [pcm[samples:]]
-        position = self.position + len(pcm)
-        # From here to the end of the frame nothing is called, so no interrupt comes after the first store.
-        self._ahead, self.position = rest, position
-        return pcm
+        self._turn = Turn()
+        return pcm[:samples], [pcm[samples:]]
 
     def _decode(self) -> int:
         """Decode a block, and give how many samples it has."""
@@ -213,10 +236,20 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         return takewhile(len, map(self.read, repeat(samples)))
 
     def close(self) -> None:
-        """Close what was opened here; a file object that was given stays open. It may be closed more than once."""
-        if self._decoder is not None:
-            self._decoder.close()
-        self._source.close()
+        """Close what was opened here; a file object that was given stays open. It may be closed more than once.
+
+        While another thread reads, its read ends first; then the file is closed.
+        """
+        self._closed = True
+        self._release()
+
+    def _release(self) -> None:
+        """Close what was opened here, unless it is being read: whoever reads does it then."""
+        turn = self._turn
+        if turn.take(sys._getframe()) and turn is self._turn:
+            if self._decoder is not None:
+                self._decoder.close()
+            self._source.close()
 
     def __enter__(self) -> AudioReader:
         return self

@@ -49,13 +49,13 @@ class Loudness:
             self._filter(whole)
 
     def value(self) -> float:
-        """LUFS of all samples, at least −70. None may follow: zeros now fill the last block."""
+        """LUFS of all samples so far, at least −70. Zeros fill the last block for it. It changes nothing: more may
+        follow."""
         taken = len(self._squares) * self._step + len(self._held)
-        self._held = np.concatenate([self._held, np.zeros(max(0, self._rate // 2 - taken))])
-        steps = -(-len(self._held) // self._step)
-        self._held = np.concatenate([self._held, np.zeros(steps * self._step - len(self._held))])
-        self._filter(len(self._held))
-        sums = np.array(self._squares)  # of half a second at least
+        missing = max(0, self._rate // 2 - taken)  # of half a second
+        missing += -(len(self._held) + missing) % self._step
+        last = np.concatenate([self._held, np.zeros(missing)])
+        sums = np.array(self._squares + self._sums(np.concatenate([self._before, last]), len(last)))
         blocks = np.convolve(sums, np.ones(4), "valid") / (4 * self._step)
         loud = blocks[_lufs(blocks) > LEAST]
         if len(loud):
@@ -64,14 +64,17 @@ class Loudness:
 
     def _filter(self, count: int) -> None:
         """Add the squares of the first ``count`` samples held, whole steps of them."""
-        if not count:
-            return
         signal = np.concatenate([self._before, self._held[:count]])
+        self._squares += self._sums(signal, count)
+        self._before, self._held = signal[count:], self._held[count:]
+
+    def _sums(self, signal: npt.NDArray[np.float64], count: int) -> list[float]:
+        """The sums of squares over 100 ms each, of the last ``count`` samples of a signal, whole steps of them."""
         size = 1 << (len(signal) + self._rate // 2).bit_length()  # the filters' response does not come round
         filtered = np.fft.irfft(np.fft.rfft(signal, size) * _k_weighting(self._rate, size), size)
-        power = np.square(filtered[len(self._before) : len(signal)])
-        self._squares += power.reshape(-1, self._step).sum(axis=1).tolist()
-        self._before, self._held = signal[count:], self._held[count:]
+        power = np.square(filtered[len(signal) - count : len(signal)])
+        sums: list[float] = power.reshape(-1, self._step).sum(axis=1).tolist()
+        return sums
 
 
 def _lufs(mean_square: Any) -> Any:

@@ -23,6 +23,8 @@ from ..system.copying import Shared
 
 #: No audio has a rate outside of these limits, and the filter grows with the ratio.
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+#: More samples than any file has: what longer times are taken for.
+MOST_SAMPLES = 2**53
 #: Samples at the lower of two rates by which a filter reaches to either side. docs/internals/resampling.md says why so
 #: many.
 REACH = 48
@@ -46,6 +48,16 @@ def check_rate(
         came = rate.item() if isinstance(rate, np.generic) else rate  # numpy's repr is np.int64(7)
         raise InputError(f"{what} is {came!r}; wanted {rates_between(lowest, highest)}")
     return int(rate)
+
+
+def samples_in(seconds: float, rate: int) -> int:
+    """Samples of a time, to the nearest, and at most `MOST_SAMPLES`: the time may be infinite.
+
+    Args:
+        seconds: at least 0, and no NaN.
+        rate: Hz.
+    """
+    return round(min(seconds * rate, MOST_SAMPLES))
 
 
 def rates_between(lowest: int, highest: int) -> str:

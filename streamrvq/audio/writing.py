@@ -23,10 +23,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import AudioFileError, InputError
+from ..errors import AudioFileError, InputError, StreamClosedError
 from ..system.atomic_file import check_writable, replacing
-from ..system.foreign_data import one_line, shown
-from .encoders import STEP, AudioEncoder, FFmpegEncoder, Sink, SoundFileEncoder
+from ..system.foreign_data import shown
+from .encoders import STEP, AudioEncoder, FFmpegEncoder, Sink, SoundFileEncoder, unwritable
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import HIGHEST_RATE, check_rate
 
@@ -120,7 +120,7 @@ def check_target(path: Path, rate: int, floats: bool = False) -> None:
     try:
         check_writable(path)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 class AudioWriter:
@@ -156,8 +156,11 @@ class AudioWriter:
         self._width = (2 if self._integers else 4) if self._format.short else 0
         self._large = samples is not None and samples * self._width >= _LARGEST
         self._held, self.count = list[Pcm](), 0
+        self._state = "not opened yet"
 
     def __enter__(self) -> AudioWriter:
+        if self._state != "not opened yet":
+            raise StreamClosedError(f"a writer of {os.fspath(self._path)} was entered before; make another one")
         self._stack = ExitStack()
         with self._raising_ours():
             self._sink = Sink(self._stack.enter_context(replacing(pathlib.Path(self._path))))
@@ -166,6 +169,7 @@ class AudioWriter:
             except BaseException:
                 self._stack.__exit__(*sys.exc_info())
                 raise
+        self._state = "open"
         return self
 
     def _opened(self) -> AudioEncoder:
@@ -178,8 +182,11 @@ class AudioWriter:
     def write(self, pcm: Any) -> None:
         """Add samples: ``[n]``, float32 or float64 in [−1, 1], or int16. Louder ones are clipped at full scale.
 
-        Raises `InputError` for samples that are none.
+        Raises `InputError` for samples that are none, and `StreamClosedError` outside of the `with` block.
         """
+        if self._state != "open":
+            path = os.fspath(self._path)
+            raise StreamClosedError(f"samples came for {path}, which is {self._state}; write them in its `with` block")
         array = as_array(pcm, "samples")
         wide = array.astype(np.float32) if array.dtype == np.float64 else array
         samples = as_pcm(wide, position=self.count)
@@ -209,6 +216,7 @@ class AudioWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._state = "closed already"
         if kind is None:
             try:
                 self._finish()
@@ -247,7 +255,7 @@ class AudioWriter:
                     self._sink.check()
                 raise
         except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as error:
-            raise _unwritable(self._path, error) from None
+            raise unwritable(self._path, error) from None
 
 
 def write_audio(path: Path, pcm: Any, sample_rate: int, floats: bool = False) -> None:
@@ -289,10 +297,3 @@ def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16",
     array = as_array(pcm, "samples")
     with AudioWriter(path, sample_rate, subtype == "FLOAT", array.size, FORMATS[".wav"]) as writer:
         writer.write(array)
-
-
-def _unwritable(path: Path, error: Exception) -> AudioFileError:
-    reason = getattr(error, "strerror", None) or one_line(error)
-    named = getattr(error, "filename", None)
-    place = "" if named is None or os.fspath(named) == os.fspath(path) else f": {os.fspath(named)}"
-    return AudioFileError(f"cannot write {os.fspath(path)} ({reason}{place}); check its name, its folder and the disk")

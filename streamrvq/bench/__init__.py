@@ -10,6 +10,7 @@ the official model is (official.py), tables or JSON (cli/bench.py).
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 from ..codec import Codec
@@ -24,6 +25,7 @@ __all__ = ["HOPS", "ROWS", "LayerTime", "Machine", "Official", "Report", "Timed"
 
 HOPS = (1, 2, 4, 8, 16)  #: hops in a step
 ROWS = (1, 4, 16)  #: streams in a step
+_MOST_OFFICIAL = 3600  #: seconds of audio: they are encoded in one piece
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,10 @@ def run_bench(
     for name, values in (("hops", hops), ("batch", rows)):
         if not values or min(values) < 1:
             raise InputError(f"{name} is {list(values)}; wanted whole numbers of at least 1, such as 1,4,16")
-    if rounds < 1 or seconds <= 0 or official_seconds <= 0:
+    if rounds < 1 or not 0 < seconds < math.inf:
         raise InputError(f"{rounds} rounds of {seconds:g} s; wanted at least one round and some time")
+    if not 0 < official_seconds <= _MOST_OFFICIAL:
+        raise InputError(f"official_seconds is {official_seconds:g}; wanted more than 0, and at most {_MOST_OFFICIAL}")
     tell = progress or (lambda what: None)
     engine = codec.engine
     tell("machine")

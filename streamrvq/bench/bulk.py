@@ -10,6 +10,7 @@ Knows: how they are made comparable. Does not know: tables or JSON (cli/bench.py
 from __future__ import annotations
 
 import dataclasses
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -80,7 +81,7 @@ def run_bulk(
     Raises:
         InputError: a setting is too small, or a source cannot be encoded.
     """
-    if rounds < 1 or seconds <= 0 or workers < 1:
+    if rounds < 1 or not 0 < seconds < math.inf or workers < 1:
         raise InputError(f"{rounds} rounds of {seconds:g} s by {workers} workers; wanted at least one of each")
     opened = load(codec, threads=1)  # a codec that cannot be loaded is refused here, not in every process
     rate, files = opened.sample_rate, find_sources(list(sources))

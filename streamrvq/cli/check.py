@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ..audio.files import open_audio
 from ..audio.pcm import Pcm
+from ..audio.rates import samples_in
 from ..checking.near_ties import NEAR_TIE
 from ..checking.rates import check_chunkings_at, check_decoding_at
 from ..checking.table import FRAME_SIZES, SIZES, Chunk, DecodeRow, Row, check_chunkings, check_decoding
@@ -58,8 +59,6 @@ _SCORES = {
     Distance.COSINE: "cosines",
     Distance.EUCLIDEAN: "squared distances, as shares of the squares of latent and nearest entry,",
 }
-#: More than any file has; `--seconds inf` takes the whole.
-_MOST_SAMPLES = 2**53
 
 
 def check(
@@ -131,7 +130,7 @@ def read_signal(file: str, seconds: float, **how: Any) -> tuple[Pcm, int]:
     Raises `AudioFileError`.
     """
     with open_audio(file, downmix=True, **how) as audio:
-        return audio.read(max(1, round(min(seconds * audio.sample_rate, _MOST_SAMPLES)))), audio.sample_rate
+        return audio.read(max(1, samples_in(seconds, audio.sample_rate))), audio.sample_rate
 
 
 def _moved(pcm: Pcm, rate: int, wanted: int) -> Pcm:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ import numpy as np
 import typer
 
 from ..audio.pcm import Pcm
+from ..audio.rates import samples_in
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError, SourceError
@@ -26,6 +26,7 @@ from ..live.latency import latency_budget
 from ..live.sources.microphone import Microphone
 from ..live.tokens import Tokens, tokenize
 from ..live.worker import Worker
+from ..system.interrupts import ended_by_signals
 from ..tokens.journal import recover
 from .common import (
     CodecOption,
@@ -123,7 +124,7 @@ class _MeteredSource:
 
     async def __aiter__(self) -> AsyncGenerator[Pcm | Gap, None]:
         assert self.mic.sample_rate is not None
-        left = None if self.seconds is None else round(self.seconds * self.mic.sample_rate)
+        left = None if self.seconds is None else samples_in(self.seconds, self.mic.sample_rate)
         async with contextlib.aclosing(self.mic.__aiter__()) as items:
             async for item in items:
                 count = item.samples if isinstance(item, Gap) else len(item)
@@ -148,15 +149,13 @@ def _level(block: Pcm) -> tuple[float, float]:
 
 
 async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output: Path | None, json: bool) -> None:
-    mic, loop = source.mic, asyncio.get_running_loop()
+    mic, signals = source.mic, contextlib.ExitStack()
     worker = Worker("streamrvq-mic")  # disks and terminals may be slow; meanwhile the queue of tokens fills
-    numbers = (signal.SIGINT, signal.SIGTERM)
     try:
         async with mic, tokenize(source, codec, n_quantizers=levels) as tokens:
             recording = None if output is None else Recording(output, empty_tokens(codec, tokens.sample_rate, levels))
             sink: _JsonSink | _PictureSink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
-            for number in numbers:
-                loop.add_signal_handler(number, _stop, loop, mic)
+            signals.enter_context(ended_by_signals(asyncio.get_running_loop(), mic.stop))
             complete = False
             try:
                 async for item in tokens:
@@ -171,15 +170,8 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
                     await worker.run(recording.finish, source.position if complete else None)
                 await worker.run(sink.close, _Figures(codec, source, tokens), recording)
     finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        signals.close()
         await worker.close()
-
-
-def _stop(loop: asyncio.AbstractEventLoop, mic: Microphone) -> None:
-    """The first Ctrl-C ends the capture, a second one the program."""
-    loop.remove_signal_handler(signal.SIGINT)
-    mic.stop()
 
 
 def _write(

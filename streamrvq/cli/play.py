@@ -16,6 +16,7 @@ import numpy as np
 import typer
 
 from ..audio.files import open_audio
+from ..audio.rates import samples_in
 from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..errors import InputError
@@ -96,7 +97,7 @@ def play(
             # How long a file says it is may be wrong: it only gives the bar its length.
             begin, end = span_of(start, stop, math.inf, source)
             seconds = max(0.0, min(end, audio.frames / rate) - begin)
-            parts = _blocks(audio, round(begin * rate), None if stop is None else round(end * rate))
+            parts = _blocks(audio, samples_in(begin, rate), None if stop is None else samples_in(end, rate))
         named = int(device) if device is not None and device.isdecimal() else device
         with AudioProgress(1, show=source != "-") as progress:
             progress.begin(name, seconds)

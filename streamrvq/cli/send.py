@@ -6,7 +6,6 @@ Knows: what is sent and where the answer is written. Does not know: the protocol
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from ..live.items import Frames, Gap
 from ..live.protocol.constants import HIGHEST_RATE, LOWEST_RATE
 from ..live.sources.file import File, Pace
 from ..system.foreign_data import one_line, shown
+from ..system.interrupts import ended_by_signals
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import JsonOption, TrackOption, TruncatedOption, hertz, note, out, print_json, reading
 from .pipes import LineWriter, sample_format
@@ -36,7 +36,7 @@ FRAMES = 8
 def send(
     arguments: Annotated[list[str], typer.Argument(metavar="[FILE] URL", help="What to send, and ws://host:port.")],
     mic: Annotated[
-        bool, typer.Option("--mic", help="Send the microphone instead of a file, until interrupted.")
+        bool, typer.Option("--mic", help="Send the microphone instead of a file, until Ctrl-C, with nothing lost.")
     ] = False,
     realtime: Annotated[bool, typer.Option("--realtime", help="At the pace of a microphone.")] = False,
     output: Annotated[
@@ -116,30 +116,10 @@ async def _send_microphone(
     async with Microphone(rate=rate) as microphone:
         rate = microphone.sample_rate
         async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
-            interrupted = asyncio.Event()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
-            note("sending the microphone; Ctrl-C ends it")
-            stream.feed(_until(microphone, interrupted))
-            await _write_codes(stream, "microphone", output, json)
-
-
-async def _until(source: Any, ended: asyncio.Event) -> AsyncIterator[Any]:
-    """The items of a source, until an event is set."""
-    end = asyncio.create_task(ended.wait())
-    items = aiter(source)
-    try:
-        while True:
-            item = asyncio.ensure_future(anext(items, None))
-            await asyncio.wait([item, end], return_when=asyncio.FIRST_COMPLETED)
-            if not item.done():
-                item.cancel()
-                await asyncio.wait([item])
-                return
-            if (block := item.result()) is None:
-                return
-            yield block
-    finally:
-        end.cancel()
+            with ended_by_signals(asyncio.get_running_loop(), microphone.stop):
+                note("sending the microphone; Ctrl-C ends it")
+                stream.feed(microphone)
+                await _write_codes(stream, "microphone", output, json)
 
 
 async def _write_codes(stream: RemoteStream, source: str, output: str | None, json: bool) -> None:

@@ -134,9 +134,14 @@ def merged(path: str, one: Columns, other: Columns) -> Columns:
     for name, value in other:
         if value is None or values.get(name) is None:
             values[name] = value if values.get(name) is None else values[name]
-        elif type(values[name]) is not type(value) or values[name] != value:
+        elif not _same(values[name], value):
             raise InputError(
                 f"{one_line(path)} is named twice, with {one_line(name, 40)} {shown(values[name], 40)} and "
                 f"{shown(value, 40)}; wanted one row for a file"
             )
     return tuple(sorted(values.items()))
+
+
+def _same(one: Value, other: Value) -> bool:
+    """Whether two rows say the same. What is no number (NaN) is the same as what is none, though ``==`` denies it."""
+    return type(one) is type(other) and (one == other or (one != one and other != other))

@@ -85,11 +85,15 @@ def config_of(values: Mapping[str, Any]) -> EncodecConfig:
     settings["codebook_dim"] = hidden if dim is None else dim
     whole = from_values(EncodecConfig, settings)
     bandwidths = values.get("target_bandwidths", [1.5, 3.0, 6.0, 12.0, 24.0])  # kbit/s, of the model at 24 kHz
-    if not isinstance(bandwidths, list) or not bandwidths or not isinstance(bandwidths[-1], (int, float)):
+    if not isinstance(bandwidths, list) or not bandwidths or not _is_bandwidth(bandwidths[-1]):
         raise ConfigError(f"target_bandwidths is {shown(bandwidths)}; wanted a list of kbit/s")
     frame_rate, bits = math.ceil(whole.sample_rate / whole.hop_length), math.ceil(math.log2(whole.codebook_size))
     levels = int(1000 * min(bandwidths[-1], 1e9) // (frame_rate * max(1, bits)))
     return dataclasses.replace(whole, n_codebooks=levels)
+
+
+def _is_bandwidth(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value > 0
 
 
 #: What the package ``encodec`` calls things, and what transformers does.

@@ -184,7 +184,7 @@ def config_of(values: Mapping[str, Any]) -> MimiConfig:
     inner = math.ceil(whole.sample_rate / math.prod(whole.upsampling_ratios))
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate <= inner:
         raise ConfigError(f"frame_rate is {shown(rate)}; wanted at most {inner} frames a second")
-    return dataclasses.replace(whole, latent_stride=int(inner / rate))
+    return dataclasses.replace(whole, latent_stride=int(min(inner / rate, LIMITS["hop_length"] + 1)))
 
 
 def _with_head_dim(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import atexit
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
+from typing import Any
 
 #: The exit codes of a process that SIGINT or SIGTERM ended.
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -116,6 +117,29 @@ def ordered_termination() -> Iterator[None]:
     finally:
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def ended_by_signals(loop: Any, end: Callable[[], None]) -> Iterator[None]:
+    """A context in which SIGINT and SIGTERM call ``end``. After the first of either, a SIGINT ends the program.
+
+    Args:
+        loop: asyncio's event loop, which runs in this thread. It calls ``end`` when it comes to it.
+        end: what ends the program in order.
+    """
+
+    def came() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        end()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, came)
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 def exit_at_once_on_interrupts() -> None:

@@ -33,7 +33,7 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
 
     Args:
         places: a folder (its shards or, if it has none, every token file in it), a ``.parquet`` shard, a
-            ``.safetensors`` token file, or several of these.
+            ``.safetensors`` token file, or at least one of these.
         partial: accept a folder with missing shards, as an unfinished run leaves it.
 
     Raises:
@@ -42,6 +42,10 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
         ExtraError: when a shard is read and pyarrow is not installed.
     """
     several = [places] if isinstance(places, (str, os.PathLike)) else list(places)
+    if not several:
+        raise TokensError("no tokens were named; wanted a folder, a .parquet shard or a .safetensors file")
+    if not all(map(os.fspath, several)):  # as a variable gives it that is not set; a path would take it for this folder
+        raise TokensError("an empty name was given for tokens; wanted a file or a folder, such as . for this one")
     return TokenSet([path for place in several for path in _files(Path(place), partial)])
 
 

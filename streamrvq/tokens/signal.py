@@ -119,8 +119,10 @@ class Signal:
             raise InputError(
                 f"{start} s to {stop} s was asked for; wanted times from 0 on, the first not after the last"
             )
-        first = math.floor(start * self.frame_rate + _ROUNDING)
-        last = self.frames if end == math.inf else math.ceil(end * self.frame_rate - _ROUNDING)
+        # Kept near the signal before they are multiplied and made whole: a time may be infinite, or as large as any.
+        beyond = (self.frames + 1) / self.frame_rate
+        first = math.floor(min(start, beyond) * self.frame_rate + _ROUNDING)
+        last = math.ceil(min(end, beyond) * self.frame_rate - _ROUNDING)
         return self.read_frames(min(first, self.frames), min(max(first, last), self.frames), n_quantizers, framework)
 
     def read_frames(

@@ -5,14 +5,23 @@ Knows: whole numbers. Does not know: samples (tests/resampling).
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamrvq.audio.rates import REACH, check_rate, held_back, output_length, ratio
+from streamrvq.audio.rates import (
+    MOST_SAMPLES,
+    REACH,
+    check_rate,
+    held_back,
+    output_length,
+    ratio,
+    samples_in,
+)
 from streamrvq.errors import InputError
 
 rates = st.integers(1000, 768_000)
@@ -77,3 +86,13 @@ def test_bad_rates_are_refused(rate: object) -> None:
 def test_whole_floats_are_rates_for_sound_devices_state_theirs_so() -> None:
     assert check_rate(48000.0) == 48000
     assert type(check_rate(np.float64(48000))) is int
+
+
+@given(st.floats(min_value=0), rates)
+@example(math.inf, 44_100)
+@example(1e308, 44_100)
+def test_any_time_is_a_number_of_samples(seconds: float, rate: int) -> None:
+    samples = samples_in(seconds, rate)
+    if seconds < 1e9:
+        assert samples == round(seconds * rate)
+    assert 0 <= samples <= MOST_SAMPLES

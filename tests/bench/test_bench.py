@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -169,7 +170,11 @@ def test_no_official_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install transformers" in report.official_skipped
 
 
-@pytest.mark.parametrize("bad", [{"hops": [0]}, {"rows": []}, {"rounds": 0}, {"seconds": 0.0}])
+LENGTHS = [{"seconds": length} for length in (math.nan, math.inf, -1.0)]
+LENGTHS += [{"official_seconds": length} for length in (math.nan, math.inf, 1e308, 0.0)]
+
+
+@pytest.mark.parametrize("bad", [{"hops": [0]}, {"rows": []}, {"rounds": 0}, {"seconds": 0.0}, *LENGTHS])
 def test_bad_settings(bad: dict[str, object]) -> None:
     with pytest.raises(InputError):
         run_bench(codec_of(minute(), "float32"), **({"official": False} | bad))  # type: ignore[arg-type]

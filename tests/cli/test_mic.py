@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import pty
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,7 +19,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from streamrvq.cli.mic import _level
+from streamrvq.cli.mic import _level, _MeteredSource
 from streamrvq.codec import Codec
 from streamrvq.tokens import read_tokens
 from streamrvq.tokens.journal import journal_of
@@ -95,6 +97,24 @@ def test_the_level_of_whatever_a_driver_gives_is_a_number(sample: float) -> None
     rms, peak = _level(np.array([0, sample, 0, sample], np.float32))
     loudest = 0 if np.isnan(sample) else min(abs(np.float32(sample)), np.finfo(np.float32).max)
     assert (rms, peak) == (pytest.approx(loudest / np.sqrt(2)), pytest.approx(loudest))
+
+
+class Three:
+    """A microphone that gives three blocks."""
+
+    sample_rate, start_time = RATE, 0.0
+
+    async def __aiter__(self) -> AsyncGenerator[np.ndarray, None]:
+        for block in np.split(HEARD[: 3 * BLOCK], 3):
+            yield block
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e308, None])
+def test_without_an_end_it_goes_on_as_long_as_the_device(seconds: float | None) -> None:
+    async def blocks() -> list[Any]:
+        return [block async for block in _MeteredSource(Three(), seconds)]  # type: ignore[arg-type]
+
+    np.testing.assert_array_equal(np.concatenate(asyncio.run(blocks())), HEARD[: 3 * BLOCK])
 
 
 def test_lines_and_figures_for_people(run: Run, weights: Path) -> None:
@@ -232,7 +252,8 @@ def test_no_device_and_no_portaudio_are_sentences(run: Run, weights: Path, monke
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--seconds", 0], "--seconds is 0"), (["--device", "nobody's"], "there is no input device"),
+        (["--seconds", 0], "--seconds is 0"), (["--seconds", "nan"], "--seconds is nan"),
+        (["--device", "nobody's"], "there is no input device"),
         (["--device", 99], "there is no input device 99"), (["--out", "a.txt"], "ends in .safetensors"),
         (["--channel", 1, "--downmix"], "with downmix"), (["--n-quantizers", 9], "n_quantizers is 9"),
     ],

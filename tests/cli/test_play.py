@@ -55,6 +55,12 @@ def test_a_span_of_an_audio_file_is_heard(run: Run, sink: Sink, tmp_path: Path) 
     assert_heard(sink, np.clip(noise(40_000), -1, 1)[8000:32000])
 
 
+@pytest.mark.parametrize("end", ["inf", "1e308"])
+def test_a_span_that_never_ends_is_the_rest_of_the_file(run: Run, sink: Sink, wav: Path, end: str) -> None:
+    assert run("play", wav, "--to", end).code == 0
+    assert_heard(sink, np.clip(noise(4410), -1, 1))
+
+
 def test_tokens_are_heard(run: Run, sink: Sink, wav: Path, weights: Path, codec: Codec) -> None:
     run("encode", wav, "--codec", weights)
     done = run("play", wav.with_suffix(".safetensors"), "--codec", weights, "--to", "0.05")
@@ -79,6 +85,9 @@ def test_lines_on_stdin_are_heard(
         (["nonesuch.wav"], "cannot open nonesuch.wav"),
         (["WAV", "--from", "3"], "--from is 3; "),
         (["WAV", "--from", "0.1"], "ends before that"),
+        (["WAV", "--from", "1e308"], "ends before that"),
+        (["WAV", "--from", "inf"], "--from is inf; wanted seconds from the start"),
+        (["WAV", "--from", "nan"], "--from is nan; wanted seconds from the start"),
         (["WAV", "--path", "x"], "go with shards"),
         (["WAV", "--device", "77"], "there is no output device 77; there are: "),
         (["WAV", "--device", "nonesuch"], "there is no output device 'nonesuch'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -119,15 +120,16 @@ def test_at_the_pace_of_a_microphone(run: Run, url: str, wav: Path) -> None:
     assert lines[0]["index"] == 0
 
 
-def test_a_microphone_is_sent_with_its_gaps(
-    run: Run, url: str, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_microphone_is_sent_with_its_gaps_and_to_its_last_sample(
+    run: Run, url: str, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Until Ctrl-C. The microphone itself is tested elsewhere."""
-    a, b = noise(1000), noise(2000, 1)
+    """Until a signal, and with what was captured then and not given out. The microphone itself is tested elsewhere."""
+    a, b, held_back = noise(1000), noise(2000, 1), noise(500, 2)
 
     class Microphone:
         def __init__(self, rate: int = 48_000) -> None:
-            self.sample_rate = rate
+            self.sample_rate, self._stopped = rate, asyncio.Event()
 
         async def __aenter__(self) -> Microphone:
             return self
@@ -135,24 +137,51 @@ def test_a_microphone_is_sent_with_its_gaps(
         async def __aexit__(self, *_: object) -> None:
             pass
 
+        def stop(self) -> None:
+            self._stopped.set()
+
         async def __aiter__(self) -> Any:
             yield a
             yield Gap(1000, 280, "overflow")
             yield b
-            os.kill(os.getpid(), signal.SIGINT)
-            import asyncio
-
-            await asyncio.Event().wait()
+            os.kill(os.getpid(), number)
+            await self._stopped.wait()
+            yield held_back
 
     monkeypatch.setattr(streamrvq, "Microphone", Microphone, raising=False)
     path = tmp_path / "mic.safetensors"
     done = run("send", "--mic", url, "--rate", RATE, "-o", path)
     assert done.code == 0, done
     assert "280 samples were lost at sample 1000" in done.err, done
-    whole = codec.encode(np.concatenate([a, np.zeros(280, np.float32), b]))
+    whole = codec.encode(np.concatenate([a, np.zeros(280, np.float32), b, held_back]))
     file = read_tokens(path)
     assert near(file.codes, whole)
-    assert file.num_samples == 3280
+    assert file.num_samples == 3780
+
+
+def test_a_second_interrupt_ends_a_microphone_that_does_not_stop(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Microphone:
+        def __init__(self, rate: int | None = None) -> None:
+            self.sample_rate = RATE
+
+        async def __aenter__(self) -> Microphone:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        def stop(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        async def __aiter__(self) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+            yield
+
+    monkeypatch.setattr(streamrvq, "Microphone", Microphone, raising=False)
+    assert run("send", "--mic", url).code == 130
 
 
 def test_tokens_from_everywhere(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamrvq import CorpusError, InputError
 from streamrvq.corpus import encode_corpus
 from streamrvq.corpus.cluster import _shard
+from streamrvq.corpus.columns import merged
 from streamrvq.corpus.plan import Shard
 from streamrvq.corpus.sources import Source, collect, find_sources
 from streamrvq.tokens import open_tokens
@@ -163,6 +165,36 @@ def test_rows_that_add_to_each_other(folder: Path) -> None:
     size = (folder / "a.wav").stat().st_size
     assert files == [Source("a.wav", str(folder / "a.wav"), size, (("age", 3), ("speaker", "s"), ("text", "x")))]
     assert [item.reason for item in passed] == ["its column (unnamed) has values without a name, which no shard holds"]
+
+
+def test_what_is_no_number_in_two_manifests_is_the_same(folder: Path, weights: Path) -> None:
+    """In JSON lines and in Parquet, and when the run goes on."""
+    row = {"path": "a.wav", "snr": float("nan"), "gain": float("inf")}
+    write_lines(folder / "one.jsonl", [row, row])
+    pq.write_table(pa.table({name: [value, value] for name, value in row.items()}), folder / "two.parquet")
+    lists = [folder / "one.jsonl", folder / "two.parquet"]
+    for again in (False, True):
+        encode_corpus(lists, folder / "out", weights, workers=1)
+        (columns,) = (dict(source.columns) for source in find_sources(lists))
+        assert (str(columns["snr"]), columns["gain"]) == ("nan", float("inf")), again
+    write_lines(folder / "three.jsonl", [row | {"snr": 1.5}])
+    with pytest.raises(InputError, match=r"named twice, with snr nan and 1\.5"):
+        find_sources([*lists, folder / "three.jsonl"])
+
+
+VALUES = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=3)
+
+
+@example({"a": float("nan")})
+@given(st.dictionaries(st.sampled_from("abcd"), VALUES))
+def test_a_row_that_comes_twice_adds_nothing(row: dict[str, Any]) -> None:
+    columns, other = (tuple(sorted((name, copied(value)) for name, value in row.items())) for _ in range(2))
+    assert str(merged("a.wav", columns, other)) == str(columns)
+
+
+def copied(value: Any) -> Any:
+    """A float of its own: a NaN is in a tuple where it lies, and equals no other."""
+    return struct.unpack("d", struct.pack("d", value))[0] if isinstance(value, float) else value
 
 
 def test_growing_with_other_columns(folder: Path, weights: Path) -> None:

@@ -7,6 +7,7 @@ compute. test_own_packages.py loads them into encodec and moshi, and test_full_w
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,10 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
         ("encodec", {"pad_mode": "circular"}, "pad_mode is 'circular'; wanted one of constant, replicate, reflect"),
         ("encodec", {"target_bandwidths": "6"}, "target_bandwidths is '6'"),
         ("encodec", {"target_bandwidths": []}, "target_bandwidths is"),
+        ("encodec", {"target_bandwidths": [math.nan]}, "target_bandwidths is [nan]; wanted a list of kbit/s"),
+        ("encodec", {"target_bandwidths": [-math.inf]}, "target_bandwidths is [-inf]; wanted a list of kbit/s"),
+        ("encodec", {"target_bandwidths": [math.inf]}, "wanted at most 1024"),
+        ("encodec", {"target_bandwidths": [1e308]}, "wanted at most 1024"),
         ("encodec", {"upsampling_ratios": [8, 0]}, "a stride in upsampling_ratios is 0"),
         ("encodec", {"upsampling_ratios": 8}, "upsampling_ratios is 8"),
         ("encodec", {"codebook_dim": 3}, "codebook_dim is 3; wanted hidden_size"),
@@ -138,6 +143,8 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
         ("mimi", {"num_semantic_quantizers": 8}, "num_semantic_quantizers is 8; wanted at most 7"),
         ("mimi", {"codebook_dim": 5}, "wanted vector_quantization_hidden_dimension"),
         ("mimi", {"frame_rate": 0}, "frame_rate is 0"),
+        ("mimi", {"frame_rate": math.nan}, "frame_rate is nan; wanted at most"),
+        ("mimi", {"frame_rate": 5e-324}, "latent_stride is 65537; wanted at most"),
         ("mimi", {"hidden_size": 31}, "upsample_groups is 32; wanted a divisor of 31"),
     ],
 )

@@ -197,6 +197,20 @@ def test_bad_places(corpus: Path, tmp_path: Path) -> None:
         len(open_tokens(tmp_path / "other.parquet"))
 
 
+def test_nothing_to_open_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Path) -> None:
+    """No name, an empty one, which a path takes for this folder, and a folder with nothing in it."""
+    monkeypatch.chdir(corpus)
+    for nothing in ([], ()):
+        with pytest.raises(TokensError, match=r"^no tokens were named; wanted a folder, a \.parquet shard or"):
+            open_tokens(nothing)
+    for name in ("", [""], [corpus, ""]):
+        with pytest.raises(TokensError, match=r"^an empty name was given for tokens; wanted a file"):
+            open_tokens(name)
+    with pytest.raises(TokensError, match="holds no shards and no token files"):
+        open_tokens([corpus, tmp_path])
+    assert len(open_tokens(".")) == len(open_tokens(Path())) == len(open_tokens(corpus))
+
+
 def test_it_goes_to_other_processes(corpus: Path) -> None:
     tokens = open_tokens(corpus)
     first = tokens[0].read()

@@ -5,6 +5,7 @@ Knows: how a user names a signal. Does not know: codecs, how tokens are stored (
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from typing import Annotated, Any
@@ -115,7 +116,7 @@ def span_of(start: float | None, stop: float | None, seconds: float, name: str) 
     """
     begin, end = 0.0 if start is None else start, seconds if stop is None else stop
     for option, value in (("--from", begin), ("--to", end)):
-        if not value >= 0:
+        if not value >= 0 or (option == "--from" and value == seconds == math.inf):
             raise InputError(f"{option} is {value:g}; wanted seconds from the start of the signal")
     if start is not None and begin >= seconds:
         raise InputError(f"--from is {begin:g}; {name} has {seconds:.3f} s: wanted less")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ...audio.rates import output_length, ratio
+from ...audio.rates import output_length, ratio, samples_in
 from ...codec import Codec
 from ...engine.base import Floats
 from ...families import decoder_plan
@@ -38,8 +38,8 @@ def decoded(codec: Codec, signal: Signal, rate: int, start: float = 0.0, stop: f
         start, stop: seconds from the signal's start; None: to its end.
     """
     whole = samples_of(codec, signal, rate)
-    first = min(round(start * rate), whole)
-    last = whole if stop is None else min(round(stop * rate), whole)
+    first = min(samples_in(start, rate), whole)
+    last = whole if stop is None else min(samples_in(stop, rate), whole)
     frame = first_frame(codec, first, rate)
     at = frame * codec.hop_length * rate // codec.sample_rate  # the sample that comes next
     stream = codec.decoder_stream(sample_rate=rate)

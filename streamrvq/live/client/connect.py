@@ -57,7 +57,7 @@ def connect(
     endpoint = Endpoint(url, token, timeout, ssl, proxy)
     if queue_size < 1:
         raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
-    if resume < 0:
+    if not resume >= 0:
         raise InputError(f"resume is {resume}; wanted seconds, 0 or more")
     if sample_rate is not None:
         sample_rate = check_rate(sample_rate, lowest=LOWEST_RATE, highest=HIGHEST_RATE)

@@ -38,6 +38,8 @@ class Endpoint:
             raise InputError(f"url is {self.url!r}; wanted ws://host:port or wss://host:port")
         if self.ssl is not None and not self.secure:
             raise InputError(f"ssl came with {one_line(self.url)}; it goes with wss://, and ws:// has no TLS")
+        if not self.timeout > 0:
+            raise InputError(f"timeout is {self.timeout}; wanted seconds, more than 0")
         if not (self.proxy is None or self.proxy is True or isinstance(self.proxy, str)):
             raise InputError(f"proxy is {self.proxy!r}; wanted a URL, True for the environment's, or None for none")
 

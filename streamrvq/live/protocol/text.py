@@ -211,6 +211,11 @@ _SENT: dict[Sender, dict[str, type[Message]]] = {
 }
 
 
+def whole_seconds(seconds: float) -> int:
+    """A time as a message has it: rounded down, and at most what JavaScript's numbers hold, for it may be infinite."""
+    return int(min(seconds, 2**53))
+
+
 def checked_text(message: Message) -> str:
     """A client's message as text. Raises `InputError` if no server takes it."""
     text = message.to_json()

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ...errors import ProtocolError
 from ..protocol.constants import SUBPROTOCOL, Close
-from ..protocol.text import Drain, Resume, Resumed, Start
+from ..protocol.text import Drain, Resume, Resumed, Start, whole_seconds
 from . import closing
 from .access import RateLimit
 from .closing import ConnectionLostError, ServerDrainingError
@@ -271,7 +271,7 @@ class Connection:
                 return
             elif self._draining and not drain_sent and not stream.ended:
                 drain_sent = True
-                await self._send(Drain(seconds=int(self._settings.drain_seconds)).to_json())
+                await self._send(Drain(seconds=whole_seconds(self._settings.drain_seconds)).to_json())
             else:
                 self._more_to_send.clear()
                 await self._more_to_send.wait()

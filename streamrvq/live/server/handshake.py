@@ -12,7 +12,7 @@ from ...errors import ProtocolError
 from ...families import plan
 from ...resampling import resampler_between
 from ..protocol.constants import Close
-from ..protocol.text import Ready, Resume, Start, parse
+from ..protocol.text import Ready, Resume, Start, parse, whole_seconds
 from .access import bearer_token, header_matches, identity_of, token_matches
 
 if TYPE_CHECKING:
@@ -84,6 +84,6 @@ def ready_message(codec: Codec, session: str, start: Start, max_message: int, id
         sample_rate=codec.sample_rate, hop=codec.hop_length, codebooks=codec.n_codebooks,
         codebook_size=codec.config.codebook_size, delay_frames=codec.delay_frames,
         decoder_delay_samples=codec.decoder_delay_samples, max_message=max_message,
-        resampler=resampler_between(rate, codec.sample_rate), idle_timeout=int(idle_timeout) or None,
+        resampler=resampler_between(rate, codec.sample_rate), idle_timeout=whole_seconds(idle_timeout) or None,
         first_frames=first if first > 1 else None,
     )  # fmt: skip

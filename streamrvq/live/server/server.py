@@ -184,7 +184,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         for connection in list(self._connections.values()):
             if connection is not None:
                 connection.finish()
-        await asyncio.wait([closed], timeout=settings.stop_timeout - settings.drain_seconds)
+        await asyncio.wait([closed], timeout=max(0.0, settings.stop_timeout - settings.drain_seconds))
         if not closed.done():
             for socket in list(self._connections):
                 socket.transport.abort()

@@ -15,7 +15,7 @@ from typing import Any
 from ...audio.byte_source import Source
 from ...audio.files import AudioReader, Truncated, open_audio
 from ...audio.pcm import Pcm
-from ...errors import AudioFileError, InputError
+from ...errors import AudioFileError, InputError, StreamClosedError
 from ..items import OnePass
 from ..worker import Worker
 
@@ -105,6 +105,7 @@ class File:
     Raises:
         AudioFileError: no such file, not audio, or cut off. The iteration raises it if only decoding shows the fault,
             or for a second pass through what is read once.
+        StreamClosedError: the iteration raises it for a pass that `aclose` ended, or for the only one.
         InputError: several channels or tracks without a choice, or a bad ``block``. The iteration raises it for a
             second pass at the same time through a file object.
     """
@@ -122,6 +123,7 @@ class File:
         reader = self._opened()
         self.path, self.sample_rate, self.frames = reader.path, reader.sample_rate, reader.frames
         self._once, self._first = reader.once, reader if reader.once else None
+        self._closed_unread = False
         if not reader.once:
             reader.close()
         self.realtime, self.downmix = realtime, downmix
@@ -149,6 +151,8 @@ class File:
     def _begun(self) -> _Pass:
         if self._once:
             reader, self._first = self._first, None
+            if self._closed_unread:
+                raise StreamClosedError(f"{self.path} is read once, and was closed before that; open it again")
             if reader is None:
                 raise AudioFileError(f"{self.path} is read once, and that pass is over; open it again, or use a file")
             return _Pass(self._opened, reader)
@@ -177,13 +181,17 @@ class File:
             self._open.discard(current)
 
     async def aclose(self) -> None:
-        """End every open pass: no thread and no open file is left. Iterating such a pass further raises."""
+        """End every open pass: no thread and no open file is left. Iterating such a pass further raises.
+
+        So does the first pass through what is read once.
+        """
         while self._open:
             current = next(iter(self._open))
             await current.close()
             self._open.discard(current)
         if self._first is not None:
-            self._first.close()
+            first, self._first, self._closed_unread = self._first, None, True
+            first.close()
 
     async def __aenter__(self) -> File:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def test_the_whole_is_what_the_codec_decodes() -> None:
     ("start", "stop", "words"),
     [
         (-1.0, None, "--from is -1"), (None, -0.5, "--to is -0.5"), (float("nan"), None, "--from is nan"),
-        (2.0, None, "a.wav has 2.000 s: wanted less"),
+        (2.0, None, "a.wav has 2.000 s: wanted less"), (math.inf, None, "--from is inf; a.wav has 2.000 s"),
+        (1e308, None, "a.wav has 2.000 s: wanted less"), (None, math.nan, "--to is nan"),
         (1.5, 1.5, "wanted an end after"), (1.5, 1.0, "wanted an end after"),
     ],
 )  # fmt: skip
@@ -94,6 +96,10 @@ def test_a_span_ends_with_the_signal() -> None:
     assert span_of(None, None, 2.0, "") == (0.0, 2.0)
     assert span_of(1.0, 9.0, 2.0, "") == (1.0, 2.0)
     assert span_of(None, None, 0.0, "") == (0.0, 0.0)
+    for endless in (math.inf, 1e308):
+        assert span_of(None, endless, 2.0, "") == (0.0, 2.0)
+        assert span_of(1.0, endless, math.inf, "") == (1.0, endless)  # of a file that does not say its length
+    assert span_of(1e308, None, math.inf, "") == (1e308, math.inf)
 
 
 @pytest.fixture(scope="module")

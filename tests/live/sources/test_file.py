@@ -12,6 +12,7 @@ from streamrvq.live.sources import file as live_file
 from streamrvq.live.sources.file import Pace
 from tests.support.contract import noise
 from tests.support.shell import CODEC, Clock, codes_of, collect, nothing_left, the_other_tasks
+from tools.fuzzing.targets.audio import OnceOnly
 
 
 @pytest.fixture
@@ -120,3 +121,28 @@ def test_bad_files_are_refused_at_once(tmp_path, clip):
         File(tmp_path / "no.wav")
     with pytest.raises(InputError, match="block is 0"):
         File(clip, block=0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+async def test_what_is_read_once_says_that_it_was_closed(tmp_path, suffix):
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, noise(4410), 44100)
+    file = File(OnceOnly(path.read_bytes()), realtime=False)
+    begun = aiter(file)
+    await file.aclose()
+    await file.aclose()
+    for items in (begun, aiter(file), aiter(file)):
+        with pytest.raises(StreamClosedError, match="is read once, and was closed before that; open it again"):
+            await anext(items)
+
+
+@pytest.mark.asyncio
+async def test_a_pass_that_was_closed_between_two_blocks_says_so(clip):
+    file = File(clip, realtime=False, block=1000)
+    blocks = aiter(file)
+    await anext(blocks)
+    await file.aclose()
+    with pytest.raises(StreamClosedError, match="was closed; open its source or stream again"):
+        await anext(blocks)
+    assert len([block async for block in file]) == 5  # a new pass
