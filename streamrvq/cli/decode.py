@@ -149,7 +149,9 @@ def _check_output(tokens: str, output: str | None, json: bool, format: str | Non
     """Refuse what does not fit together. Raises `InputError`."""
     law = sample_format(format or "s16le").law
     if output is None and tokens != "-":
-        raise InputError(f"no output was named; give -o {Path(tokens).stem}.decoded.wav, or -o - for raw samples on stdout")
+        raise InputError(
+            f"no output was named; give -o {Path(tokens).stem}.decoded.wav, or -o - for raw samples on stdout"
+        )
     if output in (None, "-"):
         if json:
             raise InputError("raw samples and --json both write to stdout; choose one, or name a file with -o")

@@ -147,6 +147,9 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
         """Close the journal and leave it for `recover`. It may be closed more than once."""
         if self._file.closed:
             return
+        if self._torn:  # a record that was refused may be whole in the file
+            with suppress(OSError):
+                self._put_back()
         with suppress(OSError):
             release_lock(self._file.fileno())
         with suppress(OSError):  # nothing waits in a buffer
@@ -161,8 +164,8 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
     def _append(self, data: bytes, sync: bool) -> None:
         """Write ``data`` behind the last whole record: all of it, or nothing and an exception.
 
-        Whatever is raised in here, an interrupt too, ``data`` is not recorded: the file is put back, now or before
-        the next record.
+        Whatever is raised in here, an interrupt too, ``data`` is not recorded: the file is put back, now, before
+        the next record, or by `close`.
         """
         if self._file.closed:
             raise JournalError(

@@ -32,7 +32,19 @@ RUN = [page for page in PAGES if any(block.run for block in blocks(page) if bloc
 #: Snippets that may be left out, each with its reason in the page.
 MOST_LEFT_OUT = 3
 #: Programs in the pages that are not ours.
-FOREIGN = {"pip", "git", "apt-get", "ffmpeg", "kill", "node", "python", "python3", "source", "torchrun", "/usr/bin/time"}
+FOREIGN = {
+    "pip",
+    "git",
+    "apt-get",
+    "ffmpeg",
+    "kill",
+    "node",
+    "python",
+    "python3",
+    "source",
+    "torchrun",
+    "/usr/bin/time",
+}
 #: Where the options of tools/NAME are read.
 TOOLS = {
     "load": "load_test", "soak": "load_test", "quality": "quality_measure", "corpus": "corpus_build",

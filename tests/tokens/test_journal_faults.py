@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamrvq import TokensError
@@ -78,6 +78,7 @@ def same(one: np.ndarray, parts: list[np.ndarray]) -> bool:
     return np.array_equal(one, np.concatenate([EMPTY.codes, *parts], axis=1))
 
 
+@example(strikes={11: (21, FAULTS[0], True)}, again=False, finished=False)  # the last record is written whole
 @given(
     strikes=st.dictionaries(st.integers(0, 11), st.tuples(st.integers(0, 60), st.sampled_from(FAULTS), st.booleans())),
     again=st.booleans(), finished=st.booleans(),
