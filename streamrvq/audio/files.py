@@ -159,12 +159,22 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         """What `read` is to give, and what is left then of what was decoded."""
         turn = self._turn
         ours = turn.take(sys._getframe()) and turn is self._turn
-        if self._closed:
-            raise StreamClosedError(
-                f"a read of {self._name}, which was closed after sample {self.position}; open it again"
-            )
-        if not ours:
-            raise StreamBusyError(f"two reads at once of {self._name}; wanted one after another, or a reader for each")
+        del turn  # which would keep this frame, with all that it has read, and the frame it
+        try:
+            if self._closed:
+                raise StreamClosedError(
+                    f"a read of {self._name}, which was closed after sample {self.position}; open it again"
+                )
+            if not ours:
+                raise StreamBusyError(
+                    f"two reads at once of {self._name}; wanted one after another, or a reader for each"
+                )
+            return self._taken(samples)
+        finally:
+            if ours:
+                self._turn = Turn()
+
+    def _taken(self, samples: int) -> tuple[Pcm, list[Pcm]]:
         if self._decoding:
             raise AudioFileError(
                 f"{self._name} was interrupted while it was decoded, after sample {self.position}; open it again"
@@ -179,7 +189,6 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
                 f"{self._name} {word} after sample {self.position}{of}: {self._damage}; {self._remedy}"
             )
         pcm = np.concatenate([np.zeros(0, np.float32), *self._ahead])
-        self._turn = Turn()
         return pcm[:samples], [pcm[samples:]]
 
     def _decode(self) -> int:
@@ -246,10 +255,13 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
     def _release(self) -> None:
         """Close what was opened here, unless it is being read: whoever reads does it then."""
         turn = self._turn
-        if turn.take(sys._getframe()) and turn is self._turn:
+        ours = turn.take(sys._getframe()) and turn is self._turn
+        del turn
+        if ours:
             if self._decoder is not None:
                 self._decoder.close()
             self._source.close()
+            self._turn = Turn()
 
     def __enter__(self) -> AudioReader:
         return self

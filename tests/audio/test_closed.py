@@ -6,8 +6,10 @@ the tests.
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,6 +65,21 @@ def test_a_closed_reader_says_so_in_every_format_at_every_moment(folder: Path, s
                 next(blocks)
             reader.close()
         assert (reader.sample_rate, reader.channels, reader.frames, reader.position) == known, moment
+
+
+@suffixes
+def test_nothing_is_left_of_reads(folder: Path, suffix: str) -> None:
+    """A frame that something keeps has its variables, and with them the samples, until the collector comes."""
+    gc.disable()
+    try:
+        with open_audio(folder / f"a{suffix}") as reader:
+            for _ in range(3):
+                reader.read(100)
+        left = weakref.ref(reader)
+        del reader
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 @suffixes
