@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from streamrvq.codec import Codec
-from tests.support.contract import ENGINES, EXACT, codec_of, minute, noise, tiny
+from tests.support.contract import CLOSE, ENGINES, EXACT, codec_of, minute, noise, tiny
 from tests.support.interrupting import EXCEPTIONS, Alarm
 
 #: Signals that must land within the package, for each engine and kind of work, and the most rounds tried for them.
@@ -91,7 +91,15 @@ class Work:
                 continue
         alarm.stop()
         came = np.concatenate(parts, axis=-1)
-        return came.shape == wanted.shape and bool((came == wanted).all())
+        return came.shape == wanted.shape and self.same(came, wanted)
+
+    def same(self, came: Any, wanted: Any) -> bool:
+        """Whether outputs are right. After interrupts a step has other hops, and torch's samples then other last bits:
+        one round in 300 had a sample that was 3e-18 off.
+        """
+        if self.codec.engine.name == "torch" and wanted.dtype == np.float64:
+            return bool((np.abs(came - wanted) <= CLOSE).all())
+        return bool((came == wanted).all())
 
     def pool(self, alarm: Alarm, seconds: float, storm: bool = False) -> bool:
         """Two streams. Each call is made again or found done, as its documentation says."""
