@@ -65,6 +65,9 @@ class Sums:
             self._spec.period, self._spec.rows = period(ratio), self._table.ctypes.data
         if self._library.srvq_resampler_prepare(instruction_set.encode(), self._spec):
             self._complain()
+        if self._table is not None and self._spec.held < period(ratio):
+            self._table = self._table[: pad(ratio) + self._spec.held * (pad(ratio) + taps(ratio))].copy()
+            self._spec.rows = self._table.ctypes.data
         self._resample = self._library.srvq_resample
 
     def of(self, history: Pcm, block: Pcm, taken: int, out: Pcm | None = None) -> tuple[Pcm, Pcm]:

@@ -76,7 +76,7 @@ class ResamplerSpec(ctypes.Structure):
 
     _fields_ = (
         *[(name, c_void_p) for name in ("kernels", "rows", "pieces")],
-        *[(name, c_int64) for name in ("period", "up", "down", "half", "taps", "pad", "reach")],
+        *[(name, c_int64) for name in ("period", "held", "up", "down", "half", "taps", "pad", "reach")],
         *[(name, c_int64) for name in ("pieces_per_unit", "inverse")],
         *[(name, c_double) for name in ("gain", "unit", "most")],
     )  # fmt: skip

@@ -51,8 +51,8 @@ SRVQ_API int srvq_step(SrvqEngine *, int64_t program, int64_t streams, int64_t h
 
 // ------------------------------------------------------------- resampling (resample.cpp)
 
-// Sets a spec's kernels, and fills its rows, if it has any. It is only read after that, by any number of threads. isa: as for
-// srvq_engine_new.
+// Sets a spec's kernels, fills its rows, if it has any, and says how many of them are needed (`held`). It is only read after
+// that, by any number of threads. isa: as for srvq_engine_new.
 SRVQ_API int srvq_resampler_prepare(const char *isa, srvq::ResamplerSpec *);
 // `outputs` outputs of one mono signal. Its samples are history [2 · half], then block [count]. A sample has `up` parts, and
 // the first output lies `offset` of them after the first sample of the history's second half. What is past the end counts as

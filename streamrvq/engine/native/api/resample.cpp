@@ -12,7 +12,9 @@ int srvq_resampler_prepare(const char *isa, ResamplerSpec *spec) {
     return guarded([&] {
         const PlainArithmetic plain;
         spec->kernels = kernels_named(isa);
-        if (spec->rows) resampler_rows(*spec, 0, spec->period, spec->rows);
+        if (!spec->rows) return;
+        resampler_rows(*spec, 0, spec->period, spec->rows);
+        spec->held = rows_that_suffice(*spec);
     });
 }
 

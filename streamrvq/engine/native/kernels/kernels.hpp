@@ -116,11 +116,13 @@ struct LstmFrame {
 // parts of a sample later, where a sample has `up` parts; `phase` is how many of them the first output is past a sample.
 // A row has `pad` zeros, then `length` coefficients, then zeros up to pad + taps; the last row has `pad` more. taps and pad are
 // multiples of 8, and four windows that follow each other begin within `pad` samples. Past the last window's taps, `pad` more
-// numbers can be read.
+// numbers can be read. The rows from `held` on are not there: row m is row period − m backwards.
 struct Resampling {
-    const double *x;
-    const int32_t *rows;  // [period][pad + taps]
-    int64_t row, period, length, taps, pad;
+    const double *x;  // [inputs]
+    double *turned;   // [inputs], scratch: x backwards, where rows are missing
+    int64_t inputs;
+    const int32_t *rows;  // [held][pad + taps]
+    int64_t row, period, held, length, taps, pad;
     int64_t up, down, phase;
     int64_t apart;      // outputs a period apart have windows so many samples apart
     double unit, most;  // what a coefficient of 1 stands for; outputs are held to [−most, most]

@@ -13,6 +13,10 @@
 // a row serves N outputs, and what is loaded of the samples serves R. For that, the windows of all R rows begin where the first
 // one does, and later rows have zeros first. They turn the eight sums in a circle; halving adds the same pairs wherever the
 // circle begins. And a sum of zeros and products is what it is without the zeros.
+//
+// Halving adds the same pairs backwards, too: 7 to 3 as 3 to 7. So where a row is another one backwards, both the samples and
+// that row are read backwards, eight at a time, and no vector has to be turned. Half of the rows are then enough. What a push
+// has to fetch of them is most of its time.
 #pragma once
 #include "kernels/kernels.hpp"
 
@@ -33,18 +37,29 @@ struct Places {
     double unit, most;
 };
 
+// The windows of R rows, and where each row meets the first of them. Both pointers are to eight numbers, those of the first
+// eight taps. `step` leads to the next eight: it is 8, or −8 where all is read backwards.
+struct Windows {
+    const double *x;
+    int64_t apart;  // from a window to the next one of the same rows
+    const int32_t *const *rows;
+    int64_t taps, step;  // taps is a multiple of 8
+};
+
 // Part p of the sums of R·N outputs, [N][R].
 template <int R, int N>
-inline void part_of_tile(const double *x, int64_t apart, const int32_t *const *rows, int64_t taps, int p, Doubles *part) {
+inline void part_of_tile(const Windows &w, int p, Doubles *part) {
     Doubles sums[N][R] = {};
-    for (int64_t tap = p * kDoubles; tap < taps; tap += 8) {
+    const double *const x = w.x;
+    const int64_t apart = w.apart, step = w.step, end = p * kDoubles + (step < 0 ? -w.taps : w.taps);
+    for (int64_t i = p * kDoubles; i != end; i += step) {
         Doubles coefficients[R];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) coefficients[r] = V::load_integers(rows[r] + tap);
+        for (int r = 0; r < R; ++r) coefficients[r] = V::load_integers(w.rows[r] + i);
 #pragma GCC unroll 4
         for (int n = 0; n < N; ++n) {
             Doubles samples;
-            __builtin_memcpy(&samples, x + n * apart + tap, sizeof samples);
+            __builtin_memcpy(&samples, x + n * apart + i, sizeof samples);
 #pragma GCC unroll 8
             for (int r = 0; r < R; ++r) sums[n][r] = V::add_exact_product(samples, coefficients[r], sums[n][r]);
         }
@@ -55,13 +70,13 @@ inline void part_of_tile(const double *x, int64_t apart, const int32_t *const *r
         for (int r = 0; r < R; ++r) part[n * R + r] = sums[n][r];
 }
 
-// R rows, each from where it meets x, and N windows `apart` samples after each other. `taps` is a multiple of 8.
+// R rows, and N windows of each.
 template <int R, int N>
-void make_tile(const double *x, int64_t apart, const int32_t *const *rows, int64_t taps, const Places &places) {
+void make_tile(const Windows &windows, const Places &places) {
     constexpr int kVectors = (R * N + kDoubles - 1) / kDoubles, kAll = kVectors * kDoubles;
     Doubles part[kParts][kAll] = {};
 #pragma GCC unroll 4
-    for (int p = 0; p < kParts; ++p) part_of_tile<R, N>(x, apart, rows, taps, p, part[p]);
+    for (int p = 0; p < kParts; ++p) part_of_tile<R, N>(windows, p, part[p]);
     const Doubles unit = V::broadcast_double(places.unit);
     const Doubles most = V::broadcast_double(places.most), least = V::broadcast_double(-places.most);
     float made[kAll];
@@ -86,19 +101,19 @@ void make_tile(const double *x, int64_t apart, const int32_t *const *rows, int64
 
 // `count` outputs of each of R rows.
 template <int R>
-void make_rows(const double *x, int64_t apart, const int32_t *const *rows, int64_t taps, int64_t count, Places places) {
+void make_rows(Windows windows, int64_t count, Places places) {
     constexpr int kColumns = kTileOutputs / R < kTileColumns ? kTileOutputs / R : kTileColumns;
     while (count > 0) {
         const int64_t n = count < kColumns ? count : kColumns;
         if constexpr (kColumns > 2) {
-            if (n == 4) make_tile<R, 4>(x, apart, rows, taps, places);
-            if (n == 3) make_tile<R, 3>(x, apart, rows, taps, places);
+            if (n == 4) make_tile<R, 4>(windows, places);
+            if (n == 3) make_tile<R, 3>(windows, places);
         }
         if constexpr (kColumns > 1)
-            if (n == 2) make_tile<R, 2>(x, apart, rows, taps, places);
-        if (n == 1) make_tile<R, 1>(x, apart, rows, taps, places);
+            if (n == 2) make_tile<R, 2>(windows, places);
+        if (n == 1) make_tile<R, 1>(windows, places);
         count -= n;
-        x += n * apart;
+        windows.x += n * windows.apart;
         places.out += n * places.period;
     }
 }
@@ -120,33 +135,41 @@ void resample(const Resampling &r) {
     const int64_t whole = r.down / r.up, rest = r.down % r.up;
     const auto fits = [&r](int64_t rows) { return (r.up - 1 + (rows - 1) * r.down) / r.up <= r.pad; };
     const int64_t widest = fits(kTileRows) ? kTileRows : 4;
-    int64_t row = r.row, phase = r.phase;
-    const double *x = r.x;
+    double *const last = r.turned + r.inputs - 1;  // x[0]
+    if (r.held < r.period)
+        for (int64_t k = 0; k < r.inputs; ++k) last[-k] = r.x[k];
+    int64_t row = r.row, phase = r.phase, at = 0;  // of the next output: its row, and where its window begins
     for (int64_t i = 0; i < kept;) {
-        const int64_t count = each + (i < more), alike = (i < more ? more : kept) - i;
+        const bool back = row >= r.held;
+        const int64_t count = each + (i < more), same = (back ? r.period : r.held) - row;
+        int64_t alike = (i < more ? more : kept) - i;
+        if (alike > same) alike = same;
         const int64_t most = count > 2 ? kTileOutputs / 4 : widest;
         const int64_t n = alike >= most ? most : alike >= 4 ? 4 : alike >= 2 ? 2 : 1;
         const int32_t *rows[kTileRows];
         int64_t late = 0, next = 0;  // samples from the first row's window to the last one's, and to that after it
         for (int64_t k = 0; k < n; ++k) {
             late = next;
-            rows[k] = r.rows + row * pitch + r.pad - late;
+            rows[k] = back ? r.rows + (r.period - row) * pitch + r.pad + r.length - 8 + late
+                           : r.rows + row * pitch + r.pad - late;
             if (++row == r.period) row = 0;
             next += whole;
             phase += rest;
             if (phase >= r.up) phase -= r.up, ++next;
         }
         const int64_t taps = (r.length + late + 7) & -8;
+        const Windows windows = back ? Windows{last - at - 7, -r.apart, rows, taps, -8}
+                                     : Windows{r.x + at, r.apart, rows, taps, 8};
         const Places places{r.out + i, r.period, r.unit, r.most};
         if (n == 8)
-            make_rows<8>(x, r.apart, rows, taps, count, places);
+            make_rows<8>(windows, count, places);
         else if (n == 4)
-            make_rows<4>(x, r.apart, rows, taps, count, places);
+            make_rows<4>(windows, count, places);
         else if (n == 2)
-            make_rows<2>(x, r.apart, rows, taps, count, places);
+            make_rows<2>(windows, count, places);
         else
-            make_rows<1>(x, r.apart, rows, taps, count, places);
-        x += next;
+            make_rows<1>(windows, count, places);
+        at += next;
         i += n;
     }
 }

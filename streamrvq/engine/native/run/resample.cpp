@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <memory>
 
 namespace srvq {
@@ -64,21 +65,34 @@ void resampler_rows(const ResamplerSpec &r, int64_t phase, int64_t count, int32_
     }
 }
 
+int64_t rows_that_suffice(const ResamplerSpec &r) {
+    // Output m of a period lies m · down mod up parts after an input, and output period − m as many before one.
+    const int64_t held = r.period / 2 + 1, pitch = r.pad + r.taps, length = 2 * r.half;
+    for (int64_t m = held; m < r.period; ++m) {
+        const int32_t *const row = r.rows + m * pitch + r.pad, *const other = r.rows + (r.period - m) * pitch + r.pad;
+        if (!std::equal(row, row + length, std::make_reverse_iterator(other + length))) return r.period;
+    }
+    return held;
+}
+
 void resample(const ResamplerSpec &r, const Samples &samples, int64_t offset, int64_t outputs, float *out) {
     const int64_t group = std::min(outputs, r.rows ? group_of(r) : kGroupRows);
     // The windows of n outputs reach (phase + (n − 1) · down) / up inputs beyond the first, and may be read with some more.
     const auto span = [&](int64_t n, int64_t phase) { return (phase + (n - 1) * r.down) / r.up + r.taps + r.pad; };
-    const std::unique_ptr<double[]> x(new double[static_cast<size_t>(span(group, r.up - 1))]);
+    const int64_t most = span(group, r.up - 1);
+    const std::unique_ptr<double[]> x(new double[static_cast<size_t>(2 * most)]);
     const size_t size = r.rows ? 0 : static_cast<size_t>(r.pad + group * (r.pad + r.taps));
     const std::unique_ptr<int32_t[]> rows(size ? new int32_t[size] : nullptr);
     // The first output's window begins half − 1 inputs before the one that it follows.
     int64_t at = 1 + offset / r.up, phase = offset % r.up, row = phase * r.inverse % r.up;
     while (outputs > 0) {
         const int64_t n = std::min(outputs, group);
-        widen(*r.kernels, samples, at, span(n, phase), x.get());
+        const int64_t inputs = span(n, phase);
+        widen(*r.kernels, samples, at, inputs, x.get());
         if (rows) resampler_rows(r, phase, n, rows.get());
-        r.kernels->resample({x.get(), rows ? rows.get() : r.rows, rows ? 0 : row, rows ? n : r.period, 2 * r.half, r.taps,
-                             r.pad, r.up, r.down, phase, r.period / r.up * r.down, r.unit, r.most, n, out});
+        r.kernels->resample({x.get(), x.get() + most, inputs, rows ? rows.get() : r.rows, rows ? 0 : row, rows ? n : r.period,
+                             rows ? n : r.held, 2 * r.half, r.taps, r.pad, r.up, r.down, phase,
+                             r.period / r.up * r.down, r.unit, r.most, n, out});
         if (!rows) row = (row + n) % r.period;
         const int64_t moved = phase + n * r.down;
         at += moved / r.up;

@@ -16,7 +16,8 @@ struct ResamplerSpec {
     const Kernels *kernels;  // srvq_resampler_prepare sets it
     int32_t *rows;           // as in Resampling: pad + period · (pad + taps) numbers. Null: computed as they are needed
     const double *pieces;
-    int64_t period, up, down, half, taps, pad, reach, pieces_per_unit;
+    int64_t period, held;  // srvq_resampler_prepare sets `held`: pad + held · (pad + taps) numbers are read after it
+    int64_t up, down, half, taps, pad, reach, pieces_per_unit;
     int64_t inverse;  // inverse · down = 1 mod up, by which a phase has a row
     double gain;      // of the filter: it makes a sum of `down / up` times as many samples one of as many
     double unit;      // a power of two. A coefficient is a multiple of it, of at most 29 bits
@@ -25,6 +26,10 @@ struct ResamplerSpec {
 
 // The rows of the `count` outputs from phase `phase` on.
 void resampler_rows(const ResamplerSpec &, int64_t phase, int64_t count, int32_t *rows);
+
+// How many of the spec's rows suffice. A symmetric filter's row period − m is row m backwards, but for roundings: half of
+// them do if that is so of every number.
+int64_t rows_that_suffice(const ResamplerSpec &);
 
 // Where the samples lie: history [2 · half], then block [count], then zeros.
 struct Samples {
