@@ -15,8 +15,8 @@
 // circle begins. And a sum of zeros and products is what it is without the zeros.
 //
 // Halving adds the same pairs backwards, too: 7 to 3 as 3 to 7. So where a row is another one backwards, both the samples and
-// that row are read backwards, eight at a time, and no vector has to be turned. Half of the rows are then enough. What a push
-// has to fetch of them is most of its time.
+// that row are read backwards, eight at a time, and no vector has to be turned. Half of the rows are then enough, and a
+// live push has half as much to fetch.
 #pragma once
 #include "kernels/kernels.hpp"
 
