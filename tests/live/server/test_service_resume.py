@@ -24,10 +24,16 @@ def cut_all(server):
 
 
 async def journey(codec, rate, pcm, cuts, rng):
-    """All items and the totals of a stream whose connection breaks ``cuts`` times at random moments."""
+    """All items and the totals of a stream whose connection breaks ``cuts`` times at random moments.
+
+    A moment is a number of samples and then a few milliseconds. The stop waits for all cuts but the last, which
+    comes around it. So every cut but that one meets a connection, however fast the machine is.
+    """
+    left = sorted([*rng.integers(0, len(pcm), cuts - 1).tolist(), len(pcm)] if cuts else [])
+    at = 0
 
     async def speak():
-        at = 0
+        nonlocal at
         while at < len(pcm):
             size = int(rng.integers(0, 700)) if cuts else 500
             size = min(size, 30_000 - at) if at < 30_000 else size
@@ -40,12 +46,15 @@ async def journey(codec, rate, pcm, cuts, rng):
                 await stream.gap(2 * rate)
                 await stream.marker("behind")
             await asyncio.sleep(0.0005)
+        await until(lambda: len(left) < 2)
         await stream.stop()
 
     async def cut():
-        for _ in range(cuts):
-            await asyncio.sleep(float(rng.random()) * 0.2)
+        while left:
+            await until(lambda: at >= left[0] and server._connections)
+            await asyncio.sleep(float(rng.random()) * 0.005)
             cut_all(server)
+            del left[0]
 
     async with (
         serving(codec, idle_timeout=PATIENCE) as server,
