@@ -20,6 +20,8 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 #: Everything that is documentation, the README first.
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
+#: All prose: the pages, what they include, the model card, the changelog.
+PROSE = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "streamrvq").rglob("*.md"))]
 
 #: A page that has this sentence may have ``await`` outside a function in its snippets from there on.
 ASYNC_NOTE = "The snippets below go inside an `async def` like `main`, or into a notebook."
@@ -123,7 +125,7 @@ def _prose_lines(page: Path) -> Iterator[str]:
     """Every line; those of fenced blocks, and the fences, are empty."""
     inside = False
     for line in page.read_text(encoding="utf-8").splitlines():
-        if line.startswith("```"):
+        if line.lstrip().startswith("```"):
             inside = not inside
             yield ""
         else:
