@@ -224,7 +224,7 @@ async def test_the_example_of_the_page():
         connect_raw(server.url, subprotocols=["streamrvq.v1"], compression=None) as ws,
     ):
         for line in page[page.index("## An example") :].splitlines():
-            match = re.fullmatch(r"    ([→←]) (\{.*|(?:0[12] [0-9a-f ]{33}))(?:  (\d+) × [su]16.*)?", line)
+            match = re.fullmatch(r"([→←]) (\{.*|(?:0[12] [0-9a-f ]{33}))(?:  (\d+) × [su]16.*)?", line)
             if match is None:
                 continue
             said += 1
