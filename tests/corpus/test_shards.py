@@ -234,6 +234,15 @@ def test_sources(tmp_path: Path, audio: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [source.path for source in find_sources(["./sub", "sub"])] == ["sub/c.mp3", "sub/d.ogg"]
 
 
+def test_one_name_is_no_sequence_of_letters(
+    tmp_path: Path, audio: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(audio)
+    done = encode_corpus("a.wav", tmp_path / "text", weights, workers=1, devices="cpu")
+    assert (done.sources, done.rows, done.failed) == (1, 1, ())
+    assert find_sources(audio / "sub") == find_sources([audio / "sub"])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
