@@ -170,8 +170,9 @@ def encode_corpus(
         WeightsError, EngineError: as `load`.
     """
     started, folder = time.perf_counter(), Path(os.path.abspath(folder))
-    if (workers is not None and workers < 1) or threads < 1:
-        raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
+    for number, what in ((workers, "workers"), (threads, "threads")):
+        if number is not None and number < 1:
+            raise InputError(f"{number} {what} were asked for; wanted at least 1")
     check_readers(readers)
     devices = _gpus(devices, engine)
     if ray is not None and len(devices) > 1:

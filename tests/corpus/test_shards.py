@@ -169,6 +169,7 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
         (["--shards", "OUT", "--downmix", "--each-channel"], "choose one"),
         (["--shards", "OUT", "--segment", "0"], "segments of 0 s"),
         (["--shards", "OUT", "--workers", "0"], "0 workers"),
+        (["--shards", "OUT", "--threads", "0"], "0 threads"),
         (["--shards", "OUT", "--shard-mib", "0"], "shard of 0 bytes"),
         (["--shards", "OUT", "--n-quantizers", "9"], "from 1 to 3"),
         (["--shards", "WAV"], "the name of an audio file"),
