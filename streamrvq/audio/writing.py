@@ -119,7 +119,7 @@ def check_target(path: Path, rate: int, floats: bool = False) -> None:
         raise InputError(f"{os.fspath(path)} cannot have {rate} Hz; wanted a rate that the format has: {listed}")
     try:
         check_writable(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise unwritable(path, error) from None
 
 

@@ -28,6 +28,7 @@ from ..errors import CorpusError, TokensError
 from ..resampling import FORMER_RESAMPLER
 from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
+from ..system.names import check_path
 from ..system.regular_file import read_at_most
 from ..tokens.shards import Shard as Rows
 from .columns import check_added
@@ -88,6 +89,7 @@ class Record:
                 "shard_bytes": shard_bytes}  # fmt: skip
         divide([], shard_bytes)  # which checks the size
         try:
+            check_path(folder)
             self._records.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self._records / "lock")
         except OSError as error:

@@ -16,11 +16,10 @@ from typing import NamedTuple
 from ..audio.find import PassedOver, passed_over, search, sentence
 from ..errors import InputError
 from ..system.foreign_data import one_line
-from ..system.names import as_text
+from ..system.names import as_text, is_path
 from .columns import Columns, column_name, merged
 from .globs import globbed
-from .manifests import MANIFESTS, is_path, read_manifest
-
+from .manifests import MANIFESTS, read_manifest
 
 #: What names the files of a corpus.
 Entries = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
