@@ -215,12 +215,12 @@ def encode_corpus(
                             on_failure(failure)
         except BaseException:
             with suppress(CorpusError, OSError), DeferredInterrupts():  # the first error is the one to report
-                record.sweep()
+                record.delete_partial()
                 record.failures(_sorted(record.done | summaries))  # what was to be retried is as it was
             raise
         every = _sorted(summaries)
         failed = record.failures(every)
-        record.sweep()
+        record.delete_partial()
     return RunSummary(
         folder=folder, shards=len(every), sources=len(found), rows=sum(s.rows for s in every),
         frames=sum(s.frames for s in every), seconds=sum(s.seconds for s in every),
