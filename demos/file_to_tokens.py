@@ -15,7 +15,7 @@ import soundfile
 from _audio import DEFAULT
 
 import streamrvq
-from streamrvq.audio.writing import write_wav
+from streamrvq.audio.writing import write_audio
 from streamrvq.resampling import resampler_between
 from streamrvq.tokens import TokenFile, read_tokens, write_tokens
 
@@ -45,6 +45,6 @@ stream = codec.decoder_stream()
 parts = [stream.push(tokens.codes[:, start : start + 10]) for start in range(0, tokens.codes.shape[1], 10)]
 pcm = np.concatenate([*parts, stream.flush()])[: tokens.pcm_length]
 wav = folder / f"{source.stem}.wav"
-write_wav(wav, pcm, codec.sample_rate)
+write_audio(wav, pcm, codec.sample_rate)
 meaning = "" if codec.trained else " (untrained: it will not sound like the original)"
 print(f"{wav}: {len(pcm) / codec.sample_rate:.2f} s decoded{meaning}")

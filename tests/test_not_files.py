@@ -11,18 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from streamrvq.audio.files import open_audio
+from streamrvq.audio.writing import write_audio
+from streamrvq.corpus import encode_corpus
 from streamrvq.corpus.encoding.reading import Task, read_source
 from streamrvq.corpus.manifests import read_manifest
 from streamrvq.corpus.sources import find_sources
 from streamrvq.errors import AudioFileError, InputError, StreamRVQError
-from streamrvq.tokens import open_tokens, read_tokens
-from streamrvq.tokens.journal import recover
+from streamrvq.tokens import DacFile, TokenFile, open_tokens, read_tokens, write_dac, write_tokens
+from streamrvq.tokens.journal import TokenJournal, recover
 from streamrvq.train.config import TrainConfig
 from streamrvq.train.corpus import load
-from streamrvq.weights import load_weights
+from streamrvq.weights import load_weights, save_weights
 from tests.support.patience import PATIENCE
 
 #: Readers, each with the end of a name that it takes for its own.
@@ -135,3 +138,23 @@ def test_links_in_a_circle_are_named_by_training(tmp_path: Path) -> None:
     (tmp_path / "x.wav").symlink_to("x.wav")
     with pytest.raises(InputError, match=r"holds no audio; .*x\.wav \(a link that leads to nothing\)"):
         load([str(tmp_path)], 16000, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_not_written(tmp_path: Path, wav: Path, weights: Path, name: str) -> None:
+    path, small = str(tmp_path / name), load_weights(weights)
+    empty = TokenFile(np.zeros((2, 0), int), "other", "0" * 64, False, 44100, 8, 44100, 0)
+    dac = DacFile(np.zeros((1, 2, 3), int), 3, 20, -20.0, 44100)
+    writers: list[Callable[[], Any]] = [
+        lambda: write_tokens(path, empty),
+        lambda: write_dac(path, dac),
+        lambda: TokenJournal(path, empty),
+        lambda: write_audio(f"{path}.wav", np.zeros(1, np.float32), 44100),
+        lambda: encode_corpus([wav], path, weights, workers=1),
+        lambda: save_weights(small, f"{path}.safetensors"),
+        lambda: save_weights(small, path, "huggingface"),
+    ]
+    for write in writers:
+        with pytest.raises(StreamRVQError, match="no file can be named so"):
+            write()
+    assert not [entry for entry in os.listdir(tmp_path) if entry != wav.name]

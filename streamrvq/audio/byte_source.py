@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import AudioFileError, InputError
 from ..system.foreign_data import one_line, shown
+from ..system.names import check_path
 from .chunks import Following
 
 #: What can be opened: a path, or an object to read bytes from.
@@ -266,6 +267,7 @@ def _opened(path: str) -> BinaryIO:
     """A path opened without a buffer. The file has no name, so that no decoder judges it by its name."""
     descriptor = -1
     try:
+        check_path(path)
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -273,10 +275,10 @@ def _opened(path: str) -> BinaryIO:
             raise OSError(errno.EINVAL, "it is a device or a socket, and no file")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         return open(descriptor, "rb", buffering=0)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except OSError as error:
         if descriptor >= 0:
             os.close(descriptor)
-        reason = getattr(error, "strerror", None) or one_line(error)
+        reason = error.strerror or one_line(error)
         raise AudioFileError(f"cannot open {one_line(path, 1000)}: {reason}; check the name and the rights") from None
 
 

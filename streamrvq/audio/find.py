@@ -1,7 +1,7 @@
 """Audio files in folders, and what else lies there.
 
-A folder is walked once however many links lead to it, so a link to a folder above ends nothing and doubles nothing.
-What is no audio file by its name or kind is not dropped: it is given with the reason.
+A folder is walked once however many links lead to it, so a link to a parent folder causes neither a loop nor
+duplicates. What is no audio file by its name or kind is not dropped: it is given with the reason.
 
 Knows: the suffixes of audio and video files, links, what a Mac leaves beside its files. Does not know: what is in them.
 """

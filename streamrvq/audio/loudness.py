@@ -70,7 +70,7 @@ class Loudness:
 
     def _sums(self, signal: npt.NDArray[np.float64], count: int) -> list[float]:
         """The sums of squares over 100 ms each, of the last ``count`` samples of a signal, whole steps of them."""
-        size = 1 << (len(signal) + self._rate // 2).bit_length()  # the filters' response does not come round
+        size = 1 << (len(signal) + self._rate // 2).bit_length()  # so that the filters' response does not wrap around
         filtered = np.fft.irfft(np.fft.rfft(signal, size) * _k_weighting(self._rate, size), size)
         power = np.square(filtered[len(signal) - count : len(signal)])
         sums: list[float] = power.reshape(-1, self._step).sum(axis=1).tolist()

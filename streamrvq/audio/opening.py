@@ -193,6 +193,7 @@ def _ffmpeg(source: ByteSource, kind: str | None, extent: Extent | None, track: 
             return OggDecoder(source, track=track, keep=keep)
         return FFmpegDecoder(source, track=track, sequential=wav, to_the_end=to_the_end, keep=keep)
     except NotRecognisedError:
-        if source.size is None or kind is not None or source.at(0, 1) == b"\xff":  # of which mpg123 talks on stderr
+        # mpg123 prints messages on stderr about what begins with FF.
+        if source.size is None or kind is not None or source.at(0, 1) == b"\xff":
             raise
         return SoundFileDecoder(source)  # what neither knows is told in its words, which are plainer

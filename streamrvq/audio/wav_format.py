@@ -12,8 +12,8 @@ import struct
 from typing import NamedTuple
 
 from .byte_source import ByteSource
+from .chunks import MOST_CHUNKS
 
-_MOST_CHUNKS = 100
 _EXTENSIBLE = 0xFFFE
 
 
@@ -34,7 +34,7 @@ def wav_format(source: ByteSource) -> WavFormat:
     if source.at(0, 4) == b"RIFX":
         return WavFormat(ffmpeg=False)
     at = 12
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(MOST_CHUNKS):
         head = source.at(at, 8)
         if len(head) < 8 or head[:4] == b"data":
             break

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from .encoders import STEP, AudioEncoder, FFmpegEncoder, Sink, SoundFileEncoder,
 from .pcm import Pcm, as_array, as_pcm, to_int16
 from .rates import HIGHEST_RATE, check_rate
 
-Path = str | os.PathLike[str]
+FilePath = str | os.PathLike[str]
 
 #: Bytes of samples in a format whose sizes have 32 bits, and count some chunks.
 _LARGEST = (1 << 32) - (1 << 16)
@@ -89,13 +89,13 @@ FORMATS = {
 }
 
 
-def format_of(path: Path) -> AudioFormat:
+def format_of(path: FilePath) -> AudioFormat:
     """The format that a file's name asks for.
 
     Raises:
         InputError: its suffix is none of `FORMATS`. The message lists them.
     """
-    suffix = pathlib.Path(path).suffix
+    suffix = Path(path).suffix
     found = FORMATS.get(suffix.lower())
     if found is None:
         what = f"ends in {shown(suffix)}, a format that is not written" if suffix else "has no suffix"
@@ -103,7 +103,7 @@ def format_of(path: Path) -> AudioFormat:
     return found
 
 
-def check_target(path: Path, rate: int, floats: bool = False) -> None:
+def check_target(path: FilePath, rate: int, floats: bool = False) -> None:
     """Refuse what `write_audio` could not write, before its samples are computed.
 
     Raises:
@@ -119,7 +119,7 @@ def check_target(path: Path, rate: int, floats: bool = False) -> None:
         raise InputError(f"{os.fspath(path)} cannot have {rate} Hz; wanted a rate that the format has: {listed}")
     try:
         check_writable(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise unwritable(path, error) from None
 
 
@@ -133,7 +133,6 @@ class AudioWriter:
         sample_rate: Hz.
         floats: write float32, unchanged, where the format has it, instead of 16 bits.
         samples: how many there will be at most; None: nobody knows. It decides whether a WAV file becomes RF64.
-        wanted: the format; None: what the name says.
 
     Attributes:
         count: samples written so far.
@@ -144,14 +143,10 @@ class AudioWriter:
         AudioFileError: the file cannot be written. So do `write` and the end of the block.
     """
 
-    def __init__(
-        self, path: Path, sample_rate: int, floats: bool = False, samples: int | None = None,
-        wanted: AudioFormat | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, path: FilePath, sample_rate: int, floats: bool = False, samples: int | None = None) -> None:
         self._path, self._rate, self._floats = path, check_rate(sample_rate), floats
-        if wanted is None:
-            check_target(path, self._rate, floats)
-        self._format = wanted or format_of(path)
+        check_target(path, self._rate, floats)
+        self._format = format_of(path)
         self._integers = self._format.codec == "PCM_16" and not floats
         self._width = (2 if self._integers else 4) if self._format.short else 0
         self._large = samples is not None and samples * self._width >= _LARGEST
@@ -163,7 +158,7 @@ class AudioWriter:
             raise StreamClosedError(f"a writer of {os.fspath(self._path)} was entered before; make another one")
         self._stack = ExitStack()
         with self._raising_ours():
-            self._sink = Sink(self._stack.enter_context(replacing(pathlib.Path(self._path))))
+            self._sink = Sink(self._stack.enter_context(replacing(Path(self._path))))
             try:
                 self._encoder = self._opened()
             except BaseException:
@@ -180,16 +175,20 @@ class AudioWriter:
         return make(self._sink, self._rate, container, codec)
 
     def write(self, pcm: Any) -> None:
-        """Add samples: ``[n]``, float32 or float64 in [−1, 1], or int16. Louder ones are clipped at full scale.
+        """Add samples: ``[n]``, float32 or float64 in [−1, 1], or int16. Louder ones, up to ±128, are clipped at full
+        scale, unless the file holds float32.
 
-        Raises `InputError` for samples that are none, and `StreamClosedError` outside of the `with` block.
+        Raises `InputError` for samples that are none or beyond ±128, and `StreamClosedError` outside of the `with`
+        block.
         """
         if self._state != "open":
             path = os.fspath(self._path)
             raise StreamClosedError(f"samples came for {path}, which is {self._state}; write them in its `with` block")
         array = as_array(pcm, "samples")
-        wide = array.astype(np.float32) if array.dtype == np.float64 else array
-        samples = as_pcm(wide, position=self.count)
+        if array.dtype == np.float64:
+            with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+                array = array.astype(np.float32)
+        samples = as_pcm(array, position=self.count)
         self.count += len(samples)
         if self.count * self._width >= _LARGEST and not (self._large and self._format.name == "WAV"):
             raise AudioFileError(
@@ -258,12 +257,15 @@ class AudioWriter:
             raise unwritable(self._path, error) from None
 
 
-def write_audio(path: Path, pcm: Any, sample_rate: int, floats: bool = False) -> None:
+def write_audio(path: FilePath, pcm: Any, sample_rate: int, floats: bool = False) -> None:
     """Write a mono audio file in the format of its name, whole or not at all. An older file is replaced.
+
+    A WAV file of 4 GiB or more becomes RF64, as WAV is called with longer sizes.
 
     Args:
         path: the file; its folder must exist.
-        pcm: ``[samples]``, float32 or float64 in [−1, 1], or int16. Louder samples are clipped at full scale.
+        pcm: ``[samples]``, float32 or float64 in [−1, 1], or int16. Louder samples, up to ±128, are clipped at full
+            scale, unless ``floats``.
         sample_rate: Hz.
         floats: write float32, unchanged, where the format has it, instead of 16 bits.
 
@@ -273,27 +275,4 @@ def write_audio(path: Path, pcm: Any, sample_rate: int, floats: bool = False) ->
     """
     array = as_array(pcm, "samples")
     with AudioWriter(path, sample_rate, floats, array.size) as writer:
-        writer.write(array)
-
-
-def write_wav(path: Path, pcm: Any, sample_rate: int, subtype: Literal["PCM_16", "FLOAT"] = "PCM_16") -> None:
-    """Write a mono WAV file, whole or not at all, whatever its name. An older file is replaced.
-
-    A file of 4 GiB or more becomes RF64, as WAV is called with longer sizes.
-
-    Args:
-        path: the file; its folder must exist.
-        pcm: ``[samples]``, float32 or float64 in [−1, 1], or int16.
-        sample_rate: Hz.
-        subtype: ``"PCM_16"``: rounded to ``1 / 32768``, the inverse of reading, and clipped at full scale;
-            ``"FLOAT"``: float32, unchanged.
-
-    Raises:
-        InputError: bad samples, rate or subtype.
-        AudioFileError: the file cannot be written.
-    """
-    if subtype not in ("PCM_16", "FLOAT"):
-        raise InputError(f'subtype is {subtype!r}; wanted "PCM_16" or "FLOAT"')
-    array = as_array(pcm, "samples")
-    with AudioWriter(path, sample_rate, subtype == "FLOAT", array.size, FORMATS[".wav"]) as writer:
         writer.write(array)

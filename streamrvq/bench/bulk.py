@@ -26,7 +26,7 @@ from ..corpus.encoding.encoder import block_for
 from ..corpus.encoding.open import readers_of_each
 from ..corpus.encoding.readers import Readers
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
-from ..corpus.sources import Source, find_sources
+from ..corpus.sources import Entries, Source, find_sources
 from ..errors import EngineError, InputError
 from ..system.children import end_children, start_children
 from ..system.interrupts import DeferredInterrupts
@@ -64,7 +64,7 @@ class BulkReport:
 
 
 def run_bulk(
-    codec: str, sources: Sequence[str], *, workers: int, devices: Sequence[str] = (), rounds: int = 3,
+    codec: str, sources: Entries, *, workers: int, devices: str | Sequence[str] = (), rounds: int = 3,
     seconds: float = 4.0, progress: Callable[[str], None] | None = None,
 ) -> BulkReport:  # fmt: skip
     """Measure all three. Call it from under ``if __name__ == "__main__"``.
@@ -83,8 +83,9 @@ def run_bulk(
     """
     if rounds < 1 or not 0 < seconds < math.inf or workers < 1:
         raise InputError(f"{rounds} rounds of {seconds:g} s by {workers} workers; wanted at least one of each")
+    devices = (devices,) if isinstance(devices, str) else devices
     opened = load(codec, threads=1)  # a codec that cannot be loaded is refused here, not in every process
-    rate, files = opened.sample_rate, find_sources(list(sources))
+    rate, files = opened.sample_rate, find_sources(sources)
     readers = readers_of_each(workers) * workers if devices else workers
     tell = progress or (lambda what: None)
     bulk, bare, reading, audio = list[float](), list[float](), list[float](), 0.0
@@ -93,7 +94,7 @@ def run_bulk(
         bare.append(max(_bare(codec, workers, seconds, shape, devices) for shape in SHAPES))
         tell(f"round {number} of {rounds}: bulk, {workers} workers")
         with tempfile.TemporaryDirectory(prefix="streamrvq-bench-") as folder:
-            done = encode_corpus(list(sources), folder, codec, workers=workers, devices=devices, channels="mean")
+            done = encode_corpus(sources, folder, codec, workers=workers, devices=devices, channels="mean")
         if done.failed:
             raise InputError(f"{done.failed[0].path} cannot be encoded ({done.failed[0].error}); leave it out")
         bulk.append(done.speed)

@@ -16,11 +16,13 @@ def bench_bulk(
     json: bool,
 ) -> None:  # fmt: skip
     """Measure bulk tokenisation of ``sources`` and print the result."""
+    if workers is None:
+        workers = workers_for(len(devices)) or available_cores()
     with nullcontext() if json else err().status("") as status:
         report = run_bulk(
             codec,
             sources,
-            workers=workers or workers_for(len(devices)) or available_cores(),
+            workers=workers,
             devices=devices,
             rounds=rounds,
             seconds=seconds,

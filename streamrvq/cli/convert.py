@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from ..errors import WeightsError
 from ..weights import load_weights, save_weights
+from ..weights.load import Layout
 from .common import JsonOption, SeededOption, note, out, print_json, source_of
-
-_LAYOUTS = ("streamrvq", "descript", "huggingface")
 
 
 def convert(
@@ -28,8 +27,8 @@ def convert(
     json: JsonOption = False,
 ) -> None:
     """Write weights in another layout; the codec hash stays, unless a note says otherwise."""
-    if layout not in (None, *_LAYOUTS):
-        raise WeightsError(f"layout is {layout!r}; wanted one of {', '.join(_LAYOUTS)}")
+    if layout not in (None, *get_args(Layout)):
+        raise WeightsError(f"layout is {layout!r}; wanted one of {', '.join(get_args(Layout))}")
     weights = load_weights(source_of(source, seeded))
     save_weights(weights, target, layout, half)  # type: ignore[arg-type]  # checked above
     # Reading the file again checks the conversion. Weight norm (.pth) may change a weight by one unit in the last

@@ -154,7 +154,7 @@ def encode(
         encode_shards(
             sources, shards, codec, json, engine=engine, n_quantizers=n_quantizers, tail=tail,
             channels=channel_policy(downmix, each_channel), segment_seconds=600.0 if segment is None else segment,
-            shard_bytes=bytes_of(shard_mib), pack=pack, workers=workers, threads=threads or 1,
+            shard_bytes=bytes_of(shard_mib), pack=pack, workers=workers, threads=1 if threads is None else threads,
             devices=device_list(device, devices), readers=readers, ray=ray, retry_failed=retry_failed,
             **reading(truncated, track),
         )  # fmt: skip

@@ -13,6 +13,7 @@ import typer
 
 from ..audio.find import sentence as passed_sentence
 from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
+from ..corpus.plan_file import RECORDS
 from ..errors import InputError
 from ..system.foreign_data import one_line, shown
 from .common import complain, counted, note, out, print_json
@@ -84,7 +85,7 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
 
 
 def _sentence(done: RunSummary) -> str:
-    failed = f", {len(done.failed)} failed (__run__/failed.jsonl)" if done.failed else ""
+    failed = f", {len(done.failed)} failed ({RECORDS}/failed.jsonl)" if done.failed else ""
     was = f" ({done.shards - done.written} there already)" if done.written < done.shards else ""
     return (
         f"{done.folder}: {counted(done.shards, 'shard')}{was}, {counted(done.rows, 'row')} of "

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,21 +45,14 @@ def run_on_ray(
 
     Raises:
         ExtraError: Ray is not installed.
-        CorpusError: no such cluster, or what `write_shard` raises.
+        CorpusError: no such cluster, one that has no room for a worker, or what `write_shard` raises.
     """
     ray, data = need("ray", "ray", "clusters need"), need("ray.data", "ray", "clusters need")
     by_number = {shard.number: shard for shard in shards}
     with _connected(ray, address):
-        there, cores, gpus = ray.cluster_resources(), work.threads + (work.readers or 0), 1 if work.devices else 0
-        room = int(there.get("CPU", 1)) // cores
-        if gpus:
-            room = min(room, int(there.get("GPU", 0)))
-            if not room:
-                raise CorpusError(
-                    f"the cluster at {address} has {there.get('GPU', 0):g} GPUs and {there.get('CPU', 0):g} cores; "
-                    f"a worker with a device wants 1 and {cores}: add a node, or ask for fewer --readers"
-                )
-        most = max(1, min(len(shards), workers or room))
+        cores, gpus = work.threads + (work.readers or 0), 1 if work.devices else 0
+        room = _room([node["Resources"] for node in ray.nodes() if node["Alive"]], cores, gpus, address)
+        most = min(len(shards), workers or room)
         items = [{"shard": json.dumps(dataclasses.asdict(shard))} for shard in largest_first(shards)]
         results = data.from_items(items, override_num_blocks=len(items)).map_batches(
             Worker, fn_constructor_args=(work,), batch_size=1, num_cpus=cores, num_gpus=gpus or None,
@@ -71,6 +64,26 @@ def run_on_ray(
             summary = ShardSummary.from_json(row["summary"])
             on_progress(Progress(by_number[summary.number].size, summary.seconds))
             yield summary
+
+
+def _room(nodes: Sequence[Mapping[str, float]], cores: int, gpus: int, address: str) -> int:
+    """How many workers have room on a cluster's nodes, each on one of them. Where none has, Ray would wait for ever.
+
+    Raises:
+        CorpusError: none has.
+    """
+    fits = [
+        min([int(node.get("CPU", 0)) // cores, *([int(node.get("GPU", 0)) // gpus] if gpus else [])]) for node in nodes
+    ]
+    if not any(fits):
+        all_cores, all_gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
+        there = f"{all_gpus:g} GPUs and {all_cores:g} cores" if gpus else f"{all_cores:g} cores"
+        wanted = f"worker with a device wants 1 and {cores}" if gpus else f"worker wants {cores}"
+        raise CorpusError(
+            f"the cluster at {address} has {there}; a {wanted} on one node: add such a node, or ask for fewer "
+            "--threads or --readers"
+        )
+    return sum(fits)
 
 
 class Worker:

@@ -31,7 +31,7 @@ from .progress import OnProgress, Progress
 from .record import Record
 from .settings import Settings
 from .shard import Failed, ShardSummary
-from .sources import collect
+from .sources import Entries, collect
 from .workers import Work
 
 #: Readers of a worker on a Ray cluster, if its engine encodes many files at once.
@@ -97,7 +97,7 @@ class RunSummary:
 
 
 def encode_corpus(
-    sources: Sequence[str | os.PathLike[str]],
+    sources: Entries,
     folder: str | os.PathLike[str],
     codec: str | os.PathLike[str] = DEFAULT_CODEC,
     *,
@@ -112,7 +112,7 @@ def encode_corpus(
     pack: bool = False,
     workers: int | None = None,
     threads: int = 1,
-    devices: Sequence[str] = (),
+    devices: str | Sequence[str] = (),
     readers: int | None = None,
     ray: str | None = None,
     retry_failed: bool = False,
@@ -130,7 +130,7 @@ def encode_corpus(
     function from under ``if __name__ == "__main__"``.
 
     Args:
-        sources: audio files, folders, globs, manifests (see `sources.find_sources`).
+        sources: audio files, folders, globs, manifests (see `sources.find_sources`): one, or several.
         folder: for the shards; created if it does not exist.
         codec: as `load` takes it: a preset's name, or a file or folder of weights.
         engine, n_quantizers, tail: as `load` and `Codec.encode` take them.
@@ -145,9 +145,9 @@ def encode_corpus(
         workers: processes; None: up to three for each of ``devices``, or on the CPU one for each core. With 1 the work
             is done in this process.
         threads: of each worker's engine, on the CPU.
-        devices: where engines compute, as `load` takes a device. Workers take them in turn, so that more workers than
-            devices share them. None given: on the CPU. On a Ray cluster at most one may be given, and each worker asks
-            for a GPU of its own.
+        devices: where engines compute, as `load` takes a device: one, or several. Workers take them in turn, so that
+            more workers than devices share them. None given: on the CPU. On a Ray cluster at most one may be given, and
+            each worker asks for a GPU of its own.
         readers: processes of each worker that read, decode and resample files ahead. 0: the worker does it itself.
             None: 0, but for an engine that encodes many files at once as many as the machine has cores for; on a Ray
             cluster `READERS_ON_RAY`.
@@ -170,8 +170,9 @@ def encode_corpus(
         WeightsError, EngineError: as `load`.
     """
     started, folder = time.perf_counter(), Path(os.path.abspath(folder))
-    if (workers is not None and workers < 1) or threads < 1:
-        raise InputError(f"{workers} workers with {threads} threads each were asked for; wanted at least 1 of each")
+    for number, what in ((workers, "workers"), (threads, "threads")):
+        if number is not None and number < 1:
+            raise InputError(f"{number} {what} were asked for; wanted at least 1")
     check_readers(readers)
     devices = _gpus(devices, engine)
     if ray is not None and len(devices) > 1:
@@ -214,12 +215,12 @@ def encode_corpus(
                             on_failure(failure)
         except BaseException:
             with suppress(CorpusError, OSError), DeferredInterrupts():  # the first error is the one to report
-                record.sweep()
+                record.delete_partial()
                 record.failures(_sorted(record.done | summaries))  # what was to be retried is as it was
             raise
         every = _sorted(summaries)
         failed = record.failures(every)
-        record.sweep()
+        record.delete_partial()
     return RunSummary(
         folder=folder, shards=len(every), sources=len(found), rows=sum(s.rows for s in every),
         frames=sum(s.frames for s in every), seconds=sum(s.seconds for s in every),
@@ -229,8 +230,10 @@ def encode_corpus(
     )  # fmt: skip
 
 
-def _gpus(devices: Sequence[str], engine: str) -> tuple[str, ...]:
+def _gpus(devices: str | Sequence[str], engine: str) -> tuple[str, ...]:
     """The GPUs that were named; the first, if only an engine for GPUs was. Empty: the CPU."""
+    if isinstance(devices, str):
+        devices = (devices,)
     if "cpu" in devices and set(devices) != {"cpu"}:
         raise InputError(f"the devices are {', '.join(devices)}; wanted GPUs, or cpu alone")
     if not devices:

@@ -8,13 +8,13 @@ Knows: which columns are what. Does not know: the formats (manifest_rows.py), wh
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..system.foreign_data import foreign_data, one_line, shown
+from ..system.names import is_path
 from ..system.regular_file import check_regular
 from .columns import Columns, column_name, is_name, is_value
 from .manifest_rows import NotCarried, rows_of, unreadable
@@ -108,11 +108,3 @@ def _check_file(manifest: Path) -> None:
         check_regular(manifest)
     except OSError as error:
         raise unreadable(manifest, error) from None
-
-
-def is_path(path: str) -> bool:
-    """Whether a system can have a file of this name: no NUL, no half of a surrogate pair."""
-    try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from ..errors import InputError
 from .sources import Source
 
-#: Bytes of audio files for each shard: about an hour of FLAC. A crash costs at most one shard for each worker; with an
-#: engine that encodes many files at once, also what it has of the next ones, whose files it begins up to so many bytes.
+#: Bytes of audio files for each shard: about an hour of FLAC. A crash costs each worker at most one shard. An engine
+#: that encodes many files at once also loses what it had begun of later ones, up to about this many bytes.
 LARGEST = 128 << 20
 #: A small corpus is divided too, so that several workers have something to do, but into shards of at least `LEAST`.
 WANTED, LEAST = 32, 1 << 20

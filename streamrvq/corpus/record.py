@@ -28,6 +28,7 @@ from ..errors import CorpusError, TokensError
 from ..resampling import FORMER_RESAMPLER
 from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
+from ..system.names import check_path
 from ..system.regular_file import read_at_most
 from ..tokens.shards import Shard as Rows
 from .columns import check_added
@@ -35,6 +36,7 @@ from .lock import Lock
 from .plan import Shard, divide
 from .plan_file import (
     GROWN,
+    RECORDS,
     VERSION,
     Stage,
     as_grown,
@@ -80,7 +82,7 @@ class Record:
         self, folder: Path, settings: Settings, sources: Sequence[Source], package: str, shard_bytes: int | None,
         passed: Iterable[PassedOver] = (),
     ) -> None:  # fmt: skip
-        self.folder, self._records, self._resampler = folder, folder / "__run__", settings.resampler
+        self.folder, self._records, self._resampler = folder, folder / RECORDS, settings.resampler
         self._passed = {os.path.abspath(item.path) for item in passed}
         self.settings, self.added, self._sizes = settings, 0, {source.file: source.size for source in sources}
         self.shards, self._stages, self._lines = list[Shard](), list[Stage](), list[str]()
@@ -88,6 +90,7 @@ class Record:
                 "shard_bytes": shard_bytes}  # fmt: skip
         divide([], shard_bytes)  # which checks the size
         try:
+            check_path(folder)
             self._records.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self._records / "lock")
         except OSError as error:
@@ -104,7 +107,7 @@ class Record:
                 self.added = len(sources)
             if sources:
                 self._add(head, sources)
-            self.sweep()
+            self.delete_partial()
         except OSError as error:
             self._lock.release()
             raise _unwritable(folder, error) from None
@@ -116,7 +119,7 @@ class Record:
         there = sorted(path.name for path in self.folder.glob("*.parquet"))
         if there:
             raise CorpusError(
-                f"{self.folder} holds {there[0]} but no record of a run (__run__/run.json); give an empty folder"
+                f"{self.folder} holds {there[0]} but no record of a run ({RECORDS}/run.json); give an empty folder"
             )
 
     def _add(self, head: dict[str, Any], sources: Sequence[Source]) -> None:
@@ -235,7 +238,7 @@ class Record:
             if source.path not in failed and self._sizes.get(source.file) != source.size
         )  # fmt: skip
 
-    def sweep(self) -> None:
+    def delete_partial(self) -> None:
         """Delete the partial shards that killed workers left behind."""
         for part in self.folder.glob(f".shard-*{PART}"):
             part.unlink(missing_ok=True)

@@ -16,10 +16,13 @@ from typing import NamedTuple
 from ..audio.find import PassedOver, passed_over, search, sentence
 from ..errors import InputError
 from ..system.foreign_data import one_line
-from ..system.names import as_text
+from ..system.names import as_text, is_path
 from .columns import Columns, column_name, merged
 from .globs import globbed
-from .manifests import MANIFESTS, is_path, read_manifest
+from .manifests import MANIFESTS, read_manifest
+
+#: What names the files of a corpus.
+Entries = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class Source(NamedTuple):
@@ -38,17 +41,17 @@ class Sources(NamedTuple):
     passed_over: tuple[PassedOver, ...]  #: what is no audio file, sorted; and columns that no shard can hold
 
 
-def find_sources(entries: Sequence[str | os.PathLike[str]]) -> list[Source]:
+def find_sources(entries: Entries) -> list[Source]:
     """The files of ``entries``; see `collect`."""
     return collect(entries).files
 
 
-def collect(entries: Sequence[str | os.PathLike[str]]) -> Sources:
+def collect(entries: Entries) -> Sources:
     """The files of ``entries``, and what is passed over. A file of several names gets the alphabetically first.
 
     Args:
         entries: audio files; folders, for every audio file in them; globs (``**`` crosses folders); manifests
-            (``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``, see manifests.py).
+            (``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``, see manifests.py). One of these, or several.
 
     Raises:
         InputError: no entries; a name that no file can have, or two that shards cannot tell apart; a folder or glob
@@ -56,7 +59,8 @@ def collect(entries: Sequence[str | os.PathLike[str]]) -> Sources:
     """
     named: dict[str, tuple[str, Columns]] = {}
     walk = _Walk()
-    for path in _once(list(walk.entries(os.fspath(entry) for entry in entries))):
+    several = [entries] if isinstance(entries, (str, os.PathLike)) else entries  # a text is no sequence of its letters
+    for path in _once(list(walk.entries(os.fspath(entry) for entry in several))):
         file = os.path.abspath(path.file)
         name, columns = named.get(file, (path.name, ()))
         named[file] = min(name, path.name), merged(path.name, columns, path.columns)

@@ -77,7 +77,8 @@ class Row(CopiedWhole):
         self.timeline.close()
 
     def result(self, stream: StreamId, outputs: npt.NDArray[Any], hops: int) -> Result:
-        """What ``hops`` hops do to the stream, whose outputs were ``outputs``. Nothing is changed here."""
+        """What ``hops`` hops do to the stream, whose outputs were ``outputs``. Its counts stay as they
+        are, so asked again it gives the same."""
         timeline = self.timeline
         if timeline.plan.direction == "encode":
             outputs = outputs[: self.levels]

@@ -84,7 +84,10 @@ class DecoderStream(Stream):
         self._run.feed(check_codes(codes, self._engine, 2)[None])
 
     def flush(self) -> Floats:
-        """End the stream: all samples still owed. The stream is closed then. Exceptions: as `EncoderStream.flush`."""
+        """End the stream: all samples still owed, ``[n]``, of the type that `push` gives. The stream is closed then.
+
+        Raises as `push`. If anything comes out, the stream takes no more codes; flush again for its samples.
+        """
         return self._give("flush", self._run.timeline.close)
 
     def snapshot(self) -> Snapshot:

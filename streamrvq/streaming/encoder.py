@@ -111,7 +111,7 @@ class EncoderStream(Stream):
         return super()._ending or (self._rate is not None and self._rate.ending)
 
     def flush(self) -> Codes:
-        """End the stream: the codes of all frames still owed, ``[K, n]``. The stream is closed then.
+        """End the stream: the codes of all frames still owed, int64 ``[K, n]``. The stream is closed then.
 
         Raises as `push`. If anything comes out, the stream takes no more samples; flush again for its codes.
         """

@@ -70,7 +70,7 @@ class StreamPool(CopiedEmpty):
 
     @property
     def batch(self) -> Batch | None:
-        """The batch that is out, for who called `next_batch` and was interrupted."""
+        """The batch that is out, for a caller of `next_batch` that was interrupted."""
         return self._batch
 
     @property

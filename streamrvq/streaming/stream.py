@@ -66,7 +66,8 @@ class Stream(CopiedBySnapshot):
         # A flush that raised in a step may be tried again, but the end of the signal stands.
         if call.ended or (doing != "flush" and self._ending):
             self._end()
-            raise StreamClosedError(f"{doing} on a stream that was flushed; open a new one with codec.stream()")
+            opened = "stream" if self._direction == "encode" else "decoder_stream"
+            raise StreamClosedError(f"{doing} on a stream that was flushed; open a new one with codec.{opened}()")
 
     def _give(self, doing: str, act: Callable[..., None], *inputs: Any) -> npt.NDArray[Any]:
         """A whole call: do something to the inputs, make the steps that can be made, hand out what is owed."""

@@ -40,7 +40,8 @@ class Timeline:
         self.clock = clock  #: hops computed
         self.given = given  #: inputs received
         self.length = -1  #: inputs in all; −1 while the stream is open
-        self._counted = -1, -1  # a length, and the outputs of it; in one, for an interrupt may come between two
+        # A length and its number of outputs, stored as one value, because an interrupt may come between two stores.
+        self._counted = -1, -1
 
     def close(self) -> None:
         """No more inputs will come: fix the length; ``pad`` fills the last hop."""

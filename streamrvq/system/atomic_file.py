@@ -16,12 +16,14 @@ from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
 
+from .names import check_path
+
 #: The end of a temporary file's name. The name begins with a dot, so that tools that read a whole folder skip it.
 PART = ".part"
 #: Bytes of the final name that a temporary name begins with. The rest of it takes some 24 more, and the longest name
 #: that every file system takes has 143.
 _MOST_NAME = 100
-#: What a write raises that names no file.
+#: Errors of a write that do not name a file.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 #: Bytes that are read at a time on the way to the end of the last whole line.
 _PIECE = 1 << 16
@@ -41,9 +43,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a path at which no file can be put, before what it is to hold is made.
 
     Raises:
-        OSError: its folder is missing or may not be written to, the name is too long, or something else lies there.
-        ValueError: no file can have this name.
+        OSError: its folder is missing or may not be written to, no file can have this name, or something else lies
+            there.
     """
+    check_path(path)
     check_replaceable(path)
     check_folder(Path(path).parent)
     with suppress(FileNotFoundError):
@@ -72,6 +75,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written. It names ``path``, also where the block raised it and it named none.
     """
+    check_path(path)
     check_replaceable(path)
     if len(os.fsencode(path.name)) > (most := _longest_name(path.parent)):  # the temporary name would fit
         raise OSError(errno.ENAMETOOLONG, f"the name has more than {most} bytes", os.fspath(path))

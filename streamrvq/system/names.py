@@ -1,9 +1,30 @@
-"""Names of files as text. Systems allow any bytes in them; columns of text allow Unicode only.
+"""Names of files: which there can be, and as text. Systems allow any bytes but NUL; columns of text Unicode only.
 
 Knows: how Python keeps bytes that are not UTF-8. Does not know: what files are named for.
 """
 
 from __future__ import annotations
+
+import errno
+import os
+
+
+def is_path(path: str | os.PathLike[str]) -> bool:
+    """Whether a system can have a file of this name: no NUL, no half of a surrogate pair."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that no file can have, as the system refuses others. Python would raise a `ValueError`.
+
+    Raises:
+        OSError: it is one.
+    """
+    if not is_path(path):
+        raise OSError(errno.EINVAL, "no file can be named so", os.fspath(path))
 
 
 def as_text(name: str) -> str:

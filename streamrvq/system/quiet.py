@@ -22,17 +22,27 @@ def quiet_libraries() -> Iterator[None]:
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()
     try:
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        _begin()
     except OSError:  # there is no stderr, or no descriptor is left
         yield
         return
-    _kept.append(kept)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
     try:
         yield
     finally:
         end_quiet()
+
+
+def _begin() -> None:
+    """Let nothing be seen. Raises `OSError`; then no descriptor is left open."""
+    kept = os.dup(2)
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    except OSError:
+        os.close(kept)
+        raise
+    _kept.append(kept)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def end_quiet() -> None:

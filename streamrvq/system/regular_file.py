@@ -12,14 +12,16 @@ import errno
 import os
 import stat
 
+from .names import check_path
+
 
 def check_regular(path: str | os.PathLike[str]) -> None:
     """Refuse a pipe, a socket or a device before it is opened. A folder is refused by whoever opens it.
 
     Raises:
-        OSError: such a thing lies there, or nothing does.
-        ValueError: no file can have this name.
+        OSError: such a thing lies there, or nothing does, or no file can have this name.
     """
+    check_path(path)
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", os.fspath(path))

@@ -1,4 +1,4 @@
-"""Exceptions that a C library between could not pass on: an interrupt at the wrong moment, which Python only reports.
+"""Exceptions that a C library between the raiser and the caller could not pass on. Python only reports them.
 
 PyAV calls our reads and writes from C. A signal's handler may raise before the first line of such a function runs. PyAV
 passes on each `Exception`; a KeyboardInterrupt is none, so FFmpeg sees the end of the file, and Python calls

@@ -50,7 +50,7 @@ class CoarseFirst(Pattern):
 
 
 class _Parts(NamedTuple):
-    """Arrays one after the other. A value, except that what was added to it last shares its list."""
+    """Arrays one after the other. Immutable, except that the one made from it by `added` shares its list."""
 
     held: list[npt.NDArray[np.int64]]
     number: int = 0  # of those in the list that belong to it; what is behind them came from an exception's call

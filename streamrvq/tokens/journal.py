@@ -30,6 +30,7 @@ from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.copying import NeverCopied
 from ..system.file_lock import release_lock, take_lock
+from ..system.names import check_path
 from .file import TokenFile
 from .journal_names import journal_of
 from .limits import MOST_CODE, MOST_GAPS, MOST_SAMPLES
@@ -53,7 +54,8 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
         empty: that token file, still without frames, gaps and the number of samples.
 
     Raises:
-        TokensError: the file or its journal exists already, or the folder cannot be written to.
+        TokensError: the file or its journal exists already, or the folder cannot be written to, or no file can be
+            named so.
     """
 
     def __init__(self, path: str | os.PathLike[str], empty: TokenFile) -> None:
@@ -71,6 +73,7 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
             del head["resampler"]
         head |= {"format": FORMAT, "version": VERSION, "n_quantizers": self._levels}
         try:
+            check_path(journal)
             self._file = open(journal, "xb", buffering=0)  # noqa: SIM115
         except FileExistsError:
             raise TokensError(

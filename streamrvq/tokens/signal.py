@@ -111,8 +111,9 @@ class Signal:
             int64 ``[K, T]``.
 
         Raises:
-            InputError: a negative time, an end before the start, or a bad number of levels.
+            InputError: a negative time, an end before the start, a bad number of levels, or another framework.
             TokensError: the file is missing or damaged.
+            ExtraError: torch is wanted and not installed.
         """
         end = math.inf if stop is None else stop
         if not 0 <= start <= end:
@@ -131,13 +132,18 @@ class Signal:
         """The codes of frames ``first`` to before ``stop`` (None: all after ``first``), int64 ``[K, T]``; see `read`.
 
         Raises:
-            InputError: the signal does not have these frames, or a bad number of levels.
+            InputError: the signal does not have these frames, a bad number of levels, or another framework.
             TokensError: the file is missing or damaged.
+            ExtraError: torch is wanted and not installed.
         """
         end = self.frames if stop is None else stop
-        if not 0 <= first <= end <= self.frames:
+        if not (_is_whole(first) and _is_whole(end) and 0 <= first <= end <= self.frames):
             raise InputError(f"frames {first} to {end} were asked for; {self.path} has {self.frames}, from 0")
         levels = self.n_quantizers if n_quantizers is None else n_quantizers
-        if not 1 <= levels <= self.n_quantizers:
+        if not (_is_whole(levels) and 1 <= levels <= self.n_quantizers):
             raise InputError(f"n_quantizers is {levels}; {self.path} has 1 to {self.n_quantizers}")
         return as_framework(self._fetch(first, end, levels), framework)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

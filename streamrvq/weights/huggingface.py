@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import WeightsError
 from ..families.base import OURS
 from ..families.dac import FIELDS, foreign_modules, renamed
+from ..system.names import check_path
 from .tensorfile import replace, write_tensors
 from .value import Weights, codec_config
 
@@ -52,6 +53,7 @@ def save(weights: Weights, folder: Path) -> None:
         "sampling_rate": config.sample_rate,
     }
     try:
+        check_path(folder)
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise WeightsError(f"cannot make {folder}: {error}; wanted a place in a folder that is there") from None

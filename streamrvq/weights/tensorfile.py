@@ -169,7 +169,7 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
     try:
         with replacing(path) as part:
             write(part.name)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise WeightsError(
             f"cannot write {path}: {one_line(error)}; wanted a writable place: check it and its space"
         ) from None

@@ -15,7 +15,7 @@ from streamrvq.audio.byte_source import ByteSource
 from streamrvq.audio.encoders import SoundFileEncoder
 from streamrvq.audio.files import open_audio
 from streamrvq.audio.headers import Extent, sample_extent
-from streamrvq.audio.writing import write_wav
+from streamrvq.audio.writing import write_audio
 from streamrvq.errors import AudioFileError, InputError
 
 FORMATS = [
@@ -159,7 +159,7 @@ def test_what_is_no_audio(tmp_path):
 
 def test_a_file_without_samples_has_no_blocks(tmp_path):
     path = tmp_path / "a.wav"
-    write_wav(path, np.zeros(0, np.float32), 44100)
+    write_audio(path, np.zeros(0, np.float32), 44100)
     with open_audio(path) as reader:
         assert reader.frames == 0
         assert list(reader.blocks(100)) == []
@@ -172,28 +172,28 @@ def test_a_block_of_nothing_is_refused(tmp_path):
 
 def test_every_int16_comes_back(tmp_path):
     every, path = np.arange(-32768, 32768).astype(np.int16), tmp_path / "a.wav"
-    write_wav(path, every, 16000)
+    write_audio(path, every, 16000)
     assert np.array_equal(soundfile.read(path, dtype="int16")[0], every)
     with open_audio(path) as reader:
         pcm = reader.read(1 << 16)
-    write_wav(path, pcm, 16000)
+    write_audio(path, pcm, 16000)
     assert np.array_equal(soundfile.read(path, dtype="int16")[0], every)
 
 
 def test_float_comes_back_and_pcm_16_is_clipped(tmp_path):
     pcm, path = np.array([0.1, -3.0, 3.0, 1e-9], np.float32), tmp_path / "a.wav"
-    write_wav(path, pcm, 44100, subtype="FLOAT")
+    write_audio(path, pcm, 44100, floats=True)
     assert np.array_equal(soundfile.read(path, dtype="float32")[0], pcm)
-    write_wav(path, pcm.astype(np.float64), 44100)
+    write_audio(path, pcm.astype(np.float64), 44100)
     assert soundfile.read(path, dtype="int16")[0].tolist() == [3277, -32768, 32767, 0]
 
 
 def test_what_a_wav_cannot_hold_is_written_as_rf64(tmp_path, monkeypatch):
     path, pcm = tmp_path / "a.wav", tone(10_000)
-    write_wav(path, pcm, 48000)
+    write_audio(path, pcm, 48000)
     assert path.read_bytes()[:4] == b"RIFF"
     monkeypatch.setattr("streamrvq.audio.writing._LARGEST", 20_000)
-    write_wav(path, pcm, 48000)
+    write_audio(path, pcm, 48000)
     assert path.read_bytes()[:4] == b"RF64"
     with open_audio(path) as reader:
         assert reader.frames == 10_000
@@ -209,16 +209,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     monkeypatch.setattr(SoundFileEncoder, "write", broken)
     with pytest.raises(AudioFileError, match="No space left on device"):
-        write_wav(path, tone(), 48000)
+        write_audio(path, tone(), 48000)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
 
 
 def test_bad_writes(tmp_path):
     with pytest.raises(AudioFileError, match="cannot write"):
-        write_wav(tmp_path / "no" / "a.wav", tone(), 48000)
+        write_audio(tmp_path / "no" / "a.wav", tone(), 48000)
     with pytest.raises(InputError, match="sample 3 is nan"):
-        write_wav(tmp_path / "a.wav", np.array([0, 0, 0, np.nan], np.float32), 48000)
-    with pytest.raises(InputError, match="subtype"):
-        write_wav(tmp_path / "a.wav", tone(), 48000, subtype="PCM_24")  # type: ignore[arg-type]
+        write_audio(tmp_path / "a.wav", np.array([0, 0, 0, np.nan], np.float32), 48000)
+    with pytest.raises(InputError, match="sample 1 is inf"):  # and nothing warns of an overflow
+        write_audio(tmp_path / "a.wav", np.array([0, 1e300]), 48000)
     assert list(tmp_path.iterdir()) == []

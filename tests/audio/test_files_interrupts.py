@@ -15,7 +15,7 @@ import pytest
 
 from streamrvq.audio.byte_source import _Object, _Pipe
 from streamrvq.audio.files import AudioReader, open_audio
-from streamrvq.audio.writing import write_wav
+from streamrvq.audio.writing import write_audio
 from streamrvq.errors import AudioFileError
 from tests.support.interrupting import LAST_PLACES, every_place
 from tools.fuzzing.targets.audio import OnceOnly
@@ -25,7 +25,7 @@ PCM = (np.arange(50_000) % 1000 / 2048).astype(np.float32)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    write_wav(tmp_path / "a.wav", PCM, 16_000)
+    write_audio(tmp_path / "a.wav", PCM, 16_000)
     return tmp_path / "a.wav"
 
 

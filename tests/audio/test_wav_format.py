@@ -63,6 +63,12 @@ def test_24_bits_in_frames_of_4_bytes_are_not_read_in_threes(tmp_path):
         assert len(audio.read(10_000)) == 3000
 
 
+def test_the_format_may_lie_behind_many_chunks():
+    data, _ = extensible(32, 24)
+    data = data[:12] + 1000 * b"JUNK\0\0\0\0" + data[12:]
+    assert wav_format(ByteSource(io.BytesIO(data))) == WavFormat(ffmpeg=False)
+
+
 @pytest.mark.parametrize("data", [b"RIFF", b"RIFF1234WAVE", b"RIFF1234WAVEfmt \x04\0\0\0abcd", b"RIFF1234WAVEdata"])
 def test_a_damaged_head_is_left_to_the_decoders(data):
     assert wav_format(ByteSource(io.BytesIO(data))) == WavFormat()

@@ -149,8 +149,8 @@ def test_what_the_system_refuses_is_said_in_its_words(tmp_path: Path) -> None:
     """The system's limit on a file's size stands for a full disk. The libraries say nothing, or "System error"."""
     code = (
         "import sys, resource, numpy as np; from pathlib import Path; from streamrvq import AudioFileError;"
-        "from streamrvq.audio.writing import FORMATS, AudioWriter, write_wav;"
-        "write_wav(Path(sys.argv[1]) / 'x.wav', np.zeros(9, np.float32), 44100);"
+        "from streamrvq.audio.writing import FORMATS, AudioWriter, write_audio;"
+        "write_audio(Path(sys.argv[1]) / 'x.wav', np.zeros(9, np.float32), 44100);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
         "pcm = np.random.default_rng(0).standard_normal(1 << 17).astype(np.float32) / 4\n"
         "for suffix in FORMATS:\n"

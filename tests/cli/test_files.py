@@ -151,6 +151,7 @@ def test_nan_in_a_file(run: Run, tmp_path: Path, weights: Path) -> None:
         (["convert", "CODEC", "EMPTY/x", "--layout", "foo"], "wanted one of"),
         (["bench", "CODEC", "--hops", "1,x"], "--hops is '1,x'"),
         (["bench", "CODEC", "--batch", "0"], "--batch is '0'"),
+        (["bench", "CODEC", "--corpus", "WAV", "--workers", "0"], "by 0 workers"),
         (["bench", "CODEC", "--rounds", "0", "--no-official"], "at least one round"),
         (["nonesuch"], "No such command"),
         (["info", "--nonesuch"], "No such option"),

@@ -169,6 +169,7 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
         (["--shards", "OUT", "--downmix", "--each-channel"], "choose one"),
         (["--shards", "OUT", "--segment", "0"], "segments of 0 s"),
         (["--shards", "OUT", "--workers", "0"], "0 workers"),
+        (["--shards", "OUT", "--threads", "0"], "0 threads"),
         (["--shards", "OUT", "--shard-mib", "0"], "shard of 0 bytes"),
         (["--shards", "OUT", "--n-quantizers", "9"], "from 1 to 3"),
         (["--shards", "WAV"], "the name of an audio file"),
@@ -232,6 +233,15 @@ def test_sources(tmp_path: Path, audio: Path, monkeypatch: pytest.MonkeyPatch) -
                       Source("sub/c.wav", str(tmp_path / "sub" / "c.wav"), 0, (("id", 1),))]  # fmt: skip
     monkeypatch.chdir(audio)
     assert [source.path for source in find_sources(["./sub", "sub"])] == ["sub/c.mp3", "sub/d.ogg"]
+
+
+def test_one_name_is_no_sequence_of_letters(
+    tmp_path: Path, audio: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(audio)
+    done = encode_corpus("a.wav", tmp_path / "text", weights, workers=1, devices="cpu")
+    assert (done.sources, done.rows, done.failed) == (1, 1, ())
+    assert find_sources(audio / "sub") == find_sources([audio / "sub"])
 
 
 @pytest.mark.parametrize(

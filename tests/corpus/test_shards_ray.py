@@ -131,3 +131,11 @@ def test_without_ray(run: Run, tmp_path: Path, wav: Path, weights: Path, monkeyp
 def test_a_device_wants_a_gpu_of_the_cluster(tmp_path: Path, wav: Path, weights: Path, cluster: str) -> None:
     with pytest.raises(CorpusError, match=r"has 0 GPUs and .* cores; a worker with a device wants 1 and 3"):
         encode_corpus([wav], tmp_path / "out", weights, devices=["cuda"], readers=2, ray=cluster)
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_worker_fits_on_a_node(tmp_path: Path, wav: Path, weights: Path, cluster: str) -> None:
+    """Two cores are there, but on two nodes; and three are not there at all. Ray would wait for either."""
+    for threads in (2, 3):
+        with pytest.raises(CorpusError, match=f"has 2 cores; a worker wants {threads} on one node"):
+            encode_corpus([wav], tmp_path / "out", weights, threads=threads, ray=cluster)

@@ -67,10 +67,11 @@ def test_empty_pushes_give_no_codes_and_change_nothing(minute_codec: Codec) -> N
 
 @pytest.mark.parametrize("call", ["push", "flush", "snapshot"])
 def test_a_flushed_stream_refuses_everything(minute_codec: Codec, call: str) -> None:
-    for stream, block in ((minute_codec.stream(), PCM), (minute_codec.decoder_stream(), codes_for(minute_codec, 4))):
+    for opened, block in (("stream", PCM), ("decoder_stream", codes_for(minute_codec, 4))):
+        stream = getattr(minute_codec, opened)()
         stream.push(block)
         stream.flush()
-        with pytest.raises(StreamClosedError, match="open a new one"):
+        with pytest.raises(StreamClosedError, match=rf"open a new one with codec\.{opened}\(\)"):
             stream.push(block) if call == "push" else getattr(stream, call)()
         assert stream.closed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 
 import pytest
@@ -34,3 +35,26 @@ def test_no_descriptor_is_left_open() -> None:
         with quiet_libraries():
             pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_without_descriptors_all_is_seen_and_none_is_lost(capfd: pytest.CaptureFixture[str], left: int) -> None:
+    """With one left, what the first call took must not be kept when the second fails."""
+    before, taken = len(os.listdir("/proc/self/fd")), list[int]()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(left):
+            os.close(taken.pop())
+        for _ in range(2):
+            with quiet_libraries():
+                os.write(2, b"seen\n")
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert capfd.readouterr().err == "seen\nseen\n"

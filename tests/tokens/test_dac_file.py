@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq import TokensError, load
+from streamrvq import InputError, TokensError, load
 from streamrvq.audio.loudness import Loudness
 from streamrvq.codec import Codec
 from streamrvq.tokens import DacFile, read_dac, write_dac
@@ -137,7 +137,7 @@ GOOD: dict[str, Any] = {"input_db": np.float32([-20]), "original_length": 5, "sa
         *({"codes": np.zeros((1, 1, 3), np.uint16), "metadata": GOOD | {name: value}} for name, value in (
             ("dac_version", "2.0"), ("padding", 1), ("channels", "1"), ("chunk_length", 0), ("chunk_length", 2.5),
             ("sample_rate", -1), ("original_length", None), ("input_db", np.float32([np.nan])),
-            ("input_db", np.zeros(2)), ("input_db", "loud"))),
+            ("input_db", np.zeros(2)), ("input_db", "loud"), ("input_db", 1e5), ("input_db", np.float64([-201.0])))),
     ],
 )  # fmt: skip
 def test_other_content_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any) -> None:
@@ -152,6 +152,14 @@ def test_other_content_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(TokensError, match=r"x\.dac"):
         read_dac("x.dac")
     assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("loudness", [-200.0, 200.0])
+def test_every_loudness_that_is_read_is_decoded(codec: Codec, loudness: float) -> None:
+    file = DacFile(codec.encode(noise(2000, 1))[None], 5, 2000, loudness, 16000)
+    assert np.isfinite(decompressed(file, codec, RATES[::-1])).all()
+    with pytest.raises(InputError, match="from 1000 to 768000"):
+        decompressed(DacFile(file.codes, 5, 2000, loudness, 999), codec, RATES[::-1])
 
 
 @given(data=st.data())

@@ -164,6 +164,7 @@ def test_single_files_and_folders_of_them(run: Run, tmp_path: Path, weights: Pat
         ({"start": float("nan")}, "wanted times from 0"),
         ({"n_quantizers": 4}, "n_quantizers is 4"),
         ({"n_quantizers": 0}, "n_quantizers is 0"),
+        ({"n_quantizers": 1.5}, "n_quantizers is 1.5"),
         ({"framework": "jax"}, "framework is 'jax'"),
     ],
 )
@@ -173,6 +174,8 @@ def test_bad_questions(corpus: Path, arguments: dict[str, Any], words: str) -> N
         signal.read(**arguments)
     with pytest.raises(InputError, match="were asked for"):
         signal.read_frames(0, signal.frames + 1)
+    with pytest.raises(InputError, match=r"0\.5 to 1 were asked for"):
+        signal.read_frames(0.5, 1)  # type: ignore[arg-type]
 
 
 def test_bad_places(corpus: Path, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import safetensors
 
+from ...corpus.plan_file import RECORDS
 from ...system.foreign_data import one_line
 from ...system.regular_file import check_regular
 from ...tokens import FORMAT, Signal, TokenFile, open_tokens, read_tokens
 from ...tokens.journal_names import JOURNAL, left_of_a_recording
 from .dac_files import facts_of, is_dac
-from .runs import RECORD, run_facts, run_lines
+from .runs import run_facts, run_lines
 
 #: Signals that are named.
 _NAMED = 4
@@ -65,7 +66,7 @@ def _is_token_file(place: str) -> bool:
 
 
 def _is_folder_of_tokens(folder: Path) -> bool:
-    if (folder / RECORD).is_dir() or any(folder.glob("*.parquet")):
+    if (folder / RECORDS).is_dir() or any(folder.glob("*.parquet")):
         return True
     if (folder / "config.json").exists():  # weights as Hugging Face lays them out
         return False
@@ -103,7 +104,7 @@ def _file(place: str, file: TokenFile) -> Described:
 def _folder(place: str) -> Described:
     folder = Path(place)
     shards = sorted(folder.glob("*.parquet"))
-    run = run_facts(folder) if (folder / RECORD).is_dir() else None
+    run = run_facts(folder) if (folder / RECORDS).is_dir() else None
     if run is not None and not shards:
         return Described(f"bulk run {place}", {"kind": "run", "path": place, "run": run}, run_lines(run))
     found = shards or sorted(folder.rglob("*.safetensors"))

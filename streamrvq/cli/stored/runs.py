@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...corpus.plan_file import stages_of
+from ...corpus.plan_file import RECORDS, stages_of
 from ...errors import CorpusError
 from ...system.foreign_data import foreign_data, one_line
 from ...system.regular_file import check_regular, read_at_most
 
-RECORD = "__run__"
 #: Failures that are named, and characters of a line that is read: two long paths and an error.
 _NAMED, _LONGEST = 3, 1 << 20
 #: Settings that are shown, by their names in the record.
@@ -28,7 +27,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
     Raises:
         CorpusError: its record is damaged.
     """
-    record = folder / RECORD
+    record = folder / RECORDS
     with foreign_data(CorpusError, f"the record in {record}", "run the command of the run again"):
         if not (record / "run.json").is_file():
             return {"complete": False, "sources": 0, "shards": 0, "shards_done": 0, "failed": 0, "failures": [],
@@ -71,10 +70,10 @@ def run_lines(run: dict[str, Any]) -> list[tuple[str, str]]:
         ("sources", f"{run['sources']}, {run['failed']} failed"),
     ]
     if run["passed_over"]:
-        lines.append(("passed over", f"{run['passed_over']}; see {RECORD}/passed_over.jsonl"))
+        lines.append(("passed over", f"{run['passed_over']}; see {RECORDS}/passed_over.jsonl"))
     lines += [("failed", _why(item)) for item in run["failures"]]
     if run["failed"] > len(run["failures"]):
-        lines.append(("", f"and {run['failed'] - len(run['failures'])} more; see {RECORD}/failed.jsonl"))
+        lines.append(("", f"and {run['failed'] - len(run['failures'])} more; see {RECORDS}/failed.jsonl"))
     lines.append(("settings", ", ".join(f"{name} {one_line(value, 60)}" for name, value in run["settings"].items())))
     return [*lines, ("made by", f"streamrvq {run['streamrvq']}")]
 

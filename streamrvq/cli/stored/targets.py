@@ -148,7 +148,7 @@ def check_token_target(target: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot write tokens to {target} ({reason}); name a file or a folder with -o") from None
-    if os.path.exists(target) and not _is_token_file(target):
+    if os.path.exists(target) and not _reads_as_tokens(target):
         raise InputError(
             f"{target} is there already and holds no tokens; move it away, or choose another folder with -o"
         )
@@ -166,7 +166,7 @@ def check_name(target: Path, suffix: str = SUFFIX) -> None:
         )
 
 
-def _is_token_file(path: Path) -> bool:
+def _reads_as_tokens(path: Path) -> bool:
     try:
         (read_dac if is_dac(path) else read_tokens)(path)
     except TokensError:

@@ -32,7 +32,7 @@ _BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 20
 #: Steps of the liked size that the samples read ahead may fill.
 _STEPS_AHEAD = 4
 _LEAST_AHEAD = 64  #: hops read ahead at least: more than a codec looks ahead
-#: How far beyond the oldest file that is not done files may be begun. Whoever wants them in order keeps their codes.
+#: How many files may be begun beyond the oldest one that is not done. Whoever wants them in order keeps their codes.
 _FILES_AHEAD = 256
 #: Seconds to wait for samples, before a step is made with what there is.
 _WAIT = 0.1

@@ -165,7 +165,7 @@ class _Gone(BaseException):
     """The process that wanted the samples is gone, or wants no more."""
 
 
-class _Desk:
+class _ReaderEnd:
     """A reader's end of the pipe, and its ring."""
 
     def __init__(self, pipe: Connection, memory: Any) -> None:
@@ -224,17 +224,17 @@ def _serve(pipe: Connection, memory: Any, rate: int, block: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or a service manager sends them to all processes
         signal.signal(number, signal.SIG_IGN)
     exit_with_the_parent()
-    desk = _Desk(pipe, memory)
+    end = _ReaderEnd(pipe, memory)
     try:
         while True:
-            task = desk.next_task()
+            task = end.next_task()
             try:
                 for event in read_source(task, rate, block):
-                    desk.put(event)
+                    end.put(event)
             except FAULTS as error:
-                desk.send(Failed(error))
+                end.send(Failed(error))
     except _Gone:
         pass
     except Exception as error:
         traceback.print_exc()
-        desk.send(_Broken(*named(error)))
+        end.send(_Broken(*named(error)))

@@ -117,11 +117,11 @@ def check_driver(version: int) -> None:
         )
 
 
-def compile_part(architecture: str, part: Part, folder: Path = KERNELS, cached: bool = True, log: Any = None) -> bytes:
+def compile_part(architecture: str, part: Part, folder: Path = KERNELS, anew: bool = False, log: Any = None) -> bytes:
     """The cubin of one part, out of the cache on disk where it was made before.
 
     Args:
-        cached: False: compile, and keep nothing.
+        anew: compile it even if the cache has it, and keep that instead: what is there may be damaged.
         log: a text file for what ptxas says of registers and memory (not cached).
 
     Raises:
@@ -130,13 +130,13 @@ def compile_part(architecture: str, part: Part, folder: Path = KERNELS, cached: 
     code = (folder / SOURCE).read_text(encoding="utf-8")
     chosen = options(architecture, part, log is not None, folder)
     cache, key = None, b""
-    if cached and log is None:
+    if log is None:
         key = core().utils.make_program_cache_key(
             code=code, code_type="c++", options=chosen, target_type="cubin", extra_digest=_digest(folder)
         )
         try:
             cache = core().utils.FileStreamProgramCache(max_size_bytes=_CACHE_BYTES)
-            if (known := cache.get(key)) is not None:
+            if not anew and (known := cache.get(key)) is not None:
                 return bytes(known)
         except OSError:  # a home that cannot be written: seconds at every start, and no more
             cache = None

@@ -56,7 +56,7 @@ class CudaEngine(
 
     name = "cuda"
     dtype = np.dtype(np.float32)
-    threads = 1  #: cores: they wait for the card
+    threads = 1  #: CPU cores that a step uses: one, which waits for the card
 
     def __init__(self, config: Config, tensors: Tensors, device: Device, name_of_device: str = "cuda:0") -> None:
         check_abilities(config, self.name, CUDA)

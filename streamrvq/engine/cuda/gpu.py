@@ -71,8 +71,8 @@ class Gpu:
             raise EngineError(f"{device} did not open: {first_line(error)}; see nvidia-smi") from error
 
     def _load(self, architecture: str, parts: Sequence[compiling.Part], folder: Path) -> Kernels:
-        def compiled(part: compiling.Part, cached: bool = True) -> bytes:
-            return compiling.compile_part(architecture, part, folder, cached)
+        def compiled(part: compiling.Part, anew: bool = False) -> bytes:
+            return compiling.compile_part(architecture, part, folder, anew)
 
         def loaded(cubin: bytes) -> Any:
             code = self._cuda.core.ObjectCode.from_cubin(cubin, name=compiling.SOURCE)
@@ -87,7 +87,7 @@ class Gpu:
             try:
                 codes.append(loaded(cubin))
             except Exception:  # of cuda.core: a file of the cache may be damaged
-                codes.append(loaded(compiled(part, cached=False)))
+                codes.append(loaded(compiled(part, anew=True)))
         return Kernels(self._cuda, codes, self._number, self.shared_memory)
 
     # What the card is.

@@ -38,7 +38,8 @@ class Shape:
 
 
 def roomy(rows: int) -> int:
-    """Rows of the program that makes steps of ``rows`` rows: a sixteenth more at most, so that few programs make all.
+    """Rows of the program that runs a step of ``rows`` rows: rounded up by at most a sixteenth, so that few programs
+    serve all sizes.
 
     The number of live streams that have a hop ready changes from step to step. Of its binary digits, five are kept.
     """

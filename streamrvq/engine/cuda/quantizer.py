@@ -7,6 +7,7 @@ layers.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -63,10 +64,8 @@ class Levels:
         """
         dim, latent = self.quantizer.codebook_dim, self.quantizer.latent_channels
         slab = max(4, min(128, SLAB // dim // 4 * 4))
-        for size in (8, 1) if frames > 2 * multiprocessors else (1,):
-            shared = search_shared(size, latent, dim, slab)
-            if shared <= SHARED:
-                return Search(f"quantise_{size}{'' if dim == 8 else '_any'}", size, shared, slab)
+        for size, shared in _fitting(frames, multiprocessors, lambda size: search_shared(size, latent, dim, slab)):
+            return Search(f"quantise_{size}{'' if dim == 8 else '_any'}", size, shared, slab)
         raise EngineError(
             f"the quantiser has {latent} latent channels and entries of {dim} dimensions; the cuda engine has room "
             "for about 20 000 channels: use engine='native'"
@@ -114,12 +113,11 @@ class Books:
         Raises:
             EngineError: entries too wide for a block's shared memory.
         """
-        for size in (8, 1) if frames > 2 * multiprocessors else (1,):
-            shared = nearest_shared(size, self.quantizer.codebook_dim)
-            if shared <= SHARED:
-                return Search(f"nearest_{size}", size, shared, 0)
+        dim = self.quantizer.codebook_dim
+        for size, shared in _fitting(frames, multiprocessors, lambda size: nearest_shared(size, dim)):
+            return Search(f"nearest_{size}", size, shared, 0)
         raise EngineError(
-            f"the quantiser has entries of {self.quantizer.codebook_dim} dimensions; the cuda engine has room for "
+            f"the quantiser has entries of {dim} dimensions; the cuda engine has room for "
             "about 24 000: use engine='native'"
         )
 
@@ -127,6 +125,13 @@ class Books:
 def of_quantizer(kept: Kept, quantizer: Quantizer, tensors: Tensors) -> Levels | Books:
     """A quantiser of either distance."""
     return (Books if quantizer.distance == Distance.EUCLIDEAN else Levels)(kept, quantizer, tensors)
+
+
+def _fitting(frames: int, multiprocessors: int, shared_of: Callable[[int], int]) -> Iterator[tuple[int, int]]:
+    """Frames of a block, the best number first, each with the shared memory that it takes, if a block has as much."""
+    for size in (8, 1) if frames > 2 * multiprocessors else (1,):
+        if (shared := shared_of(size)) <= SHARED:
+            yield size, shared
 
 
 def nearest_shared(frames: int, dim: int) -> int:

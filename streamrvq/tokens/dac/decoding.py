@@ -65,6 +65,7 @@ def decompressed(file: DacFile, codec: Decoder, rates: Sequence[int]) -> npt.NDA
 
     Raises:
         TokensError: the codec has fewer codebooks, or the chunks are too short for it.
+        InputError: the file's rate is none that is converted to: 1000 to 768 000 Hz.
     """
     if file.codes.shape[1] > codec.n_codebooks:
         raise TokensError(

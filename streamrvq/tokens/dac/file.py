@@ -10,7 +10,6 @@ Knows: this layout, which it reads without pickle. Does not know: codecs.
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ VERSIONS = ("1.0.0",)
 _REMEDY = "wanted what descript's package wrote: encode the audio again"
 #: Bytes of a file: a day of audio has 140 million.
 _MOST = 1 << 32
+#: No signal has a loudness beyond this, in LUFS, in either direction. Silence has −70, samples up to ±128 some 45.
+_LOUDEST = 200
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,9 +75,10 @@ class DacFile:
             value, least = getattr(self, name), 0 if name == "original_length" or not codes.shape[2] else 1
             if type(value) is not int or not least <= value <= most:
                 raise TokensError(f"{name} is {shown(value, 40)}; wanted a whole number from {least} to {most}")
-        if not isinstance(self.padding, bool) or not math.isfinite(self.input_db):
+        if not isinstance(self.padding, bool) or not abs(self.input_db) <= _LOUDEST:
             raise TokensError(
-                f"padding is {shown(self.padding, 40)} and input_db {self.input_db}; wanted True or False, and LUFS"
+                f"padding is {shown(self.padding, 40)} and input_db {shown(self.input_db, 40)}; wanted True or False, "
+                f"and LUFS from {-_LOUDEST} to {_LOUDEST}"
             )
         object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...errors import HubError
 from ...system.atomic_file import replacing
 from ...system.foreign_data import one_line
+from ...system.names import check_path
 from .listing import CARD, CONFIG, TENSORS
 from .snapshot import Snapshot
 
@@ -24,15 +25,15 @@ def copied(snapshot: Snapshot, folder: Path) -> Path:
         HubError: the folder's own is missing, or it cannot be written.
     """
     try:
+        check_path(folder)
         folder.mkdir(exist_ok=True)
         for name in (TENSORS, CARD, CONFIG):
             if (snapshot.folder / name).is_file():
                 with replacing(folder / name) as part, (snapshot.folder / name).open("rb") as file:
                     shutil.copyfileobj(file, part, 1 << 20)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    except OSError as error:
         raise HubError(
-            f"{snapshot.name} cannot be put into {folder}: {one_line(reason)}; wanted a folder with room for it, in "
-            "one that is there: give another with --to"
+            f"{snapshot.name} cannot be put into {folder}: {one_line(error.strerror or error)}; wanted a folder with "
+            "room for it, in one that is there: give another with --to"
         ) from None
     return folder

@@ -89,8 +89,7 @@ def name_of(source: str | os.PathLike[str]) -> HubName | None:
     """The name that a codec's source spells; None for a path.
 
     What lies at a path wins over a name, save for `RELEASED`. So does whatever could only be a path: an object of
-    `pathlib`, and the name of a file of weights. With ``@main`` it is a name also where a folder
-    of that name is.
+    `pathlib`, and the name of a file of weights. ``name@main`` is a Hub name even if a folder ``name`` exists.
 
     Raises:
         HubError: a URL, or a name with an @ that is none.

@@ -173,10 +173,15 @@ def _check_room(name: HubName, file: Listed, commit: str, hub: Any) -> None:
 @contextmanager
 def _in_words(name: HubName, hub: Any) -> Iterator[None]:
     """Whatever huggingface_hub raises inside becomes a `HubError`, and its own remarks are kept off stderr."""
-    log = logging.getLogger("huggingface_hub")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL or record.name.partition(".")[0] != "huggingface_hub"
+
+    # A filter of this call alone: of two that load at once, neither undoes what the other did.
+    handlers = [*logging.getLogger("huggingface_hub").handlers, *logging.getLogger().handlers]
     try:
+        for handler in handlers:
+            handler.addFilter(is_shown)
         yield
     except StreamRVQError:
         raise
@@ -187,7 +192,8 @@ def _in_words(name: HubName, hub: Any) -> Iterator[None]:
             raise offline(name, str(hub.constants.HF_HUB_CACHE), None if had is None else had.pinned) from None
         raise refused(name, error, hub.constants.ENDPOINT, errors) from None
     finally:
-        log.setLevel(level)
+        for handler in handlers:
+            handler.removeFilter(is_shown)
 
 
 def _json(path: Path) -> Any:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from streamrvq import File
-from streamrvq.audio.writing import write_wav
+from streamrvq.audio.writing import write_audio
 from streamrvq.errors import StreamClosedError
 from streamrvq.live.items import OnePass
 from tests.support.contract import noise
@@ -13,7 +13,7 @@ from tests.support.contract import noise
 
 @pytest.fixture
 def clip(tmp_path):
-    write_wav(tmp_path / "clip.wav", noise(4410), 44100)
+    write_audio(tmp_path / "clip.wav", noise(4410), 44100)
     return tmp_path / "clip.wav"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import subprocess
@@ -17,7 +18,7 @@ from huggingface_hub import constants
 from streamrvq import HubError, load
 from streamrvq.corpus.settings import Settings
 from streamrvq.weights import load_weights
-from streamrvq.weights.hub import cached, parsed
+from streamrvq.weights.hub import cached, parsed, snapshot
 from tests.support.contract import noise
 from tests.support.hub.repository import NAME
 from tests.support.hub.server import Files, Hub
@@ -144,3 +145,21 @@ def test_the_licence(hub: Hub, card: bytes | None, licence: str | None) -> None:
     found = cached(parsed(NAME))
     assert found is not None
     assert found.licence == licence
+
+
+def test_two_that_load_at_once_leave_the_librarys_log_as_it_was(hub: Hub) -> None:
+    shown = list[str]()
+    log, handler = logging.getLogger("huggingface_hub.file_download"), logging.Handler()
+    handler.emit = lambda record: shown.append(record.getMessage())  # type: ignore[method-assign]
+    first, second = (snapshot._in_words(parsed(NAME), huggingface_hub) for _ in range(2))
+    logging.getLogger("huggingface_hub").addHandler(handler)
+    try:
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        log.warning("unseen")
+        second.__exit__(None, None, None)
+        log.warning("seen")
+    finally:
+        logging.getLogger("huggingface_hub").removeHandler(handler)
+    assert shown == ["seen"]
