@@ -31,9 +31,10 @@ Threads::Threads(int count) : shares_(static_cast<size_t>(count)) {
     try {
         for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work_until_stopped(i); });
     } catch (const std::system_error &e) {
-        const std::string started = std::to_string(this->count()), wanted = std::to_string(count);
-        stop();
-        throw std::runtime_error("the system runs " + started + " of " + wanted + " threads and refuses one more (" + e.what() +
+        const int started = this->count();
+        stop();  // first: the sentence needs memory
+        throw std::runtime_error("the system runs " + std::to_string(started) + " of " + std::to_string(count) +
+                                 " threads and refuses one more (" + e.what() +
                                  "); ask for fewer, or raise its limits of processes and of memory");
     } catch (...) {
         stop();
