@@ -32,13 +32,13 @@ MOST_KEPT = 1 << 19
 ALWAYS_KEPT = 1 << 16
 #: Coefficients of all larger tables of a process, so that streams at many odd rates do not fill the memory.
 MOST_KEPT_TOGETHER = 1 << 23
-#: Sums are taken of so many taps at a time.
-LANES = 8
+#: Sums of an output: tap j goes to sum j mod 8.
+SUMS = 8
 
 
 def taps(ratio: Ratio) -> int:
-    """Coefficients of a row: ``2 · half``, and zeros up to a multiple of `LANES`."""
-    return -(-2 * ratio.half // LANES) * LANES
+    """Coefficients of a row: ``2 · half``, and zeros up to a multiple of `SUMS`."""
+    return -(-2 * ratio.half // SUMS) * SUMS
 
 
 def gain(ratio: Ratio) -> float:
@@ -56,8 +56,8 @@ def unit(ratio: Ratio) -> float:
 
 def pad(ratio: Ratio) -> int:
     """Zeros before each row of a native table: as many as there may be inputs between the first and the last window of
-    four outputs, up to a multiple of `LANES`."""
-    return -(-((ratio.up - 1 + 3 * ratio.down) // ratio.up) // LANES) * LANES
+    four outputs, up to a multiple of `SUMS`."""
+    return -(-((ratio.up - 1 + 3 * ratio.down) // ratio.up) // SUMS) * SUMS
 
 
 def period(ratio: Ratio) -> int:

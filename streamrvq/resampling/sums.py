@@ -23,7 +23,7 @@ from ..audio.pcm import Pcm
 from ..audio.rates import REACH, Ratio
 from ..engine.native.library import ResamplerSpec, last_error, load_library
 from ..errors import EngineError
-from .coefficients import LANES, gain, keeps, pad, period, rows, taps, unit
+from .coefficients import SUMS, gain, keeps, pad, period, rows, taps, unit
 from .filter import PIECES, filter_pieces
 
 #: Samples of windows that numpy gathers at a time, for some thousand outputs: 8 MB of doubles.
@@ -121,9 +121,9 @@ class Sums:
                 else self._table[(first + np.arange(count)[part]) % up]
             )
             products = windows[begins[part]].astype(np.float64) * table
-            sums = np.zeros((len(products), LANES))
-            for tap in range(0, width, LANES):
-                sums += products[:, tap : tap + LANES]
+            sums = np.zeros((len(products), SUMS))
+            for tap in range(0, width, SUMS):
+                sums += products[:, tap : tap + SUMS]
             four = sums[:, :4] + sums[:, 4:]
             total = (four[:, 0] + four[:, 2]) + (four[:, 1] + four[:, 3])
             out[part] = np.clip(total, -self._most, self._most)

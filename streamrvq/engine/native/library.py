@@ -16,7 +16,7 @@ from typing import Any
 from ...errors import EngineError
 
 HERE = Path(__file__).parent
-ROOMS = ("api", "plan", "run", "kernels")  #: folders of the C++ that the library is built from
+FOLDERS = ("api", "plan", "run", "kernels")  #: of the C++ that the library is built from
 VERSION = 8  #: of the interface, `srvq_version`
 
 #: Of a `geometry.Layer`, by their names there.
@@ -110,7 +110,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 
 def sources_hash() -> str | None:
     """The hash of the C++ beside the library, as CMakeLists.txt computes it; None where the sources are missing."""
-    files = (path for room in ROOMS for path in (HERE / room).rglob("*") if path.suffix in (".cpp", ".hpp"))
+    files = (path for folder in FOLDERS for path in (HERE / folder).rglob("*") if path.suffix in (".cpp", ".hpp"))
     sources = {path.relative_to(HERE).as_posix(): path.read_bytes() for path in files}
     if not sources:
         return None

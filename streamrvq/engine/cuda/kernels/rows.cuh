@@ -14,36 +14,36 @@ struct Norm {
     float epsilon;
 };
 
-// A row's sum: lane i of 16 has added the terms i, i + 16, …; then the later half of the lanes is added to the earlier one.
-DEVICE float joined_lanes(float *lanes, int lane, float mine) {
+// A row's sum: lane i of 16 has added the terms i, i + 16, …; then the later half of these sums is added to the earlier one.
+DEVICE float joined_sums(float *sums, int lane, float mine) {
     __syncthreads();  // the last sum has been read
-    lanes[lane] = mine;
+    sums[lane] = mine;
     for (int half = 8; half > 0; half /= 2) {
         __syncthreads();
-        if (lane < half) lanes[lane] = add_(lanes[lane], lanes[lane + half]);
+        if (lane < half) sums[lane] = add_(sums[lane], sums[lane + half]);
     }
     __syncthreads();
-    return lanes[0];
+    return sums[0];
 }
 
 // Sixteen threads have a row.
 template <int THREADS> DEVICE void norm_block(const Norm &n) {
     const int lane = threadIdx.x % 16, row = blockIdx.x * (THREADS / 16) + threadIdx.x / 16, columns = n.to.columns;
-    float *const lanes = shared_floats() + threadIdx.x / 16 * 17;
+    float *const sums = shared_floats() + threadIdx.x / 16 * 17;
     const int there = row < n.all ? columns : 0, b = row / n.rows, at = (row - b * n.rows) * columns;
     const float *const x = n.in + (there ? b * n.in_stride + at : 0);
     const float count = whole_(columns);
     float sum = 0.0f;
 #pragma unroll 4
     for (int c = lane; c < there; c += 16) sum = add_(sum, x[c]);
-    const float mean = div_(joined_lanes(lanes, lane, sum), count);
+    const float mean = div_(joined_sums(sums, lane, sum), count);
     sum = 0.0f;
 #pragma unroll 4
     for (int c = lane; c < there; c += 16) {
         const float d = sub_(x[c], mean);
         sum = fma_(d, d, sum);
     }
-    const float deviation = root_(add_(div_(joined_lanes(lanes, lane, sum), count), n.epsilon));
+    const float deviation = root_(add_(div_(joined_sums(sums, lane, sum), count), n.epsilon));
     for (int c = lane; c < there; c += 16)
         pass(n.to, b, at + c, c, fma_(div_(sub_(x[c], mean), deviation), n.weight[c], n.bias[c]));
 }

@@ -67,23 +67,23 @@ def gelu(x: Array) -> Array:
     return (x * _HALF) * np.where(u < np.float32(0.9), inside, outside)
 
 
-def _in_lanes(terms: list[tuple[Any, Any]], rows: int) -> Array:
+def _joined_sums(terms: list[tuple[Any, Any]], rows: int) -> Array:
     """Sums of products in 16 parts, the i-th of i, i + 16, …, added by halves. ``terms``: factors, ``[rows]`` each."""
-    lanes: Any = np.zeros((16, rows), np.float32)
+    sums: Any = np.zeros((16, rows), np.float32)
     for i, (a, b) in enumerate(terms):
-        lanes[i % 16] = fma(a, b, lanes[i % 16])
+        sums[i % 16] = fma(a, b, sums[i % 16])
     for half in (8, 4, 2, 1):
-        lanes[:half] = lanes[:half] + lanes[half : 2 * half]
-    total: Array = lanes[0]
+        sums[:half] = sums[:half] + sums[half : 2 * half]
+    total: Array = sums[0]
     return total
 
 
 def norm(x: Array, weight: Array, bias: Array, epsilon: float) -> Array:
     """Of ``[rows, columns]``."""
     rows, columns = x.shape
-    mean = _in_lanes([(_ONE, x[:, c]) for c in range(columns)], rows) / np.float32(columns)
+    mean = _joined_sums([(_ONE, x[:, c]) for c in range(columns)], rows) / np.float32(columns)
     d = x - mean[:, None]
-    variance = _in_lanes([(d[:, c], d[:, c]) for c in range(columns)], rows) / np.float32(columns)
+    variance = _joined_sums([(d[:, c], d[:, c]) for c in range(columns)], rows) / np.float32(columns)
     return fma(d / np.sqrt(variance + np.float32(epsilon))[:, None], weight, bias)
 
 

@@ -32,8 +32,8 @@ SRVQ_API void srvq_trim();
 // isa: an instruction set's name, or "" for the best. Null on failure.
 SRVQ_API SrvqEngine *srvq_engine_new(const char *isa, int64_t threads);
 SRVQ_API void srvq_engine_free(SrvqEngine *);
-SRVQ_API int64_t srvq_threads(SrvqEngine *);
-// Packs a plan's weights, which can go after that. `program` is a srvq::Program.
+// Packs a plan's weights, which can go after that. `program` is a srvq::Program. A plan that it already has is replaced,
+// between two steps.
 SRVQ_API int srvq_set_plan(SrvqEngine *, int64_t program, const srvq::PlanSpec *);
 SRVQ_API int64_t srvq_state_size(SrvqEngine *, int64_t program);                         // −1: no such plan
 SRVQ_API int64_t srvq_weight_bytes(SrvqEngine *, int64_t program, int64_t convolution);  // −1: no such convolution

@@ -67,30 +67,34 @@ SrvqEngine *srvq_engine_new(const char *isa, int64_t threads) {
     std::unique_ptr<SrvqEngine> engine;
     guarded([&] {
         if (threads < 1 || threads > 1024) throw std::invalid_argument("threads must be from 1 to 1024");
+        const Kernels *const kernels = kernels_named(isa);  // throws before there is an engine
         engine = std::make_unique<SrvqEngine>();
-        engine->kernels = kernels_named(isa);
+        engine->kernels = kernels;
         engine->threads = static_cast<int>(threads);
     });
     return engine.release();
 }
 
 void srvq_engine_free(SrvqEngine *engine) { delete engine; }
-int64_t srvq_threads(SrvqEngine *e) { return e->threads; }
 
 int srvq_set_plan(SrvqEngine *e, int64_t program, const PlanSpec *spec) {
     return guarded([&] {
         if (program < 0 || program >= kPrograms) throw std::invalid_argument("there is no such program");
-        e->steps[program] = std::make_unique<Step>(*e->kernels, Plan(*e->kernels, static_cast<Program>(program), *spec),
-                                                   e->threads, e->workspace);
+        auto step = std::make_unique<Step>(*e->kernels, Plan(*e->kernels, static_cast<Program>(program), *spec), e->threads,
+                                           e->workspace);
+        const std::lock_guard lock(e->lock);
+        e->steps[program].swap(step);
     });
 }
 
 int64_t srvq_state_size(SrvqEngine *e, int64_t program) {
+    const std::lock_guard lock(e->lock);
     const Step *const step = e->find(program);
     return step ? step->plan().state_size : -1;
 }
 
 int64_t srvq_weight_bytes(SrvqEngine *e, int64_t program, int64_t convolution) {
+    const std::lock_guard lock(e->lock);
     const Step *const step = e->find(program);
     if (!step || convolution < 0 || convolution >= static_cast<int64_t>(step->plan().convs.size())) return -1;
     return step->plan().convs[static_cast<size_t>(convolution)].weight_bytes();

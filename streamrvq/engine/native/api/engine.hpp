@@ -1,6 +1,7 @@
 // An engine behind the C interface: its plans, its threads, and the lock that lets one step run at a time; and how it
 // comes through a fork.
 #pragma once
+#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -21,7 +22,10 @@
 
 namespace srvq {
 
-extern thread_local std::string error_text;
+// What the thread's last call that failed complained of. An array: it is written where no memory is left, too.
+extern thread_local char error_text[512];
+
+inline void complain(const char *of) { std::snprintf(error_text, sizeof error_text, "%s", of); }
 
 // Runs `work` and turns what it throws into a status.
 template <class Work>
@@ -30,18 +34,16 @@ int guarded(Work &&work) {
         work();
         return 0;
     } catch (const std::bad_alloc &) {
-        error_text = "not enough memory";
+        complain("not enough memory");
     } catch (const std::exception &e) {
-        error_text = e.what();
+        complain(e.what());
     }
     return 1;
 }
 
-// A process's threads. A child that was forked has neither its parent's threads nor a lock in a known state: it gets new
-// ones, and the old are left alone.
+// A process's threads. A child that was forked has none of its parent's: it gets new ones, and the old are left alone.
 struct Runtime {
     explicit Runtime(int count) : threads(count), process(getpid()) {}
-    std::mutex step_lock;
     Threads threads;
     int process;
 };
@@ -71,15 +73,18 @@ const Kernels *kernels_named(const std::string &name);
 struct SrvqEngine {
     const srvq::Kernels *kernels;
     int threads;
-    srvq::Workspace workspace;  // of all programs, since one step runs at a time
+
+    // Held by whoever uses what follows. So one step runs at a time, and no plan is replaced under it.
+    std::mutex lock;
+    srvq::Workspace workspace;  // of all programs
     std::unique_ptr<srvq::Step> steps[srvq::kPrograms];
     std::vector<float *> states;  // of a step under way, and the streams' clocks
     std::vector<int64_t> clocks;
 
-    srvq::Runtime &runtime() {
-        const std::lock_guard lock(runtime_lock_);
+    // Those of this process. The first call starts them.
+    srvq::Threads &pool() {
         if (!runtime_ || runtime_->process != getpid()) runtime_ = new srvq::Runtime(threads);
-        return *runtime_;
+        return runtime_->threads;
     }
     SrvqEngine() { srvq::engines().add(this); }
     ~SrvqEngine() {
@@ -88,14 +93,8 @@ struct SrvqEngine {
     }
 
     // Between the two no step runs, and the engine is whole: a fork happens there.
-    void hold() {
-        runtime_lock_.lock();
-        if (runtime_) runtime_->step_lock.lock();
-    }
-    void let_go() {
-        if (runtime_) runtime_->step_lock.unlock();
-        runtime_lock_.unlock();
-    }
+    void hold() { lock.lock(); }
+    void let_go() { lock.unlock(); }
 
     // Null: there is no such plan.
     srvq::Step *find(int64_t program) const {
@@ -107,6 +106,5 @@ struct SrvqEngine {
     }
 
 private:
-    std::mutex runtime_lock_;
     srvq::Runtime *runtime_ = nullptr;
 };

@@ -10,7 +10,7 @@
 #define SRVQ_SOURCES ""
 #endif
 
-thread_local std::string srvq::error_text;
+thread_local char srvq::error_text[512];
 
 namespace {
 
@@ -25,7 +25,7 @@ std::string joined(const char *const (&names)[N]) {
 
 int64_t srvq_version() { return 8; }
 const char *srvq_sources() { return SRVQ_SOURCES; }
-const char *srvq_error() { return srvq::error_text.c_str(); }
+const char *srvq_error() { return srvq::error_text; }
 
 const char *srvq_layer_kinds() {
     static const std::string names = joined(srvq::kLayerKindNames);

@@ -8,6 +8,7 @@
 using namespace srvq;
 
 int64_t srvq_profile(SrvqEngine *e, int64_t program, double *seconds, int64_t phases) {
+    const std::lock_guard lock(e->lock);
     Step *const step = e->find(program);
     if (!step) return -1;
     for (int64_t i = 0; i < phases && i < static_cast<int64_t>(step->seconds.size()); ++i) {
@@ -26,9 +27,8 @@ int64_t srvq_least_part(int64_t streams, int64_t hops) {
 
 int srvq_machine(SrvqEngine *e, double seconds, double *gflops, double *load_gflops, double *gbytes) {
     return guarded([&] {
-        Runtime &runtime = e->runtime();
-        const std::lock_guard lock(runtime.step_lock);
-        const Roofline r = measure_roofline(*e->kernels, runtime.threads, seconds);
+        const std::lock_guard lock(e->lock);
+        const Roofline r = measure_roofline(*e->kernels, e->pool(), seconds);
         *gflops = r.gflops;
         *load_gflops = r.load_gflops;
         *gbytes = r.gbytes;

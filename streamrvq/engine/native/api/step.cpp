@@ -48,10 +48,8 @@ void run(SrvqEngine &e, Step &step, Threads &threads, const Call &c) {
     bool any_first = false;
     for (int64_t b = 0; b < c.streams; ++b) any_first |= c.clock[b] == 0;
     const Parts parts = parts_of(c.streams, c.hops, any_first ? step.plan().first : 1);
-    if (static_cast<int64_t>(e.states.size()) < parts.streams) {
-        e.states.resize(static_cast<size_t>(parts.streams));
-        e.clocks.resize(static_cast<size_t>(parts.streams));
-    }
+    e.states.resize(static_cast<size_t>(parts.streams));
+    e.clocks.resize(static_cast<size_t>(parts.streams));
     for (int64_t first = 0; first < c.streams; first += parts.streams) {
         const int64_t streams = std::min(parts.streams, c.streams - first);
         for (int64_t b = 0; b < streams; ++b)
@@ -76,12 +74,11 @@ int srvq_step(SrvqEngine *e, int64_t program, int64_t streams, int64_t hops, flo
               const int64_t *slots, const int64_t *clock, const int64_t *length, const float *in, float *out, int64_t levels,
               int64_t *codes, float *latents) {
     return guarded([&] {
+        const std::lock_guard lock(e->lock);
         Step &step = e->step(program);
         const Call call{streams, hops, states, counts, slots, clock, length, in, out, levels, codes, latents};
         check(step.plan(), call);
-        Runtime &runtime = e->runtime();
-        const std::lock_guard lock(runtime.step_lock);
-        run(*e, step, runtime.threads, call);
+        run(*e, step, e->pool(), call);
         for (int64_t b = 0; counts && b < streams; ++b) counts[slots[b]] += hops;
     });
 }

@@ -52,14 +52,14 @@ inline Floats lstm_of(const LayerSpec &l, const float *x, int64_t rows) {
     return y;
 }
 
-// Lane i has the terms i, i + 16, …; then halves are added.
-inline float sum_in_lanes(const Floats &terms, bool squares) {
-    Floats lanes(16);
+// Sum i has the terms i, i + 16, …; then halves are added.
+inline float joined_sums(const Floats &terms, bool squares) {
+    Floats sums(16);
     for (size_t c = 0; c < terms.size(); ++c)
-        lanes[c % 16] = squares ? std::fma(terms[c], terms[c], lanes[c % 16]) : lanes[c % 16] + terms[c];
+        sums[c % 16] = squares ? std::fma(terms[c], terms[c], sums[c % 16]) : sums[c % 16] + terms[c];
     for (size_t half = 8; half; half /= 2)
-        for (size_t i = 0; i < half; ++i) lanes[i] = lanes[i] + lanes[i + half];
-    return lanes[0];
+        for (size_t i = 0; i < half; ++i) sums[i] = sums[i] + sums[i + half];
+    return sums[0];
 }
 
 inline Floats norm_of(const LayerSpec &l, const float *x, int64_t rows) {
@@ -67,9 +67,9 @@ inline Floats norm_of(const LayerSpec &l, const float *x, int64_t rows) {
     const float columns = static_cast<float>(l.cin);
     for (int64_t t = 0; t < rows; ++t, x += l.cin) {
         Floats row(x, x + l.cin);
-        const float mean = sum_in_lanes(row, false) / columns;
+        const float mean = joined_sums(row, false) / columns;
         for (float &value : row) value = value - mean;
-        const float deviation = std::sqrt(sum_in_lanes(row, true) / columns + static_cast<float>(l.epsilon));
+        const float deviation = std::sqrt(joined_sums(row, true) / columns + static_cast<float>(l.epsilon));
         for (int64_t c = 0; c < l.cin; ++c) y.push_back(std::fma(row[static_cast<size_t>(c)] / deviation, l.weight[c], l.bias[c]));
     }
     return y;

@@ -8,19 +8,19 @@
 namespace srvq {
 namespace {
 
-constexpr int kLanes = 16;
+constexpr int kSums = 16;
 
-// Lane i adds the terms i, i + 16, … in order; then the later half of the lanes is added to the earlier one, until one is left.
+// Sum i has the terms i, i + 16, … in order; then the later half of the sums is added to the earlier one, until one is left.
 template <class Term>
-inline float in_lanes(int64_t count, Term add) {
-    float lanes[kLanes] = {};
+inline float joined_sums(int64_t count, Term add) {
+    float sums[kSums] = {};
     int64_t c = 0;
-    for (; c + kLanes <= count; c += kLanes)
-        for (int i = 0; i < kLanes; ++i) lanes[i] = add(lanes[i], c + i);
-    for (int i = 0; c + i < count; ++i) lanes[i] = add(lanes[i], c + i);
-    for (int half = kLanes / 2; half; half /= 2)
-        for (int i = 0; i < half; ++i) lanes[i] = lanes[i] + lanes[i + half];
-    return lanes[0];
+    for (; c + kSums <= count; c += kSums)
+        for (int i = 0; i < kSums; ++i) sums[i] = add(sums[i], c + i);
+    for (int i = 0; c + i < count; ++i) sums[i] = add(sums[i], c + i);
+    for (int half = kSums / 2; half; half /= 2)
+        for (int i = 0; i < half; ++i) sums[i] = sums[i] + sums[i + half];
+    return sums[0];
 }
 
 void norm(const NormRows &s) {
@@ -28,8 +28,8 @@ void norm(const NormRows &s) {
     for (int64_t r = 0; r < s.rows; ++r) {
         const float *const x = s.in + r * s.columns;
         float *const y = s.out + r * s.columns;
-        const float mean = in_lanes(s.columns, [&](float sum, int64_t c) { return sum + x[c]; }) / columns;
-        const float squares = in_lanes(s.columns, [&](float sum, int64_t c) {
+        const float mean = joined_sums(s.columns, [&](float sum, int64_t c) { return sum + x[c]; }) / columns;
+        const float squares = joined_sums(s.columns, [&](float sum, int64_t c) {
             const float d = x[c] - mean;
             return V::fma_scalar(d, d, sum);
         });
@@ -39,10 +39,9 @@ void norm(const NormRows &s) {
 }
 
 // exp(x) for x ≤ 0; below −87 it is less than 1e-37.
-inline V::Floats exp_of(V::Floats x) {
+inline V::Floats share_of(V::Floats x) {
     const V::Floats zero = V::broadcast(0.0f);
-    const V::Floats y = V::sub(zero, V::min(V::sub(zero, x), V::broadcast(87.0f))), n = octaves(y);
-    return V::mul(V::add(expm1_reduced(reduced(y, n)), V::broadcast(1.0f)), V::pow2(n));
+    return exp_of(V::sub(zero, V::min(V::sub(zero, x), V::broadcast(87.0f))));
 }
 
 // q · k of four keys for all heads, a head an element. A vector that is wider than the heads that are left reads numbers of the
@@ -95,7 +94,7 @@ void attend(const Attention &s) {
         for (int64_t key = 1; key < s.count; ++key) most = scores[key] > most ? scores[key] : most;
         for (int64_t key = s.count; key < padded; ++key) scores[key] = most;
         for (int64_t key = 0; key < s.count; key += V::kWidth)
-            V::store(scores + key, exp_of(V::mul(V::sub(V::load(scores + key), V::broadcast(most)), V::broadcast(s.scale))));
+            V::store(scores + key, share_of(V::mul(V::sub(V::load(scores + key), V::broadcast(most)), V::broadcast(s.scale))));
         float sum = 0.0f;
         for (int64_t key = 0; key < s.count; ++key) sum = sum + scores[key];
         int64_t d = 0;

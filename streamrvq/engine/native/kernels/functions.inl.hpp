@@ -52,6 +52,12 @@ inline V::Floats octaves(V::Floats y) { return V::round(V::mul(y, V::broadcast(0
 // exp(r) − 1 for |r| ≤ ln 2/2.
 inline V::Floats expm1_reduced(V::Floats r) { return V::fma(V::mul(r, r), horner(r, kExp), r); }
 
+// exp(y) = 2ⁿ · ((eʳ − 1) + 1), for y from −87 to 87.
+inline V::Floats exp_of(V::Floats y) {
+    const V::Floats n = octaves(y);
+    return V::mul(V::add(expm1_reduced(reduced(y, n)), V::broadcast(1.0f)), V::pow2(n));
+}
+
 // Below 0: eˣ − 1 = 2ⁿ · (eʳ − 1) + (2ⁿ − 1), whose last difference is exact; beyond −18 it rounds to −1. The error is at
 // most 1.01 units in the last place, of every float. NaN stays NaN.
 inline V::Floats elu_of(V::Floats x) {
@@ -65,8 +71,7 @@ inline V::Floats elu_of(V::Floats x) {
 // below 3 units in the last place. NaN stays NaN.
 inline V::Floats sigmoid_of(V::Floats x) {
     const V::Floats zero = V::broadcast(0.0f), one = V::broadcast(1.0f);
-    const V::Floats y = V::sub(zero, V::min(V::abs(x), V::broadcast(87.0f))), n = octaves(y);
-    const V::Floats e = V::mul(V::add(expm1_reduced(reduced(y, n)), one), V::pow2(n));
+    const V::Floats e = exp_of(V::sub(zero, V::min(V::abs(x), V::broadcast(87.0f))));
     const V::Floats share = V::div(V::select(V::greater(zero, x), e, one), V::add(one, e));
     return V::select(V::is_number(x), share, x);
 }
@@ -79,8 +84,7 @@ inline V::Floats gelu_of(V::Floats x) {
     const V::Floats u = V::mul(size, V::broadcast(0x1.6a09e6p-1f));  // 1/√2
     const V::Floats near = V::mul(u, horner(V::mul(u, u), kErf));
     const V::Floats square = V::mul(size, size), lost = V::fms(size, size, square), minus_half = V::broadcast(-0.5f);
-    const V::Floats y = V::mul(square, minus_half), n = octaves(y);
-    const V::Floats e = V::mul(V::add(expm1_reduced(reduced(y, n)), one), V::pow2(n));
+    const V::Floats e = exp_of(V::mul(square, minus_half));
     const V::Floats t = V::div(one, V::fma(u, V::broadcast(0.5f), one));
     const V::Floats tail = V::mul(V::mul(e, V::fma(lost, minus_half, one)), horner(t, kErfc));
     const auto below = V::greater(zero, x);
@@ -95,11 +99,7 @@ inline V::Floats tanh_of(V::Floats x) {
     const V::Floats z = V::mul(x, x);
     const V::Floats small = V::fma(V::mul(z, x), horner(z, kTanh), x);
     const V::Floats size = V::min(V::abs(x), V::broadcast(10.0f));
-    const V::Floats y = V::add(size, size);
-    const V::Floats n = V::round(V::mul(y, V::broadcast(0x1.715476p+0f)));  // 1/ln 2
-    V::Floats r = V::fma(n, V::broadcast(-0x1.62e400p-1f), y);  // ln 2, high part: n times it is exact
-    r = V::fma(n, V::broadcast(-0x1.7f7d1cp-20f), r);           // and the rest
-    const V::Floats e = V::mul(V::add(V::fma(V::mul(r, r), horner(r, kExp), r), V::broadcast(1.0f)), V::pow2(n));
+    const V::Floats e = exp_of(V::add(size, size));
     const V::Floats big = V::sub(V::broadcast(1.0f), V::div(V::broadcast(2.0f), V::add(e, V::broadcast(1.0f))));
     const V::Floats wide = V::select(V::greater(V::broadcast(0.0f), x), V::sub(V::broadcast(0.0f), big), big);
     return V::select(V::greater(V::broadcast(0.625f), V::abs(x)), small, V::select(V::is_number(x), wide, x));

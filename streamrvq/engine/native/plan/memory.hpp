@@ -16,9 +16,9 @@ class Memory {
 public:
     Memory() = default;
     explicit Memory(size_t bytes) : bytes_(bytes) {
-        const size_t page = bytes >= kHuge ? kHuge : 4096;
-        whole_ = (bytes + page) / page * page;  // at least a byte to spare: kernels may prefetch past the end
-        data_ = page == kHuge ? huge(whole_) : std::aligned_alloc(page, whole_);
+        whole_ = pages(bytes, kPage);
+        if (is_huge()) whole_ = pages(bytes, kHuge);
+        data_ = is_huge() ? huge(whole_) : std::aligned_alloc(kPage, whole_);
         if (!data_) throw std::bad_alloc();
     }
     Memory(Memory &&other) noexcept { *this = std::move(other); }
@@ -30,7 +30,7 @@ public:
     }
     ~Memory() {
 #if defined(__linux__)
-        if (whole_ >= kHuge) {
+        if (is_huge()) {
             munmap(data_, whole_);
             return;
         }
@@ -45,7 +45,13 @@ public:
     size_t bytes() const { return bytes_; }
 
 private:
-    static constexpr size_t kHuge = size_t{1} << 21;
+    static constexpr size_t kPage = 4096, kHuge = size_t{1} << 21;
+
+    // Whole pages, with at least a byte to spare: kernels may prefetch past the end.
+    static size_t pages(size_t bytes, size_t page) { return (bytes + page) / page * page; }
+
+    // The one place that decides: what was mapped is unmapped, and nothing else.
+    bool is_huge() const { return whole_ >= kHuge; }
 
     // Mapped, not allocated. A C library may keep memory that is freed, so a growing buffer would leave its smaller
     // predecessors behind.

@@ -10,11 +10,7 @@ namespace srvq {
 void EdgeTable::compute(const Plan &plan, const Request &request) {
     const size_t layers = plan.convs.size() + 1;
     streams_ = static_cast<size_t>(request.streams);
-    if (low_.size() < layers * streams_) {
-        low_.resize(layers * streams_);
-        high_.resize(layers * streams_);
-        length_.resize(layers * streams_);
-    }
+    for (auto *const numbers : {&low_, &high_, &length_}) numbers->resize(layers * streams_);
     any_outside_.assign(layers, 0);
     for (size_t b = 0; b < streams_; ++b) {
         int64_t length = request.length[b];

@@ -40,12 +40,12 @@ void Step::prepare(const Request &request) {
         if (stages_.back().last > i) place_[++i] = Workspace::kInsideUnit;
         ++i;
     }
-    turns_.clear();
+    stage_phases_.clear();
     for (size_t s = 0; s < stages_.size(); ++s) {
         const Convolution &c = plan_.convs[stages_[s].first];
         const bool attends = c.spec.kind == LayerKind::attention;
         const int64_t phases = c.is_lstm() ? lstm_phases(c) : attends ? attention_phases() : 1;
-        for (int64_t part = 0; part < phases; ++part) turns_.push_back({s, part, part == 0, part + 1 == phases});
+        for (int64_t part = 0; part < phases; ++part) stage_phases_.push_back({s, part, part == 0, part + 1 == phases});
     }
     plan_prefetch();
     start();

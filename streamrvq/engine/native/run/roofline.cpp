@@ -15,19 +15,18 @@ using Work = std::function<float(int64_t first, int64_t count)>;
 // Every thread does its share of `count`.
 class Measure : public Job {
 public:
-    Measure(int threads, int64_t count, Work work) : work_(std::move(work)), tasks_(threads * 8), count_(count) {}
+    Measure(int threads, int64_t count, Work work) : work_(std::move(work)), tasks_(int64_t{8} * threads), count_(count) {}
     int phases() const override { return 1; }
-    int begin(int) override { return tasks_; }
-    void run(int, int task) override {
+    int64_t begin(int) override { return tasks_; }
+    void run(int, int64_t task) override {
         const int64_t share = count_ / tasks_;
-        sink_ = work_(task * share, share);
+        result_ = work_(task * share, share);
     }
 
 private:
     const Work work_;
-    const int tasks_;
-    const int64_t count_;
-    std::atomic<float> sink_{0.0f};  // so that no compiler leaves the work out
+    const int64_t tasks_, count_;
+    std::atomic<float> result_{0.0f};  // so that no compiler leaves the work out
 };
 
 }  // namespace

@@ -12,13 +12,13 @@ namespace {
 
 constexpr double kHalfPi = 1.57079632679489661923, kHalfPiRest = 6.123233995736766e-17;
 
-struct Turn2 {
+struct Rotation {
     float cos, sin;
 };
 
 // Of an angle in float32: reduced by quarter turns in two parts, Taylor's polynomials in double precision to below 1e-17,
 // rounded once.
-Turn2 turned(float angle) {
+Rotation rotation(float angle) {
     const double quarters = std::nearbyint(static_cast<double>(angle) / kHalfPi);
     const double r = std::fma(-quarters, kHalfPiRest, std::fma(-quarters, kHalfPi, static_cast<double>(angle))), z = r * r;
     double s = 0.0, c = 0.0;  // sin r / r − 1 and cos r − 1
@@ -86,12 +86,12 @@ void Step::rotate(size_t i, int64_t b) const {
         float *const query = workspace_.queries.as() + (b * rows + t) * width;
         float *const key = workspace_.kept.as() + b * kept.stride() + kept.history + t * 2 * width;
         for (int64_t d = 0; d < half; ++d) {
-            const Turn2 turn = turned(static_cast<float>(first + t) * c.frequencies.as()[d]);
+            const Rotation by = rotation(static_cast<float>(first + t) * c.frequencies.as()[d]);
             for (int64_t h = 0; h < heads; ++h)
                 for (const auto &[from, to] : {std::pair{q, query}, std::pair{k, key}}) {
                     const float one = from[h * dim + d], two = from[h * dim + half + d];
-                    to[d * heads + h] = std::fma(one, turn.cos, -(two * turn.sin));
-                    to[(d + half) * heads + h] = std::fma(two, turn.cos, one * turn.sin);
+                    to[d * heads + h] = std::fma(one, by.cos, -(two * by.sin));
+                    to[(d + half) * heads + h] = std::fma(two, by.cos, one * by.sin);
                 }
         }
         std::copy(k + width, k + 2 * width, key + width);

@@ -32,27 +32,27 @@ Step::Step(const Kernels &k, Plan plan, int threads, Workspace &workspace)
 
 // ------------------------------------------------------------------ phases
 
-int Step::phases() const { return static_cast<int>(turns_.size()) + 2; }
+int Step::phases() const { return static_cast<int>(stage_phases_.size()) + 2; }
 
 // Besides the tasks that compute, one task loads histories and one saves them. The first phase has none to save. Inside an
 // LSTM's layer there is nothing to load or save.
-int Step::begin(int phase) {
-    const size_t p = static_cast<size_t>(phase), n = turns_.size();
+int64_t Step::begin(int phase) {
+    const size_t p = static_cast<size_t>(phase), n = stage_phases_.size();
     if (p == 0) {
         started_ = now();
-        return static_cast<int>(request_.streams) + 1;
+        return request_.streams + 1;
     }
-    if (p == 1 || turns_[p - 2].last) {
+    if (p == 1 || stage_phases_[p - 2].last) {
         const double time = now();
-        double &least = seconds[p == 1 ? 0 : stages_[turns_[p - 2].stage].first + 1];
+        double &least = seconds[p == 1 ? 0 : stages_[stage_phases_[p - 2].stage].first + 1];
         least = std::min(least, time - started_);
         started_ = time;
     }
-    if (p == n + 1) return static_cast<int>(groups()) + 2;
-    const Turn &turn = turns_[p - 1];
-    const Stage &stage = stages_[turn.stage];
-    if (turn.first) fill(stage.first);
-    return static_cast<int>(tasks_of(stage, turn.part)) + 2;
+    if (p == n + 1) return groups() + 2;
+    const StagePhase &one = stage_phases_[p - 1];
+    const Stage &stage = stages_[one.stage];
+    if (one.first) fill(stage.first);
+    return tasks_of(stage, one.part) + 2;
 }
 
 void Step::start() {
@@ -64,25 +64,25 @@ void Step::done() { seconds.back() = std::min(seconds.back(), now() - started_);
 
 // The first task loads histories, the last one saves them. Each thread begins with its own share of the tasks, in order. So
 // two threads share this work.
-void Step::run(int phase, int task) {
-    const size_t p = static_cast<size_t>(phase), n = turns_.size();
+void Step::run(int phase, int64_t task) {
+    const size_t p = static_cast<size_t>(phase), n = stage_phases_.size();
     if (p == 0) {
         task == 0 ? load_histories(0, plan_.input) : write_input(task - 1);
         return;
     }
-    const Turn *turn = p <= n ? &turns_[p - 1] : nullptr;
-    const Stage *stage = turn ? &stages_[turn->stage] : nullptr;
-    const int64_t parts = stage ? tasks_of(*stage, turn->part) : groups();
+    const StagePhase *one = p <= n ? &stage_phases_[p - 1] : nullptr;
+    const Stage *stage = one ? &stages_[one->stage] : nullptr;
+    const int64_t parts = stage ? tasks_of(*stage, one->part) : groups();
     if (task > parts) {  // what the stage before has left
-        if (p >= 2 && turns_[p - 2].last) {
-            const Stage &before = stages_[turns_[p - 2].stage];
+        if (p >= 2 && stage_phases_[p - 2].last) {
+            const Stage &before = stages_[stage_phases_[p - 2].stage];
             for (size_t i = before.first; i <= before.last; ++i) save_histories(i);
         }
     } else if (task > 0) {
         if (!stage) return finish(task - 1);
-        if (!plan_.convs[stage->first].multiplies()) return rows(*stage, turn->part, task - 1);
-        turn->part ? recur(*stage, turn->part, task - 1) : compute(*stage, task - 1);
-    } else if (p < n && turn->last) {  // what the next stage will need
+        if (!plan_.convs[stage->first].multiplies()) return rows(*stage, one->part, task - 1);
+        one->part ? recur(*stage, one->part, task - 1) : compute(*stage, task - 1);
+    } else if (p < n && one->last) {  // what the next stage will need
         load_histories(stage->last + 1, plan_.convs[stage->last].epilogue);
     }
 }

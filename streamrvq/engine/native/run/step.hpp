@@ -27,8 +27,8 @@ public:
     void done();                    // after it has run
 
     int phases() const override;
-    int begin(int phase) override;  // also takes the time of the phase before
-    void run(int phase, int task) override;
+    int64_t begin(int phase) override;  // also takes the time of the phase before
+    void run(int phase, int64_t task) override;
 
     // The least that the input, each convolution and the end has taken. A unit's time is in its first convolution.
     std::vector<double> seconds;
@@ -45,10 +45,10 @@ private:
         int64_t tasks() const { return row_parts * block_parts; }
     };
 
-    struct Turn {  // of a phase
+    struct StagePhase {
         size_t stage;
-        int64_t part;  // of the stage's phases
-        bool first, last;
+        int64_t part;      // its number among the stage's phases
+        bool first, last;  // of them
     };
 
     // prepare.cpp
@@ -110,7 +110,7 @@ private:
     EdgeTable edges_;
     std::vector<size_t> place_;  // [convolution]: its input is in workspace_.inputs[place_[i]]
     std::vector<Stage> stages_;
-    std::vector<Turn> turns_;  // [phase − 1]: an LSTM's layer has many phases, every other stage one
+    std::vector<StagePhase> stage_phases_;  // [phase − 1]: LSTMs and attentions have several phases, other stages one
     int64_t most_streams_ = 0, most_hops_ = 0;  // of any step so far
     double started_ = 0.0;
 };

@@ -1,5 +1,10 @@
 #include "run/threads.hpp"
 
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
 #include "run/rounding.hpp"
 
 #if defined(__x86_64__)
@@ -23,10 +28,24 @@ void pause() {
 }  // namespace
 
 Threads::Threads(int count) : shares_(static_cast<size_t>(count)) {
-    for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work_until_stopped(i); });
+    try {
+        for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work_until_stopped(i); });
+    } catch (const std::system_error &e) {
+        const int started = this->count();
+        stop();  // first: the sentence needs memory
+        throw std::runtime_error("the system runs " + std::to_string(started) + " of " + std::to_string(count) +
+                                 " threads and refuses one more (" + e.what() +
+                                 "); ask for fewer, or raise its limits of processes and of memory");
+    } catch (...) {
+        stop();
+        throw;
+    }
 }
 
-Threads::~Threads() {
+Threads::~Threads() { stop(); }
+
+// Those that run use this object, and a std::thread that is not joined ends the process.
+void Threads::stop() {
     running_ = false;
     wake();
     for (std::thread &worker : workers_) worker.join();
@@ -55,23 +74,26 @@ void Threads::run(Job &job) {
 // the next one meanwhile.
 void Threads::open(int phase) {
     const uint32_t number = opened_.load(std::memory_order_relaxed) + 1;
-    int tasks = 0;
+    int64_t tasks = 0;
     while (phase < job_->phases() && (tasks = job_->begin(phase)) == 0) ++phase;
     phase_ = phase;
     if (tasks == 0) {
         opened_.store(number);
         busy_.store(false, std::memory_order_seq_cst);
     } else {
-        unfinished_.store(tasks, std::memory_order_relaxed);
+        tasks_ = tasks;
+        piece_ = (tasks + kMostPieces - 1) / kMostPieces;
+        const int64_t pieces = (tasks + piece_ - 1) / piece_;
+        unfinished_.store(pieces, std::memory_order_relaxed);
         opened_.store(number);
-        const uint64_t all = static_cast<uint64_t>(tasks), n = shares_.size();
+        const uint64_t all = static_cast<uint64_t>(pieces), n = shares_.size();
         for (uint64_t i = 0; i < n; ++i)
             shares_[i].left.store(uint64_t{number} << 32 | all * (i + 1) / n << 16 | all * i / n);
     }
     wake();
 }
 
-// Takes one task and runs it; false if there is none left.
+// Takes one piece and runs it; false if there is none left.
 bool Threads::work(int me) {
     const size_t n = shares_.size();
     for (size_t i = 0; i < n; ++i)
@@ -79,13 +101,15 @@ bool Threads::work(int me) {
     return false;
 }
 
-// Only the share is read before a task is taken: until then the job may be gone. Phases are numbered, so that a share that
+// Only the share is read before a piece is taken: until then the job may be gone. Phases are numbered, so that a share that
 // was read in one phase cannot be taken from in another.
 bool Threads::take(Share &share, bool own) {
     for (uint64_t left = share.left.load(std::memory_order_acquire); Share::any(left);) {
         const uint64_t rest = own ? left + 1 : left - (uint64_t{1} << 16);
         if (!share.left.compare_exchange_weak(left, rest, std::memory_order_acq_rel)) continue;
-        job_->run(phase_, static_cast<int>(own ? left & 0xffff : rest >> 16 & 0xffff));
+        const int64_t first = piece_ * static_cast<int64_t>(own ? left & 0xffff : rest >> 16 & 0xffff);
+        const int64_t end = std::min(first + piece_, tasks_);
+        for (int64_t task = first; task < end; ++task) job_->run(phase_, task);
         if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) open(phase_ + 1);
         return true;
     }

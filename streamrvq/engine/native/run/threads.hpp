@@ -18,13 +18,14 @@ class Job {
 public:
     virtual ~Job() = default;
     virtual int phases() const = 0;
-    virtual int begin(int phase) = 0;  // called once, before the phase's first task; returns how many it has, 0 to 65535
-    virtual void run(int phase, int task) = 0;  // must not throw
+    virtual int64_t begin(int phase) = 0;  // called once, before the phase's first task; returns how many it has
+    virtual void run(int phase, int64_t task) = 0;  // must not throw
 };
 
 class Threads {
 public:
-    explicit Threads(int count);  // the calling thread is one of them
+    // The calling thread is one of them. Throws std::runtime_error where the system starts fewer.
+    explicit Threads(int count);
     ~Threads();
     Threads(const Threads &) = delete;
     Threads &operator=(const Threads &) = delete;
@@ -33,7 +34,9 @@ public:
     void run(Job &job);  // one call at a time
 
 private:
-    // Tasks that no thread has taken, in one number: the phase's running number << 32 | end << 16 | first.
+    // Pieces that no thread has taken, in one number: the phase's running number << 32 | end << 16 | first. A piece is one
+    // task. In a phase of more tasks than 16 bits count, it is as many neighbours as that takes.
+    static constexpr int64_t kMostPieces = 0xffff;
     struct alignas(64) Share {
         std::atomic<uint64_t> left{0};
         static bool any(uint64_t left) { return (left & 0xffff) < (left >> 16 & 0xffff); }
@@ -44,17 +47,20 @@ private:
     bool idle() const;
     void open(int phase);
     void work_until_stopped(int me);
+    void stop();
     void sleep(uint32_t seen, const std::atomic<bool> &still);
     void wake();
 
     std::vector<Share> shares_;  // one for each thread
     alignas(64) std::atomic<uint32_t> opened_{0};  // phases, counted
-    alignas(64) std::atomic<int> unfinished_{0};
+    alignas(64) std::atomic<int64_t> unfinished_{0};  // pieces
     alignas(64) std::atomic<uint32_t> wakeups_{0};
     std::atomic<int> sleepers_{0};
     std::atomic<bool> busy_{false}, running_{true};
     Job *job_ = nullptr;
-    int phase_ = 0;  // of job_; written before the shares that open it
+    // Of job_; written before the shares that open the phase.
+    int phase_ = 0;
+    int64_t tasks_ = 0, piece_ = 1;  // of the phase, and of a piece
     std::vector<std::thread> workers_;
 };
 
