@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from .config import TrainConfig
 from .device import judging
 from .steps.ranks import Ranks
 
@@ -123,10 +124,18 @@ def discriminator_loss(discriminators: Discriminators, x: Tensor, y: Tensor) -> 
     return _their_loss(discriminators(x), discriminators(y.detach()))
 
 
+def optimizer_of(discriminators: Discriminators, config: TrainConfig) -> torch.optim.AdamW:
+    """A new optimiser of the discriminators."""
+    return torch.optim.AdamW(discriminators.parameters(), config.discriminator_lr, config.betas, weight_decay=0.0)
+
+
 def train_discriminators(
     discriminators: Discriminators, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, ranks: Ranks
 ) -> None:
-    """A step of the discriminators on originals ``x`` and reconstructions ``y``, this process' part of the batch."""
+    """A step of the discriminators on originals ``x`` and reconstructions ``y``, this process' part of the batch.
+
+    Without a finite gradient it changes nothing.
+    """
     discriminators.requires_grad_(True)
     optimizer.zero_grad()
     discriminator_loss(discriminators, x, y).backward()  # type: ignore[no-untyped-call]
@@ -134,8 +143,9 @@ def train_discriminators(
     if ranks.world > 1:
         torch._foreach_div_(gradients, ranks.world)
         ranks.sum_(*gradients)
-    nn.utils.clip_grad_norm_(discriminators.parameters(), LONGEST)
-    optimizer.step()
+    norm = nn.utils.clip_grad_norm_(discriminators.parameters(), LONGEST)
+    if bool(torch.isfinite(norm)):  # all processes have the same one
+        optimizer.step()
     discriminators.requires_grad_(False)
 
 

@@ -21,7 +21,7 @@ from ..nn import CodecModel
 from ..system.cores import available_cores
 from ..system.foreign_data import foreign_data
 from ..weights import Weights
-from .adversarial import Discriminators, codec_losses, train_discriminators
+from .adversarial import Discriminators, codec_losses, optimizer_of, train_discriminators
 from .codebooks import RunningMeans
 from .config import TrainConfig
 from .data import Crops
@@ -111,12 +111,9 @@ class Trainer:
         self._begun = True
 
     def _make_discriminators(self) -> None:
-        config = self.config
-        if config.adversarial_from is not None:
-            self.discriminators = Discriminators(config.discriminator_width).to(self.device).requires_grad_(False)
-            self.judge_optimizer = torch.optim.AdamW(
-                self.discriminators.parameters(), config.discriminator_lr, config.betas, weight_decay=0.0
-            )
+        if self.config.adversarial_from is not None:
+            self.discriminators = Discriminators(self.config.discriminator_width).to(self.device).requires_grad_(False)
+            self.judge_optimizer = optimizer_of(self.discriminators, self.config)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -251,9 +248,7 @@ class Trainer:
 
     def _share(self) -> None:
         """New values were made: all processes take those of the first, whose roundings may be others."""
-        modules = [self.model, self.average, *([self.discriminators] if self.discriminators is not None else [])]
-        self.ranks.same_(value for module in modules for value in module.state_dict().values())
-        self.ranks.same_([self.running_means.share, self.running_means.total])
+        self.ranks.same_(self._values)
 
     def _renew(self) -> None:
         if self.runner is not None:
@@ -263,11 +258,16 @@ class Trainer:
         return RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire, self.ranks)
 
     @property
+    def _values(self) -> list[Tensor]:
+        """The numbers that the next step and an export depend on, without the optimisers'."""
+        modules = [self.model, self.average, *([self.discriminators] if self.discriminators is not None else [])]
+        values = [value for module in modules for value in module.state_dict().values()]
+        return [*values, self.running_means.share, self.running_means.total]
+
+    @property
     def is_finite(self) -> bool:
-        """Whether all numbers are finite that the next step and an export depend on."""
-        means = [self.running_means.share, self.running_means.total]
-        values = [*self.model.state_dict().values(), *self.average.state_dict().values(), *means]
-        return all(bool(torch.isfinite(value).all()) for value in values)
+        """Whether these numbers are finite: of the codec, its average, its codebooks and the discriminators."""
+        return all(bool(torch.isfinite(value).all()) for value in self._values)
 
     def state(self) -> dict[str, Any]:
         """Everything that `load` needs to continue exactly where the run was."""
