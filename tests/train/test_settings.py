@@ -115,8 +115,8 @@ def test_any_minutes_make_codebooks_from_some_frames(minutes: float) -> None:
     assert frames_for(config, minutes) >= frames_for(config, minutes / 2)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, -math.inf])
-def test_other_minutes_are_refused_wherever_they_count(value: float) -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, -math.inf, 10**400, "5", True, [1]], ids=repr)
+def test_other_minutes_are_refused_wherever_they_count(value: Any) -> None:
     for call in (lambda: check_minutes(value), lambda: check_minutes(None, value), lambda: frames_for(CONFIG, value)):
         with pytest.raises(ConfigError, match=r"(minutes|profile) is .*; wanted a number of at least 0"):
             call()
