@@ -35,7 +35,8 @@ def check_minutes(minutes: float | None, profile: float | None = None) -> None:
 
 
 def _is_amount(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and 0 <= value <= sys.float_info.max  # type: ignore[operator]
 
 
 def check_threads(threads: int) -> None:
