@@ -33,7 +33,7 @@ from .runs.effort import check_threads
 from .steps.lost import MAX_LOST, lost_too_many
 from .steps.passes import Pass, run_pass
 from .steps.ranks import ALONE, Ranks
-from .steps.schedule import average_decay, chosen_frames, rate, used_by_rows
+from .steps.schedule import average_decay, chosen_frames, rate_factor, used_by_rows
 from .unseen import Unseen, model_of
 
 Batch: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]  #: crops [B, samples]
@@ -106,14 +106,13 @@ class Trainer:
         if self.continued:
             self.running_means.start(self.unseen.shares(self.model))
         self._make_discriminators()
-        self._share()
-        self._renew()
+        self._take_new_values()
         self._begun = True
 
     def _make_discriminators(self) -> None:
         if self.config.adversarial_from is not None:
             self.discriminators = Discriminators(self.config.discriminator_width).to(self.device).requires_grad_(False)
-            self.judge_optimizer = optimizer_of(self.discriminators, self.config)
+            self.discriminator_optimizer = optimizer_of(self.discriminators, self.config)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -195,10 +194,10 @@ class Trainer:
         return reading.figures | ({"lost": reading.lost / reading.steps} if reading.lost else {})
 
     def _move(self, x: Tensor, parts: list[Pass]) -> None:
-        self.optimizer.step(rate(self.config, self.step), self.workers)
+        self.optimizer.step(rate_factor(self.config, self.step), self.workers)
         if self.discriminators is not None and self.is_adversarial:
             y = torch.cat([part.y for part in parts])
-            train_discriminators(self.discriminators, self.judge_optimizer, x, y, self.ranks)
+            train_discriminators(self.discriminators, self.discriminator_optimizer, x, y, self.ranks)
         self._follow(parts)
 
     def _run_shard(self, shard: int, x: Tensor) -> Pass:
@@ -208,9 +207,9 @@ class Trainer:
         if quantise:
             rows = self.ranks.rows(self.config.batch)
             used = used_by_rows(self.config, self.model.quantizer, self.step, rows).chunk(self.config.shards)[shard]
-        judge = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
-        return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used, judge=judge,
-                        share=1 / (self.config.shards * self.ranks.world))  # fmt: skip
+        more = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
+        return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used,
+                        adversarial=more, share=1 / (self.config.shards * self.ranks.world))  # fmt: skip
 
     @torch.no_grad()
     def _follow(self, parts: list[Pass]) -> None:
@@ -243,12 +242,12 @@ class Trainer:
         if not self.quantised:
             self.average.load_state_dict(self.model.state_dict())
             self.optimizer = Optimizer(self.model, self.config)
-        self._share()
-        self._renew()
+        self._take_new_values()
 
-    def _share(self) -> None:
+    def _take_new_values(self) -> None:
         """New values were made: all processes take those of the first, whose roundings may be others."""
         self.ranks.same_(self._values)
+        self._renew()
 
     def _renew(self) -> None:
         if self.runner is not None:
@@ -277,7 +276,8 @@ class Trainer:
             "followers": self.running_means.state(),
         }  # fmt: skip
         if self.discriminators is not None:
-            state |= {"judges": self.discriminators.state_dict(), "judge_optimizer": self.judge_optimizer.state_dict()}
+            state["judges"] = self.discriminators.state_dict()
+            state["judge_optimizer"] = self.discriminator_optimizer.state_dict()
         return state
 
     def load(self, state: dict[str, Any]) -> None:
@@ -295,6 +295,6 @@ class Trainer:
             self.running_means.load(state["followers"])
             if self.discriminators is not None and "judges" in state:
                 self.discriminators.load_state_dict(state["judges"])
-                load_state(self.judge_optimizer, state["judge_optimizer"])
+                load_state(self.discriminator_optimizer, state["judge_optimizer"])
             self._renew()
             self._begun = True

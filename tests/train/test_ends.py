@@ -114,7 +114,7 @@ def test_a_gradient_of_the_discriminators_that_is_not_finite_changes_nothing(
     real = adversarial.discriminator_loss
 
     def numbers(run: Run) -> list[torch.Tensor]:
-        discriminators, optimizer = run.trainer.discriminators, run.trainer.judge_optimizer
+        discriminators, optimizer = run.trainer.discriminators, run.trainer.discriminator_optimizer
         assert discriminators is not None
         moments = [value for state in optimizer.state.values() for value in state.values()]
         return [value.clone() for value in [*discriminators.state_dict().values(), *moments]]

@@ -16,7 +16,7 @@ from ..codebooks import drawn_frames
 from ..config import TrainConfig
 
 
-def rate(config: TrainConfig, step: int) -> float:
+def rate_factor(config: TrainConfig, step: int) -> float:
     """The factor on the learning rates in a step."""
     since = step if step < config.plain_steps else step - config.plain_steps
     warm = min(1.0, (since + 1) / max(1, config.warmup))
