@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from streamrvq.train import TrainConfig
 from streamrvq.weights import save_weights
 from tests.support.contract import minute, noise, weights_of
-from tools.corpus_build import archive
+from tools import set_archive
 from tools.corpus_build.manifest import write_table
 from tools.training import delivery
 from tools.training.delivery import DeliveryError, deliver, join
@@ -94,11 +94,11 @@ def test_an_archive_is_as_large_as_was_reckoned(sizes: list[int], cells: list[tu
     with tempfile.TemporaryDirectory() as name:
         table, target = Path(name) / "table.csv", Path(name) / "a.tar"
         write_table(table, "ab", rows)
-        archive.write(target, [("table.csv", table), *((str(i), bytes(size)) for i, size in enumerate(sizes))])
+        set_archive.write(target, [("table.csv", table), *((str(i), bytes(size)) for i, size in enumerate(sizes))])
         assert [path.name for path in sorted(Path(name).iterdir())] == ["a.tar", "table.csv"]
         whole = target.stat().st_size
     for limit in (whole, whole - 1):
-        room = archive.Room(limit, "ab")
+        room = set_archive.Room(limit, "ab")
         taken = [room.take([], row) for row in rows] + [room.take([size]) for size in sizes] + [room.take([])]
         assert all(taken) == (limit == whole)
 

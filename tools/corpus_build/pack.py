@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ..set_archive import Room, write
 from . import audio
-from .archive import Room, write
 from .audio import RATE, Samples
 from .build import check_replaceable, replace
 from .clips import fraction

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from ..corpus_build.archive import Room, write
 from ..corpus_build.ogg import with_serial
+from ..set_archive import Room, write
 
 FORMAT, VERSION = "streamrvq.pack", 1
 MANIFEST, HEAD, TERMS = "manifest.csv", "pack.json", "copyright"
