@@ -26,7 +26,8 @@ import numpy as np
 
 from streamrvq.codec import load
 
-from .peer_families.models import MissingPeerError, imported, of_tests
+from .modules_of_tests import of_tests
+from .peer_families.models import MissingPeerError, imported
 
 COLUMNS = (
     "", "", "frames", "codes that differ", "their frames that are near-ties", "latents within", "samples within",

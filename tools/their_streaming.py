@@ -10,9 +10,7 @@ Knows: transformers' and moshi's calls. Does not know: how either streams.
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import types
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +23,14 @@ from streamrvq.codec import Codec, load
 from streamrvq.geometry import Distance
 from streamrvq.resampling import resample_rows
 
-TESTS = types.ModuleType("tests")  # not another package's of that name
-TESTS.__path__ = [str(Path(__file__).parents[1] / "tests")]
-sys.modules["tests"] = TESTS
-from tests.families.test_names import moshi_names  # noqa: E402
-from tests.reference.official import MissingReferenceError  # noqa: E402
-from tests.reference.packages import moshi_loaders  # noqa: E402
-from tests.reference.spread import official, save  # noqa: E402
+from .modules_of_tests import TESTS, of_tests
 
-AUDIO = Path(TESTS.__path__[0]) / "data" / "audio"
+moshi_names = of_tests("families.test_names").moshi_names
+MissingReferenceError = of_tests("reference.official").MissingReferenceError
+moshi_loaders = of_tests("reference.packages").moshi_loaders
+official, save = of_tests("reference.spread").official, of_tests("reference.spread").save
+
+AUDIO = TESTS / "data" / "audio"
 HOP, HOPS, LEVELS = 1920, 175, 8
 
 

@@ -15,15 +15,16 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-from .device import judging
+from .config import TrainConfig
+from .device import discriminator_layers
 from .steps.ranks import Ranks
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (2048, 1024, 512)
-LONGEST = 10.0  #: the greatest norm of the discriminators' gradient in a step
+GREATEST_NORM = 10.0  #: the greatest norm of the discriminators' gradient in a step
 SLOPE = 0.1  #: of the leaky ReLUs
 #: How a layer is computed: a convolution, its input, and the slope of the leaky ReLU after it; None: there is none.
-Way: TypeAlias = Callable[[nn.Module, Tensor, float | None], Tensor]
+LayerFunction: TypeAlias = Callable[[nn.Module, Tensor, float | None], Tensor]
 BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
 
@@ -33,7 +34,7 @@ def _conv(cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] 
 
 
 def plain(conv: nn.Module, x: Tensor, slope: float | None) -> Tensor:
-    """A `Way` in torch's own operations."""
+    """A `LayerFunction` in torch's own operations."""
     x = conv(x)
     if slope is None:
         return x
@@ -55,10 +56,10 @@ class Period(nn.Module):
         )
         self.last = _conv(sizes[-1], 1, (3, 1))
 
-    def forward(self, x: Tensor, way: Way = plain) -> list[Tensor]:
+    def forward(self, x: Tensor, compute: LayerFunction = plain) -> list[Tensor]:
         x = F.pad(x[:, None], (0, -x.shape[-1] % self.period), mode="reflect")
-        maps = _maps(x.view(x.shape[0], 1, -1, self.period), list(self.layers), way)
-        return [*maps, way(self.last, maps[-1], None)]
+        maps = _maps(x.view(x.shape[0], 1, -1, self.period), list(self.layers), compute)
+        return [*maps, compute(self.last, maps[-1], None)]
 
 
 class Resolution(nn.Module):
@@ -80,22 +81,22 @@ class Resolution(nn.Module):
         self.stacks = nn.ModuleList(stack() for _ in BANDS)
         self.last = _conv(width, 1, (3, 3))
 
-    def forward(self, x: Tensor, way: Way = plain) -> list[Tensor]:
+    def forward(self, x: Tensor, compute: LayerFunction = plain) -> list[Tensor]:
         spectrum = torch.stft(x, self.size, self.size // 4, window=self.window, return_complex=True)
         image = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, frames, bins]
         maps, ends = [], []
         for (low, high), stack in zip(self.bands, self.stacks, strict=True):
             assert isinstance(stack, nn.ModuleList)
-            features = _maps(image[..., low:high], list(stack), way)
+            features = _maps(image[..., low:high], list(stack), compute)
             maps += features
             ends.append(features[-1])
-        return [*maps, way(self.last, torch.cat(ends, -1), None)]
+        return [*maps, compute(self.last, torch.cat(ends, -1), None)]
 
 
-def _maps(x: Tensor, layers: list[nn.Module], way: Way) -> list[Tensor]:
+def _maps(x: Tensor, layers: list[nn.Module], compute: LayerFunction) -> list[Tensor]:
     maps = []
     for layer in layers:
-        x = way(layer, x, SLOPE)
+        x = compute(layer, x, SLOPE)
         maps.append(x)
     return maps
 
@@ -108,11 +109,11 @@ class Discriminators(nn.Module):
         periods = [Period(period, width) for period in PERIODS]
         self.all = nn.ModuleList([*periods, *(Resolution(window, width) for window in WINDOWS)])
 
-    def forward(self, x: Tensor, way: Way = plain) -> list[list[Tensor]]:
+    def forward(self, x: Tensor, compute: LayerFunction = plain) -> list[list[Tensor]]:
         # As in DAC: without a mean and with a peak of 0.8, so that the level gives nothing away.
         x = x - x.mean(-1, keepdim=True)
         x = 0.8 * x / (x.abs().amax(-1, keepdim=True) + 1e-9)
-        return [discriminator(x, way) for discriminator in self.all]
+        return [discriminator(x, compute) for discriminator in self.all]
 
 
 Maps = list[list[Tensor]]  #: of every discriminator
@@ -123,10 +124,18 @@ def discriminator_loss(discriminators: Discriminators, x: Tensor, y: Tensor) -> 
     return _their_loss(discriminators(x), discriminators(y.detach()))
 
 
+def optimizer_of(discriminators: Discriminators, config: TrainConfig) -> torch.optim.AdamW:
+    """A new optimiser of the discriminators."""
+    return torch.optim.AdamW(discriminators.parameters(), config.discriminator_lr, config.betas, weight_decay=0.0)
+
+
 def train_discriminators(
     discriminators: Discriminators, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, ranks: Ranks
 ) -> None:
-    """A step of the discriminators on originals ``x`` and reconstructions ``y``, this process' part of the batch."""
+    """A step of the discriminators on originals ``x`` and reconstructions ``y``, this process' part of the batch.
+
+    Without a finite gradient it changes nothing.
+    """
     discriminators.requires_grad_(True)
     optimizer.zero_grad()
     discriminator_loss(discriminators, x, y).backward()  # type: ignore[no-untyped-call]
@@ -134,8 +143,9 @@ def train_discriminators(
     if ranks.world > 1:
         torch._foreach_div_(gradients, ranks.world)
         ranks.sum_(*gradients)
-    nn.utils.clip_grad_norm_(discriminators.parameters(), LONGEST)
-    optimizer.step()
+    norm = nn.utils.clip_grad_norm_(discriminators.parameters(), GREATEST_NORM)
+    if bool(torch.isfinite(norm)):  # all processes have the same one
+        optimizer.step()
     discriminators.requires_grad_(False)
 
 
@@ -149,7 +159,7 @@ def codec_losses(discriminators: Discriminators, x: Tensor, y: Tensor) -> dict[s
 def all_losses(
     discriminators: Discriminators, x: Tensor, y: Tensor, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """`codec_losses` and `discriminator_loss`, from the same maps: each signal is judged once.
+    """`codec_losses` and `discriminator_loss`, from the same maps: each signal is looked at once.
 
     Both belong to the discriminators as they are. So they may be moved only after both gradients were taken, that of
     the codec with respect to ``y``, and their own with respect to their parameters.
@@ -157,7 +167,7 @@ def all_losses(
     Args:
         dtype: of the convolutions; the losses are float32.
     """
-    if x.is_cuda and (kernels := judging.on_card()[0]) is not None:
+    if x.is_cuda and (kernels := discriminator_layers.on_card()[0]) is not None:
         return fused_losses(discriminators, x, y, dtype, kernels)
     with parametrize.cached(), torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype, cache_enabled=False):
         real, fake = discriminators(x), discriminators(y)
@@ -168,10 +178,10 @@ def fused_losses(
     discriminators: Discriminators, x: Tensor, y: Tensor, dtype: torch.dtype, kernels: Any
 ) -> tuple[dict[str, Tensor], Tensor]:
     """`all_losses` with the ``kernels`` of a card."""
-    way = judging.OnCard(dtype, kernels)
+    compute = discriminator_layers.OnCard(dtype, kernels)
     with parametrize.cached():
-        real, fake = discriminators(x, way), discriminators(y, way)
-    return {"adversarial": _adversarial(fake), "feature": way.feature}, _their_loss(real, fake)
+        real, fake = discriminators(x, compute), discriminators(y, compute)
+    return {"adversarial": _adversarial(fake), "feature": compute.feature}, _their_loss(real, fake)
 
 
 def _their_loss(real: Maps, fake: Maps) -> Tensor:

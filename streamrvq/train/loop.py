@@ -21,7 +21,7 @@ from ..nn import CodecModel
 from ..system.cores import available_cores
 from ..system.foreign_data import foreign_data
 from ..weights import Weights
-from .adversarial import Discriminators, codec_losses, train_discriminators
+from .adversarial import Discriminators, codec_losses, optimizer_of, train_discriminators
 from .codebooks import RunningMeans
 from .config import TrainConfig
 from .data import Crops
@@ -33,7 +33,7 @@ from .runs.effort import check_threads
 from .steps.lost import MAX_LOST, lost_too_many
 from .steps.passes import Pass, run_pass
 from .steps.ranks import ALONE, Ranks
-from .steps.schedule import average_decay, chosen_frames, rate, used_by_rows
+from .steps.schedule import average_decay, chosen_frames, rate_factor, used_by_rows
 from .unseen import Unseen, model_of
 
 Batch: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]  #: crops [B, samples]
@@ -106,17 +106,13 @@ class Trainer:
         if self.continued:
             self.running_means.start(self.unseen.shares(self.model))
         self._make_discriminators()
-        self._share()
-        self._renew()
+        self._take_new_values()
         self._begun = True
 
     def _make_discriminators(self) -> None:
-        config = self.config
-        if config.adversarial_from is not None:
-            self.discriminators = Discriminators(config.discriminator_width).to(self.device).requires_grad_(False)
-            self.judge_optimizer = torch.optim.AdamW(
-                self.discriminators.parameters(), config.discriminator_lr, config.betas, weight_decay=0.0
-            )
+        if self.config.adversarial_from is not None:
+            self.discriminators = Discriminators(self.config.discriminator_width).to(self.device).requires_grad_(False)
+            self.discriminator_optimizer = optimizer_of(self.discriminators, self.config)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -198,10 +194,10 @@ class Trainer:
         return reading.figures | ({"lost": reading.lost / reading.steps} if reading.lost else {})
 
     def _move(self, x: Tensor, parts: list[Pass]) -> None:
-        self.optimizer.step(rate(self.config, self.step), self.workers)
+        self.optimizer.step(rate_factor(self.config, self.step), self.workers)
         if self.discriminators is not None and self.is_adversarial:
             y = torch.cat([part.y for part in parts])
-            train_discriminators(self.discriminators, self.judge_optimizer, x, y, self.ranks)
+            train_discriminators(self.discriminators, self.discriminator_optimizer, x, y, self.ranks)
         self._follow(parts)
 
     def _run_shard(self, shard: int, x: Tensor) -> Pass:
@@ -211,9 +207,9 @@ class Trainer:
         if quantise:
             rows = self.ranks.rows(self.config.batch)
             used = used_by_rows(self.config, self.model.quantizer, self.step, rows).chunk(self.config.shards)[shard]
-        judge = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
-        return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used, judge=judge,
-                        share=1 / (self.config.shards * self.ranks.world))  # fmt: skip
+        more = partial(codec_losses, self.discriminators) if self.discriminators and self.is_adversarial else None
+        return run_pass(self.model, self.parameters, self.losses, self.config, x, self.dtype, used=used,
+                        adversarial=more, share=1 / (self.config.shards * self.ranks.world))  # fmt: skip
 
     @torch.no_grad()
     def _follow(self, parts: list[Pass]) -> None:
@@ -246,14 +242,12 @@ class Trainer:
         if not self.quantised:
             self.average.load_state_dict(self.model.state_dict())
             self.optimizer = Optimizer(self.model, self.config)
-        self._share()
-        self._renew()
+        self._take_new_values()
 
-    def _share(self) -> None:
+    def _take_new_values(self) -> None:
         """New values were made: all processes take those of the first, whose roundings may be others."""
-        modules = [self.model, self.average, *([self.discriminators] if self.discriminators is not None else [])]
-        self.ranks.same_(value for module in modules for value in module.state_dict().values())
-        self.ranks.same_([self.running_means.share, self.running_means.total])
+        self.ranks.same_(self._values)
+        self._renew()
 
     def _renew(self) -> None:
         if self.runner is not None:
@@ -263,11 +257,16 @@ class Trainer:
         return RunningMeans(self.model.quantizer, self.config.codebook_decay, self.config.expire, self.ranks)
 
     @property
+    def _values(self) -> list[Tensor]:
+        """The numbers that the next step and an export depend on, without the optimisers'."""
+        modules = [self.model, self.average, *([self.discriminators] if self.discriminators is not None else [])]
+        values = [value for module in modules for value in module.state_dict().values()]
+        return [*values, self.running_means.share, self.running_means.total]
+
+    @property
     def is_finite(self) -> bool:
-        """Whether all numbers are finite that the next step and an export depend on."""
-        means = [self.running_means.share, self.running_means.total]
-        values = [*self.model.state_dict().values(), *self.average.state_dict().values(), *means]
-        return all(bool(torch.isfinite(value).all()) for value in values)
+        """Whether these numbers are finite: of the codec, its average, its codebooks and the discriminators."""
+        return all(bool(torch.isfinite(value).all()) for value in self._values)
 
     def state(self) -> dict[str, Any]:
         """Everything that `load` needs to continue exactly where the run was."""
@@ -277,7 +276,8 @@ class Trainer:
             "followers": self.running_means.state(),
         }  # fmt: skip
         if self.discriminators is not None:
-            state |= {"judges": self.discriminators.state_dict(), "judge_optimizer": self.judge_optimizer.state_dict()}
+            state["judges"] = self.discriminators.state_dict()
+            state["judge_optimizer"] = self.discriminator_optimizer.state_dict()
         return state
 
     def load(self, state: dict[str, Any]) -> None:
@@ -295,6 +295,6 @@ class Trainer:
             self.running_means.load(state["followers"])
             if self.discriminators is not None and "judges" in state:
                 self.discriminators.load_state_dict(state["judges"])
-                load_state(self.judge_optimizer, state["judge_optimizer"])
+                load_state(self.discriminator_optimizer, state["judge_optimizer"])
             self._renew()
             self._begun = True

@@ -46,8 +46,8 @@ class Optimizer:
             config.small_lr, config.betas, weight_decay=config.weight_decay, fused=True,
         )  # fmt: skip
         self.muons = [
-            torch.optim.Muon([pile], lr=config.lr, weight_decay=config.weight_decay, ns_steps=config.ns_steps)
-            for pile in sorted(self.flat, key=_cost, reverse=True)
+            torch.optim.Muon([matrix], lr=config.lr, weight_decay=config.weight_decay, ns_steps=config.ns_steps)
+            for matrix in sorted(self.flat, key=_cost, reverse=True)
         ]
         self.config = config
 

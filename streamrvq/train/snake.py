@@ -36,9 +36,9 @@ def library() -> ctypes.CDLL | None:
         return None
     text = _SOURCE.read_bytes()
     key = hashlib.sha256(text + " ".join(_FLAGS).encode() + _processor().encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrvq"
-    target = cache / f"snake-{key}.so"
     try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrvq"
+        target = cache / f"snake-{key}.so"
         if not target.is_file():
             cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -46,7 +46,7 @@ def library() -> ctypes.CDLL | None:
                 subprocess.run([compiler, *_FLAGS, str(_SOURCE), "-o", str(part)], check=True, capture_output=True)
                 part.replace(target)
         return ctypes.CDLL(str(target))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError, RuntimeError):  # RuntimeError: the user has no home
         return None
 
 

@@ -1,7 +1,7 @@
 """What a run makes from crops that no step trains on: first values, codebooks, and how often entries are used.
 
-This takes seconds to minutes. So it says how far it is, and whoever listens may end it by an exception. Nothing has
-changed then: what is made is given back at the end.
+This takes seconds to minutes. It reports its progress, and the listener may stop it by raising an exception. Nothing
+has changed then: what is made is given back at the end.
 
 Knows: which crops, and how many; how a model is made from weights. Does not know: when any of it is made, or what
 becomes of it.

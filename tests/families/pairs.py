@@ -73,14 +73,14 @@ class Pair:
 @lru_cache(maxsize=8)
 def pair(name: str, size: str = "small") -> Pair:
     """A model of a family and ours, made once."""
-    return made(name, size)
-
-
-def made(name: str, size: str) -> Pair:
-    """The same anew, for whoever is not to keep it."""
-    model = official(name.capitalize(), **SETTINGS[size][name])
     parent = tempfile.mkdtemp(prefix="streamrvq-")
-    folder = save(model, Path(parent) / name)
-    both = Pair(name, model.double(), folder, load(folder), load(folder, dtype="float64"))
-    weakref.finalize(both, shutil.rmtree, parent)  # 734 MB at full width
+    both = made(name, size, Path(parent))
+    weakref.finalize(both, shutil.rmtree, parent)
     return both
+
+
+def made(name: str, size: str, parent: Path) -> Pair:
+    """The same anew, for whoever is not to keep it. Its files lie below ``parent``: 734 MB at full width."""
+    model = official(name.capitalize(), **SETTINGS[size][name])
+    folder = save(model, parent / name)
+    return Pair(name, model.double(), folder, load(folder), load(folder, dtype="float64"))

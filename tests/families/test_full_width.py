@@ -5,6 +5,7 @@ Knows: both originals. Does not know: anything that the sizes do not matter for;
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,9 +22,11 @@ pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def full(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """Not kept beyond this module: they take gigabytes."""
-    yield made(request.param, "full")
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Not kept beyond this module: they take gigabytes. If the tests are killed, later ones remove pytest's folder."""
+    parent = tmp_path_factory.mktemp("full")
+    yield made(request.param, "full", parent)
+    shutil.rmtree(parent)
 
 
 def test_the_originals_codes_and_samples(full: Pair) -> None:

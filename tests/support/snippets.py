@@ -88,7 +88,10 @@ class Session:
                     assert program == "ffmpeg", f"{block} is to be run, but {program} is neither ours nor ffmpeg"
                     pipe = subprocess.PIPE
                     running = subprocess.Popen([program, *words], stdin=pipe, stdout=pipe, stderr=pipe)
-                out, err = running.communicate(out, timeout=PATIENCE)
+                try:
+                    out, err = running.communicate(out, timeout=PATIENCE)
+                finally:
+                    running.kill()
                 assert running.returncode == 0, f"{block}: {line}\n{err.decode()}"
             output += out.decode()
         return output.rstrip("\n")

@@ -29,7 +29,7 @@ from unittest import mock
 import numpy as np
 
 FEEDER = Path(__file__).parent / "fifo_feeder.py"
-_RESTARTING = 180.0  #: seconds; as patience.PATIENCE, which a program cannot import
+_RESTARTING = _STARTING = 180.0  #: seconds; as patience.PATIENCE, which a program cannot import
 NEEDED = "apt-get install libportaudio2 libasound2-plugins pulseaudio (tools/setup.sh does, as root)"
 
 
@@ -64,17 +64,18 @@ class Device:
         self._exit = contextlib.ExitStack()
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def _make(self) -> list[subprocess.Popen[bytes]]:
-        """Write the configuration and start the processes."""
+    def _make(self) -> None:
+        """Write the configuration and start the processes, each of which is noted as soon as it runs."""
         self._config.write_text("pcm.!default { type hw card 77 }\n")  # no devices: of an empty file PortAudio dies
-        return []
 
     def __enter__(self) -> Device:
-        self._exit.callback(shutil.rmtree, self._folder)
-        self._processes = self._make()
-        self._exit.callback(self.kill)
-        self._exit.enter_context(mock.patch.dict(os.environ, self.env))
-        restart_portaudio()
+        with contextlib.ExitStack() as undoing:  # if it cannot be made, nothing of it stays
+            undoing.callback(shutil.rmtree, self._folder)
+            undoing.callback(self.kill)
+            self._make()
+            undoing.enter_context(mock.patch.dict(os.environ, self.env))
+            restart_portaudio()
+            self._exit = undoing.pop_all()
         return self
 
     def __exit__(
@@ -115,8 +116,8 @@ class Fifo(Device):
         super().__init__()
         self._voices = {"default": default, **others}
 
-    def _make(self) -> list[subprocess.Popen[bytes]]:
-        text, feeders = "", []
+    def _make(self) -> None:
+        text = ""
         for name, voice in self._voices.items():
             fifo, samples = self._folder / name, self._folder / f"{name}.f32"
             os.mkfifo(fifo)
@@ -125,19 +126,18 @@ class Fifo(Device):
                 f'pcm.!{name} {{ type file slave.pcm {{ type null }} file "/dev/null" infile "{fifo}" format "raw" }}\n'
             )
             numbers = [voice.rate, voice.block, 1 if voice.pcm.ndim == 1 else voice.pcm.shape[1], *(voice.lose or ())]
-            feeders.append(subprocess.Popen([sys.executable, "-S", str(FEEDER), fifo, samples, *map(str, numbers)]))
+            command = [sys.executable, "-S", str(FEEDER), str(fifo), str(samples), *map(str, numbers)]
+            self._processes.append(subprocess.Popen(command))
         self._config.write_text(text)
-        return feeders
 
 
 class Sink(Device):
     """A loudspeaker that takes samples as fast as they come and keeps them, at any rate and number of channels."""
 
-    def _make(self) -> list[subprocess.Popen[bytes]]:
+    def _make(self) -> None:
         self._config.write_text(
             f'pcm.!default {{ type file slave.pcm {{ type null }} file "{self._folder / "heard"}" format "raw" }}\n'
         )
-        return []
 
     @property
     def heard(self) -> np.ndarray:
@@ -160,7 +160,7 @@ class Pulse(Device):
     the process, with all tests behind it.
     """
 
-    def _make(self) -> list[subprocess.Popen[bytes]]:
+    def _make(self) -> None:
         address = self._folder / "native"
         script = self._folder / "script.pa"
         script.write_text(
@@ -180,17 +180,17 @@ class Pulse(Device):
         process = subprocess.Popen(
             [server, *options, "--log-level=error", "-F", str(script)], env=os.environ | self.env, cwd=folder
         )
-        deadline = time.monotonic() + 180  # as in patience.py, which a program cannot import
+        self._processes = [process]
+        deadline = time.monotonic() + _STARTING
         while not _listening(address):
             assert process.poll() is None, "pulseaudio does not start"
             assert time.monotonic() < deadline, "pulseaudio does not start"
             time.sleep(0.01)
-        return [process]
 
     def again(self) -> None:
         """After `kill`: the server comes back. (PortAudio is not told.)"""
         (self._folder / "native").unlink(missing_ok=True)
-        self._processes = self._make()
+        self._make()
 
 
 def _main() -> int:

@@ -4,6 +4,7 @@ import math
 import os
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import soundfile
 from tests.support.synthetic import sound
 from tools.corpus_build import midi, rooms, speech
 from tools.corpus_build.build import Package, build
+from tools.corpus_build.debian import default_cache
 from tools.corpus_build.errors import CorpusError
 from tools.corpus_build.manifest import ADDED, bandwidth, read_manifest, table
 from tools.corpus_build.sources import Source
@@ -32,6 +34,17 @@ def test_the_direct_sound_comes_first_and_the_rest_decays():
     left = np.cumsum(response[::-1] ** 2)[::-1] / np.sum(response**2)
     decay = 3 * (np.argmax(left < 10**-2.5) - np.argmax(left < 10**-0.5)) / RATE
     assert 0.25 < decay < 0.8  # Eyring's formula is for sound from everywhere
+
+
+def test_packages_are_kept_where_there_is_no_home_too(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("STREAMRVQ_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert default_cache() == Path("build/corpus")
+    monkeypatch.setenv("STREAMRVQ_CACHE", "/kept")
+    assert default_cache() == Path("/kept/corpus")
 
 
 def test_a_room_depends_on_its_name_alone():

@@ -6,18 +6,21 @@ import csv
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamrvq.train import TrainConfig
 from streamrvq.weights import save_weights
 from tests.support.contract import minute, noise, weights_of
+from tools import set_archive
+from tools.corpus_build.manifest import write_table
 from tools.training import delivery
 from tools.training.delivery import DeliveryError, deliver, join
 from tools.training.packs import PackError, pack
@@ -78,6 +81,26 @@ def test_packs_are_complete_even_and_the_same_each_time(tmp_path: Path) -> None:
     again = pack(folder, tmp_path / "again", 0.1, SHARES)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in packs]
     assert pack(folder, tmp_path / "again", 0.1, SHARES, most=2)[1].read_bytes() == packs[1].read_bytes()
+
+
+@given(
+    sizes=st.lists(st.integers(0, 3000), max_size=30),
+    cells=st.lists(st.tuples(st.text('aé,"\n', max_size=9), st.text("aé", max_size=300)), max_size=40),
+)
+@example(sizes=[512] * 15, cells=[])
+def test_an_archive_is_as_large_as_was_reckoned(sizes: list[int], cells: list[tuple[str, str]]) -> None:
+    """To the byte: a limit that is one lower is too low."""
+    rows = [dict(zip("ab", cell, strict=True)) for cell in cells]
+    with tempfile.TemporaryDirectory() as name:
+        table, target = Path(name) / "table.csv", Path(name) / "a.tar"
+        write_table(table, "ab", rows)
+        set_archive.write(target, [("table.csv", table), *((str(i), bytes(size)) for i, size in enumerate(sizes))])
+        assert [path.name for path in sorted(Path(name).iterdir())] == ["a.tar", "table.csv"]
+        whole = target.stat().st_size
+    for limit in (whole, whole - 1):
+        room = set_archive.Room(limit, "ab")
+        taken = [room.take([], row) for row in rows] + [room.take([size]) for size in sizes] + [room.take([])]
+        assert all(taken) == (limit == whole)
 
 
 def test_the_first_pack_has_the_shares_and_the_rest_is_even(tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_the_plan_goes_on_at_the_speeds_of_the_record() -> None:
         assert by_slope == by_law.split()[0]
 
 
+def test_a_card_of_ones_own_trains_all_the_time() -> None:
+    """Its entry says no minutes of the machine: only those of a borrowed one do."""
+    runs = [run(1000, 3.0), run(120000, 2.0, device="cuda") | {"hours": 1 / 3}]
+    cells = [cell.strip() for cell in lines(runs)[-1].strip("|").split("|")]
+    assert cells[:2] == ["the next ten minutes on cuda, 100 s a second", str(121000 + 60000)]
+
+
 def test_the_shipped_record_has_a_curve(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["tools/train_release", "--curve"])
     assert release.main() == 0

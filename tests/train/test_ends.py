@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from streamrvq.errors import ConfigError, InputError, WeightsError
-from streamrvq.train import checkpoint
+from streamrvq.train import adversarial, checkpoint
 from streamrvq.train.run import Run
 from streamrvq.weights import load_weights
 from tests.support.patience import PATIENCE
@@ -96,6 +96,54 @@ def test_numbers_that_are_not_finite_never_replace_a_checkpoint(audio: Path, tmp
             next(run.trainer.average.parameters()).fill_(float("inf"))
         with pytest.raises(WeightsError, match=r"weights of step 5 are not finite; .* keeps step 4"):
             run.go()
+        assert run.checkpoint_path.read_bytes() == good
+
+
+ADVERSARIAL: dict[str, Any] = {
+    "adversarial_from": 0,
+    "discriminator_width": 2,
+    "plain_steps": 0,
+    "batch": 1,
+    "shards": 1,
+}
+
+
+def test_a_gradient_of_the_discriminators_that_is_not_finite_changes_nothing(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = adversarial.discriminator_loss
+
+    def numbers(run: Run) -> list[torch.Tensor]:
+        discriminators, optimizer = run.trainer.discriminators, run.trainer.discriminator_optimizer
+        assert discriminators is not None
+        moments = [value for state in optimizer.state.values() for value in state.values()]
+        return [value.clone() for value in [*discriminators.state_dict().values(), *moments]]
+
+    with Run(config_of(audio, **ADVERSARIAL), tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        run.go(until=lambda: run.trainer.step == 2)
+        before = numbers(run)
+        weights = [value.clone() for value in run.trainer.model.state_dict().values()]
+        with monkeypatch.context() as patch:
+            patch.setattr(adversarial, "discriminator_loss", lambda *args: real(*args) * float("nan"))
+            run.go(until=lambda: run.trainer.step == 4)
+        assert run.trainer.lost == 0
+        assert [torch.equal(a, b) for a, b in zip(before, numbers(run), strict=True)] == [True] * len(before)
+        after = run.trainer.model.state_dict().values()
+        assert not all(torch.equal(a, b) for a, b in zip(weights, after, strict=True))  # the codec went on
+    with Run(config_of(audio, **ADVERSARIAL), tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        assert run.go()
+        assert not all(torch.equal(a, b) for a, b in zip(before, numbers(run), strict=True))
+
+
+def test_discriminators_that_are_not_finite_never_replace_a_checkpoint(audio: Path, tmp_path: Path) -> None:
+    with Run(config_of(audio, **ADVERSARIAL), tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        run.go(until=lambda: run.trainer.step == 2)
+        good = run.checkpoint_path.read_bytes()
+        assert run.trainer.discriminators is not None
+        with torch.no_grad():
+            next(run.trainer.discriminators.parameters()).fill_(float("nan"))
+        with pytest.raises(WeightsError, match=r"step 2 are not finite; .* keeps step 2"):
+            run.save()
         assert run.checkpoint_path.read_bytes() == good
 
 

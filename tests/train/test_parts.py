@@ -6,6 +6,7 @@ Knows: streamrvq.train. Does not know: the loop (test_train_run.py).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,17 @@ def test_what_is_computed_fast_is_what_the_modules_compute(causal: bool, stem: i
     assert ga.keys() == gb.keys()
     for name in ga:
         torch.testing.assert_close(gb[name], ga[name], rtol=1e-3, atol=1e-4 * float(ga[name].abs().max() + 1), msg=name)
+
+
+def homeless() -> Path:
+    """`Path.home` of a user without HOME and without an entry in passwd."""
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_without_a_home_torch_computes_snake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert library.__wrapped__() is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

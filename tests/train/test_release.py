@@ -127,3 +127,31 @@ def test_probes_that_log_no_step_come_to_an_end(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(release.ReleaseError, match=r"5 probes of 1 min logged nothing; wanted .* smaller --batch"):
             release.train(arguments, tmp_path / "set")
         assert probes == [("--minutes", "1.0")] * 5 * calls
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), subprocess.CalledProcessError(1, "train")], ids=["^C", "failed"]
+)
+def test_a_probe_that_did_not_end_has_planned_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def trained(arguments: argparse.Namespace, *more: str) -> None:
+        calls.append(more)
+        if len(calls) == 1:
+            raise error
+        row = {"event": "train", "step": 10, "audio_seconds": 100.0, "train_seconds": 9.0, "speed": 10.0}
+        (arguments.out / "log.jsonl").write_text(json.dumps(row) + "\n")
+
+    monkeypatch.setattr(release, "_streamrvq", trained)
+    arguments = argparse.Namespace(out=tmp_path / "run", minutes=9, batch=None, lr=None, device="cpu", cache=None)
+    with pytest.raises(type(error)):
+        release.train(arguments, tmp_path / "set")
+    release.train(arguments, tmp_path / "set")
+    assert calls == [("--minutes", "1.0")] * 2 + [()]
+    planned = json.loads((tmp_path / "run" / "config.json").read_text())["steps"]
+    assert 10 < planned < 10**5
+    release.train(arguments, tmp_path / "set")  # interrupted later, it goes on with its plan
+    assert calls[3:] == [()]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == planned

@@ -53,6 +53,13 @@ def test_seeds_that_torch_takes_as_they_are_draw_what_they_did(seed: int, step: 
     assert torch.equal(chosen_frames(config, step), drawn_frames(count, 128 * 70, plain))
 
 
+def test_shards_of_a_step_draw_what_no_other_step_draws() -> None:
+    config = TrainConfig(codec=CODEC, batch=80 * 130, shards=130, frames=70)
+    drawn = [tuple(part.tolist()) for step in range(3)
+             for part in used_by_rows(config, QUANTIZER, step, slice(None)).chunk(130)]  # fmt: skip
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_seeds_that_differ_draw_differently() -> None:
     """Beyond what torch takes, too. Of a seed its generator uses the last 32 bits."""
     seeds = [0, 1, 20261128122000, 20261128122001, 20270101000000, MOST - 3, MOST - 2]

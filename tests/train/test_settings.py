@@ -26,7 +26,7 @@ from streamrvq.train.data import LOUDEST, Crops
 from streamrvq.train.losses import Losses
 from streamrvq.train.runs.effort import check_minutes, check_threads, frames_for
 from streamrvq.train.spectra import MEL_WINDOWS
-from streamrvq.train.steps.schedule import average_decay, rate
+from streamrvq.train.steps.schedule import average_decay, rate_factor
 from streamrvq.train.unseen import Unseen
 from tests.support.training.runs import CODEC
 from tools.training import arguments
@@ -79,7 +79,7 @@ def test_numbers_that_are_taken_give_a_step_its_numbers(
     sure = dataclasses.replace(config.augment, mix=1.0, tilt=1.0)
     crops = Crops(CORPUS, config.samples, config.batch, seed, config.kinds, sure).batch(step)
     assert float(np.abs(crops).max()) <= LOUDEST + 1e-6
-    assert [found for found in (rate(config, step), average_decay(config, step)) if not 0 <= found <= 1] == []
+    assert [found for found in (rate_factor(config, step), average_decay(config, step)) if not 0 <= found <= 1] == []
     assert config == TrainConfig.from_dict(config.to_dict())
 
 
@@ -115,8 +115,8 @@ def test_any_minutes_make_codebooks_from_some_frames(minutes: float) -> None:
     assert frames_for(config, minutes) >= frames_for(config, minutes / 2)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, -math.inf])
-def test_other_minutes_are_refused_wherever_they_count(value: float) -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, -math.inf, 10**400, "5", True, [1]], ids=repr)
+def test_other_minutes_are_refused_wherever_they_count(value: Any) -> None:
     for call in (lambda: check_minutes(value), lambda: check_minutes(None, value), lambda: frames_for(CONFIG, value)):
         with pytest.raises(ConfigError, match=r"(minutes|profile) is .*; wanted a number of at least 0"):
             call()

@@ -15,8 +15,13 @@ from .sources import Source
 
 
 def default_cache() -> Path:
-    """The folder ``corpus`` in $STREAMRVQ_CACHE, or in ~/.cache/streamrvq."""
-    return Path(os.environ.get("STREAMRVQ_CACHE") or Path.home() / ".cache" / "streamrvq") / "corpus"
+    """The folder ``corpus`` in $STREAMRVQ_CACHE, or in ~/.cache/streamrvq; of a user without a home in build."""
+    if given := os.environ.get("STREAMRVQ_CACHE"):
+        return Path(given) / "corpus"
+    try:
+        return Path.home() / ".cache" / "streamrvq" / "corpus"
+    except RuntimeError:
+        return Path("build") / "corpus"
 
 
 def packages_of(

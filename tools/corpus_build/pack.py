@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ..set_archive import Room, write
 from . import audio
 from .audio import RATE, Samples
 from .build import check_replaceable, replace
@@ -27,7 +28,6 @@ from .ogg import with_serial
 
 LIMIT_MB, KBPS = 55.0, 64
 _OPUS_RATE = 48000
-_TAR_BLOCK = 512
 
 
 def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBPS) -> list[Row]:
@@ -41,33 +41,26 @@ def pack(folder: Path, target: Path, limit_mb: float = LIMIT_MB, kbps: int = KBP
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         fixed = [path for path in sorted(folder.rglob("*.[ct][sx][vt]")) if path.name != MANIFEST]
-        left = limit_mb * 1e6 - sum(_tar_size(path) for path in fixed) - 20 * _TAR_BLOCK
+        room = Room(limit_mb * 1e6, COLUMNS)
+        if not room.take(path.stat().st_size for path in fixed):
+            raise CorpusError(f"{limit_mb} MB do not hold the set's licences and tables; wanted --limit-mb larger")
         taken: list[Row] = []
-        members = [(str(path.relative_to(folder)), path) for path in fixed]
+        members: list[tuple[str, bytes | Path]] = [(str(path.relative_to(folder)), path) for path in fixed]
         for row in rows:
             source, packed = folder / row["path"], row
             if row["split"] == "train":
                 packed = {**row, "coding": f"opus {kbps} kbps"}
                 source = work / Path(row["path"]).with_suffix(".opus").name
                 _write_opus(source, soundfile.read(folder / row["path"], dtype="float32")[0], kbps)
-            size = _tar_size(source) + sum(len(value) + 3 for value in packed.values())
-            if size > left:
+            if not room.take([source.stat().st_size], packed):
                 if row["split"] != "train":
                     raise CorpusError(f"{limit_mb} MB do not hold the {row['split']} clips; wanted --limit-mb larger")
                 break
-            left -= size
             taken.append(packed)
             members.append((str(Path(row["path"]).with_suffix(source.suffix)), source))
         taken.sort(key=lambda row: row["path"])
         write_table(work / MANIFEST, COLUMNS, taken)
-        part = target.with_name(target.name + ".part")
-        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for name, path in [(MANIFEST, work / MANIFEST), *sorted(members)]:
-                info = tarfile.TarInfo(name)  # no owner, no time
-                info.size = path.stat().st_size
-                with open(path, "rb") as file:
-                    tar.addfile(info, file)
-        part.replace(target)
+        write(target, [(MANIFEST, work / MANIFEST), *sorted(members, key=lambda member: member[0])])
     return taken
 
 
@@ -104,7 +97,3 @@ def _write_opus(path: Path, pcm: Samples, kbps: int) -> None:
 def _read_opus(path: Path, samples: int) -> Samples:
     pcm = audio.resample(soundfile.read(path, dtype="float32")[0], _OPUS_RATE, RATE)
     return np.clip(np.pad(pcm, (0, max(0, samples - len(pcm))))[:samples], -1, 1)
-
-
-def _tar_size(path: Path) -> int:
-    return _TAR_BLOCK + -(-path.stat().st_size // _TAR_BLOCK) * _TAR_BLOCK

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,24 @@ class Check:
         self._results, self._log = chosen.out / "gpu-check.json", chosen.out / "gpu-check.txt"
         self._found: dict[str, Any] = {}
         self._scratch = Path(tempfile.mkdtemp())
+        self._clean = weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
         #: The kernels compile once, in the first part.
         self._environment = {**os.environ, "XDG_CACHE_HOME": str(self._scratch), "PYTHONUNBUFFERED": "1"}
         self._log.write_text("", encoding="utf-8")
 
     def run(self) -> int:
         build = self._build() if self._chosen.build else None
+        try:
+            self._parts(build)
+        finally:  # also for an interrupt, which does not reach a build in its own session
+            self._end_build(build)
+            self._clean()
+        wrong = sum(part.get("wrong", 0) for part in self._found.values())
+        unfinished = [name for name, part in self._found.items() if not finished(part)]
+        self._say(f"== {wrong} wrong; not finished: {', '.join(unfinished) or 'none'}")
+        return 1 if wrong or unfinished else 0
+
+    def _parts(self, build: subprocess.Popen[bytes] | None) -> None:
         for name in self._chosen.parts.split(","):
             left = self._end - time.monotonic()
             if left < 5:
@@ -112,12 +125,6 @@ class Check:
                     build = None
                 self._part(name, min(left, PARTS[name][1]))
             self._results.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
-        self._end_build(build)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        wrong = sum(part.get("wrong", 0) for part in self._found.values())
-        unfinished = [name for name, part in self._found.items() if not finished(part)]
-        self._say(f"== {wrong} wrong; not finished: {', '.join(unfinished) or 'none'}")
-        return 1 if wrong or unfinished else 0
 
     def _part(self, name: str, seconds: float) -> None:
         command = [sys.executable, "-m", "tools.gpu_check", "--part", name, "--device", self._chosen.device]

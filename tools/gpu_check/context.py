@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import time
-import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +15,7 @@ from typing import Any, cast
 from streamrvq.engine.cuda.device import Device, Recording, Work
 from streamrvq.engine.cuda.engine import CudaEngine
 
+from ..modules_of_tests import of_tests
 from .cases import CODECS, Codec
 from .expected import Expected, read
 
@@ -64,12 +63,8 @@ class Context:
 
     def open(self) -> Device:
         if self.device == "emulated":
-            tests = types.ModuleType("tests")
-            tests.__path__ = [str(Path(__file__).parents[2] / "tests")]  # not another package's of that name
-            sys.modules["tests"] = tests
-            from tests.support.cuda.emulated import EmulatedDevice
-
-            return EmulatedDevice()
+            emulated: Device = of_tests("support.cuda.emulated").EmulatedDevice()
+            return emulated
         from streamrvq.engine.cuda.gpu import Gpu
 
         return Gpu(self.device)

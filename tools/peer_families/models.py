@@ -8,14 +8,12 @@ Knows: where the tests keep them, and how they import the packages. Does not kno
 from __future__ import annotations
 
 import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from safetensors.torch import save_file
 
-ROOT = Path(__file__).parents[2]
+from ..modules_of_tests import of_tests
 
 
 class MissingPeerError(Exception):
@@ -31,16 +29,6 @@ def make(name: str, folder: Path) -> tuple[Any, Path, Path]:
     spread.save(model, own)
     save_file(names(model), package)
     return model, own, package
-
-
-def of_tests(name: str) -> Any:
-    """A module of the tests."""
-    tests = sys.modules.get("tests")
-    if tests is None or str(ROOT / "tests") not in list(getattr(tests, "__path__", [])):
-        tests = ModuleType("tests")  # not another package's of that name
-        tests.__path__ = [str(ROOT / "tests")]
-        sys.modules["tests"] = tests
-    return importlib.import_module(f"tests.{name}")
 
 
 def imported(name: str) -> Any:

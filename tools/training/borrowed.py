@@ -197,8 +197,20 @@ class Borrowed:
         trainer = subprocess.Popen(
             [str(part) for part in command], env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}, cwd=ROOT
         )
-        ended: float | None = None  # when it was asked to end
-        measured: float | None = None
+        try:
+            ended, measured = self._attend(trainer, run, planned)
+        finally:
+            _end(trainer, self._asked.reserve)
+        if trainer.returncode and ended is None:
+            self._deliver(run)
+            raise CarriedError(f"streamrvq train ended with code {trainer.returncode}; its message stands above")
+        return measured
+
+    def _attend(
+        self, trainer: subprocess.Popen[bytes], run: Path, planned: float | None
+    ) -> tuple[float | None, float | None]:
+        """Deliver until the trainer has ended. Returns when it was asked to, if it was, and the speed as `_train`."""
+        ended = measured = None
         before, looked = len(log(run)), time.monotonic()
         while trainer.poll() is None:
             time.sleep(0.2)
@@ -216,10 +228,7 @@ class Borrowed:
                 trainer.kill()
             if now - self._last > self._asked.every:
                 self._deliver(run)
-        if trainer.returncode and ended is None:
-            self._deliver(run)
-            raise CarriedError(f"streamrvq train ended with code {trainer.returncode}; its message stands above")
-        return measured
+        return ended, measured
 
     def _deliver(self, run: Path) -> None:
         step = newest(self._weights(run))
@@ -238,6 +247,17 @@ class Borrowed:
     def seconds(self) -> float:
         """Since the start of the command."""
         return time.monotonic() - self._started
+
+
+def _end(trainer: subprocess.Popen[bytes], seconds: float) -> None:
+    """Let it save what it has within ``seconds``, if it still runs."""
+    if trainer.poll() is None:
+        trainer.terminate()
+        try:
+            trainer.wait(seconds)
+        except subprocess.TimeoutExpired:
+            trainer.kill()
+            trainer.wait()
 
 
 def _write(path: Path, values: Any) -> None:

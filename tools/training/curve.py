@@ -130,8 +130,11 @@ def _plans(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
         speed = _speed(cpu[-1])
         plans.append((f"the next CPU hour, {speed:.1f} s a second", speed * _CPU_SECONDS))
     if card := [run for run in runs if _device(run) != "CPU" and run["hours"]]:
-        speed, idle = _speed(card[-1]), 60 * card[-1]["machine_minutes"] - 3600 * card[-1]["hours"]
-        name = f"the next ten minutes on {_device(card[-1])}, {speed:.0f} s a second but for the first {idle:.0f} s"
+        speed, idle = _speed(card[-1]), 0.0
+        name = f"the next ten minutes on {_device(card[-1])}, {speed:.0f} s a second"
+        if "machine_minutes" in card[-1]:  # of a borrowed machine alone it is known how long it did not train
+            idle = 60 * card[-1]["machine_minutes"] - 3600 * card[-1]["hours"]
+            name += f" but for the first {idle:.0f} s"
         plans.append((name, speed * max(0.0, _CARD_SECONDS - idle)))
     return plans
 

@@ -18,7 +18,6 @@ import csv
 import hashlib
 import io
 import json
-import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ import numpy as np
 import soundfile
 
 from ..corpus_build.ogg import with_serial
+from ..set_archive import Room, write
 
 FORMAT, VERSION = "streamrvq.pack", 1
 MANIFEST, HEAD, TERMS = "manifest.csv", "pack.json", "copyright"
@@ -35,7 +35,7 @@ _BLOCK = 1 << 16  #: libsndfile's Vorbis writer keeps a call's samples on its st
 _COPIED_KBPS = 110  #: a clip that is compressed already and not larger is taken as it is
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_III")
 _VALIDATION_CLIPS, _VALIDATION_SECONDS = 12, 4.0
-_TAR_BLOCK, _TAR_END = 512, 20 * 512
+_CHANGED = ("seconds", "samples", "coding")  #: columns that a pack gives values of its own
 
 Row = dict[str, str]
 
@@ -68,7 +68,7 @@ def pack(folder: Path, out: Path, megabytes: float, shares: Mapping[str, float],
         old.unlink()
     made: list[Path] = []
     while left and (most is None or len(made) < most):
-        packing = _Pack(folder, digest, len(made) + 1, megabytes)
+        packing = _Pack(folder, digest, len(made) + 1, megabytes, [*dict.fromkeys([*rows[0], *_CHANGED])])
         if not made:
             for row in _few([row for row in rows if row["split"] == "validation"]):
                 if not packing.add(row, *_excerpt(folder / row["path"])):
@@ -90,9 +90,10 @@ def pack(folder: Path, out: Path, megabytes: float, shares: Mapping[str, float],
 class _Pack:
     """A pack in the making."""
 
-    def __init__(self, folder: Path, digest: str, number: int, megabytes: float) -> None:
-        self._folder, self._number, self._digest = folder, number, digest
-        self._left = megabytes * 1e6 - _TAR_END - 4 * _TAR_BLOCK
+    def __init__(self, folder: Path, digest: str, number: int, megabytes: float, columns: list[str]) -> None:
+        self._folder, self._room = folder, Room(megabytes * 1e6, columns)
+        self._head = json.dumps({"format": FORMAT, "version": VERSION, "set": digest, "number": number}).encode()
+        self._has_head = self._room.take([len(self._head)])
         self._rows: list[Row] = []
         self._members: dict[str, bytes] = {}
 
@@ -106,10 +107,8 @@ class _Pack:
         members = {name: data}
         if terms.is_file() and str(terms.relative_to(self._folder)) not in self._members:
             members[str(terms.relative_to(self._folder))] = terms.read_bytes()
-        size = sum(map(_tar_size, members.values())) + sum(len(value.encode()) + 3 for value in row.values())
-        if size > self._left:
+        if not self._has_head or not self._room.take(map(len, members.values()), row):
             return False
-        self._left -= size
         self._rows.append(row)
         self._members |= members
         return True
@@ -120,19 +119,7 @@ class _Pack:
         writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted(self._rows, key=lambda row: row["path"]))
-        head = {"format": FORMAT, "version": VERSION, "set": self._digest, "number": self._number}
-        members = {
-            HEAD: json.dumps(head).encode(),
-            MANIFEST: table.getvalue().encode(),
-            **dict(sorted(self._members.items())),
-        }
-        part = target.with_name(target.name + ".part")
-        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for name, data in members.items():
-                info = tarfile.TarInfo(name)  # no owner, no time
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-        part.replace(target)
+        write(target, [(HEAD, self._head), (MANIFEST, table.getvalue().encode()), *sorted(self._members.items())])
 
 
 def _too_small(megabytes: float, row: Row) -> PackError:
@@ -222,7 +209,3 @@ def _seconds(row: Row) -> float:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _tar_size(data: bytes) -> int:
-    return _TAR_BLOCK + -(-len(data) // _TAR_BLOCK) * _TAR_BLOCK

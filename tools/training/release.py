@@ -32,6 +32,7 @@ from .carry import CarryError, carry
 from .curve import CurveError, lines
 from .delivery import DeliveryError, join
 from .record import BESIDE, device_name, entries, judged_by, log
+from .schedule import ENDLESS
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "streamrvq/weights/data"
@@ -132,17 +133,19 @@ def _pack(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace, data: Path) -> None:
     """Train for ``--minutes``. Called again after an interrupt, it continues to the number of steps planned first.
 
+    An interrupted probe has planned none: then the next call plans them.
+
     Raises:
         ReleaseError: the probes did not get to a logged step.
     """
     out: Path = arguments.out
     plan = out / "config.json"
-    if not plan.is_file():
+    if not plan.is_file() or TrainConfig.read(plan).steps == ENDLESS:  # what a probe was given is no plan
         out.mkdir(parents=True, exist_ok=True)
         _write(out / BESIDE, {"device": device_name(arguments.device)})
         asked = {"batch": arguments.batch, "lr": arguments.lr}
         config = dataclasses.replace(
-            TrainConfig.read(CONFIG), steps=1 << 40, log_every=_LOG_EVERY, decay_from=_FALL_FROM,
+            TrainConfig.read(CONFIG), steps=ENDLESS, log_every=_LOG_EVERY, decay_from=_FALL_FROM,
             train=(str((data / "train").resolve()),), validation=(str((data / "validation").resolve()),),
             **{name: value for name, value in asked.items() if value is not None},
         )  # fmt: skip
@@ -153,7 +156,6 @@ def train(arguments: argparse.Namespace, data: Path) -> None:
             if rows := [row for row in log(out) if row["event"] == "train"]:
                 break
         else:
-            plan.unlink()  # so that another call does not take its steps, which have no end, for a plan
             events = [row["event"] for row in log(out)]
             raise ReleaseError(
                 f"{_MOST_PROBES} probes of {min(_PROBE_MINUTES, arguments.minutes):g} min logged "

@@ -58,8 +58,8 @@ class DeviceOptimizer:
         numbers = sorted(range(len(flats)), key=lambda i: tuple(flats[i].shape))
         for shape, same in itertools.groupby(numbers, key=lambda i: tuple(flats[i].shape)):
             mine = list(same)
-            pile = torch.stack([updates[i] for i in mine])
-            directions = orthogonal(pile, group["ns_coefficients"], steps, float(group["eps"])).float()
+            matrices = torch.stack([updates[i] for i in mine])
+            directions = orthogonal(matrices, group["ns_coefficients"], steps, float(group["eps"])).float()
             directions *= -lr * good * math.sqrt(max(1.0, shape[0] / shape[1]))
             torch._foreach_add_([flats[i] for i in mine], list(directions.unbind()))
 
@@ -85,10 +85,10 @@ def adamw(optimizer: torch.optim.AdamW, lr: Tensor, good: Tensor) -> None:
             group.update({name: settings[name] for name in ("lr", "capturable", "fused", "foreach")})
 
 
-def orthogonal(pile: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+def orthogonal(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """Newton-Schulz iterations as in ``torch.optim.Muon``, for ``[n, rows, columns]`` at once, in bfloat16."""
     a, b, c = coefficients
-    x = pile.bfloat16()
+    x = matrices.bfloat16()
     turned = x.shape[1] > x.shape[2]
     x = x.mT if turned else x
     x = x / x.flatten(1).norm(dim=1).clamp(min=eps)[:, None, None]

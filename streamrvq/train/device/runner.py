@@ -19,8 +19,8 @@ from torch import Tensor
 from .. import losses, snake
 from ..steps.ahead import ahead
 from ..steps.plan import Plan
-from ..steps.schedule import average_decay, chosen_frames, rate, used_by_rows
-from . import convolution, judging
+from ..steps.schedule import average_decay, chosen_frames, rate_factor, used_by_rows
+from . import convolution, discriminator_layers
 from .card import set_for_card, trying
 from .crops import DeviceCrops
 from .graphs import Captured
@@ -74,7 +74,7 @@ class Runner:
             parts = [("Snake", snake.on_card), ("convolutions", convolution.on_card)]
             parts.append(("spectral losses", losses.on_card))
             if config.adversarial_from is not None:
-                parts.append(("discriminators", judging.on_card))
+                parts.append(("discriminators", discriminator_layers.on_card))
             for what, (kernels, why) in ((name, tried()) for name, tried in parts):
                 if kernels is None:
                     remark(f"{what}: without Triton kernels, which is slower: {why}")
@@ -146,7 +146,7 @@ class Runner:
             free.synchronize()
         config, step = trainer.config, prepared.step
         follow = 1 - average_decay(config, step)
-        slot.fill(prepared.plan, prepared.used, prepared.chosen, rate(config, step), follow)
+        slot.fill(prepared.plan, prepared.used, prepared.chosen, rate_factor(config, step), follow)
         if self._stream is None:
             self._launch(slot)
         else:

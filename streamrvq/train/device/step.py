@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..adversarial import LONGEST, all_losses
+from ..adversarial import GREATEST_NORM, all_losses
 from ..steps.passes import Pass, run_pass
 from ..steps.ranks import Ranks
 from .inputs import Inputs
@@ -58,7 +58,8 @@ class DeviceStep:
             trainer.discriminators.requires_grad_(True)
         done = run_pass(
             trainer.model, self._parameters, trainer.losses, trainer.config, x, trainer.dtype,
-            used=inputs.used if self._quantise else None, judge=self._judge if self._adversarial else None,
+            used=inputs.used if self._quantise else None,
+            adversarial=self._adversarial_losses if self._adversarial else None,
             share=1 / trainer.ranks.world, keep=self._adversarial,
         )  # fmt: skip
         norm, good = clipped(self._parameters, done.gradients, trainer.config.clip, trainer.ranks)
@@ -67,14 +68,14 @@ class DeviceStep:
         if self._adversarial:
             assert trainer.discriminators is not None
             parameters = list(trainer.discriminators.parameters())
-            _, sound = clipped(parameters, theirs, LONGEST, trainer.ranks)
+            _, sound = clipped(parameters, theirs, GREATEST_NORM, trainer.ranks)
             rate = torch.full_like(inputs.rate, trainer.config.discriminator_lr)
-            adamw(trainer.judge_optimizer, rate, good * sound)
+            adamw(trainer.discriminator_optimizer, rate, good * sound)
             trainer.discriminators.requires_grad_(False)
         self._follow(done, good)
         self._tally.add(done.figures | {"gradient": norm}, good)
 
-    def _judge(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def _adversarial_losses(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         assert self._trainer.discriminators is not None
         losses, self._theirs = all_losses(self._trainer.discriminators, x, y, self._trainer.dtype)
         return losses

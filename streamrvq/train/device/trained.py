@@ -33,7 +33,7 @@ class Trained(Protocol):
     running_means: RunningMeans
     optimizer: Optimizer
     discriminators: Discriminators | None
-    judge_optimizer: torch.optim.AdamW
+    discriminator_optimizer: torch.optim.AdamW
     step: int
 
     @property

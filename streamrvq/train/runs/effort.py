@@ -8,7 +8,8 @@ Knows: what a frame costs, roughly. Does not know: how codebooks are made (codeb
 
 from __future__ import annotations
 
-import math
+import sys
+from numbers import Real
 
 from ...errors import ConfigError
 from ...families import encoder_plan
@@ -29,8 +30,13 @@ _MOST_THREADS = 1024  #: torch ends the process where the system has no room for
 def check_minutes(minutes: float | None, profile: float | None = None) -> None:
     """Raises `ConfigError` for minutes, or seconds of a profile, that are no number of at least 0."""
     for name, value in (("minutes", minutes), ("profile", profile)):
-        if value is not None and not 0 <= value < math.inf:
-            raise ConfigError(f"{name} is {value:g}; wanted a number of at least 0, such as 10")
+        if value is not None and not _is_amount(value):
+            raise ConfigError(f"{name} is {shown(value)}; wanted a number of at least 0, such as 10")
+
+
+def _is_amount(value: object) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and 0 <= value <= sys.float_info.max  # type: ignore[operator]
 
 
 def check_threads(threads: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import TrainConfig
 from ..device.runner import Runner
-from ..steps.schedule import rate
+from ..steps.schedule import rate_factor
 from .log import Means
 from .observer import RunObserver
 from .pace import Pace
@@ -41,5 +41,5 @@ class Report:
                 effort = self._pace.since_last(step, self._runner.operations, self._runner.peak)
             self._observer.stepped(step, audio_seconds, speed, figures | effort)
         if step % self._config.log_every == 0:
-            now = self._config.lr * rate(self._config, step - 1)
+            now = self._config.lr * rate_factor(self._config, step - 1)
             self._log({"event": "train", "lr": now, "speed": round(speed, 2), **effort, **self._means.take()})

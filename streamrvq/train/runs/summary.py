@@ -37,8 +37,8 @@ def facts_of(folder: str | Path) -> dict[str, Any]:
     kept, last = _last(rows, "checkpoint"), _last(rows, "validation")
     files = known.files if known is not None else ()
     used = {use: [file for file in files if file.use == use] for use in ("train", "validation")}
-    found = sorted(path.glob("*.safetensors"))
-    weights = load_weights(found[0]) if found else None
+    file = _weights_file(path, known)
+    weights = load_weights(file) if file is not None else None
     there = (path / CHECKPOINT).is_file()
     return {
         "run": known.name if known is not None else path.resolve().name,
@@ -54,10 +54,17 @@ def facts_of(folder: str | Path) -> dict[str, Any]:
         "validation_files": [file.path for file in used["validation"]] if known is not None else None,
         "begun_with": known.weights if known is not None else None,
         "last_validation": {"step": last["step"], **{name: last.get(name) for name, _ in _SHOWN}} if last else None,
-        "weights": str(found[0]) if weights is not None else None,
+        "weights": str(file) if file is not None else None,
         "weights_training": weights.training or None if weights is not None else None,
         "codec_hash": weights.codec_hash if weights is not None else None,
     }
+
+
+def _weights_file(folder: Path, known: record.Record | None) -> Path | None:
+    """The run's own weights: the folder may hold others, too. A run without a record names none: the first there is."""
+    found = sorted(folder.glob("*.safetensors"))
+    own = [path for path in found if known is None or path.name == f"{known.configuration}.safetensors"]
+    return own[0] if own else None
 
 
 def lines_of(f: dict[str, Any]) -> list[tuple[str, str]]:

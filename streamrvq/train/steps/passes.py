@@ -20,7 +20,7 @@ from ..fast import run_decoder, run_encoder
 from ..losses import Losses
 
 #: Losses of discriminators for originals and reconstructions ``[b, T]``, each ``[b]``.
-Judge = Callable[[Tensor, Tensor], dict[str, Tensor]]
+AdversarialLosses = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Pass:
 
 def run_pass(
     model: CodecModel, parameters: list[nn.Parameter], losses: Losses, config: TrainConfig, x: Tensor,
-    dtype: torch.dtype, *, used: Tensor | None, judge: Judge | None, share: float,
+    dtype: torch.dtype, *, used: Tensor | None, adversarial: AdversarialLosses | None, share: float,
     keep: bool = False,
 ) -> Pass:  # fmt: skip
     """Run ``x [b, T]`` through ``model`` and back.
@@ -45,9 +45,9 @@ def run_pass(
         parameters: those that get gradients.
         dtype: of the convolutions.
         used: the levels that each row uses, int64 ``[b]``; None: without the quantiser.
-        judge: see `Judge`; None: no discriminators.
+        adversarial: see `AdversarialLosses`; None: no discriminators.
         share: the weight of this part in the batch.
-        keep: whether what ``judge`` computed will be differentiated once more.
+        keep: whether what ``adversarial`` computed will be differentiated once more.
     """
     z = run_encoder(model.encoder, x[:, None], dtype)
     codes = latents = None
@@ -62,8 +62,8 @@ def run_pass(
     y = run_decoder(model.decoder, z, dtype)[:, 0]
     leaf = y.detach().requires_grad_()
     terms = losses(x, leaf)
-    if judge is not None:
-        terms |= judge(x, leaf)
+    if adversarial is not None:
+        terms |= adversarial(x, leaf)
     gradient = balanced(terms, dataclasses.asdict(config.loss), leaf, keep)
     outputs, weights = [y], [gradient * share]
     if used is not None:

@@ -5,6 +5,7 @@ Knows: the settings. Does not know: a step's arithmetic, devices; all numbers ar
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
@@ -15,7 +16,7 @@ from ..codebooks import drawn_frames
 from ..config import TrainConfig
 
 
-def rate(config: TrainConfig, step: int) -> float:
+def rate_factor(config: TrainConfig, step: int) -> float:
     """The factor on the learning rates in a step."""
     since = step if step < config.plain_steps else step - config.plain_steps
     warm = min(1.0, (since + 1) / max(1, config.warmup))
@@ -32,7 +33,10 @@ def average_decay(config: TrainConfig, step: int) -> float:
 
 def used_levels(config: TrainConfig, quantizer: ResidualVectorQuantize, step: int, shard: int) -> Tensor:
     """The levels that each row of a shard uses: int64 ``[batch / shards]``."""
-    generator = torch.Generator().manual_seed(_in_64_bits((config.seed * 1_000_003 + step) * 64 + shard))
+    plain = _in_64_bits((config.seed * 1_000_003 + step) * 64 + shard)
+    # Beyond 64 shards that number is another step's, too. Of a seed torch's generator uses the last 32 bits.
+    seed = plain if shard < 64 else int.from_bytes(hashlib.sha256(f"{plain} {shard}".encode()).digest()[:8], "little")
+    generator = torch.Generator().manual_seed(seed)
     return quantizer.drawn_levels(config.batch // config.shards, generator)
 
 

@@ -62,20 +62,20 @@ torch.testing.assert_close(padded, torch.nn.functional.pad(g, (0, 0, 0, 5)))
 torch.testing.assert_close(total, g.sum((0, 1)))
 """
 
-JUDGING = """
+DISCRIMINATORS = """
 import torch
-from streamrvq.train.device import judging, judging_kernels
+from streamrvq.train.device import discriminator_kernels, discriminator_layers
 from streamrvq.train.adversarial import Discriminators, all_losses, fused_losses
 
-judging_kernels._TILES = 2  # so that there are several groups of tiles
+discriminator_kernels._TILES = 2  # so that there are several groups of tiles
 for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 1e-2)):
-    for ours, theirs in judging.compared(judging_kernels, "cpu", dtype):
+    for ours, theirs in discriminator_layers.compared(discriminator_kernels, "cpu", dtype):
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=10 * tolerance)
 
 judges = Discriminators(2)
 x, y = torch.randn(2, 2, 3072)
 found = []
-for losses, more in ((fused_losses, [judging_kernels]), (all_losses, [])):
+for losses, more in ((fused_losses, [discriminator_kernels]), (all_losses, [])):
     leaf = y.clone().requires_grad_()
     codec, theirs = losses(judges, x, leaf, torch.float32, *more)
     gradients = [torch.autograd.grad(value.sum(), leaf, retain_graph=True)[0] for value in codec.values()]
@@ -88,7 +88,9 @@ for ours, theirs in zip(*found, strict=True):
 
 
 @pytest.mark.parametrize(
-    "script", [SNAKE, CONVOLUTIONS, SPECTRAL, JUDGING], ids=["Snake", "convolutions", "spectral", "judging"]
+    "script",
+    [SNAKE, CONVOLUTIONS, SPECTRAL, DISCRIMINATORS],
+    ids=["Snake", "convolutions", "spectral", "discriminators"],
 )
 def test_kernels_of_a_card_give_what_torch_gives(script: str) -> None:
     pytest.importorskip("triton")

@@ -72,3 +72,14 @@ def test_peaks_are_known_by_name() -> None:
     assert peak("NVIDIA H100 PCIe", torch.bfloat16) == 756e12
     assert peak("NVIDIA L40S", torch.float32) == 91.6e12
     assert peak("some card", torch.float32) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("NVIDIA L4", 121e12), ("NVIDIA L40", None), ("NVIDIA RTX A1000", None), ("NVIDIA A10", 125e12),
+     ("NVIDIA A100-SXM4-80GB", 311.9e12), ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", None), ("NVIDIA GH200 480GB", 989.4e12),
+     ("NVIDIA H200 NVL", 835e12), ("NVIDIA GB200", None), ("NVIDIA GeForce RTX 4090", 165.2e12),
+     ("NVIDIA GeForce RTX 4090 Laptop GPU", None), ("NVIDIA GeForce RTX 3090 Ti", None)],
+)  # fmt: skip
+def test_a_peak_is_that_of_the_whole_name(name: str, wanted: float | None) -> None:
+    assert peak(name, torch.bfloat16) == wanted

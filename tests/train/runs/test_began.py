@@ -143,7 +143,7 @@ def test_settings_that_a_run_goes_on_with_hold(audio: Path, tmp_path: Path) -> N
     observer = Silent()
     with Run(config_of(audio, **now), tmp_path / "run", observer, cache=audio / "cache") as run:
         assert [text for text in observer.remarks if "ns_steps 5 → 3" in text] != []
-        (judge,) = run.trainer.judge_optimizer.param_groups
+        (judge,) = run.trainer.discriminator_optimizer.param_groups
         assert judge["lr"] == 2e-3
         assert {group["ns_steps"] for muon in run.trainer.optimizer.muons for group in muon.param_groups} == {3}
         assert len(judge["params"]) > 0

@@ -23,6 +23,7 @@ from streamrvq.train.corpus import Clip, Corpus
 from streamrvq.train.run import Run
 from streamrvq.train.runs.effort import frames_for
 from streamrvq.train.runs.split import split
+from streamrvq.train.runs.summary import facts_of
 from streamrvq.weights import load_weights
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
@@ -262,3 +263,12 @@ def test_info_says_what_a_run_holds(done: Path, tmp_path: Path, capsys: pytest.C
         with pytest.raises(SystemExit):
             main(["info", str(name)])
         assert "3 steps, 0 s of audio" in capsys.readouterr().out
+
+
+def test_info_shows_a_runs_own_weights(done: Path, tmp_path: Path) -> None:
+    """And no others that were put beside them."""
+    shutil.copytree(done, tmp_path / "run")
+    shutil.copy(done / "tiny.safetensors", tmp_path / "run" / "a.safetensors")
+    assert facts_of(tmp_path / "run")["weights"] == str(tmp_path / "run" / "tiny.safetensors")
+    (tmp_path / "run" / "tiny.safetensors").unlink()
+    assert facts_of(tmp_path / "run")["weights"] is None

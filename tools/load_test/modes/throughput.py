@@ -6,11 +6,13 @@ Knows: clients that send as fast as the server reads, and the batches that they 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -93,12 +95,13 @@ async def _measure(experiment: Experiment, server: ServerProcess) -> tuple[list[
             bare.stdin.flush()
             turn.bare = float(await asyncio.to_thread(bare.stdout.readline))
             turns.append(turn)
-        bare.stdin.close()
     after = usage(os.getpid())
     return turns, records, (after.cpu - before.cpu) / (seconds * _TURNS)
 
 
-def _bare(experiment: Experiment) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def _bare(experiment: Experiment) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of the bare engine, ready. It ends with the block, whatever ends that."""
     settings = experiment.settings
     source = "--null" if settings.null else settings.codec
     module = "tools.load_test.servers.bare_engine"
@@ -106,10 +109,14 @@ def _bare(experiment: Experiment) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(settings.threads)}
     with experiment.cores.started_on_server_core():
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    assert process.stdout is not None
-    if process.stdout.readline() != b"ready\n":
-        raise LoadError("the bare engine did not start; what it said is above")
-    return process
+    with process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"ready\n":
+                raise LoadError("the bare engine did not start; what it said is above")
+            yield process
+        finally:
+            process.kill()
 
 
 async def _service(experiment: Experiment, server: ServerProcess, seconds: float, records: list[Record]) -> _Turn:

@@ -17,11 +17,11 @@ from .card import tried
 
 
 class OnCard:
-    """A `Way` for two passes: the first for the originals, then one for the reconstructions.
+    """A `LayerFunction` for two passes: the first for the originals, then one for the reconstructions.
 
     Args:
         dtype: of the convolutions.
-        kernels: `judging_kernels`.
+        kernels: `discriminator_kernels`.
 
     Attributes:
         feature: after the second pass: float32 ``[B]``, the sum over layers of the mean distance of both maps.
@@ -103,9 +103,9 @@ def compared(kernels: Any, device: str, dtype: torch.dtype = torch.float32) -> l
 @tried
 def on_card() -> Any:
     """The kernels for CUDA, tried by the first call; None where they cannot be used, and why not."""
-    from . import judging_kernels
+    from . import discriminator_kernels
 
     for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 1e-2)):
-        for ours, theirs in compared(judging_kernels, "cuda", dtype):
+        for ours, theirs in compared(discriminator_kernels, "cuda", dtype):
             torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=10 * tolerance)
-    return judging_kernels
+    return discriminator_kernels

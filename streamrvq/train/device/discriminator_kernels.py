@@ -2,7 +2,8 @@
 
 torch needs a kernel for each of them, and one more for each gradient and each sum. All of that is memory traffic.
 
-Knows: the formulas and their gradients, for memory with the channels last. Does not know: convolutions (judging.py).
+Knows: the formulas and their gradients, for memory with the channels last. Does not know: convolutions
+(discriminator_layers.py).
 """
 
 from __future__ import annotations
