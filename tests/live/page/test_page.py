@@ -170,7 +170,9 @@ async def test_an_idle_page_draws_nothing(browser: Browser) -> None:
                 while await page.page.evaluate(FRAMES):
                     pass  # the last of what was there before
             await page.start()
-            assert await page.page.evaluate(FRAMES) > 1
+            async with asyncio.timeout(PATIENCE):
+                while await page.page.evaluate(FRAMES) < 2:
+                    pass  # a busy machine draws few
             await page.stop()
 
 
