@@ -25,10 +25,17 @@ from streamrvq.tokens import read_tokens
 from streamrvq.tokens.journal import journal_of
 from tests.support.command import Run, process
 from tests.support.contract import noise
+from tests.support.listening import SILENT_POLLS, patient
 from tests.support.patience import PATIENCE
 from tests.support.virtual_sound import Device, Fifo, Pulse, Voice
 
+__all__ = ["patient"]  # a fixture
+
 RATE, BLOCK = 44_100, 441
+#: What the fixture does, in a process of its own.
+PATIENT = (
+    f"from streamrvq.live.sources import microphone as m; m._SILENT_POLLS = m._SILENT_POLLS_AT_START = {SILENT_POLLS}"
+)
 HEARD = noise(20 * RATE)
 
 
@@ -136,7 +143,7 @@ def test_a_picture_on_a_terminal(weights: Path) -> None:
     with fifo():
         ours, theirs = pty.openpty()
         with mock.patch.dict(os.environ, TERM="xterm-256color", COLUMNS="100", LINES="40"):
-            running = process(*options(weights, "--seconds", 1), stdout=theirs)
+            running = process(*options(weights, "--seconds", 1), before=PATIENT, stdout=theirs)
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # EIO is the end of it
@@ -154,7 +161,7 @@ def test_a_picture_on_a_terminal(weights: Path) -> None:
     assert "38;2;" in text or "38;5;" in text  # colours
 
 
-def started(*arguments: object, before: str = "") -> tuple[subprocess.Popen[bytes], list[dict[str, Any]]]:
+def started(*arguments: object, before: str = PATIENT) -> tuple[subprocess.Popen[bytes], list[dict[str, Any]]]:
     """A `mic --json` that has given frames."""
     running = process(*arguments, before=before)
     assert running.stdout is not None
@@ -206,11 +213,11 @@ def test_a_killed_recording_is_recovered(run: Run, weights: Path, tmp_path: Path
 
 @pytest.mark.parametrize("end", ["kill", "freeze"])
 def test_a_device_that_goes_away_ends_it_with_what_was_heard(weights: Path, tmp_path: Path, end: str) -> None:
-    path, patient = tmp_path / "a.safetensors", ""
-    if end == "kill":  # on a busy machine it may take PortAudio longer to notice than a device may be silent
-        patient = "from streamrvq.live.sources import microphone; microphone._SILENT_POLLS = 10**6"
+    path = tmp_path / "a.safetensors"
     with Pulse() as server:
-        running, lines = started("mic", "--codec", weights, "--json", "--out", path, before=patient)
+        running, lines = started(
+            "mic", "--codec", weights, "--json", "--out", path, before=PATIENT if end == "kill" else ""
+        )
         getattr(server, end)()
         out, err = running.communicate(timeout=PATIENCE)  # the process ends even if its sound server hangs
         if end == "freeze":

@@ -11,13 +11,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.paths import DEMOS
 from tests.support.patience import PATIENCE
-from tests.support.service import serving
+from tests.support.service import connect_raw, serving
 
 
 @pytest.fixture
@@ -63,12 +62,15 @@ async def test_nonsense_is_refused_in_a_sentence(
 ) -> None:
     bridge.console.file = sys.stdout
     async with (
-        serving() as server, serve(lambda call: bridge.answer(call, server.url), "127.0.0.1", 0) as bridges,
+        serving() as server,
+        serve(
+            lambda call: bridge.answer(call, server.url), "127.0.0.1", 0, open_timeout=PATIENCE, ping_interval=None
+        ) as bridges,
         asyncio.timeout(PATIENCE),
-    ):  # fmt: skip
+    ):
         url = f"ws://127.0.0.1:{bridges.sockets[0].getsockname()[1]}"
         for messages, words in NONSENSE:
-            async with connect(url) as call:
+            async with connect_raw(url) as call:
                 try:
                     for message in messages:
                         await call.send(message)
@@ -81,7 +83,7 @@ async def test_nonsense_is_refused_in_a_sentence(
             assert printed[-1].startswith("the call was refused: ")
             assert call.close_reason is not None
             assert call.close_reason[:30] in printed[-1].encode("ascii", "replace").decode()
-        async with connect(url) as call:  # and the bridge goes on; this one breaks off
+        async with connect_raw(url) as call:  # and the bridge goes on; this one breaks off
             await call.send(start())
             await call.send(GOOD)
             call.transport.abort()

@@ -6,9 +6,12 @@ import contextlib
 from typing import Any
 
 import numpy as np
+import pytest
 
 from streamrvq import Gap, Microphone
+from streamrvq.live.sources import microphone as microphone_source
 from tests.support.contract import QUICK, codec_of, minute, noise
+from tests.support.patience import PATIENCE
 from tests.support.virtual_sound import Fifo, Voice
 
 RATE, BLOCK = 44_100, 441
@@ -17,6 +20,16 @@ SIGNAL = noise(20 * RATE)
 CODEC, SYMMETRIC = (codec_of(minute((2, 4, 8, 8), causal=causal), *QUICK) for causal in (True, False))
 #: Seconds of buffer with which nothing is lost, however busy the machine is.
 PLENTY = 30
+
+#: As many looks at a device without samples last as long as tests wait. A busy machine may starve a virtual device.
+SILENT_POLLS = round(PATIENCE / microphone_source._POLL_SECONDS)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device may be silent for long, in all tests of a file that imports this. A test can undo it."""
+    for name in ("_SILENT_POLLS", "_SILENT_POLLS_AT_START"):
+        monkeypatch.setattr(microphone_source, name, SILENT_POLLS)
 
 
 def fifo(**settings: Any) -> Fifo:
@@ -82,12 +95,14 @@ class RecordedSource:
         return sum(int((pcm[offset + at : offset + at + len(block)] != block).sum()) for at, block in blocks)
 
 
-def runs(items: list[Any]) -> list[list[np.ndarray]]:
-    """The blocks between gaps of more than 0.1 s; a shorter one could be this machine's own."""
+def around(gap: Gap, items: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """What came just before a gap and just after it, up to the next gap on each side, which is this machine's own."""
     found: list[list[np.ndarray]] = [[]]
     for item in items:
         if not isinstance(item, Gap):
             found[-1].append(item)
-        elif item.samples > RATE // 10:
-            found.append([])
-    return found
+            continue
+        if item is gap:
+            before = len(found) - 1
+        found.append([])
+    return np.concatenate(found[before]), np.concatenate(found[before + 1])

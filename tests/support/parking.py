@@ -24,6 +24,7 @@ from websockets.typing import Subprotocol
 
 from streamrvq.live.server.admission.reply import text_reply
 from streamrvq.live.server.static import respond
+from tests.support.patience import PATIENCE
 
 HOP, CODEBOOKS, RATE = 32, 4, 8000
 SESSION = "5e" * 16
@@ -70,7 +71,8 @@ class Parking:
         """Listen. Returns where."""
         offered = [Subprotocol("streamrvq.v1")]
         async with serve(
-            self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None,
+            self._connection, "127.0.0.1", 0, subprotocols=offered, compression=None, open_timeout=PATIENCE,
+            ping_interval=None,
             process_request=lambda _, request: None if "Upgrade" in request.headers else _page(request.path),
         ) as server:  # fmt: skip
             yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"

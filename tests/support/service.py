@@ -13,12 +13,14 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from streamrvq.codec import Codec
 from streamrvq.live.protocol.constants import SUBPROTOCOL
+from streamrvq.live.server import access, transport
 from streamrvq.live.server import server as server_module
 from streamrvq.live.server.scheduling.warmup import warm_up
 from streamrvq.live.server.server import Server
@@ -28,7 +30,7 @@ from tests.support.patience import PATIENCE
 
 RATE, HOP = 16_000, 64
 #: Without pings, whose answers queue behind the audio: on a busy machine one may come after the usual 20 s.
-connect_raw = functools.partial(connect, ping_interval=None)
+connect_raw = functools.partial(connect, ping_interval=None, open_timeout=PATIENCE, proxy=None)
 
 #: 250 frames/s, 3 codebooks of 64; exact.
 CAUSAL, DELAYED = (codec_of(minute((8, 8), causal=causal, sample_rate=RATE), *QUICK) for causal in (True, False))
@@ -42,6 +44,13 @@ def serving(codec: Codec = CAUSAL, **settings: Any) -> Server:
     """A server on a free port of loopback. It waits for its clients as long as a test does, unless it is told."""
     patient = dict.fromkeys(("start_timeout", "idle_timeout", "send_timeout", "park_timeout"), PATIENCE)
     return Server(codec, ServerSettings(**{"port": 0, "max_streams": 64, **patient, **settings}))
+
+
+def no_refill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers let in what they let in at once, and no more with time: any flood is one, however slowly it comes."""
+    monkeypatch.setattr(access, "PER_SECOND", 0)
+    monkeypatch.setattr(transport, "PINGS_PER_SECOND", 0.0)
+    monkeypatch.setattr(transport, "SMALL_PER_SECOND", 0.0)
 
 
 def start(**fields: Any) -> str:
@@ -63,7 +72,6 @@ async def end_of(url: str, messages: list[Any], **options: Any) -> tuple[int, li
         "subprotocols": [SUBPROTOCOL],
         "compression": None,
         "max_size": None,
-        "proxy": None,
     } | options
     texts: list[Any] = []
     async with asyncio.timeout(PATIENCE), connect_raw(url, **settings) as ws:

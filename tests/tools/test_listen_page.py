@@ -47,16 +47,16 @@ async def test_one_player_plays_and_the_position_stays_with_the_clip(browser: Br
         await opened.page.wait_for_function(
             "[...document.querySelectorAll('audio')].every(audio => Math.abs(audio.duration - 4) < 1e-3)"
         )
-        # someone moves the original to 3 s and plays another version
-        await opened.page.evaluate("document.querySelectorAll('audio')[0].currentTime = 3")
+        # someone moves the original to 2 s and plays another version
+        await opened.page.evaluate("document.querySelectorAll('audio')[0].currentTime = 2")
         await opened.page.wait_for_function("!document.querySelectorAll('audio')[0].seeking")
         await players.nth(2).evaluate("audio => { audio.playbackRate = 0.1; return audio.play() }")
         await playing(opened, 2)
-        assert 3 <= await position(opened, 2) < 4
+        assert 2 <= await position(opened, 2) < 4  # which it reaches in 20 s
         # another clip begins at its own start, and stops the first
         await players.nth(VERSIONS).evaluate("audio => { audio.playbackRate = 0.1; return audio.play() }")
         await playing(opened, VERSIONS)
-        assert await position(opened, VERSIONS) < 3
+        assert await position(opened, VERSIONS) < 2
         # back: where the clip was
         was = await position(opened, 2)
         await players.nth(1).evaluate("audio => { audio.playbackRate = 0.1; return audio.play() }")

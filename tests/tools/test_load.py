@@ -75,6 +75,23 @@ throughput._TURNS = 2
 sys.exit(main())
 """
 
+#: The tool on a machine that stands still, just before it looks at the server's figures, until the run should be over.
+STALLED = """
+import sys, time
+from tools.load_test.__main__ import main
+from tools.load_test.servers.process import ServerProcess
+
+reading = ServerProcess.reading
+
+async def late(self):
+    ServerProcess.reading = reading
+    time.sleep(3)
+    return await reading(self)
+
+ServerProcess.reading = late
+sys.exit(main())
+"""
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -146,6 +163,24 @@ def test_good_servers(weights: Path, tmp_path: Path) -> None:
     assert throughput["share"] > 0
     assert len(throughput["turns"]) == 2
     assert failing(throughput).keys() <= {"service keeps the bare engine's speed"}, throughput
+
+
+def test_a_run_on_a_machine_that_stands_still(weights: Path) -> None:
+    """It goes on until all was measured, and until every fault has happened."""
+    faults = ("--faults", 0.34, "--period", 0.5, "--flat", 1e6)
+    runs = [
+        load("--null", "--streams", 2, "--seconds", 1, tool=("-c", STALLED)),
+        load("--codec", weights, "--block", 256, "--streams", 7, "--minutes", 1 / 60, *faults, "--send-timeout", 1,
+             soak=True, tool=("-c", STALLED)),
+    ]  # fmt: skip
+    null, soak = map(outcome, runs)
+    assert null["seconds"] > 3
+    assert null["rtf"] is not None
+    assert null["codes"]["wrong"] == null["codes"]["missing_frames"] == null["drops"] == 0
+    assert soak["seconds"] > 3
+    assert sum(soak["faults"].values()) == 4
+    assert soak["trend"]["samples"] >= 4
+    assert soak["codes"]["wrong"] == soak["codes"]["missing_frames"] == soak["drops"] == 0
 
 
 def test_an_attacked_server() -> None:

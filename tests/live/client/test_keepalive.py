@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,20 +59,26 @@ async def test_empty_messages_and_resuming_do_not_show(monkeypatch: pytest.Monke
 
 async def test_an_older_server_says_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor its resampler; and a newer one may say things that nobody here knows."""
-    seen: list[float] = []
-    real = asyncio.sleep
+    seen: list[tuple[float, float]] = []  # for how long it sleeps, and what time it is then
 
     async def sleep(seconds: float) -> None:
-        seen.append(seconds)
-        await real(seconds)
+        seen.append((seconds, now[-1]))
+        await asyncio.Event().wait()
 
-    monkeypatch.setattr(keepalive.asyncio, "sleep", sleep)
+    class Clock:
+        def time(self) -> float:
+            now.append(asyncio.get_running_loop().time())
+            return now[-1]
+
+    now: list[float] = []
+    monkeypatch.setattr(keepalive, "asyncio", SimpleNamespace(sleep=sleep, get_running_loop=Clock))
     async with Parking([]).url() as url, streamrvq.connect(url, format="s16le") as stream:
-        await real(0.01)
+        await until(lambda: seen)
+        ((seconds, at),) = seen
+        assert seconds == max(0.0, stream._connection.last_sent + 15 - at)
         assert stream.ready.idle_timeout is None
         assert stream.ready.resampler is None
         await stream.send(np.zeros(64, np.int16))
         await stream.stop()
         assert stream.ready.codec == "samples"
         [item async for item in stream]
-    assert any(14 < seconds <= 15 for seconds in seen)

@@ -109,11 +109,11 @@ async def test_a_device_that_is_gone_is_one_sentence_and_closed(monkeypatch: pyt
 @pytest.mark.asyncio
 async def test_a_device_that_hangs_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = put(monkeypatch, Sound({44_100}, {1}))
-    monkeypatch.setattr(speaker, "OPEN_SECONDS", 0.1)
-    monkeypatch.setattr(speaker, "CLOSE_SECONDS", 0.1)
     ended = threading.Event()
-    with pytest.raises(DeviceError, match="did not come to an end"):
+    with pytest.raises(DeviceError, match="playing through box did not come to an end"):
         async with Speaker(44_100) as opened:
+            monkeypatch.setattr(speaker, "OPEN_SECONDS", 0.1)
+            monkeypatch.setattr(speaker, "CLOSE_SECONDS", 0.1)
             monkeypatch.setattr(sound, "write", lambda _: ended.wait())
             await opened.play(np.zeros(10, np.float32))
     ended.set()

@@ -18,7 +18,7 @@ from streamrvq.live.server.access import Allowance, Restarts
 from streamrvq.live.server.connection import Connection
 from streamrvq.live.server.server import Server
 from tests.support.patience import PATIENCE
-from tests.support.service import RawClient, end_of, packet, serving, start, until
+from tests.support.service import RawClient, end_of, no_refill, packet, serving, start, until
 from tests.support.shell import nothing_left
 
 STOP = json.dumps({"type": "stop"})
@@ -93,7 +93,9 @@ async def test_a_client_that_sent_too_fast_waits_for_its_next_stream_and_another
 ) -> None:
     for name in ("RESTART_SECONDS", "LONGEST_RESTART"):
         monkeypatch.setattr(access, name, 100 * PATIENCE)
+    no_refill(monkeypatch)
     monkeypatch.setattr(intake, "LATELY_SECONDS", PATIENCE)
+    monkeypatch.setattr(intake, "UNITS_PER_SECOND", 0.0)
     with nothing_left():
         async with serving(tokens=("its", "another")) as server:
             messages = [start(token="its"), *(packet(seq=number) for number in range(6000))]

@@ -7,6 +7,7 @@ import dataclasses
 
 import pytest
 
+from streamrvq import InputError
 from tests.support.patience import PATIENCE
 from tests.support.service import RawClient, serving
 
@@ -120,6 +121,6 @@ async def test_reload_takes_new_tokens_or_nothing() -> None:
         server.reload(("new",))
         assert server.settings.tokens == server._services.settings.tokens == ("new",)
         before = dataclasses.asdict(server.settings)
-        with pytest.raises(Exception, match="a token is empty"):
+        with pytest.raises(InputError, match="a token is empty"):
             server.reload(("",))
         assert dataclasses.asdict(server.settings) == before

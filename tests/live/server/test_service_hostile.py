@@ -13,7 +13,7 @@ import streamrvq
 from streamrvq.live.protocol.constants import MAX_MESSAGE, Close
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
-from tests.support.service import CAUSAL, RawClient, connect_raw, end_of, packet, serving, start, until
+from tests.support.service import CAUSAL, RawClient, connect_raw, end_of, no_refill, packet, serving, start, until
 from tests.support.shell import nothing_left
 
 PCM = noise(500)
@@ -120,8 +120,9 @@ async def still_good(server):
 
 
 @pytest.mark.asyncio
-async def test_every_case_has_its_code():
+async def test_every_case_has_its_code(monkeypatch):
     """All at once against one server, with a good client beside them."""
+    no_refill(monkeypatch)
     with nothing_left():
         async with serving(max_streams=1000) as server:
             good = asyncio.create_task(still_good(server))

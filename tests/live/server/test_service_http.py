@@ -207,11 +207,14 @@ async def test_a_drain_gives_every_client_the_codes_of_all_it_sent():
 
 @pytest.mark.asyncio
 async def test_a_draining_server_says_so():
-    async with serving() as server, connect_raw(server.url, subprotocols=["streamrvq.v1"], compression=None) as ws:
+    async with (
+        serving(drain_timeout=PATIENCE, stop_timeout=2 * PATIENCE) as server,
+        connect_raw(server.url, subprotocols=["streamrvq.v1"], compression=None) as ws,
+    ):
         await ws.send(start())
         await ws.recv()
         stopping = asyncio.create_task(server.stop())
-        assert json.loads(await ws.recv()) == {"type": "drain", "seconds": 3}
+        assert json.loads(await ws.recv()) == {"type": "drain", "seconds": PATIENCE}
         health = server._http.plain("/health")
         assert health.status == 503
         assert json.loads(health.body)["status"] == "draining"

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 
 import numpy as np
 import pytest
@@ -57,14 +58,15 @@ async def test_too_many_connections():
 @pytest.mark.asyncio
 async def test_nobody_listening_and_no_websocket():
     async with serving() as server:
-        url = server.url
         with pytest.raises(ServiceError, match="HTTP 404") as refusal:
-            await streamrvq.connect(url + "/elsewhere").__aenter__()
+            await streamrvq.connect(server.url + "/elsewhere").__aenter__()
         assert refusal.value.code == 404
         with pytest.raises(ServiceError, match="cannot listen"):
             await serving(port=server.port).__aenter__()
-    with pytest.raises(ServiceError, match="cannot connect") as refusal:
-        await streamrvq.connect(url).__aenter__()
+    with socket.socket() as taken:  # and nobody listens there, whatever ports others get meanwhile
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(ServiceError, match="cannot connect") as refusal:
+            await streamrvq.connect(f"ws://127.0.0.1:{taken.getsockname()[1]}").__aenter__()
     assert refusal.value.code == 0
 
 

@@ -17,7 +17,7 @@ from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.plain_client import raw
-from tests.support.service import CAUSAL, HOP, RawClient, end_of, int16, packet, serving, start, until
+from tests.support.service import CAUSAL, HOP, RawClient, end_of, int16, no_refill, packet, serving, start, until
 
 FRAMES = 4
 PCM = int16(noise(FRAMES * HOP))
@@ -98,7 +98,8 @@ CLOSED = {
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("how", CLOSED)
-async def test_a_close_by_the_server_ends_the_stream_at_once(how):
+async def test_a_close_by_the_server_ends_the_stream_at_once(how, monkeypatch):
+    no_refill(monkeypatch)
     messages, code = CLOSED[how]
     async with serving(close_timeout=PATIENCE, stop_timeout=DEADLINE) as server, asyncio.timeout(PATIENCE):
         client, session = await begun(server)

@@ -192,6 +192,8 @@ async def test_a_client_that_sends_on_and_never_reads_fills_no_memory(header: bo
         assert isinstance(connection, LimitedConnection)
         await until(lambda: connection.intake.paused)
         sending, quiet = asyncio.create_task(client.send(more)), 0
+        # What was decoded waits for the client: no thread that is slow can go on with it any more.
+        await until(lambda: connection.transport.get_write_buffer_size() > 1 << 15)
         while not sending.done() and quiet < 100:
             before = connection.intake.waiting
             await asyncio.sleep(0.005)

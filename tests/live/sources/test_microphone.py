@@ -23,13 +23,16 @@ from tests.support.listening import (
     SIGNAL,
     SYMMETRIC,
     RecordedSource,
+    around,
     fifo,
     listen_once,
     microphone,
-    runs,
+    patient,
 )
 from tests.support.shell import codes_of, nothing_left
 from tests.support.virtual_sound import Fifo, Voice
+
+__all__ = ["patient"]  # a fixture
 
 
 @pytest.mark.asyncio
@@ -77,12 +80,12 @@ async def test_a_device_that_loses_samples_without_reporting_it(lost: float) -> 
             source = RecordedSource(mic, 2 + lost)
             async with tokenize(source, CODEC) as tokens:
                 items = [item async for item in tokens]
-    gap = max(source.gaps, key=lambda gap: gap.samples)
+    gap = min(source.gaps, key=lambda gap: abs(gap.position - 100 * BLOCK))  # a busy machine may lose some besides
     assert abs(gap.position - 100 * BLOCK) <= BLOCK
     assert "lost on the way" in gap.reason
     assert gap.samples == pytest.approx(lost * RATE, abs=0.1 * RATE)
     # What came after the gap is what the device had after it.
-    before, after = (np.concatenate(run) for run in runs(source.items))
+    before, after = around(gap, source.items)
     first = int(np.flatnonzero(after[0] == SIGNAL)[0])
     assert first == (100 + blocks) * BLOCK
     assert np.array_equal(SIGNAL[first : first + len(after)], after)
@@ -128,7 +131,7 @@ async def test_a_channel_or_the_mean_of_two_when_asked_for(settings: dict[str, A
     stereo = np.stack([SIGNAL[: 4 * RATE], noise(4 * RATE, 1)], axis=1)
     mono = stereo[:, 1] if "channel" in settings else stereo.astype(np.float64).mean(axis=1).astype(np.float32)
     with Fifo(Voice(stereo, RATE, BLOCK)):
-        async with microphone(**settings) as mic:
+        async with microphone(buffer=PLENTY, **settings) as mic:
             source = RecordedSource(mic, 0.3)
             async for _ in source:
                 pass
@@ -222,7 +225,7 @@ def test_closing_the_event_loop_ends_the_callbacks() -> None:
 async def test_the_figures_of_a_capture() -> None:
     began = time.monotonic()  # before PortAudio lists the devices: that opens them already
     with fifo():
-        async with microphone() as mic:
+        async with microphone(buffer=PLENTY) as mic:
             async with tokenize(mic, CODEC) as tokens:
                 async for item in tokens:
                     if isinstance(item, Frames) and item.time > 0.5:

@@ -9,9 +9,14 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import time
 from collections.abc import AsyncIterator
 
+from streamrvq.live.server.logs import Repeats
 from tests.support.service import packet, start
+
+#: Seconds in which the server's log counts what repeats, before it says so.
+LOG_PERIOD = Repeats()._period
 
 _UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -41,6 +46,14 @@ KINDS = {
     "another method": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
     "rubbish": bytes(range(256)),
 }
+
+
+def periods(began: float) -> float:
+    """How many periods of the log have begun since ``began``, of `time.monotonic`.
+
+    In each of them, an event that repeats is a line for each kind and address.
+    """
+    return 1 + (time.monotonic() - began) // LOG_PERIOD
 
 
 @contextlib.asynccontextmanager

@@ -104,6 +104,12 @@ class RecordedSocket:
         return frames_of(self.received)
 
 
+def recordings(socket: RecordedSocket, rate: int) -> list[tuple[int, int]]:
+    """Where each recording begins and ends, in samples. A gap of more than a second is between two of them."""
+    long = [gap for gap in socket.gaps if gap[1] > rate]
+    return list(zip([0, *map(sum, long)], [*(position for position, _ in long), len(socket.pcm)], strict=True))
+
+
 def frames_of(messages: Sequence[str | bytes]) -> list[list[int]]:
     """The codes of each frame in CODES messages."""
     frames: list[list[int]] = []

@@ -12,6 +12,9 @@ from collections.abc import Awaitable, Callable
 
 from .target import Tally, Target
 
+#: More seconds at most until the first attempt, on a machine that is slow or busy; and between two looks for it.
+_FIRST, _LOOK = 30.0, 0.02
+
 
 @dataclasses.dataclass(frozen=True)
 class Attack:
@@ -41,11 +44,18 @@ class Attack:
 
 
 async def keep_up(attack: Attack, target: Target, seconds: float) -> Tally:
-    """Attack for so long. Afterwards all connections of the attack are closed. Returns what was done in that time."""
+    """Attack for so long, and until the first attempt. Afterwards all connections of the attack are closed.
+
+    Returns:
+        What was done in that time.
+    """
     before, cpu = dataclasses.replace(target.tally), time.process_time()
     tasks = [asyncio.create_task(_again(attack, target)) for _ in range(attack.connections)]
     try:
         ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        until = time.perf_counter() + _FIRST
+        while not ended and target.tally.attempts == before.attempts and time.perf_counter() < until:
+            ended, _ = await asyncio.wait(tasks, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()

@@ -69,7 +69,7 @@ class FreshClients:
         record, began = self._record(number), time.perf_counter()
         async with Relay(self._port) as relay:
             client = RemoteStreamClient(record, self._audio, relay, self._token)
-            running = asyncio.create_task(client.run(began, _MESSAGES))
+            running = asyncio.create_task(client.run(began, lambda: len(record.sent) >= _MESSAGES))
             try:
                 async with asyncio.timeout(_IN + _CODES):
                     while not record.frames and not running.done():

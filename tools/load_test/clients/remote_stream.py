@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import streamrvq
 from streamrvq import Frames, StreamRVQError
@@ -29,13 +30,13 @@ class RemoteStreamClient:
         self.record, self.relay, self._audio, self._token = record, relay, audio, token
         record.remote_stream = True
 
-    async def run(self, first: float, messages: int) -> None:
-        """Send messages from ``first`` on (of `time.perf_counter`), and record everything that comes."""
+    async def run(self, first: float, enough: Callable[[], bool]) -> None:
+        """Send messages from ``first`` on (of `time.perf_counter`) until enough, and record everything that comes."""
         record = self.record
         try:
             rate, token = self._audio.rate, self._token
             async with streamrvq.connect(self.relay.url, sample_rate=rate, format="s16le", token=token) as stream:
-                sending = asyncio.create_task(self._send(stream, first, messages))
+                sending = asyncio.create_task(self._send(stream, first, enough))
                 try:
                     async for item in stream:
                         assert isinstance(item, Frames)
@@ -50,11 +51,11 @@ class RemoteStreamClient:
         except StreamRVQError as error:
             record.ends(End.LOST, str(error), getattr(error, "code", 0) or 0)
 
-    async def _send(self, stream: streamrvq.RemoteStream, first: float, messages: int) -> None:
+    async def _send(self, stream: streamrvq.RemoteStream, first: float, enough: Callable[[], bool]) -> None:
         record = self.record
         period = record.block / record.rate
-        for number in range(messages):
-            await asyncio.sleep(first + number * period - time.perf_counter())
+        while not enough():
+            await asyncio.sleep(first + len(record.sent) * period - time.perf_counter())
             record.sent.append(time.perf_counter())
             await stream.send(self._audio.samples(record.offset + record.samples, record.block))
             record.samples += record.block

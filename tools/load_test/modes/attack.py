@@ -93,26 +93,25 @@ class _Attacking:
 
     async def run(self, began: float, end: float) -> list[Fault]:
         """Attack in every second phase, and let clients come meanwhile."""
-        visiting = asyncio.create_task(self._visits(began))
+        visiting: list[asyncio.Task[Visit]] = []
         try:
             for start in self._phases.starts:
                 await asyncio.sleep(began + start - time.perf_counter())
                 first = time.perf_counter()
+                for at in self._phases.visits():
+                    if start < at < start + self._phases.seconds:
+                        visiting.append(asyncio.create_task(self._visit(len(visiting), first + at - start)))
                 tally = await self._process.attack(self._phases.seconds)
                 self.attacks.append((first, time.perf_counter(), tally))
-            self.visits = await visiting
+            self.visits = [await visit for visit in visiting]
         finally:
-            visiting.cancel()
+            for visit in visiting:
+                visit.cancel()
         return [Fault(first, self._name) for first, _, _ in self.attacks]
 
-    async def _visits(self, began: float) -> list[Visit]:
-        async def one(number: int, at: float) -> Visit:
-            await asyncio.sleep(began + at - time.perf_counter())
-            return await self._once(number)
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(number, at)) for number, at in enumerate(self._phases.visits())]
-        return [task.result() for task in tasks]
+    async def _visit(self, number: int, at: float) -> Visit:
+        await asyncio.sleep(at - time.perf_counter())
+        return await self._once(number)
 
 
 def attacked(experiment: Experiment, attack: Attack, addresses: int = 1) -> Attacked:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import math
 import os
 import random
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -32,6 +34,8 @@ from ..usage import Usage, usage
 
 #: Seconds before the first message, then for figures to settle, and at the end to wait for the last clients.
 _LEAD, _SETTLE, _LAST = 0.3, 1.0, 20.0
+#: Samples of the server's usage at least, however late the first of them was: a series needs as many.
+_SAMPLES = 4
 #: Seconds until the buffers of the kernel are full for a client that never reads, on a busy machine too.
 _FILLING = 60.0
 
@@ -44,7 +48,7 @@ class Outcome:
     faults: list[Fault]  #: the faults that happened, with ``at`` as such a time
     window: float  #: seconds after a fault that count as near it
     began: float
-    ended: float
+    ended: float  #: later than asked for if faults, attacks or measurements came late
     usages: list[Usage]  #: of the server, from when figures had settled until the last sample was sent
     figures: Reading  #: what /metrics counted in that time
     closes: dict[str, int]  #: connections by close code, until the very end
@@ -86,6 +90,7 @@ class RealtimeRun:
         self._remote_streams: list[tuple[RemoteStreamClient, asyncio.Task[None]]] = []
         self._happened: list[Fault] = []
         self._beside, self._pacer = beside, Pacer()
+        self._all_done = False  # whether clients may stop: everything was measured, and whatever was to happen did
         self._rng = random.Random(settings.seed + 1)
 
     async def run(self) -> Outcome:
@@ -102,8 +107,8 @@ class RealtimeRun:
             for relay in relays:
                 client = RemoteStreamClient(self._record(), self._audio, relay, settings.token)
                 first = began + self._phase(client.record)
-                running = client.run(first, self._messages(first, end))
-                self._remote_streams.append((client, asyncio.create_task(running)))
+                enough = self._enough(client.record, first, end)
+                self._remote_streams.append((client, asyncio.create_task(client.run(first, enough))))
             for number, opened in enumerate(raw):
                 self._start(opened, began + self._phase(opened.record) + number * 1e-4, end)
             injecting = asyncio.create_task(self._run_faults(faults, began, end))
@@ -112,13 +117,14 @@ class RealtimeRun:
             await injecting
             if beside is not None:
                 self._happened += await beside
+            self._all_done, ended = True, max(end, time.perf_counter())
             await self._ends()
             closes = (await self._after_all()).closes()
         gc.unfreeze()
         self._pacer.close()
         late = float(np.percentile(np.array(self._pacer.late), 99)) if self._pacer.late else 0.0
         window = faults.window if self._beside is None else self._beside.window
-        return Outcome(self._records, self._happened, window, began, end, usages, figures, closes, late, own,
+        return Outcome(self._records, self._happened, window, began, ended, usages, figures, closes, late, own,
                    self._server.errors())  # fmt: skip
 
     # ------------------------------------------------------------- clients
@@ -133,8 +139,10 @@ class RealtimeRun:
         """A stream's start within a hop. The hops of different streams end at different times, spread evenly."""
         return phase(record.number) * self._period
 
-    def _messages(self, first: float, end: float) -> int:
-        return max(1, int((end - first) / self._period))
+    def _enough(self, record: Record, first: float, end: float) -> Callable[[], bool]:
+        """Whether a client that begins at ``first`` has sent enough: what was asked for, and until all else is done."""
+        samples = max(1, int((end - first) / self._period)) * self._block
+        return lambda: self._all_done and record.samples >= samples
 
     async def _open(self) -> RawClient:
         client = RawClient(self._record(), self._audio, token=self._settings.token)
@@ -143,7 +151,7 @@ class RealtimeRun:
         return client
 
     def _start(self, client: RawClient, first: float, end: float) -> None:
-        record, samples = client.record, self._messages(first, end) * self._block
+        enough = self._enough(client.record, first, end)
 
         def step(now: float) -> bool:
             if client.stopped:
@@ -152,7 +160,7 @@ class RealtimeRun:
                 client.send_unread(now)
                 return True
             client.send(now)
-            if record.samples >= samples:
+            if enough():
                 client.stop()
             return not client.stopped
 
@@ -190,6 +198,8 @@ class RealtimeRun:
                 self._happened.append(Fault(time.perf_counter(), fault.kind))
                 if fault.kind in ("kill", "cut", "deaf"):
                     replacing.append(asyncio.create_task(self._replace(faults.window / 5, end)))
+        if self._happened:  # the effect of the last one is seen completely, however late it was
+            await asyncio.sleep(self._happened[-1].at + faults.window - time.perf_counter())
         for task in replacing:
             await task
 
@@ -233,8 +243,13 @@ class RealtimeRun:
         before, own = await self._server.reading(), usage(os.getpid())
         usages = [self._server.usage()]
         end -= 2 * self._period + 0.1  # while all clients are still connected
-        while (left := end - time.perf_counter()) > 0:
-            await asyncio.sleep(min(left, self._sample_every))
-            usages.append(self._server.usage())
-        figures, now = (await self._server.reading()).since(before), usage(os.getpid())
+        for _ in range(math.ceil(_LAST / self._sample_every)):
+            while (left := end - time.perf_counter()) > 0 or len(usages) < _SAMPLES:
+                await asyncio.sleep(min(left, self._sample_every) if left > 0 else self._sample_every)
+                usages.append(self._server.usage())
+            figures, end = (await self._server.reading()).since(before), time.perf_counter() + self._sample_every
+            # Nothing was encoded since `before` if that came late: it is the same text, until the server renews it.
+            if figures.get("audio_seconds_total", direction="encode") or all(c.closed.is_set() for c in self._clients):
+                break
+        now = usage(os.getpid())
         return usages, figures, (now.cpu - own.cpu) / (now.time - own.time)
