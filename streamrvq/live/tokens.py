@@ -25,6 +25,7 @@ from ..system.copying import NeverCopied
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
+from .tasks import begin
 from .worker import Worker, put_at_once, wait_through_cancellation
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             await self._worker.close()
             raise
         self.sample_rate = self._segments.sample_rate
-        self._task = asyncio.create_task(self._pump(blocks), name="streamrvq-tokens")
+        self._task = begin(self._pump(blocks), "streamrvq-tokens")
         return self
 
     def __aiter__(self) -> AsyncIterator[Frames | Gap]:
