@@ -115,8 +115,11 @@ async def test_a_remote_stream_that_somebody_else_cancels_at_once_does_not_end_a
 @pytest.mark.parametrize("leave", [lambda stream: None, lambda stream: stream._feeding.cancel()], ids=["left", "other"])
 async def test_a_source_that_is_fed_is_closed_though_its_feeding_ends_at_once(leave: Callable[..., None]) -> None:
     blocks = Blocks()
-    async with asyncio.timeout(PATIENCE), serving() as server:
-        async with streamrvq.connect(server.url, sample_rate=RATE) as stream:
-            stream.feed(blocks)
-            leave(stream)
+    async with (
+        asyncio.timeout(PATIENCE),
+        serving() as server,
+        streamrvq.connect(server.url, sample_rate=RATE) as stream,
+    ):
+        stream.feed(blocks)
+        leave(stream)
     assert blocks.closed == 1
