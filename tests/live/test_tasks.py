@@ -90,6 +90,16 @@ async def test_tokens_that_are_left_at_once_leave_nothing(error: type[Exception]
 
 
 @pytest.mark.asyncio
+async def test_tokens_are_entered_once_though_twice_at_once() -> None:
+    tokens = tokenize(source(noise(HOP)), CODEC)
+    with nothing_left():
+        first, second = await asyncio.gather(tokens.__aenter__(), tokens.__aenter__(), return_exceptions=True)
+        assert first is tokens
+        assert isinstance(second, StreamClosedError)
+        await tokens.__aexit__(None, None, None)
+
+
+@pytest.mark.asyncio
 async def test_tokens_that_somebody_else_cancels_at_once_do_not_end_as_if_the_source_had() -> None:
     with nothing_left():
         async with asyncio.timeout(PATIENCE), tokenize(source(noise(HOP)), CODEC) as tokens:
