@@ -163,7 +163,7 @@ class _Written:
         """Write the file; ``position``: samples of its signal."""
         assert position is not None  # it is whole
         codes = np.concatenate(self._parts, axis=1)
-        write_tokens(self._path, dataclasses.replace(self._empty, codes=codes, num_samples=position))
+        write_tokens(self._path, dataclasses.replace(self._empty, codes=codes.astype(np.int64), num_samples=position))
         self.files.append(self._path)
 
 

@@ -136,7 +136,8 @@ def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(codec: Codec, settings: ServerSettings, token_file: Path | None, json: bool) -> None:
     from ..live.server.server import Server
 
-    ends, came = [signal.SIGINT, signal.SIGTERM], asyncio.Queue[int]()
+    ends: list[int] = [signal.SIGINT, signal.SIGTERM]
+    came = asyncio.Queue[int]()
     handled, starting, this = list(ends), True, asyncio.current_task()
     assert this is not None
 

@@ -25,8 +25,8 @@ from ..system.copying import NeverCopied
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
-from .tasks import begin
-from .worker import Worker, put_at_once, wait_through_cancellation
+from .tasks import begin, put_at_once, wait_through_cancellation
+from .worker import Worker
 
 if TYPE_CHECKING:
     from ..codec import Codec

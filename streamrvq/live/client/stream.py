@@ -23,8 +23,7 @@ from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, checked_text
-from ..tasks import begin
-from ..worker import put_at_once, wait_through_cancellation
+from ..tasks import begin, put_at_once, wait_through_cancellation
 from .endpoint import Endpoint
 from .keepalive import keep_alive
 from .resend import ResendBuffer

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -23,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ServiceError
 from ...system.copying import NeverCopied
-from ..worker import Worker, wait_through_cancellation
+from ..tasks import wait_through_cancellation
+from ..worker import Worker
 from .admission.admission import Admission
 from .connection import Connection
 from .http import HttpService
@@ -74,6 +74,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         self._http = HttpService(self.settings.origins, self._health, self.metrics.text, time.monotonic)
         self._began = time.monotonic()
         self._stopping: asyncio.Task[None] | None = None
+        self._given_up = False  # whether nobody waits for the start any more
         self._running: list[asyncio.Task[None]] = []
 
     @property
@@ -102,10 +103,9 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     async def __aenter__(self) -> Server:
         settings = self.settings
         settings.tls()  # before anything costs time: it may be bad
-        worker, given_up = Worker("streamrvq-step"), threading.Event()
-        self._worker = worker
+        worker = self._worker = Worker("streamrvq-step")
         try:
-            capacity = await worker.run(warm_up, self.codec, settings.max_batch, given_up.is_set)
+            capacity = await worker.run(warm_up, self.codec, settings.max_batch, lambda: self._given_up)
             self.max_streams = settings.max_streams or capacity.streams
             self.sessions = Sessions(
                 self.max_streams, settings.max_parked, settings.park_timeout, self.metrics.stream_ended
@@ -126,7 +126,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             where = f"{settings.host}:{settings.port}"
             raise ServiceError(f"cannot listen on {where} ({error.strerror or error}); choose another --port") from None
         except BaseException:
-            given_up.set()  # else the warm-up, which may take long, would run to its end
+            self._given_up = True  # else the warm-up, which may take long, would run to its end
             await worker.close()
             raise
         self._running = [
