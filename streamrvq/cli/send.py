@@ -6,6 +6,7 @@ Knows: what is sent and where the answer is written. Does not know: the protocol
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,11 +22,13 @@ from ..live.client.stream import RemoteStream
 from ..live.items import Frames, Gap
 from ..live.protocol.constants import HIGHEST_RATE, LOWEST_RATE
 from ..live.sources.file import File, Pace
+from ..live.worker import Worker
 from ..system.foreign_data import one_line, shown
 from ..system.interrupts import ended_by_signals
 from ..tokens import TokenFile, read_tokens, write_tokens
 from .common import JsonOption, TrackOption, TruncatedOption, hertz, note, out, print_json, reading
 from .pipes import LineWriter, sample_format
+from .recording import Recording
 from .service import CaOption, InsecureOption, TokenFileOption, TokenOption, tokens, trust
 from .stored.targets import token_file_of_stream
 
@@ -104,8 +107,10 @@ async def _send_file(
     async with File(path, realtime=realtime, **how) as file:  # opened once: it may be a pipe
         rate = check_rate(file.sample_rate, f"the sample rate of {one_line(path)}", LOWEST_RATE, HIGHEST_RATE)
         async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
+            empty = _empty_tokens(stream, n_quantizers)
+            written = _Written(Path(output), empty) if output not in (None, "-") else None
             stream.feed(file)
-            await _write_codes(stream, path, output, json)
+            await _write_codes(stream, path, written, output == "-", json)
 
 
 async def _send_microphone(
@@ -116,47 +121,92 @@ async def _send_microphone(
     async with Microphone(rate=rate) as microphone:
         rate = microphone.sample_rate
         async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
+            empty = _empty_tokens(stream, n_quantizers)
+            recording = Recording(Path(output), empty) if output not in (None, "-") else None
             with ended_by_signals(asyncio.get_running_loop(), microphone.stop):
                 note("sending the microphone; Ctrl-C ends it")
                 stream.feed(microphone)
-                await _write_codes(stream, "microphone", output, json)
+                await _write_codes(stream, "microphone", recording, output == "-", json)
 
 
-async def _write_codes(stream: RemoteStream, source: str, output: str | None, json: bool) -> None:
-    """Write everything that an encoding stream yields to ``output``; then print the figures."""
-    ready, parts, filled = stream.ready, [], 0
+def _empty_tokens(stream: RemoteStream, levels: int | None) -> TokenFile:
+    """What a token file says beside codes and their length."""
+    ready = stream.ready
+    return TokenFile(
+        codes=np.zeros((levels or ready.codebooks, 0), np.int64), codec=ready.codec, codec_hash=ready.codec_hash,
+        trained=ready.trained, sample_rate=ready.sample_rate, hop_length=ready.hop, source_rate=stream.sample_rate,
+        num_samples=0, resampler=ready.resampler,
+    )  # fmt: skip
+
+
+class _Written:
+    """The token file of an audio file: of one signal, since nothing of it is lost. It replaces one that is there.
+
+    Args:
+        path: of the token file.
+        empty: that file, without frames.
+
+    Attributes:
+        files: its path, once it is written.
+    """
+
+    def __init__(self, path: Path, empty: TokenFile) -> None:
+        self._path, self._empty, self._parts = path, empty, [empty.codes.astype(np.uint16)]
+        self.files: list[Path] = []
+
+    def add(self, item: Frames | Gap) -> None:
+        """Take the next item."""
+        if isinstance(item, Frames):
+            self._parts.append(item.codes.astype(np.uint16))
+
+    def finish(self, position: int | None) -> None:
+        """Write the file; ``position``: samples of its signal."""
+        assert position is not None  # it is whole
+        codes = np.concatenate(self._parts, axis=1)
+        write_tokens(self._path, dataclasses.replace(self._empty, codes=codes.astype(np.int64), num_samples=position))
+        self.files.append(self._path)
+
+
+async def _write_codes(
+    stream: RemoteStream, source: str, written: Recording | _Written | None, as_lines: bool, json: bool
+) -> None:
+    """Write everything that an encoding stream yields; then print the figures."""
+    ready, worker = stream.ready, Worker("streamrvq-send")  # disks may be slow; meanwhile the stream's queue fills
     lines = LineWriter(ready, stream.sample_rate)
     if not ready.trained:
         note(f"{one_line(ready.codec)} is untrained: its codes are exact, but mean nothing")
-    async for item in stream:
-        if isinstance(item, Gap):
-            note(f"{item.samples} samples were lost at sample {item.position}: {item.reason}")
-            filled += item.samples if item.reason.startswith("filled") else 0
-        if not isinstance(item, Frames):
-            continue
-        if output == "-":
-            lines.frames(item.index, item.time, item.codes)
-        else:
-            parts.append(item.codes.astype(np.uint16))
-    done, stats = stream.done, stream.stats()
+    whole = False
+    try:
+        async for item in stream:
+            if isinstance(item, Gap):
+                note(f"{item.samples} samples were lost at sample {item.position}: {item.reason}")
+                if as_lines:
+                    lines.other({"gap": dataclasses.asdict(item)})
+            elif as_lines and isinstance(item, Frames):
+                lines.frames(item.index, item.time, item.codes)
+            if written is not None and isinstance(item, (Frames, Gap)):
+                await worker.run(written.add, item)
+        whole = True
+    finally:
+        try:
+            if written is not None and (whole or isinstance(written, Recording)):  # what was recorded is kept
+                samples = None if stream.done is None else stream.done.samples + stream.done.lost
+                await worker.run(written.finish, samples)
+        finally:
+            await worker.close()
+    done, stats, files = stream.done, stream.stats(), [] if written is None else [str(path) for path in written.files]
     assert done is not None  # otherwise an error was raised
-    if output not in (None, "-"):
-        write_tokens(output, TokenFile(
-            codes=np.concatenate(parts or [np.zeros((ready.codebooks, 0), np.uint16)], axis=1), codec=ready.codec,
-            codec_hash=ready.codec_hash, trained=ready.trained, sample_rate=ready.sample_rate, hop_length=ready.hop,
-            source_rate=stream.sample_rate, num_samples=done.samples + filled, resampler=ready.resampler,
-        ))  # fmt: skip
     p50, p99 = (None if value is None else 1e3 * value for value in (stats.latency_p50, stats.latency_p99))
     if json:
         print_json({
-            "source": source, "tokens": output, "codec": ready.codec, "codec_hash": ready.codec_hash,
-            "status": "trained" if ready.trained else "untrained", "frames": done.frames, "samples": done.samples,
-            "lost": done.lost, "source_rate": stream.sample_rate, "resampler": ready.resampler,
-            "latency_ms_p50": p50, "latency_ms_p99": p99,
+            "source": source, "tokens": files[0] if files else None, "files": files, "codec": ready.codec,
+            "codec_hash": ready.codec_hash, "status": "trained" if ready.trained else "untrained",
+            "frames": done.frames, "samples": done.samples, "lost": done.lost, "source_rate": stream.sample_rate,
+            "resampler": ready.resampler, "latency_ms_p50": p50, "latency_ms_p99": p99,
         })  # fmt: skip
-    elif output != "-":
+    elif not as_lines:
         seconds = done.samples / stream.sample_rate
-        where = f" → {output}" if output else ""
+        where = f" → {', '.join(files)}" if files else ""
         out().print(f"{source}: {seconds:.2f} s → {done.frames} frames{where}", soft_wrap=True)
         if p50 is not None:
             out().print(f"from a hop's last sample sent to its codes received: p50 {p50:.1f} ms, p99 {p99:.1f} ms")

@@ -20,7 +20,7 @@ import typer
 
 from ..codec import Codec, load
 from ..config import DEFAULT_CODEC
-from ..errors import InputError
+from ..errors import InputError, ServiceError
 from ..system.optional import need
 from .common import (
     CodecArgument,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from ..live.server.server import Server
     from ..live.server.settings import ServerSettings
 
+#: What comes in place of a signal's number when the server has failed.
+_FAILED = 0
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -105,7 +107,7 @@ def serve(
     settings = ServerSettings(
         host=host, port=port, tokens=tokens(token, token_file), origins=tuple(origin or ()), max_streams=max_streams,
         tls_certificate=tls_certificate, tls_key=tls_key, max_parked=max_parked, max_connections=most,
-        max_connections_of_one=max_of_one or most, max_unauthenticated=max_unauthenticated,
+        max_connections_of_one=most if max_of_one is None else max_of_one, max_unauthenticated=max_unauthenticated,
         max_unauthenticated_of_one=max_unauthenticated, gather=gather, max_batch=max_batch, idle_timeout=idle_timeout,
         send_timeout=send_timeout, park_timeout=park_timeout,
     )  # fmt: skip
@@ -134,24 +136,44 @@ def _loop(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(codec: Codec, settings: ServerSettings, token_file: Path | None, json: bool) -> None:
     from ..live.server.server import Server
 
-    ends, came = [signal.SIGINT, signal.SIGTERM], asyncio.Queue[int]()
-    handled = list(ends)
+    ends: list[int] = [signal.SIGINT, signal.SIGTERM]
+    came = asyncio.Queue[int]()
+    handled, starting, this = list(ends), True, asyncio.current_task()
+    assert this is not None
+
+    def signalled(number: int) -> None:
+        if starting and number in ends:
+            this.cancel()  # before it listens it need not be stopped in order
+        else:
+            came.put_nowait(number)
+
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
         handled.append(signal.SIGHUP)
     for number in handled:
-        asyncio.get_running_loop().add_signal_handler(number, came.put_nowait, number)
-    async with Server(codec, settings) as server:
-        if json:
-            where = {"url": server.url, "port": server.port, "max_streams": server.max_streams}
-            print(json_module.dumps({**where, **identity(codec)}), flush=True)
-        else:
-            page = server.url.replace("ws", "http", 1)
-            text = f"listening on {server.url}, for {server.max_streams} streams; the page is at {page}"
-            out().print(text, soft_wrap=True)
-            sys.stdout.flush()
-        _collect_in_small_parts()
-        while await came.get() not in ends:
-            _reload(server, token_file)
+        asyncio.get_running_loop().add_signal_handler(number, signalled, number)
+    try:
+        async with Server(codec, settings, lambda: came.put_nowait(_FAILED)) as server:
+            starting = False
+            _say_where(server, codec, json)
+            _collect_in_small_parts()
+            while (number := await came.get()) not in (*ends, _FAILED):
+                _reload(server, token_file)
+    except asyncio.CancelledError:  # of `signalled`
+        note("a signal ended the server before it listened")
+        return
+    if number == _FAILED:
+        raise ServiceError("the server failed, and has stopped; its log says why: start it again")
+
+
+def _say_where(server: Server, codec: Codec, json: bool) -> None:
+    if json:
+        where = {"url": server.url, "port": server.port, "max_streams": server.max_streams}
+        print(json_module.dumps({**where, **identity(codec)}), flush=True)
+    else:
+        page = server.url.replace("ws", "http", 1)
+        text = f"listening on {server.url}, for {server.max_streams} streams; the page is at {page}"
+        out().print(text, soft_wrap=True)
+        sys.stdout.flush()
 
 
 def _collect_in_small_parts() -> None:

@@ -25,7 +25,8 @@ from ..system.copying import NeverCopied
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
-from .worker import Worker, put_at_once, wait_through_cancellation
+from .tasks import begin, put_at_once, wait_through_cancellation
+from .worker import Worker
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -92,7 +93,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
         self._meter = Meter()
         self._error: Exception | None = None
         self._task: asyncio.Task[None] | None = None
-        self._leaving = False
+        self._entered = self._leaving = False
 
     def __repr__(self) -> str:
         state = "not entered" if self._task is None else "ended" if self._task.done() else "running"
@@ -103,21 +104,22 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
         return self._meter.stats()
 
     async def __aenter__(self) -> Tokens:
-        if self._task is not None:
+        if self._entered:
             raise StreamClosedError("these tokens were entered before; call tokenize again for another run")
         stated, asked = getattr(self._source, "sample_rate", None), self._asked_rate
         if stated is not None and asked is not None and stated != asked:
             raise InputError(f"sample_rate is {asked}, but the source says {stated}; leave sample_rate out")
         rates = [rate for rate in (asked, stated, self._codec.sample_rate) if rate is not None]
-        self._worker = Worker("streamrvq-tokens")
+        self._worker, self._entered = Worker("streamrvq-tokens"), True
         try:
             self._segments = await self._worker.run(Segments, self._codec, rates[0], *self._settings)
             blocks = self._source.__aiter__()
         except BaseException:
             await self._worker.close()
+            self._entered = False
             raise
         self.sample_rate = self._segments.sample_rate
-        self._task = asyncio.create_task(self._pump(blocks), name="streamrvq-tokens")
+        self._task = begin(self._pump(blocks), "streamrvq-tokens")
         return self
 
     def __aiter__(self) -> AsyncIterator[Frames | Gap]:

@@ -8,43 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from ..errors import StreamClosedError
+from .tasks import wait_through_cancellation
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-async def wait_through_cancellation(future: asyncio.Future[Any], pass_on: bool = False) -> None:
-    """Wait until a future is done, even if this is cancelled meanwhile; then raise that cancellation.
-
-    The future's own result or exception is not raised here.
-
-    Args:
-        future: a task, or a call in a thread. A thread's call cannot be stopped, so it must be waited for.
-        pass_on: cancel the future too.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait((future,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-            if pass_on:
-                future.cancel()
-    if cancelled is not None:
-        if not future.cancelled():
-            future.exception()  # mark it as retrieved, because no other code does
-        raise cancelled
-
-
-def put_at_once(queue: asyncio.Queue[T], item: T) -> None:
-    """Put an item without waiting, so that whoever reads the queue does not hang. A full queue is emptied for it."""
-    if queue.full():
-        while not queue.empty():
-            queue.get_nowait()
-    queue.put_nowait(item)
 
 
 class Worker:

@@ -36,8 +36,9 @@ connect_raw = functools.partial(connect, ping_interval=None, open_timeout=PATIEN
 CAUSAL, DELAYED = (codec_of(minute((8, 8), causal=causal, sample_rate=RATE), *QUICK) for causal in (True, False))
 
 
+_warm_up = functools.cache(warm_up)
 #: Each server warms its codec up, which costs more than most tests do: here once for each codec.
-server_module.warm_up = functools.cache(warm_up)
+server_module.warm_up = lambda codec, max_batch, given_up: _warm_up(codec, max_batch)
 
 
 def serving(codec: Codec = CAUSAL, **settings: Any) -> Server:

@@ -38,7 +38,8 @@ def connect(
         token: the access token, where the server wants one.
         queue_size: items that may wait for the reader. While the queue is full, nothing is read from the server. In
             the end the server stops reading too, and cuts off a client that never reads.
-        timeout: seconds to wait for the server to answer, to take a message, or to close.
+        timeout: seconds to wait for the server: until the stream is open, to take a message, and to close in the end.
+            Leaving before the end waits 2 s at most.
         resume: seconds for which an encoding stream tries to resume after its connection was lost; 0 never tries.
             The server keeps such a stream for a while (30 s). Sending waits meanwhile.
         ssl: for ``wss://``: whom to trust. None: the authorities that this system trusts. For a certificate that you

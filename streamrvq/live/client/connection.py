@@ -75,10 +75,13 @@ class Connection:
         return self._timeout_error or ServiceError(text, code)
 
     async def close(self, seconds: float) -> None:
-        """Close; cut the connection if the server does not answer within ``seconds``."""
+        """Close; cut the connection if the server does not answer within ``seconds``, or if this is cancelled."""
         try:
             async with asyncio.timeout(min(seconds, self._timeout)):
                 await self._socket.close()
+        except asyncio.CancelledError:
+            self._socket.transport.abort()
+            raise
         except TimeoutError:
             self._socket.transport.abort()
             await self._socket.wait_closed()

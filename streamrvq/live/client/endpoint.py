@@ -53,7 +53,7 @@ class Endpoint:
         """The URL, and the proxy on the way to it, for messages."""
         try:
             proxy = self.chosen_proxy()
-        except Exception:  # then it is not the proxy that is told of
+        except Exception:  # then the message is not about the proxy
             proxy = None
         return one_line(self.url) + ("" if proxy is None else f", through {self.proxy_words(proxy)},")
 

@@ -44,8 +44,8 @@ class ResendBuffer:
 
     def put(self, block: Any) -> None:
         """Check a caller's samples or codes and append them. Raises as `Outgoing.check`; then nothing has changed."""
-        array = self._outgoing.check(block)
-        self.add_block(unshared(array, block) if self._keep else array)
+        # A copy: the caller may use the memory again while this waits to be sent, and after a send that was cancelled.
+        self.add_block(np.array(self._outgoing.check(block)))
 
     def add_block(self, array: npt.NDArray[Any]) -> None:
         """Append checked samples ``[n]`` or codes ``[K, n]``; they must not change afterwards."""
@@ -113,8 +113,3 @@ class ResendBuffer:
     @staticmethod
     def _end(start: int, entry: _Entry) -> int:
         return start + (entry[0] if isinstance(entry, tuple) else entry.shape[-1])
-
-
-def unshared(array: npt.NDArray[Any], given: Any) -> npt.NDArray[Any]:
-    """The array itself, or a copy if the caller could still change its memory through ``given``."""
-    return np.array(array) if isinstance(given, np.ndarray) and np.may_share_memory(array, given) else array

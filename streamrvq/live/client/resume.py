@@ -66,21 +66,25 @@ class ResumableConnection:
         return ready
 
     async def _handshake(self, first: Message, seconds: float) -> Message:
-        """Connect, send the first message and receive the answer, all within ``seconds``."""
-        connection = None
+        """Connect, send the first message and receive the answer, all within ``seconds``.
+
+        After a failure nothing is left open. A server that refused may answer the close in what is left of the time.
+        """
+        connection, now = None, asyncio.get_running_loop().time
+        deadline = now() + seconds
         try:
             async with asyncio.timeout(seconds):
                 self._current = connection = await open_connection(self._endpoint)
                 await connection.send(first.to_json())
                 answer = await connection.receive()
+                if isinstance(answer, bytes):
+                    raise ProtocolError("the server's first message was binary")
         except BaseException as error:
-            if connection is not None:
-                await connection.close(seconds)
+            if connection is not None:  # whoever cancels wants no more waiting
+                await connection.close(max(0.0, deadline - now()) if isinstance(error, Exception) else 0.0)
             if isinstance(error, TimeoutError):
                 raise ServiceError(f"{self._endpoint.route} did not answer within {seconds:g} s") from None
             raise
-        if isinstance(answer, bytes):
-            raise ProtocolError("the server's first message was binary")
         return answer
 
     async def receive(self, next_frame: Callable[[], int], resend: ResendBuffer) -> Message | bytes:

@@ -23,7 +23,7 @@ from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, checked_text
-from ..worker import put_at_once, wait_through_cancellation
+from ..tasks import begin, put_at_once, wait_through_cancellation
 from .endpoint import Endpoint
 from .keepalive import keep_alive
 from .resend import ResendBuffer
@@ -82,7 +82,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._resend = ResendBuffer(sent, ready.max_message, payload_format, self._connection.resumable)
         self._incoming = Incoming(received, payload_format)
         self._timing = FrameTiming(self.sample_rate, ready.hop / ready.sample_rate)
-        self._reading = asyncio.create_task(self._read(), name="streamrvq-client")
+        self._reading = begin(self._read(), "streamrvq-client")
         self._keeping = asyncio.create_task(keep_alive(self._connection, self._resend, self._start, ready))
         return self
 
@@ -152,7 +152,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         if self._feeding is not None:
             raise StreamClosedError("a source is being fed already; a stream has one")
         self._check_open("feed")
-        self._feeding = asyncio.create_task(self._feed(source), name="streamrvq-feed")
+        self._feeding = begin(self._feed(source), "streamrvq-feed")
 
     async def _feed(self, source: AsyncIterable[Any] | Iterable[Any]) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...audio.pcm import Pcm
-from ...errors import DeviceError
+from ...errors import DeviceError, StreamClosedError
 from ...system.copying import NeverCopied
 from ...system.quiet import quiet_libraries
 from ..sources.devices import SoundDevice, find_device
@@ -39,16 +39,25 @@ class Speaker(NeverCopied, error=DeviceError, holds="an open device", instead="o
         self.sample_rate, self.name, self.dry = rate, "", 0
         self._wanted, self._channels, self._begun = device, 1, False
         self._stream: OpenStream | None = None
+        self._entered = False
 
     async def __aenter__(self) -> Self:
         """Open the device.
 
         Raises:
-            DeviceError: there is no such device, it refuses, or it hangs.
+            DeviceError: there is no such device, it refuses, or it hangs. Then it may be entered again.
+            StreamClosedError: it was entered before.
         """
-        self._stream = await call(
-            self._open, OPEN_SECONDS, "opening the sound device", lambda opened: opened.close_now()
-        )
+        if self._entered:
+            raise StreamClosedError("this speaker was entered before; make another one")
+        self._entered = True
+        try:
+            self._stream = await call(
+                self._open, OPEN_SECONDS, "opening the sound device", lambda opened: opened.close_now()
+            )
+        except BaseException:
+            self._entered = False
+            raise
         self.name = self._stream.device.name
         return self
 
@@ -66,7 +75,11 @@ class Speaker(NeverCopied, error=DeviceError, holds="an open device", instead="o
                         stream = sound.OutputStream(
                             samplerate=rate, device=device.index, channels=channels, dtype="float32", latency="high"
                         )
-                        stream.start()
+                        try:
+                            stream.start()
+                        except BaseException:  # open, it would keep the device from the next attempt
+                            stream.close(ignore_errors=True)
+                            raise
                 except sound.PortAudioError as error:
                     reason = reason or _reason(device, error)
                     continue

@@ -142,14 +142,14 @@ class Allowance:
 
 
 class RateLimit:
-    """Counts the messages that a client may still send: a token bucket that time and audio fill.
+    """Counts the messages that a client may still send: an allowance that time and audio fill.
 
     Args:
         now: the time, in seconds.
     """
 
     def __init__(self, now: float) -> None:
-        self._left, self._time, self._audio = float(BURST), now, 0.0
+        self._allowance, self._audio = Allowance(BURST, PER_SECOND, now), 0.0
 
     def spend(self, now: float, audio_seconds: float) -> None:
         """Count one message.
@@ -161,10 +161,9 @@ class RateLimit:
         Raises:
             ProtocolError: it is one too many.
         """
-        more = (now - self._time) * PER_SECOND + (audio_seconds - self._audio) * PER_AUDIO_SECOND
-        self._left = min(float(BURST), self._left + more) - 1
-        self._time, self._audio = now, audio_seconds
-        if self._left < 0:
+        self._allowance.add((audio_seconds - self._audio) * PER_AUDIO_SECOND, now)
+        self._audio = audio_seconds
+        if self._allowance.use(1, now) < 0:
             raise ProtocolError(
                 f"more than {PER_SECOND} messages a second and {PER_AUDIO_SECOND} a second of audio; "
                 "send larger blocks",

@@ -15,13 +15,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ServiceError
 from ...system.copying import NeverCopied
-from ..worker import Worker, wait_through_cancellation
+from ..tasks import wait_through_cancellation
+from ..worker import Worker
 from .admission.admission import Admission
 from .connection import Connection
 from .http import HttpService
@@ -49,6 +51,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     Args:
         codec: whose codes clients send and get.
         settings: None: the defaults.
+        on_failure: called when the server stops because a part of it failed; the log says which.
 
     Attributes:
         codec, settings: as given.
@@ -61,14 +64,17 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     sessions: Sessions
     max_streams: int
 
-    def __init__(self, codec: Codec, settings: ServerSettings | None = None) -> None:
-        self.codec, self.settings = codec, settings or ServerSettings()
+    def __init__(
+        self, codec: Codec, settings: ServerSettings | None = None, on_failure: Callable[[], None] = lambda: None
+    ) -> None:
+        self.codec, self.settings, self._on_failure = codec, settings or ServerSettings(), on_failure
         self.metrics = Metrics(codec.hop_length / codec.sample_rate, self._gauges)
         self._connections: dict[LimitedConnection, Connection | None] = {}  # None: in its handshake
         self._admission: Admission | None = None
         self._http = HttpService(self.settings.origins, self._health, self.metrics.text, time.monotonic)
         self._began = time.monotonic()
         self._stopping: asyncio.Task[None] | None = None
+        self._given_up = False  # whether nobody waits for the start any more
         self._running: list[asyncio.Task[None]] = []
 
     @property
@@ -99,7 +105,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         settings.tls()  # before anything costs time: it may be bad
         worker = self._worker = Worker("streamrvq-step")
         try:
-            capacity = await worker.run(warm_up, self.codec, settings.max_batch)
+            capacity = await worker.run(warm_up, self.codec, settings.max_batch, lambda: self._given_up)
             self.max_streams = settings.max_streams or capacity.streams
             self.sessions = Sessions(
                 self.max_streams, settings.max_parked, settings.park_timeout, self.metrics.stream_ended
@@ -120,13 +126,15 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             where = f"{settings.host}:{settings.port}"
             raise ServiceError(f"cannot listen on {where} ({error.strerror or error}); choose another --port") from None
         except BaseException:
+            self._given_up = True  # else the warm-up, which may take long, would run to its end
             await worker.close()
             raise
         self._running = [
             asyncio.create_task(self.scheduler.run(), name="streamrvq-scheduler"),
             asyncio.create_task(self._watch_deadlines(), name="streamrvq-watch"),
         ]
-        self._running[0].add_done_callback(self._scheduler_ended)
+        for running in self._running:
+            running.add_done_callback(self._part_ended)
         log_event(
             "listening", url=self.url, codec=self.codec.name, codec_hash=self.codec.codec_hash,
             max_streams=self.max_streams, batch=capacity.row_hops["encode"],
@@ -152,12 +160,15 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     ) -> None:
         await self.stop()
 
-    def _scheduler_ended(self, task: asyncio.Task[None]) -> None:
-        """Stop, since nothing is computed any more."""
+    def _part_ended(self, task: asyncio.Task[None]) -> None:
+        """Stop, since nothing is computed any more, or nobody is cut off who has to be."""
         if not task.cancelled():
-            log.critical("the scheduler failed; the server stops", exc_info=task.exception())
-            self.sessions.fail(RuntimeError("the scheduler failed"))
+            what = task.get_name().removeprefix("streamrvq-")
+            log.critical("the %s failed; the server stops", what, exc_info=task.exception())
+            if task is self._running[0]:
+                self.sessions.fail(RuntimeError("the scheduler failed"))
             self._failing = asyncio.ensure_future(self.stop())
+            self._on_failure()
 
     async def stop(self) -> None:
         """Stop the server. Nothing of it is left when this returns.

@@ -98,7 +98,7 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         self._channels = 2 if downmix else (channel or 0) + 1
         self._stream: portaudio.OpenStream | None = None
         self._state = "new"  # → open → capturing → ended; or closed from any
-        self._stopping = self._vanished = False
+        self._entered = self._stopping = self._vanished = False
         self._closing = asyncio.Lock()
         self._handover: deque[float] = deque(maxlen=WINDOW)
         self._held: list[Pcm | tuple[int, str]] = []  # blocks that are held back, and gaps among them
@@ -109,13 +109,17 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         return f"<Microphone {self.name or self.device or 'default'}, {self._state}: {rate}, {self._lost} samples lost>"
 
     async def __aenter__(self) -> Microphone:
-        if self._state != "new":
+        if self._entered:
             raise StreamClosedError("this microphone was entered before; make another one")
-        self._woken, self._callback = asyncio.Event(), DeviceCallback(self._to_mono())
-        self._stream, self.sample_rate = await open_input(
-            self.device, self.sample_rate, self._channels, self.block or 0,
-            self._callback.on_block, self._callback.on_finished,
-        )  # fmt: skip
+        self._woken, self._callback, self._entered = asyncio.Event(), DeviceCallback(self._to_mono()), True
+        try:
+            self._stream, self.sample_rate = await open_input(
+                self.device, self.sample_rate, self._channels, self.block or 0,
+                self._callback.on_block, self._callback.on_finished,
+            )  # fmt: skip
+        except BaseException:
+            self._entered = False
+            raise
         self.name, self._latency, self._state = self._stream.device.name, self._stream.latency, "open"
         self._clock = DeviceClock(self.sample_rate)
         self._ring = Ring(max(1, round(self.buffer * self.sample_rate)))

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from ...errors import DeviceError
 from ...system.quiet import end_quiet, quiet_libraries
-from ..worker import wait_through_cancellation
+from ..tasks import wait_through_cancellation
 from .devices import Direction, SoundDevice
 
 T = TypeVar("T")

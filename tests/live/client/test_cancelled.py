@@ -36,6 +36,35 @@ async def test_samples_of_a_cancelled_send_come_once_and_in_order():
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("resume", [0, 20])
+@pytest.mark.parametrize("given", [np.asarray, memoryview], ids=["array", "buffer"])
+async def test_a_buffer_that_is_used_again_changes_nothing_that_a_cancelled_send_took(resume, given):
+    pcm = int16(noise(RATE))
+    buffer = pcm.copy()
+    async with (
+        serving() as server,
+        streamrvq.connect(server.url, sample_rate=RATE, format="s16le", resume=resume) as stream,
+    ):
+        await cancelled(stream, stream.send(given(buffer)))
+        buffer[:] = 0
+        await stream.stop()
+        items = [item async for item in stream]
+    assert np.array_equal(joined(items, "encode"), CAUSAL.encode(pcm))
+
+
+@pytest.mark.asyncio
+async def test_codes_that_are_changed_after_a_cancelled_send_are_not_sent():
+    codes = CAUSAL.encode(noise(RATE))
+    buffer = codes.copy()
+    async with serving() as server, streamrvq.connect(server.url, "decode", sample_rate=RATE) as stream:
+        await cancelled(stream, stream.send(buffer))
+        buffer[:] = 1 << 20  # no code
+        await stream.stop()
+        items = [item async for item in stream]
+    assert np.allclose(joined(items, "decode"), CAUSAL.decode(codes), atol=1e-4)
+
+
+@pytest.mark.asyncio
 async def test_a_cancelled_stop_may_be_repeated():
     pcm = int16(noise(RATE))
     async with serving() as server, streamrvq.connect(server.url, sample_rate=RATE, format="s16le") as stream:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
-from streamrvq import DeviceError
+from streamrvq import DeviceError, StreamClosedError
 from streamrvq.live.playback import speaker
 from streamrvq.live.playback.speaker import Speaker
 from streamrvq.live.sources import portaudio
@@ -29,6 +30,7 @@ class Sound:
     def __init__(self, rates: set[int], channels: set[int]) -> None:
         self.rates, self.channels, self.blocks, self.steps = rates, channels, list[np.ndarray](), list[str]()
         self.error: Exception | None = None
+        self.busy = 0  # how many starts are refused
         self.hang = threading.Event()
 
     def OutputStream(self, samplerate: int, channels: int, **_: Any) -> Sound:
@@ -42,6 +44,9 @@ class Sound:
 
     def start(self) -> None:
         self.steps.append("start")
+        if self.busy:
+            self.busy -= 1
+            raise PortAudioError("Device unavailable", -9985)
 
     def write(self, block: np.ndarray) -> bool:
         if self.error is not None:
@@ -92,6 +97,35 @@ async def test_a_device_that_takes_nothing_is_one_sentence(monkeypatch: pytest.M
     put(monkeypatch, Sound(set(), set()))
     with pytest.raises(DeviceError, match=r"box cannot be opened \(Invalid sample rate\)"):
         await Speaker(44_100).__aenter__()
+
+
+@pytest.mark.asyncio
+async def test_what_does_not_start_is_closed_before_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = put(monkeypatch, Sound({44_100}, {1, 2}))
+    sound.busy = 1
+    async with Speaker(44_100):
+        assert sound.steps == ["start", "close", "start"]
+    sound.busy = 2
+    with pytest.raises(DeviceError, match="in use by another program"):
+        await Speaker(44_100).__aenter__()
+    assert sound.steps[-4:] == ["start", "close", "start", "close"]
+    assert not portaudio.streams
+
+
+@pytest.mark.asyncio
+async def test_a_speaker_is_entered_once_unless_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = put(monkeypatch, Sound({44_100}, {1}))
+    sound.busy = 1
+    opened = Speaker(44_100)
+    with pytest.raises(DeviceError, match="in use"):
+        await opened.__aenter__()
+    first, second = await asyncio.gather(opened.__aenter__(), opened.__aenter__(), return_exceptions=True)
+    assert first is opened
+    assert isinstance(second, StreamClosedError)
+    await opened.__aexit__(None, None, None)
+    with pytest.raises(StreamClosedError, match="entered before"):
+        await opened.__aenter__()
+    assert not portaudio.streams
 
 
 @pytest.mark.asyncio

@@ -139,6 +139,18 @@ async def test_a_channel_or_the_mean_of_two_when_asked_for(settings: dict[str, A
 
 
 @pytest.mark.asyncio
+async def test_a_microphone_is_entered_once_though_twice_at_once() -> None:
+    with fifo():
+        await listen_once(microphone())
+        with nothing_left():
+            mic = microphone()
+            first, second = await asyncio.gather(mic.__aenter__(), mic.__aenter__(), return_exceptions=True)
+            assert first is mic
+            assert isinstance(second, StreamClosedError)
+            await mic.aclose()
+
+
+@pytest.mark.asyncio
 async def test_every_way_to_leave_leaves_nothing() -> None:
     with fifo():
         await listen_once(microphone())

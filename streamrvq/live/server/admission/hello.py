@@ -24,7 +24,8 @@ def hello_bytes(data: bytes) -> int | None:
         data: what has come.
 
     Returns:
-        At most ``len(data)``: the hello is complete. More: so many are wanted. None: this is no hello that is taken.
+        At most ``len(data)``: the hello is complete. More: so many are wanted. None: this is not a hello that this
+        server accepts.
     """
     message, at = b"", 0
     for _ in range(_MOST_RECORDS):

@@ -101,7 +101,8 @@ class Listener:
             OSError: none of them can be had.
         """
         self.sockets = await listening_sockets(host, port)
-        self._spare = os.open(os.devnull, os.O_RDONLY)
+        with suppress(OSError):  # there is none: `_make_descriptor` tries again
+            self._spare = os.open(os.devnull, os.O_RDONLY)
         for turns in (self._openings, self.with_token, self.answers):
             self._running.append(self._loop.create_task(turns.run(), name="streamrvq-requests"))
         for socket in self.sockets:

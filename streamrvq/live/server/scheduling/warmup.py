@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,10 @@ MAX_ROW_HOPS, WIDE = 64, 4
 MAX_LOAD, MAX_STREAMS = 0.8, 256
 
 
+class GivenUpError(Exception):
+    """Nobody waits for the server any more."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Capacity:
     """How much of a codec this machine computes in real time."""
@@ -32,7 +37,9 @@ class Capacity:
     streams: int  #: live streams of the slower direction within `MAX_LOAD`; at least 2, as a page has two
 
 
-def warm_up(codec: Codec, max_batch: int | None = None) -> Capacity:
+def warm_up(
+    codec: Codec, max_batch: int | None = None, given_up: Callable[[], bool] = lambda: False
+) -> Capacity:  # fmt: skip
     """Run and time the sizes of step that a scheduler asks for, so that no client waits for a first run.
 
     Of an engine that is made for wide steps there are too many sizes: it runs those that are powers of two.
@@ -40,25 +47,35 @@ def warm_up(codec: Codec, max_batch: int | None = None) -> Capacity:
     Args:
         codec: what the scheduler steps.
         max_batch: rows × hops of a step at most; None: as many as `most_row_hops` says.
+        given_up: says whether to end early; asked before each step.
+
+    Raises:
+        GivenUpError: it said so.
     """
+
+    def run(direction: Direction, rows: int, hops: int) -> float:
+        if given_up():
+            raise GivenUpError
+        return _run(codec, direction, rows, hops)
+
     hop, row_hops, limit = codec.hop_length / codec.sample_rate, {}, most_row_hops(codec)
     if max_batch is not None:
         limit = min(limit, max_batch)
     streams = float(max(MAX_STREAMS, limit))
     directions: tuple[Direction, ...] = ("encode", "decode")
     for direction in directions:
-        _run(codec, direction, 1, 1)
-        most = _row_hops_within(hop, min(_run(codec, direction, 1, 1) for _ in range(3)), limit)
-        seconds = min(_run(codec, direction, most, 1) for _ in range(2)) / most
+        run(direction, 1, 1)
+        most = _row_hops_within(hop, min(run(direction, 1, 1) for _ in range(3)), limit)
+        seconds = min(run(direction, most, 1) for _ in range(2)) / most
         # The less a further row costs, the later this ends.
         while (wider := _row_hops_within(hop, seconds, limit)) >= 2 * most:
-            most, seconds = wider, min(_run(codec, direction, wider, 1) for _ in range(2)) / wider
+            most, seconds = wider, min(run(direction, wider, 1) for _ in range(2)) / wider
         row_hops[direction] = wider
         streams = min(streams, MAX_LOAD * hop / seconds)
     for direction, most in row_hops.items():  # only now: an engine may have to make room for the largest step of either
         for rows in _sizes(most, limit):
             for hops in _sizes(most // rows, limit):
-                _run(codec, direction, rows, hops)
+                run(direction, rows, hops)
     return Capacity(row_hops, max(2, int(streams)))
 
 

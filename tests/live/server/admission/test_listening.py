@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from typing import Any
 
 import pytest
 
+from streamrvq.live.protocol.constants import Close
 from streamrvq.live.server.admission import listening
+from tests.support.service import end_of, serving, start
+from tests.support.shell import nothing_left
 
 
 @pytest.mark.asyncio
@@ -36,3 +41,20 @@ async def test_an_address_listens_once() -> None:
         _, writer = await asyncio.open_connection(*opened.getsockname())
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.asyncio
+async def test_a_server_listens_though_no_descriptor_is_left_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, refused = os.open, []
+
+    def full(path: Any, *others: Any, **options: Any) -> int:
+        if path == os.devnull and not refused:
+            refused.append(path)
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opening(path, *others, **options)
+
+    monkeypatch.setattr(os, "open", full)
+    with nothing_left():
+        async with serving() as server:
+            assert refused
+            assert (await end_of(server.url, [start(), '{"type":"stop"}']))[0] == Close.NORMAL
