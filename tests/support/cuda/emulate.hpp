@@ -12,7 +12,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -38,8 +37,9 @@ struct Copy {
 struct Fibre {
     jmp_buf here;
     std::unique_ptr<char[]> stack;
-    std::deque<std::vector<Copy>> groups;
-    std::vector<Copy> open;
+    std::vector<Copy> copies;    // those of closed groups, then those of the open one
+    std::vector<size_t> groups;  // where each closed group ends in them
+    size_t first = 0, carried = 0;  // the first group that is not carried out, and the first copy
     bool done = true;
 };
 
@@ -111,8 +111,9 @@ inline void launch(Kernel what, dim3 grid, unsigned threads, size_t shared_bytes
             for (float &value : memory) value = std::numeric_limits<float>::quiet_NaN();
             for (unsigned t = 0; t < threads; ++t) {
                 fibres[t]->done = false;
+                fibres[t]->copies.clear();
                 fibres[t]->groups.clear();
-                fibres[t]->open.clear();
+                fibres[t]->first = fibres[t]->carried = 0;
             }
             for (bool any = true; any;) {
                 any = false;
@@ -163,20 +164,19 @@ inline void shared_put4(Shared at, float4 v) {
 }
 inline void copy_(const emulated::Copy &copy) {
     if (emulated::early) emulated::carry_out(copy);
-    else emulated::now->open.push_back(copy);
+    else emulated::now->copies.push_back(copy);
 }
 inline void copy16(Shared to, const float *from) { copy_({to, from, 4, true}); }
 inline void copy16_if(Shared to, const float *from, bool there) { copy_({to, from, 4, there}); }
 inline void copy4_if(Shared to, const float *from, bool there) { copy_({to, from, 1, there}); }
 inline void copies_close() {
-    emulated::now->groups.push_back(std::move(emulated::now->open));
-    emulated::now->open.clear();
+    emulated::now->groups.push_back(emulated::now->copies.size());
 }
 template <int N> inline void copies_wait() {
-    auto &groups = emulated::now->groups;
-    while (groups.size() > N) {
-        for (const emulated::Copy &copy : groups.front()) emulated::carry_out(copy);
-        groups.pop_front();
+    emulated::Fibre &fibre = *emulated::now;
+    while (fibre.groups.size() - fibre.first > N) {
+        const size_t end = fibre.groups[fibre.first++];
+        while (fibre.carried < end) emulated::carry_out(fibre.copies[fibre.carried++]);
     }
 }
 inline float4 get4(const float *p) { return {p[0], p[1], p[2], p[3]}; }
