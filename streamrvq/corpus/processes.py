@@ -137,9 +137,12 @@ class Workers:
         self._totals[0] = 1.0
         until = time.monotonic() + STOP_WITHIN
         asked = [worker for worker in self._workers if worker.shards]
-        while asked and not at_once() and time.monotonic() < until:
-            answered = multiprocessing.connection.wait([worker.pipe for worker in asked], _LOOK_EVERY)
+        while asked and not at_once():
+            late = time.monotonic() >= until  # a last look, in which all that has come by now is read
+            answered = multiprocessing.connection.wait([worker.pipe for worker in asked], 0 if late else _LOOK_EVERY)
             asked = [worker for worker in asked if worker.pipe not in answered or not _stopped(worker.pipe)]
+            if late and not answered:
+                break
         for worker in [] if at_once() else asked:
             _log.warning(
                 "streamrvq: the worker process %s, at %s, did not stop within %g s and is killed; its shard is "

@@ -66,9 +66,11 @@ def exit_with_the_parent() -> None:
 
 def _left(processes: Sequence[BaseProcess], within: float) -> list[BaseProcess]:
     """Those that have not ended after ``within`` seconds."""
-    left, until = list(processes), time.monotonic() + within
-    while left and (seconds := until - time.monotonic()) > 0:
-        ended = multiprocessing.connection.wait([process.sentinel for process in left], seconds)
+    left, until, late = list(processes), time.monotonic() + within, False
+    while left and not late:
+        seconds = until - time.monotonic()
+        late = seconds <= 0  # one last look: this process itself may have been kept from looking sooner
+        ended = multiprocessing.connection.wait([process.sentinel for process in left], max(seconds, 0))
         for process in [process for process in left if process.sentinel in ended]:
             process.join()
             # Only one thread learns from the system how a process ended. Where another one joins it too, as that of

@@ -43,7 +43,7 @@ def test_report(causal: bool) -> None:
     assert report.official_skipped == "not asked for"
     assert report.machine.gflops > 0
     assert report.machine.gbytes > 0
-    assert report.machine.threads == 1
+    assert report.machine.threads == codec.engine.threads
     assert said[0] == "machine"
     assert said[-1].startswith("round 2 of 2: decode")
     for timed in (*report.encode, *report.decode):

@@ -26,7 +26,7 @@ from tests.support.command import Run, process
 from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
 from tests.support.patience import PATIENCE
-from tests.support.service import HOP, RATE, RawClient
+from tests.support.service import HOP, RATE, RawClient, end_of, start
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def codec(served_weights: Path) -> Codec:
 @pytest.fixture(scope="module")
 def url(served_weights: Path) -> Iterator[str]:
     server, url = served(served_weights)
+    asyncio.run(end_of(url, [start(), '{"type":"stop"}']))  # conn=1, whichever test is the first
     yield url
     log = ended(server)
     assert "listening url=ws://127.0.0.1:" in log

@@ -6,16 +6,19 @@ their unfinished shards, the end.
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import pytest
 
-from streamrvq.corpus import encode_corpus
+from streamrvq.corpus import encode_corpus, processes
 from streamrvq.weights import save_weights
 from tests.support.command import process
 from tests.support.contract import tiny, weights_of
@@ -25,8 +28,8 @@ from tests.support.processes.children import is_there, needs_proc, until, worker
 
 pytestmark = needs_proc
 
-FILES, SECONDS, RATE = 4, 240, 44100
-SHORT_FILES, SHORT_SECONDS = 10, 24
+FILES, SECONDS, RATE = 4, 12 * 3600, 44100
+SHORT_FILES, SHORT_SECONDS = 10, 24  #: at first: a machine that ends them before it is interrupted gets longer ones
 
 
 class Bulk(NamedTuple):
@@ -51,13 +54,12 @@ def bulk(tmp_path_factory: pytest.TempPathFactory) -> Bulk:
     return Bulk(folder / "in", folder / "tiny.safetensors")
 
 
-@pytest.fixture
-def short(tmp_path: Path, bulk: Bulk) -> Bulk:
-    """More files and shorter ones, for a run that comes to its end."""
-    (tmp_path / "short").mkdir()
+def short(folder: Path, bulk: Bulk, seconds: int) -> Bulk:
+    """More files and shorter ones, for a run that comes to its end. Every file still becomes a shard of its own."""
+    folder.mkdir()
     for number in range(SHORT_FILES):
-        silence(tmp_path / "short" / f"{number}.wav", SHORT_SECONDS, RATE)
-    return Bulk(tmp_path / "short", bulk.weights, shard_mib=0.04)
+        silence(folder / f"{number}.wav", seconds, RATE)
+    return Bulk(folder, bulk.weights, shard_mib=0.04)
 
 
 def unfinished(out: Path) -> list[Path]:
@@ -122,18 +124,25 @@ def test_a_second_interrupt_waits_for_no_stopped_worker(tmp_path: Path, bulk: Bu
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_termination_stops_it_in_order_and_it_goes_on(tmp_path: Path, short: Bulk, workers: int) -> None:
-    run = short.start(tmp_path / "out", workers)
-    until("a shard", lambda: list((tmp_path / "out").glob("*.parquet")))
-    started = workers_of(run.pid)
-    run.send_signal(signal.SIGTERM)
-    assert ended(run, started) == (143, b"", b"")
-    assert unfinished(tmp_path / "out") == []
-    done = len(list((tmp_path / "out").glob("*.parquet")))
-    assert 0 < done < SHORT_FILES
-    again = encode_corpus([short.audio], tmp_path / "out", short.weights, workers=1, shard_bytes=int(0.04 * 2**20))
-    assert again.written == SHORT_FILES - done
-    assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == SHORT_FILES * SHORT_SECONDS * RATE
+def test_termination_stops_it_in_order_and_it_goes_on(tmp_path: Path, bulk: Bulk, workers: int) -> None:
+    for seconds in (SHORT_SECONDS << more for more in range(10)):
+        few, out = short(tmp_path / str(seconds), bulk, seconds), tmp_path / f"out-{seconds}"
+        run = few.start(out, workers)
+        until("a shard", lambda out=out: list(out.glob("*.parquet")))
+        started = workers_of(run.pid)
+        run.send_signal(signal.SIGTERM)
+        end = ended(run, started)
+        assert unfinished(out) == []
+        done = len(list(out.glob("*.parquet")))
+        if done == SHORT_FILES:
+            continue  # the signal came too late
+        assert end == (143, b"", b"")
+        assert done > 0
+        again = encode_corpus([few.audio], out, few.weights, workers=1, shard_bytes=int(0.04 * 2**20))
+        assert again.written == SHORT_FILES - done
+        assert sum(row["num_samples"] for row in rows_in(out)) == SHORT_FILES * seconds * RATE
+        return
+    pytest.fail("no run was interrupted before its end")
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -145,3 +154,20 @@ def test_a_signal_to_the_workers_too(tmp_path: Path, bulk: Bulk, number: int, co
     os.killpg(run.pid, number)
     assert ended(run, workers) == (code, b"", b"")
     assert unfinished(tmp_path / "out") == []
+
+
+def test_an_answer_that_came_while_nobody_looked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The time is over at the first look, as after a pause of the run: who has answered is not said to hang."""
+    monkeypatch.setattr(processes, "STOP_WITHIN", 0.0)
+    ours, theirs = multiprocessing.Pipe()
+    worker = processes.Worker(multiprocessing.get_context("spawn").Process(), ours)  # never started
+    worker.shards.append(Mock())
+    for answer in ("written", "stopped"):
+        theirs.send((answer, "", ""))
+    workers = processes.Workers(Mock(), 0)
+    workers._workers.append(worker)
+    with caplog.at_level(logging.WARNING, logger="streamrvq"):
+        workers.end(lambda: False)
+    assert caplog.messages == []

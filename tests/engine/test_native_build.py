@@ -32,8 +32,9 @@ COMPILER = shutil.which("cmake") and next(filter(None, map(shutil.which, ("c++",
 
 
 def kept() -> Path:
-    """The checks' build of this checkout and these compilers, in which make compiles what has changed since."""
-    digest = hashlib.sha256(repr((str(ROOT), *map(os.environ.get, ("CXX", "CXXFLAGS", "LDFLAGS")))).encode())
+    """The checks' build of these sources and compilers. Make goes by times, which a checkout may set back."""
+    of = (str(ROOT), library.sources_hash(), *map(os.environ.get, ("CXX", "CXXFLAGS", "LDFLAGS")))
+    digest = hashlib.sha256(repr(of).encode())
     for program in filter(shutil.which, ("c++", "g++", "clang++", "aarch64-linux-gnu-g++", "cmake")):
         digest.update(subprocess.run([program, "--version"], capture_output=True, check=True).stdout)
     return ROOT / "build" / "checks-of-tests" / digest.hexdigest()[:16]
@@ -92,7 +93,9 @@ def test_the_wheel(tmp_path: Path, compiler: str) -> None:
     if compiler == "there" and not COMPILER:
         pytest.skip("there is no C++ compiler, or no CMake")
     tree = tmp_path / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.so", "tests", "__pycache__"))
+    others = (".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "*.pyc*")  # write there meanwhile
+    left_out = shutil.ignore_patterns(".git", ".venv", "build", "*.so", "tests", "__pycache__", *others)
+    shutil.copytree(ROOT, tree, ignore=left_out)
     hasty = tmp_path / "c++"
     hasty.write_text(f'#!/bin/sh\nexec {os.environ.get("CXX") or COMPILER} "$@" -O0\n')
     hasty.chmod(0o755)

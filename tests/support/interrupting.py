@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,10 +124,12 @@ class Alarm:
 
     Attributes:
         inside: how many it has raised.
+        took: seconds from the last `set` or `storm` to the `stop` after it.
     """
 
     def __init__(self) -> None:
         self.inside = 0
+        self.took = self._began = self._every = 0.0
         self._armed = self._storm = False
         self._old = signal.signal(signal.SIGALRM, self._ring)
 
@@ -144,18 +147,25 @@ class Alarm:
 
     def set(self, seconds: float) -> None:
         """Ring once, so many seconds from now."""
-        self._armed = True
+        self._armed, self._began = True, time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def storm(self, seconds: float) -> None:
         """Ring every so many seconds."""
         self._armed = self._storm = True
+        self._every, self._began = seconds, time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
+    def slow_down(self) -> None:
+        """During a storm: ring half as often. What never ends between two signals would be interrupted for ever."""
+        self._every *= 2
+        signal.setitimer(signal.ITIMER_REAL, self._every, self._every)
 
     def stop(self) -> None:
         """Ring no more."""
         self._armed = self._storm = False
         signal.setitimer(signal.ITIMER_REAL, 0)
+        self.took = time.perf_counter() - self._began
 
     def close(self) -> None:
         """Give the signal back."""

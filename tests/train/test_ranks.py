@@ -26,6 +26,28 @@ from tests.support.training import together
 from tests.support.training.runs import audio_in, config_of
 
 
+def two_processes(command: list[Any]) -> tuple[list[subprocess.Popen[str]], list[list[str]], str]:
+    """Run two ranks. Returns them, the words that each has said, and what the first wrote to stderr."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    processes = []
+    for rank in range(2):
+        env = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+               "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if rank == 0 else None, "text": True}
+        processes.append(subprocess.Popen(command, env=os.environ | env, **pipes))
+    try:
+        out, err = processes[0].communicate(timeout=5 * PATIENCE)
+        if processes[0].returncode:
+            processes[1].kill()  # it would wait for the first
+        return processes, [out.split(), processes[1].communicate(timeout=5 * PATIENCE)[0].split()], err
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     audio = audio_in(tmp_path / "audio")
     config = config_of(
@@ -40,22 +62,13 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         validate_every=9,
     )
     observed = together.train(config, audio / "cache", tmp_path / "one")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     command = [sys.executable, together.__file__, tmp_path / "config.json", audio / "cache", tmp_path / "two"]
-    processes = []
-    for rank in range(2):
-        env = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-               "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
-        processes.append(subprocess.Popen(command, env=os.environ | env, stdout=subprocess.PIPE, text=True))
-    try:
-        said = [process.communicate(timeout=5 * PATIENCE)[0].split() for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+    for _ in range(5):
+        processes, said, said_wrong = two_processes(command)
+        if "EADDRINUSE" not in said_wrong:  # else somebody took the port before they did
+            break
+    print(said_wrong, file=sys.stderr)
     assert [process.returncode for process in processes] == [0, 0]
     assert said == [[str(observed)], ["0"]]
     for name in ("host", "card"):

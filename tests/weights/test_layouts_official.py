@@ -57,7 +57,7 @@ def test_pth_that_we_write_is_read_by_the_official_model(tmp_path: Path, weights
 
 
 def check_equal(official: Any, ours: CodecModel) -> None:
-    x = 0.2 * torch.randn(2, 1, 300, dtype=torch.float64)
+    x = 0.2 * torch.randn(2, 1, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         a, b = official.double()(x), ours.double()(x)
     assert torch.equal(a["codes"], b["codes"])
@@ -158,7 +158,7 @@ def test_folder_that_we_write_is_read_by_transformers(tmp_path: Path, latent_dim
 
 def hf_equal(model: Any, weights: Weights) -> None:
     ours = CodecModel.from_weights(weights).double()
-    x = 0.2 * torch.randn(2, 1, 300, dtype=torch.float64)
+    x = 0.2 * torch.randn(2, 1, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         theirs = model.double().eval().encode(x)
         z, codes, latents, _, _ = ours.encode(x)

@@ -94,7 +94,7 @@ def test_official_model(
         _, judge = Codec(read, dtype="float64").encode(pcm, return_latents=True)
     found = compare(codes, official.codes, judge, codec.codebooks)
     assert found.equal_but_for_near_ties, found
-    assert found.differing_frames <= 1e-2 * found.frames, found
+    assert found.differing_frames <= max(2, 1e-2 * found.frames), found
 
     # Where codes differ, the later levels quantise another residual.
     agree = (codes == official.codes).all(axis=0)

@@ -29,8 +29,8 @@ from tests.support.patience import PATIENCE
 from tests.support.processes.children import is_there, needs_proc, until, workers_of
 
 RATE, BLOCK = 44100, 1000
-FILES, SECONDS = 2, 240
-SHORT_SECONDS = 60  #: of a run that goes on to its end
+FILES, SECONDS = 2, 12 * 3600
+SHORT_SECONDS = 60  #: of a run that goes on to its end; longer where it is there before it is interrupted
 
 
 def events_of(reading: Readers, tasks: list[Task]) -> list[list[Event]]:
@@ -165,6 +165,7 @@ def bulk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bulk_of(folder: Path, seconds: int) -> Path:
+    folder.mkdir(exist_ok=True)
     save_weights(weights_of(tiny(causal=True)), folder / "tiny.safetensors")
     (folder / "in").mkdir()
     for number in range(FILES):
@@ -173,7 +174,9 @@ def bulk_of(folder: Path, seconds: int) -> Path:
 
 
 def begun(bulk: Path, out: Path, workers: int) -> tuple[subprocess.Popen[bytes], list[int]]:
-    """A command that writes shards, and all processes that it has started: workers, and readers of each."""
+    """A command that writes shards, and all processes that it has started: workers, and readers of each. An empty
+    list: it has ended already.
+    """
     run = process("encode", bulk / "in", "--codec", bulk / "tiny.safetensors", "--shards", out, "--shard-mib", 0.1,
                   "--workers", workers, "--readers", 1, start_new_session=True)  # fmt: skip
 
@@ -182,8 +185,8 @@ def begun(bulk: Path, out: Path, workers: int) -> tuple[subprocess.Popen[bytes],
         found = [reader for parent in parents for reader in workers_of(parent)]
         return found + (parents if workers > 1 else []) if len(found) == workers else []
 
-    until("readers", started)
-    until("unfinished shards", lambda: len(list(out.glob(".shard-*.part"))) == workers)
+    until("readers", lambda: started() or run.poll() is not None)
+    until("unfinished shards", lambda: len(list(out.glob(".shard-*.part"))) == workers or run.poll() is not None)
     return run, started()
 
 
@@ -195,36 +198,45 @@ def begun(bulk: Path, out: Path, workers: int) -> tuple[subprocess.Popen[bytes],
 def test_an_interrupt_leaves_no_reader(
     tmp_path: Path, bulk: Path, workers: int, number: signal.Signals, all_of_them: bool
 ) -> None:
-    interrupted(tmp_path / "out", bulk, workers, number, all_of_them)
+    assert interrupted(tmp_path / "out", bulk, workers, number, all_of_them)
 
 
-def interrupted(out_folder: Path, bulk: Path, workers: int, number: signal.Signals, all_of_them: bool) -> None:
+def interrupted(out_folder: Path, bulk: Path, workers: int, number: signal.Signals, all_of_them: bool) -> bool:
+    """Interrupt a run. False: it had written all shards already."""
     run, processes = begun(bulk, out_folder, workers)
     if all_of_them:
         os.killpg(run.pid, number)
     else:
         run.send_signal(number)
     out, err = run.communicate(timeout=PATIENCE)
-    assert (run.returncode, out, err) == (128 + number, b"", b"")
     until("the end of all processes", lambda: not any(map(is_there, processes)))
     assert not list(out_folder.glob(".shard-*.part"))
+    if len(list(out_folder.glob("*.parquet"))) == FILES:
+        return False
+    assert (run.returncode, out, err) == (128 + number, b"", b"")
+    return True
 
 
 @needs_proc
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
-    bulk = bulk_of(tmp_path, SHORT_SECONDS)
-    interrupted(tmp_path / "out", bulk, 1, signal.SIGINT, False)
-    done = len(list((tmp_path / "out").glob("*.parquet")))
-    again = encode_corpus([bulk / "in"], tmp_path / "out", bulk / "tiny.safetensors", workers=1, readers=2,
-                          shard_bytes=int(0.1 * 2**20))  # fmt: skip
-    assert again.written == FILES - done > 0
-    assert sum(row["num_samples"] for row in rows_in(tmp_path / "out")) == FILES * SHORT_SECONDS * RATE
+    for seconds in (SHORT_SECONDS << more for more in range(10)):
+        bulk, out = bulk_of(tmp_path / str(seconds), seconds), tmp_path / f"out-{seconds}"
+        if not interrupted(out, bulk, 1, signal.SIGINT, False):
+            continue
+        done = len(list(out.glob("*.parquet")))
+        again = encode_corpus([bulk / "in"], out, bulk / "tiny.safetensors", workers=1, readers=2,
+                              shard_bytes=int(0.1 * 2**20))  # fmt: skip
+        assert again.written == FILES - done > 0
+        assert sum(row["num_samples"] for row in rows_in(out)) == FILES * seconds * RATE
+        return
+    pytest.fail("no run was interrupted before its end")
 
 
 @needs_proc
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_command_takes_its_readers_along(tmp_path: Path, bulk: Path, workers: int) -> None:
     run, processes = begun(bulk, tmp_path / "out", workers)
+    assert processes
     run.kill()
     run.communicate(timeout=PATIENCE)
     until("the end of all processes", lambda: not any(map(is_there, processes)))

@@ -228,8 +228,10 @@ def test_two_threads_take_turns(engine: CudaEngine, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(runner.Program, "ask", slow)
     came: dict[int, list[Any]] = {0: [], 1: []}
+    both = threading.Barrier(len(came))
 
     def work(who: int) -> None:
+        both.wait(PATIENCE)
         mine = engine.new_states(1, "encode")
         came[who] += [encode(engine, mine, clock)[0] for clock in range(0, 20, 2)]
 

@@ -19,7 +19,11 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="ne
 def workers_of(pid: int) -> list[int]:
     """The processes that `multiprocessing` spawned for ``pid``, save its tracker of resources."""
     found = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    for child in children:
         try:
             command = Path(f"/proc/{child}/cmdline").read_bytes()
         except OSError:  # it has ended

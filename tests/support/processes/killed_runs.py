@@ -1,10 +1,11 @@
 """Runs of one corpus. Each is killed at a random moment and continued by the next; the last one finishes.
 
-    python tests/support/processes/killed_runs.py AUDIO WEIGHTS OUT SHARD_BYTES KILLS SEED
+    python tests/support/processes/killed_runs.py AUDIO WEIGHTS OUT SHARD_BYTES KILLS HALFWAY SEED
 
 Everything is imported once, also what a run imports when it needs it, and each run is a fork of this process: so that
-the moments fall into the work, not into the start of an interpreter. Prints JSON: kills, and how many of them left some
-shards but not all. Knows: the public `encode_corpus`. Does not know: what the result must be.
+the moments fall into the work, not into the start of an interpreter. It goes on until KILLS were killed, and HALFWAY of
+the runs have left some shards but not all. Prints JSON: how many of both there were. Knows: the public `encode_corpus`.
+Does not know: what the result must be.
 """
 
 from __future__ import annotations
@@ -65,18 +66,25 @@ def after(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
-def main(audio: str, weights: str, out: str, shard_bytes: int, kills: int, seed: int) -> None:
+def main(audio: str, weights: str, out: str, shard_bytes: int, kills: int, wanted: int, seed: int) -> None:
+    def done() -> int:
+        return len(list(Path(out).glob("*.parquet")))
+
     import_all([audio], out, weights, shard_bytes)
     begun = time.monotonic()
     run([audio], out, weights, shard_bytes)
-    span, shards = time.monotonic() - begun, len(list(Path(out).glob("*.parquet")))
+    span, shards = time.monotonic() - begun, done()
     shutil.rmtree(out)
     chance, killed, halfway = random.Random(seed), 0, 0
-    while killed < kills:
-        killed += run([audio], out, weights, shard_bytes, after(chance.uniform(0, 0.6) * span))
-        done = len(list(Path(out).glob("*.parquet")))
-        halfway += 0 < done < shards
-        if done == shards:
+    while killed < kills or halfway < wanted:
+        before, begun = done(), time.monotonic()
+        if run([audio], out, weights, shard_bytes, after(chance.uniform(0, 0.6) * span)):
+            killed += 1
+            span *= 1.0 if done() > before else 1.1  # else a machine that is slower now never writes one
+        elif not before:
+            span = time.monotonic() - begun  # the machine is faster now
+        halfway += 0 < done() < shards
+        if done() == shards:
             shutil.rmtree(out)
     run([audio], out, weights, shard_bytes)
     print(json.dumps({"kills": killed, "halfway": halfway}))

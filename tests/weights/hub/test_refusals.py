@@ -91,10 +91,11 @@ def test_the_server_is_no_hub(hub: Hub) -> None:
 
 
 def test_no_server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    said = sentence()
+    with socket.socket() as taken:  # a port that nobody else gets, and that does not listen
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        said = sentence()
     assert said.startswith(f"{NAME} cannot be fetched from {url} (ConnectError: [Errno 111] Connection refused)")
     assert said.endswith(
         f"check the network, proxies and HF_ENDPOINT; or, where there is a network, run 'streamrvq fetch {NAME} --to "
