@@ -34,8 +34,14 @@ struct Copy {
     bool there;
 };
 
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+using Place = void *[5];
+#else
+using Place = jmp_buf;
+#endif
+
 struct Fibre {
-    jmp_buf here;
+    Place here;
     std::unique_ptr<char[]> stack;
     std::vector<Copy> copies;    // those of closed groups, then those of the open one
     std::vector<size_t> groups;  // where each closed group ends in them
@@ -49,7 +55,7 @@ inline std::vector<float> memory;
 inline std::vector<std::unique_ptr<Fibre>> fibres;
 inline Fibre *now;
 inline unsigned thread;
-inline jmp_buf scheduler;
+inline Place scheduler;
 inline ucontext_t beginning;
 inline Kernel kernel;
 inline const void *parameters;
@@ -58,9 +64,19 @@ inline void carry_out(const Copy &copy) {
     for (int i = 0; i < copy.count; ++i) copy.to[i] = copy.there ? copy.from[i] : 0.0f;
 }
 
-// A change to another fibre and back. The C library's contexts ask the system for every change, which these do not.
-inline void yield() {
-    if (_setjmp(now->here) == 0) _longjmp(scheduler, 1);
+// A change to another fibre and back. The C library's contexts ask the system for every change, which these do not. And
+// GCC's own jumps keep the stack's two registers alone, for the compiler knows what else is alive.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define KEEP_PLACE(place) __builtin_setjmp(place)
+#define GO_TO(place) __builtin_longjmp(place, 1)
+#else
+#define KEEP_PLACE(place) _setjmp(place)
+#define GO_TO(place) _longjmp(place, 1)
+#endif
+
+__attribute__((noinline)) inline void leave() { GO_TO(scheduler); }
+__attribute__((noinline)) inline void yield() {
+    if (KEEP_PLACE(now->here) == 0) leave();
 }
 
 // A fibre lives on from block to block.
@@ -72,11 +88,8 @@ inline void fibre() {
     }
 }
 
-inline void resume(unsigned t) {
-    thread = t;
-    now = fibres[t].get();
-    if (_setjmp(scheduler) != 0) return;
-    if (now->stack) _longjmp(now->here, 1);
+__attribute__((noinline)) inline void enter() {
+    if (now->stack) GO_TO(now->here);
     now->stack = std::make_unique<char[]>(kStack);
     ucontext_t context;
     getcontext(&context);
@@ -85,6 +98,12 @@ inline void resume(unsigned t) {
     context.uc_link = nullptr;
     makecontext(&context, fibre, 0);
     setcontext(&context);
+}
+
+__attribute__((noinline)) inline void resume(unsigned t) {
+    thread = t;
+    now = fibres[t].get();
+    if (KEEP_PLACE(scheduler) == 0) enter();
 }
 
 }  // namespace emulated
