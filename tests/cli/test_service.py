@@ -27,6 +27,7 @@ from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
 from tests.support.patience import PATIENCE
 from tests.support.service import HOP, RATE, RawClient, end_of, start
+from tests.support.silent_microphone import SilentMicrophone
 
 
 @pytest.fixture(scope="module")
@@ -163,16 +164,7 @@ def test_a_microphone_is_sent_with_its_gaps_and_to_its_last_sample(
 def test_a_second_interrupt_ends_a_microphone_that_does_not_stop(
     run: Run, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Microphone:
-        def __init__(self, rate: int | None = None) -> None:
-            self.sample_rate = RATE
-
-        async def __aenter__(self) -> Microphone:
-            return self
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
+    class Microphone(SilentMicrophone):
         def stop(self) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -19,6 +19,7 @@ from tests.support.command import Run
 from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
 from tests.support.service import RATE
+from tests.support.silent_microphone import SilentMicrophone
 
 FIRST, SECOND, LONG = noise(1000), noise(2000, 1), RATE + 1
 
@@ -35,22 +36,10 @@ def url(served_weights: Path) -> Iterator[str]:
     ended(server)
 
 
-class Microphone:
+class Microphone(SilentMicrophone):
     """A microphone that loses a little, then much, and is unplugged if ``error`` is set."""
 
     error: Exception | None = None
-
-    def __init__(self, rate: int | None = None) -> None:
-        self.sample_rate = RATE
-
-    async def __aenter__(self) -> Microphone:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
 
     async def __aiter__(self) -> Any:
         yield FIRST
