@@ -27,7 +27,7 @@ from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
 from tests.support.patience import PATIENCE
 from tests.support.service import HOP, RATE, RawClient, end_of, start
-from tests.support.silent_microphone import SilentMicrophone
+from tests.support.virtual_sound import SilentMicrophone
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.support.command import Run
 from tests.support.contract import noise
 from tests.support.hostile.served import ended, served
 from tests.support.service import RATE
-from tests.support.silent_microphone import SilentMicrophone
+from tests.support.virtual_sound import SilentMicrophone
 
 FIRST, SECOND, LONG = noise(1000), noise(2000, 1), RATE + 1
 

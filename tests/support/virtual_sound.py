@@ -5,6 +5,7 @@
 `Sink`: a loudspeaker that keeps what it is given.
 `Fifo`: ALSA's ``file`` plugin reads a FIFO that fifo_feeder.py fills: every sample is known, and none is lost.
 `Pulse`: a separate, silent sound server that can be stopped or killed like a real one.
+`SilentMicrophone`: no device at all, where a test decides what is heard.
 
 Knows: how to make them, and that PortAudio has to be restarted to see them. Does not know: what is tested.
 """
@@ -24,6 +25,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 from unittest import mock
 
 import numpy as np
@@ -203,3 +205,19 @@ def _main() -> int:
 
 if __name__ == "__main__":
     raise SystemExit(_main())
+
+
+class SilentMicrophone:
+    """What stands in for `streamrvq.Microphone`, without a device; subclasses say what it hears, in ``__aiter__``."""
+
+    def __init__(self, rate: int | None = None) -> None:
+        self.sample_rate = 16_000 if rate is None else rate
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
