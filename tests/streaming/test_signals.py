@@ -139,16 +139,19 @@ class Work:
         bit those of ``steps``, if they are given.
         """
         parts: list[Any] = []
-        stuck = Stuck(alarm)
+        stuck, caught = Stuck(alarm), False
         while True:
             try:
+                if caught:  # here, since a storm's next signal may come while the stream is asked
+                    stuck.at(taken(), stream.closed)
+                    caught = False
                 while (at := taken()) < inputs.shape[-1]:
                     parts.append(stream.push(inputs[..., at : at + piece]))
                 if stream.closed:
                     break
                 parts.append(stream.flush())
             except EXCEPTIONS:
-                stuck.at(taken(), stream.closed)
+                caught = True
         alarm.stop()
         came = np.concatenate(parts, axis=-1)
         if came.shape != wanted.shape:
