@@ -30,13 +30,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection() -> Generator[None, object, object]:
     """Keep the garbage collector away from what lives until the end: the tests, torch, pandas, 560 000 objects.
 
-    A full collection of them took 0.3 s, and a run has hundreds. What tests make is collected as ever.
+    A full collection of them took 0.3 s, and a run has hundreds. What tests make is collected, but less often than by
+    default: most of it is gone before the collector would look at it.
     """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000)
         gc.enable()
 
 

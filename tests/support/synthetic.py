@@ -31,7 +31,11 @@ def make_deb(path: Path, files: dict[str, bytes]) -> Path:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     data = b"!<arch>\n"
-    members = {"debian-binary": b"2.0", "control.tar.xz": b"x", "data.tar.xz": lzma.compress(tar_file.getvalue())}
+    members = {
+        "debian-binary": b"2.0",
+        "control.tar.xz": b"x",
+        "data.tar.xz": lzma.compress(tar_file.getvalue(), preset=0),
+    }
     for name, content in members.items():
         data += b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (name.encode(), 0, 0, 0, b"100644", len(content))
         data += content + b"\n" * (len(content) % 2)

@@ -118,7 +118,7 @@ namespace emulated {
 // All blocks of a kernel, one after another.
 inline void launch(Kernel what, dim3 grid, unsigned threads, size_t shared_bytes, const void *arguments) {
     const size_t floats = shared_bytes / 4;
-    memory.assign(floats + 32, 0.0f);
+    memory.resize(floats + 32);
     kernel = what;
     parameters = arguments;
     gridDim = grid;
@@ -127,7 +127,7 @@ inline void launch(Kernel what, dim3 grid, unsigned threads, size_t shared_bytes
     for (unsigned y = 0; y < grid.y; ++y)
         for (unsigned x = 0; x < grid.x; ++x) {
             blockIdx = {x, y, 0};
-            for (float &value : memory) value = std::numeric_limits<float>::quiet_NaN();
+            std::memset(memory.data(), 0xff, memory.size() * sizeof(float));  // all bits set is a NaN
             for (unsigned t = 0; t < threads; ++t) {
                 fibres[t]->done = false;
                 fibres[t]->copies.clear();
