@@ -68,8 +68,8 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
     @on_own_threads
     def new_states(self, slots: int, direction: Direction) -> TorchStates:
         layers = plan(self.config, direction)
-        histories = [torch.zeros(slots, rows, channels, dtype=self._torch_dtype) for rows, channels in layers.histories]
-        return TorchStates(layers, slots, histories, HopCounts(slots))
+        values = torch.zeros(slots, layers.state_size, dtype=self._torch_dtype)
+        return TorchStates(layers, slots, values, HopCounts(slots))
 
     @on_own_threads
     def hop_counts(self, states: TorchStates, slots: Ints) -> Ints:
@@ -133,13 +133,14 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
 
     def _run(
         self, x: torch.Tensor, states: TorchStates, slots: Ints, clock: Ints, length: Ints
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The last layer's values, and the histories to keep."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The last layer's values, and the histories to keep, ``[B, Plan.state_size]``."""
         plan, layers = states.plan, self._layers
         where = torch.as_tensor(np.asarray(slots, np.int64))
         edges = Edges(plan, clock, length)
         x = edges.mask(x, 0, plan.unit_in, 0)
-        held, histories, fresh = x, (history[where] for history in states.histories), list[torch.Tensor]()
+        before = states.values[where]
+        held, histories, fresh = x, iter(states.views(before)), [before[:, :0]]
         for number, layer in enumerate(plan.layers):
             past = next(histories) if layer.history else x[:, :0]
             match layer.kind:
@@ -155,7 +156,7 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
                     x, kept = layers.attend(past, x, edges.positions(layer), layer)
                 case LayerKind.JOIN:
                     waiting = _behind(past, held, layer)
-                    kept, x = _last(waiting, layer), layers.join(waiting[:, : x.shape[1]], x, layer)
+                    kept, x = waiting, layers.join(waiting[:, : x.shape[1]], x, layer)
                 case _:
                     new = layers.activate(x, layer)
                     if layer.history:
@@ -163,17 +164,13 @@ class TorchEngine(Shared, NeverCopied, error=EngineError, holds="a process's wei
                     new = _behind(past, new, layer)
                     if plan.causal and layer.fills_up:
                         edges.fill_end(new, number, layer)
-                    kept, x = _last(new, layer), layers.convolve(new, layer)
+                    kept, x = new, layers.convolve(new, layer)
                     if not plan.causal:  # else padding is in the histories, and nothing kept sees what is past the end
                         x = edges.mask(x, number + 1, layer.rate_out, layer.delay_out)
             if layer.history:
-                fresh.append(kept)
-        return x, fresh
+                fresh.append(kept[:, -layer.history :].reshape(len(where), -1))
+        return x, torch.cat(fresh, dim=1)
 
 
 def _behind(past: torch.Tensor, new: torch.Tensor, layer: Layer) -> torch.Tensor:
     return torch.cat([past, new], dim=1) if layer.history else new
-
-
-def _last(values: torch.Tensor, layer: Layer) -> torch.Tensor:
-    return values[:, values.shape[1] - layer.history :].clone()

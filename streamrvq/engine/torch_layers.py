@@ -178,7 +178,7 @@ class TorchLayers:
         scores = q.transpose(1, 2) @ keys.transpose(2, 3) / dim**0.5
         scores = scores.masked_fill(~(seen[None, None] & begun[:, None, None]), -torch.inf)
         y = torch.softmax(scores, dim=3) @ values
-        return y.transpose(1, 2).reshape(rows, count, -1), both[:, count:].clone()
+        return y.transpose(1, 2).reshape(rows, count, -1), both[:, count:]
 
 
 def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

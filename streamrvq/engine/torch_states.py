@@ -1,7 +1,7 @@
-"""The torch engine's states: histories as tensors, and hop counts, moved on as one.
+"""The torch engine's states: histories and hop counts, moved on as one.
 
-Knows: how a step's result gets into the tensors, whatever interrupts it. Does not know: how a step is computed
-(torch.py).
+Knows: where each history lies, and how a step's result gets there, whatever interrupts it. Does not know: how a step is
+computed (torch.py).
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ class Result(NamedTuple):
     """A step that has happened: what it was asked for, the histories that it leaves, and its outputs."""
 
     step: Step
-    fresh: list[torch.Tensor]
+    fresh: torch.Tensor
     outputs: Any
 
 
 @dataclasses.dataclass
 class TorchStates(CopiedWhole):
-    """One ``[slots, rows, C]`` tensor for each of `Plan.histories`, and the hop counts.
+    """Each slot's histories and its hop count.
+
+    All histories of a slot are one row of ``values [slots, Plan.state_size]``, in the order of `Plan.histories`: a step
+    reads and writes them all, and a small step of torch costs what its operations cost.
 
     To write them takes many bytecodes, and an exception may come between any two. So a step's last act is to store its
     result in ``unwritten``. Whoever uses the states next calls `write` first, which may be done any number of times.
@@ -37,30 +40,35 @@ class TorchStates(CopiedWhole):
 
     plan: Plan
     slots: int
-    histories: list[torch.Tensor]
+    values: torch.Tensor
     counts: HopCounts
     unwritten: Result | None = None
+
+    @property
+    def histories(self) -> list[torch.Tensor]:
+        """Views ``[slots, rows, C]``, one for each of `Plan.histories`."""
+        return self.views(self.values)
+
+    def views(self, values: torch.Tensor) -> list[torch.Tensor]:
+        """Rows of values ``[n, Plan.state_size]`` as ``[n, rows, C]`` each."""
+        shapes = self.plan.histories
+        parts = values.split([rows * channels for rows, channels in shapes], dim=1)
+        return [part.view(-1, rows, channels) for part, (rows, channels) in zip(parts, shapes, strict=True)]
 
     def write(self) -> None:
         """Bring histories and counts up to the step that happened last."""
         if (result := self.unwritten) is not None:
             slots = np.array(result.step.slots)
-            self.keep(slots, result.fresh)
+            self.values[torch.as_tensor(slots)] = result.fresh
             self.counts.last = result.step, result.outputs
             self.counts.values[slots] = np.array(result.step.clock) + result.step.hops
             self.unwritten = None
-
-    def keep(self, slots: Ints, fresh: Sequence[torch.Tensor]) -> None:
-        """Write histories alone."""
-        where = torch.as_tensor(slots)
-        for history, value in zip(self.histories, fresh, strict=True):
-            history[where] = value
 
     def reset(self, slots: Ints) -> None:
         """Make the named slots fresh."""
         self.write()
         self.counts.begin(slots)
-        self.keep(slots, [torch.zeros_like(history[:1]) for history in self.histories])
+        self.values[torch.as_tensor(slots)] = 0
         self.counts.set(slots, 0)
 
     def read(self, slot: int) -> list[Floats]:
@@ -72,5 +80,6 @@ class TorchStates(CopiedWhole):
         """Give a slot checked histories and their hop count."""
         self.write()
         self.counts.begin(slot)
-        self.keep(np.array([slot]), [torch.tensor(history)[None] for history in histories])
+        for own, given in zip(self.histories, histories, strict=True):
+            own[slot] = torch.tensor(given)
         self.counts.set(slot, clock)
