@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     __all__ = ["__version__"]
     __all__ += public.__all__
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 if not TYPE_CHECKING:
 

@@ -22,6 +22,7 @@ import pytest
 import safetensors.numpy
 import soundfile
 
+from streamrvq import __version__
 from streamrvq.codec import Codec, load
 from streamrvq.corpus.encoding import reading
 from streamrvq.corpus.encoding.open import open_encoder
@@ -29,7 +30,7 @@ from streamrvq.corpus.record import Record
 from streamrvq.corpus.settings import Settings
 from streamrvq.corpus.sources import Source
 from streamrvq.corpus.workers import Work, Writer
-from streamrvq.errors import AudioFileError
+from streamrvq.errors import AudioFileError, CorpusError
 from streamrvq.resampling import RESAMPLER
 from streamrvq.streaming.snapshot import Snapshot
 from streamrvq.tokens import open_tokens
@@ -176,6 +177,24 @@ def test_shards_are_written_as_they_were(tmp_path: Path, monkeypatch: pytest.Mon
     assert after.metadata.metadata.keys() - before.metadata.metadata.keys() == {b"streamrvq.crc32"}
     if after.metadata.created_by == before.metadata.created_by:
         assert before_footer(new / shard.name) == before_footer(old / shard.name)
+
+
+@pytest.mark.parametrize("began", ["0.1.0", __version__, "0.0.9"])
+def test_a_run_of_that_version_goes_on(tmp_path: Path, began: str) -> None:
+    """And it keeps its name in the record, of which every shard has a digest."""
+    codec = load(FORMATS / "codec.safetensors")
+    settings, sources = Settings.make(FORMATS / "codec.safetensors", codec), [Source("a.wav", "/srv/a.wav", 100)]
+    with Record(tmp_path / "run", settings, sources, began, None) as record:
+        digest = record.shards[0].digest
+    assert __version__ != "0.1.0"
+    if began == "0.0.9":
+        with pytest.raises(CorpusError, match=r"was begun with streamrvq '0\.0\.9', and this is '"):
+            Record(tmp_path / "run", settings, sources, __version__, None)
+        return
+    sources.append(Source("b.wav", "/srv/b.wav", 100))
+    with Record(tmp_path / "run", settings, sources, __version__, None) as record:
+        assert [shard.digest == digest for shard in record.shards] == [True, False]
+    assert json.loads((tmp_path / "run" / "__run__" / "run.json").read_text())["streamrvq"] == began
 
 
 def before_footer(path: Path) -> bytes:

@@ -54,6 +54,8 @@ from .sources import Source
 FORMAT = "streamrvq.run"
 #: Bytes of ``run.json``, whose settings and columns are all short, and of which each growth takes a hundred.
 _LONGEST_RUN = 1 << 20
+#: Versions of the package, before this one, that write the same rows: their runs go on.
+_CONTINUED = ("0.1.0",)
 #: The options of ``streamrvq encode`` that set what a run must keep.
 _OPTIONS = {
     "channels": "--downmix and --each-channel set it", "truncated": "--truncated", "track": "--track",
@@ -165,7 +167,7 @@ class Record:
     def _agree(self, head: dict[str, Any], recorded: dict[str, Any]) -> None:
         for name in ("version", "streamrvq", "shard_bytes", "settings"):
             came, began = {name: head[name]}, {name: recorded[name]}
-            if name == "version" and began[name] == GROWN:
+            if (name == "version" and began[name] == GROWN) or (name == "streamrvq" and began[name] in _CONTINUED):
                 continue
             if name == "settings":
                 if not isinstance(recorded[name], dict):
