@@ -103,11 +103,10 @@ def serve(
         raise InputError(f"--log-level is {log_level!r}; wanted {', '.join(_LEVELS)}")
     if log_format not in ("text", "json"):
         raise InputError(f"--log-format is {log_format!r}; wanted text or json")
-    most = max(256, 2 * (max_streams or 0))
     settings = ServerSettings(
         host=host, port=port, tokens=tokens(token, token_file), origins=tuple(origin or ()), max_streams=max_streams,
-        tls_certificate=tls_certificate, tls_key=tls_key, max_parked=max_parked, max_connections=most,
-        max_connections_of_one=most if max_of_one is None else max_of_one, max_unauthenticated=max_unauthenticated,
+        tls_certificate=tls_certificate, tls_key=tls_key, max_parked=max_parked,
+        max_connections_of_one=max_of_one, max_unauthenticated=max_unauthenticated,
         max_unauthenticated_of_one=max_unauthenticated, gather=gather, max_batch=max_batch, idle_timeout=idle_timeout,
         send_timeout=send_timeout, park_timeout=park_timeout,
     )  # fmt: skip

@@ -61,7 +61,7 @@ class Sessions:
     def __init__(
         self, max_open: int, max_parked: int, park_seconds: float, on_end: Callable[[ServedStream], None]
     ) -> None:
-        self._max_open, self._max_parked, self._park_seconds = max_open, max_parked, park_seconds
+        self.max_open, self._max_parked, self._park_seconds = max_open, max_parked, park_seconds
         self._on_end = on_end
         self._all: dict[str, Session] = {}
         self._open = 0
@@ -82,8 +82,8 @@ class Sessions:
         Raises:
             ProtocolError: as many as allowed are held already.
         """
-        if self._open >= self._max_open:
-            raise ProtocolError(f"all {self._max_open} streams are taken; try later", Close.FULL)
+        if self._open >= self.max_open:
+            raise ProtocolError(f"all {self.max_open} streams are taken; try later", Close.FULL)
 
     def add(self, stream: ServedStream, identity: str, on_takeover: Callable[[], None], address: str = "") -> Session:
         """Add a session, held by the caller. Call `check_capacity` before, without an ``await`` in between."""

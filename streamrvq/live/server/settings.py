@@ -31,8 +31,9 @@ class ServerSettings:
     tls_key: Path | None = None
     max_streams: int | None = None  #: open at once; None: as many as the machine computes in real time
     max_parked: int = 16  #: streams kept after their connection was lost, to be resumed; 0: none
-    max_connections: int = 256  #: authenticated ones open at once, with or without a stream
-    max_connections_of_one: int = 256  #: of these, from one address; an IPv6 /64 is one
+    #: authenticated ones open at once, with or without a stream; None: 256, or twice the streams if that is more
+    max_connections: int | None = None
+    max_connections_of_one: int | None = None  #: of these, from one address; an IPv6 /64 is one; None: all
     #: open at once before their request is complete, and as many more before their token has come; the newest get in
     max_unauthenticated: int = 256
     max_unauthenticated_of_one: int = 256  #: of these, from one address; behind a proxy all clients have one address
@@ -68,6 +69,10 @@ class ServerSettings:
         if self.tls_key is not None and self.tls_certificate is None:
             raise InputError("tls_key came without tls_certificate; give both, or the certificate with its key inside")
         object.__setattr__(self, "origins", tuple(check_origin(origin) for origin in self.origins))
+
+    def connections_for(self, streams: int) -> int:
+        """`max_connections` of a server with so many streams."""
+        return max(256, 2 * streams) if self.max_connections is None else self.max_connections
 
     @property
     def drain_seconds(self) -> float:

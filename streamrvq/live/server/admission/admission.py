@@ -60,8 +60,9 @@ class Admission:
         settings = services.settings
         self._services, self._http, self._connections, self._draining = services, http, connections, draining
         self._now, self._numbers = asyncio.get_running_loop().time, itertools.count(1)
-        self._room = room = room_for(settings.max_unauthenticated, settings.max_connections)
-        if room.authenticated < settings.max_connections:
+        wanted = settings.connections_for(services.sessions.max_open)
+        self._room = room = room_for(settings.max_unauthenticated, wanted)
+        if room.authenticated < wanted:
             log_event(
                 "limited", logging.WARNING, connections=room.authenticated, unauthenticated=room.unauthenticated,
                 why="this process may open few files; raise its limit (ulimit -n)",
@@ -157,9 +158,9 @@ class Admission:
         if connection in self._admitted:
             return
         of_one = sum(other.log.group == connection.log.group for other in self._admitted)
-        settings = self._services.settings
-        for count, most in ((len(self._admitted), self._room.authenticated), (of_one, settings.max_connections_of_one)):
-            if count >= most:
+        most_of_one = self._services.settings.max_connections_of_one
+        for count, most in ((len(self._admitted), self._room.authenticated), (of_one, most_of_one)):
+            if most is not None and count >= most:
                 self._services.metrics.refuse("full")
                 raise ProtocolError(f"all {most} connections are taken; try later", Close.FULL)
         self._unauthenticated.remove(connection)

@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from streamrvq.live.server import server as server_module
 from streamrvq.live.server.admission.admission import Admission
+from streamrvq.live.server.scheduling.warmup import Capacity
 from tests.support.hostile.hog import KINDS, hogging, periods
 from tests.support.patience import DEADLINE, PATIENCE
 from tests.support.service import RawClient, connect_raw, end_of, serving, start, until
@@ -150,6 +152,16 @@ async def test_a_full_server_refuses_a_token_where_it_comes_from():
             assert "all 1 connections" in texts[0]["message"]
         assert (await end_of(server.url, [start(token="wrong")]))[0] == 4401
         assert server.metrics._refusals["full"] == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("streams", "connections"), [(3, 256), (300, 600)])
+async def test_whoever_has_a_stream_may_also_connect(monkeypatch, streams, connections):
+    """Nobody said how many streams: a GPU may have been measured to compute more than there are connections else."""
+    monkeypatch.setattr(server_module, "warm_up", lambda *_: Capacity({"encode": 8, "decode": 8}, streams))
+    async with few(max_streams=None) as server:
+        assert server.max_streams == streams
+        assert server._admission._room.authenticated == connections
 
 
 @pytest.mark.asyncio
