@@ -52,7 +52,7 @@ def send(
         typer.Option(
             "--rate",
             metavar="HZ",
-            help="Sample rate of the microphone or of decoded samples, such as 48000 or 48k. Default: the codec's.",
+            help="Sample rate, such as 48000 or 48k. Default: the device's for --mic, the codec's for a token file.",
         ),
     ] = None,
     format: Annotated[
