@@ -116,6 +116,7 @@ env_hash() {
     {
         printf '%s\n' "$ROOT"
         "$PY" -c 'import sys; print(sys.version)'
+        grep __version__ "$ROOT/streamrvq/__init__.py"
         cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh" "$ROOT/tools/hatch_build.py"
         find "$ROOT/streamrvq/engine/native" \( -name CMakeLists.txt -o -name '*.[ch]pp' \) -print0 | LC_ALL=C sort -z | xargs -0 cat
         compiler || true

@@ -10,9 +10,9 @@ import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
+from importlib.metadata import version
 from pathlib import Path
 
-from .. import __version__
 from ..audio.files import Truncated
 from ..audio.find import PassedOver
 from ..codec import load
@@ -197,7 +197,7 @@ def encode_corpus(
         if on_progress is not None:
             on_progress(progress)
 
-    with ordered_termination(), Record(folder, settings, found, __version__, shard_bytes, passed) as record:
+    with ordered_termination(), Record(folder, settings, found, version("streamrvq"), shard_bytes, passed) as record:
         summaries = {n: done for n, done in record.done.items() if not (retry_failed and done.failed)}
         missing = [shard for shard in record.shards if shard.number not in summaries]
         changed = record.changed(summaries)

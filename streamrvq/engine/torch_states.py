@@ -52,7 +52,7 @@ class TorchStates(CopiedWhole):
     def views(self, values: torch.Tensor) -> list[torch.Tensor]:
         """Rows of values ``[n, Plan.state_size]`` as ``[n, rows, C]`` each."""
         shapes = self.plan.histories
-        parts = values.split([rows * channels for rows, channels in shapes], dim=1)
+        parts = torch.split_with_sizes(values, [rows * channels for rows, channels in shapes], dim=1)
         return [part.view(-1, rows, channels) for part, (rows, channels) in zip(parts, shapes, strict=True)]
 
     def write(self) -> None:
