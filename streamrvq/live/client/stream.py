@@ -107,7 +107,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         """Send samples ``[n]`` (float32 in [−1, 1], or int16) or, to a decoding stream, codes ``[K, n]`` (integers).
         With the formats ``"mulaw"`` and ``"alaw"``, uint8 ``[n]`` are their bytes, and are sent as they are. Returns
         when the connection has taken them; they may be encoded much later. Cancelled while it waits, it has taken them
-        all the same: they go out with the next call.
+        all the same: they go out with the next call, or after a while.
 
         Raises:
             InputError: bad samples or codes; nothing was sent.
@@ -290,7 +290,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def _resend_pending(self) -> None:
         with suppress(ServiceError):  # the reading task raises it too
-            await self._connection.send_pending(self._resend)
+            await self._connection.send_pending(self._resend, patient=True)
 
     def _drain(self) -> None:
         """The server is shutting down: what is pending now is the last that it receives."""

@@ -1,4 +1,4 @@
-"""Resuming a stream: what is sent during the handshake of the new connection waits until it is done."""
+"""Resuming a stream: what is sent meanwhile waits, and attempts are repeated that may succeed later."""
 
 import asyncio
 
@@ -38,9 +38,12 @@ async def test_samples_sent_while_resuming(monkeypatch):
         await stream.send(pcm[:4000])
         connections[0]._socket.transport.abort()
         await resuming.wait()  # `resume` was sent and is not answered yet
+        # Who sends waits for the reading task only so long, but not when that is at it.
+        stream._connection._timeout = stream._connection._resume_seconds = 1e-9
         sending = asyncio.create_task(stream.send(pcm[4000:]))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert not sending.done()
         go_on.set()
         await sending
         await stream.stop()
