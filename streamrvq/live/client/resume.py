@@ -26,8 +26,10 @@ from .resend import ResendBuffer
 _FIRST_WAIT, _LAST_WAIT = 0.1, 2.0
 #: RFC 6455: the other side is going away.
 _GOING_AWAY = 1001
+#: HTTP: a reverse proxy did not reach the server.
+_GATEWAY = {502, 503, 504}
 #: An attempt that failed with one of these codes is worth repeating. 0: no connection was made.
-_RETRYABLE = {0, Close.LOST, Close.FULL, _GOING_AWAY}
+_RETRYABLE = {0, Close.LOST, Close.FULL, _GOING_AWAY, *_GATEWAY}
 
 
 class ResumableConnection:

@@ -5,7 +5,7 @@
  */
 
 import { checkedCodes, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./binary.js";
-import { isBroken, openConnection, ServiceError } from "./connection.js";
+import { isBroken, isPassing, openConnection, ServiceError } from "./connection.js";
 import { Keepalive } from "./keepalive.js";
 import { Markers } from "./markers.js";
 import { ResendBuffer } from "./resend.js";
@@ -277,8 +277,8 @@ export class Stream {
       try {
         return await this.#connect(first, (message) => this.#resumed(message));
       } catch (error) {
-        if (!isBroken(error)) return this.#end(error);
-        if (performance.now() + wait * 1000 > until) return this.#end(loss);
+        if (!isPassing(error)) return this.#end(error);
+        if (performance.now() + wait * 1000 > until) return this.#end(isBroken(error) ? loss : error);
       }
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
     }
