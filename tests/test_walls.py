@@ -72,7 +72,7 @@ SANS_IO = {
     },
     "live/server/scheduling": {"jobs", "lane", "pace", "results", "shares", "warmup"},
     "live/server/admission": {"addresses", "descriptors", "reply", "waiting"},
-    "live/client": {"resend", "timing"},
+    "live/client": {"markers", "resend", "timing"},
     "live/sources": {"clock", "devices", "ring"},
     "live/protocol": {path.stem for path in (ROOT / "live" / "protocol").glob("*.py")},
 }  # fmt: skip

@@ -33,6 +33,7 @@ _READY = {
     "codebooks": CODEBOOKS, "codebook_size": 65536, "delay_frames": 0,
     "decoder_delay_samples": 0, "max_message": 4096,
 }  # fmt: skip
+_NEWS = json.dumps({"type": "news", "samples": 1, "frames": 1})
 Entry = tuple[int, str | list[int]]  #: the number of frames before it; a text, or a frame's codes
 
 
@@ -49,13 +50,17 @@ class Parking:
     Attributes:
         breaks: after how many messages each connection breaks; those after them hold.
         refuse: an error with which resumptions are refused, if any.
+        full: how many resumptions are refused first, because there is no place.
         wants: the sample that the server wants next, whatever it had, if any.
+        newer: whether it also sends messages that no client knows.
     """
 
     breaks: list[int]
     hop: int = HOP
     refuse: tuple[int, str] | None = None
+    full: int = 0
     wants: int | None = None
+    newer: bool = False
     taken: list[int] = dataclasses.field(default_factory=list)  #: samples, lost ones as zeros
     resumptions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     log: list[Entry] = dataclasses.field(default_factory=list)  #: what was to be sent
@@ -82,15 +87,19 @@ class Parking:
     async def _connection(self, socket: ServerConnection) -> None:
         try:
             first = json.loads(await socket.recv())
+            if first["type"] == "resume" and self.full:
+                self.full -= 1
+                await self._refuse(socket, 1013, "full")
+                return
             left = self.breaks.pop(0) if self.breaks else 10**9
+            if self.newer:
+                await socket.send(_NEWS)
             if first["type"] == "start":
                 ready = _READY | {"hop": self.hop, "sample_rate": first.get("sample_rate") or RATE}
                 await socket.send(json.dumps(ready))
                 await self._run(socket, left, 0)
             elif self.refuse is not None:
-                code, message = self.refuse
-                await socket.send(json.dumps({"type": "error", "code": code, "message": message}))
-                await socket.close(code)
+                await self._refuse(socket, *self.refuse)
             else:
                 self.resumptions.append(first)
                 assert first["session"] == SESSION
@@ -102,6 +111,10 @@ class Parking:
             self.failed = error
             raise
 
+    async def _refuse(self, socket: ServerConnection, code: int, message: str) -> None:
+        await socket.send(json.dumps({"type": "error", "code": code, "message": message}))
+        await socket.close(code)
+
     async def _resume(self, socket: ServerConnection, left: int, frame: int) -> None:
         pos = len(self.taken) if self.wants is None else self.wants
         await socket.send(json.dumps({"type": "resumed", "pos": pos, "next_frame": frame}))
@@ -111,6 +124,8 @@ class Parking:
         """Serve ``left`` messages, the last one's answer never to be sent. Numbers begin at 0 again."""
         pos, came, out, held = len(self.taken), 0, 0, list(again)
         while True:
+            if self.newer:
+                await socket.send(_NEWS)
             for number, entry in held:
                 if isinstance(entry, str):
                     await socket.send(entry)

@@ -49,7 +49,7 @@ class Connection:
             raise self._failure() from None
 
     async def receive(self) -> Message | bytes:
-        """The next message.
+        """The next message. Those of types that only newer clients know are passed over.
 
         Raises:
             ServiceError: the server refused, closed, or broke off.
@@ -57,16 +57,18 @@ class Connection:
         """
         from websockets.exceptions import ConnectionClosed
 
-        try:
-            data = await self._socket.recv()
-        except ConnectionClosed:
-            raise self._failure() from None
-        if isinstance(data, bytes):
-            return data
-        message = parse(data, "server")
-        if isinstance(message, Error):
-            raise ServiceError(one_line(message.message, 2048), message.code)
-        return message
+        while True:
+            try:
+                data = await self._socket.recv()
+            except ConnectionClosed:
+                raise self._failure() from None
+            if isinstance(data, bytes):
+                return data
+            message = parse(data, "server")
+            if isinstance(message, Error):
+                raise ServiceError(one_line(message.message, 2048), message.code)
+            if type(message) is not Message:  # a plain one is of an unknown type
+                return message
 
     def _failure(self) -> ServiceError:
         code = self._socket.close_code or Close.LOST

@@ -1,7 +1,8 @@
 """Keeping a stream open while its user sends nothing: a microphone that is muted, say.
 
 A server cuts off a client that it has heard nothing of for `Ready.idle_timeout`. So an empty binary message goes out
-whenever nothing else did for a third of that time.
+whenever nothing else did for a third of that time. Where a call was cancelled before it had sent everything, the rest
+goes out in its place.
 
 Knows: when. Does not know: what an empty message is (resend.py), who sends meanwhile.
 """
@@ -33,6 +34,6 @@ async def keep_alive(connection: ResumableConnection, resend: ResendBuffer, star
         while True:
             await asyncio.sleep(max(0.0, connection.last_sent + seconds - now()))
             if now() >= connection.last_sent + seconds:
-                await connection.send_empty(resend, levels)
+                await connection.send_sign_of_life(resend, levels)
     except ServiceError:  # the reading task raises it too, after the items before it
         pass

@@ -4,6 +4,9 @@ The reading task notices that a connection is lost and opens the next one (`rece
 (`send_pending`), then continues with what the server has not received. Only an encoding stream can be resumed, and only
 after a loss: if the server closed the connection itself, that is its answer.
 
+The reading task gets no further while nobody reads the items, and who sends may be who should read. So nobody waits for
+it with the lock held, and a user's call only so long.
+
 Knows: connections, resuming, how long to try. Does not know: samples, frames, what the messages mean to the user.
 """
 
@@ -23,8 +26,10 @@ from .resend import ResendBuffer
 _FIRST_WAIT, _LAST_WAIT = 0.1, 2.0
 #: RFC 6455: the other side is going away.
 _GOING_AWAY = 1001
+#: HTTP: a reverse proxy did not reach the server.
+_GATEWAY = {502, 503, 504}
 #: An attempt that failed with one of these codes is worth repeating. 0: no connection was made.
-_RETRYABLE = {0, Close.LOST, Close.FULL, _GOING_AWAY}
+_RETRYABLE = {0, Close.LOST, Close.FULL, _GOING_AWAY, *_GATEWAY}
 
 
 class ResumableConnection:
@@ -47,7 +52,8 @@ class ResumableConnection:
         self._session = ""
         self._connected = asyncio.Event()
         self._send_lock = asyncio.Lock()
-        self._ended = False
+        self._loss: ServiceError | None = None  # of the current connection
+        self._resuming = self._ended = False
         self.lost, self.last_sent = 0, float("-inf")
 
     @property
@@ -104,9 +110,13 @@ class ResumableConnection:
         except ServiceError as error:
             if error.code not in (Close.LOST, _GOING_AWAY) or not self.resumable or self._ended:
                 raise
-            self._connected.clear()
+            self._note_loss(error)
             self.lost += 1
-            return await self._resume(next_frame(), resend, error)
+            self._resuming = True
+            try:
+                return await self._resume(next_frame(), resend, error)
+            finally:
+                self._resuming = False
 
     async def _resume(self, next_frame: int, resend: ResendBuffer, error: ServiceError) -> Resumed:
         now, wait = asyncio.get_running_loop().time, _FIRST_WAIT
@@ -120,6 +130,7 @@ class ResumableConnection:
                 if not isinstance(answer, Resumed) or answer.next_frame != next_frame:
                     raise ProtocolError("the server's answer to resume was not resumed at the frame that was asked for")
                 resend.rewind(answer.pos)
+                self._loss = None
                 self._connected.set()
                 return answer
             except ServiceError as refusal:
@@ -129,24 +140,76 @@ class ResumableConnection:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LAST_WAIT)
 
-    async def send_pending(self, resend: ResendBuffer) -> None:
-        """Send everything that is pending in ``resend``. Raises `ServiceError`: the stream has ended, or ends now."""
-        async with self._send_lock:
-            while True:
-                # During the handshake of a new connection the messages are still numbered for the old one.
-                await self._connected.wait()
-                if (message := resend.next_message()) is None:
-                    return
-                await self._send(message)
+    async def send_pending(self, resend: ResendBuffer, patient: bool = False) -> None:
+        """Send everything that is pending in ``resend``, over the next connection where this one is lost.
 
-    async def send_empty(self, resend: ResendBuffer, levels: int) -> None:
-        """Send a message that holds nothing, of ``levels`` codes or of PCM with 0. Raises as `send_pending` does."""
+        Args:
+            resend: the messages.
+            patient: wait for the next connection even while nobody reads the items. A user's call must not.
+
+        Raises:
+            ServiceError: the stream has ended, or ends now.
+        """
+        lost = False
+        while True:
+            await self._wait_until_connected(patient)
+            if lost and self._ended and self._loss is not None:
+                raise self._loss
+            async with self._send_lock:
+                if await self._send_all(resend):
+                    return
+            lost = True
+
+    async def send_sign_of_life(self, resend: ResendBuffer, levels: int) -> None:
+        """Send what is pending, of a call that was cancelled, or else a message that holds nothing.
+
+        Args:
+            resend: the messages.
+            levels: codes of a frame, for the empty message; 0: it is one of PCM.
+
+        Raises:
+            ServiceError: the stream has ended, or ends now.
+        """
+        await self._wait_until_connected(patient=True)
         async with self._send_lock:
-            await self._connected.wait()
             if self._ended:
                 raise ServiceError("the stream has ended", Close.LOST)
-            if (message := resend.empty_message(levels)) is not None:
+            if self._connected.is_set() and (message := resend.empty_message(levels)) is not None:
                 await self._send(message)
+            else:
+                await self._send_all(resend)
+
+    async def _wait_until_connected(self, patient: bool) -> None:
+        """Wait until messages can be sent, or the stream has ended.
+
+        During the handshake of a new connection the messages are still numbered for the old one.
+        """
+        if self._connected.is_set():
+            return
+        limit = self._timeout + self._resume_seconds
+        try:
+            async with asyncio.timeout(None if patient else limit):
+                await self._connected.wait()
+        except TimeoutError:
+            if self._resuming:  # which has a limit of its own
+                await self._connected.wait()
+                return
+            loss = self._loss
+            assert loss is not None
+            self.stop_resuming()
+            raise ServiceError(
+                f"{loss}; its items were not read for {limit:g} s after that: read them while sending, or send with "
+                "feed()",
+                loss.code,
+            ) from None
+
+    async def _send_all(self, resend: ResendBuffer) -> bool:
+        """Send what is pending, while there is a connection. Returns whether nothing is left."""
+        while self._connected.is_set():
+            if (message := resend.next_message()) is None:
+                return True
+            await self._send(message)
+        return False
 
     async def _send(self, message: str | bytes) -> None:
         connection = self._current
@@ -154,15 +217,16 @@ class ResumableConnection:
         self.last_sent = asyncio.get_running_loop().time()
         try:
             await connection.send(message)
-        except ServiceError:
-            if not self.resumable:
+        except ServiceError as error:
+            if not self.resumable or self._ended:
                 raise
             # The reading task decides what happens next. It may have to read on before it finds the connection lost.
-            while self._current is connection and not self._ended:
-                self._connected.clear()
-                await self._connected.wait()
-            if self._ended:
-                raise
+            if self._current is connection:
+                self._note_loss(error)
+
+    def _note_loss(self, error: ServiceError) -> None:
+        self._loss = error
+        self._connected.clear()
 
     def stop_resuming(self) -> None:
         """The reading task has ended: no further connection will be opened."""

@@ -26,6 +26,7 @@ from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resume
 from ..tasks import begin, put_at_once, wait_through_cancellation
 from .endpoint import Endpoint
 from .keepalive import keep_alive
+from .markers import Markers
 from .resend import ResendBuffer
 from .resume import ResumableConnection
 from .timing import FrameTiming, RemoteStats
@@ -58,7 +59,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
     def __init__(self, endpoint: Endpoint, start: Start, queue_size: int, resume: float) -> None:
         self._start, self._timeout, self._encoding = start, endpoint.timeout, start.mode == "encode"
         self._connection = ResumableConnection(endpoint, start, resume)
-        self._pending_markers: list[int | str] = []  # asked for, and not received yet
+        self._markers = Markers()
         self._last_gap = -1  # the position of the last gap that the server has handled
         self.done: Done | None = None
         self._queue: asyncio.Queue[Item | End] = asyncio.Queue(queue_size)
@@ -107,7 +108,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         """Send samples ``[n]`` (float32 in [−1, 1], or int16) or, to a decoding stream, codes ``[K, n]`` (integers).
         With the formats ``"mulaw"`` and ``"alaw"``, uint8 ``[n]`` are their bytes, and are sent as they are. Returns
         when the connection has taken them; they may be encoded much later. Cancelled while it waits, it has taken them
-        all the same: they go out with the next call.
+        all the same: they go out with the next call, or after a while.
 
         Raises:
             InputError: bad samples or codes; nothing was sent.
@@ -176,7 +177,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._check_open(message.type)
         text = checked_text(message)
         if isinstance(message, Marker):
-            self._pending_markers.append(message.id)
+            self._markers.ask(message.id, self._resend.pos)
         self._resend.add_text(text)
         self._stopped |= isinstance(message, Stop)  # even if sending it is cancelled
         await self._send_pending()
@@ -265,10 +266,8 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
                 self._resend.trim(self._timing.covered_samples(self._incoming.pos))
                 return frames
             case Marker():
-                if message.id not in self._pending_markers:
-                    return None  # it was received before the connection was lost
-                self._pending_markers.remove(message.id)
-                return message
+                frame = self._incoming.pos
+                return message if self._markers.take(message.id, frame, self._timing.reached_samples(frame)) else None
             case GapMark():
                 if message.pos <= self._last_gap:
                     return None
@@ -276,6 +275,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
                 return self._timing.gap(message.pos, message.samples, bool(message.filled), message.next_frame or 0)
             case Resumed():
                 self._incoming.renumber()
+                self._markers.resume(self._incoming.pos)
                 self._send_pending_in_background()
                 return None
             case Drain():
@@ -290,7 +290,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def _resend_pending(self) -> None:
         with suppress(ServiceError):  # the reading task raises it too
-            await self._connection.send_pending(self._resend)
+            await self._connection.send_pending(self._resend, patient=True)
 
     def _drain(self) -> None:
         """The server is shutting down: what is pending now is the last that it receives."""

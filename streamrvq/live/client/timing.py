@@ -15,6 +15,9 @@ import numpy.typing as npt
 from ..items import Frames, Gap
 from ..stats import WINDOW, percentiles
 
+#: Seconds, more than half a sample of any codec: a server rounds a length to whole samples of the codec's rate.
+_ROUNDING = 0.0006
+
 
 @dataclasses.dataclass(frozen=True)
 class RemoteStats:
@@ -62,12 +65,16 @@ class FrameTiming:
 
     def covered_samples(self, frames: int) -> int:
         """Samples that the first ``frames`` frames certainly cover, lost ones included."""
-        seconds = self._first_sample / self._rate + (frames - self._first_frame) * self._hop
-        return max(0, math.floor(seconds * self._rate - 1))
+        return max(0, math.floor(self._time(frames) * self._rate - 1))
+
+    def reached_samples(self, frames: int) -> int:
+        """Samples that the first ``frames`` frames may cover at most, lost ones included: how far a marker echoed
+        there may be."""
+        return math.floor((self._time(frames) + _ROUNDING) * self._rate)
 
     def frames(self, index: int, codes: npt.NDArray[np.int64], now: float) -> Frames:
         """Codes ``[K, n]`` of the frames from ``index`` on were received at ``now``."""
-        time = self._first_sample / self._rate + (index - self._first_frame) * self._hop
+        time = self._time(index)
         count = codes.shape[1]
         self._frames += count
         for i in range(1, count + 1):
@@ -78,6 +85,10 @@ class FrameTiming:
                 break
             self._latency.append(now - self._sent[0][1])
         return Frames(index, time, codes)
+
+    def _time(self, frame: int) -> float:
+        """When a frame begins, in seconds from sample 0."""
+        return self._first_sample / self._rate + (frame - self._first_frame) * self._hop
 
     def stats(self, lost_connections: int = 0) -> RemoteStats:
         """The figures now."""

@@ -8,6 +8,10 @@ const SUBPROTOCOL = "streamrvq.v1";
 /** Close codes of RFC 6455: the other side goes away; the connection broke without a close frame. */
 const GOING_AWAY = 1001;
 const BROKEN = 1006;
+/** The server has no place for another connection, or for one without a token yet. */
+const FULL = 1013;
+/** The server's text messages after which something is done. Those of other types are a newer server's. */
+const TYPES = new Set(["ready", "resumed", "marker", "gap", "drain", "done", "error"]);
 
 /** The server refused or went away. `code` is its close code; 1006 if the connection broke or was never made. */
 export class ServiceError extends Error {
@@ -56,6 +60,7 @@ export function openConnection({ url, timeout, WebSocket }, first, { onAnswer, o
     socket.onmessage = ({ data }) => {
       try {
         const message = typeof data === "string" ? JSON.parse(data) : data;
+        if (typeof message.type === "string" && !TYPES.has(message.type)) return;
         if (message.type === "error") refusal = new ServiceError(message.message, message.code);
         else if (answered) onMessage(message);
         else {
@@ -81,7 +86,12 @@ export function openConnection({ url, timeout, WebSocket }, first, { onAnswer, o
   });
 }
 
-/** Whether the network ended the connection. All other codes come from a server and are final. */
+/** Whether the network ended the connection. All other codes come from a server and end a stream. */
 export function isBroken({ code }) {
   return code === GOING_AWAY || code === BROKEN;
+}
+
+/** Whether the next attempt to connect may succeed: the network failed this one, or the server was full. */
+export function isPassing(error) {
+  return isBroken(error) || error.code === FULL;
 }

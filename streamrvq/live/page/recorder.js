@@ -4,6 +4,7 @@
  * Knows: their order. Does not know: what is shown (page.js), how they work.
  */
 
+import { isPassing } from "./connection.js";
 import { Microphone } from "./microphone.js";
 import { Recording } from "./recording.js";
 import { connect } from "./streamrvq.js";
@@ -12,8 +13,9 @@ import { TokenPlayer } from "./token_player.js";
 /** Close codes after which a new stream is opened: the server restarts; it no longer has the stream to resume. */
 const RESTART = 1012;
 const NO_SESSION = 4404;
-/** Close codes after which another attempt is worthwhile: going away, broken, restart. */
-const RETRYABLE = new Set([1001, 1006, RESTART]);
+/** Close codes after which the player is opened again: going away, broken, restart. Not where the server is full: who
+ * clicks is told at once. */
+const PLAYER_RETRYABLE = new Set([1001, 1006, RESTART]);
 /** Seconds: how long to try to open a new stream, and how long to wait between two attempts. */
 const RETRY_TIME = 20;
 const RETRY_INTERVAL = 0.5;
@@ -147,7 +149,8 @@ export class Recorder {
         return true;
       } catch (refusal) {
         error = refusal;
-        if (!RETRYABLE.has(refusal.code) || performance.now() > until) break;
+        const passing = isPassing(refusal) || refusal.code === RESTART;
+        if (!passing || performance.now() > until) break;
       }
       await wait(RETRY_INTERVAL);
     }
@@ -203,7 +206,7 @@ export class Recorder {
       this.#stopPlayer();
       const now = performance.now();
       this.#playerRetriesEnd ??= now + RETRY_TIME * 1000;
-      if (RETRYABLE.has(error.code) && now < this.#playerRetriesEnd) {
+      if (PLAYER_RETRYABLE.has(error.code) && now < this.#playerRetriesEnd) {
         setTimeout(() => this.#startPlayer(), RETRY_INTERVAL * 1000);
       } else {
         this.#playerRetriesEnd = null;

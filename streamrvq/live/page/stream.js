@@ -5,8 +5,9 @@
  */
 
 import { checkedCodes, CODES, Incoming, InputError, Outgoing, PCM, ProtocolError, toFormat } from "./binary.js";
-import { isBroken, openConnection, ServiceError } from "./connection.js";
+import { isBroken, isPassing, openConnection, ServiceError } from "./connection.js";
 import { Keepalive } from "./keepalive.js";
+import { Markers } from "./markers.js";
 import { ResendBuffer } from "./resend.js";
 import { FrameTiming } from "./timing.js";
 
@@ -25,6 +26,7 @@ export class StreamClosedError extends Error {
 export class Stream {
   #url;
   #options;
+  #encoding;
   #socket = null; // null while there is no connection
   #outgoing;
   #incoming;
@@ -34,7 +36,7 @@ export class Stream {
   #pos = 0; // of the next sample, or frame, that is sent
   #received = 0; // seconds of audio that the received items cover
   #gapsEnd = 0; // where the last gap that the server has handled ends
-  #markers = []; // asked for, and not received yet
+  #markers = new Markers();
   #items = [];
   #readers = []; // resolvers of next()
   #senders = []; // resolvers of send()
@@ -53,11 +55,8 @@ export class Stream {
     this.#url = url;
     this.#options = { mode: "encode", format: "s16le", resume: true, timeout: 30, WebSocket: globalThis.WebSocket };
     for (const [name, value] of Object.entries(options)) if (value !== undefined) this.#options[name] = value;
+    this.#encoding = this.#options.mode === "encode";
     if (!this.#options.WebSocket) throw new InputError("no WebSocket: take Node 22, or --experimental-websocket");
-  }
-
-  get #encoding() {
-    return this.#options.mode === "encode";
   }
 
   /** @internal */
@@ -98,9 +97,7 @@ export class Stream {
   async gap(samples) {
     this.#checkOpen("gap");
     if (!(Number.isSafeInteger(samples) && samples > 0)) throw new InputError(`a gap of ${samples}; wanted 1 or more`);
-    const pos = this.#pos;
-    this.#pos += samples;
-    this.#sendText({ type: "gap", pos, samples }, pos, samples);
+    this.#sendText({ type: "gap", pos: this.#pos, samples }, samples);
   }
 
   /** Ask for a Marker among the items, after the items of everything sent before. Throws as `send` does. */
@@ -109,8 +106,8 @@ export class Stream {
     if (!(Number.isSafeInteger(id) || (typeof id === "string" && id.length <= 64))) {
       throw new InputError(`a marker's id is ${id}; wanted a whole number, or a string of at most 64 characters`);
     }
-    this.#markers.push(id);
-    this.#sendText({ type: "marker", id }, this.#pos, 0);
+    this.#markers.ask(id, this.#pos);
+    this.#sendText({ type: "marker", id });
   }
 
   /** Encode with `nQuantizers` codebooks from the first frame that has not begun. Throws as `send` does. */
@@ -119,7 +116,7 @@ export class Stream {
     if (!(Number.isInteger(nQuantizers) && nQuantizers >= 1 && nQuantizers <= this.ready.codebooks)) {
       throw new InputError(`nQuantizers is ${nQuantizers}; this codec has 1 to ${this.ready.codebooks}`);
     }
-    this.#sendText({ type: "set", n_quantizers: nQuantizers }, this.#pos, 0);
+    this.#sendText({ type: "set", n_quantizers: nQuantizers });
   }
 
   /** End the input: the remaining items come, then the iteration ends. May be repeated. Throws as `send` does. */
@@ -141,9 +138,11 @@ export class Stream {
     return this.#timing.stats();
   }
 
-  #sendText(message, pos, length) {
+  /** Send a text message, which stands for `length` samples. */
+  #sendText(message, length = 0) {
     const text = JSON.stringify(message);
-    this.#resend?.add(pos, length, text);
+    this.#resend?.add(this.#pos, length, text);
+    this.#pos += length;
     this.#transmit(() => [text]);
   }
 
@@ -217,8 +216,9 @@ export class Stream {
   #text(message) {
     if (message.type === "done") this.done = message;
     else if (message.type === "marker") {
-      const at = this.#markers.indexOf(message.id); // unknown: received before the connection broke
-      if (at >= 0) this.#put({ type: "marker", id: this.#markers.splice(at, 1)[0] });
+      const { id } = message;
+      const { pos: frame } = this.#incoming;
+      if (this.#markers.take(id, frame, this.#timing.reached(frame))) this.#put({ type: "marker", id });
     } else if (message.type === "gap") {
       const { pos: position, samples, filled, next_frame: nextFrame } = message;
       if (position < this.#gapsEnd) return;
@@ -227,7 +227,6 @@ export class Stream {
       this.#received = Math.max(this.#received, this.#timing.time(nextFrame));
       this.#put({ type: "gap", position, samples, filled, nextFrame });
     } else if (message.type === "drain") this.#drain();
-    // other types are those of a newer server
   }
 
   /** The server is shutting down: what has been sent is the last that it receives. */
@@ -278,8 +277,8 @@ export class Stream {
       try {
         return await this.#connect(first, (message) => this.#resumed(message));
       } catch (error) {
-        if (!isBroken(error)) return this.#end(error);
-        if (performance.now() + wait * 1000 > until) return this.#end(loss);
+        if (!isPassing(error)) return this.#end(error);
+        if (performance.now() + wait * 1000 > until) return this.#end(isBroken(error) ? loss : error);
       }
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
     }
@@ -291,6 +290,7 @@ export class Stream {
     if (!entries) throw new ServiceError(`the server wants sample ${pos} again, which is no longer kept`, 4404);
     this.#outgoing = new Outgoing(PCM, this.ready.max_message);
     this.#incoming = new Incoming(CODES, this.#options.format, frame);
+    this.#markers.resume(frame);
     for (const { pos: first, data } of entries) {
       this.#transmit(() => (typeof data === "string" ? [data] : this.#outgoing.pack(first, data)));
     }

@@ -6,6 +6,8 @@
 
 /** Percentiles are taken over this many latencies. */
 const WINDOW = 1024;
+/** Seconds, more than half a sample of any codec: a server rounds a length to whole samples of the codec's rate. */
+const ROUNDING = 0.0006;
 /** How many send times are remembered. */
 const MAX_SENT = 1 << 16;
 
@@ -65,6 +67,11 @@ export class FrameTiming {
   /** When frame `index` begins, in seconds from sample 0. */
   time(index) {
     return this.#firstSample / this.rate + (index - this.#firstFrame) * this.hop;
+  }
+
+  /** Samples that the frames before `index` may cover at most: how far a marker echoed there may be. */
+  reached(index) {
+    return Math.floor((this.time(index) + ROUNDING) * this.rate);
   }
 
   /** The codes of frames `index` to `index + count - 1` were received at `now`, in milliseconds. */

@@ -69,9 +69,12 @@ def _field(check: _Check, default: Any = dataclasses.MISSING, code: Close = Clos
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Message:
-    """A text message. A field that is None is left out of the JSON."""
+    """A text message. A field that is None is left out of the JSON.
 
-    type: ClassVar[str]
+    A plain `Message` is one of a server whose type is not known here.
+    """
+
+    type: ClassVar[str] = "unknown"
 
     def to_json(self) -> str:
         """The message as text, in ASCII."""
@@ -231,8 +234,8 @@ def parse(text: str, sender: Sender) -> Message:
 
     Args:
         text: what came.
-        sender: who sent it. A client's unknown fields are refused as mistakes. A server's are ignored, because a newer
-            server may send more.
+        sender: who sent it. A client's unknown fields and types are refused as mistakes. Of a server, which may be
+            newer, such fields are ignored, and a message of such a type is a plain `Message`.
 
     Raises:
         ProtocolError: with the close code.
@@ -244,11 +247,11 @@ def parse(text: str, sender: Sender) -> Message:
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a text message that is not JSON ({type(error).__name__}); wanted an object") from None
     if not isinstance(values, dict):
-        raise ProtocolError(
-            f"a JSON {type(values).__name__}; wanted an object with a type, such as " + '{"type":"stop"}'
-        )
+        raise ProtocolError(f'a JSON {type(values).__name__}; wanted an object with a type, such as {{"type":"stop"}}')
     name, known = values.pop("type", None), _SENT[sender]
     kind = known.get(name) if isinstance(name, str) else None
+    if kind is None and sender == "server" and isinstance(name, str):
+        return Message()
     if kind is None:
         raise ProtocolError(f"a message of type {_shown(name)}; wanted {', '.join(known)}")
     version = values.get("version")

@@ -10,10 +10,12 @@ import pytest
 
 import streamrvq
 from streamrvq.live.client import keepalive
+from streamrvq.live.client.connection import Connection
 from tests.live.server.test_service_resume import cut_all
 from tests.support.contract import noise
 from tests.support.parking import Parking
-from tests.support.service import CAUSAL, RATE, int16, joined, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.service import CAUSAL, HOP, RATE, int16, joined, serving, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -55,6 +57,31 @@ async def test_empty_messages_and_resuming_do_not_show(monkeypatch: pytest.Monke
         await stream.stop()
         assert np.array_equal(joined([item async for item in stream], "encode"), CAUSAL.encode(pcm))
         assert server.metrics.resumed >= 2
+
+
+async def test_what_a_cancelled_call_left_goes_out_when_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call is cancelled behind the first message of several. The user sends nothing more."""
+    plain, sent, waiting = Connection.send, asyncio.Event(), [True]
+
+    async def send(self: Connection, data: str | bytes) -> None:
+        await plain(self, data)
+        if len(data) > 1000 and waiting:
+            sent.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(keepalive, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(Connection, "send", send)
+    pcm = int16(noise(3 * RATE))
+    async with asyncio.timeout(PATIENCE), serving() as server, streamrvq.connect(server.url, format="s16le") as stream:
+        calling = asyncio.create_task(stream.send(pcm))
+        await sent.wait()
+        waiting.clear()
+        calling.cancel()
+        await asyncio.wait([calling])
+        parts: list[np.ndarray] = []
+        while sum(part.shape[1] for part in parts) < len(pcm) // HOP:
+            parts.append((await anext(stream)).codes)
+        assert np.array_equal(np.concatenate(parts, axis=1), CAUSAL.encode(pcm))
 
 
 async def test_an_older_server_says_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,24 @@ async def test_a_stream_that_is_gone_is_replaced(browser: Browser, case: str) ->
     assert files[1].start >= files[0].num_samples
 
 
+async def test_a_new_stream_waits_for_a_place(browser: Browser) -> None:
+    """A server that has just restarted may be full of those who came back sooner."""
+    async with (
+        serving(SMALL) as first, serving(SMALL, max_streams=1) as second,
+        Relay(first.port) as relay, tab(browser, relay.url) as page,
+    ):  # fmt: skip
+        await page.start()
+        await page.encoded(0.5)
+        async with streamrvq.connect(second.url):
+            relay.target = second.port
+            relay.cut()
+            # The first one that asked was given a stream, the second one was refused.
+            await until(lambda: sum(bool(s.sent) and s.first["type"] == "start" for s in page.sockets) >= 3)
+        await page.says("in a new stream")
+        await page.encoded(0.5, recording=2)
+        await page.stop()
+
+
 # ------------------------------------------------------------- accessibility
 
 

@@ -143,6 +143,7 @@ def test_refusals(text, code, words):
 
 def test_a_client_passes_over_what_a_newer_server_adds():
     assert parse('{"type":"done","frames":1,"samples":2,"carbon":3}', "server") == text.Done(frames=1, samples=2)
+    assert type(parse('{"type":"weather","done":1}', "server")) is Message
 
 
 # ------------------------------------------------------------------ binary

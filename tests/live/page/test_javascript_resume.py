@@ -1,0 +1,37 @@
+"""The JavaScript client resumes a stream: echoes that come again, a server that has no place for the moment."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from tests.live.page.test_javascript import plan
+from tests.support.parking import CODEBOOKS, Parking
+from tests.support.parking import HOP as PARKED_HOP
+from tests.support.web.javascript import codes_of, played, sending
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_an_id_of_a_marker_that_is_used_again() -> None:
+    """Each is answered once, where it belongs, and not by the echo of another one that comes again."""
+    blocks = [sending(block) for block in np.split(np.arange(1, 9 * PARKED_HOP + 1, dtype=np.int16), 9)]
+    steps = [*blocks[:2], ["marker", "tick"], *blocks[2:7], ["marker", "tick"], *blocks[7:]]
+    async with contextlib.AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(Parking([break_at]).url()) for break_at in range(1, 12)]
+        ends = await played(*(plan(url, *steps) for url in urls))
+    for break_at, events in enumerate(ends, 1):
+        kinds = [e["type"] for e in events for _ in range(e.get("count", 1)) if e["type"] in ("frames", "marker")]
+        assert kinds == [*["frames"] * 2, "marker", *["frames"] * 5, "marker", *["frames"] * 2], break_at
+
+
+async def test_a_place_that_is_free_later_is_waited_for_and_news_are_passed_over() -> None:
+    pcm = np.arange(1, 10 * PARKED_HOP + 1, dtype=np.int16)
+    server = Parking([4], full=2, newer=True)
+    async with server.url() as url:
+        (events,) = await played(plan(url, *map(sending, np.split(pcm, 10))))
+    assert not [event for event in events if event["type"] == "error"]
+    assert (server.full, len(server.resumptions)) == (0, 1)
+    assert np.array_equal(codes_of(events), pcm.view(np.uint16).reshape(-1, PARKED_HOP)[:, :CODEBOOKS].T)
