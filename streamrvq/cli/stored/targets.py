@@ -120,10 +120,16 @@ def _targets(sources: list[Source], output: Path | None, one_file: bool) -> list
 def _refusal(source: Path, target: Path, output: Path | None) -> str | None:
     """Why tokens cannot be written to ``target``; None: they can."""
     try:
-        if output is None and not stat.S_ISREG(os.stat(source).st_mode):
-            return f"{source} is a pipe or a device, beside which no tokens are written; name a file with -o"
+        comes_once = not stat.S_ISREG(os.stat(source).st_mode)
     except (OSError, ValueError):
         return None  # whoever opens the source says what is wrong with it
+    if comes_once and output is None:
+        return f"{source} is a pipe or a device, beside which no tokens are written; name a file with -o"
+    if comes_once and is_dac(target):
+        return (
+            f"{source} is a pipe or a device, and {target} needs the audio twice, for its loudness; save it to a file "
+            "and name that"
+        )
     try:
         check_token_target(target)
     except InputError as error:
