@@ -17,6 +17,7 @@ from ..bench import HOPS, ROWS, LayerTime, Report, Timed, run_bench
 from ..bench.stand_in import stand_in
 from ..codec import Codec
 from ..config import DEFAULT_CODEC
+from ..engine.native import NativeEngine
 from ..errors import InputError
 from ..weights import load_weights
 from .bench_bulk import bench_bulk
@@ -32,20 +33,21 @@ from .common import (
     numbers,
     out,
     print_json,
+    refuse_ignored,
     source_of,
     title,
 )
 from .encode_shards import device_list
 from .screen.tables import print_table
 
+_HOPS, _ROWS = ",".join(map(str, HOPS)), ",".join(map(str, ROWS))
+
 
 def bench(
     codec: CodecArgument = DEFAULT_CODEC,
     seeded: SeededOption = False,
-    hops: Annotated[str, typer.Option("--hops", help="Hops per step, with commas between.")] = ",".join(map(str, HOPS)),
-    batch: Annotated[str, typer.Option("--batch", help="Streams per step, with commas between.")] = ",".join(
-        map(str, ROWS)
-    ),
+    hops: Annotated[str, typer.Option("--hops", help="Hops per step, with commas between.")] = _HOPS,
+    batch: Annotated[str, typer.Option("--batch", help="Streams per step, with commas between.")] = _ROWS,
     decode: Annotated[bool, typer.Option("--decode/--no-decode", help="Measure the decoder too.")] = False,
     official: Annotated[
         bool,
@@ -83,12 +85,27 @@ def bench(
     """Measure a codec's streaming steps beside this machine's limits and the official model."""
     codec = source_of(codec, seeded)
     if corpus:
+        refuse_ignored(
+            {
+                "--engine": engine != "auto", "--threads": threads is not None, "--hops": hops != _HOPS,
+                "--batch": batch != _ROWS, "--decode": decode, "--layers": layers, "--paced": paced,
+            },
+            "--corpus, which measures whole runs of `encode --shards`",
+            "leave --corpus out",
+        )  # fmt: skip
         bench_bulk(codec, corpus, workers, device_list(device, devices), rounds, seconds, json)
         return
     if devices is not None:
         raise InputError("--devices goes with --corpus; wanted one --device")
+    if workers is not None:
+        raise InputError("--workers goes with --corpus; wanted --threads, or --corpus and what to encode")
     steps, rows = numbers(hops, "--hops"), numbers(batch, "--batch")
     opened = Codec(stand_in(load_weights(codec)), engine=engine, threads=threads, device=device)
+    if layers and not isinstance(opened.engine, NativeEngine):
+        raise InputError(
+            f"--layers times the native engine, and this is {opened.engine.description}; leave it out, or give "
+            "--engine native"
+        )
     with nullcontext() if json else err().status("") as status:
         report = run_bench(
             opened, hops=steps, rows=rows, decode=decode, official=official, seconds=seconds, rounds=rounds,

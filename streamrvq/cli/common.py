@@ -185,6 +185,25 @@ def identity(codec: Codec) -> dict[str, Any]:
     }
 
 
+def refuse_ignored(options: dict[str, bool], what: str, instead: str = "") -> None:
+    """Refuse options that would change nothing, rather than ignore them.
+
+    Args:
+        options: the name of each, and whether it was given.
+        what: what it came with, and why it means nothing there.
+        instead: what else to do than to leave it out.
+
+    Raises:
+        InputError: one was given.
+    """
+    given = [name for name, came in options.items() if came]
+    if given:
+        *others, last = given
+        names, them = (f"{', '.join(others)} and {last}", "them") if others else (last, "it")
+        rest = f", or {instead}" if instead else ""
+        raise InputError(f"{names} came with {what}; leave {them} out{rest}")
+
+
 def truncation(text: str) -> Truncated:
     """What ``--truncated`` says. Raises `InputError`."""
     if text == "refuse" or text == "keep":

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import WeightsError
 from ..weights import load_weights, save_weights
-from ..weights.load import Layout
+from ..weights.load import SUFFIXES, Layout
 from .common import JsonOption, SeededOption, note, out, print_json, source_of
 
 
@@ -29,6 +29,11 @@ def convert(
     """Write weights in another layout; the codec hash stays, unless a note says otherwise."""
     if layout not in (None, *get_args(Layout)):
         raise WeightsError(f"layout is {layout!r}; wanted one of {', '.join(get_args(Layout))}")
+    wanted = [suffix for suffix, of in SUFFIXES.items() if of == layout]
+    if wanted and target.suffix.lower() not in wanted:
+        raise WeightsError(
+            f"{target} would hold layout {layout}, which is read only from a name in {' or '.join(wanted)}: rename it"
+        )
     weights = load_weights(source_of(source, seeded))
     save_weights(weights, target, layout, half)  # type: ignore[arg-type]  # checked above
     # Reading the file again checks the conversion. Weight norm (.pth) may change a weight by one unit in the last

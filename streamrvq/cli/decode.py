@@ -34,6 +34,7 @@ from .common import (
     offer_presets,
     out,
     print_json,
+    refuse_ignored,
     title,
 )
 from .pipes import code_lines, sample_format, write_samples
@@ -87,6 +88,7 @@ def decode(
                 f"{tokens} is decoded whole and at its own rate, to a file; give -o a name, and leave --rate, --path, "
                 "--from and --to out"
             )
+        refuse_ignored({"--force": force}, f"{tokens}, which does not say which codec made it")
         _decode_dac(tokens, output, codec, channel, format, json, **asked)
         return
     raw = output in (None, "-")

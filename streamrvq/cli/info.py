@@ -32,6 +32,7 @@ from .common import (
     offer_presets,
     out,
     print_json,
+    refuse_ignored,
     source_of,
     title,
 )
@@ -55,10 +56,13 @@ def info(
     json: JsonOption = False,
 ) -> None:
     """Say what a codec is: rates, delays, state, cost. Or what stored tokens or a training run hold."""
+    of_codecs = {"--seeded": seeded, "--engine": engine != "auto", "--threads": threads is not None}
     if training_run.is_run(codec):
+        refuse_ignored(of_codecs, f"{codec}, which is the folder of a training run")
         facts = training_run.facts_of(codec)
         head, lines = f"training run {facts['run']}", training_run.lines_of(facts)
     elif (stored := described(codec)) is not None:
+        refuse_ignored(of_codecs, f"{codec}, which holds tokens")
         head, facts, lines = stored
     else:
         opened = load(source_of(codec, seeded), engine, threads)

@@ -37,6 +37,8 @@ from .common import (
     identity,
     note_untrained,
     out,
+    print_json,
+    refuse_ignored,
     source_of,
     title,
 )
@@ -87,8 +89,24 @@ def mic(
     if recovered is not None:
         if not recovered.name:
             raise InputError(f"--recover is {str(recovered)!r}; wanted the name of a recording")
+        refuse_ignored(
+            {
+                "--codec": codec != DEFAULT_CODEC, "--seeded": seeded, "--device": device is not None,
+                "--rate": rate is not None, "--block": block is not None, "--channel": channel is not None,
+                "--downmix": downmix, "--seconds": seconds is not None, "--out": output is not None,
+                "--n-quantizers": n_quantizers is not None, "--engine": engine != "auto",
+                "--threads": threads is not None, "--engine-device": engine_device is not None,
+            },
+            "--recover, which makes the token file that a recording was to become",
+        )  # fmt: skip
         tokens = recover(recovered)
-        frames, path = tokens.codes.shape[1], str(recovered).removesuffix(".journal")
+        (levels, frames), path = tokens.codes.shape, str(recovered).removesuffix(".journal")
+        if json:
+            print_json({
+                "source": f"{path}.journal", "tokens": path, "frames": frames, "n_quantizers": levels,
+                "seconds": tokens.seconds, "source_rate": tokens.source_rate,
+            })  # fmt: skip
+            return
         out().print(f"{path}: {frames} frames, {tokens.seconds:.2f} s, recovered from {path}.journal")
         return
     if seconds is not None and not seconds > 0:

@@ -31,6 +31,7 @@ from .common import (
     offer_presets,
     out,
     reading,
+    refuse_ignored,
     title,
 )
 from .decode import codec_of, of_lines
@@ -93,6 +94,11 @@ def play(
             if path is not None or channel is not None:
                 raise InputError(f"--path and --channel go with shards, or a folder of token files; {source} is none")
             audio = opened.enter_context(open_audio(source, downmix=True, **how))
+            of_tokens = {
+                "--codec": codec is not None, "--force": force, "--engine": engine != "auto",
+                "--threads": threads is not None, "--engine-device": engine_device is not None,
+            }  # fmt: skip
+            refuse_ignored(of_tokens, f"{source}, which is audio and is not decoded by a codec")
             rate, name, what = audio.sample_rate, Path(source).name, "an audio file"
             # How long a file says it is may be wrong: it only gives the bar its length.
             begin, end = span_of(start, stop, math.inf, source)

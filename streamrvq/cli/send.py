@@ -26,7 +26,7 @@ from ..live.worker import Worker
 from ..system.foreign_data import one_line, shown
 from ..system.interrupts import ended_by_signals
 from ..tokens import TokenFile, read_tokens, write_tokens
-from .common import JsonOption, TrackOption, TruncatedOption, hertz, note, out, print_json, reading
+from .common import JsonOption, TrackOption, TruncatedOption, hertz, note, out, print_json, reading, refuse_ignored
 from .pipes import LineWriter, sample_format
 from .recording import Recording
 from .service import CaOption, InsecureOption, TokenFileOption, TokenOption, tokens, trust
@@ -83,6 +83,14 @@ def send(
         "format": format, "token": secret[0] if secret else None, "timeout": timeout, "ssl": trust(url, ca, insecure),
     }  # fmt: skip
     stored = not mic and source.endswith(".safetensors")
+    if mic:
+        of_files = {"--downmix": downmix, "--truncated": truncated != "refuse", "--track": track is not None}
+        refuse_ignored(
+            {**of_files, "--realtime": realtime, "--force": force},
+            "--mic, which sends what a device gives, as it gives it",
+        )
+    elif not stored:
+        refuse_ignored({"--force": force}, f"{one_line(source)}, which is sent as audio; it goes with tokens")
     if output not in (None, "-") and not stored:
         token_file_of_stream(Path(output))
     if insecure:

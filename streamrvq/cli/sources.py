@@ -26,6 +26,7 @@ from ..audio.rates import check_rate
 from ..audio.sample_formats import FORMATS, SampleFormat, check_rate_given
 from ..errors import InputError
 from ..system.foreign_data import shown
+from .common import refuse_ignored
 from .stored.targets import Source
 
 RawOption = Annotated[
@@ -116,7 +117,8 @@ def open_stdin(
         reading: as `open_audio` takes it, for a container.
 
     Raises:
-        InputError: a container, and ``rate`` or ``format`` were given; or as `open_audio`.
+        InputError: a container, and ``rate`` or ``format`` were given; raw samples, and something of ``reading`` was;
+            or as `open_audio`.
         AudioFileError: as `open_audio`.
     """
     if raw is not None and (rate is not None or format is not None):
@@ -125,11 +127,14 @@ def open_stdin(
     if rate is not None:
         check_rate(rate, "--rate")
     check_rate_given(format or "s16le", rate)
+    if raw is not None:
+        _refuse_for_raw(**reading)
     source = ByteSource(sys.stdin.buffer, once=True, name="stdin")
     if raw is not None:
         return RawSamples(source, raw.rate, raw.format)
     kind = container(source)
     if kind is None:
+        _refuse_for_raw(**reading)
         return RawSamples(source, rate, format or "s16le")
     if rate is not None or format is not None:
         raise InputError(
@@ -137,6 +142,14 @@ def open_stdin(
             "--raw RATE:FORMAT if these are raw samples"
         )
     return Decoded(source, **reading)
+
+
+def _refuse_for_raw(downmix: bool = False, truncated: str = "refuse", track: int | None = None) -> None:
+    refuse_ignored(
+        {"--downmix": downmix, "--truncated": truncated != "refuse", "--track": track is not None},
+        "raw samples on stdin, which are of one channel and say no length",
+        "pipe a container, such as WAV",
+    )
 
 
 def audio_files(sources: list[str], passed: list[PassedOver]) -> list[Source]:

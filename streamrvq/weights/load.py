@@ -23,7 +23,8 @@ Layout = Literal["streamrvq", "descript", "huggingface"]
 #: How a source begins that asks for random weights in the shape of the preset after it.
 _SEEDED = "seeded:"
 _DATA = Path(__file__).parent / "data"
-_SUFFIXES: dict[str, Layout] = {".safetensors": "streamrvq", ".pth": "descript", ".pt": "descript"}
+#: Of files, and the layout that each stands for.
+SUFFIXES: dict[str, Layout] = {".safetensors": "streamrvq", ".pth": "descript", ".pt": "descript"}
 
 
 def load_weights(source: str | os.PathLike[str]) -> Weights:
@@ -106,7 +107,7 @@ def _read(source: str | os.PathLike[str], path: Path) -> Weights:
         is_folder = os.path.isdir(path)  # unlike Path's, it takes a name that is too long
         if is_folder and any(os.path.lexists(path / name) for name in ("config.json", "model.safetensors")):
             return folder.read(path)
-        layout = _SUFFIXES.get(path.suffix.lower())
+        layout = SUFFIXES.get(path.suffix.lower())
         if is_folder or layout is None or not os.path.isfile(path):
             what = "is no file of weights" if os.path.exists(path) else "is neither a preset nor a file"
             if is_folder:
@@ -139,7 +140,7 @@ def save_weights(
     path = Path(path)
     if layout is None:
         is_folder = path.is_dir() or not path.suffix
-        layout = "huggingface" if is_folder else _SUFFIXES.get(path.suffix.lower())
+        layout = "huggingface" if is_folder else SUFFIXES.get(path.suffix.lower())
     if layout not in get_args(Layout):
         raise WeightsError(
             f"{path} with layout {layout!r} tells no layout; wanted a name in .safetensors or .pth, or a folder: "

@@ -128,6 +128,24 @@ def test_convert_half(run: Run, tmp_path: Path, weights: Path, codec: Codec) -> 
     assert "half" in run("convert", weights, tmp_path / "x.pth", "--half").sentence
 
 
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [("x.bin", "streamrvq"), ("x", "streamrvq"), ("x.pth", "streamrvq"), ("x.safetensors", "descript")],
+)
+def test_a_name_that_would_not_be_read_again_is_not_written(
+    run: Run, tmp_path: Path, weights: Path, name: str, layout: str
+) -> None:
+    sentence = run("convert", weights, tmp_path / name, "--layout", layout).sentence
+    assert f"{name} would hold layout {layout}, which is read only from a name in ." in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_layout_may_be_said_too(run: Run, tmp_path: Path, weights: Path, codec: Codec) -> None:
+    for name, layout in (("X.SAFETENSORS", "streamrvq"), ("x.v2", "huggingface")):
+        done = run("convert", weights, tmp_path / name, "--layout", layout, "--json")
+        assert done.document["codec_hash"] == codec.codec_hash
+
+
 def test_bench(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "SIDES", (32,))
     monkeypatch.setattr(machine, "READ_BYTES", 1 << 16)

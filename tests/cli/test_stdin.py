@@ -80,6 +80,15 @@ def test_what_contradicts_is_refused(encode: Any, options: list[Any], words: str
     assert done.out == ""
 
 
+@pytest.mark.parametrize("raw", [[], ["--raw", "44100"]])
+@pytest.mark.parametrize("option", [["--downmix"], ["--track", "0"], ["--truncated", "keep"]])
+def test_what_only_containers_have_is_refused_for_samples(encode: Any, raw: list[str], option: list[str]) -> None:
+    done = encode(bytes(4000), *raw, *option)
+    assert f"{option[0]} came with raw samples on stdin, which are of one channel" in done.sentence
+    assert "pipe a container" in done.sentence
+    assert done.out == ""
+
+
 def test_a_cut_container_is_refused_and_kept_on_request(encode: Any) -> None:
     data = written("WAV", noise(4000))[:-1000]
     done = encode(data)

@@ -2,7 +2,7 @@
 
 A file's tokens lie beside it, or under the same name in the folder of ``-o``, as ``NAME.safetensors``. Where several
 sources of a command would get one name, as ``a.mp3`` and ``a.flac`` would, each keeps its ending:
-``a.mp3.safetensors``.
+``a.mp3.safetensors``. Names that differ in case are one name where the file system says so.
 
 Knows: names. Does not know: audio, how tokens are made or written.
 """
@@ -23,6 +23,7 @@ from ...errors import InputError, TokensError
 from ...system.atomic_file import check_folder, check_writable
 from ...tokens import read_dac, read_tokens
 from .dac_files import is_dac
+from .same_file import keys_of
 
 SUFFIX = ".safetensors"
 
@@ -79,8 +80,8 @@ def plan(sources: Sequence[Source], output: Path | None, one_file: bool) -> tupl
         InputError: two files would have one target whatever it is called.
     """
     chosen: dict[Path, Source] = {}
-    for source in sources:
-        chosen.setdefault(Path(os.path.abspath(source.path)), source)
+    for key, source in zip(keys_of([source.path for source in sources]), sources, strict=True):
+        chosen.setdefault(key, source)
     jobs, failures = [], []
     for path, target in _targets(list(chosen.values()), output, one_file):
         reason = _refusal(path, target, output)
@@ -102,17 +103,21 @@ def _targets(sources: list[Source], output: Path | None, one_file: bool) -> list
     whole = [False] * len(sources)
     while True:  # a name with its ending may be another's without: a.mp3 and a.mp3.wav
         targets = [target(source, keep) for source, keep in zip(sources, whole, strict=True)]
-        often = Counter(targets)
-        shared = [often[name] > 1 for name in targets]
+        keys = keys_of(targets)
+        often = Counter(keys)
+        shared = [often[key] > 1 for key in keys]
         if not any(clash and not keep for clash, keep in zip(shared, whole, strict=True)):
             break
         whole = [keep or clash for keep, clash in zip(whole, shared, strict=True)]
-    for source, name in zip(sources, targets, strict=True):
-        if often[name] > 1:
-            other = next(o for o, n in zip(sources, targets, strict=True) if n == name and o is not source)
+    for source, name, key in zip(sources, targets, keys, strict=True):
+        if often[key] > 1:
+            other, also = next(
+                (o, t) for o, t, k in zip(sources, targets, keys, strict=True) if k == key and o is not source
+            )
+            one = "" if also == name else f", for {also} is the same file here"
             raise InputError(
-                f"{source.path} and {other.path} would both be written to {name}; encode them with two commands, each "
-                "with a folder of its own after -o"
+                f"{source.path} and {other.path} would both be written to {name}{one}; encode them with two commands, "
+                "each with a folder of its own after -o"
             )
     return [(source.path, name) for source, name in zip(sources, targets, strict=True)]
 
@@ -120,10 +125,16 @@ def _targets(sources: list[Source], output: Path | None, one_file: bool) -> list
 def _refusal(source: Path, target: Path, output: Path | None) -> str | None:
     """Why tokens cannot be written to ``target``; None: they can."""
     try:
-        if output is None and not stat.S_ISREG(os.stat(source).st_mode):
-            return f"{source} is a pipe or a device, beside which no tokens are written; name a file with -o"
+        comes_once = not stat.S_ISREG(os.stat(source).st_mode)
     except (OSError, ValueError):
         return None  # whoever opens the source says what is wrong with it
+    if comes_once and output is None:
+        return f"{source} is a pipe or a device, beside which no tokens are written; name a file with -o"
+    if comes_once and is_dac(target):
+        return (
+            f"{source} is a pipe or a device, and {target} needs the audio twice, for its loudness; save it to a file "
+            "and name that"
+        )
     try:
         check_token_target(target)
     except InputError as error:

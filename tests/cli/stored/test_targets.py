@@ -133,6 +133,7 @@ def test_what_cannot_be_written_is_not_encoded(run: Run, tmp_path: Path, wav: Pa
         ([wav, "-o", wav / "x.safetensors"], "Not a directory"),
         ([wav, "-o", tmp_path / ("x" * 300)], "File name too long"),
         ([tmp_path / "pipe.wav"], "is a pipe or a device"),
+        ([tmp_path / "pipe.wav", "-o", tmp_path / "x.dac"], "x.dac needs the audio twice"),
     ):
         assert words in run("encode", *arguments, "--codec", weights).sentence
     assert names_in(tmp_path) == []
