@@ -82,9 +82,9 @@ def test_a_client_in_a_pause_can_come_back_whatever_it_asked_meanwhile():
 @pytest.mark.parametrize(("beyond", "code"), [(0, 1000), (1, 4429)])
 async def test_gaps_of_a_sample_may_wait_up_to_a_number(beyond, code):
     """Their frame has not come: a hop has 768 samples. Gaps that are not filled end theirs, and wait for nothing."""
-    gaps = [{"type": "gap", "pos": 1 + i, "samples": 1} for i in range(MAX_FILLED_GAPS + beyond)]
-    long = {"type": "gap", "pos": 1 + len(gaps), "samples": 192_001}
-    messages = [start(sample_rate=192_000), packet(payload=bytes(2)), *map(json.dumps, [*gaps, long])]
+    gaps = [{"type": "gap", "pos": 100 + i, "samples": 1} for i in range(MAX_FILLED_GAPS + beyond)]
+    long = {"type": "gap", "pos": 100 + len(gaps), "samples": 192_001}
+    messages = [start(sample_rate=192_000), packet(payload=bytes(200)), *map(json.dumps, [*gaps, long])]
     async with serving() as server:
         came, texts = await end_of(server.url, [*messages, '{"type":"stop"}'])
     assert came == code
