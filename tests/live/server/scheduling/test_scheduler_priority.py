@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.live.server.scheduling import scheduler as scheduler_module
-from streamrvq.live.server.scheduling.lane import Lane
+from streamrvq.live.server.scheduling.lane import Filled, Lane
 from streamrvq.live.server.scheduling.scheduler import Scheduler
 from streamrvq.live.server.scheduling.shares import CATCH_UP_SHARE, FILL_SHARE, LEAST_SHARE
 from tests.support.service import CAUSAL, HOP, RATE
@@ -206,6 +206,23 @@ def test_those_that_catch_up_have_their_least_share_however_long_live_samples_ta
     simulation.run(2.0)
     computed = sum(size for output in outputs for _, size in output)
     assert computed >= 0.9 * LEAST_SHARE * sum(rows * hops for rows, hops in simulation.sizes)
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_what_is_owed_to_those_outside_the_pools_is_kept(monkeypatch, blocked):
+    """Not to those that go on only after their client has read."""
+    simulation, honest = Simulation(monkeypatch, 13), Lane.fill_pool
+
+    def fill_pool(lane, most):
+        if lane in simulation._lanes:
+            return honest(lane, most)
+        simulation.now += 0.01 * HOP_SECONDS
+        return Filled(waits=True, blocked=blocked)
+
+    monkeypatch.setattr(Lane, "fill_pool", fill_pool)
+    simulation.backlog(1000)
+    simulation.run(0.1)
+    assert simulation.scheduler._shares.owed is not blocked
 
 
 def test_a_stream_that_caught_up_is_live_again(monkeypatch):
