@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,10 @@ class PayloadKind(enum.IntEnum):
     CODES = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Packet:
+_KINDS = {int(kind): kind for kind in PayloadKind}
+
+
+class Packet(NamedTuple):
     """One binary message: the fields of its header, and its payload."""
 
     kind: PayloadKind
@@ -56,16 +58,15 @@ class Packet:
         """
         if len(data) < HEADER.size:
             raise ProtocolError(f"a binary message of {len(data)} bytes; its header alone has {HEADER.size}")
-        kind, flags, codebooks, seq, pos = HEADER.unpack_from(data)
-        if kind not in (PayloadKind.PCM, PayloadKind.CODES):
-            raise ProtocolError(f"a binary message of kind {kind}; wanted 1 (PCM) or 2 (CODES)")
+        number, flags, codebooks, seq, pos = HEADER.unpack_from(data)
+        kind = _KINDS.get(number)
+        if kind is None:
+            raise ProtocolError(f"a binary message of kind {number}; wanted 1 (PCM) or 2 (CODES)")
         if flags not in (0, FINAL):
             raise ProtocolError(f"flags are {flags}; wanted 0, or 1 for the final message")
-        if (codebooks == 0) != (kind == PayloadKind.PCM):
-            raise ProtocolError(
-                f"codebooks is {codebooks} in a {PayloadKind(kind).name} message; wanted 0 in PCM, else ≥ 1"
-            )
-        return cls(PayloadKind(kind), flags == FINAL, codebooks, seq, pos, bytes(data[HEADER.size :]))
+        if (codebooks == 0) != (kind is PayloadKind.PCM):
+            raise ProtocolError(f"codebooks is {codebooks} in a {kind.name} message; wanted 0 in PCM, else ≥ 1")
+        return cls(kind, flags == FINAL, codebooks, seq, pos, bytes(data[HEADER.size :]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Outgoing:
     def pack(self, array: npt.NDArray[Any], final: bool = False) -> list[bytes]:
         """Pack samples ``[n]`` or codes ``[K, n]`` that `check` let pass; for n = 0 no message, unless ``final``."""
         codes = self.kind == PayloadKind.CODES
-        raw = array.T.astype("<u2") if codes else self._format.write(array)
+        raw = array.T.astype("<u2", copy=False) if codes else self._format.write(array)
         levels = array.shape[0] if codes else 0
         count = array.shape[-1]
         step = self.most(levels)

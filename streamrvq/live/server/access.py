@@ -127,6 +127,11 @@ class Allowance:
         self._left, self._time = min(self._most, self._left + (now - self._time) * self._per_second), now
         return self._left
 
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing was left the last time. Since then time may have added some."""
+        return self._left <= 0
+
     def add(self, units: float, now: float) -> None:
         """Add units, beside those that time adds."""
         self._left = min(self._most, self.left(now) + units)

@@ -59,7 +59,7 @@ class Connection:
         self.log = ConnectionLog(number, socket.remote_address, services.repeats, self._now)
         self._session: Session | None = None
         self._client = ""  # its identity and address, once it has shown its token
-        self._tasks = ReadingAndWriting(socket.spend)
+        self._tasks = ReadingAndWriting(socket.spend, socket.counts)
         self._waits = Waits(self._settings)
         self._more_to_send, self._may_read = asyncio.Event(), asyncio.Event()
         self._draining = self._reader_waits = self._lost = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -38,20 +39,19 @@ class Rounds:
     """Whose turn it is in each round of the loop: connections within their allowances, and beyond them.
 
     Args:
-        clock: gives the time, in seconds. None: the running event loop's.
+        clock: gives the time, in seconds. A loop's own may count whole milliseconds, longer than a turn: uvloop's does.
+
+    Attributes:
+        now: the clock.
     """
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.now = clock
         self._within: deque[Intake] = deque()
         self._beyond: deque[Intake] = deque()
         self._used = 0.0  # seconds of this round of the loop
         self._owed = 0.0  # seconds that went to connections beyond their allowances and were not followed by a pause
         self._round_planned = self._beyond_planned = False
-
-    def now(self) -> float:
-        """The time, in seconds."""
-        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
 
     @property
     def time_left(self) -> bool:
@@ -90,8 +90,7 @@ class Rounds:
                 self._plan_round()
                 return
             began = self.now()
-            self._within.popleft().take_turn()
-            self.use(self.now() - began)
+            self.use(self._within.popleft().take_turn(began) - began)
 
     def _serve_beyond(self) -> None:
         owed, self._owed = self._owed, 0.0
@@ -101,8 +100,7 @@ class Rounds:
         began = now = self.now()
         try:
             while self._beyond and now - began < TURN_SECONDS:
-                self._beyond.popleft().take_turn()
-                now = self.now()
+                now = self._beyond.popleft().take_turn(now)
         finally:
             self._owed += now - began
             self._beyond_planned = bool(self._beyond)
@@ -172,13 +170,18 @@ class Intake:
         """Go on after `hold`."""
         self._held = False
         if self._bytes and not self._waits_for_turn:
-            self._wait_for_turn()  # not at once: whoever takes messages calls this
+            self._wait_for_turn(self._rounds.now())  # not at once: whoever takes messages calls this
         self._update()
 
-    def take_turn(self) -> None:
-        """Parse a little, even beyond the allowance; `Rounds` calls this."""
+    @property
+    def used_up(self) -> bool:
+        """Whether `spend` may count: the allowance was used up the last time."""
+        return self._allowance.used_up
+
+    def take_turn(self, now: float) -> float:
+        """Parse a little, even beyond the allowance; `Rounds` calls this. Returns the time after it."""
         self._waits_for_turn = False
-        self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(self._rounds.now())))
+        return self._parse_some(max(UNITS_OF_A_TURN, self._allowance.left(now)))
 
     def parse_rest(self, most: int) -> None:
         """Parse what is left, after the last bytes came. It is discarded if it is more than ``most`` bytes."""
@@ -200,12 +203,12 @@ class Intake:
     def _go_on(self) -> None:
         if not (self._held or self._waits_for_turn or self._parsing):
             began = self._rounds.now()
-            self._parse_some(self._allowance.left(began) if self._rounds.time_left else 0.0)
-            self._rounds.use(self._rounds.now() - began)
+            self._rounds.use(self._parse_some(self._allowance.left(began) if self._rounds.time_left else 0.0) - began)
         else:
             self._update()
 
-    def _parse_some(self, most: float) -> None:
+    def _parse_some(self, most: float) -> float:
+        """Parse ``most`` units, and the rest of the slice. Returns the time after it."""
         used, self._parsing = 0.0, True
         try:
             while self._bytes and not self._held and used < most:
@@ -216,16 +219,18 @@ class Intake:
                 used += self._frames - before + len(part) / UNIT_BYTES
         finally:
             self._parsing = False
-        self._allowance.use(used, self._rounds.now())
+        now = self._rounds.now()
+        self._allowance.use(used, now)
         if self._bytes and not self._held:
-            self._wait_for_turn()
+            self._wait_for_turn(now)
         self._update()
+        return now
 
-    def _wait_for_turn(self) -> None:
+    def _wait_for_turn(self, now: float) -> None:
         self._waits_for_turn = True
-        within = self._allowance.left(self._rounds.now()) > 0
+        within = self._allowance.left(now) > 0
         if not within:
-            self._beyond_at = self._rounds.now()
+            self._beyond_at = now
         self._rounds.add(self, within)
 
     def _update(self) -> None:

@@ -1,4 +1,4 @@
-"""The event loop's time that a task takes, told while it takes it.
+"""The event loop's time that a task takes, told while it takes it, where somebody wants to know.
 
 Knows: the steps of a coroutine. Does not know: what they do, who counts their time.
 """
@@ -21,17 +21,20 @@ class Metered(Coroutine[Any, Any, T_co]):
 
     Args:
         coroutine: what is run. It is closed with this one, also if it was never started.
-        spend: called after each step, with its CPU seconds.
+        spend: called after each step that counts, with its CPU seconds.
+        counts: asked before each step whether it does. Reading the clock of a thread takes microseconds.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T_co], spend: Callable[[float], None]) -> None:
-        self._coroutine, self._spend = coroutine, spend
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T_co], spend: Callable[[float], None], counts: Callable[[], bool]
+    ) -> None:
+        self._coroutine, self._spend, self._counts = coroutine, spend, counts
 
     def send(self, value: Any) -> Any:
-        return self._counted(self._coroutine.send, value)
+        return self._counted(self._coroutine.send, value) if self._counts() else self._coroutine.send(value)
 
     def throw(self, *error: Any) -> Any:
-        return self._counted(self._coroutine.throw, *error)
+        return self._counted(self._coroutine.throw, *error) if self._counts() else self._coroutine.throw(*error)
 
     def close(self) -> None:
         self._coroutine.close()

@@ -23,7 +23,7 @@ from ..protocol.constants import Close
 from ..protocol.text import Done, GapMark, Start
 from ..segments import SourcePosition
 from .outbox import REPLAY_SECONDS, CodesOutbox, PcmOutbox
-from .stream import MAX_WAITING_BYTES, MAX_WAITING_SECONDS, ServedStream
+from .stream import MAX_FILLED_GAPS, MAX_WAITING_BYTES, MAX_WAITING_SECONDS, ServedStream
 
 if TYPE_CHECKING:
     from ...codec import Codec
@@ -116,6 +116,11 @@ class ServedEncoder(ServedStream):
             filled = self._source.fills(gap)
         except SourceError as error:
             raise ProtocolError(str(error)) from None
+        if filled and self.outbox.texts_waiting >= MAX_FILLED_GAPS:
+            raise ProtocolError(
+                f"{MAX_FILLED_GAPS} gaps and markers wait for their frames already; join gaps that follow each other",
+                Close.TOO_FAST,
+            )
         self.incoming.skip(gap.samples)
         self.lost += gap.samples
         next_frame = self._source.due

@@ -27,7 +27,7 @@ from ...errors import ProtocolError
 from ..protocol.binary import Outgoing, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 
-#: Seconds of codes, and the number of texts, that are kept to be sent again.
+#: Seconds of codes, and the number of texts, that are kept to be sent again. Nothing is sent again from before either.
 REPLAY_SECONDS, REPLAY_TEXTS = 30.0, 256
 #: Texts that may wait for the client alone. Those that wait for outputs, too, are limited by these.
 MAX_TEXTS_READY = 128
@@ -53,6 +53,8 @@ class Outbox(ABC):
         self.pos, self.finished, self._room = 0, False, room
         self._message_settings = (kind, max_message, payload_format)
         self._texts: deque[tuple[int, str]] = deque()
+        self._texts_known = 0  # of those kept: sent at least once
+        self._texts_from = 0  # the first position of which no text was forgotten
         self._restart(0)
 
     def _restart(self, pos: int) -> None:
@@ -74,12 +76,12 @@ class Outbox(ABC):
     @property
     def done(self) -> bool:
         """Whether `next` has given everything, and nothing more will come."""
-        return self._final_packed and not self.texts_waiting
+        return self._final_packed and self._texts_sent == len(self._texts)
 
     @property
     def texts_waiting(self) -> int:
-        """Texts not yet sent."""
-        return len(self._texts) - self._texts_sent
+        """Texts that were never sent. Those that are sent again do not count."""
+        return len(self._texts) - self._texts_known
 
     @property
     def crowded(self) -> bool:
@@ -91,8 +93,9 @@ class Outbox(ABC):
         """Add a text that is sent right after the first ``position`` outputs. Positions never decrease."""
         self._texts.append((position, text))
         if len(self._texts) > REPLAY_TEXTS and self._texts_sent:
-            self._texts.popleft()
+            self._texts_from = self._texts.popleft()[0] + 1
             self._texts_sent -= 1
+            self._texts_known -= 1
 
     def next(self) -> bytes | str | None:
         """The next message to send; None if there is nothing yet."""
@@ -104,6 +107,7 @@ class Outbox(ABC):
             text_is_due = position <= sent
             if text_is_due and not owes_final:
                 self._texts_sent += 1
+                self._texts_known = max(self._texts_known, self._texts_sent)
                 return text
             upto = min(upto, max(position, sent))
         nothing_to_take = upto == sent
@@ -179,9 +183,10 @@ class CodesOutbox(Outbox):
         """Send again from ``frame`` on, the texts there included, in messages numbered from 0.
 
         Raises:
-            ProtocolError: that frame has not come yet, or is no longer kept.
+            ProtocolError: that frame has not come yet, or is no longer kept, or a text there is not.
         """
-        oldest = max(0, self.pos - self.capacity)
+        # Who has all frames may have paused, and had hundreds of echoes there. It lacks none but the newest.
+        oldest = max(0, self.pos - self.capacity, min(self._texts_from, self.pos))
         if frame > self.pos:
             raise ProtocolError(f"next_frame is {frame}; only {self.pos} frames have been made")
         if frame < oldest:

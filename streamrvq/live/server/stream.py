@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from .scheduling.lane import Lane
     from .scheduling.scheduler import Scheduler
 
-#: Markers that may wait for their echo.
-MAX_MARKERS = 64
+#: Texts that may wait for their frames where a marker comes, or a gap that is filled. Each of those may be a single
+#: sample, and reading no more would not bring the frame. Longer gaps end a frame, and `ServedStream.full` limits them.
+MAX_MARKERS, MAX_FILLED_GAPS = 64, 256
 #: What may wait to be computed, and again to be sent: so many seconds of audio, and no more bytes than these. Beyond
 #: that the server reads no more messages, and computes no more. Samples count 4 bytes each, as float32.
 #:

@@ -18,11 +18,11 @@ class ReadingAndWriting:
     """The tasks of one connection.
 
     Args:
-        spend: called with the seconds of loop time of each of their steps.
+        spend, counts: of each of their steps, see `Metered`.
     """
 
-    def __init__(self, spend: Callable[[float], None]) -> None:
-        self._spend = spend
+    def __init__(self, spend: Callable[[float], None], counts: Callable[[], bool]) -> None:
+        self._spend, self._counts = spend, counts
         self._reading: asyncio.Task[Any] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._reason: Exception | None = None
@@ -74,7 +74,7 @@ class ReadingAndWriting:
             self._writing = None
 
     def _task(self, coroutine: Coroutine[Any, Any, T], does: str) -> asyncio.Task[T]:
-        return asyncio.create_task(Metered(coroutine, self._spend), name=f"streamrvq-{does}")
+        return asyncio.create_task(Metered(coroutine, self._spend, self._counts), name=f"streamrvq-{does}")
 
     def _result(self, task: asyncio.Task[T]) -> T:
         if task.cancelled() and self._reason is not None:

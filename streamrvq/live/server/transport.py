@@ -65,7 +65,7 @@ class LimitedConnection(ServerConnection):
         if hasattr(transport, "max_size"):  # of asyncio's own loop
             transport.max_size = MAX_READ_BYTES
         self.known[self] = None
-        self._made, self._counted = self.loop.time(), HANDSHAKE_SECONDS
+        self._made, self._young, self._counted = self.loop.time(), True, HANDSHAKE_SECONDS
         self._trusted, self._unparsed, self._has_turn, self._lost = False, bytearray(), False, False
         self._served = self._ended = False
         self.on_lost: Callable[[], None] = _ignore
@@ -90,13 +90,18 @@ class LimitedConnection(ServerConnection):
         """Whether the client has authenticated."""
         return self._trusted
 
+    def counts(self) -> bool:
+        """Whether `spend` may count what is spent now."""
+        return self._young or self.intake.used_up
+
     def spend(self, seconds: float) -> None:
         """Count loop time that was spent for this connection: beyond its allowance, and while it is young.
 
         One young connection after another may cost much.
         """
         self.intake.spend(seconds)
-        if self.loop.time() - self._made <= YOUNG_SECONDS:
+        self._young = self._young and self.loop.time() - self._made <= YOUNG_SECONDS
+        if self._young:
             counted = min(self._counted, seconds)
             self._counted -= counted
             self.on_spent(self, seconds - counted)

@@ -66,7 +66,7 @@ class Websockets:
         return connection
 
     def _serve(self, connection: Any) -> Metered[None]:
-        return Metered(self._serve_to_end(connection), connection.spend)
+        return Metered(self._serve_to_end(connection), connection.spend, connection.counts)
 
     async def _serve_to_end(self, connection: Any) -> None:
         """Serve a connection from its handshake to its end; it is closed then."""

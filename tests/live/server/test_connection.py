@@ -33,7 +33,7 @@ class Socket:
         self.protocol = SimpleNamespace(close_rcvd=None, close_sent=None, close_rcvd_then_sent=None)
         self.messages, self.sent, self.close_code = list(messages), [], None
         self.closed = asyncio.Event()
-        self.spend, self.reset = (lambda seconds: None), False
+        self.spend, self.counts, self.reset = (lambda seconds: None), (lambda: True), False
         self.intake = SimpleNamespace(earn=lambda seconds: None, was_beyond=False)
 
     async def recv(self):

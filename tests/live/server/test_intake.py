@@ -199,6 +199,20 @@ async def test_large_messages_are_not_held_up():
 
 
 @pytest.mark.asyncio
+async def test_whether_time_has_to_be_counted():
+    """From when the allowance is used up until the first look at it after it has filled again."""
+    now = [0.0]
+    client = Client(Rounds(lambda: now[0]))
+    client.intake.receive(bytes(SLICE_BYTES))
+    assert client.intake.used_up
+    client.intake.spend(0.001)
+    assert client.intake.used_up
+    now[0] += SLICE_BYTES / FRAME / UNITS_PER_SECOND
+    client.intake.spend(0.001)
+    assert not client.intake.used_up
+
+
+@pytest.mark.asyncio
 async def test_held_means_neither_parsed_nor_read():
     client = Client(Rounds())
     client.intake.hold()

@@ -16,6 +16,10 @@ def busy(seconds: float) -> None:
         pass
 
 
+def always() -> bool:
+    return True
+
+
 async def worked() -> str:
     busy(0.01)
     await asyncio.sleep(0.05)  # which costs nothing
@@ -27,8 +31,28 @@ async def worked() -> str:
 async def test_result_and_time() -> None:
     spent: list[float] = []
     before = thread_time()
-    assert await asyncio.create_task(Metered(worked(), spent.append)) == "done"
+    assert await asyncio.create_task(Metered(worked(), spent.append, always)) == "done"
     assert 0.03 <= sum(spent) <= thread_time() - before
+
+
+@pytest.mark.asyncio
+async def test_only_steps_that_count_are_told() -> None:
+    """Each is asked about before it; a step that does not count reads no clock."""
+    asked: list[bool] = []
+
+    async def steps() -> str:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return "done"
+
+    def every_other() -> bool:
+        asked.append(len(asked) % 2 == 0)
+        return asked[-1]
+
+    spent: list[float] = []
+    assert await asyncio.create_task(Metered(steps(), spent.append, every_other)) == "done"
+    assert asked == [True, False, True, False]
+    assert len(spent) == 2
 
 
 @pytest.mark.asyncio
@@ -40,7 +64,7 @@ async def test_an_exception_comes_out_and_its_step_counts() -> None:
 
     spent: list[float] = []
     with pytest.raises(ValueError, match="wrong"):
-        await Metered(fail(), spent.append)
+        await Metered(fail(), spent.append, always)
     assert sum(spent) >= 0.01
 
 
@@ -55,7 +79,7 @@ async def test_what_is_awaited_fails_inside() -> None:
             return str(error)
         return ""
 
-    task = asyncio.create_task(Metered(wait(), lambda seconds: None))
+    task = asyncio.create_task(Metered(wait(), lambda seconds: None, always))
     await asyncio.sleep(0)
     future.set_exception(ValueError("inside"))
     assert await task == "inside"
@@ -72,7 +96,7 @@ async def test_a_cancellation_goes_in_and_comes_out() -> None:
             seen.append("inside")
             raise
 
-    task = asyncio.create_task(Metered(wait(), lambda seconds: None))
+    task = asyncio.create_task(Metered(wait(), lambda seconds: None, always))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -90,7 +114,7 @@ def test_a_coroutine_that_is_dropped_is_closed() -> None:
             closed.append(True)
 
     async def begin() -> None:
-        coroutine = Metered(wait(), lambda seconds: None)
+        coroutine = Metered(wait(), lambda seconds: None, always)
         coroutine.send(None)
         coroutine.close()
 
@@ -101,7 +125,7 @@ def test_a_coroutine_that_is_dropped_is_closed() -> None:
 @pytest.mark.asyncio
 async def test_a_task_that_is_cancelled_before_its_first_step_leaves_nothing() -> None:
     """A coroutine that was never awaited would be a warning, and that an error here."""
-    task = asyncio.create_task(Metered(worked(), lambda seconds: None))
+    task = asyncio.create_task(Metered(worked(), lambda seconds: None, always))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

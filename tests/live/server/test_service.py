@@ -177,6 +177,29 @@ async def test_markers_when_decoding():
 
 
 @pytest.mark.asyncio
+async def test_codes_that_wait_together_keep_their_levels(monkeypatch):
+    """Each message has its own number of levels. None is computed before the last one has come."""
+    codes = CAUSAL.encode(noise(30 * HOP))
+    parts = [codes[:levels, 5 * i : 5 * i + 5] for i, levels in enumerate((3, 1, 2, 2, 1, 3))]
+    stream = CAUSAL.decoder_stream()
+    wanted = np.concatenate([*map(stream.push, parts), stream.flush()])
+    assert np.array_equal(wanted[: 5 * HOP], CAUSAL.decode(parts[0]))
+    async with (
+        serving() as server,
+        connect_raw(server.url, subprotocols=["streamrvq.v1"], compression=None) as ws,
+    ):
+        monkeypatch.setattr(server.scheduler, "feed", lambda lane, data: lane.put(data, 0.0))
+        await ws.send(start(mode="decode", format="f32le"))
+        for i, part in enumerate(parts):
+            payload = part.T.astype("<u2").tobytes()
+            await ws.send(packet(i, 5 * i, payload, kind=2, flags=int(i == 5), codebooks=len(part)))
+        came = [data async for data in ws]
+    assert json.loads(came[-1]) == {"type": "done", "frames": 30, "samples": 30 * HOP, "lost": 0}
+    samples = np.concatenate([np.frombuffer(data[16:], "<f4") for data in came if isinstance(data, bytes)])
+    assert np.array_equal(samples, wanted.astype(np.float32))
+
+
+@pytest.mark.asyncio
 async def test_levels_change_from_the_next_frame_on():
     pcm = noise(20 * HOP)
     whole = CAUSAL.encode(pcm)

@@ -17,6 +17,7 @@ from streamrvq.live.server import transport
 from streamrvq.streaming.pool import StreamPool
 from tests.support.contract import noise
 from tests.support.patience import DEADLINE, PATIENCE
+from tests.support.plain_client import raw
 from tests.support.service import CAUSAL, RATE, RawClient, connect_raw, end_of, int16, packet, serving, start, until
 from tests.support.shell import nothing_left
 
@@ -277,3 +278,20 @@ async def test_an_ended_stream_gives_its_place_to_another_before_its_client_answ
         assert np.array_equal(np.concatenate(frames, 1), CAUSAL.encode(PCM))
         assert len(server._connections) >= 1  # the one that did not answer
         client.close()
+
+
+@pytest.mark.asyncio
+async def test_a_close_by_the_server_counts_though_a_reset_is_noticed_first(monkeypatch):
+    """On a busy machine. Its stream has ended, and is not parked as one whose connection was lost."""
+    async with serving(close_timeout=PATIENCE, stop_timeout=DEADLINE) as server, asyncio.timeout(PATIENCE):
+        async with raw(server, start()) as client:
+            session = client.texts[0]["session"]
+            ((socket, connection),) = server._connections.items()
+            socket.protocol.fail(1009, "too many fragments")
+            monkeypatch.setattr(type(socket), "reset", property(lambda self: True))
+            connection.check_deadlines(asyncio.get_running_loop().time())
+            await until(lambda: server.connections == server.streams == 0)
+        assert server.sessions.parked == 0
+        monkeypatch.undo()
+        resume = json.dumps({"type": "resume", "version": 1, "session": session, "next_frame": 0})
+        assert (await end_of(server.url, [resume]))[0] == 4404

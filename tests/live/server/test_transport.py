@@ -175,6 +175,19 @@ async def drive(
 
 
 @pytest.mark.asyncio
+async def test_the_time_of_a_client_is_counted_while_it_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as server, asyncio.timeout(PATIENCE):
+        client = RawClient(server.port)
+        await client.handshake()
+        (connection,) = server._connections
+        assert connection.counts()
+        monkeypatch.setattr("streamrvq.live.server.transport.YOUNG_SECONDS", 0.0)
+        await client.message(start())
+        await until(lambda: server.streams and not connection.counts())
+        client.close()
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("header", [False, True])
 async def test_a_client_that_sends_on_and_never_reads_fills_no_memory(header: bool) -> None:
     """What comes right behind the handshake counts, too: reading went on although it had been paused for that."""

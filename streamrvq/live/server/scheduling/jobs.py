@@ -53,14 +53,17 @@ class Jobs:
         return job
 
     def take(self, most: int) -> npt.NDArray[Any]:
-        """Take up to ``most`` inputs off the first job and those like it that follow, in one piece: each takes time."""
+        """Take up to ``most`` inputs off the first job and those like it that follow, in one piece: each takes time.
+
+        Codes of another number of levels are not like it.
+        """
         job = self._jobs[0]
         if isinstance(job, Silence):
             count = min(job.samples, most)
             self._replace_first(None if count == job.samples else Silence(job.samples - count))
             return np.zeros(count, np.float32)
         parts: list[npt.NDArray[Any]] = []
-        while most and isinstance(job, np.ndarray) and (not parts or job.dtype == parts[0].dtype):
+        while most and isinstance(job, np.ndarray) and (not parts or _alike(job, parts[0])):
             parts.append(job[..., :most])
             self._replace_first(None if job.shape[-1] <= most else job[..., most:])
             most -= parts[-1].shape[-1]
@@ -76,3 +79,7 @@ class Jobs:
             self._jobs.popleft()
         else:
             self._jobs[0] = rest
+
+
+def _alike(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    return one.dtype == other.dtype and one.shape[:-1] == other.shape[:-1]

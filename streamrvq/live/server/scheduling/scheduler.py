@@ -201,13 +201,14 @@ class Scheduler:
         """
         now, freed = time.monotonic(), False
         live = any(lane.expected(now) for owners in self._owners.values() for lane in owners.values())
-        self._shares.begin_tick(now, live)
+        self._shares.begin_tick(live)
         for lane in sorted(self._waiting, key=lambda lane: lane.queued_seconds):
             live = lane.live(now)
             try:
-                filled = lane.fill_pool(self._shares.to_fill(lane.direction, live, time.monotonic()))
+                began = time.monotonic()
+                filled = lane.fill_pool(self._shares.to_fill(lane.direction, live))
                 freed |= filled.closed is not None
-                self._shares.filled(lane.direction, live, filled.hops)
+                self._shares.filled(lane.direction, live, filled.hops, time.monotonic() - began)
                 self._record(lane, filled)
             except Exception as error:
                 self._fail(lane, error, deliveries)
@@ -240,7 +241,9 @@ class Scheduler:
                     self._directions.sort(key=direction.__eq__)  # it comes last the next time
                     self._shares.other_step(direction, len(batch.streams) * batch.hops)
                     return direction, batch
-        self._shares.none_waits()
+        # What waits outside the pools comes there with a later tick.
+        if not any(not blocked and not lane.live(now) for lane, blocked in self._waiting.items()):
+            self._shares.none_waits()
         return None
 
     def _next_batch(self, direction: Direction, most: int, now: float, only: Callable[[Lane], bool]) -> Batch | None:

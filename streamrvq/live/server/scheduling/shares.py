@@ -16,7 +16,8 @@ DUE_SHARE, CATCH_UP_SHARE = 2, 8
 #: The others' least share of all work, while they wait: what live streams leave of the machine (`warmup.MAX_LOAD`).
 LEAST_SHARE = 0.2
 #: A tick moves at most this many times the rows × hops of a step into a pool. While a stream is live, it moves work of
-#: the others for at most this share of a hop's time. That ends after the lane that exceeded it.
+#: the others for at most this share of a hop's time. That ends after the lane that exceeded it. The time of live
+#: streams does not count, so that at least one lane of the others is moved in each tick.
 FILL_STEPS, FILL_SHARE = 2, 0.1
 
 
@@ -36,30 +37,32 @@ class Shares:
     def __init__(self, row_hops: dict[Direction, int], hop_seconds: float) -> None:
         self.row_hops, self._fill_seconds = row_hops, FILL_SHARE * hop_seconds
         self._owed = 0.0  # of the others' least share: what they did not get, in steps of the most rows × hops
-        self.begin_tick(0.0, live=False)
+        self.begin_tick(live=False)
 
-    def begin_tick(self, now: float, live: bool) -> None:
+    def begin_tick(self, live: bool) -> None:
         """Begin a tick. ``live``: whether any stream is."""
         self._live = live
         self.due, self.catch_up = (
             {direction: max(1, most // share) if live else most for direction, most in self.row_hops.items()}
             for share in (DUE_SHARE, CATCH_UP_SHARE)
         )
-        self._until = now + self._fill_seconds
+        self._seconds_left = self._fill_seconds  # to fill the pools for the others
         self._left: dict[tuple[Direction, bool], float] = {}
         for direction, most in self.row_hops.items():
             self._left[direction, True] = FILL_STEPS * most
             self._left[direction, False] = FILL_STEPS * self.due[direction]
 
-    def to_fill(self, direction: Direction, live: bool, now: float) -> float:
+    def to_fill(self, direction: Direction, live: bool) -> float:
         """Hops that may go into the pool now, for a stream that is live or not; 0 or less: none."""
         if live or not self._live:
             return self._left[direction, live]
-        return min(self._left[direction, live], self.due[direction]) if now <= self._until else 0.0
+        return min(self._left[direction, live], self.due[direction]) if self._seconds_left > 0.0 else 0.0
 
-    def filled(self, direction: Direction, live: bool, hops: float) -> None:
-        """Count hops that went into the pool."""
+    def filled(self, direction: Direction, live: bool, hops: float, seconds: float) -> None:
+        """Count hops that went into the pool, and how long that took."""
         self._left[direction, live] -= hops
+        if not live:
+            self._seconds_left -= seconds
 
     def live_step(self, direction: Direction, row_hops: int) -> None:
         """Count a step of live streams."""

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.live.server.scheduling import scheduler as scheduler_module
+from streamrvq.live.server.scheduling.lane import Filled, Lane
 from streamrvq.live.server.scheduling.scheduler import Scheduler
-from streamrvq.live.server.scheduling.shares import CATCH_UP_SHARE, LEAST_SHARE
+from streamrvq.live.server.scheduling.shares import CATCH_UP_SHARE, FILL_SHARE, LEAST_SHARE
 from tests.support.service import CAUSAL, HOP, RATE
 
 #: Rows × hops that compute within one hop of audio.
@@ -186,6 +187,42 @@ def test_those_that_catch_up_have_their_least_share(monkeypatch):
     simulation.run(2.0)
     computed = sum(size for output in outputs for _, size in output) * HOP_SECONDS / MOST
     assert computed >= 0.9 * (1.0 - 13 / MOST) * 2.0
+
+
+@pytest.mark.parametrize("lives", [13, 20])
+def test_those_that_catch_up_have_their_least_share_however_long_live_samples_take(monkeypatch, lives):
+    """Those of a few live streams take longer to go into their pool than all of the others may in a tick."""
+    simulation, honest = Simulation(monkeypatch, lives), Lane.fill_pool
+
+    def fill_pool(lane, most):
+        filled = honest(lane, most)
+        simulation.now += filled.hops * 0.2 * FILL_SHARE * HOP_SECONDS
+        return filled
+
+    monkeypatch.setattr(Lane, "fill_pool", fill_pool)
+    simulation.run(0.2)
+    del simulation.sizes[:]
+    outputs = [simulation.backlog(4000) for _ in range(8)]
+    simulation.run(2.0)
+    computed = sum(size for output in outputs for _, size in output)
+    assert computed >= 0.9 * LEAST_SHARE * sum(rows * hops for rows, hops in simulation.sizes)
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_what_is_owed_to_those_outside_the_pools_is_kept(monkeypatch, blocked):
+    """Not to those that go on only after their client has read."""
+    simulation, honest = Simulation(monkeypatch, 13), Lane.fill_pool
+
+    def fill_pool(lane, most):
+        if lane in simulation._lanes:
+            return honest(lane, most)
+        simulation.now += 0.01 * HOP_SECONDS
+        return Filled(waits=True, blocked=blocked)
+
+    monkeypatch.setattr(Lane, "fill_pool", fill_pool)
+    simulation.backlog(1000)
+    simulation.run(0.1)
+    assert simulation.scheduler._shares.owed is not blocked
 
 
 def test_a_stream_that_caught_up_is_live_again(monkeypatch):

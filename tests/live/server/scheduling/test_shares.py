@@ -25,7 +25,7 @@ def test_others_get_their_least_share_whatever_live_streams_ask_for(gaps, most):
     """In each tick live streams fill a step, or leave it; the others always wait, and come first where they are due."""
     shares, work = shares_of(most), {"live": 0, "others": 0}
     for gap in gaps:
-        shares.begin_tick(0.0, live=True)
+        shares.begin_tick(live=True)
         if gap or shares.owed:
             shares.other_step("encode", shares.catch_up["encode"])
             work["others"] += shares.catch_up["encode"]
@@ -47,25 +47,33 @@ def test_what_nobody_waited_for_is_not_due_later():
 @pytest.mark.parametrize(("live", "divided"), [(True, CATCH_UP_SHARE), (False, 1)])
 def test_steps_of_others_are_small_only_beside_live_streams(live, divided):
     shares = shares_of()
-    shares.begin_tick(5.0, live)
+    shares.begin_tick(live)
     assert shares.catch_up == {"encode": 16 // divided, "decode": 16 // divided}
 
 
 def test_others_fill_the_pool_for_a_part_of_a_hop_only():
     shares = shares_of()
-    shares.begin_tick(5.0, live=True)
-    assert shares.to_fill("encode", False, 5.0) == 16 // DUE_SHARE
-    assert shares.to_fill("encode", False, 5.0 + 1.01 * FILL_SHARE * HOP_SECONDS) == 0
-    assert shares.to_fill("encode", True, 6.0) == FILL_STEPS * 16
-    shares.begin_tick(5.0, live=False)
-    assert shares.to_fill("encode", False, 6.0) == FILL_STEPS * 16
+    for live, left in ((True, 0), (False, FILL_STEPS * 16 - 1)):
+        shares.begin_tick(live)
+        assert shares.to_fill("encode", False) == (16 // DUE_SHARE if live else FILL_STEPS * 16)
+        shares.filled("encode", False, 1.0, 1.01 * FILL_SHARE * HOP_SECONDS)
+        assert shares.to_fill("encode", False) == left
+        assert shares.to_fill("decode", False) == (0 if live else FILL_STEPS * 16)
+        assert shares.to_fill("encode", True) == FILL_STEPS * 16
+
+
+def test_the_time_of_live_streams_leaves_the_others_theirs():
+    shares = shares_of()
+    shares.begin_tick(live=True)
+    shares.filled("encode", True, 16.0, HOP_SECONDS)
+    assert shares.to_fill("encode", False) == 16 // DUE_SHARE
 
 
 def test_what_others_fill_is_not_taken_from_live_streams():
     shares = shares_of()
-    shares.begin_tick(5.0, live=True)
+    shares.begin_tick(live=True)
     for _ in range(FILL_STEPS):
-        shares.filled("encode", False, 16 // DUE_SHARE)
-    assert shares.to_fill("encode", False, 5.0) == 0
-    assert shares.to_fill("encode", True, 5.0) == FILL_STEPS * 16
-    assert shares.to_fill("decode", False, 5.0) == 16 // DUE_SHARE
+        shares.filled("encode", False, 16 // DUE_SHARE, 0.0)
+    assert shares.to_fill("encode", False) == 0
+    assert shares.to_fill("encode", True) == FILL_STEPS * 16
+    assert shares.to_fill("decode", False) == 16 // DUE_SHARE

@@ -1,0 +1,100 @@
+"""Texts among the outputs: which are kept to be sent again, and how many may wait."""
+
+import json
+
+import numpy as np
+import pytest
+
+from streamrvq.errors import ProtocolError
+from streamrvq.live.protocol.binary import PayloadFormat
+from streamrvq.live.server.outbox import REPLAY_TEXTS, CodesOutbox
+from streamrvq.live.server.stream import MAX_FILLED_GAPS, MAX_MARKERS
+from tests.support.service import end_of, packet, serving, start
+
+LEVELS = 3
+
+
+def outbox(kept=400):
+    return CodesOutbox(LEVELS, kept, 1000, PayloadFormat())
+
+
+def add_frame(box):
+    box.put(np.zeros((LEVELS, 1), int))
+
+
+def sent_texts(box, most=None):
+    """The texts among everything that is to be sent now; or the first ``most`` messages, which are texts."""
+    sent = []
+    while (most is None or len(sent) < most) and (out := box.next()) is not None:
+        sent += [out] if isinstance(out, str) else []
+    return sent
+
+
+def test_a_client_that_would_miss_a_text_gets_nothing():
+    """Of 400 texts, one before each frame, only so many are kept. What is sent again has all of them, or is refused."""
+    box = outbox()
+    for i in range(400):
+        box.text(i, str(i))
+        add_frame(box)
+        sent_texts(box)
+    forgotten = 400 - REPLAY_TEXTS
+    for i in (0, forgotten - 1):
+        with pytest.raises(ProtocolError, match=f"kept are those from {forgotten} on") as refusal:
+            box.rewind(i)
+        assert refusal.value.code == 4404
+    assert not box.done
+    assert box.next() is None  # as it was
+    box.rewind(forgotten)
+    assert sent_texts(box) == [str(i) for i in range(forgotten, 400)]
+
+
+def test_texts_that_are_sent_again_do_not_wait():
+    box = outbox()
+    for i in range(100):
+        box.text(0, str(i))
+    assert box.texts_waiting == 100
+    sent_texts(box, 30)
+    box.rewind(0)
+    assert box.texts_waiting == 70
+    sent_texts(box, 20)
+    assert box.texts_waiting == 70
+    sent_texts(box, 20)
+    assert box.texts_waiting == 60
+    add_frame(box)
+    sent_texts(box)
+    assert box.texts_waiting == 0
+
+
+def test_a_client_in_a_pause_can_come_back_whatever_it_asked_meanwhile():
+    """It has all frames, and its markers came at their end."""
+    box = outbox()
+    add_frame(box)
+    for i in range(2 * REPLAY_TEXTS):
+        box.text(1, str(i))
+        sent_texts(box)
+    box.rewind(1)
+    assert sent_texts(box) == [str(i) for i in range(REPLAY_TEXTS, 2 * REPLAY_TEXTS)]
+    with pytest.raises(ProtocolError, match="kept are those from 1 on"):
+        box.rewind(0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("beyond", "code"), [(0, 1000), (1, 4429)])
+async def test_gaps_of_a_sample_may_wait_up_to_a_number(beyond, code):
+    """Their frame has not come: a hop has 768 samples. Gaps that are not filled end theirs, and wait for nothing."""
+    gaps = [{"type": "gap", "pos": 100 + i, "samples": 1} for i in range(MAX_FILLED_GAPS + beyond)]
+    long = {"type": "gap", "pos": 100 + len(gaps), "samples": 192_001}
+    messages = [start(sample_rate=192_000), packet(payload=bytes(200)), *map(json.dumps, [*gaps, long])]
+    async with serving() as server:
+        came, texts = await end_of(server.url, [*messages, '{"type":"stop"}'])
+    assert came == code
+    if code == 1000:
+        assert [text["pos"] for text in texts if text["type"] == "gap"] == [gap["pos"] for gap in [*gaps, long]]
+        assert texts[-1]["lost"] == MAX_FILLED_GAPS + 192_001
+    else:
+        assert f"{MAX_FILLED_GAPS} gaps and markers wait" in texts[-1]["message"]
+
+
+def test_more_gaps_than_markers_may_wait():
+    """A marker costs a client nothing. Gaps come as often as blocks, and half a second of these may wait."""
+    assert MAX_MARKERS < MAX_FILLED_GAPS <= REPLAY_TEXTS
