@@ -25,6 +25,9 @@ from .signal import Signal
 #: How a shard's file is named (corpus/plan.py).
 _SHARD = re.compile(r"shard-(\d{5,})-of-(\d{5,})\.parquet")
 
+#: Signals of one name that a message lists.
+_NUMBERS = 4
+
 Place = str | os.PathLike[str]
 
 
@@ -114,6 +117,16 @@ class TokenSet(Sequence[Signal]):
         return {name: number for number, name in enumerate(self.names)}
 
     @cached_property
+    def _shared(self) -> dict[tuple[str, int], list[int]]:
+        """The signals that have the path and the channel of another one, by these."""
+        shared: dict[tuple[str, int], list[int]] = {}
+        if len(self._places) < len(self):
+            for number, name in enumerate(self.names):
+                if (last := self._places[name]) != number:
+                    shared.setdefault(name, [last]).append(number)
+        return shared
+
+    @cached_property
     def _channels(self) -> dict[str, list[int]]:
         channels: dict[str, list[int]] = {}
         for path, channel in self._places:
@@ -133,7 +146,8 @@ class TokenSet(Sequence[Signal]):
 
         Raises:
             IndexError: there is no signal of that number.
-            KeyError: there is no such path or channel, or the path has several channels and none was given.
+            KeyError: there is no such path or channel; or the path has several channels and none was given; or signals
+                of several files have this name.
         """
         if isinstance(key, slice):
             return [self[number] for number in range(*key.indices(len(self)))]
@@ -143,8 +157,13 @@ class TokenSet(Sequence[Signal]):
                 raise IndexError(f"signal {key} was asked for; there are {len(self)}")
         else:
             number = self._number(key)
+        part, number = self._in_part(number)
+        return part.signal(number)
+
+    def _in_part(self, number: int) -> tuple[_Part, int]:
+        """The file of a signal, and its number there."""
         part = int(np.searchsorted(self._ends, number, "right")) - 1
-        return self._parts[part].signal(number - int(self._ends[part]))
+        return self._parts[part], number - int(self._ends[part])
 
     def _number(self, key: Any) -> int:
         path, channel = key if isinstance(key, tuple) else (key, None)
@@ -152,9 +171,17 @@ class TokenSet(Sequence[Signal]):
         if channel is None and len(there) > 1:
             raise KeyError(f"{path} has the channels {there}; wanted (path, channel)")
         try:
-            return self._places[os.fspath(path), there[0] if channel is None else channel]
+            number = self._places[name := (os.fspath(path), there[0] if channel is None else channel)]
         except (KeyError, IndexError):
             raise KeyError(f"{key!r} is not among these {len(self)} signals") from None
+        several = [self._in_part(one) for one in self._shared.get(name, ())]
+        if len({(os.path.realpath(part.path), one) for part, one in several}) > 1:  # a file may be given twice
+            numbers = ", ".join(map(str, sorted(self._shared[name])[:_NUMBERS]))
+            raise KeyError(
+                f"{key!r} is the name of {len(several)} signals, which are {numbers}{', …' * (len(several) > _NUMBERS)}"
+                "; wanted the number of one of them"
+            )
+        return number
 
 
 class _Single:
