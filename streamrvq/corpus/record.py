@@ -30,6 +30,7 @@ from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.names import check_path
 from ..system.regular_file import read_at_most
+from ..tokens.reader import shards_in
 from ..tokens.shards import Shard as Rows
 from .columns import check_added
 from .lock import Lock
@@ -118,10 +119,9 @@ class Record:
             raise
 
     def _check_empty(self) -> None:
-        there = sorted(path.name for path in self.folder.glob("*.parquet"))
-        if there:
+        if there := shards_in(self.folder):
             raise CorpusError(
-                f"{self.folder} holds {there[0]} but no record of a run ({RECORDS}/run.json); give an empty folder"
+                f"{self.folder} holds {there[0].name} but no record of a run ({RECORDS}/run.json); give an empty folder"
             )
 
     def _add(self, head: dict[str, Any], sources: Sequence[Source]) -> None:

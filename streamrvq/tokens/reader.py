@@ -52,6 +52,16 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
     return TokenSet([path for place in several for path in _files(Path(place), partial)])
 
 
+def shards_in(folder: Path) -> list[Path]:
+    """The files of shards in a folder. Names that begin with a dot are a Mac's, or of files that are being written."""
+    return sorted(path for path in folder.glob("*.parquet") if path.name[0] != ".")
+
+
+def token_files_in(folder: Path) -> list[Path]:
+    """The files in a folder and below it that are named as token files are, without what a Mac keeps beside them."""
+    return sorted(path for path in folder.rglob("*.safetensors") if not path.name.startswith("._"))
+
+
 def _files(place: Path, partial: bool) -> list[Path]:
     if not os.path.isdir(place):  # unlike Path's, it takes a name that is too long
         if not os.path.exists(place) or place.suffix not in (".parquet", ".safetensors"):
@@ -59,8 +69,8 @@ def _files(place: Path, partial: bool) -> list[Path]:
                 raise TokensError(f"{place} is no file of tokens: {journal}")
             raise TokensError(f"{place} is no file of tokens; wanted a folder, a .parquet shard or a .safetensors file")
         return [place]
-    shards = sorted(place.glob("*.parquet"))
-    found = shards or sorted(place.rglob("*.safetensors"))
+    shards = shards_in(place)
+    found = shards or token_files_in(place)
     if not found:
         raise TokensError(f"{place} holds no shards and no token files; wanted what 'streamrvq encode' wrote")
     names = [match for path in shards if (match := _SHARD.fullmatch(path.name))]

@@ -14,6 +14,7 @@ from ...corpus.plan_file import RECORDS, stages_of
 from ...errors import CorpusError
 from ...system.foreign_data import foreign_data, one_line
 from ...system.regular_file import check_regular, read_at_most
+from ...tokens.reader import shards_in
 
 #: Failures that are named, and characters of a line that is read: two long paths and an error.
 _NAMED, _LONGEST = 3, 1 << 20
@@ -35,7 +36,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
         document = json.loads(read_at_most(record / "run.json", _LONGEST) or b"")
         planned = stages_of(document)[-1]
         failures = [json.loads(line) for line in _lines_of(record / "failed.jsonl")]
-        shards, there = planned.shards, len(list(folder.glob("*.parquet")))
+        shards, there = planned.shards, len(shards_in(folder))
         settings = document["settings"]
         return {
             "complete": there >= shards, "sources": planned.sources, "shards": shards, "shards_done": there,
