@@ -42,6 +42,7 @@ from .plan_file import (
     Stage,
     as_grown,
     check_digests,
+    document_in,
     lines_of,
     next_stage,
     plan_lines,
@@ -138,10 +139,7 @@ class Record:
         _put(self._records / "run.json", [json.dumps(document | {"resampler": self._resampler}, indent=2)])
 
     def _document(self) -> dict[str, Any]:
-        document = json.loads(_text(self._records / "run.json", _LONGEST_RUN))
-        if not isinstance(document, dict):
-            raise ValueError(f"it holds {one_line(document, 40)}")
-        return document
+        return document_in(_text(self._records / "run.json", _LONGEST_RUN))
 
     def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[dict[str, Any], list[Source]]:
         """Take up the run that is there. Gives what it records, and the sources that are new to it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...corpus.plan_file import RECORDS, stages_of
+from ...corpus.plan_file import RECORDS, document_in, stages_of
 from ...errors import CorpusError
 from ...system.foreign_data import foreign_data, one_line
 from ...system.regular_file import check_regular, read_at_most
@@ -33,7 +33,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
         if not (record / "run.json").is_file():
             return {"complete": False, "sources": 0, "shards": 0, "shards_done": 0, "failed": 0, "failures": [],
                     "passed_over": 0, "settings": {}, "streamrvq": None}  # fmt: skip
-        document = json.loads(read_at_most(record / "run.json", _LONGEST) or b"")
+        document = document_in(read_at_most(record / "run.json", _LONGEST) or b"")
         planned = stages_of(document)[-1]
         failures = [json.loads(line) for line in _lines_of(record / "failed.jsonl")]
         shards, there = planned.shards, len(shards_in(folder))
