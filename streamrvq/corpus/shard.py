@@ -130,7 +130,7 @@ class _Writer:
     """Collects rows into row groups and writes each one when it is full."""
 
     def __init__(self, file: Any, settings: Settings) -> None:
-        self._pa, self._settings = schema.arrow(), settings
+        self._pa, self._settings, self._file = schema.arrow(), settings, file
         self._schema = schema.schema(settings.about, settings.columns, settings.pack)
         # With a dictionary a code takes only the bits that it needs. The few other columns compress to almost nothing.
         # Packed codes have their bits already, and no two rows are alike.
@@ -141,7 +141,7 @@ class _Writer:
         self._rows: list[Row] = []
         self._further: list[dict[str, Value]] = []
         self._checksums: list[int] = []
-        self._held = self._count = self._frames = 0
+        self._held = self._count = self._frames = self._largest = 0
         self._seconds = 0.0
         self._resampled = False
 
@@ -178,6 +178,7 @@ class _Writer:
         }
         arrays = [codes if field.name == name else pa.array(values_of[field.name], field.type)
                   for field in self._schema]  # fmt: skip
+        self._largest = max(self._largest, sum(row.codes.size for row in rows))
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._rows, self._further, self._held = [], [], 0
 
@@ -188,6 +189,8 @@ class _Writer:
         metadata = {schema.SHARD_KEY: summary.to_json(), schema.CHECKSUMS_KEY: checksums}
         if self._resampled:
             metadata[schema.RESAMPLER_KEY] = self._settings.resampler
+        if filling := schema.filling(self._largest, self._file.tell()):
+            metadata[schema.FILLING_KEY] = filling
         self._writer.add_key_value_metadata(metadata)
         self._writer.close()
 
