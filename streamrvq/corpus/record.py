@@ -233,9 +233,11 @@ class Record:
         """Names of sources with rows in the shards that are ``kept``, by number, whose file is gone or has another
         size than then. What failed has no rows, and a shard that is written again takes each file as it is now."""
         failed = {failure.path for summary in kept.values() for failure in summary.failed}
+        sizes = {number: dict(summary.sizes) for number, summary in kept.items()}
         return tuple(
-            source.path for shard in self.shards if shard.number in kept for source in shard.sources
-            if source.path not in failed and self._sizes.get(source.file) != source.size
+            source.path for shard in self.shards if shard.number in kept for number, source in enumerate(shard.sources)
+            if source.path not in failed
+            and self._sizes.get(source.file) != sizes[shard.number].get(number, source.size)
         )  # fmt: skip
 
     def delete_partial(self) -> None:
