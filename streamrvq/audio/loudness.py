@@ -42,11 +42,12 @@ class Loudness:
         self._squares: list[float] = []  # sums over 100 ms each
 
     def push(self, pcm: Pcm) -> None:
-        """Take the next samples, float32 ``[n]``."""
-        self._held = np.concatenate([self._held, pcm.astype(np.float64)])
-        whole = len(self._held) // self._step * self._step
-        if whole >= _PIECE:
-            self._filter(whole)
+        """Take the next samples, float32 ``[n]``, however many: they are filtered in pieces."""
+        for at in range(0, len(pcm), _PIECE):
+            self._held = np.concatenate([self._held, pcm[at : at + _PIECE].astype(np.float64)])
+            whole = len(self._held) // self._step * self._step
+            if whole >= _PIECE:
+                self._filter(whole)
 
     def value(self) -> float:
         """LUFS of all samples so far, at least −70. Zeros fill the last block for it. It changes nothing: more may

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import CorpusError
+from ..system.atomic_file import check_replaceable
 from ..system.file_lock import take_lock
 
 
@@ -16,10 +17,11 @@ class Lock:
 
     Raises:
         CorpusError: another process holds it.
-        OSError: the file cannot be created.
+        OSError: the file cannot be created, or something that is no file lies there.
     """
 
     def __init__(self, path: Path) -> None:
+        check_replaceable(path)  # opening a pipe would wait for somebody who reads from it
         # A file, and no bare handle: should an interrupt cost its owner, the lock goes with the object.
         self._file = open(path, "ab")  # noqa: SIM115
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,9 +142,9 @@ def _parquet_rows(manifest: Path, paths: tuple[str, ...]) -> Iterator[Row]:
         size = manifest.stat().st_size
         if not 0 <= metadata.num_rows <= ROWS_PER_BYTE * size:
             raise InputError(f"{manifest} has {size} bytes and claims {metadata.num_rows} rows; write it again")
-        columns, others = list[str](), dict[str, Any]()
+        columns, others, times = list[str](), dict[str, Any](), Counter(names)
         for name in names:
-            if names.count(name) > 1:
+            if times[name] > 1:
                 raise InputError(f"{manifest} has several columns called {one_line(name, 40)}; wanted one")
             kind = described.field(name).type
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -51,6 +51,15 @@ def next_stage(head: dict[str, Any], stages: Sequence[Stage], lines: Sequence[st
     return Stage(shards, len(lines), _digest(head, len(stages), lines))
 
 
+def document_in(text: str | bytes) -> dict[str, Any]:
+    """A record, parsed. Raises `ValueError` if it is none: no JSON, or with numbers that JSON does not have."""
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError(f"it holds {one_line(document, 40)}")
+    json.dumps(document, allow_nan=False)  # NaN, and what is beyond a float, such as 1e999
+    return document
+
+
 def stages_of(recorded: dict[str, Any]) -> list[Stage]:
     """The stages of a record. Raises `ValueError`, `KeyError` or `TypeError` if they are none."""
     stages = [Stage(*(one[name] for name in Stage._fields)) for one in (*recorded.get("grown", ()), recorded)]

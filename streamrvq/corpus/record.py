@@ -30,6 +30,7 @@ from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.names import check_path
 from ..system.regular_file import read_at_most
+from ..tokens.reader import shards_in
 from ..tokens.shards import Shard as Rows
 from .columns import check_added
 from .lock import Lock
@@ -41,6 +42,7 @@ from .plan_file import (
     Stage,
     as_grown,
     check_digests,
+    document_in,
     lines_of,
     next_stage,
     plan_lines,
@@ -118,10 +120,9 @@ class Record:
             raise
 
     def _check_empty(self) -> None:
-        there = sorted(path.name for path in self.folder.glob("*.parquet"))
-        if there:
+        if there := shards_in(self.folder):
             raise CorpusError(
-                f"{self.folder} holds {there[0]} but no record of a run ({RECORDS}/run.json); give an empty folder"
+                f"{self.folder} holds {there[0].name} but no record of a run ({RECORDS}/run.json); give an empty folder"
             )
 
     def _add(self, head: dict[str, Any], sources: Sequence[Source]) -> None:
@@ -138,10 +139,7 @@ class Record:
         _put(self._records / "run.json", [json.dumps(document | {"resampler": self._resampler}, indent=2)])
 
     def _document(self) -> dict[str, Any]:
-        document = json.loads(_text(self._records / "run.json", _LONGEST_RUN))
-        if not isinstance(document, dict):
-            raise ValueError(f"it holds {one_line(document, 40)}")
-        return document
+        return document_in(_text(self._records / "run.json", _LONGEST_RUN))
 
     def _resume(self, head: dict[str, Any], sources: Sequence[Source]) -> tuple[dict[str, Any], list[Source]]:
         """Take up the run that is there. Gives what it records, and the sources that are new to it."""
@@ -235,9 +233,11 @@ class Record:
         """Names of sources with rows in the shards that are ``kept``, by number, whose file is gone or has another
         size than then. What failed has no rows, and a shard that is written again takes each file as it is now."""
         failed = {failure.path for summary in kept.values() for failure in summary.failed}
+        sizes = {number: dict(summary.sizes) for number, summary in kept.items()}
         return tuple(
-            source.path for shard in self.shards if shard.number in kept for source in shard.sources
-            if source.path not in failed and self._sizes.get(source.file) != source.size
+            source.path for shard in self.shards if shard.number in kept for number, source in enumerate(shard.sources)
+            if source.path not in failed
+            and self._sizes.get(source.file) != sizes[shard.number].get(number, source.size)
         )  # fmt: skip
 
     def delete_partial(self) -> None:

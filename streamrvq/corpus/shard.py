@@ -33,6 +33,7 @@ from .plan import Shard
 from .progress import Reports
 from .rows import Row, columns
 from .settings import Settings
+from .sources import Source
 
 #: Codes that are written at a time: 2 MB, 20 minutes with 9 codebooks. Readers hold the same amount.
 ROW_GROUP = 1 << 20
@@ -60,6 +61,8 @@ class ShardSummary:
         rows, frames: how many were written.
         seconds: of audio in the rows.
         failed: the sources that gave no row.
+        sizes: sources with rows whose file had another size than in the plan, such as one that failed at first and was
+            mended: their numbers in the shard, and the sizes.
     """
 
     number: int
@@ -69,9 +72,13 @@ class ShardSummary:
     frames: int
     seconds: float
     failed: tuple[Failed, ...]
+    sizes: tuple[tuple[int, int], ...] = ()
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        if not self.sizes:  # version 0.1.0 did not know them
+            del values["sizes"]
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ShardSummary:
@@ -86,7 +93,10 @@ class ShardSummary:
         failed = tuple(Failed(**item) for item in values.pop("failed"))
         if any(not isinstance(text, str) for item in failed for text in (item.path, item.error)):
             raise ValueError("a failure in its summary is no text")
-        return cls(**values, failed=failed)
+        sizes = tuple((number, size) for number, size in values.pop("sizes", ()))
+        if any(type(count) is not int or not 0 <= count < 2**63 for both in sizes for count in both):
+            raise ValueError("a size in its summary is no whole number")
+        return cls(**values, failed=failed, sizes=sizes)
 
 
 def write_shard(
@@ -108,15 +118,19 @@ def write_shard(
     path = folder / shard.name
     try:
         with replacing(path) as file, _Writer(file, settings) as writer:
-            failed = []
-            for source, held, error in encoded:  # every source, in order
+            failed, sizes = list[Failed](), list[tuple[int, int]]()
+            for number, (source, held, error) in enumerate(encoded):  # every source, in order
                 if error is not None:
                     failed.append(Failed(source.path, " ".join(str(error).split())))
                     continue
+                if (size := _size(source)) != source.size:
+                    sizes.append((number, size))
                 with writing_to(folder):
                     for row in held.rows():
                         writer.add(row, dict(source.columns))
-            summary = ShardSummary(shard.number, shard.digest, len(shard.sources), *writer.counts, tuple(failed))
+            summary = ShardSummary(
+                shard.number, shard.digest, len(shard.sources), *writer.counts, tuple(failed), tuple(sizes)
+            )
             writer.close(summary)
         _sync(folder)
     except OSError as error:
@@ -130,7 +144,7 @@ class _Writer:
     """Collects rows into row groups and writes each one when it is full."""
 
     def __init__(self, file: Any, settings: Settings) -> None:
-        self._pa, self._settings = schema.arrow(), settings
+        self._pa, self._settings, self._file = schema.arrow(), settings, file
         self._schema = schema.schema(settings.about, settings.columns, settings.pack)
         # With a dictionary a code takes only the bits that it needs. The few other columns compress to almost nothing.
         # Packed codes have their bits already, and no two rows are alike.
@@ -141,7 +155,7 @@ class _Writer:
         self._rows: list[Row] = []
         self._further: list[dict[str, Value]] = []
         self._checksums: list[int] = []
-        self._held = self._count = self._frames = 0
+        self._held = self._count = self._frames = self._largest = 0
         self._seconds = 0.0
         self._resampled = False
 
@@ -178,6 +192,7 @@ class _Writer:
         }
         arrays = [codes if field.name == name else pa.array(values_of[field.name], field.type)
                   for field in self._schema]  # fmt: skip
+        self._largest = max(self._largest, sum(row.codes.size for row in rows))
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._rows, self._further, self._held = [], [], 0
 
@@ -188,6 +203,8 @@ class _Writer:
         metadata = {schema.SHARD_KEY: summary.to_json(), schema.CHECKSUMS_KEY: checksums}
         if self._resampled:
             metadata[schema.RESAMPLER_KEY] = self._settings.resampler
+        if filling := schema.filling(self._largest, self._file.tell()):
+            metadata[schema.FILLING_KEY] = filling
         self._writer.add_key_value_metadata(metadata)
         self._writer.close()
 
@@ -198,6 +215,14 @@ class _Writer:
         if kind is not None:  # an open writer would try to write its footer when it is garbage-collected
             with suppress(Exception):
                 self._writer.close()
+
+
+def _size(source: Source) -> int:
+    """Bytes of a source's file as it is now; as it was planned, if it is gone since it was read."""
+    try:
+        return os.stat(source.file).st_size
+    except OSError:
+        return source.size
 
 
 def read_summary(path: Path, shard: Shard) -> ShardSummary:

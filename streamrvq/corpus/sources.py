@@ -67,6 +67,7 @@ def collect(entries: Entries) -> Sources:
     if not named:
         raise InputError("no sources were given; wanted audio files, folders, globs or manifests of them")
     _check_texts([name for name, _ in named.values()])
+    _check_names((name, file) for file, (name, _) in named.items())
     left_out = set(walk.left_out)
     files = [
         Source(name, file, _size(file), tuple(item for item in columns if item[0] not in left_out))
@@ -85,6 +86,19 @@ def _check_texts(names: Sequence[str]) -> None:
         raise InputError(
             f"{other!a} is not UTF-8, and would be {doubled[0]} in a shard, as another file is; rename one"
         )
+
+
+def _check_names(named: Iterable[tuple[str, str]]) -> None:
+    """Refuse two files of one name, as manifests in different folders give them: readers find signals by it."""
+    files: dict[str, str] = {}
+    for name, file in named:
+        if (other := files.setdefault(name, file)) != file:
+            one, two = sorted((other, file))
+            raise InputError(
+                f"{one_line(as_text(one))} and {one_line(as_text(two))} would both be {one_line(as_text(name), 80)} in "
+                "the shards; write paths in the manifests that differ, such as from a folder above both, or encode "
+                "each manifest into a folder of its own"
+            )
 
 
 class _Named(NamedTuple):

@@ -24,10 +24,16 @@ _INTEGERS = (4, 5, 6)
 _ROW_GROUPS, _COLUMNS, _NUM_ROWS, _META_DATA, _PATH, _NUM_VALUES = 4, 1, 3, 3, 3, 5
 _STORED, _DATA_PAGE, _DICTIONARY_PAGE = 7, 9, 11
 _UNPACKED_SIZE, _PACKED_SIZE = 2, 3
+_NEEDED = {_ROW_GROUPS, _COLUMNS, _NUM_ROWS, _META_DATA, _PATH, _NUM_VALUES, _STORED, _DATA_PAGE, _DICTIONARY_PAGE}
+_NEEDED |= {_UNPACKED_SIZE, _PACKED_SIZE}
 #: Values in a footer, which take a microsecond each. A row group has some 400.
 _MOST_VALUES = 1 << 21
+#: Structs among them, which take 250 bytes each. A column of a row group has up to 7.
+_MOST_STRUCTS = 1 << 19
 #: Bytes of a page's head; with statistics it holds the least and the largest value.
 _USUAL_HEAD, _LONGEST_HEAD = 1 << 10, 1 << 20
+#: Bytes by which the pages of old writers go beyond what they state: those of a dictionary's head.
+_BEYOND = 100
 #: Pages of a column in a row group. Each has some 20 000 rows, or a megabyte.
 _MOST_PAGES = 1 << 16
 
@@ -44,8 +50,11 @@ class RowGroup(NamedTuple):
 def row_groups(path: Path, *columns: str) -> dict[str, list[RowGroup]]:
     """The row groups of a file, for each column whose name, or whose first part of it, was given.
 
+    No two of them can share bytes, so the pages of all of them are read in a time that the file's size bounds.
+
     Raises:
-        ValueError, LookupError, TypeError: the footer is damaged, or has not one such column.
+        ValueError, LookupError, TypeError: the footer is damaged, or has not one such column; or the pages of these
+            columns would take more bytes than the file has.
         OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
@@ -59,13 +68,17 @@ def row_groups(path: Path, *columns: str) -> dict[str, list[RowGroup]]:
         footer = _Compact(file.read(length)).struct(0)
     found: dict[str, list[RowGroup]] = {column: [] for column in columns}
     for group in footer[_ROW_GROUPS]:
-        described = [chunk[_META_DATA] for chunk in group[_COLUMNS]]
+        described: dict[bytes, list[dict[int, Any]]] = {}
+        for one in group[_COLUMNS]:
+            described.setdefault(one[_META_DATA][_PATH][0], []).append(one[_META_DATA])
         for column in columns:
-            (chunk,) = [one for one in described if one[_PATH][0] == column.encode()]
-            starts = [chunk[name] for name in (_DATA_PAGE, _DICTIONARY_PAGE) if chunk.get(name)]
+            (chunk,) = described[column.encode()]
+            starts = [at for name in (_DATA_PAGE, _DICTIONARY_PAGE) if (at := dict.get(chunk, name))]
             found[column].append(RowGroup(group[_NUM_ROWS], chunk[_NUM_VALUES], min(starts), chunk[_STORED]))
     if any(type(number) is not int or number < 0 for those in found.values() for group in those for number in group):
         raise ValueError("a row group without a number of rows, values or bytes")
+    if (stored := sum(group.stored for those in found.values() for group in those)) > size:
+        raise ValueError(f"row groups of {stored} bytes in a file of {size}")
     return found
 
 
@@ -82,7 +95,7 @@ def _unpacked(file: BinaryIO, group: RowGroup) -> list[int]:
     sizes: list[int] = []
     at, end = group.start, group.start + group.stored
     while at < end:
-        length, page = _page(file, at)
+        length, page = _page(file, at, end - at + _BEYOND)
         sizes.append(page[_UNPACKED_SIZE])
         at += length + page[_PACKED_SIZE]
         if min(page[_UNPACKED_SIZE], page[_PACKED_SIZE]) < 0 or len(sizes) > _MOST_PAGES:
@@ -90,11 +103,11 @@ def _unpacked(file: BinaryIO, group: RowGroup) -> list[int]:
     return sizes
 
 
-def _page(file: BinaryIO, at: int) -> tuple[int, dict[int, Any]]:
-    """The length and the content of the head of a page."""
+def _page(file: BinaryIO, at: int, most: int) -> tuple[int, dict[int, Any]]:
+    """The length and the content of the head of a page, which takes at most so many bytes."""
     for length in (_USUAL_HEAD, _LONGEST_HEAD):
         file.seek(at)
-        head = _Compact(file.read(length))
+        head = _Compact(file.read(min(length, most)))
         try:
             page = head.struct(0)
             return head.at, page
@@ -105,24 +118,36 @@ def _page(file: BinaryIO, at: int) -> tuple[int, dict[int, Any]]:
 
 
 class _Compact:
-    """Bytes of the compact protocol. A struct becomes a dict by the numbers of its fields."""
+    """Bytes of the compact protocol. A struct becomes a dict of its fields that are needed, by their numbers."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self.at, self._values = data, 0, 0  # `at`: bytes that are read
+        self._data, self.at, self._values, self._structs = data, 0, 0, 0  # `at`: bytes that are read
 
     def struct(self, depth: int) -> dict[int, Any]:
         fields: dict[int, Any] = {}
+        self._structs += 1
+        if self._structs > _MOST_STRUCTS:
+            raise ValueError("too many structs")
         number = 0
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._integer()
             kind = head & 15
-            fields[number] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth)
+            if kind in (_TRUE, _FALSE):  # a field's type says which
+                self._count(depth)
+                value: Any = kind == _TRUE
+            else:
+                value = self._value(kind, depth)
+            if number in _NEEDED:
+                fields[number] = value
         return fields
 
-    def _value(self, kind: int, depth: int) -> Any:
+    def _count(self, depth: int) -> None:
         self._values += 1
         if depth > _DEEPEST or self._values > _MOST_VALUES:
             raise ValueError("nested too deeply, or too many values")
+
+    def _value(self, kind: int, depth: int) -> Any:
+        self._count(depth)
         if kind in _INTEGERS:
             return self._integer()
         if kind == _BINARY:
@@ -132,7 +157,7 @@ class _Compact:
         if kind == _STRUCT:
             return self.struct(depth + 1)
         if kind == _MAP:
-            return self._map(depth)
+            return self._skip_map(depth)
         if kind in (_TRUE, _FALSE, _BYTE, _DOUBLE):
             return self._bytes(8 if kind == _DOUBLE else 1)
         raise ValueError(f"type {kind} is none")
@@ -144,13 +169,15 @@ class _Compact:
             raise ValueError(f"{count} elements")
         return [self._value(head & 15, depth + 1) for _ in range(count)]
 
-    def _map(self, depth: int) -> list[Any]:
+    def _skip_map(self, depth: int) -> None:
         if not (count := self._varint()):
-            return []
+            return
         kinds = self._byte()
         if count > len(self._data) - self.at:
             raise ValueError(f"{count} entries")
-        return [(self._value(kinds >> 4, depth + 1), self._value(kinds & 15, depth + 1)) for _ in range(count)]
+        for _ in range(count):  # Parquet has no maps, so none is kept
+            self._value(kinds >> 4, depth + 1)
+            self._value(kinds & 15, depth + 1)
 
     def _byte(self) -> int:
         self.at += 1

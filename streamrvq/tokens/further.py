@@ -6,13 +6,13 @@ signals, codes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import TokensError
 from . import schema
-from .footer import row_groups, unpacked
+from .footer import RowGroup, unpacked
 
 Value = str | int | float | bool | None
 
@@ -33,17 +33,22 @@ def further_columns(columns: Any) -> dict[str, bool]:
     return found
 
 
-def read_further(file: Any, path: Path, group: int, names: Sequence[str]) -> list[dict[str, Value]]:
-    """The values of these columns in each row of a row group of an open Parquet file.
+def read_further(file: Any, path: Path, group: int, claims: Mapping[str, Sequence[RowGroup]]) -> list[dict[str, Value]]:
+    """The values of some columns in each row of a row group of an open Parquet file.
+
+    Args:
+        file, path: the file.
+        group: number of the row group.
+        claims: what the footer says of these columns, as `footer.row_groups` gives it.
 
     Raises:
         TokensError: they would take far more room than the file has.
     """
-    if not names:
+    if not claims:
         return [{}] * int(file.metadata.row_group(group).num_rows)
     size = path.stat().st_size
-    needed = sum(unpacked(path, [groups[group] for groups in row_groups(path, *names).values()]))
+    needed = sum(unpacked(path, [groups[group] for groups in claims.values()]))
     if needed > max(_MOST_UNPACKED, _UNPACKED_PER_BYTE * size):
         raise TokensError(f"{path} has {size} bytes, of which further columns would make {needed}; encode it again")
-    rows: list[dict[str, Value]] = file.read_row_group(group, columns=list(names)).to_pylist()
+    rows: list[dict[str, Value]] = file.read_row_group(group, columns=list(claims)).to_pylist()
     return rows

@@ -13,6 +13,9 @@ MOST_RATE = 2**31 - 1
 MOST_SAMPLES = MOST_ID = 2**63 - 1
 #: A code: uint16.
 MOST_CODE = 2**16 - 1
+#: Codes that a row group of a shard may have whatever the size of the file, and beyond that for each of its bytes.
+#: Silence takes almost no bytes. Four million codes are twice what a run with default settings writes at a time.
+MOST_GROUP_CODES, CODES_PER_BYTE = 2**22, 64
 #: Gaps of one signal. A day of audio has so many if one is lost in every second.
 MOST_GAPS = 2**17
 #: Characters of a codec's name, and of its hash.

@@ -25,6 +25,9 @@ from .signal import Signal
 #: How a shard's file is named (corpus/plan.py).
 _SHARD = re.compile(r"shard-(\d{5,})-of-(\d{5,})\.parquet")
 
+#: Signals of one name that a message lists.
+_NUMBERS = 4
+
 Place = str | os.PathLike[str]
 
 
@@ -49,6 +52,16 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
     return TokenSet([path for place in several for path in _files(Path(place), partial)])
 
 
+def shards_in(folder: Path) -> list[Path]:
+    """The files of shards in a folder. Names that begin with a dot are a Mac's, or of files that are being written."""
+    return sorted(path for path in folder.glob("*.parquet") if path.name[0] != ".")
+
+
+def token_files_in(folder: Path) -> list[Path]:
+    """The files in a folder and below it that are named as token files are, without what a Mac keeps beside them."""
+    return sorted(path for path in folder.rglob("*.safetensors") if not path.name.startswith("._"))
+
+
 def _files(place: Path, partial: bool) -> list[Path]:
     if not os.path.isdir(place):  # unlike Path's, it takes a name that is too long
         if not os.path.exists(place) or place.suffix not in (".parquet", ".safetensors"):
@@ -56,8 +69,8 @@ def _files(place: Path, partial: bool) -> list[Path]:
                 raise TokensError(f"{place} is no file of tokens: {journal}")
             raise TokensError(f"{place} is no file of tokens; wanted a folder, a .parquet shard or a .safetensors file")
         return [place]
-    shards = sorted(place.glob("*.parquet"))
-    found = shards or sorted(place.rglob("*.safetensors"))
+    shards = shards_in(place)
+    found = shards or token_files_in(place)
     if not found:
         raise TokensError(f"{place} holds no shards and no token files; wanted what 'streamrvq encode' wrote")
     names = [match for path in shards if (match := _SHARD.fullmatch(path.name))]
@@ -114,6 +127,16 @@ class TokenSet(Sequence[Signal]):
         return {name: number for number, name in enumerate(self.names)}
 
     @cached_property
+    def _shared(self) -> dict[tuple[str, int], list[int]]:
+        """The signals that have the path and the channel of another one, by these."""
+        shared: dict[tuple[str, int], list[int]] = {}
+        if len(self._places) < len(self):
+            for number, name in enumerate(self.names):
+                if (last := self._places[name]) != number:
+                    shared.setdefault(name, [last]).append(number)
+        return shared
+
+    @cached_property
     def _channels(self) -> dict[str, list[int]]:
         channels: dict[str, list[int]] = {}
         for path, channel in self._places:
@@ -133,7 +156,8 @@ class TokenSet(Sequence[Signal]):
 
         Raises:
             IndexError: there is no signal of that number.
-            KeyError: there is no such path or channel, or the path has several channels and none was given.
+            KeyError: there is no such path or channel; or the path has several channels and none was given; or signals
+                of several files have this name.
         """
         if isinstance(key, slice):
             return [self[number] for number in range(*key.indices(len(self)))]
@@ -143,8 +167,13 @@ class TokenSet(Sequence[Signal]):
                 raise IndexError(f"signal {key} was asked for; there are {len(self)}")
         else:
             number = self._number(key)
+        part, number = self._in_part(number)
+        return part.signal(number)
+
+    def _in_part(self, number: int) -> tuple[_Part, int]:
+        """The file of a signal, and its number there."""
         part = int(np.searchsorted(self._ends, number, "right")) - 1
-        return self._parts[part].signal(number - int(self._ends[part]))
+        return self._parts[part], number - int(self._ends[part])
 
     def _number(self, key: Any) -> int:
         path, channel = key if isinstance(key, tuple) else (key, None)
@@ -152,9 +181,17 @@ class TokenSet(Sequence[Signal]):
         if channel is None and len(there) > 1:
             raise KeyError(f"{path} has the channels {there}; wanted (path, channel)")
         try:
-            return self._places[os.fspath(path), there[0] if channel is None else channel]
+            number = self._places[name := (os.fspath(path), there[0] if channel is None else channel)]
         except (KeyError, IndexError):
             raise KeyError(f"{key!r} is not among these {len(self)} signals") from None
+        several = [self._in_part(one) for one in self._shared.get(name, ())]
+        if len({(os.path.realpath(part.path), one) for part, one in several}) > 1:  # a file may be given twice
+            numbers = ", ".join(map(str, sorted(self._shared[name])[:_NUMBERS]))
+            raise KeyError(
+                f"{key!r} is the name of {len(several)} signals, which are {numbers}{', …' * (len(several) > _NUMBERS)}"
+                "; wanted the number of one of them"
+            )
+        return number
 
 
 class _Single:

@@ -25,7 +25,8 @@ what made the codes (`ABOUT`). ``streamrvq.shard`` says what the shard holds, an
 key, ``streamrvq.crc32``, holds 8 hexadecimal digits for each row: the CRC-32 of its codes as little-endian bytes. It is
 no column, so that shards with and without it have one schema. Older shards lack it. A fourth key,
 ``streamrvq.resampler``, names what brought signals to the codec's rate. It is there if a row of the shard has a
-``source_rate`` that is another.
+``source_rate`` that is another. A fifth, ``streamrvq.filling``, holds spaces. It is there if a row group has so many
+equal codes that readers would not believe a file of that size (`limits.CODES_PER_BYTE`).
 
 Knows: this layout. Does not know: where rows come from or go to.
 """
@@ -44,6 +45,7 @@ from ..errors import TokensError
 from ..resampling import FORMER_RESAMPLER
 from ..system.foreign_data import one_line
 from ..system.optional import need
+from .limits import CODES_PER_BYTE, MOST_GROUP_CODES
 from .packing import bits_of
 
 FORMAT, VERSION, PACKED_VERSION = "streamrvq.shard", 1, 2
@@ -51,7 +53,7 @@ FORMAT, VERSION, PACKED_VERSION = "streamrvq.shard", 1, 2
 PACKED = "packed"
 #: The keys of a shard's metadata.
 ABOUT_KEY, SHARD_KEY, CHECKSUMS_KEY = b"streamrvq", b"streamrvq.shard", b"streamrvq.crc32"
-RESAMPLER_KEY = b"streamrvq.resampler"
+RESAMPLER_KEY, FILLING_KEY = b"streamrvq.resampler", b"streamrvq.filling"
 #: What ``streamrvq`` in the metadata holds beside ``format`` and ``version``.
 ABOUT = ("codec", "codec_hash", "trained", "sample_rate", "hop_length", "n_codebooks", "codebook_size", "tail")
 
@@ -153,6 +155,11 @@ def checksums_of(metadata: dict[bytes, bytes] | None, rows: int, path: object) -
     if len(text) != 8 * rows or len(data) != 4 * rows:
         raise TokensError(f"{path} has {rows} rows, and checksums that are not theirs; it is damaged: encode it again")
     return np.frombuffer(data, ">u4").astype(np.uint32)
+
+
+def filling(codes: int, size: int) -> str:
+    """What a file of ``size`` bytes needs under `FILLING_KEY`, if its largest row group has so many codes."""
+    return " " * max(0, -(-codes // CODES_PER_BYTE) - size) if codes > MOST_GROUP_CODES else ""
 
 
 def resampler_of(metadata: dict[bytes, bytes] | None, path: object) -> str:

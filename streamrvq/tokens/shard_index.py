@@ -20,13 +20,10 @@ from ..errors import TokensError
 from ..system.foreign_data import one_line
 from . import schema
 from .footer import RowGroup, row_groups, unpacked
-from .limits import MOST_LEVELS, MOST_RATE
+from .limits import CODES_PER_BYTE, MOST_GROUP_CODES, MOST_LEVELS, MOST_RATE
 
 Numbers = npt.NDArray[np.int64]
 
-#: Codes that a row group may have whatever the size of the file, and beyond that for each of its bytes. Silence takes
-#: almost no bytes. Four million codes are twice what a run with default settings writes at a time.
-_MOST_CODES, _CODES_PER_BYTE = 1 << 22, 64
 #: Bytes of index columns that pages may be unpacked to, whatever the size of the file, and for each of its bytes.
 _MOST_UNPACKED, _UNPACKED_PER_BYTE = 64 << 20, 16
 #: The same of codes, for each claimed value: eight bytes in an index of a dictionary and eight in it.
@@ -137,7 +134,7 @@ def read_index(file: Any, path: Path, bits: int) -> ShardIndex:
         groups=np.cumsum([0, *groups]), checksums=schema.checksums_of(file.metadata.metadata, rows, path), codes=claims,
         bits=bits,
     )  # fmt: skip
-    most = max(_MOST_CODES, _CODES_PER_BYTE * size)
+    most = max(MOST_GROUP_CODES, CODES_PER_BYTE * size)
     for group, claim in enumerate(claims):
         sizes, where = index.sizes(group), f"rows {index.groups[group]} to {index.groups[group + 1] - 1}"
         if (codes := int(sizes.sum())) > most:

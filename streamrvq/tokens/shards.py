@@ -21,6 +21,7 @@ from ..system.copying import forked_whole
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from . import schema
+from .footer import RowGroup, row_groups
 from .further import Value, further_columns, read_further
 from .limits import MOST_CODE
 from .packing import packed_size, unpack
@@ -139,14 +140,19 @@ class Shard:
         with self._open("") as file:
             return further_columns(file.schema_arrow)
 
+    @cached_property
+    def _claims(self) -> dict[str, list[RowGroup]]:
+        """What the footer says of the further columns."""
+        return row_groups(self.path, *self.columns) if self.columns else {}
+
     def _further(self, row: int) -> dict[str, Value]:
         """The further columns of a row."""
-        names = list(self.columns)
         group = int(np.searchsorted(self._index.groups, row, "right")) - 1
         held = self._values
         if held is None or held[0] != group:
-            with self._open(f"row {row} of ", read_dictionary=[name for name in names if self.columns[name]]) as file:
-                held = self._values = group, read_further(file, self.path, group, names)
+            texts = [name for name, text in self.columns.items() if text]
+            with self._open(f"row {row} of ", read_dictionary=texts) as file:
+                held = self._values = group, read_further(file, self.path, group, self._claims)
         return dict(held[1][row - int(self._index.groups[group])])
 
     def verify(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,3 +45,15 @@ def test_the_loudness_so_far_is_that_of_a_signal_that_ends_there() -> None:
         whole = Loudness(RATE)
         whole.push(PCM[: at + 5000])
         assert abs(measure.value() - whole.value()) < 1e-9
+
+
+def test_a_long_signal_at_once_is_filtered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transform of an hour takes 12 GB."""
+    whole = of([PCM], [False])
+    sizes: list[int] = []
+    response = loudness._k_weighting
+    monkeypatch.setattr(loudness, "_PIECE", 800)
+    monkeypatch.setattr(loudness, "_k_weighting", lambda rate, size: (sizes.append(size), response(rate, size))[1])
+    assert abs(of([PCM], [False]) - whole) < 1e-9
+    assert len(sizes) > 20
+    assert max(sizes) < len(PCM)

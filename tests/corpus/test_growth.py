@@ -166,6 +166,12 @@ def test_a_file_that_failed_and_was_mended_has_not_changed(run: Run, tmp_path: P
     mended = run(*bulk, "--retry-failed")
     assert (mended.code, len(by_name(tmp_path / "out"))) == (0, 2)
     assert "another size" not in mended.err
+    assert "another size" not in run(*bulk).err  # than when it was encoded, whatever was planned
+    soundfile.write(tmp_path / "in/b.wav", noise(900), 44100)
+    assert "1 file gone or of another size than when encoded" in " ".join(run(*bulk).err.split())
+    (tmp_path / "out/shard-00000-of-00001.parquet").unlink()
+    assert run(*bulk).code == 0
+    assert "another size" not in run(*bulk).err
 
 
 @needs_native

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from streamrvq import InputError
 from streamrvq.corpus import plan_file
+from streamrvq.corpus.shard import ShardSummary
 from streamrvq.corpus.sources import find_sources
 from tests.support.fuzzing.json_text import broken_json
 from tests.support.fuzzing.parquet_files import broken_parquet, written
@@ -117,3 +118,14 @@ def test_a_record_with_one_change(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_a_summary_with_one_thing_broken(data: st.DataObject) -> None:
     assert_survives("shard-summary", data.draw(broken_json(json.loads(RIGHT["shard-summary"]))))
+
+
+@pytest.mark.parametrize(
+    "sizes", [5, [5], [[1]], [[1, 2, 3]], [[1, -2]], [[0.5, 2]], [[True, 2]], [["a", 2]], [[0, 2**63]]]
+)
+def test_sizes_that_no_file_has(sizes: object) -> None:
+    values = json.loads(RIGHT["shard-summary"])
+    assert ShardSummary.from_json(json.dumps(values | {"sizes": [[0, 5]]})).sizes == ((0, 5),)
+    assert json.loads(ShardSummary.from_json(json.dumps(values)).to_json()) == values
+    with pytest.raises((ValueError, TypeError)):
+        ShardSummary.from_json(json.dumps(values | {"sizes": sizes}))

@@ -56,3 +56,46 @@ def test_two_files_that_would_have_one_name_are_told(folder: Path) -> None:
     with pytest.raises(InputError, match=r"as another file is; rename one"):
         collect([folder])
     assert len(collect([folder / LATIN]).files) == 1
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> list[Path]:
+    """Two manifests in folders of their own, each with a file called 0001.wav."""
+    for number, name in enumerate(("train", "test")):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "0001.wav", noise(900 + 80 * number, number), 44100)
+        (tmp_path / name / "metadata.csv").write_text("path\n0001.wav\n")
+    return [tmp_path / "train" / "metadata.csv", tmp_path / "test" / "metadata.csv"]
+
+
+def test_manifests_that_give_two_files_one_name_are_refused(tmp_path: Path, weights: Path, lists: list[Path]) -> None:
+    out = tmp_path / "out"
+    said = rf"^{tmp_path}/test/0001\.wav and {tmp_path}/train/0001\.wav would both be 0001\.wav in the shards; write"
+    with pytest.raises(InputError, match=said):
+        encode_corpus(lists, out, weights, workers=1)
+    assert not out.exists()
+    encode_corpus(lists[0], out, weights, workers=1)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=said):
+        encode_corpus(lists, out, weights, workers=1)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert len(collect([*lists[:1], tmp_path / "train"]).files) == 1  # two names of one file
+
+
+def test_signals_of_two_files_with_one_name_are_not_chosen_between(
+    tmp_path: Path, weights: Path, lists: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In shards that older versions wrote, and in two folders that are opened as one."""
+    with monkeypatch.context() as older:
+        older.setattr("streamrvq.corpus.sources._check_names", lambda named: None)
+        encode_corpus(lists, tmp_path / "both", weights, workers=1)
+    for number, one in enumerate(lists):
+        encode_corpus(one, tmp_path / str(number), weights, workers=1)
+    for tokens in (open_tokens(tmp_path / "both"), open_tokens([tmp_path / "0", tmp_path / "1"])):
+        assert [signal.path for signal in tokens] == ["0001.wav"] * 2
+        for key in ("0001.wav", ("0001.wav", -1)):
+            with pytest.raises(KeyError, match="is the name of 2 signals, which are 0, 1; wanted the number of one"):
+                tokens[key]
+    same = open_tokens([tmp_path / "0", tmp_path / "0" / ".." / "0"])
+    assert len(same) == 2
+    np.testing.assert_array_equal(same["0001.wav"].read(), same[0].read())

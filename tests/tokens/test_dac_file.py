@@ -174,3 +174,12 @@ def test_damaged_files_are_refused(tmp_path_factory: pytest.TempPathFactory, dat
     except TokensError as error:
         assert str(error).isprintable()
         assert "x.dac" in str(error)
+
+
+@pytest.mark.parametrize("name", ["chunk_length", "sample_rate"])
+def test_a_file_without_frames_has_a_rate_and_chunks(name: str) -> None:
+    right: dict[str, Any] = {"codes": np.zeros((1, 2, 0), int), "chunk_length": 1, "original_length": 0,
+                             "input_db": -70.0, "sample_rate": 1}  # fmt: skip
+    assert DacFile(**right).sample_rate == 1
+    with pytest.raises(TokensError, match=f"^{name} is 0; wanted a whole number from 1 to"):
+        DacFile(**(right | {name: 0}))

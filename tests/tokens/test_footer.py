@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.tokens.footer import row_groups
+from streamrvq.tokens import footer as footers
+from streamrvq.tokens import open_tokens, shards
+from streamrvq.tokens.footer import RowGroup, row_groups, unpacked
 from tests.support.fuzzing.parquet_files import written
 from tests.support.patience import PATIENCE
 from tools.fuzzing.registry import targets
@@ -78,3 +81,81 @@ def test_a_histogram_of_another_size_does_not_end_the_process(tmp_path: Path) ->
     arguments = [sys.executable, "-c", code, str(tmp_path / "x.parquet"), str(first)]
     ran = subprocess.run(arguments, capture_output=True, timeout=PATIENCE)
     assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def number(value: int) -> bytes:
+    """A whole number from 0, of the compact protocol."""
+    value, data = 2 * value, b""
+    while value > 127:
+        value, data = value >> 7, data + bytes([value & 127 | 128])
+    return data + bytes([value])
+
+
+def of_row_groups(groups: list[RowGroup]) -> bytes:
+    """A footer with nothing but what is read of it, of one column called ``x``."""
+    parts = []
+    for group in groups:
+        column = b"\x39\x18\x01x\x26" + number(group.values) + b"\x26" + number(group.stored) + b"\x26"
+        parts.append(b"\x19\x1c\x3c" + column + number(group.start) + b"\0\0\x26" + number(group.rows) + b"\0")
+    assert len(groups) < 15
+    return b"\x49" + bytes([len(groups) << 4 | 12]) + b"".join(parts) + b"\0"
+
+
+def test_row_groups_that_share_their_pages_are_refused(tmp_path: Path) -> None:
+    """A few KB would be read for hours: each of thousands of groups claims the same pages."""
+    group, path = RowGroup(3, 3, 4, 500), tmp_path / "x.parquet"
+    for count in (1, 2, 3):
+        footer = of_row_groups([group] * count)
+        path.write_bytes(b"PAR1" + bytes(1000) + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+        if count < 3:
+            assert row_groups(path, "x") == {"x": [group] * count}
+        else:
+            with pytest.raises(ValueError, match=r"^row groups of 1500 bytes in a file of \d+$"):
+                row_groups(path, "x")
+
+
+def test_a_head_is_not_read_beyond_what_its_column_stores(tmp_path: Path) -> None:
+    """A column of one byte would have a head of a megabyte read, and so would thousands of them."""
+    head = b"\x18" + b"\xf4\x03" + bytes(500) + b"\x15\x0e\x15\x00\0"
+    (tmp_path / "x").write_bytes(head)
+    assert unpacked(tmp_path / "x", [RowGroup(1, 1, 0, len(head))]) == [7]
+    with pytest.raises((ValueError, LookupError)):
+        unpacked(tmp_path / "x", [RowGroup(1, 1, 0, 1)])
+
+
+@pytest.mark.parametrize("footer", [b"\x11" * 99 + b"\0", b"\x19\xf1\x62" + b"\1" * 98 + b"\0"], ids=["fields", "list"])
+def test_booleans_are_counted_and_others_than_those_that_are_needed_not_kept(
+    monkeypatch: pytest.MonkeyPatch, footer: bytes
+) -> None:
+    assert footers._Compact(footer).struct(0).keys() <= footers._NEEDED
+    monkeypatch.setattr(footers, "_MOST_VALUES", 98)
+    with pytest.raises(ValueError, match="too many values"):
+        footers._Compact(footer).struct(0)
+
+
+def test_structs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes a hundred times its two bytes."""
+    footer = b"\x19\x9c" + b"\x11\0" * 9 + b"\0"
+    assert footers._Compact(footer).struct(0) == {1: [{1: True}] * 9}
+    monkeypatch.setattr(footers, "_MOST_STRUCTS", 9)
+    with pytest.raises(ValueError, match="too many structs"):
+        footers._Compact(footer).struct(0)
+
+
+def test_a_map_is_skipped() -> None:
+    assert footers._Compact(b"\x1b\x02\x55\2\4\6\x08\x25\2\0").struct(0) == {1: None, 3: 1}
+
+
+def test_a_footer_is_parsed_once_for_columns_of_many_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (right,) = targets()["packed-shard"].seeds()
+    table = pq.read_table(io.BytesIO(right))
+    (tmp_path / "x.parquet").write_bytes(written(table, row_group_size=1))
+    parsed: list[Path] = []
+    monkeypatch.setattr(
+        shards, "row_groups", lambda path, *columns: (parsed.append(path), row_groups(path, *columns))[1]
+    )
+    values = [signal.columns for signal in open_tokens(tmp_path / "x.parquet")]
+    assert [column["age"] for column in values] == [0, 1, 2]
+    assert len(parsed) == 1

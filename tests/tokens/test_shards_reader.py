@@ -28,6 +28,7 @@ from tests.support.command import Run
 from tests.support.contract import noise
 from tests.support.corpora import KINDS, make_audio, rows_in, signals_in
 from tests.support.patience import PATIENCE
+from tools.fuzzing.registry import targets
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +232,17 @@ def test_pyarrow_reads_a_folder_as_it_is(corpus: Path) -> None:
     table = dataset.to_table(filter=pa.dataset.field("segment") == 2, columns=["path", "codes"])
     assert table.num_rows > 3
     assert {len(codes) % 3 for codes in table["codes"].to_pylist()} == {0}
+
+
+def test_what_a_mac_keeps_beside_files_is_passed_over(corpus: Path, tmp_path: Path) -> None:
+    beside = b"\0\5\x16\7" + bytes(100)
+    for path in corpus.glob("*.parquet"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        (tmp_path / f"._{path.name}").write_bytes(beside)
+    assert open_tokens(tmp_path).names == open_tokens(corpus).names
+    (single := tmp_path / "single" / "sub").mkdir(parents=True)
+    (single / "._x.safetensors").write_bytes(beside)
+    with pytest.raises(TokensError, match="holds no shards and no token files"):
+        open_tokens(tmp_path / "single")
+    (single / "x.safetensors").write_bytes(targets()["tokens"].seeds()[0])
+    assert [Path(path).name for path, _ in open_tokens(tmp_path / "single").names] == ["x.safetensors"]

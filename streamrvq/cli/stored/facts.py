@@ -17,6 +17,7 @@ from ...system.foreign_data import one_line
 from ...system.regular_file import check_regular
 from ...tokens import FORMAT, Signal, TokenFile, open_tokens, read_tokens
 from ...tokens.journal_names import JOURNAL, left_of_a_recording
+from ...tokens.reader import shards_in, token_files_in
 from .dac_files import facts_of, is_dac
 from .runs import run_facts, run_lines
 
@@ -66,11 +67,11 @@ def _is_token_file(place: str) -> bool:
 
 
 def _is_folder_of_tokens(folder: Path) -> bool:
-    if (folder / RECORDS).is_dir() or any(folder.glob("*.parquet")):
+    if (folder / RECORDS).is_dir() or shards_in(folder):
         return True
     if (folder / "config.json").exists():  # weights as Hugging Face lays them out
         return False
-    return any(_is_token_file(str(path)) for path in folder.rglob("*.safetensors"))
+    return any(_is_token_file(str(path)) for path in token_files_in(folder))
 
 
 def _file(place: str, file: TokenFile) -> Described:
@@ -103,11 +104,11 @@ def _file(place: str, file: TokenFile) -> Described:
 
 def _folder(place: str) -> Described:
     folder = Path(place)
-    shards = sorted(folder.glob("*.parquet"))
+    shards = shards_in(folder)
     run = run_facts(folder) if (folder / RECORDS).is_dir() else None
     if run is not None and not shards:
         return Described(f"bulk run {place}", {"kind": "run", "path": place, "run": run}, run_lines(run))
-    found = shards or sorted(folder.rglob("*.safetensors"))
+    found = shards or token_files_in(folder)
     there = _signals(place, list(open_tokens(place, partial=True)), found)
     if run is None:
         return there

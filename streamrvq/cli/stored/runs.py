@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...corpus.plan_file import RECORDS, stages_of
+from ...corpus.plan_file import RECORDS, document_in, stages_of
 from ...errors import CorpusError
 from ...system.foreign_data import foreign_data, one_line
 from ...system.regular_file import check_regular, read_at_most
+from ...tokens.reader import shards_in
 
 #: Failures that are named, and characters of a line that is read: two long paths and an error.
 _NAMED, _LONGEST = 3, 1 << 20
@@ -32,10 +33,10 @@ def run_facts(folder: Path) -> dict[str, Any]:
         if not (record / "run.json").is_file():
             return {"complete": False, "sources": 0, "shards": 0, "shards_done": 0, "failed": 0, "failures": [],
                     "passed_over": 0, "settings": {}, "streamrvq": None}  # fmt: skip
-        document = json.loads(read_at_most(record / "run.json", _LONGEST) or b"")
+        document = document_in(read_at_most(record / "run.json", _LONGEST) or b"")
         planned = stages_of(document)[-1]
         failures = [json.loads(line) for line in _lines_of(record / "failed.jsonl")]
-        shards, there = planned.shards, len(list(folder.glob("*.parquet")))
+        shards, there = planned.shards, len(shards_in(folder))
         settings = document["settings"]
         return {
             "complete": there >= shards, "sources": planned.sources, "shards": shards, "shards_done": there,

@@ -72,7 +72,7 @@ class DacFile:
             ("sample_rate", MOST_RATE),
             ("original_length", MOST_SAMPLES),
         ):
-            value, least = getattr(self, name), 0 if name == "original_length" or not codes.shape[2] else 1
+            value, least = getattr(self, name), 0 if name == "original_length" else 1
             if type(value) is not int or not least <= value <= most:
                 raise TokensError(f"{name} is {shown(value, 40)}; wanted a whole number from {least} to {most}")
         if not isinstance(self.padding, bool) or not abs(self.input_db) <= _LOUDEST:

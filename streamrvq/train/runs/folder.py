@@ -20,6 +20,7 @@ from ...config import PRESETS
 from ...corpus.lock import Lock
 from ...errors import ConfigError
 from ...system.atomic_file import PART
+from ...tokens.reader import shards_in
 
 CHECKPOINT, LOG, CACHE = "checkpoint.pt", "log.jsonl", "cache"
 RECORDS, RECORD = "__run__", "__run__/training.json"
@@ -70,7 +71,7 @@ def own_name(folder: Path, configuration: str) -> str:
 
 
 def _check(folder: Path, weights: str) -> None:
-    if (folder / RECORDS / "run.json").exists() or any(folder.glob("*.parquet")):
+    if (folder / RECORDS / "run.json").exists() or shards_in(folder):
         raise ConfigError(f"{folder} holds the shards of a bulk run; give another folder with --out")
     ours = (folder / CHECKPOINT).exists() or (folder / RECORD).exists()
     if not ours and (folder / weights).exists():

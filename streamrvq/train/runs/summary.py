@@ -62,7 +62,7 @@ def facts_of(folder: str | Path) -> dict[str, Any]:
 
 def _weights_file(folder: Path, known: record.Record | None) -> Path | None:
     """The run's own weights: the folder may hold others, too. A run without a record names none: the first there is."""
-    found = sorted(folder.glob("*.safetensors"))
+    found = sorted(path for path in folder.glob("*.safetensors") if path.name[0] != ".")
     own = [path for path in found if known is None or path.name == f"{known.configuration}.safetensors"]
     return own[0] if own else None
 

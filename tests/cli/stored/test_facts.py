@@ -95,3 +95,28 @@ def test_a_journal_beside_it_is_named(run: Run, tmp_path: Path, command: str, na
 def test_nothing_is_said_of_journals_where_there_is_none(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.safetensors.journal").write_text("{")
     assert "recover" not in run("decode", tmp_path / "x.safetensors", "-o", tmp_path / "y.wav").sentence
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e999"])
+def test_a_record_with_numbers_that_json_does_not_have_is_refused(run: Run, tmp_path: Path, value: str) -> None:
+    (tmp_path / "__run__").mkdir()
+    text = '{"shards": 1, "sources": 1, "digest": "", "streamrvq": "1", "settings": {"codec": VALUE}}'
+    for came, code in (("5", 0), (value, 2)):
+        (tmp_path / "__run__" / "run.json").write_text(text.replace("VALUE", came))
+        done = run("info", tmp_path, "--json")
+        assert done.code == code
+    assert done.out == ""
+    assert "__run__ cannot be read (ValueError" in done.sentence
+
+
+def test_what_a_mac_keeps_beside_files_is_no_shard(run: Run, tmp_path: Path, wav: Path, weights: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "._shard-00000-of-00001.parquet").write_bytes(b"\0\5\x16\7" + bytes(100))
+    encode = ("encode", wav, "--shards", out, "--codec", weights, "--workers", 1)
+    assert run(*encode).code == 0
+    assert run(*encode).code == 0
+    facts = run("info", out, "--json").document
+    assert (facts["files"], facts["signals"], facts["run"]["shards_done"]) == (1, 1, 1)
+    (out / "shard-00000-of-00001.parquet").unlink()
+    assert run("info", out, "--json").document["run"]["complete"] is False

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamrvq.errors import ConfigError
-from streamrvq.train.runs.folder import CHECKPOINT, LOG, RECORD, RECORDS
+from streamrvq.train.runs.folder import CHECKPOINT, LOG, RECORD, RECORDS, open_folder
 from streamrvq.train.runs.log import Log
 from streamrvq.train.runs.record import DataFile, Record
 from streamrvq.train.runs.summary import facts_of, lines_of
@@ -130,3 +130,11 @@ def test_a_folder_in_the_place_of_a_file_is_refused(path: str, tmp_path: Path) -
     (tmp_path / path).mkdir()
     with pytest.raises(ConfigError, match="cannot read"):
         facts_of(tmp_path)
+
+
+def test_what_a_mac_keeps_beside_files_is_no_weights_and_no_shard(tmp_path: Path) -> None:
+    for name in ("._w.safetensors", "._shard-00000-of-00001.parquet"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7" + bytes(100))
+    open_folder(tmp_path, "w.safetensors").release()
+    (tmp_path / CHECKPOINT).touch()
+    assert facts_of(tmp_path)["weights"] is None
