@@ -269,14 +269,8 @@ class Run:
         if not self.clips or not self.ranks.is_first:
             return
         workers = trainer.workers if trainer.runner is None else None
-        figures = validate(
-            trainer.average,
-            self.clips,
-            trainer.losses,
-            quantise=trainer.quantised,
-            dtype=trainer.dtype,
-            workers=workers,
-        )
+        quantise, dtype = trainer.quantised, trainer.dtype
+        figures = validate(trainer.average, self.clips, trainer.losses, quantise=quantise, dtype=dtype, workers=workers)
         self._log({"event": "validation", **figures})
         self.observer.validated(trainer.step, figures)
 
