@@ -33,6 +33,14 @@ class Turn:
             holder = self._holders.setdefault(holder, frame)
         return True
 
+    def is_below(self, frame: FrameType) -> bool:
+        """Whether a function that has it waits for the function of a frame to return, as one below a signal handler."""
+        holders = tuple(self._holders.values())
+        below = frame.f_back
+        while below is not None and not any(below is holder for holder in holders):
+            below = below.f_back
+        return below is not None
+
     @property
     def taken(self) -> bool:
         """Whether a function that has it still runs."""

@@ -7,6 +7,8 @@ these losses are weighted against the others.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -102,24 +104,24 @@ def _maps(x: Tensor, layers: list[nn.Module], compute: LayerFunction) -> list[Te
 
 
 class Discriminators(nn.Module):
-    """All discriminators. Shape: ``[B, T]`` → a list of feature maps from each."""
+    """All discriminators. Shape: ``[B, T]`` → a list of feature maps from each, or from ``only`` one."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         periods = [Period(period, width) for period in PERIODS]
         self.all = nn.ModuleList([*periods, *(Resolution(window, width) for window in WINDOWS)])
 
-    def forward(self, x: Tensor, compute: LayerFunction = plain) -> list[list[Tensor]]:
+    def forward(self, x: Tensor, compute: LayerFunction = plain, only: int | None = None) -> list[list[Tensor]]:
         # As in DAC: without a mean and with a peak of 0.8, so that the level gives nothing away.
         x = x - x.mean(-1, keepdim=True)
         x = 0.8 * x / (x.abs().amax(-1, keepdim=True) + 1e-9)
-        return [discriminator(x, compute) for discriminator in self.all]
+        return [discriminator(x, compute) for discriminator in (self.all if only is None else [self.all[only]])]
 
 
 Maps = list[list[Tensor]]  #: of every discriminator
 
 
-def discriminator_loss(discriminators: Discriminators, x: Tensor, y: Tensor) -> Tensor:
+def discriminator_loss(discriminators: Callable[[Tensor], Maps], x: Tensor, y: Tensor) -> Tensor:
     """The loss of the discriminators, for the original ``x`` and the detached reconstruction ``y``."""
     return _their_loss(discriminators(x), discriminators(y.detach()))
 
@@ -130,15 +132,24 @@ def optimizer_of(discriminators: Discriminators, config: TrainConfig) -> torch.o
 
 
 def train_discriminators(
-    discriminators: Discriminators, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, ranks: Ranks
-) -> None:
+    discriminators: Discriminators, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, ranks: Ranks,
+    workers: Executor,
+) -> None:  # fmt: skip
     """A step of the discriminators on originals ``x`` and reconstructions ``y``, this process' part of the batch.
 
-    Without a finite gradient it changes nothing.
+    Without a finite gradient it changes nothing. ``workers`` share the discriminators, whose gradients are their own.
     """
     discriminators.requires_grad_(True)
     optimizer.zero_grad()
-    discriminator_loss(discriminators, x, y).backward()  # type: ignore[no-untyped-call]
+
+    def gradients_of(number: int) -> tuple[Tensor, ...]:
+        loss = discriminator_loss(partial(discriminators, only=number), x, y)
+        return torch.autograd.grad(loss, list(discriminators.all[number].parameters()))
+
+    each = list(workers.map(gradients_of, range(len(discriminators.all))))
+    for discriminator, theirs in zip(discriminators.all, each, strict=True):
+        for parameter, gradient in zip(discriminator.parameters(), theirs, strict=True):
+            parameter.grad = gradient
     gradients = [p.grad for p in discriminators.parameters() if p.grad is not None]
     if ranks.world > 1:
         torch._foreach_div_(gradients, ranks.world)

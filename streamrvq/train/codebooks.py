@@ -39,7 +39,7 @@ def make_codebooks(
     Args:
         generator: on the CPU, as ``z`` is.
         pole: the first value of the last coordinate of every level, relative to the root mean square of all other
-            coordinates together. 0: that coordinate is one more component.
+            coordinates together. 0: that coordinate is one more component. So it is if there is no other one.
         watch: called with the share that is done, before each round of k-means.
 
     Returns:
@@ -49,18 +49,19 @@ def make_codebooks(
     residual = z.double()
     for number, level in enumerate(quantizer.quantizers):
         assert isinstance(level, VectorQuantize)
+        raised = pole > 0 and level.codebook_dim > 1
         mean = residual.mean(0)
         centred = residual - mean
         _, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
         axes = vectors[:, -level.codebook_dim :].flip(1).T  # [dim, D]
         spread = centred @ axes.T
-        scale = spread[:, : -1 if pole else None].square().mean().sqrt().clamp(min=1e-6)
+        scale = spread[:, : -1 if raised else None].square().mean().sqrt().clamp(min=1e-6)
         into, back = axes / scale, axes.T * scale
-        if pole:
+        if raised:
             into[-1] *= 1e-3  # not 0: a weight norm of 0 has no gradient
             back[:, -1] = 0
         bias = -into @ mean
-        if pole:
+        if raised:
             bias[-1] += pole * (level.codebook_dim - 1) ** 0.5
         inside = partial(_watch_level, watch, number, len(quantizer.quantizers))
         book, codes = _k_means((residual @ into.T + bias).float(), level.codebook_size, generator, inside)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from ..config import CodecConfig
 from ..errors import ConfigError
+from ..families import decoder_plan, encoder_plan
 from ..system.foreign_data import foreign_data, one_line, shown
 from .numbers import check_distinct, check_numbers, check_within, is_weight
 
@@ -83,8 +84,7 @@ class TrainConfig:
     """The settings of a training run.
 
     Args:
-        codec: the codec to train.
-        name: the name of the weights.
+        codec, name: what is trained, and the name of its weights.
         train, validation: folders of audio, or manifests (.csv); relative to the configuration's file.
         kinds: how often each ``kind`` of the manifest is drawn, as a share. Kinds not named keep their share of time.
         seed: decides every random choice.
@@ -110,10 +110,9 @@ class TrainConfig:
         clip: the greatest norm of the gradient in a step.
         precision: of the convolutions; losses and the quantiser always use float32.
         adversarial_from: the first step with discriminators; None: never.
-        loss: see `LossWeights`.
-        augment: see `Augment`.
+        loss, augment: see `LossWeights` and `Augment`.
         stft_windows: windows of the STFT loss in samples, some of `spectra.MEL_WINDOWS`.
-        discriminator_width: their channels, 32 in DAC.
+        discriminator_width: their channels, 32 in DAC. A run that goes on with another width makes new ones.
         discriminator_lr: their learning rate, which stays.
         log_every, validate_every, checkpoint_every: in steps.
         validation_clips, validation_seconds: how many excerpts are validated with, and their length at most.
@@ -210,9 +209,10 @@ class TrainConfig:
             raise ConfigError(
                 "stft_windows is (); wanted windows for the losses stft and compressed, or both of weight 0"
             )
-        samples = self.frames * self.codec.hop_length
-        if samples <= 2048 // 2:
-            raise ConfigError(f"a crop of {self.frames} frames has {samples} samples; wanted over 1024: raise frames")
+        samples = self.samples
+        decoded = decoder_plan(self.codec).outputs(encoder_plan(self.codec).outputs(samples))  # which may be fewer
+        if decoded <= 2048 // 2:
+            raise ConfigError(f"a crop of {self.frames} frames has {decoded} samples; wanted over 1024: raise frames")
         if self.batch * samples > LIMITS["samples"]:
             raise ConfigError(
                 f"{self.batch} crops of {samples} samples are {self.batch * samples} in a batch; "

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..engine.torch_threads import asked_threads
+from ..engine.torch_threads import StepThreads, asked_threads, on_own_threads
 from ..errors import WeightsError
 from ..nn import CodecModel
 from ..system.cores import available_cores
@@ -27,13 +27,14 @@ from .config import TrainConfig
 from .data import Crops
 from .device.runner import Prepared, Runner
 from .losses import Losses
-from .optimizer import Optimizer, load_state
+from .optimizer import Optimizer
 from .runs.began import settings_of
 from .runs.effort import check_threads
-from .steps.lost import MAX_LOST, lost_too_many
+from .steps.lost import MAX_LOST, left_half_done, lost_too_many
 from .steps.passes import Pass, run_pass
 from .steps.ranks import ALONE, Ranks
 from .steps.schedule import average_decay, chosen_frames, rate_factor, used_by_rows
+from .steps.state import state_of, take_state
 from .unseen import Unseen, model_of
 
 Batch: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]  #: crops [B, samples]
@@ -60,6 +61,7 @@ class Trainer:
         model: the codec in training.
         average: the running mean of its weights, which is validated and exported.
         step: how many optimiser steps are done.
+        whole: False while a step changes the state, and after one that was left half done.
         runner: runs the steps without waiting for each; None: the host does.
         continued: whether the run began with ``weights``, and so has codebooks at step 0.
         unseen: the crops that first values and codebooks are made from.
@@ -74,7 +76,7 @@ class Trainer:
         self.config, self.crops, self.device, self.ranks = config, crops, torch.device(device), ranks
         self.step = self._lost = 0
         self.continued = weights is not None
-        self._weights, self._begun = weights, False
+        self._weights, self._begun, self.whole = weights, False, True
         self.unseen = Unseen(config, crops, self.dtype)
         # Its values are set by `begin` or `load`.
         self.model = CodecModel(config.codec, weight_norm=False) if weights is None else model_of(weights, config)
@@ -89,10 +91,13 @@ class Trainer:
         if asked_threads() is None:  # torch's own number for this thread knows nothing of a quota
             torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
+        # What is summed here must not depend on the cores of a machine either. A card's bits are its own anyway.
+        self._threads = StepThreads(threads if self.device.type == "cpu" else torch.get_num_threads())
         self.discriminators: Discriminators | None = None
         waits = self.device.type != "cuda" if waits is None else waits
         self.runner = None if waits else Runner(self, remark)
 
+    @on_own_threads
     def begin(self) -> None:
         """Set the first values. `train_step` does it if need be. A run that is loaded has no use for them.
 
@@ -145,6 +150,7 @@ class Trainer:
             return self.runner.batches(first, last)
         return self.crops.batches(first, last, self.ranks.rows(self.config.batch))
 
+    @on_own_threads
     def train_step(self, batch: Batch | Prepared) -> dict[str, float]:
         """Train one step on ``batch``, of `batches`. Returns the means of its losses.
 
@@ -152,9 +158,11 @@ class Trainer:
         A step without a finite gradient changes nothing.
 
         Raises:
-            WeightsError: there were many such steps in a row.
+            WeightsError: there were many such steps in a row, or an exception left a step half done.
         """
         config, step = self.config, self.step
+        if not self.whole:
+            raise left_half_done(step)
         if not self._begun:
             self.begin()
         again = step > config.plain_steps and step in [round(share * config.steps) for share in config.codebooks_again]
@@ -177,15 +185,16 @@ class Trainer:
             self._lost += 1
         if self._lost == MAX_LOST:
             raise lost_too_many(step, float(norm))
-        self.step += 1
+        self.step, self.whole = step + 1, True  # in this order: between the two it is not whole
         figures = [sum(float(part.figures[name]) for part in parts) / len(parts) for name in parts[0].figures]
         means = self.ranks.mean(torch.tensor(figures, dtype=torch.float64)).tolist()
         return dict(zip(parts[0].figures, means, strict=True)) | {"gradient": float(norm)}
 
     def _launch(self, batch: Prepared) -> dict[str, float]:
         assert self.runner is not None
+        self.whole = False
         self.runner.run(batch)
-        self.step += 1
+        self.step, self.whole = self.step + 1, True
         if not self.runner.is_due(self.step):
             return {}
         reading = self.runner.read()
@@ -194,10 +203,12 @@ class Trainer:
         return reading.figures | ({"lost": reading.lost / reading.steps} if reading.lost else {})
 
     def _move(self, x: Tensor, parts: list[Pass]) -> None:
+        self.whole = False
         self.optimizer.step(rate_factor(self.config, self.step), self.workers)
         if self.discriminators is not None and self.is_adversarial:
             y = torch.cat([part.y for part in parts])
-            train_discriminators(self.discriminators, self.discriminator_optimizer, x, y, self.ranks)
+            optimizer, x = self.discriminator_optimizer, x[:, : y.shape[1]]
+            train_discriminators(self.discriminators, optimizer, x, y, self.ranks, self.workers)
         self._follow(parts)
 
     def _run_shard(self, shard: int, x: Tensor) -> Pass:
@@ -235,6 +246,7 @@ class Trainer:
     def _make_codebooks(self) -> None:
         """Make the codebooks from data. The first time, optimiser and average start afresh."""
         quantizer, shares = self.unseen.codebooks(self.model)
+        self.whole = False
         self.model.quantizer.load_state_dict(quantizer.state_dict())
         self.average.quantizer.load_state_dict(quantizer.state_dict())
         self.running_means = self._new_running_means()
@@ -243,6 +255,7 @@ class Trainer:
             self.average.load_state_dict(self.model.state_dict())
             self.optimizer = Optimizer(self.model, self.config)
         self._take_new_values()
+        self.whole = True
 
     def _take_new_values(self) -> None:
         """New values were made: all processes take those of the first, whose roundings may be others."""
@@ -270,31 +283,16 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything that `load` needs to continue exactly where the run was."""
-        state = {
-            "config": self.config.to_dict(), "step": self.step, "model": self.model.state_dict(),
-            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "followers": self.running_means.state(),
-        }  # fmt: skip
-        if self.discriminators is not None:
-            state["judges"] = self.discriminators.state_dict()
-            state["judge_optimizer"] = self.discriminator_optimizer.state_dict()
-        return state
+        return state_of(self)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a `state`. If it has no discriminators, they start afresh.
+        """Continue from a `state`. If it has no discriminators, or others in width, they start afresh.
 
         Raises `WeightsError` for a state of another run. What was loaded before this was found stays.
         """
         with foreign_data(WeightsError, "the run's state", "wanted one of this configuration: start in another folder"):
             torch.manual_seed(self.config.seed)
             self._make_discriminators()
-            self.step = int(state["step"])
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.running_means.load(state["followers"])
-            if self.discriminators is not None and "judges" in state:
-                self.discriminators.load_state_dict(state["judges"])
-                load_state(self.discriminator_optimizer, state["judge_optimizer"])
+            take_state(self, state)
             self._renew()
-            self._begun = True
+            self._begun = self.whole = True

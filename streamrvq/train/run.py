@@ -34,7 +34,7 @@ from .runs.opening import open_run
 from .runs.pace import Pace
 from .runs.report import Report
 from .steps.ranks import ALONE, Ranks
-from .validation import excerpts, shortest, validate
+from .validation import excerpts, missing, shortest, validate
 
 
 class Run:
@@ -128,11 +128,12 @@ class Run:
     def _open(self, cache: Path, device: str, threads: int, weights: Weights | None) -> None:
         config, codec = self.config, self.config.codec
         state = checkpoint.read(self.checkpoint_path) if self.checkpoint_path.is_file() else None
-        opened = open_run(config, self.name, self.folder, cache, shortest(codec.hop_length), self.observer, weights,
+        hop, lacks = codec.hop_length, missing(codec)
+        opened = open_run(config, self.name, self.folder, cache, shortest(hop, lacks), self.observer, weights,
                           state is not None, (state or {}).get("config"))  # fmt: skip
         config = self.config = opened.config
         train, held, count = opened.data.train, opened.data.held, config.validation_clips
-        self.clips = [] if held is None else excerpts(held, count, config.validation_seconds, codec.hop_length)
+        self.clips = [] if held is None else excerpts(held, count, config.validation_seconds, hop, lacks)
         crops = Crops(train, config.samples, config.batch, config.seed, config.kinds, config.augment)
         first = weights if state is None else None  # a checkpoint has its own
         self.trainer = Trainer(config, crops, device, threads, first, self.observer.remarked, self.ranks)
@@ -152,13 +153,14 @@ class Run:
     def save(self) -> None:
         """Write the weights and then the checkpoint, so that a process killed between the two leaves no older weights.
 
-        After a step without a finite gradient nothing is written: the last good checkpoint is kept.
+        After a step without a finite gradient the last good checkpoint is kept: later steps may have none either. After
+        the last step of the run there are none that could.
 
         Raises:
             WeightsError: the numbers are not finite, or a file cannot be written. Older files stay.
         """
         trainer = self.trainer
-        if trainer.lost or not self.ranks.is_first:
+        if (trainer.lost and trainer.step < self.config.steps) or not self.ranks.is_first:
             return
         extra = {"audio_seconds": self.audio_seconds, "train_time": self.train_time}
         try:
@@ -184,7 +186,7 @@ class Run:
         """Train until ``config.steps`` are done, the minutes are over, or ``until()`` is true.
 
         The checkpoint is saved at the end, whatever the reason for the end, but for numbers that are not finite. Ctrl-C
-        waits for the end of a step. A second one does not: then no checkpoint is saved of a step that is half done.
+        waits for the end of a step; a second one does not. A step that is left half done is not saved.
         While codebooks are made, all of these end the making, and what was made of them is not kept. On a card the
         run is validated at its end, unless Ctrl-C was the reason, and saved at least once a minute.
 
@@ -214,7 +216,7 @@ class Run:
         spent, made = 0.0, dict[str, int]()  # seconds spent in steps alone; what was made, and from how many frames
         batches = trainer.batches(first, config.steps)
         ready, ending = time.perf_counter(), Ending(minutes, until, interrupts, self.ranks)  # ready: for a batch
-        halfway, sound = False, True  # halfway: within a step
+        halfway, sound, step = False, True, first  # halfway: within a step; step: the last one that was counted
 
         def watch(what: str, frames: int, share: float) -> None:
             if ending.is_here():
@@ -234,8 +236,8 @@ class Run:
                 halfway = False
                 spent += time.perf_counter() - clock
                 self.audio_seconds += config.step_seconds
-                self.train_time = at_start + spent
                 step = trainer.step
+                self.train_time = at_start + spent
                 for what, frames in made.items():
                     self._log({"event": "made", "what": what, "frames": frames})
                 made.clear()
@@ -254,7 +256,8 @@ class Run:
             raise WeightsError(f"{error}; {self.kept}" if halfway else str(error)) from None
         finally:
             batches.close()
-            if sound and trainer.step != (self.kept_step or 0) and not (halfway and interrupts.repeated):
+            if sound and trainer.whole and trainer.step != (self.kept_step or 0):
+                self.audio_seconds += config.step_seconds * (trainer.step - step)  # of one that ended in an exception
                 self.save()
         done = trainer.step >= config.steps
         if (done or runner is not None) and trainer.step > first:
@@ -266,14 +269,8 @@ class Run:
         if not self.clips or not self.ranks.is_first:
             return
         workers = trainer.workers if trainer.runner is None else None
-        figures = validate(
-            trainer.average,
-            self.clips,
-            trainer.losses,
-            quantise=trainer.quantised,
-            dtype=trainer.dtype,
-            workers=workers,
-        )
+        quantise, dtype = trainer.quantised, trainer.dtype
+        figures = validate(trainer.average, self.clips, trainer.losses, quantise=quantise, dtype=dtype, workers=workers)
         self._log({"event": "validation", **figures})
         self.observer.validated(trainer.step, figures)
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..config import CodecConfig
+from ..families import decoder_plan, encoder_plan
 from ..nn import CodecModel
 from .corpus import Corpus
 from .fast import run_decoder, run_encoder
@@ -23,21 +25,31 @@ from .losses import Losses, si_sdr
 from .spectra import MEL_WINDOWS
 
 
-def shortest(hop: int) -> int:
-    """Samples of the shortest excerpt: eight whole hops, and more than half of the longest window of a loss."""
-    return max(8, -(-(max(MEL_WINDOWS) // 2 + 1) // hop)) * hop
+def missing(codec: CodecConfig) -> int:
+    """How many samples fewer come out of a codec than went in. A symmetric decoder with odd strides lacks some."""
+    samples = 64 * codec.hop_length
+    return samples - decoder_plan(codec).outputs(encoder_plan(codec).outputs(samples))
 
 
-def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tensor]:
+def shortest(hop: int, missing: int = 0) -> int:
+    """Samples of the shortest excerpt: eight whole hops, and more than half of the longest window of a loss.
+
+    So many are left of it when the codec takes away the ``missing`` ones.
+    """
+    return max(8, -(-(max(MEL_WINDOWS) // 2 + 1 + missing) // hop)) * hop
+
+
+def excerpts(corpus: Corpus, count: int, seconds: float, hop: int, missing: int = 0) -> list[Tensor]:
     """At most ``count`` excerpts, spread over the clips kind by kind, each ``[1, T]`` in whole hops, none twice.
 
     Each kind has the same share of ``count``. A kind with fewer clips gives each of them, and leaves the rest of its
     share free: with more of another kind in its place, the figures would be mostly of that one. Clips that are shorter
     than `shortest` give none.
     """
+    least = shortest(hop, missing)
     kinds: dict[str, list[int]] = {}
     for i, clip in enumerate(corpus.clips):
-        if clip.length >= shortest(hop):
+        if clip.length >= least:
             kinds.setdefault(clip.kind, []).append(i)
     chosen: list[int] = []
     for n, kind in enumerate(sorted(kinds)):
@@ -47,7 +59,7 @@ def excerpts(corpus: Corpus, count: int, seconds: float, hop: int) -> list[Tenso
     found = []
     for i in chosen:
         clip = corpus.clips[i]
-        length = min(clip.length, max(shortest(hop), round(seconds * corpus.sample_rate))) // hop * hop
+        length = min(clip.length, max(least, round(seconds * corpus.sample_rate))) // hop * hop
         found.append(torch.from_numpy(corpus.read(clip, (clip.length - length) // 2, length))[None])
     return found
 
@@ -80,6 +92,7 @@ def validate(
         if quantise:
             z, codes, *_ = model.quantizer(z, levels)
         y = run_decoder(model.decoder, z, dtype)[:, 0]
+        x = x[:, : y.shape[1]].contiguous()  # a symmetric decoder with odd strides gives fewer samples
         figures = losses(x, y) | {"si_sdr": si_sdr(x, y)}
         figures["energy"] = torch.log10((y.square().mean(1) + 1e-8) / (x.square().mean(1) + 1e-8))
         figures["estoi"] = estoi(x[0], y[0], model.config.sample_rate)[None]

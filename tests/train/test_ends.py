@@ -99,6 +99,26 @@ def test_numbers_that_are_not_finite_never_replace_a_checkpoint(audio: Path, tmp
         assert run.checkpoint_path.read_bytes() == good
 
 
+def test_a_run_whose_last_step_is_lost_keeps_the_steps_before_it(audio: Path, tmp_path: Path) -> None:
+    """Going on from an older checkpoint would lose the same step again."""
+    config = config_of(audio, steps=8, checkpoint_every=5)
+    with Run(config, tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        forward = run.trainer.losses.forward
+
+        def lost(x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+            nan = float("nan") if run.trainer.step in (4, 7) else 1.0
+            return {name: value * nan for name, value in forward(x, y).items()}
+
+        run.trainer.losses.forward = lost  # type: ignore[method-assign]
+        assert not run.go(until=lambda: run.trainer.step == 5)
+        assert run.kept_step is None, "step 6 might have no finite gradient, either"
+        assert run.go()
+        assert run.trainer.lost == 1
+        assert run.kept_step == 8
+    with Run(config, tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        assert run.trainer.step == 8
+
+
 ADVERSARIAL: dict[str, Any] = {
     "adversarial_from": 0,
     "discriminator_width": 2,

@@ -218,6 +218,17 @@ def test_a_constant_coordinate_lets_a_search_by_cosine_hear_loudness() -> None:
     assert snr[0.25] > snr[0.0] + 3, snr
 
 
+def test_codebooks_of_one_coordinate_have_none_to_spare() -> None:
+    z = torch.randn(500, 6, generator=torch.Generator().manual_seed(1))
+    books = []
+    for pole in (0.0, 0.25):
+        model = model_of(codebook_dim=1)
+        make_codebooks(model.quantizer, z, torch.Generator().manual_seed(0), pole)
+        books.append(model.quantizer.state_dict())
+    assert [name for name, value in books[1].items() if not torch.isfinite(value).all()] == []
+    assert [name for name, value in books[1].items() if not torch.equal(value, books[0][name])] == []
+
+
 def test_entries_follow_and_dead_ones_are_replaced() -> None:
     model = model_of()
     means = RunningMeans(model.quantizer, decay=0.5, expire=0.1)

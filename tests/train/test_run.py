@@ -222,17 +222,25 @@ def test_a_run_keeps_to_its_share_of_the_cores(
 
 
 def interrupted(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, times: int) -> Run:
-    """A run whose fourth step got ``times`` interrupts, ``where``: before its optimiser moved anything, or after."""
+    """A run whose fourth step got ``times`` interrupts, ``where``: before, within or after what it moves."""
     run = Run(config_of(audio), tmp_path / "run", Silent(), cache=tmp_path / "cache")
-    step = run.trainer.train_step
+    step, follow = run.trainer.train_step, run.trainer._follow
+
+    def strike(here: str) -> None:
+        for _ in range(times * (where == here and run.trainer.step == 3 + (here == "after"))):
+            signal.raise_signal(signal.SIGINT)
 
     def interrupted_step(batch: Any) -> Any:
-        strike = run.trainer.step == 3
-        figures = None if where == "before" and strike else step(batch)
-        for _ in range(times * strike):
-            signal.raise_signal(signal.SIGINT)
-        return step(batch) if figures is None else figures
+        strike("before")
+        figures = step(batch)
+        strike("after")
+        return figures
 
+    def interrupted_follow(parts: Any) -> None:
+        strike("within")
+        follow(parts)
+
+    monkeypatch.setattr(run.trainer, "_follow", interrupted_follow)
     monkeypatch.setattr(run.trainer, "train_step", interrupted_step)
     with pytest.raises(KeyboardInterrupt):
         run.go()
@@ -245,9 +253,25 @@ def test_an_interrupt_waits_for_the_end_of_a_step(audio: Path, tmp_path: Path, m
     assert checkpoint.read(run.checkpoint_path)["step"] == 4
 
 
-@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize(("where", "kept"), [("before", 3), ("within", 3), ("after", 4)])
 def test_a_second_interrupt_saves_no_half_step(
-    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, kept: int
 ) -> None:
     run = interrupted(audio, tmp_path, monkeypatch, where, 2)
-    assert checkpoint.read(run.checkpoint_path)["step"] == 3
+    state = checkpoint.read(run.checkpoint_path)
+    assert state["step"] == kept
+    assert state["audio_seconds"] == pytest.approx(kept * run.config.step_seconds)
+
+
+def test_a_run_goes_on_with_discriminators_of_another_width(audio: Path, tmp_path: Path) -> None:
+    """They are new ones, as those of a run that had none before. All else goes on."""
+    found = []
+    for width, observer in ((1, Silent()), (2, Silent()), (2, Silent())):
+        config = config_of(audio, steps=6, plain_steps=0, adversarial_from=0, discriminator_width=width)
+        with Run(config, tmp_path / "run", observer, cache=tmp_path / "cache") as run:
+            before = run.trainer.step
+            run.go(until=lambda run=run, before=before: run.trainer.step == before + 2)  # type: ignore[misc]
+            found.append(run.trainer.step)
+        changed = any("discriminator_width 1 → 2" in remark for remark in observer.remarks)
+        assert changed == (found == [2, 4])
+    assert found == [2, 4, 6]

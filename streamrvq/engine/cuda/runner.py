@@ -65,7 +65,8 @@ class Runner:
         """Take the turn for the function that called this, and come to rest.
 
         Raises:
-            EngineError: the process was forked, or the device failed.
+            EngineError: the process was forked, the device failed, or whoever has the turn waits for the function that
+                called this: then nobody would ever have it.
         """
         if os.getpid() != self._process:
             raise EngineError(
@@ -77,6 +78,11 @@ class Runner:
             turn = self._turn
             if turn.take(frame) and turn is self._turn:
                 break
+            if turn is self._turn and turn.is_below(frame):
+                raise EngineError(
+                    "a signal handler used the cuda engine in the middle of one of its steps, which goes on only when "
+                    "the handler returns; wanted it used between steps: set a flag in the handler, and act on it there"
+                )
             time.sleep(LOOK)
         self._settle()
 

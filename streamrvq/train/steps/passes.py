@@ -19,13 +19,13 @@ from ..config import TrainConfig
 from ..fast import run_decoder, run_encoder
 from ..losses import Losses
 
-#: Losses of discriminators for originals and reconstructions ``[b, T]``, each ``[b]``.
+#: Losses of discriminators for originals and reconstructions ``[b, T']``, each ``[b]``.
 AdversarialLosses = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """The result: gradients of the parameters, figures ``[]``, output ``[b, T]``, and codes and latents if any."""
+    """The result: gradients of the parameters, figures ``[]``, output ``[b, T']``, and codes and latents if any."""
 
     gradients: tuple[Tensor | None, ...]
     figures: dict[str, Tensor]
@@ -60,6 +60,7 @@ def run_pass(
             side = side + config.loss.codebook * codebook
         figures["commitment"] = commitment.detach()
     y = run_decoder(model.decoder, z, dtype)[:, 0]
+    x = x[:, : y.shape[1]].contiguous()  # a symmetric decoder with odd strides gives fewer samples
     leaf = y.detach().requires_grad_()
     terms = losses(x, leaf)
     if adversarial is not None:
