@@ -133,7 +133,9 @@ def encode_corpus(
         sources: audio files, folders, globs, manifests (see `sources.find_sources`): one, or several.
         folder: for the shards; created if it does not exist.
         codec: as `load` takes it: a preset's name, or a file or folder of weights.
-        engine, n_quantizers, tail: as `load` and `Codec.encode` take them.
+        engine: as `load` takes it.
+        n_quantizers: as `Codec.encode` takes it.
+        tail: as `Codec.encode` takes it.
         channels: what to do with a file of several channels. ``"one"``: refuse it, and list it as failed. ``"mean"``:
             encode the mean of its channels. ``"each"``: encode each channel as a signal of its own.
         truncated: ``"refuse"`` a file that ends before its header says, or is damaged, and list it as failed; or

@@ -176,7 +176,7 @@ class TorchLayers:
         one = np.zeros(1, np.int64)
         with torch.inference_mode():
             y, fresh = self._engine._run(rows, self._states, one, one + clock, one + length)
-            self._states.keep(one, fresh)
+            self._states.values[one] = fresh
         return y[0].numpy().T
 
 
