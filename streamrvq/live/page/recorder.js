@@ -4,7 +4,7 @@
  * Knows: their order. Does not know: what is shown (page.js), how they work.
  */
 
-import { isPassing } from "./connection.js";
+import { isBroken, isPassing } from "./connection.js";
 import { Microphone } from "./microphone.js";
 import { Recording } from "./recording.js";
 import { connect } from "./streamrvq.js";
@@ -13,9 +13,6 @@ import { TokenPlayer } from "./token_player.js";
 /** Close codes after which a new stream is opened: the server restarts; it no longer has the stream to resume. */
 const RESTART = 1012;
 const NO_SESSION = 4404;
-/** Close codes after which the player is opened again: going away, broken, restart. Not where the server is full: who
- * clicks is told at once. */
-const PLAYER_RETRYABLE = new Set([1001, 1006, RESTART]);
 /** Seconds: how long to try to open a new stream, and how long to wait between two attempts. */
 const RETRY_TIME = 20;
 const RETRY_INTERVAL = 0.5;
@@ -206,7 +203,8 @@ export class Recorder {
       this.#stopPlayer();
       const now = performance.now();
       this.#playerRetriesEnd ??= now + RETRY_TIME * 1000;
-      if (PLAYER_RETRYABLE.has(error.code) && now < this.#playerRetriesEnd) {
+      // Not where the server is full: who clicks is told at once.
+      if ((isBroken(error) || error.code === RESTART) && now < this.#playerRetriesEnd) {
         setTimeout(() => this.#startPlayer(), RETRY_INTERVAL * 1000);
       } else {
         this.#playerRetriesEnd = null;
