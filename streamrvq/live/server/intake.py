@@ -3,7 +3,8 @@
 A read may hold a thousand frames, and each costs as much to parse as a live stream's hop. So bytes are parsed in small
 slices, and each connection has an allowance that live streams never use up. Whoever sends more waits: the connection
 is not read any further, and its bytes are parsed in turn with those of other such connections. Together these get a
-fifth of the loop's time, in which their messages are parsed, handled and answered.
+fifth of the loop's time, or less beside live streams (live_load.py). In it their messages are parsed, handled and
+answered.
 Even what is within the allowances takes only so much of one round of the loop; the rest comes in the next.
 
 Knows: bytes, units of work, turns. Does not know: websockets (transport.py), what the bytes mean.
@@ -16,8 +17,10 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from time import thread_time
 
 from .access import Allowance
+from .scheduling.live_load import LiveLoad
 
 #: Bytes parsed at once. They may hold 85 empty frames, which take less than a millisecond.
 SLICE_BYTES = 512
@@ -28,9 +31,10 @@ UNIT_BYTES = 2048
 UNITS_AT_ONCE, UNITS_AT_FIRST, UNITS_PER_SECOND, UNITS_PER_AUDIO_SECOND = 32.0, 8.0, 50.0, 400.0
 #: The seconds of one round of the loop for all connections that are within their allowance.
 ROUND_SECONDS = 0.002
-#: Beyond it: a connection's units in its turn; the seconds of all turns of a round; how much longer the pause then is.
-#: What the messages of these turns cost afterwards, in the connections' tasks, makes the next pause longer.
-UNITS_OF_A_TURN, TURN_SECONDS, PAUSE_RATIO = 16.0, 0.0005, 4.0
+#: Beyond it: a connection's units in its turn; the seconds of all turns of a round; the share of the time that turns
+#: have where there are no live streams. What the messages of these turns cost afterwards, in the connections' tasks, is
+#: part of it: the next turns wait for that, too.
+UNITS_OF_A_TURN, TURN_SECONDS, BEYOND_SHARE = 16.0, 0.0005, 0.2
 #: For so long a connection counts as having been beyond its allowance.
 LATELY_SECONDS = 5.0
 
@@ -40,13 +44,15 @@ class Rounds:
 
     Args:
         clock: gives the time, in seconds. A loop's own may count whole milliseconds, longer than a turn: uvloop's does.
+        load: told what those beyond their allowances take; says what live streams leave to them.
 
     Attributes:
         now: the clock.
+        load: as given.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.now = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, load: LiveLoad | None = None) -> None:
+        self.now, self.load = clock, load or LiveLoad()
         self._within: deque[Intake] = deque()
         self._beyond: deque[Intake] = deque()
         self._used = 0.0  # seconds of this round of the loop
@@ -95,14 +101,17 @@ class Rounds:
     def _serve_beyond(self) -> None:
         owed, self._owed = self._owed, 0.0
         if owed:
-            asyncio.get_running_loop().call_later(owed * PAUSE_RATIO, self._serve_beyond)
+            pause = owed / (BEYOND_SHARE * self.load.left) - owed  # so that `owed` is that share of both together
+            asyncio.get_running_loop().call_later(pause, self._serve_beyond)
             return
+        began_cpu = thread_time()
         began = now = self.now()
         try:
             while self._beyond and now - began < TURN_SECONDS:
                 now = self._beyond.popleft().take_turn(now)
         finally:
             self._owed += now - began
+            self.load.others(thread_time() - began_cpu)
             self._beyond_planned = bool(self._beyond)
             if self._beyond:
                 asyncio.get_running_loop().call_soon(self._serve_beyond)

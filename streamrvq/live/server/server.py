@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ServiceError
 from ...system.copying import NeverCopied
+from ...system.cores import available_cores
 from ..tasks import wait_through_cancellation
 from ..worker import Worker
 from .admission.admission import Admission
@@ -29,6 +30,7 @@ from .connection import Connection
 from .http import HttpService
 from .logs import log, log_event
 from .metrics import Metrics
+from .scheduling.live_load import LiveLoad
 from .scheduling.scheduler import Scheduler
 from .scheduling.warmup import warm_up
 from .services import Services
@@ -110,11 +112,12 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             self.sessions = Sessions(
                 self.max_streams, settings.max_parked, settings.park_timeout, self.metrics.stream_ended
             )
+            load = LiveLoad(available_cores(), self.codec.engine.threads)
             self.scheduler = Scheduler(
                 self.codec, worker, self.max_streams + settings.max_parked + 1, capacity.row_hops, settings.gather,
-                self.metrics.step_done, self.metrics.latency.add,
+                self.metrics.step_done, self.metrics.latency.add, load,
             )  # fmt: skip
-            self._services = Services(self.codec, settings, self.scheduler, self.sessions, self.metrics)
+            self._services = Services(self.codec, settings, self.scheduler, self.sessions, self.metrics, load)
             read_all()  # later there may be no descriptor left
             self.metrics.text()
             self._admission = Admission(
@@ -237,7 +240,10 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         )
 
     async def _watch_deadlines(self) -> None:
-        """End connections and parked sessions that have waited for too long, and connections that do not read pongs."""
+        """End connections and parked sessions that have waited for too long, and connections that do not read pongs.
+
+        The load is measured as often.
+        """
         assert self._admission is not None  # it has been entered
         settings, admission = self.settings, self._admission
         shortest = min(settings.start_timeout, settings.idle_timeout, settings.send_timeout, settings.park_timeout)
@@ -246,6 +252,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             interval = min(_WATCH_SECONDS, shortest / 5) if self._stopping is None else 0.05
             due = loop.time() + interval
             await asyncio.sleep(interval)
+            self._services.load.measure(time.monotonic(), time.thread_time())
             if lateness.excuses(due, interval, now := loop.time()):
                 continue
             self.metrics.expired += self.sessions.expire(now)

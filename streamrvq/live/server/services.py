@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .access import Restarts
 from .logs import Repeats
 from .metrics import Metrics
+from .scheduling.live_load import LiveLoad
 from .scheduling.scheduler import Scheduler
 from .sessions import Sessions
 from .settings import ServerSettings
@@ -28,5 +29,6 @@ class Services:
     scheduler: Scheduler
     sessions: Sessions
     metrics: Metrics
+    load: LiveLoad = dataclasses.field(default_factory=LiveLoad)
     repeats: Repeats = dataclasses.field(default_factory=Repeats)
     restarts: Restarts = dataclasses.field(default_factory=Restarts)

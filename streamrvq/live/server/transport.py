@@ -101,9 +101,10 @@ class LimitedConnection(ServerConnection):
         """
         self.intake.spend(seconds)
         self._young = self._young and self.loop.time() - self._made <= YOUNG_SECONDS
+        counted = min(self._counted, seconds) if self._young else 0.0  # when the connection's turn came
+        self._counted -= counted
+        self.rounds.load.others(seconds - counted)
         if self._young:
-            counted = min(self._counted, seconds)
-            self._counted -= counted
             self.on_spent(self, seconds - counted)
 
     def trust(self) -> None:

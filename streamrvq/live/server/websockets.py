@@ -19,6 +19,7 @@ from ..protocol.constants import SUBPROTOCOL
 from .intake import Rounds
 from .logs import transport_log
 from .metered import Metered
+from .scheduling.live_load import LiveLoad
 from .settings import ServerSettings
 from .transport import LimitedConnection, TakeTurns
 
@@ -34,6 +35,7 @@ class Websockets:
         take_turns: see `LimitedConnection`.
         cut: called with a connection that is being cut, and the reason.
         on_spent: called with a connection that is young, and seconds of loop time that its tasks took.
+        load: what live streams leave to connections that send too much.
         settings: timeouts, and bytes of a message.
 
     Attributes:
@@ -44,11 +46,11 @@ class Websockets:
         self, listen: Callable[[], Coroutine[Any, Any, Any]], known: dict[LimitedConnection, Any],
         handle: Callable[[LimitedConnection], Awaitable[None]], refused: Callable[[int], None], take_turns: TakeTurns,
         cut: Callable[[ServerConnection, str], None], on_spent: Callable[[LimitedConnection, float], None],
-        settings: ServerSettings,
+        load: LiveLoad, settings: ServerSettings,
     ) -> None:  # fmt: skip
         self.server = WebsocketServer(listen, self._serve, transport_log())
         self._handle, self._refused, self._settings = handle, refused, settings
-        self._known, self._take_turns, self._cut, self._rounds = known, take_turns, cut, Rounds()
+        self._known, self._take_turns, self._cut, self._rounds = known, take_turns, cut, Rounds(load=load)
         self._on_spent = on_spent
 
     def new(self) -> LimitedConnection:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.live.server.intake import (
-    PAUSE_RATIO,
+    BEYOND_SHARE,
     ROUND_SECONDS,
     SLICE_BYTES,
     TURN_SECONDS,
@@ -130,7 +130,8 @@ async def test_nobody_waits_for_floods():
 
 
 @pytest.mark.asyncio
-async def test_floods_get_a_fifth_of_the_time_with_what_their_messages_cost(monkeypatch):
+@pytest.mark.parametrize("left", [1.0, 0.3])
+async def test_floods_get_a_fifth_of_what_is_left_with_what_their_messages_cost(monkeypatch, left):
     """A frame is parsed in 10 µs, and its message costs 100 µs more in the connection's task; nothing else happens."""
     now, busy, later = [0.0], [0.0], []
     monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda delay, call: later.append((delay, call)))
@@ -153,6 +154,7 @@ async def test_floods_get_a_fifth_of_the_time_with_what_their_messages_cost(monk
             self.intake.spend(cost)
 
     turns = Rounds(lambda: now[0])
+    turns.load.left = left
     floods = [Slow(turns) for _ in range(8)]
     for flood in floods:
         flood.intake.receive(bytes(8192))
@@ -170,7 +172,7 @@ async def test_floods_get_a_fifth_of_the_time_with_what_their_messages_cost(monk
             flood.handle()
     seconds, taken = now[0] - at_first[0], busy[0] - at_first[1]
     assert taken >= 1.1e-4 * 7000 * 8 / FRAME
-    assert taken <= seconds / (1 + PAUSE_RATIO) * 1.05
+    assert taken <= seconds * BEYOND_SHARE * left * 1.05
 
 
 @pytest.mark.asyncio

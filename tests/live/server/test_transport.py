@@ -17,6 +17,7 @@ from websockets.frames import Frame, Opcode
 
 from streamrvq.live.server.admission.arrival import Arrival
 from streamrvq.live.server.intake import SLICE_BYTES
+from streamrvq.live.server.scheduling.live_load import LiveLoad
 from streamrvq.live.server.settings import ServerSettings
 from streamrvq.live.server.transport import MAX_WAITING_FRAMES, MOST_FRAGMENTS, LimitedConnection
 from streamrvq.live.server.websockets import Websockets
@@ -125,8 +126,9 @@ async def drive(
         return SimpleNamespace(is_serving=lambda: True, sockets=())
 
     websockets = Websockets(
-        listen, {}, handle, print, turns.append, lambda *cut: pytest.fail("cut"), lambda *spent: None, ServerSettings()
-    )
+        listen, {}, handle, print, turns.append, lambda *cut: pytest.fail("cut"), lambda *spent: None, LiveLoad(),
+        ServerSettings(),
+    )  # fmt: skip
     await websockets.server
     connection, transport, arrival = websockets.new(), Socket(), Arrival(None, "", None)  # type: ignore[arg-type]
     arrival.transport, arrival.head, arrival.rest = transport, HEAD, wire[:behind]  # type: ignore[assignment]

@@ -70,11 +70,11 @@ class Admission:
         of_one = settings.max_unauthenticated_of_one
         self.listener = Listener(
             self._answer, self._turned_away, self._token_of, waiting=room.unauthenticated, waiting_of_one=of_one,
-            timeout=settings.start_timeout, tls=settings.tls(),
+            timeout=settings.start_timeout, tls=settings.tls(), load=services.load,
         )  # fmt: skip
         websockets = self._websockets = Websockets(
             self._listen, connections, self._handle, self._handshake_failed, self.listener.answers.add,
-            self.cut, self._spent, settings,
+            self.cut, self._spent, services.load, settings,
         )  # fmt: skip
         self.server = websockets.server
         self._unauthenticated: Waiting[Connection] = Waiting(room.unauthenticated, min(room.unauthenticated, of_one))

@@ -24,6 +24,7 @@ from typing import Any
 from ..access import Allowance
 from ..logs import log
 from ..metered import HANDSHAKE_SECONDS
+from ..scheduling.live_load import LiveLoad
 from .addresses import address_group
 from .arrival import Arrival
 from .descriptors import MOST_LINGERING
@@ -60,6 +61,7 @@ class Listener:
         waiting: how many connections may wait, in all.
         waiting_of_one: how many of one address.
         timeout: seconds from accept to a whole request, and then for the client to take the response.
+        load: what live streams leave; the shares are that much smaller.
         tls: a TLS context, or None.
 
     Attributes:
@@ -69,7 +71,7 @@ class Listener:
 
     def __init__(
         self, answer: Answer, refused: Callable[[str, str], None], token_of: Callable[[bytes], str | None], *,
-        waiting: int, waiting_of_one: int, timeout: float, tls: ssl.SSLContext | None,
+        waiting: int, waiting_of_one: int, timeout: float, tls: ssl.SSLContext | None, load: LiveLoad,
     ) -> None:  # fmt: skip
         self._answer, self._refused, self._token_of, self.tls = answer, refused, token_of, tls
         self._timeout, self._loop = timeout, asyncio.get_running_loop()
@@ -77,15 +79,13 @@ class Listener:
         self._waiting: Waiting[Arrival] = Waiting(waiting, min(waiting, waiting_of_one))
         self._admitting: Waiting[Arrival] = Waiting(waiting, -(-waiting // 2))  # those with a token, by token
         self._lingering: Waiting[Arrival] = Waiting(MOST_LINGERING, MOST_LINGERING)
-        self._accept_share = Allowance(_BURST, _ACCEPT_SHARE, self._now())
-        self._answer_share = Allowance(_BURST, _ANSWER_SHARE, self._now())
-        self._openings, self.answers = Turns(self._accept_share, False), Turns(self._answer_share, True)
-        self.with_token = Turns(Allowance(_BURST, _TOKEN_SHARE, self._now()), True)
+        shares = [Allowance(_BURST, share, self._now()) for share in (_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE)]
+        self._openings, self.answers, self.with_token = map(Turns, shares, (False, True, True), [load] * 3)
+        self._accept_share = shares[0]
         self._spare = -1  # a descriptor to be closed where one is wanted
         self._paused: dict[sockets.socket, asyncio.TimerHandle] = {}
         self._next: dict[sockets.socket, Arrival] = {}  # accepted, and waits for a place
-        self._running: list[asyncio.Task[None]] = []
-        self._ending: list[asyncio.Task[Any]] = []
+        self._running, self._ending = list[asyncio.Task[None]](), list[asyncio.Task[Any]]()
         self.sockets: tuple[sockets.socket, ...] = ()
 
     def __len__(self) -> int:
@@ -297,4 +297,4 @@ class Listener:
 
     def worked(self, seconds: float) -> None:
         """Accepting or reading took so much of the event loop's time."""
-        self._accept_share.use(seconds, self._now())
+        self._openings.worked(seconds)

@@ -12,6 +12,7 @@ from time import thread_time
 
 from ..access import Allowance
 from ..logs import log
+from ..scheduling.live_load import LiveLoad
 
 #: Seconds of work in a turn, roughly; it is one piece if that takes longer.
 _TURN_SECONDS = 0.001
@@ -26,13 +27,15 @@ class Turns:
     Args:
         share: seconds of loop time that they may take; what they do take is counted.
         pauses: whether they wait where the share is used up. Else whoever causes them has to.
+        load: told what they take; says what live streams leave to them. The share is that much smaller.
 
     Attributes:
         hold: says how many seconds they have to wait now for another reason.
     """
 
-    def __init__(self, share: Allowance, pauses: bool) -> None:
+    def __init__(self, share: Allowance, pauses: bool, load: LiveLoad | None = None) -> None:
         self._share, self._pauses, self._loop = share, pauses, asyncio.get_running_loop()
+        self._load = load or LiveLoad()
         self._waiting: dict[str, deque[Step]] = {}  # by owner, whoever is next first
         self._more, self._taken, self._closed, self._all = asyncio.Event(), False, False, False
         self.hold: Callable[[], float] = float  # 0.0
@@ -51,8 +54,13 @@ class Turns:
             self._do(step)
 
     def spend(self, seconds: float) -> None:
-        """Count seconds of loop time that tasks spent in consequence of pieces that were done."""
-        self._share.use(seconds, self._loop.time())
+        """Count seconds of loop time that tasks spent in consequence of pieces that were done. The load knows of it."""
+        self._share.use(seconds / self._load.left, self._loop.time())
+
+    def worked(self, seconds: float) -> None:
+        """Count seconds of loop time that were spent outside pieces and tasks."""
+        self._load.others(seconds)
+        self.spend(seconds)
 
     def close(self) -> None:
         """Do all that waits, and from now on everything at once: there are no live streams to wait for."""
@@ -99,5 +107,5 @@ class Turns:
             later = 0.0
             log.exception("a piece of work failed")
         spent = thread_time() - began + later
-        self.spend(spent)
+        self.worked(spent)
         return spent

@@ -22,6 +22,7 @@ class Step:
     rows: int
     hops: int
     seconds: float
+    live: bool  #: whether it was for live streams
 
 
 class Delivery(NamedTuple):
@@ -31,3 +32,11 @@ class Delivery(NamedTuple):
     data: npt.NDArray[Any] | None
     last: bool
     error: BaseException | None
+
+
+@dataclasses.dataclass
+class Tick:
+    """What a tick has given so far."""
+
+    deliveries: list[Delivery] = dataclasses.field(default_factory=list)
+    steps: list[Step] = dataclasses.field(default_factory=list)

@@ -10,9 +10,9 @@ outputs. Meanwhile more work comes in, so under load the steps fill by themselve
 stream waits a *gather window* for the others, unless there are no others.
 
 Work for live streams comes first. A step has only these (pace.py), while one of them has a hop. Others get the steps
-between, and a share in any case (shares.py): first those that are behind real time. The rows times hops of a step are
-limited to what computes within one hop of audio (warmup.py). Where more streams have a hop than fit, the one furthest
-behind real time goes first. What goes into the pools in one tick is limited, too: resampling takes time.
+between, and a share in any case (shares.py, live_load.py): first those that are behind real time. The rows times hops
+of a step are limited to what computes within one hop of audio (warmup.py). Where more streams have a hop than fit, the
+one furthest behind real time goes first. What goes into the pools in one tick is limited, too: resampling takes time.
 
 Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the lanes are, what a lane keeps (lane.py).
 """
@@ -33,7 +33,8 @@ from ....streaming.batches import Batch, StreamId
 from ...worker import Worker
 from .jobs import Silence
 from .lane import Filled, Lane
-from .results import Delivery, Step
+from .live_load import LiveLoad
+from .results import Delivery, Step, Tick
 from .shares import Shares
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Scheduler:
         gather: seconds to wait for other streams.
         on_step: called on the event loop after each step.
         on_latency: called there with the seconds from a stream's newest input to the outputs that it completed.
+        load: told of the steps for live streams; says what these leave to others.
 
     Raises:
         InputError: ``gather`` is negative.
@@ -61,12 +63,12 @@ class Scheduler:
     def __init__(
         self, codec: Codec, worker: Worker, slots: int, row_hops: dict[Direction, int], gather: float = 0.002,
         on_step: Callable[[Step], None] = lambda step: None,
-        on_latency: Callable[[float], None] = lambda seconds: None,
+        on_latency: Callable[[float], None] = lambda seconds: None, load: LiveLoad | None = None,
     ) -> None:  # fmt: skip
         if gather < 0:
             raise InputError(f"gather is {gather}; wanted seconds, 0 or more")
         self._codec, self._worker, self._gather = codec, worker, gather
-        self._on_step, self._on_latency = on_step, on_latency
+        self._on_step, self._on_latency, self._load = on_step, on_latency, load or LiveLoad()
         self._pools = {direction: codec.pool(slots, direction, most) for direction, most in row_hops.items()}
         self._hop_seconds = codec.hop_length / codec.sample_rate
         # ---- used by the event loop
@@ -157,10 +159,11 @@ class Scheduler:
             while more:
                 new_work, self._new_work = self._new_work, {}
                 self._woken.clear()
-                deliveries, steps, more = await self._worker.run(self._tick, new_work)
-                for delivery in deliveries:
+                tick, more = await self._worker.run(self._tick, new_work)
+                for delivery in tick.deliveries:
                     self._deliver(*delivery)
-                for step in steps:
+                for step in tick.steps:
+                    self._load.step(step.seconds, step.live)
                     self._on_step(step)
 
     def _deliver(self, lane: Lane, data: npt.NDArray[Any] | None, last: bool, error: BaseException | None) -> None:
@@ -183,25 +186,24 @@ class Scheduler:
 
     # ------------------------------------------------------------- the worker's side
 
-    def _tick(self, new_work: dict[Lane, None]) -> tuple[list[Delivery], list[Step], bool]:
-        deliveries: list[Delivery] = []
-        steps: list[Step] = []
+    def _tick(self, new_work: dict[Lane, None]) -> tuple[Tick, bool]:
+        tick = Tick()
         for lane in new_work:
             self._waiting.setdefault(lane, False)
-        freed = self._fill_pools(deliveries)
-        ended = self._steps(deliveries, steps) or freed
+        freed = self._fill_pools(tick)
+        ended = self._steps(tick) or freed
         # A blocked lane continues once a stream has ended.
         more = ended or not all(self._waiting.values())
-        return deliveries, steps, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
+        return tick, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
 
-    def _fill_pools(self, deliveries: list[Delivery]) -> bool:
+    def _fill_pools(self, tick: Tick) -> bool:
         """Move what waits into the pools: least first, so that nobody's hop waits for another's file.
 
         Returns whether a slot was given back.
         """
         now, freed = time.monotonic(), False
         live = any(lane.expected(now) for owners in self._owners.values() for lane in owners.values())
-        self._shares.begin_tick(live)
+        self._shares.begin_tick(live, self._load.left)
         for lane in sorted(self._waiting, key=lambda lane: lane.queued_seconds):
             live = lane.live(now)
             try:
@@ -211,23 +213,23 @@ class Scheduler:
                 self._shares.filled(lane.direction, live, filled.hops, time.monotonic() - began)
                 self._record(lane, filled)
             except Exception as error:
-                self._fail(lane, error, deliveries)
+                self._fail(lane, error, tick)
                 freed = True
         return freed
 
-    def _steps(self, deliveries: list[Delivery], steps: list[Step]) -> bool:
+    def _steps(self, tick: Tick) -> bool:
         """Run a step of each pool for live streams, or one for the others. Returns whether a stream has ended."""
         now, ended, worked = time.monotonic(), False, False
         if self._shares.owed and (others := self._next_of_others(now)) is not None:
-            return self._run(*others, deliveries, steps)
+            return self._run(*others, tick)
         for direction, most in self._shares.row_hops.items():
             batch = self._next_batch(direction, most, now, lambda lane: lane.live(now))
             if batch is not None:
-                ended |= self._run(direction, batch, deliveries, steps)
+                ended |= self._run(direction, batch, tick, live=True)
                 worked |= batch.hops > 0
                 self._shares.live_step(direction, len(batch.streams) * batch.hops)
         if not worked and (others := self._next_of_others(now)) is not None:
-            ended |= self._run(*others, deliveries, steps)
+            ended |= self._run(*others, tick)
         return ended
 
     def _next_of_others(self, now: float) -> tuple[Direction, Batch] | None:
@@ -264,12 +266,12 @@ class Scheduler:
         else:
             self._waiting.pop(lane, None)
 
-    def _fail(self, lane: Lane, error: BaseException, deliveries: list[Delivery]) -> None:
+    def _fail(self, lane: Lane, error: BaseException, tick: Tick) -> None:
         """End a lane whose work went wrong: it gives its slot back, and its stream receives the error."""
         self._record(lane, lane.fail())
-        deliveries.append(Delivery(lane, None, False, error))
+        tick.deliveries.append(Delivery(lane, None, False, error))
 
-    def _run(self, direction: Direction, batch: Batch, deliveries: list[Delivery], steps: list[Step]) -> bool:
+    def _run(self, direction: Direction, batch: Batch, tick: Tick, live: bool = False) -> bool:
         """Run one step of a pool. Returns whether a stream has ended."""
         pool, owners, began = self._pools[direction], self._owners[direction], time.monotonic()
         try:
@@ -278,7 +280,7 @@ class Scheduler:
             # It is unknown which of its streams was the cause, so all of them end. The others continue.
             pool.abort(batch)
             for stream in batch.streams:
-                self._fail(owners[stream], error, deliveries)
+                self._fail(owners[stream], error, tick)
             return True
         now, ended = time.monotonic(), False
         for output in pool.complete(batch):
@@ -289,10 +291,10 @@ class Scheduler:
             try:
                 data, last = lane.process_output(output, batch.hops, now)
             except Exception as error:
-                self._fail(lane, error, deliveries)
+                self._fail(lane, error, tick)
                 ended = True
             else:
-                deliveries.append(Delivery(lane, data, last, None))
+                tick.deliveries.append(Delivery(lane, data, last, None))
         if batch.hops:
-            steps.append(Step(direction, len(batch.streams), batch.hops, now - began))
+            tick.steps.append(Step(direction, len(batch.streams), batch.hops, now - began, live))
         return ended

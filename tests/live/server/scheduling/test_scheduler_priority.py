@@ -79,11 +79,11 @@ class Simulation:
                     self._next[number] += self._blocks[number] * HOP_SECONDS
                     self._work[lane] = None
             work, self._work = self._work, {}
-            deliveries, steps, more = self.scheduler._tick(work)
-            sizes = [(step.rows, step.hops) for step in steps]
+            tick, more = self.scheduler._tick(work)
+            sizes = [(step.rows, step.hops) for step in tick.steps]
             self.now += sum(rows * hops + self._fixed for rows, hops in sizes) * HOP_SECONDS / MOST
             self.sizes += sizes
-            for delivery in deliveries:
+            for delivery in tick.deliveries:
                 self.scheduler._deliver(*delivery)
             if not more:
                 self.now = max(self.now, min([*self._next, until]))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamrvq.live.server.scheduling.live_load import LEAST_LEFT
 from streamrvq.live.server.scheduling.shares import (
     CATCH_UP_SHARE,
     DUE_SHARE,
@@ -20,19 +21,21 @@ def shares_of(most=16):
     return Shares({"encode": most, "decode": most}, HOP_SECONDS)
 
 
-@given(st.lists(st.booleans(), min_size=200, max_size=400), st.integers(1, 64))
-def test_others_get_their_least_share_whatever_live_streams_ask_for(gaps, most):
+@given(st.lists(st.booleans(), min_size=200, max_size=400), st.integers(1, 64), st.floats(LEAST_LEFT, 1.0))
+def test_others_get_their_least_share_whatever_live_streams_ask_for(gaps, most, left):
     """In each tick live streams fill a step, or leave it; the others always wait, and come first where they are due."""
     shares, work = shares_of(most), {"live": 0, "others": 0}
     for gap in gaps:
-        shares.begin_tick(live=True)
+        shares.begin_tick(live=True, left=left)
         if gap or shares.owed:
             shares.other_step("encode", shares.catch_up["encode"])
             work["others"] += shares.catch_up["encode"]
         else:
             shares.live_step("encode", most)
             work["live"] += most
-    assert work["others"] >= LEAST_SHARE * sum(work.values()) - most
+    assert work["others"] >= LEAST_SHARE * left * sum(work.values()) - most
+    if not any(gaps):  # then they get no more, either
+        assert work["others"] <= LEAST_SHARE * left * sum(work.values()) + most
 
 
 def test_what_nobody_waited_for_is_not_due_later():
@@ -42,6 +45,24 @@ def test_what_nobody_waited_for_is_not_due_later():
     assert shares.owed
     shares.none_waits()
     assert not shares.owed
+
+
+def test_what_others_had_too_much_is_forgotten_with_the_last_live_stream():
+    def wait():
+        """How many live steps come before others are owed one."""
+        steps = 0
+        while not shares.owed:
+            shares.live_step("encode", 4)
+            steps += 1
+        return steps
+
+    shares = shares_of()
+    assert wait() == 2
+    shares.other_step("encode", 4)  # twice as much
+    assert wait() == 4
+    shares.other_step("encode", 4)
+    shares.begin_tick(live=False)
+    assert wait() == 2
 
 
 @pytest.mark.parametrize(("live", "divided"), [(True, CATCH_UP_SHARE), (False, 1)])
