@@ -36,9 +36,9 @@ from .waiting import Waiting
 
 #: Connections that are accepted before other tasks get their turn.
 _ACCEPTS_PER_TURN = 4
-#: Shares of the loop's time, and what may be used at once: for accepting and reading, for answering, and for those with
-#: a token while they are young. Who opens or resumes streams in a loop waits.
-_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE, _BURST = 0.1, 0.1, 0.1, 0.02
+#: Shares of the loop's time: for accepting and reading, for answering, and for those with a token while they are young.
+#: Who opens or resumes streams in a loop waits. And the seconds that each may use at once: together about a hop.
+_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE, _BURST = 0.1, 0.1, 0.1, 0.005
 #: Seconds that everyone may stay, however many others come: they wait in the kernel meanwhile.
 SHORTEST_STAY = 0.2
 #: Seconds of loop time that are not measured, since they are spent later or by tasks.

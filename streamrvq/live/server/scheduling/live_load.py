@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-#: What is left to others however much live streams take: somebody with a token must get in.
+#: What is left to others however much live streams take: nobody waits for ever.
 LEAST_LEFT = 0.1
 #: The load is a mean over about so many seconds, so that a single step does not count as much.
 MEAN_SECONDS = 1.0

@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from streamrvq.live.server.access import Allowance
-from streamrvq.live.server.admission.turns import Turns
+from streamrvq.live.server.admission.turns import LEAST_LEFT, Turns
 from streamrvq.live.server.scheduling.live_load import LiveLoad
 from tests.support.patience import PATIENCE
 
@@ -122,15 +122,16 @@ async def test_after_the_end_a_piece_may_add_the_next_any_number_of_times() -> N
 
 
 @pytest.mark.asyncio
-async def test_the_share_is_one_of_what_live_streams_leave_and_is_no_load_of_theirs() -> None:
-    load, share = LiveLoad(), Allowance(1.0, 0.5, asyncio.get_running_loop().time())
-    load.left = 0.25
+@pytest.mark.parametrize(("now_left", "counts"), [(1.0, 1.0), (0.75, 0.75), (0.1, LEAST_LEFT)])
+async def test_the_share_is_of_what_live_streams_leave_and_is_no_load_of_theirs(now_left: float, counts: float) -> None:
+    load, share = LiveLoad(), Allowance(1.0, 1e-6, asyncio.get_running_loop().time())
+    load.left = now_left
     turns = Turns(share, True, load)
     running = asyncio.create_task(turns.run())
     turns.worked(0.125)
     turns.add(lambda: 0.0625)
     left = share.left(asyncio.get_running_loop().time())
-    assert left <= 1.0 - (0.125 + 0.0625) / 0.25 + 0.1
+    assert left == pytest.approx(1.0 - (0.125 + 0.0625) / counts, abs=0.05)
     load.measure(0.0, 0.0)
     turns.worked(0.5)
     load.step(0.1, live=True)
