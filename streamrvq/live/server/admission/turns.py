@@ -17,7 +17,7 @@ from ..scheduling.live_load import LiveLoad
 #: Seconds of work in a turn, roughly; it is one piece if that takes longer.
 _TURN_SECONDS = 0.001
 #: However little live streams leave, this much of a share stays: those who have a token wait for those who have none.
-LEAST_LEFT = 0.5
+LEAST_PART = 0.5
 
 #: A piece of work; returns seconds of loop time that will be spent later without `Turns.spend` being told.
 Step = Callable[[], float]
@@ -30,7 +30,7 @@ class Turns:
         share: seconds of loop time that they may take; what they do take is counted.
         pauses: whether they wait where the share is used up. Else whoever causes them has to.
         load: told what they take; says what live streams leave to them. The share is that much smaller, but not below
-            `LEAST_LEFT` of it.
+            `LEAST_PART` of it.
 
     Attributes:
         hold: says how many seconds they have to wait now for another reason.
@@ -58,7 +58,7 @@ class Turns:
 
     def spend(self, seconds: float) -> None:
         """Count seconds of loop time that tasks spent in consequence of pieces that were done. The load knows of it."""
-        self._share.use(seconds / max(LEAST_LEFT, self._load.left), self._loop.time())
+        self._share.use(seconds / max(LEAST_PART, self._load.left), self._loop.time())
 
     def worked(self, seconds: float) -> None:
         """Count seconds of loop time that were spent outside pieces and tasks."""

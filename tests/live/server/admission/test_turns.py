@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from streamrvq.live.server.access import Allowance
-from streamrvq.live.server.admission.turns import LEAST_LEFT, Turns
+from streamrvq.live.server.admission.turns import LEAST_PART, Turns
 from streamrvq.live.server.scheduling.live_load import LiveLoad
 from tests.support.patience import PATIENCE
 
@@ -122,7 +122,7 @@ async def test_after_the_end_a_piece_may_add_the_next_any_number_of_times() -> N
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("now_left", "counts"), [(1.0, 1.0), (0.75, 0.75), (0.1, LEAST_LEFT)])
+@pytest.mark.parametrize(("now_left", "counts"), [(1.0, 1.0), (0.75, 0.75), (0.1, LEAST_PART)])
 async def test_the_share_is_of_what_live_streams_leave_and_is_no_load_of_theirs(now_left: float, counts: float) -> None:
     load, share = LiveLoad(), Allowance(1.0, 1e-6, asyncio.get_running_loop().time())
     load.left = now_left
