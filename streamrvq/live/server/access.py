@@ -116,10 +116,13 @@ class Allowance:
         per_second: units that time adds.
         now: the time, in seconds.
         first: units that may be used at first; None: ``most``.
+        longest: the longest `pause` in seconds. What is used beyond that is forgiven.
     """
 
-    def __init__(self, most: float, per_second: float, now: float, first: float | None = None) -> None:
-        self._most, self._per_second = most, per_second
+    def __init__(
+        self, most: float, per_second: float, now: float, first: float | None = None, longest: float = math.inf
+    ) -> None:
+        self._most, self._per_second, self._least = most, per_second, -longest * per_second
         self._left, self._time = most if first is None else first, now
 
     def left(self, now: float) -> float:
@@ -138,7 +141,7 @@ class Allowance:
 
     def use(self, units: float, now: float) -> float:
         """Count units. Returns what is left."""
-        self._left = self.left(now) - units
+        self._left = max(self._least, self.left(now) - units)
         return self._left
 
     def pause(self, now: float) -> float:

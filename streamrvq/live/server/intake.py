@@ -35,6 +35,8 @@ ROUND_SECONDS = 0.002
 #: have where there are no live streams. What the messages of these turns cost afterwards, in the connections' tasks, is
 #: part of it: the next turns wait for that, too.
 UNITS_OF_A_TURN, TURN_SECONDS, BEYOND_SHARE = 16.0, 0.0005, 0.2
+#: The longest pause. A client whose first message is a large one has its turn before long, whatever floods cost.
+LONGEST_PAUSE = 0.5
 #: For so long a connection counts as having been beyond its allowance.
 LATELY_SECONDS = 5.0
 
@@ -45,18 +47,22 @@ class Rounds:
     Args:
         clock: gives the time, in seconds. A loop's own may count whole milliseconds, longer than a turn: uvloop's does.
         load: told what those beyond their allowances take; says what live streams leave to them.
+        cpu: gives the CPU time of the loop's thread, in seconds. What stopped the whole process costs nobody a pause.
 
     Attributes:
         now: the clock.
         load: as given.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, load: LiveLoad | None = None) -> None:
-        self.now, self.load = clock, load or LiveLoad()
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, load: LiveLoad | None = None,
+        cpu: Callable[[], float] = thread_time,
+    ) -> None:  # fmt: skip
+        self.now, self._cpu, self.load = clock, cpu, load or LiveLoad()
         self._within: deque[Intake] = deque()
         self._beyond: deque[Intake] = deque()
         self._used = 0.0  # seconds of this round of the loop
-        self._owed = 0.0  # seconds that went to connections beyond their allowances and were not followed by a pause
+        self._share = Allowance(0.0, BEYOND_SHARE, clock(), longest=LONGEST_PAUSE)  # of those beyond their allowances
         self._round_planned = self._beyond_planned = False
 
     @property
@@ -71,7 +77,7 @@ class Rounds:
 
     def owe(self, seconds: float) -> None:
         """Count time that went to a connection beyond its allowance after its turn. The next turns wait for it."""
-        self._owed += seconds
+        self._share.use(seconds / self.load.left, self.now())
 
     def add(self, intake: Intake, within_allowance: bool) -> None:
         """Give a connection's bytes a turn in the next round, or after those of all others. It must not have one."""
@@ -99,19 +105,18 @@ class Rounds:
             self.use(self._within.popleft().take_turn(began) - began)
 
     def _serve_beyond(self) -> None:
-        owed, self._owed = self._owed, 0.0
-        if owed:
-            pause = owed / (BEYOND_SHARE * self.load.left) - owed  # so that `owed` is that share of both together
+        if (pause := self._share.pause(self.now())) > 0:
             asyncio.get_running_loop().call_later(pause, self._serve_beyond)
             return
-        began_cpu = thread_time()
+        began_cpu = self._cpu()
         began = now = self.now()
         try:
             while self._beyond and now - began < TURN_SECONDS:
                 now = self._beyond.popleft().take_turn(now)
         finally:
-            self._owed += now - began
-            self.load.others(thread_time() - began_cpu)
+            spent = self._cpu() - began_cpu
+            self.load.others(spent)
+            self.owe(spent)
             self._beyond_planned = bool(self._beyond)
             if self._beyond:
                 asyncio.get_running_loop().call_soon(self._serve_beyond)
@@ -166,8 +171,8 @@ class Intake:
         self._allowance.add(audio_seconds * UNITS_PER_AUDIO_SECOND, self._rounds.now())
 
     def spend(self, seconds: float) -> None:
-        """Count the loop's time that the connection's tasks took; beyond the allowance it is part of the turns'."""
-        if self._allowance.left(self._rounds.now()) <= 0:
+        """Count the loop's time that the connection's tasks took. After turns beyond the allowance it is theirs."""
+        if self._allowance.left(self._rounds.now()) <= 0 and self.was_beyond:
             self._rounds.owe(seconds)
 
     def hold(self) -> None:

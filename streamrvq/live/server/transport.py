@@ -101,7 +101,7 @@ class LimitedConnection(ServerConnection):
         """
         self.intake.spend(seconds)
         self._young = self._young and self.loop.time() - self._made <= YOUNG_SECONDS
-        counted = min(self._counted, seconds) if self._young else 0.0  # when the connection's turn came
+        counted = min(self._counted, seconds)  # when the connection's turn came
         self._counted -= counted
         self.rounds.load.others(seconds - counted)
         if self._young:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from streamrvq.live.server.intake import (
     BEYOND_SHARE,
+    LATELY_SECONDS,
+    LONGEST_PAUSE,
     ROUND_SECONDS,
     SLICE_BYTES,
     TURN_SECONDS,
@@ -21,6 +23,7 @@ from streamrvq.live.server.intake import (
     Intake,
     Rounds,
 )
+from streamrvq.live.server.scheduling.live_load import LEAST_LEFT
 from tests.support.patience import PATIENCE
 
 FRAME = 6  # bytes of an empty frame
@@ -108,7 +111,7 @@ async def test_nobody_waits_for_floods():
             super().parse(data)
             now[0] += 1e-5 * (self.frames - before)
 
-    turns = Rounds(lambda: now[0])
+    turns = Rounds(lambda: now[0], cpu=lambda: now[0])
     good, floods, rounds, waited = Slow(turns, 500), [], [], []
     for _ in range(50):  # all within their allowances
         floods.append(Slow(turns))
@@ -153,7 +156,7 @@ async def test_floods_get_a_fifth_of_what_is_left_with_what_their_messages_cost(
             self.take(cost)
             self.intake.spend(cost)
 
-    turns = Rounds(lambda: now[0])
+    turns = Rounds(lambda: now[0], cpu=lambda: now[0])
     turns.load.left = left
     floods = [Slow(turns) for _ in range(8)]
     for flood in floods:
@@ -165,7 +168,7 @@ async def test_floods_get_a_fifth_of_what_is_left_with_what_their_messages_cost(
             at_first = at_first or (now[0], busy[0])
             ((delay, call),) = later
             later.clear()
-            now[0] += delay
+            now[0] += delay + 1e-9  # so that no rounding leaves a rest
             call()
         await asyncio.sleep(0)
         for flood in floods:
@@ -173,6 +176,30 @@ async def test_floods_get_a_fifth_of_what_is_left_with_what_their_messages_cost(
     seconds, taken = now[0] - at_first[0], busy[0] - at_first[1]
     assert taken >= 1.1e-4 * 7000 * 8 / FRAME
     assert taken <= seconds * BEYOND_SHARE * left * 1.05
+
+
+@pytest.mark.asyncio
+async def test_nobody_waits_long_for_what_floods_have_cost(monkeypatch):
+    """Nor does anybody for what connections cost that had no turn beyond their allowances, or while all stood still."""
+    now, later = [0.0], []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda delay, call: later.append(delay))
+
+    class Stopped(Client):
+        def parse(self, data):
+            now[0] += 60.0
+            super().parse(data)
+
+    turns = Rounds(lambda: now[0], cpu=lambda: 0.0)
+    turns.load.left = LEAST_LEFT
+    flood = Stopped(turns)
+    flood.intake.receive(bytes(8192))
+    await until(lambda: not flood.intake.waiting)
+    now[0] += 2 * LATELY_SECONDS
+    flood.intake.spend(100.0)
+    assert turns._share.pause(now[0]) == 0.0
+    assert not later
+    turns.owe(100.0)
+    assert turns._share.pause(now[0]) == pytest.approx(LONGEST_PAUSE)
 
 
 @pytest.mark.asyncio

@@ -37,8 +37,8 @@ from .waiting import Waiting
 #: Connections that are accepted before other tasks get their turn.
 _ACCEPTS_PER_TURN = 4
 #: Shares of the loop's time: for accepting and reading, for answering, and for those with a token while they are young.
-#: Who opens or resumes streams in a loop waits. And the seconds that each may use at once: together about a hop.
-_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE, _BURST = 0.1, 0.1, 0.1, 0.005
+#: Who opens or resumes streams in a loop waits. Then the seconds that each has at once, and its longest pause.
+_SHARES, _BURST, _LONGEST_PAUSE = (0.1, 0.1, 0.1), 0.005, 1.0
 #: Seconds that everyone may stay, however many others come: they wait in the kernel meanwhile.
 SHORTEST_STAY = 0.2
 #: Seconds of loop time that are not measured, since they are spent later or by tasks.
@@ -79,7 +79,7 @@ class Listener:
         self._waiting: Waiting[Arrival] = Waiting(waiting, min(waiting, waiting_of_one))
         self._admitting: Waiting[Arrival] = Waiting(waiting, -(-waiting // 2))  # those with a token, by token
         self._lingering: Waiting[Arrival] = Waiting(MOST_LINGERING, MOST_LINGERING)
-        shares = [Allowance(_BURST, share, self._now()) for share in (_ACCEPT_SHARE, _ANSWER_SHARE, _TOKEN_SHARE)]
+        shares = [Allowance(_BURST, share, self._now(), longest=_LONGEST_PAUSE) for share in _SHARES]
         self._openings, self.answers, self.with_token = map(Turns, shares, (False, True, True), [load] * 3)
         self._accept_share = shares[0]
         self._spare = -1  # a descriptor to be closed where one is wanted

@@ -61,7 +61,7 @@ class Turns:
         self._share.use(seconds / max(LEAST_PART, self._load.left), self._loop.time())
 
     def worked(self, seconds: float) -> None:
-        """Count seconds of loop time that were spent outside pieces and tasks."""
+        """Count seconds of loop time that were spent, by pieces or beside them, but not by tasks."""
         self._load.others(seconds)
         self.spend(seconds)
 

@@ -40,3 +40,10 @@ class Tick:
 
     deliveries: list[Delivery] = dataclasses.field(default_factory=list)
     steps: list[Step] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0  #: that it took in all
+
+    @property
+    def live_seconds(self) -> float:
+        """Of these, those for live streams: as of its steps."""
+        steps = sum(step.seconds for step in self.steps)
+        return self.seconds * sum(step.seconds for step in self.steps if step.live) / steps if steps else 0.0

@@ -10,9 +10,8 @@ outputs. Meanwhile more work comes in, so under load the steps fill by themselve
 stream waits a *gather window* for the others, unless there are no others.
 
 Work for live streams comes first. A step has only these (pace.py), while one of them has a hop. Others get the steps
-between, and a share in any case (shares.py, live_load.py): first those that are behind real time. The rows times hops
-of a step are limited to what computes within one hop of audio (warmup.py). Where more streams have a hop than fit, the
-one furthest behind real time goes first. What goes into the pools in one tick is limited, too: resampling takes time.
+between, and a share in any case (shares.py, live_load.py): first those that are behind real time. A step computes
+within one hop of audio (warmup.py). Where more streams have a hop than fit, that furthest behind real time goes first.
 
 Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the lanes are, what a lane keeps (lane.py).
 """
@@ -20,9 +19,9 @@ Knows: ticks, fairness, two pools. Does not know: sockets, messages, whose the l
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from ....errors import InputError
 from ....geometry import Direction
 from ....streaming.batches import Batch, StreamId
 from ...worker import Worker
+from ..logs import log
 from .jobs import Silence
 from .lane import Filled, Lane
 from .live_load import LiveLoad
@@ -39,8 +39,6 @@ from .shares import Shares
 
 if TYPE_CHECKING:
     from ....codec import Codec
-
-log = logging.getLogger("streamrvq.server")
 
 
 class Scheduler:
@@ -54,7 +52,7 @@ class Scheduler:
         gather: seconds to wait for other streams.
         on_step: called on the event loop after each step.
         on_latency: called there with the seconds from a stream's newest input to the outputs that it completed.
-        load: told of the steps for live streams; says what these leave to others.
+        load: told what ticks take for live streams; says what these leave to others.
 
     Raises:
         InputError: ``gather`` is negative.
@@ -71,6 +69,7 @@ class Scheduler:
         self._on_step, self._on_latency, self._load = on_step, on_latency, load or LiveLoad()
         self._pools = {direction: codec.pool(slots, direction, most) for direction, most in row_hops.items()}
         self._hop_seconds = codec.hop_length / codec.sample_rate
+        self._clock = time.monotonic if codec.engine.name == "cuda" else thread_time  # what a GPU takes is no thread's
         # ---- used by the event loop
         self._lanes: set[Lane] = set()  # neither ended nor dropped
         self._new_work: dict[Lane, None] = {}  # lanes with something to do since the last tick, in order
@@ -163,8 +162,8 @@ class Scheduler:
                 for delivery in tick.deliveries:
                     self._deliver(*delivery)
                 for step in tick.steps:
-                    self._load.step(step.seconds, step.live)
                     self._on_step(step)
+                self._load.tick(tick.live_seconds)
 
     def _deliver(self, lane: Lane, data: npt.NDArray[Any] | None, last: bool, error: BaseException | None) -> None:
         if lane not in self._lanes:
@@ -187,13 +186,14 @@ class Scheduler:
     # ------------------------------------------------------------- the worker's side
 
     def _tick(self, new_work: dict[Lane, None]) -> tuple[Tick, bool]:
-        tick = Tick()
+        tick, began = Tick(), self._clock()
         for lane in new_work:
             self._waiting.setdefault(lane, False)
         freed = self._fill_pools(tick)
         ended = self._steps(tick) or freed
         # A blocked lane continues once a stream has ended.
         more = ended or not all(self._waiting.values())
+        tick.seconds = self._clock() - began
         return tick, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
 
     def _fill_pools(self, tick: Tick) -> bool:

@@ -132,10 +132,24 @@ async def test_the_share_is_of_what_live_streams_leave_and_is_no_load_of_theirs(
     turns.add(lambda: 0.0625)
     left = share.left(asyncio.get_running_loop().time())
     assert left == pytest.approx(1.0 - (0.125 + 0.0625) / counts, abs=0.05)
-    load.measure(0.0, 0.0)
-    turns.worked(0.5)
-    load.step(0.1, live=True)
-    load.measure(1000.0, 0.5)
-    assert load.left == pytest.approx(1.0, abs=1e-3)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+@pytest.mark.asyncio
+async def test_what_is_done_in_turns_is_no_load_of_live_streams() -> None:
+    load = LiveLoad()
+    turns = Turns(Allowance(1000.0, 1.0, asyncio.get_running_loop().time()), True, load)
+    running = asyncio.create_task(turns.run())
+    for second in range(20):
+        load.measure(second, 0.75 * second)  # seconds of the loop
+        turns.worked(0.25)
+        done: list[int] = []
+        turns.add(lambda done=done: done.append(0) or 0.25)  # type: ignore[misc]
+        async with asyncio.timeout(PATIENCE):
+            while not done:
+                await asyncio.sleep(0)
+        load.tick(0.25)
+    assert load.left == pytest.approx(0.5, abs=0.05)  # 0.25 of the loop and 0.25 of the worker are live
     running.cancel()
     await asyncio.wait([running])

@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrvq.live.server.scheduling.live_load import LEAST_LEFT, MEAN_SECONDS, LiveLoad
+from streamrvq.live.server.scheduling.live_load import LEAST_LEFT, SHORTEST_PERIOD, LiveLoad
+from streamrvq.live.server.scheduling.results import Step, Tick
 
 
 def after_a_while(load: LiveLoad, loop: float, steps: float, others: float = 0.0, seconds: float = 10.0) -> float:
     """What is left where each second has so many of the loop, of live steps, and of the loop for others."""
     for half in range(int(2 * seconds) + 1):
         load.measure(half / 2, half / 2 * loop)
-        load.step(steps / 2, live=True)
+        load.tick(steps / 2)
         load.others(others / 2)
     return load.left
 
@@ -35,18 +36,27 @@ def test_what_others_take_leaves_as_much_to_them():
     assert after_a_while(LiveLoad(), 0.6, 0.2, others=0.5) == pytest.approx(0.7, abs=1e-3)
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_without_live_steps_all_is_left(live):
+@pytest.mark.parametrize("ticks", [0.0, 0.5])
+def test_without_live_steps_all_is_left(ticks):
     load = LiveLoad()
     for second in range(20):
         load.measure(second, 0.9 * second)
-        load.step(0.5, live)
-    assert load.left == (LEAST_LEFT if live else 1.0)
+        load.tick(ticks)
+    assert load.left == (LEAST_LEFT if ticks else 1.0)
+
+
+def test_short_periods_are_joined():
+    """A tick of 0.1 s would else be clipped in one of them and no live work at all in nine."""
+    load = LiveLoad()
+    for hundredth in range(3000):
+        load.measure(hundredth / 100, 0.2 * hundredth / 100)
+        load.tick(0.03 if hundredth % 10 == 0 else 0.0)
+    assert load.left == pytest.approx(0.5, abs=0.05)
 
 
 def test_one_measurement_is_no_load_yet():
     load = LiveLoad()
-    load.step(5.0, live=True)
+    load.tick(5.0)
     load.measure(100.0, 50.0)
     assert load.left == 1.0
 
@@ -54,9 +64,9 @@ def test_one_measurement_is_no_load_yet():
 def test_a_moment_counts_little():
     load = LiveLoad()
     after_a_while(load, 0.1, 0.1)
-    load.step(0.05, live=True)
-    load.measure(10.0 + MEAN_SECONDS / 20, 10.0 * 0.1 + MEAN_SECONDS / 20)
-    assert load.left >= 0.7
+    load.tick(SHORTEST_PERIOD)
+    load.measure(10.0 + SHORTEST_PERIOD, 10.0 * 0.1 + SHORTEST_PERIOD)
+    assert 0.55 <= load.left <= 0.7
 
 
 @given(st.lists(st.tuples(*[st.floats(0.0, 3.0)] * 4), max_size=30), st.integers(1, 64), st.integers(1, 64))
@@ -64,7 +74,15 @@ def test_what_is_left_is_a_share(periods, cores, threads):
     load, now, spent = LiveLoad(cores, threads), 0.0, 0.0
     for period, loop, steps, others in periods:
         now, spent = now + period, spent + loop
-        load.step(steps, live=True)
+        load.tick(steps)
         load.others(others)
         load.measure(now, spent)
         assert LEAST_LEFT <= load.left <= 1.0
+
+
+@pytest.mark.parametrize(("steps", "live"), [
+    ([], 0.0), ([(0.5, True)], 3.0), ([(0.5, False)], 0.0), ([(0.2, True), (0.4, False)], 1.0),
+])  # fmt: skip
+def test_a_tick_is_for_live_streams_as_its_steps_are(steps, live):
+    tick = Tick(steps=[Step("encode", 1, 1, seconds, of_live) for seconds, of_live in steps], seconds=3.0)
+    assert tick.live_seconds == pytest.approx(live)

@@ -34,8 +34,21 @@ def test_others_get_their_least_share_whatever_live_streams_ask_for(gaps, most, 
             shares.live_step("encode", most)
             work["live"] += most
     assert work["others"] >= LEAST_SHARE * left * sum(work.values()) - most
-    if not any(gaps):  # then they get no more, either
-        assert work["others"] <= LEAST_SHARE * left * sum(work.values()) + most
+
+
+@given(st.integers(1, 64), st.floats(LEAST_LEFT, 1.0), st.sampled_from(["due", "catch_up"]))
+def test_others_get_no_more_than_their_share_where_live_streams_leave_no_step(most, left, of):
+    """However large their steps are beside what is owed."""
+    shares, work = shares_of(most), {"live": 0, "others": 0}
+    for _ in range(500):
+        shares.begin_tick(live=True, left=left)
+        if shares.owed:
+            shares.other_step("encode", getattr(shares, of)["encode"])
+            work["others"] += getattr(shares, of)["encode"]
+        else:
+            shares.live_step("encode", most)
+            work["live"] += most
+    assert work["others"] == pytest.approx(LEAST_SHARE * left * sum(work.values()), abs=2 * most)
 
 
 def test_what_nobody_waited_for_is_not_due_later():
