@@ -16,11 +16,11 @@ from streamrvq.checking.table import check_chunkings
 
 name = sys.argv[1] if len(sys.argv) > 1 else streamrvq.DEFAULT_CODEC
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
-pcm, _ = clip("guitar_and_drums.flac", seconds)  # 44.1 kHz, the codec's rate
+pcm, rate = clip("guitar_and_drums.flac", seconds)  # 44.1 kHz, the codec's rate
 failed = False
 for dtype in ("float32", "float64"):
     codec = streamrvq.load(name, dtype=dtype)
-    print(f"{codec.name}{'' if codec.trained else ' (untrained)'}, {codec.engine.description}: {seconds:g} s")
+    print(f"{codec.name}{'' if codec.trained else ' (untrained)'}, {codec.engine.description}: {len(pcm) / rate:g} s")
     heads = ("samples a push", "pushes", "codes", "differing", "near-ties", "latents differ by")
     print("".join(f"{head:>{len(head) + 3}}" for head in heads))
     for row in check_chunkings(codec, pcm, (441, 480, 511, 512, 513, 960, "random")):

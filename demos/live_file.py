@@ -8,13 +8,16 @@ The live codes are decoded and written to a .wav.
 import argparse
 import asyncio
 import os
+import sys
 
-import soundfile
+import numpy as np
 from _audio import DEFAULT
 from _live import listen, same, untrained
 from rich.console import Console
 
 import streamrvq
+from streamrvq.audio.files import open_audio
+from streamrvq.audio.writing import check_target, write_audio
 from streamrvq.cli import main
 
 CHECK_SECONDS = 2  # seconds of the clip, cut in eight ways
@@ -30,21 +33,23 @@ def run() -> int:
 
     # One thread: a hop is too little work to share, and on a busy or virtual machine threads wait for each other.
     codec = streamrvq.load(arguments.codec, threads=1)
+    check_target(arguments.out, codec.sample_rate)
+    source = streamrvq.File(arguments.audio, realtime=True, downmix=True)  # at the pace of a microphone
     console.print(
         f"[bold]{codec.name}[/]{untrained(codec)}\n"
         f"{codec.engine.description}; delay {codec.delay_frames} frames, hop {codec.hop_length}"
     )
 
-    source = streamrvq.File(arguments.audio, realtime=True)  # at the pace of a microphone
     live, figures = asyncio.run(listen(source, codec, console, lambda index: f" frame {index:5d}"))
     assert figures.latency_p50 is not None and figures.latency_p99 is not None
     p50, p99 = 1e3 * figures.latency_p50, 1e3 * figures.latency_p99
     console.print(f"\n{figures.frames} frames of {figures.audio_seconds:.2f} s of audio; RTF {figures.rtf:.2f}")
     console.print(f"from a block's last sample to its frame on the queue: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
-    pcm, rate = soundfile.read(arguments.audio, dtype="float32")
+    with open_audio(arguments.audio, downmix=True) as audio:
+        pcm, rate = np.concatenate(list(audio.blocks(audio.sample_rate))), audio.sample_rate
     decoded = codec.decode(live)[: round(len(pcm) * codec.sample_rate / rate)]
-    soundfile.write(arguments.out, decoded, codec.sample_rate)
+    write_audio(arguments.out, decoded, codec.sample_rate)
     console.print(f"round trip, {codec.bitrate / 1000:.2f} kbps: {os.path.abspath(arguments.out)}")
 
     if not same(codec, live, pcm, rate, console):
@@ -56,4 +61,11 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run())
+    try:
+        code = run()
+    except streamrvq.StreamRVQError as error:
+        print(f"live_file.py: error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)

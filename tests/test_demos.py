@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -27,7 +28,7 @@ RUNS = {
         r"latent 64 × 86[\s\S]*codes +\(1, 9, 86\)[\s\S]*latents +\(1, 72, 86\)[\s\S]*: 0 codes differ",
     ),
     "file_to_tokens": (["{audio}", "{tmp}"], r"6\.34 s → 547 frames × 9 codes[\s\S]*decoded"),
-    "chunked_vs_offline": (["causal-44khz", "0.25"], r"float64[\s\S]*random"),
+    "chunked_vs_offline": (["causal-44khz", "0.25001"], r": 0\.25 s[\s\S]*float64[\s\S]*random"),
     "live_microphone": (
         ["2.5", "--rate", "44100", "--block", "441"],
         r"default, 44100 Hz[\s\S]*\d+ frames; \d+ samples lost in \d+ gaps"
@@ -84,6 +85,16 @@ def test_the_client_explains_itself() -> None:
     assert "ws://host:port" in done.stdout
 
 
+def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", DEMOS / "live_file.py", "no.wav"], capture_output=True,
+                          text=True, timeout=PATIENCE, cwd=tmp_path)  # fmt: skip
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("live_file.py: error: ")
+    assert "no.wav" in line
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_demo(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     arguments, expected = RUNS[name]
@@ -91,8 +102,9 @@ def test_demo(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None
     audio, wav, short = DEMOS / "audio" / "speech_hu.flac", tmp_path / "second.wav", tmp_path / "short.wav"
     if "{wav}" in arguments:
         soundfile.write(wav, noise(16_000), 16_000, subtype="PCM_16")
-    if "{short}" in arguments:  # which is read at its own pace, and then in eight ways
-        soundfile.write(short, soundfile.read(audio, frames=44_100)[0], 44_100)
+    if "{short}" in arguments:  # which is read at its own pace, and then in eight ways; its channels differ
+        second = soundfile.read(audio, frames=44_100)[0]
+        soundfile.write(short, np.stack([second, second / 2], axis=1), 44_100)
     with contextlib.ExitStack() as exits:
         if name == "live_microphone":  # what it hears is a virtual device's
             pcm, rate = soundfile.read(audio, dtype="float32")

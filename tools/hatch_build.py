@@ -10,6 +10,7 @@ does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import runpy
@@ -53,7 +54,9 @@ class NativeEngine(BuildHookInterface[Any]):
                 raise FileNotFoundError("there is no C++ compiler")
             self._build(library)
         except (OSError, subprocess.CalledProcessError) as error:
-            library.unlink(missing_ok=True)  # a library of other sources must not stay
+            # A library of other sources must not stay. One that cannot be removed is refused when it is loaded.
+            with contextlib.suppress(OSError):
+                library.unlink(missing_ok=True)
             output = getattr(error, "stdout", None) or ""
             if switch == "1":
                 raise RuntimeError(f"the native engine could not be built: {error}\n{output}") from error

@@ -36,6 +36,7 @@ from streamrvq.weights.load import with_weights
 
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "demos" / "audio" / "guitar_and_drums.flac"
+LEAST = 0.1  #: seconds of it, in which there is a hop of every codec
 Pcm = npt.NDArray[np.float32]
 
 
@@ -119,6 +120,11 @@ def reference() -> Any:
     return module
 
 
+def longest() -> float:
+    """Seconds of the shipped clip."""
+    return float(soundfile.info(CLIP).duration)
+
+
 def clip(rate: int, seconds: float) -> Pcm:
     """The first seconds of the shipped clip at a rate."""
     pcm, own = soundfile.read(CLIP, frames=round(seconds * soundfile.info(CLIP).samplerate), dtype="float32")
@@ -144,6 +150,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
              "hop by hop and in bulk (default: %(default)s)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
+    if not LEAST <= options.seconds <= longest():  # more would be divided by, and not encoded
+        parser.error(f"--seconds is {options.seconds:g}; wanted {LEAST:g} to {longest():g}, for the clip has no more")
+    if options.rounds < 1 or options.threads < 1:
+        parser.error(f"--rounds is {options.rounds}, --threads {options.threads}; wanted at least 1 of each")
     os.environ["RAYON_NUM_THREADS"] = str(options.threads)  # rustymimi's; read when it is imported
 
     import torch

@@ -111,6 +111,22 @@ offer_compiler() {
     say "no C++ compiler: streamrvq will compute with torch. For the native engine, which is faster and smaller, install one (Debian: g++) and run this again"
 }
 
+# A SHA-256 of stdin. macOS has shasum, Linux sha256sum.
+sha256() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi; }
+
+# Waits until no other tool changes .venv, and keeps others waiting until descriptor 9 is closed. macOS has no flock(1).
+# There Python takes the same lock: it is the descriptor's, so it outlives that Python and ends with this shell. A folder as
+# the lock would outlive a shell that is killed. Without any Python there is nothing yet to protect.
+take_turn() {
+    local python
+    exec 9>"$ROOT/.venv.lock"
+    if command -v flock >/dev/null 2>&1; then
+        flock 9
+    elif python="$(find_python)"; then
+        "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+    fi
+}
+
 # The hash of everything that decides what is in the environment.
 env_hash() {
     {
@@ -120,7 +136,7 @@ env_hash() {
         cat "$ROOT/pyproject.toml" "$ROOT/tools/constraints.txt" "$ROOT/tools/reference.txt" "$ROOT/tools/setup.sh" "$ROOT/tools/hatch_build.py"
         find "$ROOT/streamrvq/engine/native" \( -name CMakeLists.txt -o -name '*.[ch]pp' \) -print0 | LC_ALL=C sort -z | xargs -0 cat
         compiler || true
-    } | sha256sum | cut -d ' ' -f 1
+    } | sha256 | cut -d ' ' -f 1
 }
 
 pip_install() {
@@ -140,20 +156,22 @@ native_engine() { "$PY" -c 'from streamrvq.engine.native.library import load_lib
 
 install_into_env() {
     case "$1" in torch | test) install_torch ;; esac
-    if [ "$1" = docs ]; then
-        say "installing streamrvq (editable) and what builds the documentation"
-        pip_install --no-warn-conflicts -e "$ROOT[docs]"
-    elif [ "$1" = test ]; then
+    if [ "$1" = test ]; then
         say "installing streamrvq (editable), the checkers, the tests' tools, the documentation's and the reference codecs"
         pip_install --no-warn-conflicts -e "$ROOT[corpus,cuda,dev,docs,ray,reference,torch,uvloop]"
         pip_install --no-deps -r "$ROOT/tools/reference.txt"
+        return
+    elif [ "$1" = docs ]; then
+        say "installing streamrvq (editable) and what builds the documentation"
+        pip_install --no-warn-conflicts -e "$ROOT[docs]"
     else
         say "installing streamrvq (editable) and what it needs to run"
         pip_install --no-warn-conflicts -e "$ROOT"
-        if ! native_engine && ! "$PY" -c 'import torch' 2>/dev/null; then
-            say "there is no native engine: torch computes instead"
-            install_torch
-        fi
+    fi
+    # Also for the documentation: its environment counts as one that tools/demo can use.
+    if ! native_engine && ! "$PY" -c 'import torch' 2>/dev/null; then
+        say "there is no native engine: torch computes instead"
+        install_torch
     fi
 }
 
@@ -174,8 +192,7 @@ env_has() {
 ensure_env() {
     local level="$1" python hash
     if [ "$level" = test ]; then install_for_tests; fi
-    exec 9>"$ROOT/.venv.lock"
-    flock 9 # two tools that start at once take turns
+    take_turn
     if [ ! -x "$PY" ] || ! "$PY" -m pip --version >/dev/null 2>&1; then
         find_python >/dev/null || install_python
         python="$(find_python)" || die "no usable Python was found after installing python3-venv"
@@ -206,16 +223,14 @@ need_programs() {
 
 ensure_corpus() {
     ensure_env demo
-    exec 9>"$ROOT/.venv.lock"
-    flock 9
+    take_turn
     "$PY" -c "import onnxruntime, soxr" 2>/dev/null || pip_install -r "$ROOT/tools/corpus.txt"
     exec 9>&-
 }
 
 ensure_listen() {
     ensure_env demo
-    exec 9>"$ROOT/.venv.lock"
-    flock 9
+    take_turn
     "$PY" -c "import soxr" 2>/dev/null || pip_install soxr || return
     exec 9>&-
 }
@@ -224,9 +239,8 @@ ensure_quality() {
     local hash
     ensure_env torch
     need_programs ffmpeg:ffmpeg
-    exec 9>"$ROOT/.venv.lock"
-    flock 9
-    hash="$(env_hash) $(sha256sum <"$ROOT/tools/quality.txt")"
+    take_turn
+    hash="$(env_hash) $(sha256 <"$ROOT/tools/quality.txt")"
     if [ "$(cat "$VENV/.stamp-quality" 2>/dev/null)" != "$hash" ]; then
         say "installing what tools/quality measures with"
         pip_install --no-warn-conflicts -r "$ROOT/tools/quality.txt"
@@ -246,9 +260,8 @@ ensure_quality() {
 ensure_fuzz() {
     local hash
     ensure_env torch
-    exec 9>"$ROOT/.venv.lock"
-    flock 9
-    hash="$(env_hash) $(sha256sum <"$ROOT/tools/fuzz.txt")"
+    take_turn
+    hash="$(env_hash) $(sha256 <"$ROOT/tools/fuzz.txt")"
     if [ "$(cat "$VENV/.stamp-fuzz" 2>/dev/null)" != "$hash" ]; then
         say "installing what tools/fuzz fuzzes with"
         # atheris comes as a wheel or not at all: from source it needs a compiler of its own.

@@ -43,6 +43,7 @@ CODECS: dict[str, Config] = {
 DIRECTIONS: tuple[Direction, ...] = ("encode", "decode")
 #: What a stream may hold beside its state, and how much the process may grow: bytes.
 SPARE, GROWTH = 64 << 10, 64 << 10
+STATM = Path("/proc/self/statm")  #: how much of this process is in memory (Linux)
 
 
 def opened(codec: Codec, direction: Direction) -> Any:
@@ -74,8 +75,8 @@ def held(codec: Codec, direction: Direction, streams: int = 20) -> int:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory, now (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of this process that are in memory, now."""
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def grown(codec: Codec, direction: Direction, marks: Sequence[int], push: int) -> Iterator[int]:
@@ -96,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.hops < 100 or options.push < 1:
         parser.error(f"--hops {options.hops} --push {options.push}; wanted at least 100 hops and 1 at a time")
+    if not STATM.exists():
+        parser.error(f"{STATM} is not here, which says how much memory this takes; wanted Linux")
     marks, failed = [options.hops // 100, options.hops // 10, options.hops], False
     print("| codec | | state, KiB | a stream, KiB |", *(f"MiB at {mark} hops |" for mark in marks), "grown, KiB |")
     print("|", " --- |" * (5 + len(marks)), sep="")

@@ -19,6 +19,7 @@ from streamrvq.live.server.admission.listener import SHORTEST_STAY
 from tests.support.hostile.hog import KINDS, hogging, periods
 from tests.support.hostile.served import ended, killed_at_last, served
 from tests.support.patience import PATIENCE
+from tests.support.processes.children import needs_proc
 from tests.support.service import end_of, start
 
 MIXTURE = sorted(KINDS)
@@ -86,6 +87,7 @@ def test_a_token_gets_in_where_there_are_few_descriptors(served_weights: Path, d
     assert len(log.splitlines()) < 20 * 3 + 200 * repeats
 
 
+@needs_proc
 def test_a_full_table_of_descriptors_is_one_line(served_weights: Path) -> None:
     """The limit falls while the server runs, below what it counted on."""
     began = time.monotonic()
@@ -105,6 +107,7 @@ def test_a_full_table_of_descriptors_is_one_line(served_weights: Path) -> None:
     assert len(log.splitlines()) < 3 * 3 + 31 * repeats
 
 
+@needs_proc
 def test_memory_does_not_grow_with_headers(served_weights: Path) -> None:
     """100 connections that send a megabyte each; the answer is 431, or none."""
     server, url = served(served_weights, "--token", "secret", "--max-streams", 2)

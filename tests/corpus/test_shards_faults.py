@@ -25,6 +25,7 @@ from tests.support.contract import minute, needs_native, noise, tiny, weights_of
 from tests.support.corpora import failed_in, rows_in, same_bytes, signals_in, silence
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.processes.children import needs_proc
 
 #: Processes that are killed, at least; and how many of them between the first shard and the last.
 KILLS, HALFWAY = 20, 5
@@ -191,6 +192,7 @@ def test_two_runs_at_once(tmp_path: Path, many: Path, tiny_weights: Path) -> Non
 
 
 @needs_native
+@needs_proc
 def test_memory_does_not_grow_with_a_files_length(tmp_path: Path) -> None:
     """A process that encodes 3 hours, 24 MB of codes, has the peak of one that encodes half an hour (small buffers)."""
     rate, config = 1000, minute((4, 4), causal=True, sample_rate=1000, n_codebooks=18)  # few steps of many codes

@@ -19,6 +19,7 @@ from streamrvq.corpus import Progress, RunPlan, encode_corpus
 from tests.support.command import Run
 from tests.support.contract import needs_native, noise
 from tests.support.corpora import failed_in, same_bytes
+from tests.support.processes.children import needs_proc
 
 #: What the processes of this test's cluster find in their environment.
 MARK = ("STREAMRVQ_TEST_CLUSTER", str(os.getpid()))
@@ -72,6 +73,7 @@ class Killer:
 
 
 @needs_native
+@needs_proc
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weights: Path, cluster: str) -> None:
     settings = {"shard_bytes": 250_000, "workers": 2}

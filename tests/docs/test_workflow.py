@@ -1,4 +1,4 @@
-"""The public workflow names only files that exist."""
+"""The public workflow names only files that exist, and installs what `tools/test` installs."""
 
 import re
 
@@ -17,3 +17,9 @@ def test_the_workflow_is_read_and_its_jobs_have_steps() -> None:
 def test_the_workflows_paths_exist() -> None:
     paths = set(re.findall(r"\b(?:tests|tools)/[\w/.-]*\w", WORKFLOW.read_text(encoding="utf-8")))
     assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+def test_the_tests_are_given_what_tools_test_installs() -> None:
+    setup = (ROOT / "tools" / "setup.sh").read_text(encoding="utf-8")
+    (wanted,) = re.findall(r'-e "\$ROOT\[(\w+(?:,\w+)+)\]"', setup)
+    assert re.findall(r"install -e '\.\[([\w,]+)\]'", WORKFLOW.read_text(encoding="utf-8")) == [wanted]

@@ -205,6 +205,7 @@ def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:
         codec.weights  # noqa: B018
 
 
+@needs_proc
 @pytest.mark.heavy
 def test_memory_is_the_packed_weights() -> None:
     """Resident after loading dac-44khz and a second of audio: at most the packed weights and 120 MB."""

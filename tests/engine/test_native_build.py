@@ -7,6 +7,7 @@ Knows: tools/native-checks and the build hook. Does not know: Python's side of t
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import logging
 import os
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -81,6 +84,36 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
         monkeypatch.undo()
         library.load_library.cache_clear()
         engine._native_is_there.cache_clear()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
+    """The package is installed without the engine, unless that was asked for."""
+    pytest.importorskip("hatchling")
+    from tools import hatch_build
+
+    def refused(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / "streamrvq" / "system").mkdir(parents=True)
+    shutil.copy(ROOT / "streamrvq" / "system" / "cores.py", tmp_path / "streamrvq" / "system")
+    monkeypatch.setenv("STREAMRVQ_NATIVE", "1" if asked else "")
+    monkeypatch.setattr(hatch_build, "compiler", lambda: "c++")
+    said, made = list[str](), {"artifacts": list[str]()}
+    app: Any = SimpleNamespace(display_warning=said.append)
+    nothing: Any = None
+    hook = hatch_build.NativeEngine(str(tmp_path), {}, nothing, nothing, str(tmp_path), "wheel", app)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refused)
+        patch.setattr(Path, "unlink", refused)
+        if asked:
+            with pytest.raises(RuntimeError, match=r"could not be built: .*Read-only file system"):
+                hook.initialize("standard", made)
+        else:
+            hook.initialize("standard", made)
+    assert made == {"artifacts": []}
+    assert len(said) == (0 if asked else 1)
+    assert "Read-only file system" in "".join(said) or asked
 
 
 @pytest.mark.heavy

@@ -34,11 +34,11 @@ async def collect(blocks, codec=CODEC, **settings) -> list[Frames | Gap]:
 
 
 def standing() -> tuple[set[object], set[object], list[str]]:
-    """The tasks, threads and open files of the moment."""
-    files = []
-    for name in os.listdir("/proc/self/fd"):
+    """The tasks, threads and open files of the moment; no files where there is no /proc to look for them."""
+    files, folder = [], "/proc/self/fd"
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
         try:
-            files.append(os.readlink(f"/proc/self/fd/{name}"))
+            files.append(os.readlink(f"{folder}/{name}"))
         except OSError:  # the folder's own, closed by now
             continue
     files = sorted(name for name in files if not name.startswith("/proc/"))

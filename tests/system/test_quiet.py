@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from streamrvq.system.quiet import end_quiet, quiet_libraries
+from tests.support.processes.children import needs_proc
 
 
 def test_only_what_is_inside_is_unseen(capfd: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +30,7 @@ def test_what_hangs_inside_can_be_ended_from_without(capfd: pytest.CaptureFixtur
     assert capfd.readouterr().err == "seen\n"
 
 
+@needs_proc
 def test_no_descriptor_is_left_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
@@ -37,6 +39,7 @@ def test_no_descriptor_is_left_open() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@needs_proc
 @pytest.mark.parametrize("left", [0, 1])
 def test_without_descriptors_all_is_seen_and_none_is_lost(capfd: pytest.CaptureFixture[str], left: int) -> None:
     """With one left, what the first call took must not be kept when the second fails."""

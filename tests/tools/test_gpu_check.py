@@ -6,6 +6,7 @@ Knows: the emulator as a device. Does not know: times.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,16 @@ from typing import Any
 
 import pytest
 
+from streamrvq.engine.cuda import products
+from streamrvq.engine.cuda.tiles import Tile
 from streamrvq.engine.native import NativeEngine
 from tests.support.cuda.emulated import missing
 from tests.support.paths import ROOT
-from tools.gpu_check import expected
+from tests.support.patience import PATIENCE
+from tools.gpu_check import bits, expected
 from tools.gpu_check.__main__ import PARTS, Check, arguments, finished
 from tools.gpu_check.cases import CODECS, answers, cases
+from tools.gpu_check.context import Context
 
 needs_emulator = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -76,6 +81,50 @@ def test_a_part_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert check._watch([sys.executable, "-c", "raise SystemExit(3)"], 60.0) == "3"
     assert check._watch([sys.executable, "-c", "pass"], 60.0) == ""
     assert (folder / "gpu-check.txt").read_text() == "begun\n"
+
+
+def test_the_build_finds_the_sources_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cmake = tmp_path / "cmake"
+    cmake.write_text(f'#!/bin/sh\npwd -P >"{tmp_path}/where"\nexit 1\n')
+    cmake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gpu-check", "--out", "results"])
+    check = Check(arguments())
+    assert check._build().wait(timeout=PATIENCE) == 1
+    check._clean()
+    assert (tmp_path / "where").read_text() == f"{ROOT}\n"
+    assert (tmp_path / "results" / "build.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("known", "unused"), [("odd", 0), ("odd", 1), ("even", None)], ids=["all", "a tile that fits nowhere", "no hashes"]
+)
+def test_a_tile_that_was_not_looked_at_does_not_pass(
+    known: str, unused: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [tile.name for tile in bits.tiles()]
+
+    def answered(engine: Any, case: Any) -> list[str]:
+        """The right ones, of steps that choose tiles."""
+        products.choose(case.rows * case.hops, 64, 1, 8, True, 100)
+        return ["a step's", "the states'"]
+
+    monkeypatch.setattr(bits, "answers", answered)
+    monkeypatch.setattr(Tile, "fits", lambda tile, depth, aligned: tile.name in names[unused or 0 :])
+    monkeypatch.setattr(Context, "open", lambda context: None)
+    monkeypatch.setattr(Context, "engine", lambda context, codec, device: None)
+    right = {case.name: ["a step's", "the states'"] for case in cases(CODECS[known])}
+    (hashes := tmp_path / "hashes.json").write_text(json.dumps({"codecs": {known: {"factor": 1.0, "cases": right}}}))
+    context = Context("cuda:0", hashes, ("odd",), 1e6, tmp_path / "result.json")
+    bits.every_tile(context)
+    left_out = [row["left_out"] for row in context.result["rows"] if "left_out" in row]
+    assert context.result["wrong"] == 0
+    if unused is None:
+        assert left_out == ["odd", ", ".join(names)]
+    else:
+        assert left_out == names[:unused]
+    assert finished({"status": "", **context.result}) == (left_out == [])
 
 
 def test_what_was_left_out_is_not_finished() -> None:

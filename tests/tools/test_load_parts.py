@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from typing import Any
 
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 
 from tests.support.contract import codec_of, noise
 from tests.support.service import CAUSAL, RATE, int16
+from tools.load_test import cores
 from tools.load_test.clients.faults import KINDS, make_faults
+from tools.load_test.cores import choose_cores, restored_affinity
+from tools.load_test.errors import LoadError
 from tools.load_test.latency import Shape, latencies, measure_latency
 from tools.load_test.modes.soak import trend
 from tools.load_test.record import End, Record
@@ -20,7 +24,7 @@ from tools.load_test.servers.metrics import Reading
 from tools.load_test.servers.null_codec import null_codec
 from tools.load_test.settings import Settings
 from tools.load_test.usage import Usage
-from tools.load_test.verify import verify
+from tools.load_test.verify import Finding, verify
 
 
 class Ramp:
@@ -152,3 +156,27 @@ def test_the_codec_that_costs_nothing_shows_what_is_mixed_up() -> None:
     stream = codec.stream()
     assert np.array_equal(np.concatenate([stream.push(pcm[:700]), stream.push(pcm[700:]), stream.flush()], 1), codes)
     assert codec.codec_hash == null_codec().codec_hash != codec_of(CAUSAL.config).codec_hash
+
+
+def test_near_ties_are_a_share_of_frames() -> None:
+    found = Finding(codes=90_000, frames=10_000, wrong=1, wrong_frames=1)
+    assert found.good(exact=False)
+    assert not found.good(exact=True)
+    assert not (found + Finding(codes=81_000, frames=9_000, wrong=1, wrong_frames=1)).good(exact=False)
+    audio, samples = Ramp(), RATE + 7
+    whole = CAUSAL.encode(audio.samples(100, samples))
+    assert verify(recorded(samples, whole[:, :50]), CAUSAL, audio).frames == 50
+    assert verify(recorded(samples, whole[:2, :50]), CAUSAL, audio).frames == 50
+
+
+def test_where_no_process_can_be_tied_to_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS: a run goes without, unless it was asked for."""
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(cores, "_TIES", False)
+    ran = []
+    with restored_affinity(), choose_cores(pin=False).started_on_server_core():
+        ran.append("a server")
+    assert ran == ["a server"]
+    with pytest.raises(LoadError, match="--pin was given where"):
+        choose_cores(pin=True)

@@ -18,3 +18,20 @@ def test_every_codec_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(names) == 8
     for word in ("causal-44khz, hop by hop", "dac-44khz, at once", "descript-audio-codec", "EncodecModel", "MimiModel"):
         assert any(word in name for name in names), names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--seconds", "60"], "--seconds is 60; wanted 0.1 to 10, for the clip has no more"),
+        (["--seconds", "nan", "--family", "mimi"], "--seconds is nan"),
+        (["--seconds", "0"], "--seconds is 0"),
+        (["--rounds", "0"], "--rounds is 0"),
+        (["--threads", "0"], "--threads 0"),
+    ],
+)
+def test_what_cannot_be_timed(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert words in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """`tools/memory` runs a stream of every family, both ways, and says what grows."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,3 +34,10 @@ def test_what_holds_too_much_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(stream_memory, "held", lambda codec, direction: 1 << 30)
     assert stream_memory.main(["--hops", "100"]) == 1
     assert "Mimi, decode: a stream holds 1073741824 bytes; wanted at most" in capsys.readouterr().err
+
+
+def test_a_system_without_proc_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(stream_memory, "STATM", Path("/no/such/file"))
+    with pytest.raises(SystemExit, match="2"):
+        stream_memory.main(["--hops", "100"])
+    assert "/no/such/file is not here" in capsys.readouterr().err

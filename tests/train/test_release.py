@@ -155,3 +155,29 @@ def test_a_probe_that_did_not_end_has_planned_nothing(
     release.train(arguments, tmp_path / "set")  # interrupted later, it goes on with its plan
     assert calls[3:] == [()]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == planned
+
+
+@pytest.mark.parametrize("name", ["streamrvq train", "tools/corpus"])
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (subprocess.CalledProcessError(1, "it"), 2, "{} ended with exit code 1; wanted 0"),
+        (subprocess.CalledProcessError(-9, "it"), 2, "{} ended by signal 9; wanted 0"),
+        (OSError(28, "No space left on device"), 2, "No space left on device"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=["failed", "killed", "full", "^C"],
+)
+def test_what_fails_is_not_weights_that_are_no_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    name: str, error: BaseException, code: int, words: str,
+) -> None:  # fmt: skip
+    def failing(command: list[str], **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(release.subprocess, "run", failing)
+    monkeypatch.setenv("STREAMRVQ_CACHE", str(tmp_path))
+    given = ["--data", str(tmp_path)] if name == "streamrvq train" else []
+    monkeypatch.setattr(sys, "argv", ["train_release", "--minutes", "1", "--out", str(tmp_path / "run"), *given])
+    assert release.main() == code
+    assert words.format(name) in capsys.readouterr().err

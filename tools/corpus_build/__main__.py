@@ -12,6 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import soundfile
+
 from . import made, speech
 from .build import Package, build
 from .debian import default_cache, packages_of
@@ -25,13 +27,22 @@ from .sources import KINDS, Source
 
 
 def main() -> int:
-    """Run the command line. Returns the exit code."""
+    """Run the command line. Returns the exit code: 0, 2 for an error, 130 for an interrupt."""
     arguments = _parser().parse_args()
     try:
         _run(arguments)
     except CorpusError as error:
         print(f"tools/corpus: error: {error}", file=sys.stderr)
         return 2
+    except (OSError, soundfile.SoundFileError) as error:
+        print(
+            f"tools/corpus: error: a file cannot be read or written ({error}); wanted room and leave to do so: see to "
+            "that, then run this again",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

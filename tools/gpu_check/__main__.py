@@ -42,6 +42,7 @@ PARTS: dict[str, tuple[str, int]] = {
     "racecheck": ("bits.small_steps", 60),
     "long": ("bits.long", 180),
 }
+ROOT = Path(__file__).resolve().parents[2]
 SANITIZED = ("memcheck", "racecheck")
 BUILT = ("moves", "long")  #: these need the native engine
 
@@ -183,14 +184,14 @@ class Check:
     def _build(self) -> subprocess.Popen[bytes]:
         """The native engine's library, beside the other parts."""
         script = (
-            'set -e; B="$1"; cmake -S streamrvq/engine/native -B "$B" -DCMAKE_BUILD_TYPE=Release; '
+            'set -e; cd "$1"; B="$2"; cmake -S streamrvq/engine/native -B "$B" -DCMAKE_BUILD_TYPE=Release; '
             'cmake --build "$B" --config Release --parallel "$(( $(nproc) / 2 + 1 ))"; '
             'cp "$(find "$B" -name _native.so | head -1)" streamrvq/engine/native/_native.part.so; '
             "mv streamrvq/engine/native/_native.part.so streamrvq/engine/native/_native.so"
         )
         with (self._chosen.out / "build.txt").open("wb") as log:
             return subprocess.Popen(
-                ["bash", "-c", script, "build", str(self._scratch / "native")], stdout=log, stderr=log,
+                ["bash", "-c", script, "build", str(ROOT), str(self._scratch / "native")], stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
 

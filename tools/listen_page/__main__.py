@@ -24,12 +24,14 @@ CODEBOOKS, OPUS_KBPS = (9, 4, 2), (12, 16)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit code: 0, or 2 for an error."""
+    """Run the command line. Returns the exit code: 0, 2 for an error, 130 for an interrupt."""
     try:
         page = _run(_parser().parse_args(arguments))
-    except (QualityError, StreamRVQError) as error:
+    except (QualityError, StreamRVQError, OSError) as error:
         print(f"tools/listen: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     print(f"to listen, open in a browser: {page.resolve()}")
     return 0
 

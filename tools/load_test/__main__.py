@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from .modes.attack_report import Attacks
     from .report import Report
 
+#: Options, the ways of running that do not go with them, and why.
+_IGNORED = (
+    ("bound", ("throughput", "drain", "attack"), "only a plain run is held to it"),
+    ("faults", ("throughput",), "its clients have none"),
+    ("faults", ("attack",), "else it would not be clear what moved the others"),
+    ("device", ("throughput",), "the bare engine beside the service computes on the CPU"),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line. Returns the exit code: 0, 1 if a check failed, 2 for an error."""
@@ -101,6 +109,8 @@ def _run(a: argparse.Namespace, soak: bool) -> int:
 
 
 def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
+    if not soak:
+        _refuse_ignored(a)
     if a.rate != "native" and not a.rate.isdecimal():
         raise LoadError(f"--rate is {a.rate!r}; wanted native or Hz")
     settings = Settings(
@@ -108,7 +118,7 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
         rate=None if a.rate == "native" else int(a.rate), block=a.block, faults=a.faults, period=a.period, seed=a.seed,
         pin=a.pin, uvloop=a.uvloop, null=a.null, engine=a.engine, threads=a.threads, device=a.device,
         send_timeout=a.send_timeout,
-        server=tuple(shlex.split(a.server or "")), options=tuple(shlex.split(a.options)),
+        server=_words("--server", a.server or ""), options=_words("--options", a.options),
     )  # fmt: skip
     attacks = attacks_named(a.attack) if not soak and a.attack else []
     experiment = Experiment(settings, Console(stderr=True, quiet=not sys.stderr.isatty()))
@@ -136,11 +146,26 @@ def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
     return 0 if report.good else 1
 
 
+def _refuse_ignored(a: argparse.Namespace) -> None:
+    """Refuse options that the way of running would not look at."""
+    for option, ways, why in _IGNORED:
+        for way in ways:
+            if getattr(a, option) and getattr(a, way):
+                raise LoadError(f"--{option} with --{way}; wanted one of them: {why}")
+    if a.addresses != 1 and not a.attack:
+        raise LoadError(f"--addresses {a.addresses} without --attack; wanted both: they are the attacker's")
+
+
+def _words(name: str, given: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(given))
+    except ValueError as error:
+        raise LoadError(f"{name} is {given!r} ({error}); wanted words as a shell has them") from None
+
+
 def _attacked(experiment: Experiment, attacks: Sequence[Attack], addresses: int) -> Report | Attacks:
     from .modes.attack_report import attack_reports
 
-    if experiment.settings.faults:
-        raise LoadError("--faults with --attack; wanted one of them, so that it is clear what moved the others")
     if not 1 <= addresses <= 254:
         raise LoadError(f"--addresses is {addresses}; wanted 1 to 254")
     return attack_reports(experiment, attacks, addresses)

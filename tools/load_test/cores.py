@@ -10,6 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .errors import LoadError
+
+_TIES = hasattr(os, "sched_setaffinity")  # macOS has nothing like it
+
 
 @dataclasses.dataclass(frozen=True)
 class Cores:
@@ -43,6 +47,8 @@ def choose_cores(pin: bool) -> Cores:
     """The first two cores that this process may use. If there is only one, both use it."""
     if not pin:
         return Cores()
+    if not _TIES:
+        raise LoadError("--pin was given where the system ties no process to cores; wanted Linux, or no --pin")
     cores = sorted(os.sched_getaffinity(0))
     return Cores(cores[0], cores[min(1, len(cores) - 1)])
 
@@ -50,6 +56,9 @@ def choose_cores(pin: bool) -> Cores:
 @contextmanager
 def restored_affinity() -> Iterator[None]:
     """Restore, at the end, the cores that this process may use now."""
+    if not _TIES:
+        yield
+        return
     before = os.sched_getaffinity(0)
     try:
         yield

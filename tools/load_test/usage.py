@@ -33,5 +33,7 @@ def usage(pid: int) -> Usage:
         pages = int((process / "statm").read_text().split()[1])
         fds = len(os.listdir(process / "fd"))
     except OSError as error:
+        if not Path("/proc/self/stat").exists():
+            raise LoadError("there is no /proc here, which says what a process uses; run this on Linux") from None
         raise LoadError(f"cannot read {process} ({error.strerror}); is the server gone? its log says more") from None
     return Usage(time.perf_counter(), (int(fields[11]) + int(fields[12])) / _TICK, pages * _PAGE, fds)

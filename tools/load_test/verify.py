@@ -19,7 +19,7 @@ from .record import End, Record
 
 #: Hops encoded at a time.
 _HOPS = 64
-#: Share of frames that may differ (near-ties) in float32 on an engine other than the native one.
+#: Of the frames that were compared, the share that may differ (near-ties) in float32 on torch.
 _NEAR_TIES = 1e-4
 
 
@@ -28,7 +28,7 @@ class Finding:
     """What the comparison found, for one stream or for several.
 
     Attributes:
-        codes: codes that were compared.
+        codes, frames: that were compared.
         wrong: codes that differ.
         wrong_frames: frames with such a code.
         missing: frames that should have come but did not.
@@ -37,6 +37,7 @@ class Finding:
     """
 
     codes: int = 0
+    frames: int = 0
     wrong: int = 0
     wrong_frames: int = 0
     missing: int = 0
@@ -45,12 +46,13 @@ class Finding:
 
     def __add__(self, other: Finding) -> Finding:
         sums = {name: getattr(self, name) + getattr(other, name)
-                for name in ("codes", "wrong", "wrong_frames", "missing", "surplus")}  # fmt: skip
+                for name in ("codes", "frames", "wrong", "wrong_frames", "missing", "surplus")}  # fmt: skip
         return Finding(**sums, first=self.first or other.first)
 
     def good(self, exact: bool) -> bool:
         """Whether nothing is wrong. ``exact``: near-ties count as wrong too."""
-        return not self.missing and not self.surplus and self.wrong_frames <= (0 if exact else _NEAR_TIES * self.codes)
+        most = 0 if exact else _NEAR_TIES * self.frames
+        return not self.missing and not self.surplus and self.wrong_frames <= most
 
 
 def is_exact(codec: Codec) -> bool:
@@ -88,7 +90,7 @@ def _compare(record: Record, received: npt.NDArray[np.uint16], wanted: Codes, at
     if not part.size:
         return Finding()
     if part.shape[0] != wanted.shape[0]:
-        return Finding(codes=part.size, wrong=part.size, wrong_frames=part.shape[1],
+        return Finding(codes=part.size, frames=part.shape[1], wrong=part.size, wrong_frames=part.shape[1],
                        first=f"stream {record.number}: {part.shape[0]} levels, wanted {wanted.shape[0]}")  # fmt: skip
     differs = part != wanted[:, : part.shape[1]]
     frames = np.flatnonzero(differs.any(axis=0))
@@ -97,7 +99,7 @@ def _compare(record: Record, received: npt.NDArray[np.uint16], wanted: Codes, at
         level, frame = int(np.argmax(differs[:, frames[0]])), int(frames[0])
         first = (f"stream {record.number}, frame {at + frame}, level {level}: {part[level, frame]} came, "
                  f"{wanted[level, frame]} offline")  # fmt: skip
-    return Finding(int(part.size), int(differs.sum()), len(frames), first=first)
+    return Finding(int(part.size), part.shape[1], int(differs.sum()), len(frames), first=first)
 
 
 def total(findings: Iterable[Finding]) -> Finding:

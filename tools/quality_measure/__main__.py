@@ -41,9 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0; with --against 1 if the codec is not better; 2 for an error."""
     try:
         return _run(_parser().parse_args(arguments))
-    except (QualityError, CorpusError, StreamRVQError) as error:
+    except (QualityError, CorpusError, StreamRVQError, OSError) as error:
         print(f"tools/quality: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,6 +19,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,15 @@ _FALL_FROM = 0.3  #: the share of a run after which the rate falls
 
 
 class ReleaseError(Exception):
-    """A run that cannot be planned."""
+    """A run that cannot be planned, or a command of it that failed."""
 
 
 def main() -> int:
     """Run the command line.
 
     Returns:
-        0 if the weights were replaced (or only trained), 1 if they are not better, 2 if there is nothing to judge.
+        0 if the weights were replaced (or only trained), 1 if they are not better, 2 if there is nothing to
+        judge or something failed.
     """
     parser = argparse.ArgumentParser(prog="tools/train_release", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--minutes", type=amount, help="to train for")
@@ -92,9 +94,11 @@ def main() -> int:
         )
     try:
         return _run(arguments)
-    except (ReleaseError, CarryError, DeliveryError, CurveError, StreamRVQError) as error:
+    except (ReleaseError, CarryError, DeliveryError, CurveError, StreamRVQError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -178,7 +182,17 @@ def _streamrvq(arguments: argparse.Namespace, *more: str) -> None:
         command += ["--cache", arguments.cache]
     if (DATA / f"{DEFAULT_CODEC}.safetensors").is_file():
         command += ["--from", DEFAULT_CODEC]
-    subprocess.run([str(part) for part in command], check=True)
+    _run_to_its_end("streamrvq train", command)
+
+
+def _run_to_its_end(name: str, command: Sequence[object]) -> None:
+    try:
+        subprocess.run([str(part) for part in command], check=True)
+    except subprocess.CalledProcessError as error:
+        how = f"by signal {-error.returncode}" if error.returncode < 0 else f"with exit code {error.returncode}"
+        raise ReleaseError(
+            f"{name} ended {how}; wanted 0. What it said is above: see to that, then run the same command again"
+        ) from None
 
 
 def land(run: Path, data: Path | None) -> int:
@@ -225,7 +239,7 @@ def _corpus(data: Path | None) -> Path:
     if data is None:
         data = default_cache() / "set"
         if not (data / "train").is_dir():
-            subprocess.run([str(ROOT / "tools/corpus")], check=True)
+            _run_to_its_end("tools/corpus", [ROOT / "tools/corpus"])
     return data
 
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,8 +66,15 @@ class ServerProcess:
     async def __aenter__(self) -> ServerProcess:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
         environment |= {name: str(self._settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        with self._cores.started_on_server_core(), self.log.open("wb") as log:
-            self._process = subprocess.Popen(self._command(), stdout=subprocess.PIPE, stderr=log, env=environment)
+        command = self._command()
+        try:
+            with self._cores.started_on_server_core(), self.log.open("wb") as log:
+                self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
+        except OSError as error:
+            shutil.rmtree(self.log.parent, ignore_errors=True)
+            raise LoadError(
+                f"{command[0]} cannot be started ({error.strerror}); wanted a command for --server"
+            ) from None
         if self._settings.descriptors is not None:
             limits = (self._settings.descriptors, self._settings.descriptors)
             resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, limits)
