@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from .audio.pcm import as_array, as_pcm
+from .audio.pcm import as_array
 from .audio.rates import check_rate
 from .config import DEFAULT_CODEC
 from .engine import Engine, make_engine
@@ -26,7 +26,7 @@ from .streaming.decoder import DecoderStream
 from .streaming.encoder import EncoderStream
 from .streaming.lockstep import Lockstep
 from .streaming.pool import StreamPool
-from .streaming.ragged import each, is_ragged
+from .streaming.ragged import each, is_ragged, rows_of
 from .streaming.snapshot import Snapshot
 from .streaming.timeline import check_tail
 from .system.copying import Shared
@@ -231,8 +231,7 @@ class Codec(Shared):
         """
         if is_ragged(pcm):
             return each(self.encode, pcm, sample_rate, n_quantizers, tail, return_latents)
-        single = as_array(pcm, "samples").ndim != 2
-        rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
+        rows, single = rows_of(pcm)
         levels, own = check_levels(n_quantizers, self.n_codebooks), self.sample_rate
         rows = resample_rows(rows, own if sample_rate is None else check_rate(sample_rate), own)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)
