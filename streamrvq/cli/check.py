@@ -114,7 +114,7 @@ def check(
             decoded = check_decoding(opened, codes, FRAME_SIZES)
             if at != opened.sample_rate:
                 decoded += check_decoding_at(opened, codes, at, FRAME_SIZES)
-    passed = all(row.passed for row in (*rows, *decoded))
+    passed = all(row.passed for row in rows) and all(row.passed for row in decoded)
     if json:
         print_json({
             **identity(opened), "file": file, "seconds": len(pcm) / opened.sample_rate, "near_tie": NEAR_TIE,
