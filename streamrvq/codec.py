@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from .audio.pcm import as_array, as_pcm
+from .audio.pcm import as_array
 from .audio.rates import check_rate
 from .config import DEFAULT_CODEC
 from .engine import Engine, make_engine
@@ -26,10 +26,11 @@ from .streaming.decoder import DecoderStream
 from .streaming.encoder import EncoderStream
 from .streaming.lockstep import Lockstep
 from .streaming.pool import StreamPool
-from .streaming.ragged import each, is_ragged
+from .streaming.ragged import each, is_ragged, rows_of
 from .streaming.snapshot import Snapshot
 from .streaming.timeline import check_tail
 from .system.copying import Shared
+from .system.foreign_data import one_line
 from .weights import Weights, load_weights, save_weights
 from .weights.load import Layout, load_again, with_weights
 
@@ -81,8 +82,7 @@ class Codec(Shared):
         engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked, and not
             that it was made from these weights: an engine keeps no hash of them.
         threads: as for `load`.
-        dtype: as for `load`.
-        device: as for `load`.
+        dtype, device: as for `load`.
 
     Attributes:
         config: what the codec is.
@@ -108,7 +108,8 @@ class Codec(Shared):
         elif engine.config != weights.config:
             raise EngineError(f"the engine was made for another codec than {weights.name}; make it from these weights")
         elif threads is not None or device is not None or dtype not in ("float32", str(engine.dtype)):
-            raise EngineError(f"threads {threads}, dtype {dtype}, device {device} came with an engine; leave them out")
+            asked = ", ".join(f"{name} {one_line(value)}" for name, value in self._asked.items())
+            raise EngineError(f"{asked} came with an engine; leave them out")
         self.engine: Engine = engine
 
     def __repr__(self) -> str:
@@ -231,8 +232,7 @@ class Codec(Shared):
         """
         if is_ragged(pcm):
             return each(self.encode, pcm, sample_rate, n_quantizers, tail, return_latents)
-        single = as_array(pcm, "samples").ndim != 2
-        rows = as_pcm(pcm)[None] if single else as_pcm(pcm, ndim=2)
+        rows, single = rows_of(pcm)
         levels, own = check_levels(n_quantizers, self.n_codebooks), self.sample_rate
         rows = resample_rows(rows, own if sample_rate is None else check_rate(sample_rate), own)
         run = Lockstep(self.engine, "encode", rows.shape[0], levels, check_tail(tail), return_latents)

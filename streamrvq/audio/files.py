@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..errors import AudioFileError, InputError, StreamBusyError, StreamClosedError
 from ..system.copying import NeverCopied
-from ..system.foreign_data import foreign_data
+from ..system.foreign_data import foreign_data, shown
 from ..system.turn import Turn
 from .byte_source import ByteSource, Source
 from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
@@ -144,7 +144,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             StreamBusyError: another thread reads.
         """
         if samples < 1:
-            raise InputError(f"a block of {samples} samples was asked for; wanted at least 1")
+            raise InputError(f"a block of {shown(samples)} samples was asked for; wanted at least 1")
         try:
             pcm, rest = self._next(samples)
         finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..system.foreign_data import shown
 from .byte_source import ByteSource
 from .containers import container, streamed
 from .counts import first_frame_seen, stated_samples
@@ -141,7 +142,7 @@ def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: 
         decoder = _ffmpeg(source, promise.kind, promise.extent, track, keep)
     elif track not in (None, 0):
         decoder.close()
-        raise InputError(f"{source.name} has 1 audio track; wanted track {track}, from 0")
+        raise InputError(f"{source.name} has 1 audio track; wanted track {shown(track)}, from 0")
     limit = limit_of(promise, decoder)
     repaired = promise.extent is not None and promise.extent.repaired
     if repaired and (not promise.wav.ffmpeg or (promise.kind != "wav" and not keep)):

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..system.copying import Shared
+from ..system.foreign_data import shown
 
 #: No audio has a rate outside of these limits, and the filter grows with the ratio.
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
@@ -45,8 +46,7 @@ def check_rate(
     """
     number = isinstance(rate, (int, float, np.integer, np.floating)) and not isinstance(rate, bool)
     if not number or rate != rate or not lowest <= rate <= highest or int(rate) != rate:
-        came = rate.item() if isinstance(rate, np.generic) else rate  # numpy's repr is np.int64(7)
-        raise InputError(f"{what} is {came!r}; wanted {rates_between(lowest, highest)}")
+        raise InputError(f"{what} is {shown(rate)}; wanted {rates_between(lowest, highest)}")
     return int(rate)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from ..codec import Codec
 from ..errors import InputError
 from ..geometry import Direction
+from ..system.foreign_data import shown
 from .layers import LayerTime, layer_times
 from .machine import Machine, measure_for, measure_machine
 from .official import Official, OfficialModel
@@ -84,11 +85,13 @@ def run_bench(
     """
     for name, values in (("hops", hops), ("batch", rows)):
         if not values or min(values) < 1:
-            raise InputError(f"{name} is {list(values)}; wanted whole numbers of at least 1, such as 1,4,16")
+            raise InputError(f"{name} is {shown(list(values))}; wanted whole numbers of at least 1, such as 1,4,16")
     if rounds < 1 or not 0 < seconds < math.inf:
-        raise InputError(f"{rounds} rounds of {seconds:g} s; wanted at least one round and some time")
+        raise InputError(f"{shown(rounds)} rounds of {shown(seconds)} s; wanted at least one round and some time")
     if not 0 < official_seconds <= _MOST_OFFICIAL:
-        raise InputError(f"official_seconds is {official_seconds:g}; wanted more than 0, and at most {_MOST_OFFICIAL}")
+        raise InputError(
+            f"official_seconds is {shown(official_seconds)}; wanted more than 0, and at most {_MOST_OFFICIAL}"
+        )
     tell = progress or (lambda what: None)
     engine = codec.engine
     tell("machine")

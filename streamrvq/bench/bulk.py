@@ -23,12 +23,15 @@ from typing import Any
 from ..codec import load
 from ..corpus import encode_corpus
 from ..corpus.encoding.encoder import block_for
-from ..corpus.encoding.open import readers_of_each
+from ..corpus.encoding.open import gpus, readers_of_each
 from ..corpus.encoding.readers import Readers
 from ..corpus.encoding.reading import Closed, Done, Failed, Opened, Task
+from ..corpus.raised import named, raised
 from ..corpus.sources import Entries, Source, find_sources
-from ..errors import EngineError, InputError
+from ..engine import check_device
+from ..errors import EngineError, InputError, StreamRVQError
 from ..system.children import end_children, start_children
+from ..system.foreign_data import shown
 from ..system.interrupts import DeferredInterrupts
 from .steps import Cell
 
@@ -80,11 +83,17 @@ def run_bulk(
 
     Raises:
         InputError: a setting is too small, or a source cannot be encoded.
+        EngineError: a device that is not there, or that cannot compute with this codec.
+        WeightsError: as `load`.
     """
     if rounds < 1 or not 0 < seconds < math.inf or workers < 1:
-        raise InputError(f"{rounds} rounds of {seconds:g} s by {workers} workers; wanted at least one of each")
-    devices = (devices,) if isinstance(devices, str) else devices
-    opened = load(codec, threads=1)  # a codec that cannot be loaded is refused here, not in every process
+        raise InputError(
+            f"{shown(rounds)} rounds of {shown(seconds)} s by {shown(workers)} workers; wanted at least one of each"
+        )
+    devices = gpus(devices)
+    for device in devices:  # one that is not there is refused here, as a codec that cannot be loaded is
+        check_device(device)
+    opened = load(codec, threads=1)
     rate, files = opened.sample_rate, find_sources(sources)
     readers = readers_of_each(workers) * workers if devices else workers
     tell = progress or (lambda what: None)
@@ -155,7 +164,10 @@ def _bare(
                 answers: list[Any] = multiprocessing.connection.wait(waiting, _LOOK_EVERY)
                 for answer in answers:
                     waiting.remove(answer)
-                    speeds.append(answer.recv())
+                    came = answer.recv()
+                    if isinstance(came, tuple):
+                        raise raised(*came)
+                    speeds.append(came)
                 interrupts.check()
         except EOFError:
             raise EngineError("a process that ran the bare engine died; try again with fewer --workers") from None
@@ -167,10 +179,17 @@ def _bare(
 
 
 def _steps(codec: str, device: str | None, seconds: float, shape: tuple[int, int], start: Any, result: Any) -> None:
-    """In one process: run engine steps for ``seconds``, once all processes are ready."""
-    opened = load(codec, threads=1 if device is None else None, device=device)
-    shape = max(shape[0], opened.engine.row_hops // 2 // shape[1]), shape[1]
-    cell = Cell(opened.engine, "encode", *shape)
+    """In one process: run engine steps for ``seconds``, once all processes are ready.
+
+    ``result`` gets the speed, or an error of ours as `raised` takes it.
+    """
+    try:
+        opened = load(codec, threads=1 if device is None else None, device=device)
+        shape = max(shape[0], opened.engine.row_hops // 2 // shape[1]), shape[1]
+        cell = Cell(opened.engine, "encode", *shape)
+    except StreamRVQError as error:
+        result.send(named(error))
+        return
     start.wait()
     begun = time.perf_counter()
     cell.run(seconds)

@@ -73,7 +73,7 @@ def check_decoding_at(
         parts = _pushed(codec.decoder_stream(sample_rate=rate), codec.decoder_stream, blocks)
         return np.concatenate(parts), len(blocks)
 
-    return decodings(codec.decode(codes, sample_rate=rate), rate, sizes, run)
+    return decodings(codec, codec.decode(codes, sample_rate=rate), rate, sizes, run)
 
 
 def _pushed(stream: Any, resume: Callable[..., Any], blocks: Sequence[Any]) -> list[Any]:

@@ -89,6 +89,7 @@ def bench(
             {
                 "--engine": engine != "auto", "--threads": threads is not None, "--hops": hops != _HOPS,
                 "--batch": batch != _ROWS, "--decode": decode, "--layers": layers, "--paced": paced,
+                "--no-official": not official,
             },
             "--corpus, which measures whole runs of `encode --shards`",
             "leave --corpus out",

@@ -6,7 +6,7 @@ import dataclasses
 from contextlib import nullcontext
 
 from ..bench.bulk import run_bulk
-from ..corpus.encoding.open import workers_for
+from ..corpus.encoding.open import gpus, workers_for
 from ..system.cores import available_cores
 from .common import err, out, print_json
 
@@ -16,6 +16,7 @@ def bench_bulk(
     json: bool,
 ) -> None:  # fmt: skip
     """Measure bulk tokenisation of ``sources`` and print the result."""
+    devices = gpus(devices)
     if workers is None:
         workers = workers_for(len(devices)) or available_cores()
     with nullcontext() if json else err().status("") as status:

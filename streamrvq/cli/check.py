@@ -2,8 +2,8 @@
 
 A file at another rate than the codec's is checked twice: resampled first, and by live streams that resample.
 
-Exit code 1 means that some chunking changed the codes. Knows: options, tables. Does not know: how codes are compared
-(checking/).
+Exit code 1 means that some chunking changed the codes, or with --decode the samples by more than rounding. Knows:
+options, tables. Does not know: how codes are compared (checking/).
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def check(
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Encode a file whole and in chunks of many sizes, and count the codes that differ. Exit code 1: some do."""
+    """Encode a file whole and in chunks of many sizes, and count the codes that differ.
+
+    Exit code 1: some do, or with --decode some samples.
+    """
     sizes = _sizes(chunks)
     if not seconds > 0:
         raise InputError(f"--seconds is {seconds:g}; wanted more than 0")
@@ -111,12 +114,12 @@ def check(
             decoded = check_decoding(opened, codes, FRAME_SIZES)
             if at != opened.sample_rate:
                 decoded += check_decoding_at(opened, codes, at, FRAME_SIZES)
-    passed = all(row.passed for row in rows)
+    passed = all(row.passed for row in rows) and all(row.passed for row in decoded)
     if json:
         print_json({
             **identity(opened), "file": file, "seconds": len(pcm) / opened.sample_rate, "near_tie": NEAR_TIE,
             "passed": passed,
-            "rows": [_plain(row) for row in rows], "decode_rows": [dataclasses.asdict(row) for row in decoded],
+            "rows": [_plain(row) for row in rows], "decode_rows": [_plain_decoded(row) for row in decoded],
         })  # fmt: skip
     else:
         _print(opened, file, len(pcm) / opened.sample_rate, rows, decoded)
@@ -155,6 +158,16 @@ def _plain(row: Row) -> dict[str, Any]:
     return {**plain.pop("comparison"), **plain, "passed": row.passed}
 
 
+def _plain_decoded(row: DecodeRow) -> dict[str, Any]:
+    return {**dataclasses.asdict(row), "passed": row.passed}
+
+
+def _result(row: DecodeRow) -> str | Text:
+    if row.passed:
+        return "rounding" if row.difference else "equal"
+    return Text("DIFFERENT", "red")
+
+
 def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded: Sequence[DecodeRow]) -> None:
     console = out()
     console.print(f"{title(codec)} · {codec.engine.description} · {file}, {seconds:.2f} s", markup=False, style="bold")
@@ -176,7 +189,7 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
     print_table(console, table)
     if decoded:
         table = Table(*(["Hz"] if rates else []), "frames a chunk", "pushes", "samples", "largest sample difference",
-                      title="decoding")  # fmt: skip
+                      "allowed", "result", title="decoding")  # fmt: skip
         for decoded_row in decoded:
             table.add_row(
                 *([str(decoded_row.sample_rate)] if rates else []),
@@ -184,6 +197,8 @@ def _print(codec: Codec, file: str, seconds: float, rows: Sequence[Row], decoded
                 str(decoded_row.pushes),
                 str(decoded_row.samples),
                 f"{decoded_row.difference:.2g}",
+                f"{decoded_row.allowed:.2g}",
+                _result(decoded_row),
             )
         print_table(console, table)
     if rates:

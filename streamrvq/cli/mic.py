@@ -184,9 +184,11 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
                 complete = True
                 raise
             finally:
-                if recording is not None:
-                    await worker.run(recording.finish, source.position if complete else None)
-                await worker.run(sink.close, _Figures(codec, source, tokens), recording)
+                try:
+                    if recording is not None:
+                        await worker.run(recording.finish, source.position if complete else None)
+                finally:  # on a full disk, too: a terminal gets its cursor back
+                    await worker.run(sink.close, _Figures(codec, source, tokens), recording)
     finally:
         signals.close()
         await worker.close()

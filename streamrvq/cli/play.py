@@ -22,6 +22,7 @@ from ..config import DEFAULT_CODEC
 from ..errors import InputError
 from ..live.playback.speaker import Speaker
 from ..resampling import resampler
+from ..system.interrupts import interrupts_raised
 from .common import (
     EngineOption,
     ThreadsOption,
@@ -123,6 +124,15 @@ def _blocks(audio: Any, first: int, last: int | None) -> Iterator[Any]:
         at += len(block)
 
 
+def _next(parts: Iterator[Any]) -> Any:
+    """The next samples; None: there are no more. Ctrl-C ends the wait for them, which may be long in a pipe."""
+    task = asyncio.current_task()
+    with interrupts_raised():
+        if task is not None and task.cancelling():  # by one that came before
+            raise asyncio.CancelledError
+        return next(parts, None)
+
+
 async def _play(
     parts: Iterator[Any], rate: int, device: int | str | None, progress: AudioProgress
 ) -> tuple[float, Speaker]:  # fmt: skip
@@ -131,7 +141,7 @@ async def _play(
     async with Speaker(rate, device) as speaker:
         convert = None if speaker.sample_rate == rate else resampler(rate, speaker.sample_rate)
         state = None if convert is None else convert.start()
-        for part in parts:
+        while (part := _next(parts)) is not None:
             pcm = np.clip(np.asarray(part, np.float32), -1.0, 1.0)
             if convert is not None and state is not None:
                 heard, state = convert.push(state, pcm)

@@ -105,14 +105,14 @@ def send(
         return
     if rate is not None:
         raise InputError("--rate goes with --mic and with token files; an audio file says its own")
-    asyncio.run(_send_file(source, url, n_quantizers, output, realtime, how, json, common))
+    file = File(source, realtime=realtime, **how)  # not in the event loop: a pipe may be waited for, until Ctrl-C
+    asyncio.run(_send_file(file, source, url, n_quantizers, output, json, common))
 
 
 async def _send_file(
-    path: str, url: str, n_quantizers: int | None, output: str | None, realtime: bool, how: dict[str, Any],
-    json: bool, common: dict[str, Any],
-) -> None:  # fmt: skip
-    async with File(path, realtime=realtime, **how) as file:  # opened once: it may be a pipe
+    file: File, path: str, url: str, n_quantizers: int | None, output: str | None, json: bool, common: dict[str, Any]
+) -> None:
+    async with file:
         rate = check_rate(file.sample_rate, f"the sample rate of {one_line(path)}", LOWEST_RATE, HIGHEST_RATE)
         async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
             empty = _empty_tokens(stream, n_quantizers)

@@ -19,12 +19,13 @@ from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
+from ..system.foreign_data import shown
 from ..system.interrupts import DeferredInterrupts, ordered_termination
 from ..weights import Weights, load_weights
 from .cluster import run_on_ray
 from .columns import kinds_of
 from .encoding.encoder import streams_at_once
-from .encoding.open import check_readers, readers_of_each, workers_for
+from .encoding.open import check_readers, gpus, readers_of_each, workers_for
 from .local import run_here, run_in_processes
 from .plan import Shard
 from .progress import OnProgress, Progress
@@ -174,9 +175,9 @@ def encode_corpus(
     started, folder = time.perf_counter(), Path(os.path.abspath(folder))
     for number, what in ((workers, "workers"), (threads, "threads")):
         if number is not None and number < 1:
-            raise InputError(f"{number} {what} were asked for; wanted at least 1")
+            raise InputError(f"{shown(number)} {what} were asked for; wanted at least 1")
     check_readers(readers)
-    devices = _gpus(devices, engine)
+    devices = gpus(devices, engine)
     if ray is not None and len(devices) > 1:
         raise InputError(f"the devices {', '.join(devices)} came with a Ray cluster; give one: Ray chooses its GPUs")
     if devices and engine == "auto":
@@ -230,17 +231,6 @@ def encode_corpus(
         added=record.added, changed=changed, passed_over=passed_over, written=len(missing),
         encoded_seconds=encoded_seconds, elapsed=time.perf_counter() - started,
     )  # fmt: skip
-
-
-def _gpus(devices: str | Sequence[str], engine: str) -> tuple[str, ...]:
-    """The GPUs that were named; the first, if only an engine for GPUs was. Empty: the CPU."""
-    if isinstance(devices, str):
-        devices = (devices,)
-    if "cpu" in devices and set(devices) != {"cpu"}:
-        raise InputError(f"the devices are {', '.join(devices)}; wanted GPUs, or cpu alone")
-    if not devices:
-        return ("cuda",) if engine == "cuda" else ()
-    return () if set(devices) == {"cpu"} else tuple(devices)
 
 
 def _sorted(summaries: dict[int, ShardSummary]) -> list[ShardSummary]:

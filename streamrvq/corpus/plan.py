@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ..errors import InputError
+from ..system.foreign_data import shown
 from .sources import Source
 
 #: Bytes of audio files for each shard: about an hour of FLAC. A crash costs each worker at most one shard. An engine
@@ -48,7 +49,7 @@ def divide(sources: Sequence[Source], shard_bytes: int | None = None, first: int
         InputError: ``shard_bytes`` below 1.
     """
     if shard_bytes is not None and shard_bytes < 1:
-        raise InputError(f"a shard of {shard_bytes} bytes of audio was asked for; wanted at least 1")
+        raise InputError(f"a shard of {shown(shard_bytes)} bytes of audio was asked for; wanted at least 1")
     most = shard_bytes or min(LARGEST, max(LEAST, sum(source.size for source in sources) // WANTED))
     groups: list[list[Source]] = []
     held = most

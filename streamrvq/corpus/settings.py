@@ -17,7 +17,7 @@ from ..errors import CorpusError, InputError
 from ..resampling import RESAMPLER
 from ..streaming.checks import check_levels
 from ..streaming.timeline import check_tail
-from ..system.foreign_data import one_line
+from ..system.foreign_data import one_line, shown
 from ..weights import Weights
 from .columns import KINDS, is_name
 
@@ -65,13 +65,15 @@ class Settings:
             InputError: a setting that is out of range.
         """
         if channels not in get_args(Channels):
-            raise InputError(f"channels is {channels!r}; wanted one of {', '.join(get_args(Channels))}")
+            raise InputError(f"channels is {shown(channels)}; wanted one of {', '.join(get_args(Channels))}")
         if truncated not in get_args(Truncated):
-            raise InputError(f"truncated is {truncated!r}; wanted one of {', '.join(get_args(Truncated))}")
+            raise InputError(f"truncated is {shown(truncated)}; wanted one of {', '.join(get_args(Truncated))}")
         config = codec.config
         frames = round(segment_seconds * (config.sample_rate / config.hop_length)) if 0 < segment_seconds < 1e7 else 0
         if frames < 1:
-            raise InputError(f"segments of {segment_seconds:g} s were asked for; wanted at least a frame of the codec")
+            raise InputError(
+                f"segments of {shown(segment_seconds)} s were asked for; wanted at least a frame of the codec"
+            )
         if engine is None:
             assert isinstance(codec, Codec)
             engine = codec.engine.name

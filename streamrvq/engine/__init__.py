@@ -12,11 +12,12 @@ import numpy.typing as npt
 from ..config import Config
 from ..errors import EngineError, ExtraError
 from ..families import decoder_plan, encoder_plan
+from ..system.foreign_data import shown
 from ..system.optional import install, need
 from .base import Engine
 from .lacking import CUDA, NATIVE
 
-__all__ = ["Engine", "engines_lacking", "make_engine"]
+__all__ = ["Engine", "check_device", "engines_lacking", "make_engine"]
 
 
 def make_engine(
@@ -43,13 +44,13 @@ def make_engine(
         EngineError: an unknown engine, or one that cannot be had here.
     """
     if dtype not in ("float32", "float64"):
-        raise EngineError(f"dtype is {dtype!r}; wanted 'float32' or 'float64'")
+        raise EngineError(f"dtype is {shown(dtype)}; wanted 'float32' or 'float64'")
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise EngineError(
-            f"threads is {threads!r}; wanted a whole number of at least 1, or None for the engine's choice"
+            f"threads is {shown(threads)}; wanted a whole number of at least 1, or None for the engine's choice"
         )
     if engine not in ("auto", "native", "torch", "cuda"):
-        raise EngineError(f"engine is {engine!r}; wanted 'auto', 'native', 'torch' or 'cuda'")
+        raise EngineError(f"engine is {shown(engine)}; wanted 'auto', 'native', 'torch' or 'cuda'")
     if _on_cuda(engine, device):
         return _cuda_engine(config, tensors, device or "cuda:0", threads, dtype)
     if engine == "native" and dtype != "float32":
@@ -67,11 +68,21 @@ def make_engine(
 def _on_cuda(engine: str, device: str | None) -> bool:
     """Whether engine and device mean a GPU. Raises `EngineError` where they do not go together."""
     if device not in (None, "cpu") and (not isinstance(device, str) or device.partition(":")[0] != "cuda"):
-        raise EngineError(f"device is {device!r}; wanted 'cpu', 'cuda' or 'cuda:N'")
+        raise EngineError(f"device is {shown(device)}; wanted 'cpu', 'cuda' or 'cuda:N'")
     gpu = device is not None and device != "cpu"
     if (gpu and engine not in ("auto", "cuda")) or (engine == "cuda" and device == "cpu"):
-        raise EngineError(f"engine={engine!r} does not compute on device={device!r}; leave one of the two out")
+        raise EngineError(
+            f"engine={shown(engine)} does not compute on device={shown(device)}; leave one of the two out"
+        )
     return gpu or engine == "cuda"
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that no engine can compute on here with `EngineError`. A GPU is not opened for that."""
+    if _on_cuda("auto", device):
+        from . import cuda
+
+        cuda.check_device(device)
 
 
 def _cuda_engine(
@@ -80,7 +91,7 @@ def _cuda_engine(
     if dtype != "float32":
         raise EngineError(f"the cuda engine computes in float32, not {dtype}; use engine='torch' for that")
     if threads is not None:
-        raise EngineError(f"threads is {threads}, but the cuda engine computes on {device}; leave threads out")
+        raise EngineError(f"threads is {shown(threads)}, but the cuda engine computes on {device}; leave threads out")
     from . import cuda
 
     return cuda.CudaEngine(config, tensors, cuda.open_device(device), device)

@@ -63,7 +63,7 @@ def plan(config: Config, direction: Direction) -> Plan:
         return encoder_plan(config)
     if direction == "decode":
         return decoder_plan(config)
-    raise InputError(f"direction is {direction!r}; wanted 'encode' or 'decode'")
+    raise InputError(f"direction is {shown(direction)}; wanted 'encode' or 'decode'")
 
 
 def tensor_shapes(config: Config) -> Shapes:

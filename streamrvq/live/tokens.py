@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import InputError, SourceError, StreamClosedError
 from ..system.copying import NeverCopied
+from ..system.foreign_data import shown
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
@@ -83,7 +84,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
         n_quantizers: int | None, tail: str,
     ) -> None:  # fmt: skip
         if queue_size < 1:  # to asyncio this means "no limit"
-            raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
+            raise InputError(f"queue_size is {shown(queue_size)}; wanted a whole number of items, at least 1")
         if not hasattr(source, "__aiter__"):
             came = type(source).__name__
             raise SourceError(f"the source is a {came}; wanted an async iterable of blocks such as streamrvq.File")
@@ -108,7 +109,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             raise StreamClosedError("these tokens were entered before; call tokenize again for another run")
         stated, asked = getattr(self._source, "sample_rate", None), self._asked_rate
         if stated is not None and asked is not None and stated != asked:
-            raise InputError(f"sample_rate is {asked}, but the source says {stated}; leave sample_rate out")
+            raise InputError(f"sample_rate is {shown(asked)}, but the source says {stated}; leave sample_rate out")
         rates = [rate for rate in (asked, stated, self._codec.sample_rate) if rate is not None]
         self._worker, self._entered = Worker("streamrvq-tokens"), True
         try:

@@ -31,7 +31,7 @@ class DecoderStream(Stream):
     ) -> None:
         config = engine.config
         if snapshot is not None:
-            snapshot.check(codec_hash, self._direction, str(engine.dtype), config)
+            Snapshot.of(snapshot).check(codec_hash, self._direction, str(engine.dtype), config)
         super().__init__(engine, codec_hash, Lockstep(engine, "decode", 1, config.n_codebooks))
         self.sample_rate = self._own_rate(sample_rate, snapshot)
         state = None if snapshot is None else snapshot.resampler

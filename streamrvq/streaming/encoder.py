@@ -45,7 +45,7 @@ class EncoderStream(Stream):
         if snapshot is not None:
             if n_quantizers is not None or tail != "pad":
                 raise SnapshotError("snapshot came with other settings; wanted it alone: it carries its own")
-            snapshot.check(codec_hash, self._direction, str(engine.dtype), config)
+            Snapshot.of(snapshot).check(codec_hash, self._direction, str(engine.dtype), config)
             n_quantizers, tail = snapshot.n_quantizers, snapshot.tail
         levels = check_levels(n_quantizers, config.n_codebooks)
         super().__init__(engine, codec_hash, Lockstep(engine, "encode", 1, levels, check_tail(tail)))

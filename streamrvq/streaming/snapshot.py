@@ -141,6 +141,16 @@ class Snapshot:
             self._check_remainder(config)
             self._check_resampler(config.sample_rate)
 
+    @staticmethod
+    def of(value: object) -> Snapshot:
+        """``value`` itself. Raises `SnapshotError` for what is no snapshot, as its bytes are none."""
+        if not isinstance(value, Snapshot):
+            raise SnapshotError(
+                f"the snapshot is a {type(value).__name__}; wanted what stream.snapshot() gave: of its bytes "
+                "Snapshot.from_bytes makes one"
+            )
+        return value
+
     def _check(self, codec_hash: str, direction: Direction, dtype: str, hop: int, n_codebooks: int) -> None:
         pairs = (
             ("codec_hash", self.codec_hash, codec_hash),

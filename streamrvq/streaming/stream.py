@@ -20,6 +20,7 @@ from ..engine.base import Engine
 from ..errors import SnapshotError, StreamBusyError, StreamClosedError
 from ..geometry import Direction
 from ..resampling import ResamplerState
+from ..system.foreign_data import shown
 from .call import Call
 from .copies import CopiedBySnapshot
 from .lockstep import Lockstep
@@ -134,7 +135,7 @@ class Stream(CopiedBySnapshot):
         own = codec_rate if snapshot.sample_rate is None else snapshot.sample_rate
         if sample_rate not in (None, own):
             raise SnapshotError(
-                f"sample_rate {sample_rate} came with a snapshot of a stream at {own} Hz; give it alone"
+                f"sample_rate {shown(sample_rate)} came with a snapshot of a stream at {own} Hz; give it alone"
             )
         return own
 

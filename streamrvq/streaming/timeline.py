@@ -11,6 +11,7 @@ from typing import Literal
 
 from ..errors import InputError
 from ..geometry import Plan
+from ..system.foreign_data import shown
 
 Tail = Literal["pad", "valid"]
 
@@ -21,7 +22,9 @@ def check_tail(tail: str) -> Tail:
         return "pad"
     if tail == "valid":
         return "valid"
-    raise InputError(f"tail is {tail!r}; wanted 'pad' (zeros fill the last hop) or 'valid' (the bare samples' frames)")
+    raise InputError(
+        f"tail is {shown(tail)}; wanted 'pad' (zeros fill the last hop) or 'valid' (the bare samples' frames)"
+    )
 
 
 class Timeline:

@@ -9,6 +9,7 @@ Knows: how to tell of an exception or a value in one line. Does not know: any fo
 
 from __future__ import annotations
 
+import numbers
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,11 +42,13 @@ def shown(value: object, most: int = 80) -> str:
 
 
 class _Short(reprlib.Repr):
-    """A short ``repr`` of plain values that calls no method of any other class."""
+    """A short ``repr`` of plain values and numbers, numpy's too, that calls no method of any other class."""
 
     _PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict)
 
     def repr1(self, x: object, level: int) -> str:
+        if type(x) not in self._PLAIN and isinstance(x, numbers.Real):
+            x = int(x) if isinstance(x, numbers.Integral) else float(x)
         return super().repr1(x, level) if type(x) in self._PLAIN else f"a {type(x).__name__}"
 
 

@@ -142,6 +142,24 @@ def ended_by_signals(loop: Any, end: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
+@contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """A context in which SIGINT raises `KeyboardInterrupt` where it comes, in the thread of an event loop as well.
+
+    asyncio only cancels the main task, and a call that blocks the thread goes on. Nothing changes outside the main
+    thread, nor for a signal that is ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    ours = threading.current_thread() is threading.main_thread() and callable(before)
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
+
 def exit_at_once_on_interrupts() -> None:
     """From now on, SIGINT ends the process with code 130. For a command that was interrupted and is about to exit.
 

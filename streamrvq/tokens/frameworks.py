@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..engine.base import Codes
 from ..errors import InputError
+from ..system.foreign_data import shown
 from ..system.optional import need
 
 if TYPE_CHECKING:
@@ -35,4 +36,4 @@ def as_framework(codes: npt.NDArray[Any], framework: str) -> Codes | Tensor:
     if framework == "torch":
         tensor: Tensor = need("torch", "torch", 'framework="torch" needs').from_numpy(array)
         return tensor
-    raise InputError(f"framework is {framework!r}; wanted 'numpy' or 'torch'")
+    raise InputError(f"framework is {shown(framework)}; wanted 'numpy' or 'torch'")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..errors import TokensError
 from ..system.copying import forked_whole
+from ..system.foreign_data import shown
 from .file import read_part
 from .journal_names import left_of_a_recording
 from .shards import Shard
@@ -164,7 +165,7 @@ class TokenSet(Sequence[Signal]):
         if isinstance(key, (int, np.integer)):
             number = int(key) + len(self) * int(key < 0)
             if not 0 <= number < len(self):
-                raise IndexError(f"signal {key} was asked for; there are {len(self)}")
+                raise IndexError(f"signal {shown(key)} was asked for; there are {len(self)}")
         else:
             number = self._number(key)
         part, number = self._in_part(number)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import InputError
+from ..system.foreign_data import shown
 from .frameworks import as_framework
 from .further import Value
 
@@ -118,7 +119,8 @@ class Signal:
         end = math.inf if stop is None else stop
         if not 0 <= start <= end:
             raise InputError(
-                f"{start} s to {stop} s was asked for; wanted times from 0 on, the first not after the last"
+                f"{shown(start)} s to {shown(stop)} s was asked for; wanted times from 0 on, the first not after the "
+                "last"
             )
         # Kept near the signal before they are multiplied and made whole: a time may be infinite, or as large as any.
         beyond = (self.frames + 1) / self.frame_rate
@@ -138,10 +140,12 @@ class Signal:
         """
         end = self.frames if stop is None else stop
         if not (_is_whole(first) and _is_whole(end) and 0 <= first <= end <= self.frames):
-            raise InputError(f"frames {first} to {end} were asked for; {self.path} has {self.frames}, from 0")
+            raise InputError(
+                f"frames {shown(first)} to {shown(end)} were asked for; {self.path} has {self.frames}, from 0"
+            )
         levels = self.n_quantizers if n_quantizers is None else n_quantizers
         if not (_is_whole(levels) and 1 <= levels <= self.n_quantizers):
-            raise InputError(f"n_quantizers is {levels}; {self.path} has 1 to {self.n_quantizers}")
+            raise InputError(f"n_quantizers is {shown(levels)}; {self.path} has 1 to {self.n_quantizers}")
         return as_framework(self._fetch(first, end, levels), framework)
 
 

@@ -143,7 +143,7 @@ def save_weights(
         layout = "huggingface" if is_folder else SUFFIXES.get(path.suffix.lower())
     if layout not in get_args(Layout):
         raise WeightsError(
-            f"{path} with layout {layout!r} tells no layout; wanted a name in .safetensors or .pth, or a folder: "
+            f"{path} with layout {shown(layout)} tells no layout; wanted a name in .safetensors or .pth, or a folder: "
             f"rename it, or give one of {', '.join(get_args(Layout))}"
         )
     if half and layout != "streamrvq":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from streamrvq.checking.table import check_chunkings, check_decoding
 from streamrvq.codec import Codec
 from streamrvq.errors import InputError
 from streamrvq.resampling import Resampler, ResamplerState
-from tests.support.contract import QUICK, codec_of, minute, noise
+from tests.support.contract import QUICK, codec_of, minute, needs_torch, noise
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def test_decoding(minute_codec: Codec) -> None:
     for row in rows:
         assert row.samples == len(minute_codec.decode(codes))
         assert row.difference < 1e-12
+        assert row.passed
 
 
 @pytest.mark.parametrize("rate", [8000, 44101, 48000])
@@ -72,6 +74,7 @@ def test_decoding_to_another_rate(quick_codec: Codec, rate: int) -> None:
         assert row.sample_rate == rate
         assert row.samples == output_length(1000, 44100, rate)
         assert row.difference < 1e-6  # of float32 samples; the engine's own are equal, or in float64 hardly differ
+        assert row.passed
 
 
 def test_a_stream_that_loses_its_resamplers_state_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +89,28 @@ def test_a_stream_that_loses_its_resamplers_state_is_found(monkeypatch: pytest.M
     assert row.smallest_margin is not None
     (decoded,) = check_decoding_at(codec_of(minute()), np.ones((3, 60), int), 48000, [7])
     assert decoded.difference > 1e-3
+    assert not decoded.passed
+
+
+@pytest.mark.parametrize("rate", [44100, 16000])
+def test_an_engine_with_exact_bits_has_no_rounding(rate: int) -> None:
+    codec = codec_of(minute(), *QUICK)
+    (row,) = check_decoding_at(codec, np.ones((3, 60), int), rate, [7])
+    exact = codec.engine.name == "native"
+    assert row.passed
+    assert (row.allowed == 0) is exact
+    assert not dataclasses.replace(row, difference=row.allowed + 1e-7).passed
+    assert not dataclasses.replace(row, difference=math.nan).passed
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("dtype", "rate", "allowed"), [("float32", 44100, 1e-4), ("float64", 44100, 1e-11), ("float64", 16000, 1e-6)]
+)
+def test_torch_may_round(dtype: str, rate: int, allowed: float) -> None:
+    (row,) = check_decoding_at(codec_of(minute(), dtype, "torch"), np.ones((3, 60), int), rate, [7])
+    assert row.passed
+    assert row.allowed == pytest.approx(allowed)
 
 
 def test_progress_is_told() -> None:
@@ -144,6 +169,11 @@ def test_a_near_tie_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_sizes(size: Any) -> None:
     with pytest.raises(InputError, match="chunk size"):
         check_chunkings(codec_of(minute()), noise(100), [size])
+
+
+def test_a_bad_tail() -> None:
+    with pytest.raises(InputError, match="tail is 'end'; wanted 'pad'"):
+        check_chunkings(codec_of(minute()), noise(100), [8], tail="end")
 
 
 def test_bad_samples() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,28 @@ def test_check_says_when_chunking_shows(run: Run, wav: Path, weights: Path, monk
     done = run("check", weights, wav, "--chunks", "7", "--json")
     assert done.code == 1
     assert done.document["passed"] is False
+
+
+def test_check_says_when_chunking_shows_in_decoded_samples(
+    run: Run, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streamrvq.checking import table
+
+    honest = table.decodings
+
+    def decodings(*of: Any) -> list[table.DecodeRow]:
+        return [dataclasses.replace(row, difference=0.01) for row in honest(*of)]
+
+    arguments = ["check", weights, wav, "--chunks", "7", "--decode"]
+    assert {row["passed"] for row in run(*arguments, "--json").document["decode_rows"]} == {True}
+    monkeypatch.setattr(table, "decodings", decodings)
+    done = run(*arguments)
+    assert done.code == 1
+    assert "DIFFERENT" in done.out
+    done = run(*arguments, "--json")
+    assert done.code == 1
+    assert done.document["passed"] is False
+    assert {row["passed"] for row in done.document["decode_rows"]} == {False}
 
 
 @pytest.mark.parametrize("target", ["x.safetensors", "x.pth", "folder"])

@@ -29,7 +29,7 @@ MODES: list[tuple[list[str], str, list[list[str]]]] = [
         "came with --corpus, which measures whole runs",
         [
             ["--engine", "torch"], ["--threads", "1"], ["--hops", "2"], ["--batch", "3"], ["--decode"], ["--layers"],
-            ["--paced"],
+            ["--paced"], ["--no-official"],
         ],
     ),
     (["bench", "CODEC"], "--workers goes with --corpus", [["--workers", "2"]]),

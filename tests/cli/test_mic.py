@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import math
 import os
@@ -22,7 +23,7 @@ import pytest
 from streamrvq.cli.mic import _level, _MeteredSource
 from streamrvq.codec import Codec
 from streamrvq.tokens import read_tokens
-from streamrvq.tokens.journal import journal_of
+from streamrvq.tokens.journal import TokenJournal, journal_of
 from tests.support.command import Run, process
 from tests.support.contract import noise
 from tests.support.listening import SILENT_POLLS, patient
@@ -183,6 +184,21 @@ def test_an_interrupt_ends_it_with_nothing_lost(weights: Path, tmp_path: Path) -
     assert not journal_of(path).exists()
     assert file.codes.shape[1] == -(-file.num_samples // 8)  # flushed to the last sample
     assert summary["seconds"] == pytest.approx(file.num_samples / RATE)
+
+
+def test_a_full_disk_at_the_end_keeps_the_last_figures(
+    run: Run, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(journal: TokenJournal, samples: int | None) -> None:
+        journal.close()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.safetensors")
+
+    monkeypatch.setattr(TokenJournal, "finish", finish)
+    with fifo():
+        done = run(*options(weights, "--seconds", 0.1, "--json", "--out", tmp_path / "a.safetensors"))
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert json.loads(done.out.splitlines()[-1])["summary"]["files"] == []
 
 
 def test_a_killed_recording_is_recovered(run: Run, weights: Path, tmp_path: Path) -> None:

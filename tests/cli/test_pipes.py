@@ -160,6 +160,32 @@ def test_an_interrupt_is_quiet(weights: Path) -> None:
         end.close()
 
 
+#: An `os.open` that says on stderr which pipe it waits for.
+TELLING = """
+import os, sys
+def told(path, *how, open=os.open, **more):
+    if str(path).endswith("pipe"):
+        sys.stderr.write("waiting\\n")
+        sys.stderr.flush()
+    return open(path, *how, **more)
+os.open = told
+"""
+
+
+def test_an_interrupt_ends_the_wait_for_a_pipe_to_send(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
+    sending = process("send", tmp_path / "pipe", "ws://127.0.0.1:9", before=TELLING)
+    try:
+        assert sending.stderr is not None
+        assert sending.stderr.readline() == b"waiting\n"
+        sending.send_signal(signal.SIGINT)
+        assert sending.wait(PATIENCE) == 130
+    finally:
+        sending.kill()
+        out, err = sending.communicate()
+    assert (out, err) == (b"", b"")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", [["info", "--json"], ["info"], ["--version"]], ids=" ".join)
 def test_an_output_that_is_full_is_one_sentence(weights: Path, command: list[str]) -> None:

@@ -121,3 +121,28 @@ def test_ctrl_c_ends_it_quietly(sink: Sink, tmp_path: Path) -> None:
         playing.send_signal(signal.SIGINT)
         out, err = playing.communicate(timeout=PATIENCE)
     assert (playing.returncode, out, err) == (130, b"", b"")
+
+
+#: A stdin that says on stderr when it is waited for.
+TELLING = """
+import io, sys
+class Told(io.FileIO):
+    def readinto(self, into):
+        sys.stderr.write("waiting\\n")
+        sys.stderr.flush()
+        return super().readinto(into)
+sys.stdin = io.TextIOWrapper(io.BufferedReader(Told(0)))
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_a_line(sink: Sink, weights: Path) -> None:
+    playing = process("play", "-", "--codec", weights, before=TELLING)
+    try:
+        assert playing.stderr is not None
+        assert playing.stderr.readline() == b"waiting\n"
+        playing.send_signal(signal.SIGINT)
+        assert playing.wait(PATIENCE) == 130  # its stdin is still open
+    finally:
+        playing.kill()
+        out, err = playing.communicate()
+    assert (out, err) == (b"", b"")

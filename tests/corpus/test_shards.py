@@ -167,7 +167,7 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
         (["--shards", "OUT", "-o", "x"], "--shards goes without"),
         (["--shards", "OUT", "--rate", "8000"], "--shards goes without"),
         (["--shards", "OUT", "--downmix", "--each-channel"], "choose one"),
-        (["--shards", "OUT", "--segment", "0"], "segments of 0 s"),
+        (["--shards", "OUT", "--segment", "0"], "segments of 0.0 s"),
         (["--shards", "OUT", "--workers", "0"], "0 workers"),
         (["--shards", "OUT", "--threads", "0"], "0 threads"),
         (["--shards", "OUT", "--shard-mib", "0"], "shard of 0 bytes"),

@@ -223,3 +223,11 @@ def test_a_header_that_would_take_much_memory_is_not_parsed() -> None:
 def test_what_is_not_bytes_is_refused(bad: Any) -> None:
     with pytest.raises(SnapshotError):
         Snapshot.from_bytes(bad)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "int", "object"])
+def test_what_is_no_snapshot_is_refused(minute_codec: Codec, kind: str) -> None:
+    bad: Any = {"bytes": taken(minute_codec).to_bytes(), "int": 5, "object": object()}[kind]
+    for open_stream in (minute_codec.stream, minute_codec.decoder_stream):
+        with pytest.raises(SnapshotError, match=rf"the snapshot is a {kind}; wanted .* Snapshot\.from_bytes makes one"):
+            open_stream(snapshot=bad)

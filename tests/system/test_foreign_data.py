@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,7 @@ def test_one_line_can_be_printed_anywhere(text: str, most: int) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(5, "5"), ("a", "'a'"), (None, "None"), ([2, 4], "[2, 4]"), ({"a": 1}, "{'a': 1}"), (1.5, "1.5"),
+     (np.int64(7), "7"), (np.float32(0.5), "0.5"), ([np.int16(7)], "[7]"),
      (10**5000, "a int"), (_Loud(), "a _Loud"), ([_Loud()], "[a _Loud]"), ("\ud800", r"'\ud800'"), ("a\nb", r"'a\nb'")],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

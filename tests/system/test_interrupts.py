@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamrvq.system.interrupts import DeferredInterrupts, ordered_termination
+from streamrvq.system.interrupts import DeferredInterrupts, interrupts_raised, ordered_termination
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +119,22 @@ def test_termination_in_order_raises_and_is_put_back() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert left.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_handler_that_only_notes_an_interrupt_is_replaced_for_a_while() -> None:
+    noted: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        noted.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts_raised():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is note
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with interrupts_raised():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert noted == []

@@ -1,13 +1,17 @@
 """An encoder with what reads for it: this process, or processes that read ahead.
 
-Knows: how many of them an engine needs, and how many encoders a card does. Does not know: what they do.
+Knows: how many of them an engine needs, which cards were named, and how many encoders each needs. Does not know: what
+they do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...codec import Codec
 from ...errors import InputError
 from ...system.cores import available_cores
+from ...system.foreign_data import shown
 from .encoder import Encoder, block_for, streams_at_once
 from .readers import Readers
 from .reading import ReadHere
@@ -20,7 +24,22 @@ _WORKERS_EACH, _CORES_OF_EACH = 3, 4
 def check_readers(readers: int | None) -> None:
     """Refuse a number of readers that there cannot be, with an `InputError`."""
     if readers is not None and readers < 0:
-        raise InputError(f"{readers} readers were asked for; wanted at least 0")
+        raise InputError(f"{shown(readers)} readers were asked for; wanted at least 0")
+
+
+def gpus(devices: str | Sequence[str], engine: str = "auto") -> tuple[str, ...]:
+    """The GPUs that were named; the first, if only an engine for GPUs was. Empty: the CPU.
+
+    Raises:
+        InputError: the CPU beside GPUs.
+    """
+    if isinstance(devices, str):
+        devices = (devices,)
+    if "cpu" in devices and set(devices) != {"cpu"}:
+        raise InputError(f"the devices are {', '.join(devices)}; wanted GPUs, or cpu alone")
+    if not devices:
+        return ("cuda",) if engine == "cuda" else ()
+    return () if set(devices) == {"cpu"} else tuple(devices)
 
 
 def workers_for(devices: int) -> int:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from .device import Device
 from .engine import CudaEngine
 
-__all__ = ["CudaEngine", "open_device"]
+__all__ = ["CudaEngine", "check_device", "open_device"]
+
+
+def check_device(name: str) -> None:
+    """Refuse a GPU that is not there with `EngineError`, without opening it."""
+    from .driver import find_card
+
+    find_card(name)
 
 
 def open_device(name: str) -> Device:

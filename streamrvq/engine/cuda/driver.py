@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from ...errors import EngineError
+from ...system.foreign_data import shown
 from ...system.optional import install
 
 #: What to do about an error of the driver, by its name. The others are given as the driver words them.
@@ -139,6 +140,19 @@ def device_number(device: str) -> int:
         EngineError: it is neither.
     """
     name, colon, number = device.partition(":") if isinstance(device, str) else ("", "", "")
-    if name != "cuda" or (colon and not (number.isascii() and number.isdecimal())):
-        raise EngineError(f"device is {device!r}; wanted 'cuda', or 'cuda:0' and so on for one of several cards")
+    if name != "cuda" or (colon and not (number.isascii() and number.isdecimal() and len(number) < 10)):
+        raise EngineError(f"device is {shown(device)}; wanted 'cuda', or 'cuda:0' and so on for one of several cards")
     return int(number or 0)
+
+
+def find_card(device: str) -> tuple[Cuda, int]:
+    """The driver, and the number of a card that it sees. The card is not opened.
+
+    Raises:
+        EngineError: no cuda.core, no driver, or no such card.
+    """
+    number, cuda = device_number(device), Cuda()
+    if number >= cuda.count:
+        there = ", ".join(f"cuda:{i}" for i in range(cuda.count))
+        raise EngineError(f"device is {shown(device)}; this machine has {there or 'no card'}: see nvidia-smi")
+    return cuda, number

@@ -22,7 +22,7 @@ from ...errors import EngineError
 from . import compile as compiling
 from .allocations import CardMemory, PinnedMemory, pinned_address
 from .device import Bytes, Launch, Memory, Recording, Upload, Work
-from .driver import OUT_OF_MEMORY, Context, Cuda, device_number, first_line, of_cuda
+from .driver import OUT_OF_MEMORY, Context, find_card, first_line, of_cuda
 from .loaded import Kernels
 
 
@@ -45,11 +45,8 @@ class Gpu:
     def __init__(
         self, device: str = "cuda", parts: Sequence[compiling.Part] = compiling.PARTS, folder: Path = compiling.KERNELS
     ) -> None:
-        number = device_number(device)
-        self._cuda = cuda = Cuda()
-        if number >= cuda.count:
-            there = ", ".join(f"cuda:{i}" for i in range(cuda.count))
-            raise EngineError(f"device is {device!r}; this machine has {there or 'no card'}: see nvidia-smi")
+        cuda, number = find_card(device)
+        self._cuda = cuda
         self._failure = ""
         self._running: list[Any] = []  # graphs that may be at work; none is destroyed before it has ended
         try:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from ...audio.rates import check_rate
 from ...errors import InputError
+from ...system.foreign_data import shown
 from ..protocol.constants import HIGHEST_RATE, LOWEST_RATE
 from ..protocol.text import Start, checked_text
 from .endpoint import Endpoint, ProxySetting
@@ -57,9 +58,9 @@ def connect(
     """
     endpoint = Endpoint(url, token, timeout, ssl, proxy)
     if queue_size < 1:
-        raise InputError(f"queue_size is {queue_size}; wanted a whole number of items, at least 1")
+        raise InputError(f"queue_size is {shown(queue_size)}; wanted a whole number of items, at least 1")
     if not resume >= 0:
-        raise InputError(f"resume is {resume}; wanted seconds, 0 or more")
+        raise InputError(f"resume is {shown(resume)}; wanted seconds, 0 or more")
     if sample_rate is not None:
         sample_rate = check_rate(sample_rate, lowest=LOWEST_RATE, highest=HIGHEST_RATE)
     start = Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers)

@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ...errors import InputError
-from ...system.foreign_data import one_line
+from ...system.foreign_data import one_line, shown
 
 #: True: the one that the environment names, if any. None: none. Otherwise its URL.
 ProxySetting = str | Literal[True] | None
@@ -39,9 +39,11 @@ class Endpoint:
         if self.ssl is not None and not self.secure:
             raise InputError(f"ssl came with {one_line(self.url)}; it goes with wss://, and ws:// has no TLS")
         if not self.timeout > 0:
-            raise InputError(f"timeout is {self.timeout}; wanted seconds, more than 0")
+            raise InputError(f"timeout is {shown(self.timeout)}; wanted seconds, more than 0")
         if not (self.proxy is None or self.proxy is True or isinstance(self.proxy, str)):
-            raise InputError(f"proxy is {self.proxy!r}; wanted a URL, True for the environment's, or None for none")
+            raise InputError(
+                f"proxy is {shown(self.proxy)}; wanted a URL, True for the environment's, or None for none"
+            )
 
     @property
     def secure(self) -> bool:

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any
 
 from ...audio.pcm import Pcm, as_pcm
-from ...errors import InputError, ProtocolError, ServiceError, StreamClosedError
+from ...errors import ProtocolError, ServiceError, StreamClosedError
+from ...streaming.checks import check_count
 from ...system.copying import NeverCopied
 from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
@@ -125,8 +126,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         """Report ``samples`` lost samples. The server fills up to one second with zeros; after a longer gap it begins
         a new stream. Raises as `send` does."""
         self._check_open("gap")
-        if samples < 1:
-            raise InputError(f"a gap of {samples} samples; wanted at least 1")
+        check_count("samples", samples)
         self._resend.add_text(GapMark(pos=self._resend.pos, samples=samples).to_json(), samples)
         await self._send_pending()
 

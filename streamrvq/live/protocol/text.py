@@ -221,10 +221,10 @@ def whole_seconds(seconds: float) -> int:
 
 def checked_text(message: Message) -> str:
     """A client's message as text. Raises `InputError` if no server takes it."""
-    text = message.to_json()
     try:
+        text = message.to_json()
         parse(text, "client")
-    except ProtocolError as error:
+    except (ProtocolError, ValueError) as error:  # also of a number with more digits than Python prints
         raise InputError(str(error)) from None
     return text
 

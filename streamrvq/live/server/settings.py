@@ -10,7 +10,7 @@ import ssl
 from pathlib import Path
 
 from ...errors import InputError
-from ...system.foreign_data import one_line
+from ...system.foreign_data import one_line, shown
 from ..protocol.constants import MAX_MESSAGE, SMALLEST_MAX_MESSAGE
 from .access import check_origin
 
@@ -55,15 +55,15 @@ class ServerSettings:
         for name, low in lowest.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise InputError(f"{name} is {value}; wanted a whole number of at least {low}")
+                raise InputError(f"{name} is {shown(value)}; wanted a whole number of at least {low}")
         if self.port > 65535:
-            raise InputError(f"port is {self.port}; wanted 0 to 65535")
+            raise InputError(f"port is {shown(self.port)}; wanted 0 to 65535")
         for name in ("start_timeout", "idle_timeout", "send_timeout", "park_timeout", "close_timeout", "drain_timeout",
                      "stop_timeout"):  # fmt: skip
             if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; wanted seconds, more than 0")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; wanted seconds, more than 0")
         if not 0 <= self.gather < 1:
-            raise InputError(f"gather is {self.gather}; wanted seconds, 0 or more and less than 1")
+            raise InputError(f"gather is {shown(self.gather)}; wanted seconds, 0 or more and less than 1")
         if any(not token for token in self.tokens):
             raise InputError("a token is empty; wanted at least one character, better 32 random ones")
         if self.tls_key is not None and self.tls_certificate is None:

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Literal
 
 from ...errors import DeviceError
+from ...system.foreign_data import shown
 
 Direction = Literal["input", "output"]
 
@@ -52,5 +53,7 @@ def find_device(
         found = found or [device for device, _, full in names if text in full]
     if len(found) != 1:
         many = f"{len(found)} devices match" if found else "there is no"
-        raise DeviceError(f"{many} {direction} device {wanted!r}; there are: {listed}: give an index or a whole name")
+        raise DeviceError(
+            f"{many} {direction} device {shown(wanted)}; there are: {listed}: give an index or a whole name"
+        )
     return found[0]

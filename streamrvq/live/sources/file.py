@@ -16,6 +16,7 @@ from ...audio.byte_source import Source
 from ...audio.files import AudioReader, Truncated, open_audio
 from ...audio.pcm import Pcm
 from ...errors import AudioFileError, InputError, StreamClosedError
+from ...system.foreign_data import shown
 from ..items import OnePass
 from ..worker import Worker
 
@@ -115,7 +116,7 @@ class File:
         channel: int | None = None, truncated: Truncated = "refuse", track: int | None = None,
     ) -> None:  # fmt: skip
         if block is not None and block < 1:
-            raise InputError(f"block is {block}; wanted a whole number of samples, at least 1")
+            raise InputError(f"block is {shown(block)}; wanted a whole number of samples, at least 1")
         self._source = path
         self._how: dict[str, Any] = {
             "downmix": downmix, "channel": channel, "truncated": truncated, "track": track,

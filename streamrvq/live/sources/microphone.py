@@ -25,6 +25,7 @@ from ...audio.pcm import Pcm
 from ...audio.rates import check_rate
 from ...errors import DeviceError, InputError, StreamClosedError
 from ...system.copying import NeverCopied
+from ...system.foreign_data import shown
 from ..items import Gap, OnePass
 from ..stats import WINDOW, MicrophoneStats, percentiles
 from . import portaudio
@@ -86,13 +87,14 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
     ) -> None:  # fmt: skip
         self.sample_rate = None if rate is None else check_rate(rate, "rate")
         if block is not None and block < 1:
-            raise InputError(f"block is {block}; wanted a whole number of samples, at least 1")
+            raise InputError(f"block is {shown(block)}; wanted a whole number of samples, at least 1")
         if channel is not None and (channel < 0 or downmix):
             raise InputError(
-                f"channel is {channel}{' with downmix' if downmix else ''}; wanted one from 0 on, or downmix alone"
+                f"channel is {shown(channel)}{' with downmix' if downmix else ''}; wanted one from 0 on, or downmix "
+                "alone"
             )
         if not 0.2 <= buffer <= 600:
-            raise InputError(f"buffer is {buffer} s; wanted 0.2 to 600")
+            raise InputError(f"buffer is {shown(buffer)} s; wanted 0.2 to 600")
         self.device, self.block, self.channel, self.downmix, self.buffer = device, block, channel, downmix, buffer
         self.name = ""
         self._channels = 2 if downmix else (channel or 0) + 1
