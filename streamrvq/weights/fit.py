@@ -74,10 +74,10 @@ def check_unfolded(config: Config, tensors: Mapping[str, npt.NDArray[Any]], sour
     """
     wanted = tensor_shapes(config)
     _check_names(set(wanted), {weight_of(name) or name for name in tensors}, source)
-    for name, value in tensors.items():
-        weight = weight_of(name)
-        if weight is None or name in {v for _, v in pair_names(weight)}:
-            _check_shape(name, value, wanted[weight or name], source)
+    for weight, shape in wanted.items():
+        for name in (weight, *(v for _, v in pair_names(weight))):
+            if name in tensors:
+                _check_shape(name, tensors[name], shape, source)
 
 
 def most_bytes(config: Config) -> int:
