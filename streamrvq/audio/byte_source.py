@@ -56,6 +56,8 @@ class ByteSource:
             self.file: Any = self._own if regular else _Pipe(self._own)
         elif callable(getattr(source, "read", None)):
             self.name = name or _name_of(source)
+            if getattr(source, "closed", False) is True:
+                raise InputError(f"{self.name} is closed; wanted it open: close it after it is read, or give a path")
             self.file = _Pipe(source) if once or not _can_seek(source) else _Object(source)
             if isinstance(source, io.TextIOBase):
                 raise InputError(f"{self.name} gives text; wanted a file that was opened with mode 'rb'")
@@ -84,12 +86,11 @@ class ByteSource:
         if self.size is None or offset >= self.size:
             return b""
         self.file.seek(offset)
-        parts, missing = list[bytes](), count
-        while missing > 0 and (part := self.file.read(missing)):
-            parts.append(part)
-            missing -= len(part)
+        data = bytearray()
+        while len(data) < count and (part := self.file.read(count - len(data))):
+            data += part
         self.check()
-        return b"".join(parts)
+        return bytes(data)
 
     def rewind(self) -> None:
         """Back to the start, for a decoder; a pipe never left it."""
@@ -102,8 +103,7 @@ class ByteSource:
         Raises:
             OSError: there is no room for it.
         """
-        pipe = self.pipe
-        if pipe is None:
+        if (pipe := self.pipe) is None:
             return
         whole = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
         try:
@@ -120,10 +120,11 @@ class ByteSource:
 
     def clip(self, start: int, end: int) -> None:
         """Let a file begin and end there, for decoders that would read something else."""
-        self.file, self.size = _Object(_Clipped(self.file, start, end)), end - start
+        raw = self.file.raw if isinstance(self.file, _Object) else self.file  # so that one object stores exceptions
+        self.file, self.size = _Object(_Clipped(raw, start, end)), end - start
 
     def check(self) -> None:
-        """Raise what came while FFmpeg read from a pipe or an object."""
+        """Raise what came while a decoder read from a pipe or an object."""
         if not self.owned:
             self.file.check()
 
@@ -151,7 +152,7 @@ class _Object(_Stored):
 
     def __init__(self, raw: Any) -> None:
         super().__init__()
-        self._raw = raw
+        self.raw = raw
         self.sequential = False  # whether FFmpeg is to read from start to end
 
     def seekable(self) -> bool:
@@ -160,7 +161,7 @@ class _Object(_Stored):
     def read(self, count: int = -1) -> bytes:
         """At most ``count`` bytes; none at the end, and after an exception."""
         try:
-            return _checked(self._raw.read(count))
+            return _checked(self.raw.read(count))
         except BaseException as error:
             self._error = error
             return b""
@@ -170,8 +171,8 @@ class _Object(_Stored):
         try:
             if whence == os.SEEK_SET and offset < 0:
                 return -1
-            self._raw.seek(offset, whence)
-            return int(self._raw.tell())
+            self.raw.seek(offset, whence)
+            return int(self.raw.tell())
         except (OSError, ValueError, OverflowError):
             return -1
         except BaseException as error:
@@ -193,12 +194,12 @@ class _Clipped:
         left = max(0, self._size - self.tell())
         return _checked(self._raw.read(left if count < 0 else min(count, left)))
 
-    def seek(self, offset: int, whence: int) -> int:
+    def seek(self, offset: int, whence: int) -> None:
         if whence == os.SEEK_END:
             offset, whence = self._size + offset, os.SEEK_SET
         if whence == os.SEEK_SET:
             offset += self._start
-        return int(self._raw.seek(offset, whence)) - self._start
+        self._raw.seek(offset, whence)
 
     def tell(self) -> int:
         return int(self._raw.tell()) - self._start
@@ -273,7 +274,7 @@ def _opened(path: str) -> BinaryIO:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
             raise OSError(errno.EINVAL, "it is a device or a socket, and no file")
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY)  # no child inherits it
         return open(descriptor, "rb", buffering=0)
     except OSError as error:
         if descriptor >= 0:

@@ -80,12 +80,15 @@ class SoundFileEncoder:
 
     def __init__(self, sink: Sink, rate: int, container: str, codec: str) -> None:
         self._sink, self._has_time = sink, codec == "FLOAT" and container in ("WAV", "AIFF")
+        unraised.watch()
         self._file = soundfile.SoundFile(sink, "w", rate, 1, subtype=codec, format=container)
 
     def write(self, samples: npt.NDArray[Any]) -> None:
+        unraised.watch()
         self._file.write(samples)
 
     def close(self) -> None:
+        unraised.watch()
         self._file.close()
         self._sink.check()
         if self._has_time:

@@ -217,6 +217,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         """What the source promised and has not held, now that the decoder has come to its end."""
         if self._counted is not None and self._decoded < self._counted:
             return "it ends there"
+        size, whole = self._source.size, self._limit is not None and self._decoded >= self._limit
+        if size and not whole and not self._source.at(size - 1, 1):
+            return f"it ends there, and had {size} bytes when it was opened"
         assert self._decoder is not None
         if not self._decoded and self._decoder.frames:
             return "no sample of it can be decoded"

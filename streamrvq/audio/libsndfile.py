@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from ..system import unraised
 from ..system.foreign_data import one_line
 from .byte_source import ByteSource
 from .decoding import STEP, WIDTHS, DecodingError, NotRecognisedError
@@ -32,24 +33,40 @@ class SoundFileDecoder:
 
     def __init__(self, source: ByteSource) -> None:
         source.rewind()
+        self._source = source
+        unraised.watch()
         try:
             # By its descriptor: libsndfile then reads by itself, and judges nothing by the name.
             file: Any = source.file.fileno() if source.owned else source.file
             self._file = soundfile.SoundFile(file, closefd=not source.owned)
         except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
+            self._check()
             reason = one_line(getattr(error, "error_string", None) or error)
             raise NotRecognisedError(reason.rstrip(".")) from None
+        try:
+            self._check()
+        except BaseException:
+            self._file.close()
+            raise
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
         self.width = WIDTHS.get(self._file.subtype, 0)
         self.plain = self._file.subtype in _PLAIN
 
+    def _check(self) -> None:
+        """Raise what came while libsndfile read: it sees the end of the file there."""
+        unraised.check()
+        self._source.check()
+
     def read(self) -> npt.NDArray[np.float32]:
+        unraised.watch()
         try:
             block: npt.NDArray[np.float32] = self._file.read(STEP, dtype="float32", always_2d=True)
         except _DAMAGE:  # the message is about libsndfile
+            self._check()
             raise DecodingError("it cannot be decoded there") from None
+        self._check()
         return block
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +20,8 @@ from .names import check_path
 
 #: The end of a temporary file's name. The name begins with a dot, so that tools that read a whole folder skip it.
 PART = ".part"
-#: Bytes of the final name that a temporary name begins with. The rest of it takes some 24 more, and the longest name
-#: that every file system takes has 143.
+#: Bytes of the final name that a temporary name begins with at most. The rest of it takes some 24 more, and the longest
+#: name that every file system takes has 143.
 _MOST_NAME = 100
 #: Errors of a write that do not name a file.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -79,7 +79,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     check_replaceable(path)
     if len(os.fsencode(path.name)) > (most := _longest_name(path.parent)):  # the temporary name would fit
         raise OSError(errno.ENAMETOOLONG, f"the name has more than {most} bytes", os.fspath(path))
-    start = os.fsdecode(os.fsencode(path.name)[:_MOST_NAME])
+    start = path.name
+    while len(os.fsencode(start)) > _MOST_NAME:  # by whole characters: some systems refuse a half
+        start = start[:-1]
     part = path.with_name(f".{start}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
         with open(part, "x+b") as file:
@@ -94,6 +96,25 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_together(folder: Path, names: Sequence[str]) -> Iterator[list[BinaryIO]]:
+    """As `replacing`, for files that mean nothing apart. Without the last one nobody takes the others for whole.
+
+    The older files stay until all are written. Then the older last one is removed, and they get their names in the
+    order that was given. So a process that is killed meanwhile leaves no older last one beside newer files.
+
+    Raises:
+        OSError: as `replacing`.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(replacing(folder / name)) for name in reversed(names)][::-1]
+        yield files
+        for file in files:  # whatever may fail does so before anything is removed
+            file.flush()
+            os.fsync(file.fileno())
+        (folder / names[-1]).unlink(missing_ok=True)
 
 
 def _longest_name(folder: Path) -> int:

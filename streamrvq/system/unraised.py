@@ -1,10 +1,11 @@
 """Exceptions that a C library between the raiser and the caller could not pass on. Python only reports them.
 
-PyAV calls our reads and writes from C. A signal's handler may raise before the first line of such a function runs. PyAV
-passes on each `Exception`; a KeyboardInterrupt is none, so FFmpeg sees the end of the file, and Python calls
-`sys.unraisablehook`. From there it is taken, and raised when FFmpeg has returned.
+PyAV and soundfile call our reads and writes from C. A signal's handler may raise before the first line of such a
+function runs. PyAV passes on each `Exception`, and no KeyboardInterrupt; soundfile passes on nothing. Then the library
+sees the end of the file, and Python calls `sys.unraisablehook`. From there it is taken, and raised when the library has
+returned.
 
-Knows: the hook, threads. Does not know: PyAV, audio.
+Knows: the hook, threads, how it names the functions of both. Does not know: what they do, audio.
 """
 
 from __future__ import annotations
@@ -19,10 +20,19 @@ _before: Any = sys.__unraisablehook__
 
 def _take(unraisable: Any) -> None:
     error = unraisable.exc_value
-    if isinstance(error, BaseException) and not isinstance(error, Exception) and "pyio" in str(unraisable.object):
+    of_pyav = "pyio" in str(unraisable.object) and not isinstance(error, Exception)
+    if isinstance(error, BaseException) and (of_pyav or _of_soundfile(unraisable)):
         _lost.setdefault(threading.get_ident(), error)
     else:
         _before(unraisable)
+
+
+def _of_soundfile(unraisable: Any) -> bool:
+    """Whether it came in a call of soundfile to a file of this package; others use soundfile, too."""
+    if "SoundFile._init_virtual_io" not in str(unraisable.err_msg) or unraisable.exc_traceback is None:
+        return False
+    file = unraisable.exc_traceback.tb_frame.f_locals.get("file")
+    return type(file).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def watch() -> None:

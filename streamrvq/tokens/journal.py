@@ -65,7 +65,7 @@ class TokenJournal(NeverCopied, error=TokensError, holds="an open file", instead
         self._end = 0  # bytes of whole records
         self._torn = False  # whether the file may go on behind them
         self._refusal = ""  # why nothing more may be recorded
-        if self.path.exists():
+        if os.path.exists(self.path):  # unlike Path's, it takes a name that is too long
             raise TokensError(f"{path} is there already; move it away, or choose another name")
         head = {name.name: getattr(empty, name.name) for name in dataclasses.fields(empty)}
         head = {name: value for name, value in head.items() if name not in _NOT_IN_THE_HEAD}

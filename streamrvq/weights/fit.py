@@ -5,6 +5,7 @@ Knows: which tensors and shapes a configuration has. Does not know: files, how w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,17 +67,27 @@ def _lasts(value: npt.NDArray[Any]) -> bool:
 
 
 def check_unfolded(config: Config, tensors: Mapping[str, npt.NDArray[Any]], source: str) -> None:
-    """Refuse tensors of another codec before they are folded, which takes several times their room.
+    """Refuse tensors of another codec before they are read, or folded, which takes several times their room.
 
     Raises:
-        WeightsError: a tensor is missing or unknown, or the larger half of a weight-norm pair has another shape.
+        WeightsError: a tensor is missing or unknown, or one has another shape; of a weight-norm pair the larger half.
     """
     wanted = tensor_shapes(config)
     _check_names(set(wanted), {weight_of(name) or name for name in tensors}, source)
-    for name, value in tensors.items():
-        weight = weight_of(name)
-        if weight is not None and name in {v for _, v in pair_names(weight)}:
-            _check_shape(name, value, wanted[weight], source)
+    for weight, shape in wanted.items():
+        for name in (weight, *(v for _, v in pair_names(weight))):
+            if name in tensors:
+                _check_shape(name, tensors[name], shape, source)
+
+
+def most_bytes(config: Config) -> int:
+    """Bytes of all tensors in a file of ``config``'s weights at most, whoever wrote it: as float64, each with no more
+    than its own size of gains beside it, and of what only training needs.
+
+    Raises:
+        ConfigError: the tensors are larger than any codec's.
+    """
+    return 3 * 8 * sum(math.prod(shape) for shape in tensor_shapes(config).values())
 
 
 def _check_shape(name: str, value: npt.NDArray[Any], shape: tuple[int, ...], source: str) -> None:

@@ -6,6 +6,7 @@ its tensors are called; transformers and torch, of which it imports neither.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import numpy.typing as npt
 
 from ..config import LIMITS, Config, read_json
 from ..errors import ConfigError, WeightsError
-from ..families import FAMILIES, Family, tensor_shapes
+from ..families import FAMILIES, Family, family_of, tensor_shapes
 from ..families.base import OURS
 from ..system.foreign_data import shown
+from .fit import most_bytes
 from .tensorfile import printable_name, read_bytes, read_tensors
 from .value import Weights, is_trained
 
@@ -38,7 +40,7 @@ def read(folder: Path) -> Weights:
     if family is None:
         wanted = ", ".join(f'"{known}"' for known in FAMILIES)
         raise WeightsError(f"{config_path} has model_type {shown(name)}; wanted one of {wanted}: no other can be read")
-    if not model_path.is_file():
+    if not os.path.isfile(model_path):
         raise WeightsError(
             f"{folder} has no model.safetensors; wanted one beside config.json: save it again with save_pretrained"
         )
@@ -47,7 +49,7 @@ def read(folder: Path) -> Weights:
         tensor_shapes(config)  # refuses one that is too large before anything is read
     except ConfigError as error:
         raise WeightsError(f"{config_path} cannot be used: {error}") from None
-    raw, _ = read_tensors(model_path)
+    raw, _ = read_tensors(model_path, lambda *_: most_bytes(config))
     ours = values.get(OURS)
     ours = ours if isinstance(ours, dict) else {}
     return _weights(
@@ -56,13 +58,19 @@ def read(folder: Path) -> Weights:
     )  # fmt: skip
 
 
-def guessed(tensors: Mapping[str, npt.NDArray[Any]], path: Path) -> Weights | None:
-    """The weights in a file of tensors alone, whose names say which package wrote it; None: no family's does."""
+def guessed(tensors: Mapping[str, npt.NDArray[Any]]) -> Config | None:
+    """The configuration of a file of tensors alone, whose names say which package wrote it; None: no family's does."""
     for family in FAMILIES.values():
-        config = family.foreign.guess(tensors)
+        config: Config | None = family.foreign.guess(tensors)
         if config is not None:
-            return _weights(family, config, tensors, name=path.stem, trained=True, source=str(path))
+            return config
     return None
+
+
+def of_guess(config: Config, tensors: Mapping[str, npt.NDArray[Any]], path: Path) -> Weights:
+    """The weights in a file of tensors alone, whose configuration was `guessed`."""
+    name = printable_name(None, path.stem)
+    return _weights(family_of(config), config, tensors, name=name, trained=True, source=str(path))
 
 
 def _weights(

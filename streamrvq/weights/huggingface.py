@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors.numpy import save_file
+
 from ..errors import WeightsError
 from ..families.base import OURS
 from ..families.dac import FIELDS, foreign_modules, renamed
+from ..system.atomic_file import replacing_together
 from ..system.names import check_path
-from .tensorfile import replace, write_tensors
+from .tensorfile import writing
 from .value import Weights, codec_config
 
 
@@ -57,7 +60,9 @@ def save(weights: Weights, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise WeightsError(f"cannot make {folder}: {error}; wanted a place in a folder that is there") from None
-    write_tensors(folder / "model.safetensors", renamed(weights.tensors, foreign_modules(config)), {"format": "pt"})
-    for name, content in (("config.json", values), ("preprocessor_config.json", feature_extractor)):
-        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-        replace(folder / name, lambda part, text=text: Path(part).write_text(text, encoding="utf-8"))  # type: ignore[misc]
+    tensors = renamed(weights.tensors, foreign_modules(config))
+    names = "model.safetensors", "preprocessor_config.json", "config.json"
+    with writing(folder), replacing_together(folder, names) as (model, extractor, settings):
+        save_file(tensors, model.name, {"format": "pt"})
+        for file, content in ((extractor, feature_extractor), (settings, values)):
+            file.write((json.dumps(content, indent=2, sort_keys=True) + "\n").encode())

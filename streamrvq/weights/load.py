@@ -139,7 +139,7 @@ def save_weights(
     """
     path = Path(path)
     if layout is None:
-        is_folder = path.is_dir() or not path.suffix
+        is_folder = os.path.isdir(path) or not path.suffix
         layout = "huggingface" if is_folder else SUFFIXES.get(path.suffix.lower())
     if layout not in get_args(Layout):
         raise WeightsError(

@@ -9,16 +9,19 @@ Knows: the metadata's keys and the format's version. Does not know: other layout
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..config import Config
 from ..errors import ConfigError, WeightsError
 from ..families import config_from_json
 from ..system.foreign_data import one_line, shown
-from .folder import guessed
+from .fit import check_unfolded, most_bytes
+from .folder import guessed, of_guess
 from .tensorfile import printable_name, read_tensors, write_tensors
 from .value import Weights
 
@@ -67,22 +70,10 @@ def read(path: Path) -> Weights:
         WeightsError: the file cannot be read, is damaged, is of another program or version, or does not fit its
             config.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, lambda outlines, metadata: _most(outlines, metadata, path))
+    config = _config(tensors, metadata, path)
     if metadata.get("format") != "streamrvq":
-        if (weights := guessed(tensors, path)) is not None:
-            return weights
-        raise WeightsError(
-            f"{path} was not saved by streamrvq; wanted its own layout in a .safetensors file: "
-            "for a Hugging Face model give the folder that has its config.json"
-        )
-    if metadata.get("version") != VERSION:
-        raise WeightsError(
-            f"{path} has format version {shown(metadata.get('version'))}; wanted {VERSION!r}: update streamrvq"
-        )
-    try:
-        config = config_from_json(metadata.get("config", ""))
-    except ConfigError as error:
-        raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
+        return of_guess(config, tensors, path)
     trained = metadata.get("trained") == "true"
     name = printable_name(metadata.get("name"), path.stem)
     training = printable_name(metadata.get("training"), "")
@@ -94,3 +85,34 @@ def read(path: Path) -> Weights:
             "wanted them equal: the file is damaged, fetch or save it again"
         )
     return weights
+
+
+def _config(tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str], path: Path) -> Config:
+    """Of which codec a file is, from what its header says. Raises `WeightsError`: of none."""
+    is_ours = metadata.get("format") == "streamrvq"
+    if is_ours and metadata.get("version") != VERSION:
+        raise WeightsError(
+            f"{path} has format version {shown(metadata.get('version'))}; wanted {VERSION!r}: update streamrvq"
+        )
+    try:
+        config = config_from_json(metadata.get("config", "")) if is_ours else guessed(tensors)
+    except ConfigError as error:
+        raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
+    if config is None:
+        raise WeightsError(
+            f"{path} was not saved by streamrvq; wanted its own layout in a .safetensors file: "
+            "for a Hugging Face model give the folder that has its config.json"
+        )
+    return config
+
+
+def _most(outlines: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str], path: Path) -> int:
+    """As `read_tensors` asks for it: a file of something else is refused before its tensors are read."""
+    config = _config(outlines, metadata, path)
+    try:
+        most = most_bytes(config)
+    except ConfigError as error:
+        raise WeightsError(f"the configuration in {path} cannot be used: {error}") from None
+    if metadata.get("format") == "streamrvq":
+        check_unfolded(config, outlines, str(path))
+    return most

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,28 @@ def printable_name(name: object, default: str) -> str:
     return name if name.isprintable() and len(name) <= _MOST_NAME else one_line(name, _MOST_NAME)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+def read_tensors(
+    path: Path, most: Callable[[dict[str, npt.NDArray[Any]], dict[str, str]], int]
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """``(tensors, metadata)`` of a safetensors file. bfloat16 is widened to float32, exactly.
 
     Tensors of other types are parts of the file's bytes, which are read once; so they cannot be written to.
 
+    Args:
+        path: the file.
+        most: asked before any tensor is read, with arrays that have each tensor's shape and type, and its metadata.
+            Gives how many bytes of tensors the file may have, or raises what is to be said of such a file.
+
     Raises:
-        WeightsError: the file cannot be read, is truncated or not a safetensors file, or holds an unknown type.
+        WeightsError: the file cannot be read, is truncated, too large or not a safetensors file, or holds an unknown
+            type.
     """
     try:
         check_regular(path)
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            wrong = not 1 < length <= _MOST_HEADER or 8 + length > os.fstat(file.fileno()).st_size
+            length, size = int.from_bytes(file.read(8), "little"), os.fstat(file.fileno()).st_size
+            wrong = not 1 < length <= _MOST_HEADER or 8 + length > size
+            header = b"" if wrong else file.read(length)
     except OSError as error:
         raise unreadable(path, error) from None
     if wrong:  # however long the rest is, it is not read
@@ -87,6 +97,13 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
             raise _damaged(WeightsError, str(path), error, _REMEDY) from None
         except OSError as error:
             raise unreadable(path, error) from None
+        outlines, metadata = _entries(header, lambda entry: _outline(entry, size), WeightsError, str(path), _REMEDY)
+        came, allowed = size - 8 - length, most(outlines, metadata)
+        if came > allowed:
+            raise WeightsError(
+                f"{path} has {came} bytes of tensors; wanted at most {allowed}, for weights of its configuration: "
+                "check that file and configuration are of one codec"
+            )
         return _arrays(read_bytes(path), WeightsError, str(path), _REMEDY)
 
 
@@ -125,22 +142,45 @@ def _arrays(
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """``(tensors, metadata)`` of bytes whose header is good. The tensors are parts of ``data``: nothing is copied."""
     start = 8 + int.from_bytes(data[:8], "little")
+    values = memoryview(data)[start:]
+    return _entries(data[8:start], lambda entry: _array(entry, values, len(data)), kind, what, remedy)
+
+
+def _entries(
+    header: bytes, made: Callable[[Any], npt.NDArray[Any]], kind: type[StreamRVQError], what: str, remedy: str
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """What is ``made`` of each tensor's entry in a header, and the metadata."""
     try:
-        header = json.loads(data[8:start])
+        entries = json.loads(header)
     except (ValueError, RecursionError) as error:
         raise _damaged(kind, what, error, remedy) from None
-    metadata, values, tensors = header.pop("__metadata__", None) or {}, memoryview(data)[start:], {}
-    for name, entry in header.items():
+    metadata, tensors = entries.pop("__metadata__", None) or {}, {}
+    for name, entry in entries.items():
         try:
-            tensors[name] = _array(entry, values, len(data))
+            tensors[name] = made(entry)
         except ValueError as error:
             raise kind(f"{one_line(name)} in {what} {error}") from None
     return tensors, metadata
 
 
 def _array(entry: dict[str, Any], values: memoryview, size: int) -> npt.NDArray[Any]:
-    """A tensor of a file of ``size`` bytes. Raises ValueError with the end of a sentence about it."""
-    kind, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    """A tensor of a file of ``size`` bytes. Raises as `_checked`."""
+    (kind, shape), (first, last) = _checked(entry, size), entry["data_offsets"]
+    if kind == "BF16":  # the upper half of a float32
+        wide = np.frombuffer(values[first:last], "<u2").astype("<u4") << np.uint32(16)
+        return wide.view("<f4").reshape(shape)
+    return np.frombuffer(values[first:last], _TYPES[kind]).reshape(shape)
+
+
+def _outline(entry: dict[str, Any], size: int) -> npt.NDArray[Any]:
+    """What has the shape and type of `_array`, and takes no room: one zero, again and again. Raises as `_checked`."""
+    kind, shape = _checked(entry, size)
+    return np.broadcast_to(np.zeros((), _TYPES.get(kind, "<f4")), shape)
+
+
+def _checked(entry: dict[str, Any], size: int) -> tuple[str, list[int]]:
+    """Type and shape of a tensor of a file of ``size`` bytes. Raises ValueError with the end of a sentence about it."""
+    kind, shape = entry["dtype"], entry["shape"]
     if kind != "BF16" and kind not in _TYPES:
         raise ValueError(f"is {one_line(kind)}; wanted a float type of at most 64 bits: convert it")
     # A tensor without elements may have any other dimension; numpy has limits of its own.
@@ -149,10 +189,7 @@ def _array(entry: dict[str, Any], values: memoryview, size: int) -> npt.NDArray[
             f"has shape {shown(list(shape))} in a file of {size} bytes; wanted at most {_MOST_DIMENSIONS} dimensions, "
             "none larger than the file: it is damaged, fetch or save it again"
         )
-    if kind == "BF16":  # the upper half of a float32
-        wide = np.frombuffer(values[first:last], "<u2").astype("<u4") << np.uint32(16)
-        return wide.view("<f4").reshape(shape)
-    return np.frombuffer(values[first:last], _TYPES[kind]).reshape(shape)
+    return kind, shape
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]) -> None:
@@ -166,10 +203,16 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
     Raises:
         WeightsError: the file cannot be written.
     """
+    with writing(path), replacing(path) as part:
+        write(part.name)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while ``path`` is written into a `WeightsError`."""
     try:
-        with replacing(path) as part:
-            write(part.name)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        yield
+    except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:  # torch raises a RuntimeError
         raise WeightsError(
             f"cannot write {path}: {one_line(error)}; wanted a writable place: check it and its space"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 
 from streamrvq import File, InputError
+from streamrvq.audio.byte_source import ByteSource
 from streamrvq.audio.files import open_audio
 from streamrvq.errors import AudioFileError
 from tools.fuzzing.targets.audio import OnceOnly
@@ -20,8 +22,8 @@ PCM = (np.arange(20_000) % 1000 / 2048).astype(np.float32)
 
 
 def audio(container: str = "FLAC") -> bytes:
-    whole = io.BytesIO()
-    soundfile.write(whole, PCM, 16_000, format=container)
+    whole, big = io.BytesIO(), container == "RIFX"
+    soundfile.write(whole, PCM, 16_000, format="WAV" if big else container, endian="BIG" if big else None)
     return whole.getvalue()
 
 
@@ -32,6 +34,39 @@ def test_an_object_is_read_from_its_start_and_stays_open() -> None:
         assert reader.path == "a BytesIO"
         np.testing.assert_allclose(reader.read(30_000), PCM, atol=1e-4)
     assert not source.closed
+
+
+class Silent(io.BytesIO):
+    """Its `seek` gives nothing."""
+
+    def seek(self, *where: int) -> None:  # type: ignore[override]
+        super().seek(*where)
+
+
+@pytest.mark.parametrize("container", ["FLAC", "AIFF", "RIFX RIFX"])
+def test_an_object_whose_seek_gives_nothing(container: str) -> None:
+    with open_audio(Silent(b"".join(map(audio, container.split()))), truncated="keep") as reader:
+        np.testing.assert_allclose(reader.read(30_000), PCM, atol=1e-4)
+
+
+@pytest.mark.asyncio
+async def test_an_object_that_is_closed_is_refused(tmp_path: Path) -> None:
+    (path := tmp_path / "a.flac").write_bytes(audio())
+    with path.open("rb") as source:
+        file = File(source, realtime=False)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"a\.flac is closed; wanted it open"):
+            await blocks_of(file)
+
+
+def test_a_path_is_opened_where_the_system_has_no_flag_for_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows. No child inherits the file all the same."""
+    (path := tmp_path / "a.flac").write_bytes(audio())
+    monkeypatch.delattr(os, "O_CLOEXEC")
+    with contextlib.closing(ByteSource(path)) as source:
+        assert not os.get_inheritable(source.file.fileno())
 
 
 def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
@@ -72,6 +107,27 @@ def test_what_a_source_raises_comes_out(error: BaseException, once: bool, capfd:
     with pytest.raises((type(error), AudioFileError)), open_audio(source) as reader:
         while len(reader.read(4000)):
             pass
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ConnectionResetError("gone"), KeyError("x")])
+@pytest.mark.parametrize("container", ["WAV", "WAV WAV", "AIFF", "RIFX", "RIFX RIFX"])
+def test_what_a_source_raises_is_not_taken_for_its_end(
+    container: str, error: BaseException, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """At any of its reads, also where a later part is left out."""
+    data, left = b"".join(map(audio, container.split())), 0
+    while True:
+        source = Failing(data, error)
+        source.left = left
+        try:
+            with open_audio(source, truncated="keep") as reader:
+                samples = sum(map(len, reader.blocks(4000)))
+            break
+        except (type(error), AudioFileError):
+            left += 1
+    assert samples == len(PCM)
+    assert left > 8
     assert capfd.readouterr().err == ""
 
 

@@ -1,7 +1,9 @@
 """Audio files: every format is read whole in blocks of any size, damage is reported, writing is exact and atomic."""
 
 import contextlib
+import io
 import itertools
+import os
 import re
 import struct
 
@@ -86,6 +88,33 @@ def test_a_cut_file_is_never_read_as_whole(tmp_path, container, subtype, ending,
     elif container in ("FLAC", "MP3"):
         assert "is damaged after sample" in message
         assert "of 24000:" in message
+
+
+@formats
+@pytest.mark.parametrize("as_object", [False, True])
+def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path, container, subtype, ending, as_object):
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, np.tile(tone(), 20), 48000, format=container, subtype=subtype)
+    data = path.read_bytes()
+    for truncated in ("refuse", "keep"):
+        path.write_bytes(data)
+        source = io.BytesIO(data) if as_object else path
+        with open_audio(source, truncated=truncated) as reader:
+            reader.read(1000)
+            source.truncate(len(data) // 2) if as_object else os.truncate(path, len(data) // 2)
+            refused = pytest.raises(AudioFileError, match=r"is damaged after sample \d+ of \d+: it ")
+            with refused if truncated == "refuse" else contextlib.nullcontext():
+                list(reader.blocks(10_000))
+            assert 1000 < reader.position < 480_000
+
+
+def test_a_file_that_loses_what_is_no_sample_is_whole(tmp_path):
+    path = make(tmp_path / "a.wav")
+    with path.open("ab") as file:
+        file.write(b"LIST" + struct.pack("<I", 4) + b"INFO")
+    with open_audio(path) as reader:
+        os.truncate(path, path.stat().st_size - 12)
+        assert sum(map(len, reader.blocks(999))) == 24_000
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3])

@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from streamrvq.audio.byte_source import _Object, _Pipe
 from streamrvq.audio.files import AudioReader, open_audio
@@ -49,16 +50,23 @@ def test_who_reads_on_after_an_exception_misses_no_sample(path: Path) -> None:
     assert late <= LAST_PLACES
 
 
-@pytest.mark.parametrize("kind", ["pipe", "object"])
-def test_an_interrupt_at_the_entry_of_a_callback_comes_out(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """FFmpeg takes it for the end of the stream, and ADTS does not say how long it is."""
-    tone = np.sin(np.arange(48_000) / 9).astype(np.float32) / 2
-    held = io.BytesIO()
+def write_adts(held: io.BytesIO, tone: np.ndarray[Any, Any]) -> None:
     with av.open(held, "w", format="adts") as container:
         stream = container.add_stream("aac", rate=48_000, layout="mono")
         frame = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
         frame.sample_rate = 48_000
         container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "object", "object of libsndfile"])
+def test_an_interrupt_at_the_entry_of_a_callback_comes_out(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """FFmpeg and libsndfile take it for the end, and ADTS does not say how long it is."""
+    tone = np.sin(np.arange(48_000) / 9).astype(np.float32) / 2
+    held = io.BytesIO()
+    if kind == "object of libsndfile":
+        soundfile.write(held, tone, 48_000, format="AIFF")
+    else:
+        write_adts(held, tone)
     which = _Pipe if kind == "pipe" else _Object
     read, calls, at = which.read, 0, 1 << 30
 

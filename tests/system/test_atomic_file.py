@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq.system import atomic_file
-from streamrvq.system.atomic_file import append_line, replacing
+from streamrvq.system.atomic_file import append_line, replacing, replacing_together
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -108,3 +108,26 @@ def test_an_error_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
             raise other
         assert raised.value is other
         assert raised.value.filename == name
+
+
+def test_a_temporary_name_has_no_half_of_a_character(tmp_path: Path) -> None:
+    """Which some systems refuse."""
+    with replacing(tmp_path / ("x" + "é" * 120)):
+        (part,) = tmp_path.iterdir()
+        assert 100 < len(part.name.encode()) < 143
+
+
+def test_files_that_belong_together_stay_whole_as_long_as_they_can(tmp_path: Path) -> None:
+    names = ["a", "b", "c"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), replacing_together(tmp_path, names) as files:
+        for file in files:
+            file.write(b"new")
+        assert {(tmp_path / name).read_bytes() for name in names} == {b"old"}
+        raise KeyboardInterrupt
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(names, b"old")
+    with replacing_together(tmp_path, names) as files:
+        for file, name in zip(files, names, strict=True):
+            file.write(name.encode())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: name.encode() for name in names}

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from streamrvq.errors import ConfigError, InputError, WeightsError
 from streamrvq.train import adversarial, checkpoint
 from streamrvq.train.run import Run
 from streamrvq.weights import load_weights
+from tests.support.hostile.small_files import small_files
 from tests.support.patience import PATIENCE
 from tests.support.training.runs import CODEC, Silent, audio_in, config_of
 
@@ -184,19 +182,6 @@ def test_a_process_killed_between_weights_and_checkpoint_leaves_no_older_weights
     assert checkpoint.read(tmp_path / "run" / "checkpoint.pt")["step"] == 4
     steps = int(load_weights(tmp_path / "run" / "tiny.safetensors").training.split()[0])
     assert steps > 4
-
-
-@contextmanager
-def small_files(size: int) -> Iterator[None]:
-    """No file may grow beyond ``size`` bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, previous)
 
 
 def test_a_full_disk_is_said_and_keeps_the_last_checkpoint(audio: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.fuzzing.raw_bytes import one_change
 from tests.support.fuzzing.safetensors_files import broken_safetensors, put_together, taken_apart
 from tests.support.fuzzing.survival import assert_survives
 from tests.support.fuzzing.torch_files import TENSORS, VALUES, broken_pickle, broken_torch_file, saved
+from tools.fuzzing.judging import MOST_MEMORY, forget_peak, peak_memory
 from tools.fuzzing.registry import targets
 from tools.fuzzing.small import CONFIG
 
@@ -217,3 +219,39 @@ def test_a_large_weight_is_folded_in_parts_to_the_same_bits(monkeypatch: pytest.
     whole = fold.fold_pair("x", g, v)
     monkeypatch.setattr(fold, "_AT_ONCE", 40)
     np.testing.assert_array_equal(fold.fold_pair("x", g, v), whole)
+
+
+_GIGABYTES = 1 << 31
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("of another program", "was not saved by streamrvq"),
+     ("unknown", "has x, which the configuration does not know"),
+     ("shape", rf"has shape \[{_GIGABYTES // 4}\]; wanted"),
+     ("gain", r"has 21474\d+ bytes of tensors; wanted at most \d+, for weights of its configuration"),
+     ("folder", r"has 21474\d+ bytes of tensors; wanted at most \d+, for weights of its configuration")],
+)  # fmt: skip
+def test_gigabytes_that_are_no_weights_are_not_read(tmp_path: Path, what: str, said: str) -> None:
+    """Zeros behind the other tensors, none of which are on the disk."""
+    path, name = tmp_path / ("model.safetensors" if what == "folder" else "x.safetensors"), "x"
+    header, tensors = taken_apart(RIGHT["hf-tensors" if what == "folder" else "weights"])
+    if what == "of another program":
+        header, tensors = {}, b""
+    elif what == "shape":
+        name = max(set(header) - {"__metadata__"}, key=lambda name: header[name]["data_offsets"][1])
+        tensors = tensors[: header.pop(name)["data_offsets"][0]]
+    elif what == "gain":
+        weight = next(name for name in header if name.endswith(".weight"))
+        header[f"{weight}_v"], name = header.pop(weight), f"{weight}_g"
+    elif what == "folder":
+        (tmp_path / "config.json").write_bytes(RIGHT["hf-config"])
+    end = len(tensors) + _GIGABYTES
+    header[name] = {"dtype": "F32", "shape": [_GIGABYTES // 4], "data_offsets": [len(tensors), end]}
+    path.write_bytes(start := put_together(json.dumps(header), tensors))
+    os.truncate(path, len(start) - len(tensors) + end)
+    forget_peak()
+    before = peak_memory()
+    with pytest.raises(WeightsError, match=said):
+        load_weights(tmp_path if what == "folder" else path)
+    assert peak_memory() - before < MOST_MEMORY

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 
 from streamrvq.config import PRESETS
 from streamrvq.errors import WeightsError
+from streamrvq.families.dac import foreign_modules, renamed
 from streamrvq.weights import Weights, load_weights, save_weights, seeded
+from streamrvq.weights.folder import of_guess
 from streamrvq.weights.hub import RELEASED
+from tests.support.hostile.small_files import small_files
 from tests.support.small_codec import ANY, CONFIG, same
 
 # --- our own layout
@@ -137,3 +141,54 @@ def test_reading_our_own_layout_does_not_import_torch(tmp_path: Path, weights: W
         "seeded(CodecConfig(encoder_dim=2, decoder_dim=16)); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "w.safetensors", tmp_path / "hf"], check=True)
+
+
+def test_a_name_that_is_not_utf_8_becomes_a_printable_one(weights: Weights) -> None:
+    """Else tokens of the codec could not be written, which hold its name."""
+    theirs = renamed(weights.tensors, foreign_modules(CONFIG))
+    assert of_guess(CONFIG, theirs, Path(os.fsdecode(b"caf\xe9.safetensors"))).name == r"caf\udce9"
+
+
+# --- what is written over
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w"])
+def test_a_full_disk_is_said_and_the_older_weights_stay(tmp_path: Path, weights: Weights, name: str) -> None:
+    save_weights(weights, tmp_path / name)
+    before = held(tmp_path)
+    with small_files(4000), pytest.raises(WeightsError, match=rf"cannot write .*{name}.*; wanted a writable place"):
+        save_weights(seeded(CONFIG, 1), tmp_path / name)
+    assert held(tmp_path) == before
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("last", range(4))
+def test_a_folder_that_is_half_written_is_no_codecs(
+    tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """Not one of the older configuration with the newer tensors, which would fit each other."""
+    newer = seeded(dataclasses.replace(CONFIG, sample_rate=16000), 1)
+    save_weights(weights, tmp_path / "w")
+    rename, renamed_so_far = os.replace, list[object]()
+
+    def killed(old: str, new: str) -> None:
+        if len(renamed_so_far) == last:
+            raise Killed
+        rename(old, new)
+        renamed_so_far.append(new)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed) if last < 3 else nullcontext():
+        patch.setattr(os, "replace", killed)
+        save_weights(newer, tmp_path / "w")
+    if last == 3:
+        assert load_weights(tmp_path / "w").codec_hash == newer.codec_hash
+    else:
+        with pytest.raises(WeightsError, match=r"cannot read .*config\.json"):
+            load_weights(tmp_path / "w")

@@ -5,6 +5,7 @@ Knows: options and the line that says what came. Does not know: how anything is 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,9 @@ def fetch(
     try:
         snapshot = fetched(wanted, tuple(FAMILIES))
     except HubError:
-        had = cached(wanted)
+        had = None
+        with suppress(HubError):  # of the cache: what came first is told
+            had = cached(wanted)
         if had is not None:
             note(f"the cache has {had.pinned}, and {wanted} is loaded from there")
         raise

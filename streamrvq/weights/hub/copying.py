@@ -5,11 +5,12 @@ Knows: which file comes last. Does not know: where a snapshot is from.
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from ...errors import HubError
-from ...system.atomic_file import replacing
+from ...system.atomic_file import replacing_together
 from ...system.foreign_data import one_line
 from ...system.names import check_path
 from .listing import CARD, CONFIG, TENSORS
@@ -19,7 +20,7 @@ from .snapshot import Snapshot
 def copied(snapshot: Snapshot, folder: Path) -> Path:
     """Copy a snapshot's files into ``folder``, which is made if it is not there; older ones there are replaced.
 
-    The configuration comes last: without one, a folder that is half copied is no codec's.
+    The configuration comes last, and an older one is removed first: a folder that is half copied is no codec's.
 
     Raises:
         HubError: the folder's own is missing, or it cannot be written.
@@ -27,9 +28,10 @@ def copied(snapshot: Snapshot, folder: Path) -> Path:
     try:
         check_path(folder)
         folder.mkdir(exist_ok=True)
-        for name in (TENSORS, CARD, CONFIG):
-            if (snapshot.folder / name).is_file():
-                with replacing(folder / name) as part, (snapshot.folder / name).open("rb") as file:
+        names = [name for name in (TENSORS, CARD, CONFIG) if os.path.isfile(snapshot.folder / name)]
+        with replacing_together(folder, names) as parts:
+            for name, part in zip(names, parts, strict=True):
+                with (snapshot.folder / name).open("rb") as file:
                     shutil.copyfileobj(file, part, 1 << 20)
     except OSError as error:
         raise HubError(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ExtraError, HubError, StreamRVQError
-from ...system.foreign_data import one_line, shown
+from ...system.foreign_data import foreign_data, one_line, shown
 from ...system.optional import need
 from .checksums import differs
 from .listing import CARD, CONFIG, TENSORS, Listed, check_kind, listed, wanted
@@ -62,16 +62,33 @@ def cached(name: HubName) -> Snapshot | None:
     """What the cache has of ``name``, if that is all that is needed. No server is asked.
 
     Raises:
+        HubError: the cache is damaged, or may not be read.
         ExtraError: huggingface_hub is not installed.
     """
     hub = _library(name)
+    what = f"what the cache has of {name}"
+    cache = need("huggingface_hub.constants", "hub", "names on the Hub need").HF_HUB_CACHE
+    kept = os.path.join(cache, f"models--{name.repo.replace('/', '--')}")
+    try:
+        with foreign_data(HubError, what, f"wanted the files of huggingface_hub: remove {kept}, and fetch it again"):
+            return _found(name, hub)
+    except OSError as error:
+        at = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else kept
+        raise HubError(
+            f"{what} cannot be read ({one_line(error.strerror or error)}: {one_line(at, 1000)}); wanted files that may "
+            "be read: check their rights, or set HF_HOME to another folder"
+        ) from None
+
+
+def _found(name: HubName, hub: Any) -> Snapshot | None:
+    """`cached`, in the words of whoever raises."""
     paths = [
         hub.try_to_load_from_cache(name.repo, file, revision=name.revision or "main") for file in (CONFIG, TENSORS)
     ]
     if not all(isinstance(path, str) for path in paths):
         return None
     folder = Path(paths[0]).parent
-    return _snapshot(name, folder, [file for file in (CONFIG, TENSORS, CARD) if (folder / file).is_file()])
+    return _snapshot(name, folder, [file for file in (CONFIG, TENSORS, CARD) if os.path.isfile(folder / file)])
 
 
 def folder_of(name: HubName, kinds: tuple[str, ...]) -> Snapshot:
@@ -190,6 +207,8 @@ def _in_words(name: HubName, hub: Any) -> Iterator[None]:
         if isinstance(error, errors.OfflineModeIsEnabled):
             had = cached(name)
             raise offline(name, str(hub.constants.HF_HUB_CACHE), None if had is None else had.pinned) from None
+        if isinstance(error, UnicodeError):
+            cached(name)  # which says so where it is the cache that cannot be read
         raise refused(name, error, hub.constants.ENDPOINT, errors) from None
     finally:
         for handler in handlers:
@@ -209,7 +228,7 @@ def _snapshot(name: HubName, folder: Path, files: list[str], unchecked: tuple[st
 
 def licence_of(folder: Path) -> str | None:
     """The licence that a model's card names in its head, in one line; None: there is none, or it names none."""
-    if not (folder / CARD).is_file():
+    if not os.path.isfile(folder / CARD):
         return None
     try:
         head = need("huggingface_hub.repocard", "hub", "cards need").metadata_load(folder / CARD)

@@ -100,6 +100,14 @@ def test_a_server_that_is_away(run: Run, hub: Hub, monkeypatch: pytest.MonkeyPat
     assert f"no server is asked for {NAME}; the cache {constants.HF_HUB_CACHE} has {NAME}@" in run("fetch", NAME).err
 
 
+def test_a_cache_that_is_damaged_hides_no_refusal(run: Run, hub: Hub) -> None:
+    assert run("fetch", NAME).code == 0
+    Path(constants.HF_HUB_CACHE, "models--descript--dac_44khz", "refs", "main").write_bytes(b"\xff")
+    hub.status = 503
+    assert f"{NAME} was not sent: {hub.url} answered HTTP 503" in run("fetch", NAME).sentence
+    assert f"what the cache has of {NAME} cannot be read" in run("info", NAME).sentence
+
+
 def test_progress_on_a_terminal(hub: Hub, tmp_path: Path) -> None:
     hub.repos[NAME][0]["README.md"] = b"x" * 30_000
     ours, theirs = pty.openpty()

@@ -17,8 +17,9 @@ from huggingface_hub import constants
 
 from streamrvq import HubError, load
 from streamrvq.corpus.settings import Settings
+from streamrvq.errors import WeightsError
 from streamrvq.weights import load_weights
-from streamrvq.weights.hub import cached, parsed, snapshot
+from streamrvq.weights.hub import cached, copied, parsed, snapshot
 from tests.support.contract import noise
 from tests.support.hub.repository import NAME
 from tests.support.hub.server import Files, Hub
@@ -163,3 +164,32 @@ def test_two_that_load_at_once_leave_the_librarys_log_as_it_was(hub: Hub) -> Non
     finally:
         logging.getLogger("huggingface_hub").removeHandler(handler)
     assert shown == ["seen"]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("last", range(3))
+def test_a_folder_that_is_half_copied_is_no_codecs(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """Also where an older codec was there, whose configuration the newer tensors would fit."""
+    load_weights(NAME)
+    found = cached(parsed(NAME))
+    assert found is not None
+    hash_of(hub.repos[NAME][0], tmp_path / "here")
+    rename, done = os.replace, list[object]()
+
+    def killed(old: str, new: str) -> None:
+        if len(done) == last:
+            raise Killed
+        rename(old, new)
+        done.append(new)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(os, "replace", killed)
+        copied(found, tmp_path / "here")
+    with pytest.raises(WeightsError, match=r"cannot read .*config\.json"):
+        load_weights(tmp_path / "here")
+    assert load_weights(copied(found, tmp_path / "here")).codec_hash == load_weights(NAME).codec_hash

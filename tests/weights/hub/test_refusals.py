@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import socket
 import traceback
 from collections.abc import Callable
@@ -253,6 +254,34 @@ def test_a_cache_that_cannot_be_written(hub: Hub, monkeypatch: pytest.MonkeyPatc
     assert sentence() == (
         f"{NAME} cannot be kept here: No space left on device: /cache/x; wanted a writable folder with room for it: "
         "check it, or set HF_HOME to another"
+    )
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_cache_that_is_damaged(hub: Hub, monkeypatch: pytest.MonkeyPatch, offline: bool) -> None:
+    load_weights(NAME)
+    kept = Path(constants.HF_HUB_CACHE, "models--descript--dac_44khz")
+    (kept / "refs" / "main").write_bytes(b"\xff\xfe")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    said = sentence()
+    assert said.startswith(f"what the cache has of {NAME} cannot be read (UnicodeDecodeError: ")
+    assert said.endswith(f"; wanted the files of huggingface_hub: remove {kept}, and fetch it again")
+    with pytest.raises(HubError) as fetched:
+        fetch(parsed(NAME), KINDS)
+    assert str(fetched.value) == said
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    shutil.rmtree(kept)
+    assert load_weights(NAME).name == NAME
+
+
+def test_a_cache_that_may_not_be_read(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", "/cache/refs/main")
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", forbidden)
+    assert sentence() == (
+        f"what the cache has of {NAME} cannot be read (Permission denied: /cache/refs/main); wanted files that may be "
+        "read: check their rights, or set HF_HOME to another folder"
     )
 
 
