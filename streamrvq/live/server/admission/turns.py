@@ -29,8 +29,8 @@ class Turns:
     Args:
         share: seconds of loop time that they may take; what they do take is counted.
         pauses: whether they wait where the share is used up. Else whoever causes them has to.
-        load: told what they take; says what live streams leave to them. The share is that much smaller, but not below
-            `LEAST_PART` of it.
+        load: told what they take; says what live streams leave to them. A share that pauses is that much smaller, but
+            not below `LEAST_PART` of it. Where connections wait to be accepted, all wait in one line, and it stays.
 
     Attributes:
         hold: says how many seconds they have to wait now for another reason.
@@ -38,7 +38,7 @@ class Turns:
 
     def __init__(self, share: Allowance, pauses: bool, load: LiveLoad | None = None) -> None:
         self._share, self._pauses, self._loop = share, pauses, asyncio.get_running_loop()
-        self._load = load or LiveLoad()
+        self._load, self._least = load or LiveLoad(), LEAST_PART if pauses else 1.0
         self._waiting: dict[str, deque[Step]] = {}  # by owner, whoever is next first
         self._more, self._taken, self._closed, self._all = asyncio.Event(), False, False, False
         self.hold: Callable[[], float] = float  # 0.0
@@ -58,7 +58,7 @@ class Turns:
 
     def spend(self, seconds: float) -> None:
         """Count seconds of loop time that tasks spent in consequence of pieces that were done. The load knows of it."""
-        self._share.use(seconds / max(LEAST_PART, self._load.left), self._loop.time())
+        self._share.use(seconds / max(self._least, self._load.left), self._loop.time())
 
     def worked(self, seconds: float) -> None:
         """Count seconds of loop time that were spent, by pieces or beside them, but not by tasks."""

@@ -122,11 +122,14 @@ async def test_after_the_end_a_piece_may_add_the_next_any_number_of_times() -> N
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("now_left", "counts"), [(1.0, 1.0), (0.75, 0.75), (0.1, LEAST_PART)])
-async def test_the_share_is_of_what_live_streams_leave_and_is_no_load_of_theirs(now_left: float, counts: float) -> None:
+@pytest.mark.parametrize(
+    ("now_left", "pauses", "counts"),
+    [(1.0, True, 1.0), (0.75, True, 0.75), (0.1, True, LEAST_PART), (0.1, False, 1.0)],
+)
+async def test_a_share_that_pauses_is_of_what_live_streams_leave(now_left: float, pauses: bool, counts: float) -> None:
     load, share = LiveLoad(), Allowance(1.0, 1e-6, asyncio.get_running_loop().time())
     load.left = now_left
-    turns = Turns(share, True, load)
+    turns = Turns(share, pauses, load)
     running = asyncio.create_task(turns.run())
     turns.worked(0.125)
     turns.add(lambda: 0.0625)
