@@ -82,7 +82,8 @@ class Codec(Shared):
         engine: as for `load`. An `Engine` object has its own threads and dtype. Its configuration is checked, and not
             that it was made from these weights: an engine keeps no hash of them.
         threads: as for `load`.
-        dtype, device: as for `load`.
+        dtype: as for `load`.
+        device: as for `load`.
 
     Attributes:
         config: what the codec is.
@@ -295,6 +296,5 @@ class Codec(Shared):
         return StreamPool(self.engine, slots, direction, max_hops).made_by(self)
 
     def save(self, path: str | os.PathLike[str], layout: Layout | None = None) -> None:
-        """Write the weights: ``.safetensors`` (ours), ``.pth`` (descript's) or a folder (Hugging Face's).
-        Raises as `save_weights`."""
+        """Write the weights: ``.safetensors`` (ours), ``.pth``, or Hugging Face's folder. Raises as `save_weights`."""
         save_weights(self.weights, path, layout)

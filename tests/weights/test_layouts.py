@@ -18,6 +18,7 @@ from streamrvq.families.dac import foreign_modules, renamed
 from streamrvq.weights import Weights, load_weights, save_weights, seeded
 from streamrvq.weights.folder import of_guess
 from streamrvq.weights.hub import RELEASED
+from tests.support.contract import needs_torch
 from tests.support.hostile.small_files import small_files
 from tests.support.small_codec import ANY, CONFIG, same
 
@@ -156,7 +157,7 @@ def held(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w"])
+@pytest.mark.parametrize("name", ["w.safetensors", pytest.param("w.pth", marks=needs_torch), "w"])
 def test_a_full_disk_is_said_and_the_older_weights_stay(tmp_path: Path, weights: Weights, name: str) -> None:
     save_weights(weights, tmp_path / name)
     before = held(tmp_path)

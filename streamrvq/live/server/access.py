@@ -122,7 +122,8 @@ class Allowance:
     def __init__(
         self, most: float, per_second: float, now: float, first: float | None = None, longest: float = math.inf
     ) -> None:
-        self._most, self._per_second, self._least = most, per_second, -longest * per_second
+        self._most, self._per_second = most, per_second
+        self._least = -math.inf if longest == math.inf else -longest * per_second
         self._left, self._time = most if first is None else first, now
 
     def left(self, now: float) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,18 @@ def test_nothing_pauses_that_has_time_left() -> None:
     allowance.use(0.1, 0.0)
     assert allowance.pause(0.0) == pytest.approx(0.2)
     assert allowance.pause(0.2) == 0.0
+
+
+@pytest.mark.parametrize("longest", [0.25, math.inf])
+def test_what_is_used_beyond_the_longest_pause_is_forgiven(longest: float) -> None:
+    allowance = Allowance(0.1, 0.5, 0.0, longest=longest)
+    allowance.use(1.1, 0.0)
+    assert allowance.pause(0.0) == pytest.approx(min(2.0, longest))
+
+
+def test_an_allowance_that_time_does_not_fill_is_used_up() -> None:
+    allowance = Allowance(1.0, 0.0, 0.0)
+    assert allowance.use(1.5, 0.0) == -0.5
 
 
 def test_an_allowance_is_filled_by_time() -> None:
