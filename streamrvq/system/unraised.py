@@ -10,6 +10,7 @@ Knows: the hook, threads, how it names the functions of both. Does not know: wha
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
 from typing import Any
@@ -40,6 +41,13 @@ def watch() -> None:
     global _before
     if sys.unraisablehook is not _take:
         _before, sys.unraisablehook = sys.unraisablehook, _take
+
+
+@atexit.register
+def _leave() -> None:
+    """The hook is what it was, for the last objects go when the names of this module are gone."""
+    if sys.unraisablehook is _take:
+        sys.unraisablehook = _before
 
 
 def check() -> None:
