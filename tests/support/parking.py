@@ -50,6 +50,7 @@ class Parking:
     Attributes:
         breaks: after how many messages each connection breaks; those after them hold.
         refuse: an error with which resumptions are refused, if any.
+        silent: whether resumptions get no answer.
         full: how many resumptions are refused first, because there is no place.
         wants: the sample that the server wants next, whatever it had, if any.
         newer: whether it also sends messages that no client knows.
@@ -58,6 +59,7 @@ class Parking:
     breaks: list[int]
     hop: int = HOP
     refuse: tuple[int, str] | None = None
+    silent: bool = False
     full: int = 0
     wants: int | None = None
     newer: bool = False
@@ -90,6 +92,10 @@ class Parking:
             if first["type"] == "resume" and self.full:
                 self.full -= 1
                 await self._refuse(socket, 1013, "full")
+                return
+            if first["type"] == "resume" and self.silent:
+                self.resumptions.append(first)
+                await socket.wait_closed()
                 return
             left = self.breaks.pop(0) if self.breaks else 10**9
             if self.newer:

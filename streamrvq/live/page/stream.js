@@ -16,6 +16,7 @@ const MAX_AHEAD = 10;
 const RESUME_TIME = 20;
 const STOP = '{"type":"stop"}';
 const OPEN = 1; // of a WebSocket's readyState
+const seconds = () => performance.now() / 1000;
 
 /** A stream that has ended was used. */
 export class StreamClosedError extends Error {
@@ -216,8 +217,7 @@ export class Stream {
   #text(message) {
     if (message.type === "done") this.done = message;
     else if (message.type === "marker") {
-      const { id } = message;
-      const { pos: frame } = this.#incoming;
+      const [id, frame] = [message.id, this.#incoming.pos];
       if (this.#markers.take(id, frame, this.#timing.reached(frame))) this.#put({ type: "marker", id });
     } else if (message.type === "gap") {
       const { pos: position, samples, filled, next_frame: nextFrame } = message;
@@ -238,7 +238,7 @@ export class Stream {
 
   // ------------------------------------------------------------- connections
 
-  #connect(first, onAnswer) {
+  #connect(first, onAnswer, timeout = this.#options.timeout) {
     const handlers = {
       onAnswer: (message, socket) => {
         if (this.#ended) throw new StreamClosedError("the stream was left while it connected");
@@ -252,7 +252,7 @@ export class Stream {
         else this.#end(error);
       },
     };
-    return openConnection({ url: this.#url, ...this.#options }, first, handlers);
+    return openConnection({ url: this.#url, ...this.#options, timeout }, first, handlers);
   }
 
   #begin(ready) {
@@ -270,15 +270,15 @@ export class Stream {
   async #resume(loss) {
     this.#socket = null;
     this.#options.onconnection?.("lost");
-    const { session } = this.ready;
-    const until = performance.now() + RESUME_TIME * 1000;
+    const [session, until] = [this.ready.session, seconds() + RESUME_TIME];
     for (let wait = 0.1; !this.#ended; wait = Math.min(2, 2 * wait)) {
       const first = { type: "resume", version: 1, session, next_frame: this.#incoming.pos, token: this.#options.token };
       try {
-        return await this.#connect(first, (message) => this.#resumed(message));
+        const timeout = Math.min(this.#options.timeout, Math.max(wait, until - seconds()));
+        return await this.#connect(first, (message) => this.#resumed(message), timeout);
       } catch (error) {
         if (!isPassing(error)) return this.#end(error);
-        if (performance.now() + wait * 1000 > until) return this.#end(isBroken(error) ? loss : error);
+        if (seconds() + wait > until) return this.#end(isBroken(error) ? loss : error);
       }
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
     }

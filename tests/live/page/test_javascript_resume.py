@@ -1,4 +1,4 @@
-"""The JavaScript client resumes a stream: echoes that come again, a server that has no place for the moment."""
+"""The JavaScript client resumes a stream: echoes that come again, a server that has no place, and one that is silent."""
 
 from __future__ import annotations
 
@@ -35,3 +35,14 @@ async def test_a_place_that_is_free_later_is_waited_for_and_news_are_passed_over
     assert not [event for event in events if event["type"] == "error"]
     assert (server.full, len(server.resumptions)) == (0, 1)
     assert np.array_equal(codes_of(events), pcm.view(np.uint16).reshape(-1, PARKED_HOP)[:, :CODEBOOKS].T)
+
+
+async def test_a_server_without_an_answer_is_given_up_when_the_time_is_over() -> None:
+    """The time to resume is 20 s, though one answer may be waited for longer than that."""
+    pcm = np.arange(1, 10 * PARKED_HOP + 1, dtype=np.int16)
+    server = Parking([4], silent=True)
+    async with server.url() as url:
+        (events,) = await played({**plan(url, *map(sending, np.split(pcm, 10))), "hurry": True})
+    assert len(server.resumptions) == 1
+    assert [event["type"] for event in events if event["type"] in ("lost", "resumed", "error")] == ["lost", "error"]
+    assert 20 <= events[-1]["seconds"] <= 22
