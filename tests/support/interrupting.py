@@ -67,6 +67,7 @@ class Interrupt:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         self._calls += 1
+        frame.f_trace = self._step  # first: from Python 3.12 on, places of a frame that has none are not reported
         frame.f_trace_opcodes = frame.f_trace_lines = False
         if self._calls >= self._begin:
             self.last_call = self._calls, self._places
