@@ -66,7 +66,7 @@ class Killer:
                 name, ours = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
             except OSError:  # it has ended
                 continue
-            if name.startswith(b"ray::MapWorker(MapBatches(Worker))") and "=".join(MARK).encode() in ours:
+            if name.startswith(b"ray::MapWorker(MapBatches(Worker))") and "=".join(MARK).encode() in ours.split(b"\0"):
                 self.killed = int(entry.name)
         assert self.killed, "no worker was found"
         os.kill(self.killed, signal.SIGKILL)
