@@ -21,8 +21,8 @@ from ..system.foreign_data import one_line
 
 Array = npt.NDArray[Any]
 
-#: Numbers that are folded at a time.
-_AT_ONCE = 1 << 20
+#: Numbers that are folded at a time: in float64, as many as stay in a processor's cache.
+_AT_ONCE = 1 << 16
 
 
 def pair_names(weight: str) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -58,11 +58,9 @@ def fold_pair(name: str, g: Array, v: Array) -> npt.NDArray[np.float32]:
     step = max(1, _AT_ONCE // vectors.shape[1])
     for first in range(0, len(vectors), step):  # in float64 a float16 tensor takes many times its room
         some = slice(first, first + step)
-        rows = vectors[some].astype(np.float64)
-        # accumulate adds strictly in order, while sum() may add in pairs. The last column is the sum.
-        squares = np.add.accumulate(rows * rows, axis=1)[:, -1:]
+        rows, norms = _normed(vectors[some])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            folded[some] = (gains[some].astype(np.float64) * rows / np.sqrt(squares)).astype(np.float32)
+            folded[some] = (gains[some].astype(np.float64) * rows / norms).astype(np.float32)
     return folded.reshape(v.shape)
 
 
@@ -106,6 +104,14 @@ def split(weight: Array) -> tuple[npt.NDArray[np.float32], Array]:
 
     Because of this rounding, folding the pair again may change a weight by one unit in the last place.
     """
-    rows = weight.reshape(weight.shape[0], -1).astype(np.float64)
-    norms = np.sqrt(np.add.accumulate(rows * rows, axis=1)[:, -1])
-    return norms.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1)), weight
+    vectors = weight.reshape(weight.shape[0], -1)
+    step = max(1, _AT_ONCE // vectors.shape[1])
+    norms = [_normed(vectors[first : first + step])[1] for first in range(0, len(vectors), step)]
+    return np.concatenate(norms).astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1)), weight
+
+
+def _normed(vectors: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rows in float64, and the norm of each as a column."""
+    rows = vectors.astype(np.float64)
+    # accumulate adds strictly in order, while sum() may add in pairs. The last column is the sum.
+    return rows, np.sqrt(np.add.accumulate(rows * rows, axis=1)[:, -1:])

@@ -217,8 +217,10 @@ def test_a_large_weight_is_folded_in_parts_to_the_same_bits(monkeypatch: pytest.
     rng = np.random.default_rng(0)
     g, v = rng.normal(size=(50, 1, 1)).astype(np.float16), rng.normal(size=(50, 7, 3)).astype(np.float16)
     whole = fold.fold_pair("x", g, v)
+    gains, _ = fold.split(whole)
     monkeypatch.setattr(fold, "_AT_ONCE", 40)
     np.testing.assert_array_equal(fold.fold_pair("x", g, v), whole)
+    np.testing.assert_array_equal(fold.split(whole)[0], gains)
 
 
 _GIGABYTES = 1 << 31
