@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,7 +114,8 @@ def _once(named: Sequence[_Named]) -> Iterator[_Named]:
     A folder may lead to another one that is given, too, or to one above it.
     """
     best: dict[tuple[str, str], tuple[bool, int, str]] = {}
-    places = [_place(path) if path.looked_for else None for path in named]
+    real = cache(os.path.realpath)  # for this call only: a link may lead elsewhere in the next
+    places = [_place(path, real) if path.looked_for else None for path in named]
     for place in places:
         if place is not None:
             key, rank = place
@@ -124,16 +125,11 @@ def _once(named: Sequence[_Named]) -> Iterator[_Named]:
             yield path
 
 
-def _place(path: _Named) -> tuple[tuple[str, str], tuple[bool, int, str]]:
+def _place(path: _Named, realpath: Callable[[str], str]) -> tuple[tuple[str, str], tuple[bool, int, str]]:
     """A file's real folder and its name there; and how good the path is."""
     folder, name = os.path.split(os.path.abspath(path.file))
-    real = _real(folder)
+    real = realpath(folder)
     return (real, name), (real != folder, folder.count(os.sep), folder)
-
-
-@lru_cache(maxsize=1 << 14)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)
 
 
 class _Walk:

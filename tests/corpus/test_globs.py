@@ -60,6 +60,21 @@ def test_a_folder_that_only_a_link_leads_to_is_a_folder(folder: Path, tmp_path_f
         assert "a.d/linked/w.wav" in [source.path for source in find_sources([entry])], entry
 
 
+def test_a_link_that_leads_elsewhere_the_next_time(tmp_path: Path) -> None:
+    """The same process looks again: what was one file twice may be two now."""
+    for name in ("a", "b", "all"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name / "1.wav").touch()
+    link = tmp_path / "all" / "x"
+    link.symlink_to(tmp_path / "a")
+    entries = [tmp_path / "all", tmp_path / "a"]
+    assert [source.file for source in find_sources(entries)] == [str(tmp_path / "a" / "1.wav")]
+    link.unlink()
+    link.symlink_to(tmp_path / "b")
+    assert [source.file for source in find_sources(entries)] == [str(tmp_path / "a" / "1.wav"), str(link / "1.wav")]
+
+
 def test_what_is_no_file_is_passed_over_and_named(folder: Path) -> None:
     """Pipes, sockets, links to nothing, what a Mac leaves; a name that no audio file has, but only in a folder."""
     (folder / "p").mkdir()

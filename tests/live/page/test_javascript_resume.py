@@ -1,4 +1,4 @@
-"""The JavaScript client resumes a stream: echoes that come again, a server that has no place, and one that is silent."""
+"""The JavaScript client resumes a stream: echoes that come again, a server without a place, and one that is silent."""
 
 from __future__ import annotations
 
