@@ -289,7 +289,11 @@ def test_the_command_line_refuses_in_a_sentence(weights, capsys, monkeypatch, ar
 
 
 def test_the_command_starts_and_explains_itself():
-    done = subprocess.run([sys.executable, "-W", "error", "-m", "tools.quality_measure", "--help"], capture_output=True,
-                          text=True, cwd=ROOT, timeout=PATIENCE)  # fmt: skip
+    """Without torch, for which one would wait seconds."""
+    command = [sys.executable, "-W", "error", "-X", "importtime", "-m", "tools.quality_measure", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "twice the standard error" in " ".join(done.stdout.split()), done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "tools.quality_measure.metrics" in imported, done.stderr
+    assert "torch" not in imported

@@ -1,6 +1,7 @@
 """What is measured between a clip and its reconstruction.
 
-Mel distance and SI-SDR are the ones that training uses.
+Mel distance and SI-SDR are the ones that training uses. torch is imported when a clip is first scored, so that the
+command's help and its refusals come at once.
 
 Knows: the packages that measure, the rates that they want, which of them are for speech only. Does not know: systems,
 means, words (words.py).
@@ -12,16 +13,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soxr
-import torch
-
-from streamrvq.train.losses import Losses, si_sdr
 
 from .clips import RATE, Samples
 from .errors import QualityError
+
+if TYPE_CHECKING:
+    import torch
+
+    from streamrvq.train.losses import Losses
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,13 @@ class Judge:
 
     @cached_property
     def _losses(self) -> Losses:
+        from streamrvq.train.losses import Losses
+
         return Losses(RATE, ())
 
     def _mel(self, x: Samples, y: Samples) -> float:
+        import torch
+
         with torch.no_grad():
             return float(self._losses(*_pair(x, y))["mel"])
 
@@ -116,11 +123,15 @@ class Judge:
         return MultiResolutionSTFTLoss()
 
     def _stft(self, x: Samples, y: Samples) -> float:
+        import torch
+
         a, b = _pair(x, y)
         with torch.no_grad():
             return float(self._multi_resolution(b[:, None], a[:, None]))
 
     def _si_sdr(self, x: Samples, y: Samples) -> float | None:
+        from streamrvq.train.losses import si_sdr
+
         return None if np.array_equal(x, y) else float(si_sdr(*_pair(x, y)))
 
     def _pesq(self, x: Samples, y: Samples) -> float | None:
@@ -145,4 +156,6 @@ def _at(x: Samples, rate: int) -> Any:
 
 
 def _pair(x: Samples, y: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
     return torch.from_numpy(x)[None], torch.from_numpy(np.ascontiguousarray(y))[None]

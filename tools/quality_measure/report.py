@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from streamrvq.train.validation import usage
-
 from .errors import QualityError
 from .judging import Judged
 from .metrics import METRICS
@@ -37,6 +35,8 @@ def make_report(
     of the written text. ``clips`` has every score and every recognised text. ``codebooks`` has ``used`` (share of
     entries) and ``entropy`` (bits) by level, over the validation clips.
     """
+    from streamrvq.train.validation import usage  # which imports torch
+
     judged = sorted(judged, key=lambda one: (one.clip.split, one.clip.name))
     report: Report = {"format": FORMAT, **about, "metrics": list(metrics)}
     report["systems"] = [_row(judged, system, metrics) for system in systems]
