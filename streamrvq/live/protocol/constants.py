@@ -45,4 +45,4 @@ class Close(enum.IntEnum):
     VERSION = 4406  #: another subprotocol or version
     TOO_SLOW = 4408  #: no start in time, or nothing received for too long
     FORMAT = 4415  #: a mode, format, rate, number of channels or of quantizers that this server does not have
-    TOO_FAST = 4429  #: more messages than their audio needs, too many markers or gaps waiting, a flood of pings or fragments
+    TOO_FAST = 4429  #: messages beyond their audio, too many markers or gaps that wait, a flood of pings or fragments
