@@ -1,4 +1,4 @@
-"""What `import streamrvq` offers, from the files where it is. It takes most of a second to load.
+"""What `import streamrvq` offers, from the files where it is. It takes a third of a second to load.
 
 Knows: which names are public. Does not know: what they do.
 """

@@ -28,7 +28,7 @@ class Close(enum.IntEnum):
     """Why a connection ends.
 
     Before a close by the server, an `error` message gives the reason in words. It is not sent before 1000, or where
-    the websocket layer itself ends the connection (1002, 1007, 1009).
+    the websocket layer itself ends the connection: 1002, 1007, 1009, and 4429 for pings and small fragments.
     """
 
     NORMAL = 1000  #: after `done`; or the client left
@@ -45,4 +45,4 @@ class Close(enum.IntEnum):
     VERSION = 4406  #: another subprotocol or version
     TOO_SLOW = 4408  #: no start in time, or nothing received for too long
     FORMAT = 4415  #: a mode, format, rate, number of channels or of quantizers that this server does not have
-    TOO_FAST = 4429  #: more messages than their audio needs, or a flood of pings or small fragments
+    TOO_FAST = 4429  #: messages beyond their audio, too many markers or gaps that wait, a flood of pings or fragments

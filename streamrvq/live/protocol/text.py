@@ -60,7 +60,7 @@ def _flag(value: Any) -> str | None:
 def _identifier(value: Any) -> str | None:
     if _whole(-(2**53), 2**53)(value) is None or _text(64)(value) is None:
         return None
-    return "a whole number of at most 53 bits or a string of at most 64 characters"
+    return "a whole number from -2^53 to 2^53 or a string of at most 64 characters"
 
 
 def _field(check: _Check, default: Any = dataclasses.MISSING, code: Close = Close.BAD_MESSAGE) -> Any:

@@ -57,7 +57,8 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
     device's clock is not a gap; `stats`\\ ``().drift_ppm`` reports it.
 
     If the device vanishes, or delivers nothing for a second, the iteration raises a `DeviceError` that names the last
-    sample, after everything that was captured. Open another Microphone when the device is back.
+    sample, after everything that was captured. Its first samples may take five seconds. Open another Microphone when
+    the device is back.
 
     Leaving ``async with`` closes the device. If the sound server hangs, closing gives up after 2 s.
 

@@ -59,6 +59,24 @@ def test_paths_are_relative_to_the_callers_folder(name: str, tmp_path: Path, mon
     assert arguments.endswith(" --out results")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ("SET", "ffmpeg:ffmpeg fluidsynth:fluidsynth npm:npm"), ("--words", "ffmpeg:ffmpeg"),
+        ("SET --unpack FILE", ""), ("SET --no-debian", ""), ("--help", ""),
+    ],
+)  # fmt: skip
+def test_a_corpus_asks_for_its_programs_first(arguments: str, wanted: str, tmp_path: Path) -> None:
+    """What is judged on has clips in G.722, which ffmpeg alone reads. They come after gigabytes and an hour."""
+    root = checkout(tmp_path, "corpus", "exit 0")
+    with (root / "tools" / "setup.sh").open("a", encoding="utf-8") as setup:
+        setup.write('need_programs() { echo "$*"; }\n')
+    done = subprocess.run([root / "tools" / "corpus", *arguments.split()], capture_output=True, text=True,
+                          timeout=PATIENCE)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == wanted
+
+
 @contextmanager
 def running(root: Path) -> Iterator[subprocess.Popen[str]]:
     """tools/test, with a tools/check that does not come to its end."""
