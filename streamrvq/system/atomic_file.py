@@ -91,7 +91,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(part, path)
     except OSError as error:
         if error.filename == os.fspath(part) or (error.filename is None and error.errno in _OF_THE_DISK):
-            error.filename, error.filename2 = os.fspath(path), None
+            error.filename = os.fspath(path)
+            del error.filename2  # a message of None would end with "-> None"
         raise
     finally:
         with suppress(OSError):

@@ -23,7 +23,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
         with replacing(path) as part:
             torch.save({"streamrvq_training": VERSION} | state, part.name)
     except (OSError, RuntimeError) as error:
-        raise WeightsError(f"cannot write the checkpoint {path}: {error}; check its folder and its space") from None
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"cannot write the checkpoint {path}: {reason}; check its folder and its space") from None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -31,7 +32,8 @@ def read(path: Path) -> dict[str, Any]:
     try:
         state = read_torch(path, "wanted a checkpoint of streamrvq train: start in another folder")
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error}); wanted a checkpoint of streamrvq train") from None
+        reason = error.strerror or error
+        raise WeightsError(f"{path} cannot be read ({reason}); wanted a checkpoint of streamrvq train") from None
     if not isinstance(state, dict) or type(state.get("streamrvq_training")) is not int:
         raise WeightsError(f"{path} is no checkpoint of streamrvq train; start in another folder")
     if state["streamrvq_training"] != VERSION:

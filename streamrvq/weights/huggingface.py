@@ -59,7 +59,9 @@ def save(weights: Weights, folder: Path) -> None:
         check_path(folder)
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise WeightsError(f"cannot make {folder}: {error}; wanted a place in a folder that is there") from None
+        raise WeightsError(
+            f"cannot make {folder}: {error.strerror or error}; wanted a place in a folder that is there"
+        ) from None
     tensors = renamed(weights.tensors, foreign_modules(config))
     names = "model.safetensors", "preprocessor_config.json", "config.json"
     with writing(folder), replacing_together(folder, names) as (model, extractor, settings):

@@ -213,6 +213,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:  # torch raises a RuntimeError
+        reason = getattr(error, "strerror", None) or error
         raise WeightsError(
-            f"cannot write {path}: {one_line(error)}; wanted a writable place: check it and its space"
+            f"cannot write {path}: {one_line(reason)}; wanted a writable place: check it and its space"
         ) from None

@@ -96,6 +96,7 @@ def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> No
     with pytest.raises(FileNotFoundError) as missing, replacing(tmp_path / "no" / "x"):
         pass
     assert missing.value.filename == str(tmp_path / "no" / "x")
+    assert str(missing.value).endswith("/no/x'")
     with pytest.raises(OSError, match="space") as full, replacing(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "no space")
     assert full.value.filename == str(tmp_path / "x")
