@@ -108,7 +108,7 @@ def _measure(arguments: argparse.Namespace) -> Report:
             setattr(arguments, name, value)
     for name, least in (("clips", 1), ("seconds", 1.0), ("words", 0), ("workers", 1)):
         value = getattr(arguments, name)
-        if value is not None and value < least:
+        if value is not None and not value >= least:
             raise QualityError(f"--{name} is {value}; wanted {least} or more")
     asked = [name for name in arguments.metrics.split(",") if name]
     metrics = check_metrics([*asked, *(["pesq"] if arguments.pesq else [])])
