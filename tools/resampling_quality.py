@@ -21,7 +21,8 @@ import soxr
 
 import streamrvq
 from streamrvq.audio.pcm import Pcm
-from streamrvq.audio.rates import REACH, held_back
+from streamrvq.audio.rates import REACH, check_rate, held_back
+from streamrvq.errors import InputError
 from streamrvq.resampling import RESAMPLER, resampler
 from streamrvq.resampling.filter import BETA
 
@@ -241,8 +242,17 @@ def _seconds(work: Callable[..., Any], *arguments: Any) -> float:
 
 
 def pair(text: str) -> tuple[int, int]:
+    """Two rates that differ. Raises what argparse makes a sentence of."""
     first, _, second = text.partition(":")
-    return int(first), int(second)
+    try:
+        rates = check_rate(int(first), "the first"), check_rate(int(second), "the second")
+    except InputError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    except ValueError:
+        rates = 0, 0
+    if rates[0] == rates[1]:
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted two rates in Hz that differ, such as 48000:44100")
+    return rates
 
 
 def main() -> None:
@@ -252,6 +262,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of noise that is timed")
     parser.add_argument("--codec", action="store_true", help="only what it adds to the default codec's time")
     arguments = parser.parse_args()
+    if arguments.sines < 1 or not 0.01 <= arguments.seconds < math.inf:
+        parser.error(f"--sines {arguments.sines} --seconds {arguments.seconds:g}; wanted at least 1 sine and 0.01 s")
     if arguments.codec:
         print_codec()
         return

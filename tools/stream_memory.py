@@ -95,8 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hops", type=int, default=1_000_000, help="of a stream (default: %(default)s)")
     parser.add_argument("--push", type=int, default=10, help="hops at a time (default: %(default)s)")
     options = parser.parse_args(arguments)
-    if options.hops < 100 or options.push < 1:
-        parser.error(f"--hops {options.hops} --push {options.push}; wanted at least 100 hops and 1 at a time")
+    if options.hops < 100 or not 1 <= options.push <= options.hops:
+        parser.error(
+            f"--hops {options.hops} --push {options.push}; wanted at least 100 hops, and 1 to all of them at a time"
+        )
     if not STATM.exists():
         parser.error(f"{STATM} is not here, which says how much memory this takes; wanted Linux")
     marks, failed = [options.hops // 100, options.hops // 10, options.hops], False

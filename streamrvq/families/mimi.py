@@ -43,6 +43,7 @@ class MimiConfig(seanet.SeanetConfig):
     """
 
     family: ClassVar[str] = "mimi"
+    hop_of: ClassVar[str] = "upsampling_ratios and latent_stride"
 
     hidden_size: int = 512
     num_filters: int = 64
@@ -71,6 +72,8 @@ class MimiConfig(seanet.SeanetConfig):
             need_int(name, getattr(self, name), LIMITS["channels"])
         need_int("num_hidden_layers", self.num_hidden_layers, 256)
         need_int("sliding_window", self.sliding_window, 1 << 20)
+        if self.n_codebooks < 2:
+            raise ConfigError(f"n_codebooks is {self.n_codebooks}; wanted at least 2: a Mimi has two chains of levels")
         need_int("num_semantic_quantizers", self.num_semantic_quantizers, self.n_codebooks - 1)
         need_int("all heads' channels together", self.num_attention_heads * self.head_dim, LIMITS["channels"])
         if self.head_dim % 2:

@@ -43,6 +43,7 @@ class SeanetConfig:
     """
 
     family: ClassVar[str]
+    hop_of: ClassVar[str] = "upsampling_ratios"  #: the settings whose product the hop length is, in words
 
     sample_rate: int = 24000
     hidden_size: int
@@ -82,7 +83,7 @@ class SeanetConfig:
             raise ConfigError(f"pad_mode is {shown(self.pad_mode)}; wanted one of {', '.join(PADDINGS)}")
         if not isinstance(self.use_conv_shortcut, bool):
             raise ConfigError(f"use_conv_shortcut is {shown(self.use_conv_shortcut)}; wanted true or false")
-        need_int("hop length, the product of upsampling_ratios,", self.hop_length, LIMITS["hop_length"])
+        need_int(f"hop length, the product of {self.hop_of},", self.hop_length, LIMITS["hop_length"])
         widest = self.num_filters * 2 ** len(ratios)
         need_int("the number of channels that num_filters is doubled to", widest, LIMITS["channels"])
         if self.num_filters < self.compress:

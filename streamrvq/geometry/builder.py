@@ -51,6 +51,8 @@ class PlanBuilder:
              activation: Activation = Activation.NONE, groups: int = 1,
              pad: Padding | None = None) -> None:  # fmt: skip
         """A convolution to ``cout`` channels, behind ``activation``; ``pad`` None: as all others."""
+        if kernel == 1:  # one tap has nothing to space out, and engines' distances end at 64 bits
+            dilation = 1
         context = (kernel - 1) * dilation + 1 - stride
         # Symmetric: a downsampling convolution (kernel 2s, s = 1 included) is padded by ceil(s/2) and any other by half
         # its context.

@@ -22,6 +22,7 @@ import pytest
 from streamrvq.codec import Codec
 from streamrvq.config import PRESETS, CodecConfig
 from streamrvq.families import dac
+from streamrvq.geometry import Tensors
 from tests.conftest import RealAudio
 from tests.support.contract import (
     NO_QUANTIZER,
@@ -77,6 +78,25 @@ def test_a_layer_has_the_same_bits_at_every_row_count(
                     runner.step(x[:, : rows * plan.unit_in], 0, -1), wanted[:, : rows * plan.unit_out], f"{rows} rows"
                 )
             runner._states.data[:] = 0
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_a_unit_has_the_same_bits_in_front_of_one_tap(shortcut: bool) -> None:
+    """Weights of the first convolution are too many for a core's cache, so in steps of these rows it runs alone. The
+    second could run with the convolution after the unit, as each step of many rows runs two."""
+    build = builder(minute(causal=True), 48, 1)
+    build.hold("u")
+    build.conv("a", Tensors("a.weight", "a.bias"), 40, 72)
+    build.conv("b", Tensors("b.weight", "b.bias"), 48, 1)
+    build.join("u", Tensors("u.weight", "u.bias") if shortcut else None)
+    build.conv("c", Tensors("c.weight", "c.bias"), 5, 1)
+    plan = build.plan("encode", NO_QUANTIZER)
+    tensors, x = tensors_of(plan, False), noise(48 * 32).reshape(48, -1)
+    for isa, threads in itertools.product(ISAS, (1, 2)):
+        runner = NativeLayers(minute(causal=True), plan, tensors, "float32", isa=isa, threads=threads)
+        single = [runner.step(x[:, i : i + 1], i, -1) for i in range(32)]
+        runner._states.data[:] = 0
+        same_bits(runner.step(x, 0, -1), np.concatenate(single, axis=1), f"{isa}, {threads} threads")
 
 
 def test_a_chain_is_that_of_the_design() -> None:

@@ -7,6 +7,7 @@ Knows: small EnCodecs and Mimis. Does not know: what their codes are
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from streamrvq.families.encodec import EncodecConfig
 from streamrvq.families.mimi import MimiConfig
 from streamrvq.nn import CodecModel
 from streamrvq.tokens import open_tokens
-from streamrvq.weights import save_weights, seeded
+from streamrvq.weights import Weights, save_weights, seeded
 from tests.families.pairs import FAMILIES, pair
 from tests.reference.spread import music
 from tests.support.command import Run
@@ -145,6 +146,20 @@ def test_seeded_weights_and_layouts(name: str, tmp_path: Path) -> None:
             save_weights(weights, path)
     with pytest.raises(WeightsError, match="wanted a CodecConfig"):
         CodecModel.from_weights(weights)
+
+
+@pytest.mark.parametrize("engine", ["torch", *(["native"] if NATIVE_BUILT else [])])
+def test_one_tap_has_nothing_to_space_out(engine: str) -> None:
+    """Dilations of residual units grow to 64¹⁵ here, which no integer of a machine holds."""
+    config = EncodecConfig(num_filters=2, hidden_size=4, codebook_dim=4, codebook_size=8, n_codebooks=2,
+                           upsampling_ratios=(2,), residual_kernel_size=1, num_residual_layers=16,
+                           dilation_growth_rate=64)  # fmt: skip
+    weights = seeded(config)
+    plain = dataclasses.replace(config, dilation_growth_rate=1)
+    dense = Weights.from_tensors(plain, weights.tensors, name="dense", trained=False)
+    pcm = music(300)
+    codes = [Codec(each, engine=engine).encode(pcm) for each in (weights, dense)]
+    np.testing.assert_array_equal(*codes)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -141,6 +141,8 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
         ("mimi", {"sliding_window": 0}, "sliding_window is 0"),
         ("mimi", {"upsample_groups": 5}, "upsample_groups is 5; wanted a divisor"),
         ("mimi", {"num_semantic_quantizers": 8}, "num_semantic_quantizers is 8; wanted at most 7"),
+        ("mimi", {"num_quantizers": 1}, "n_codebooks is 1; wanted at least 2"),
+        ("mimi", {"upsampling_ratios": [256, 512]}, "the product of upsampling_ratios and latent_stride, is"),
         ("mimi", {"codebook_dim": 5}, "wanted vector_quantization_hidden_dimension"),
         ("mimi", {"frame_rate": 0}, "frame_rate is 0"),
         ("mimi", {"frame_rate": math.nan}, "frame_rate is nan; wanted at most"),

@@ -245,6 +245,7 @@ def test_bad_servers_are_found(weights: Path, tmp_path: Path, fault: str) -> Non
         (("--null", "--drain", "--bound"), "--bound with --drain"),
         (("--null", "--attack", "pings", "--bound"), "--bound with --attack"),
         (("--null", "--addresses", 2), "--addresses 2 without --attack"),
+        (("--engine", "torch", "--device", "cuda"), "--engine torch with --device cuda"),
         (("--null", "--attack", "pings", "--addresses", 0), "--addresses is 0"),
     ],
 )

@@ -110,3 +110,18 @@ def test_the_command_line_decides_between_reports(tmp_path, capsys):
     assert err.startswith("better: ")
     (tmp_path / "other.json").write_text("{}")
     assert "is not of the format" in run(capsys, new, "--against", tmp_path / "other.json", code=2)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--against", "rival.safetensors"], "wanted a quality.json of both, or weights first"),
+        (["--metrics", "mel"], "--metrics was given with"),
+        (["--clips", "3"], "wanted weights to measure, or no --clips"),
+        (["--no-pictures"], "--no-pictures was given with"),
+    ],
+)
+def test_what_a_report_that_is_read_would_not_look_at_is_refused(tmp_path, capsys, arguments, match):
+    """Above all another rival: the verdict would be on the one that the report has."""
+    report = written(tmp_path / "new.json", OLD_VISQOL, OLD_MEL)
+    assert match in run(capsys, report, *arguments, code=2)[1]

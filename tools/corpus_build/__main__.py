@@ -9,6 +9,7 @@ Knows: arguments, and where packages are kept. Does not know: how a set is made.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -83,8 +84,10 @@ def _run(arguments: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.pack and arguments.unpack:
         raise CorpusError("--pack and --unpack were both given; wanted one of them")
-    if not 6 <= arguments.kbps <= 256 or arguments.scale <= 0:
+    if not 6 <= arguments.kbps <= 256 or not 0 < arguments.scale < math.inf:
         raise CorpusError(f"--kbps is {arguments.kbps}, --scale {arguments.scale}; wanted 6 to 256, and more than 0")
+    if not arguments.limit_mb > 0:
+        raise CorpusError(f"--limit-mb is {arguments.limit_mb}; wanted more than 0")
     if not 0 <= arguments.speech <= 1000:
         raise CorpusError(f"--speech is {arguments.speech}; wanted 0 to 1000 hours")
     if arguments.unpack:

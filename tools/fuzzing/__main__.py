@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown or not names:
         came = f"{unknown[0]!r} is no target" if unknown else "no target was named"
         return _complain(f"{came}; wanted one of {', '.join(known)}, or all")
-    if not args.minutes > 0:
-        return _complain(f"--minutes is {args.minutes:g}; wanted more than 0")
+    if not 0 < args.minutes < math.inf:
+        return _complain(f"--minutes is {args.minutes:g}; wanted a number, more than 0")
     if importlib.util.find_spec("atheris") is None:
         version = ".".join(map(str, sys.version_info[:2]))
         return _complain(

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -67,6 +68,8 @@ def arguments() -> argparse.Namespace:
     unknown += [name for name in filter(None, chosen.codecs.split(",")) if name not in CODECS]
     if unknown:
         parser.error(f"{unknown[0]!r} is no part and no codec")
+    if not (chosen.minutes > 0 and 0 < chosen.factor < math.inf):
+        parser.error(f"--minutes is {chosen.minutes:g}, --factor {chosen.factor:g}; wanted numbers above 0")
     return chosen
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from streamrvq.audio.files import open_audio
+from streamrvq.audio.rates import samples_in
 
 from ..corpus_build.audio import resample
 from ..quality_measure.clips import RATE, Samples
@@ -98,7 +99,7 @@ def read_clip(path: Path, seconds: float, downmix: bool = False) -> Clip:
         QualityError: it has no sound of 0.1 s.
     """
     with open_audio(path, downmix=downmix) as file:
-        wanted = round(seconds * file.sample_rate)
+        wanted = samples_in(seconds, file.sample_rate)
         pcm = file.read(wanted)
         whole = len(pcm) < wanted or not len(file.read(1))
         rate, channels = file.sample_rate, file.channels

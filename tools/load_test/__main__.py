@@ -111,6 +111,10 @@ def _run(a: argparse.Namespace, soak: bool) -> int:
 def _run_with(a: argparse.Namespace, soak: bool, codec: str) -> int:
     if not soak:
         _refuse_ignored(a)
+    elif not a.flat >= 0:
+        raise LoadError(f"--flat is {a.flat}; wanted MiB an hour, 0 or more")
+    if a.device is not None and a.engine != "auto":
+        raise LoadError(f"--engine {a.engine} with --device {a.device}; wanted one of them: a device has its engine")
     if a.rate != "native" and not a.rate.isdecimal():
         raise LoadError(f"--rate is {a.rate!r}; wanted native or Hz")
     settings = Settings(

@@ -6,6 +6,7 @@ Knows: values and their ranges. Does not know: what is done with them.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from streamrvq.config import DEFAULT_CODEC
 
@@ -42,8 +43,8 @@ class Settings:
             if value is not None and value < low:
                 raise LoadError(f"{name} is {value}; wanted a whole number of at least {low}")
         for name in ("seconds", "period", "send_timeout"):
-            if not getattr(self, name) > 0:
-                raise LoadError(f"{name} is {getattr(self, name)}; wanted seconds, more than 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise LoadError(f"{name} is {getattr(self, name)}; wanted a number of seconds, more than 0")
         if not 0 <= self.faults <= 1:
             raise LoadError(f"faults is {self.faults}; wanted a share of the clients, 0 to 1")
 

@@ -80,7 +80,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse_ignored(arguments: argparse.Namespace) -> None:
+    """Refuse what would not be looked at where a report is read: nothing is measured then, and no rival."""
+    if not arguments.codec.endswith(".json"):
+        return
+    parser = _parser()
+    for name, value in vars(arguments).items():
+        if name not in ("codec", "against", "json") and value != parser.get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            raise QualityError(
+                f"{option} was given with {arguments.codec}, which was measured before; wanted weights to measure, "
+                f"or no {option}"
+            )
+    if arguments.against is not None and not arguments.against.endswith(".json"):
+        raise QualityError(
+            f"--against is {arguments.against}, and {arguments.codec} was measured before; wanted a quality.json of "
+            "both, or weights first"
+        )
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    _refuse_ignored(arguments)
     report = read_report(Path(arguments.codec)) if arguments.codec.endswith(".json") else _measure(arguments)
     if arguments.json:
         print(json.dumps(report, ensure_ascii=False))
@@ -108,7 +128,7 @@ def _measure(arguments: argparse.Namespace) -> Report:
             setattr(arguments, name, value)
     for name, least in (("clips", 1), ("seconds", 1.0), ("words", 0), ("workers", 1)):
         value = getattr(arguments, name)
-        if value is not None and value < least:
+        if value is not None and not value >= least:
             raise QualityError(f"--{name} is {value}; wanted {least} or more")
     asked = [name for name in arguments.metrics.split(",") if name]
     metrics = check_metrics([*asked, *(["pesq"] if arguments.pesq else [])])

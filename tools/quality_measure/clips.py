@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from streamrvq.audio.rates import samples_in
+
 from ..corpus_build.build import build
 from ..corpus_build.clips import fraction
 from ..corpus_build.debian import packages_of
@@ -107,7 +109,7 @@ def _in_turn(queues: Iterable[Sequence[Row]]) -> Iterable[Row]:
 def _clip(folder: Path, row: Row, seconds: float | None, text: str) -> Clip:
     file, samples = folder / row["path"], int(row["samples"])
     if seconds is not None:
-        samples = min(samples, round(seconds * RATE))
+        samples = min(samples, samples_in(seconds, RATE))
     digest = hashlib.sha256(_read(file, samples).tobytes()).hexdigest()
     return Clip(row["path"], row["split"], row["kind"], row["group"], file, samples, digest, text)
 

@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from streamrvq.errors import StreamRVQError
 from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.train import TrainConfig
 from streamrvq.train.run import Run
@@ -106,7 +107,7 @@ def _figure(value: float | None, digits: int) -> str:
 
 
 def main() -> int:
-    """Run the command line. Returns the exit code."""
+    """Run the command line. Returns the exit code: 0, 2 for an error, 130 for an interrupt."""
     parser = argparse.ArgumentParser(prog="tools/ablate", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"of {', '.join(VARIANTS)}; default: all")
     parser.add_argument("--data", required=True, type=Path, help="folder or manifest to train on")
@@ -119,6 +120,18 @@ def main() -> int:
     for name in arguments.variants:
         if name not in VARIANTS:
             parser.error(f"{name!r} is not a variant; wanted one of {', '.join(VARIANTS)}")
+    try:
+        _compare(arguments)
+    except (StreamRVQError, OSError) as error:
+        print(f"tools/ablate: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    """Run the variants, and print the table."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     rows = [run(name, arguments, console) for name in arguments.variants or VARIANTS]
     (arguments.out / "ablation.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
@@ -130,7 +143,6 @@ def main() -> int:
                       f"{row['decoder_gflop']}", f"{row['speed']}", _figure(row["mel"], 2), _figure(row["stft"], 2),
                       _figure(row["si_sdr"], 1), _figure(row["estoi"], 2), f"{100 * row['used']:.0f} %")  # fmt: skip
     console.print(table)
-    return 0
 
 
 if __name__ == "__main__":

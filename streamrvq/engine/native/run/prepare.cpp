@@ -51,13 +51,13 @@ void Step::prepare(const Request &request) {
     start();
 }
 
-// Whether i and i + 1 are a residual unit's two convolutions. The second has one tap, so it can follow the first strip by
-// strip.
+// Whether i and i + 1 run as one, such as a residual unit's two convolutions. The second has one tap, so it can follow the
+// first strip by strip. Nor may the first have a shortcut: that would be a third product, which `compute` does not make.
 bool Step::fusible(size_t i) const {
     if (i + 1 >= plan_.convs.size()) return false;
     const Convolution &a = plan_.convs[i], &b = plan_.convs[i + 1];
     return a.multiplies() && b.multiplies() && !a.is_lstm() && !b.is_lstm() && b.window.taps == 1 && b.window.stride == 1 && b.history.rows == 0 && a.window.per_row == 1 &&
-           b.window.per_row == 1 && a.epilogue.skip < 0;
+           b.window.per_row == 1 && a.epilogue.skip < 0 && !a.shortcut;
 }
 
 Step::Stage Step::stage_at(size_t i) const {
