@@ -125,8 +125,8 @@ def test_states_do_not_share_memory(copied: Callable[[Any], Any], engine: str) -
     ints = [np.array([n]) for n in (0, 0, -1)]
     of.encode_step(noise(80)[None], states, *ints, 3)
     before = of.export_state(states, 0)
-    if (engine, copied) == ("cuda", pickled):  # a card's memory stays on the card
-        with pytest.raises(EngineError, match="the states of a card cannot be pickled; pickle a stream"):
+    if (engine, copied) == ("cuda", pickled):  # a GPU's memory stays on the GPU
+        with pytest.raises(EngineError, match="the states of a GPU cannot be pickled; pickle a stream"):
             copied(states)
         return
     other = copied(states)

@@ -178,7 +178,7 @@ class TrainingProgress(_Shown):
         if "tflops" in figures:
             share = figures["of_peak"]
             known = f"{100 * share:.0f} %" if isinstance(share, float) else "an unknown share"
-            text += f"{figures['tflops']:.1f} TFLOP/s ({known} of the card's peak), "
+            text += f"{figures['tflops']:.1f} TFLOP/s ({known} of the GPU's peak), "
         text += f"mel {figures['mel']:.2f}"
         self._bar.update(self._task, completed=step, figures=text)
         if self._lines and time.monotonic() >= self._next:

@@ -39,7 +39,7 @@ STOP_WITHIN = 5.0
 #: Seconds between two looks at whether to wait on.
 _LOOK_EVERY = 0.1
 
-#: Seconds after which a thread makes way for another, where a step's thread waits for a card. The usual 5 ms are longer
+#: Seconds after which a thread makes way for another, where a step's thread waits for a GPU. The usual 5 ms are longer
 #: than some steps.
 _SWITCH = 5e-4
 

@@ -41,7 +41,7 @@ def plain(conv: nn.Module, x: Tensor, slope: float | None) -> Tensor:
     if slope is None:
         return x
     x = F.leaky_relu(x, slope)
-    # Convolutions are faster on a card with the channels last, and keep that layout.
+    # Convolutions are faster on a GPU with the channels last, and keep that layout.
     return x.contiguous(memory_format=torch.channels_last) if x.is_cuda else x
 
 
@@ -178,7 +178,7 @@ def all_losses(
     Args:
         dtype: of the convolutions; the losses are float32.
     """
-    if x.is_cuda and (kernels := discriminator_layers.on_card()[0]) is not None:
+    if x.is_cuda and (kernels := discriminator_layers.on_gpu()[0]) is not None:
         return fused_losses(discriminators, x, y, dtype, kernels)
     with parametrize.cached(), torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype, cache_enabled=False):
         real, fake = discriminators(x), discriminators(y)
@@ -188,7 +188,7 @@ def all_losses(
 def fused_losses(
     discriminators: Discriminators, x: Tensor, y: Tensor, dtype: torch.dtype, kernels: Any
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """`all_losses` with the ``kernels`` of a card."""
+    """`all_losses` with the ``kernels`` of a GPU."""
     compute = discriminator_layers.OnCard(dtype, kernels)
     with parametrize.cached():
         real, fake = discriminators(x, compute), discriminators(y, compute)

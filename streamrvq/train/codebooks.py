@@ -164,7 +164,7 @@ class RunningMeans:
         dead = share < self.expire / size
         number = (dead.view(-1).cumsum(0) - 1).clamp(min=0).view(levels, size)  # of the dead entry, over all levels
         book = torch.where(dead[..., None], self._latents(x.view(levels, frames, dim), chosen[number]), book)
-        share = share.masked_fill(dead, 0.5 / size)  # torch.where would copy the number to a card, and wait
+        share = share.masked_fill(dead, 0.5 / size)  # torch.where would copy the number to a GPU, and wait
         sums = torch.where(dead[..., None], book * (0.5 / size), sums)
         if good is not None:
             share, sums = torch.where(good, share, self.share), torch.where(good, sums, self.total)

@@ -91,7 +91,7 @@ class TrainConfig:
         steps: optimiser steps in all.
         batch, frames: clips in each step, and their length in frames.
         shards: parts of a batch that are computed side by side on a CPU, each by its own thread. It belongs to the run,
-            not to the machine: so a run gives the same bits on any number of cores. A card computes the batch as one.
+            not to the machine: so a run gives the same bits on any number of cores. A GPU computes the batch as one.
         plain_steps: steps without the quantiser, before the codebooks are made; 0 makes them from the first values.
         codebook_frames: frames from which the codebooks are made.
         codebooks_again: shares of ``steps`` after which the codebooks are made again. Entries follow the latents, but

@@ -2,7 +2,7 @@
 
 A step's batch depends on the seed and the step's number alone. So a resumed run sees the same batches as an
 uninterrupted one. What is drawn is a plan of small arrays; whoever applies it needs no random numbers. `Crops.cut`
-does so with numpy, and device/crops.py on a card.
+does so with numpy, and device/crops.py on a GPU.
 
 Knows: how crops are drawn and augmented. Does not know: files (corpus.py), tensors.
 """

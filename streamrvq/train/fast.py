@@ -2,7 +2,7 @@
 
 It uses the parameters of the modules of `nn` and gives their results; tests compare the two. Activations are
 time-major: a convolution is two-dimensional with one dimension of size 1, in "channels last". torch is fast at that.
-bfloat16 is used if it is asked for. Weight norm is folded once for each pass. On a card, causal layers of all kinds are
+bfloat16 is used if it is asked for. Weight norm is folded once for each pass. On a GPU, causal layers of all kinds are
 one function (device/convolution.py): with a stride of s they are convolutions of two taps, whose rows are s samples.
 
 Knows: the modules of `nn`, and which layout and precision torch prefers. Does not know: losses, data, quantisers.
@@ -43,7 +43,7 @@ def _sequence(modules: nn.Sequential | list[nn.Module], x: Tensor) -> Tensor:
             x = _sequence(module.block, x)
         elif isinstance(module, ResidualUnit):
             x = _unit(module, x)
-        elif isinstance(module, (WNConv1d, WNConvTranspose1d)) and (y := _on_card(module, x, waiting)) is not None:
+        elif isinstance(module, (WNConv1d, WNConvTranspose1d)) and (y := _on_gpu(module, x, waiting)) is not None:
             x, waiting = y, None
         elif isinstance(module, WNConv1d):
             left = module.layer.padding
@@ -74,8 +74,8 @@ def _unit(module: ResidualUnit, x: Tensor) -> Tensor:
     return y
 
 
-def _on_card(module: WNConv1d | WNConvTranspose1d, x: Tensor, before: Snake1d | None) -> Tensor | None:
-    """``module`` after Snake, on a card; None: it is not causal, or not on one."""
+def _on_gpu(module: WNConv1d | WNConvTranspose1d, x: Tensor, before: Snake1d | None) -> Tensor | None:
+    """``module`` after Snake, on a GPU; None: it is not causal, or not on one."""
     kernels, layer, (rows, time, _) = usable(x), module.layer, x.shape
     if kernels is None or not _is_causal(module, time):
         return None

@@ -51,11 +51,11 @@ class Trainer:
         weights: to begin with; None: first values (start.py), or those of `load`. Optimiser and means start afresh.
         remark: is told what people should know.
         ranks: who else trains the same run, each with a part of every batch.
-        waits: whether the host waits for each step, as on a CPU; None: yes, except on a card (device/).
+        waits: whether the host waits for each step, as on a CPU; None: yes, except on a GPU (device/).
 
     Raises:
         WeightsError: ``weights`` belong to another codec than ``config.codec``.
-        ConfigError: the corpus does not fit on the card; ``threads`` that cannot be; or as `Losses` and `Optimizer`.
+        ConfigError: the corpus does not fit on the GPU; ``threads`` that cannot be; or as `Losses` and `Optimizer`.
 
     Attributes:
         model: the codec in training.
@@ -91,7 +91,7 @@ class Trainer:
         if asked_threads() is None:  # torch's own number for this thread knows nothing of a quota
             torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
         self.workers = ThreadPoolExecutor(config.shards, "shard", torch.set_num_threads, (threads,))
-        # What is summed here must not depend on the cores of a machine either. A card's bits are its own anyway.
+        # What is summed here must not depend on the cores of a machine either. A GPU's bits are its own anyway.
         self._threads = StepThreads(threads if self.device.type == "cpu" else torch.get_num_threads())
         self.discriminators: Discriminators | None = None
         waits = self.device.type != "cuda" if waits is None else waits

@@ -1,7 +1,7 @@
 """The losses between a clip and its reconstruction, one number for each clip.
 
 Knows: DAC's multi-scale mel distance, a multi-resolution STFT loss, a loss on compressed complex spectra, the
-waveform term, and that a card has kernels for them. Does not know: how they are weighted (balance.py), discriminators
+waveform term, and that a GPU has kernels for them. Does not know: how they are weighted (balance.py), discriminators
 (adversarial.py).
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .device.card import tried
+from .device.gpu import tried
 from .numbers import check_distinct
 from .spectra import MEL_BANDS, MEL_WINDOWS, Spectrum, in_bands, magnitude, mel_bands
 
@@ -61,12 +61,12 @@ class Losses(nn.Module):
             (not phases) are raised to the power 0.5, relative to the original's mean (after Braun and Tashev 2020).
             ``wave``: the mean difference of samples.
         """
-        if x.is_cuda and (kernels := on_card()[0]) is not None and kernels.fits(x, y, max(MEL_WINDOWS)):
+        if x.is_cuda and (kernels := on_gpu()[0]) is not None and kernels.fits(x, y, max(MEL_WINDOWS)):
             return self.fused(x, y, kernels)
         return self.plain(x, y)
 
     def fused(self, x: Tensor, y: Tensor, kernels: Any) -> dict[str, Tensor]:
-        """`forward` with the ``kernels`` of a card, `device.spectral`."""
+        """`forward` with the ``kernels`` of a GPU, `device.spectral`."""
         windows = []
         for spectrum in self.spectra:
             assert isinstance(spectrum, Spectrum)
@@ -153,7 +153,7 @@ def check(kernels: Any, device: str, time: int, dtype: torch.dtype = torch.float
 
 
 @tried
-def on_card() -> Any:
+def on_gpu() -> Any:
     """The kernels for CUDA, tried by the first call; None where they cannot be used, and why not."""
     from .device import spectral
 

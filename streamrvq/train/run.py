@@ -21,7 +21,7 @@ from ..weights import Weights
 from . import checkpoint
 from .config import TrainConfig
 from .data import Crops
-from .device.card import check_device
+from .device.gpu import check_device
 from .device.profile import Profile
 from .export import measure, training, write
 from .loop import Trainer
@@ -187,7 +187,7 @@ class Run:
 
         The checkpoint is saved at the end, whatever the reason for the end, but for numbers that are not finite. Ctrl-C
         waits for the end of a step; a second one does not. A step that is left half done is not saved.
-        While codebooks are made, all of these end the making, and what was made of them is not kept. On a card the
+        While codebooks are made, all of these end the making, and what was made of them is not kept. On a GPU the
         run is validated at its end, unless Ctrl-C was the reason, and saved at least once a minute.
 
         Args:
@@ -230,7 +230,7 @@ class Run:
             for batch in batches:
                 if ending.is_here():
                     break
-                clock = time.perf_counter() if runner is None else ready  # a card must not wait for its batch
+                clock = time.perf_counter() if runner is None else ready  # a GPU must not wait for its batch
                 halfway = True
                 figures = trainer.train_step(batch)
                 halfway = False

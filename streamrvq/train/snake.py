@@ -1,7 +1,7 @@
 """Snake and causal zero padding, in one pass over memory in each direction.
 
 Knows: how snake.cpp is compiled, once for each machine, into the user's cache folder; whether the kernels of
-device/snake_kernels.py can be used on a card; and how to compute the same without either. Does not know: layers.
+device/snake_kernels.py can be used on a GPU; and how to compute the same without either. Does not know: layers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .device.card import tried
+from .device.gpu import tried
 
 _SOURCE = Path(__file__).with_name("snake.cpp")
 _FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-std=c++17",
@@ -60,7 +60,7 @@ def _processor() -> str:
 
 
 @tried
-def on_card() -> Any:
+def on_gpu() -> Any:
     """The kernels for CUDA, a `torch.autograd.Function`; None where they cannot be used, and why not.
 
     The first call compiles and tries them: Triton needs a C compiler, and nobody wants wrong numbers.
@@ -121,8 +121,8 @@ def snake(x: Tensor, alpha: Tensor, left: int = 0) -> Tensor:
         alpha: ``[1, C, 1]``.
         left: rows to put in front.
     """
-    if x.is_cuda and x.dtype in (torch.float32, torch.bfloat16) and on_card()[0] is not None:
-        y: Tensor = on_card()[0].apply(x.contiguous(), alpha, left)
+    if x.is_cuda and x.dtype in (torch.float32, torch.bfloat16) and on_gpu()[0] is not None:
+        y: Tensor = on_gpu()[0].apply(x.contiguous(), alpha, left)
         return y
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and library() is not None:
         return _apply(x.contiguous(), alpha, left)

@@ -73,7 +73,7 @@ def validate(
     Args:
         quantise: False skips the quantiser, as before the codebooks are made.
         levels: how many levels to decode from; None: all.
-        dtype: of the convolutions on a CPU. A card uses float32, as what is exported will.
+        dtype: of the convolutions on a CPU. A GPU uses float32, as what is exported will.
         workers: threads that share the clips; None: only the caller's thread.
 
     Returns:

@@ -1,6 +1,6 @@
 """Where an engine computes: which names of devices and engines go together, and what the others are told.
 
-Knows: `make_engine` and the codecs on it. Does not know: cards: the device here is
+Knows: `make_engine` and the codecs on it. Does not know: GPUs: the device here is
 emulated (tests/support/contract.py).
 """
 

@@ -25,7 +25,7 @@ RATES = st.sampled_from([8000, 16_000, 22_050, 32_000, 44_101, 48_000, 96_000])
 SIZES = st.lists(st.integers(0, 90), max_size=8)
 
 
-#: Not on an emulated card: rates are converted before and after an engine, and these tests make very many steps.
+#: Not on an emulated GPU: rates are converted before and after an engine, and these tests make very many steps.
 EXACT = [pair for pair in ENGINE_DTYPES if pair not in (("torch", "float32"), ("cuda", "float32"))]
 engines = pytest.mark.parametrize("engine", EXACT, ids=lambda pair: "-".join(pair))
 

@@ -1,4 +1,4 @@
-"""``tools/gpu-check`` without a card: its hashes are the native engine's, and it finds what is wrong.
+"""``tools/gpu-check`` without a GPU: its hashes are the native engine's, and it finds what is wrong.
 
 Knows: the emulator as a device. Does not know: times.
 """

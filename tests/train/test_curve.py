@@ -54,17 +54,17 @@ def test_all_audio_counts_and_only_the_same_clips() -> None:
 
 
 def test_the_plan_goes_on_at_the_speeds_of_the_record() -> None:
-    """1 s a second on a CPU, 100 on a card, which trained for 20 of its 21 minutes; halved by ten times the audio."""
+    """1 s a second on a CPU, 100 on a GPU, which trained for 20 of its 21 minutes; halved by ten times the audio."""
     halved = -math.log10(2)
     runs = [run(total - before, 3 * (total / 1000) ** halved)
             for before, total in ((0, 1000), (1000, 2800), (2800, 4600))]  # fmt: skip
-    runs.append(run(120000, 3 * 124.6**halved, device="a card", machine_minutes=21.0) | {"hours": 1 / 3})
+    runs.append(run(120000, 3 * 124.6**halved, device="a GPU", machine_minutes=21.0) | {"hours": 1 / 3})
     text = lines(runs)
     assert "mel = 24.00 · seconds^-0.301, least squares in logarithms, 4 points." in text
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in text[-3:]]
     assert [row[1] for row in table] == ["124600", str(124600 + 3600), str(124600 + 54000)]
     assert "1.0 s a second" in table[1][0]
-    assert "a card, 100 s a second but for the first 60 s" in table[2][0]
+    assert "a GPU, 100 s a second but for the first 60 s" in table[2][0]
     for _, seconds, by_law, by_slope in table:
         assert by_law == f"{3 * (int(seconds) / 1000) ** halved:.2f} ± 0.00"
         assert by_slope == by_law.split()[0]

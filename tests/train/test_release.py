@@ -88,7 +88,7 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     assert "--against" not in (folder / "asked").read_text()  # nothing is shipped yet
 
     assert json.loads((run / "beside.json").read_text())["device"].startswith("cpu, ")
-    (run / "beside.json").write_text('{"device": "a card", "machine_minutes": 9.0}')
+    (run / "beside.json").write_text('{"device": "a GPU", "machine_minutes": 9.0}')
     judge(folder, 0)
     assert release.land(run, folder / "set") == 0
     shipped = folder / "data" / "causal-44khz.safetensors"
@@ -99,7 +99,7 @@ def test_what_is_better_lands_with_its_record(run: Path, monkeypatch: pytest.Mon
     assert entry["audio_seconds"] > 0
     assert entry["validation"]
     assert entry["judged"] == {"clips": 7, "mel": 1.754}
-    assert (entry["device"], entry["machine_minutes"]) == ("a card", 9.0)
+    assert (entry["device"], entry["machine_minutes"]) == ("a GPU", 9.0)
 
     # The runs before it on a borrowed machine get their entries, and no run gets two.
     (run / "earlier.json").write_text(json.dumps([{"codec_hash": "before"}]))

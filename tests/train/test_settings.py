@@ -171,7 +171,7 @@ def test_codebooks_of_an_encoder_that_has_diverged_are_refused() -> None:
 @given(windows=st.lists(st.sampled_from(MEL_WINDOWS), min_size=1, max_size=4))
 @example(windows=[512, 512])
 def test_windows_that_come_twice_are_refused_and_others_count_alike(windows: list[int]) -> None:
-    """The STFT loss is the mean over windows; a window that came twice halved it on a CPU, and not on a card."""
+    """The STFT loss is the mean over windows; a window that came twice halved it on a CPU, and not on a GPU."""
     if len(set(windows)) < len(windows):
         for refused in (
             lambda: dataclasses.replace(CONFIG, stft_windows=tuple(windows)),

@@ -1,6 +1,6 @@
-"""What only a card can show: `tools/gpu-check`.
+"""What only a GPU can show: `tools/gpu-check`.
 
-A machine with a card may have no network and not all that streamrvq depends on, such as soundfile. The engines
+A machine with a GPU may have no network and not all that streamrvq depends on, such as soundfile. The engines
 need none of it. So the package is entered here without its ``__init__``, which brings in everything.
 """
 

@@ -1,4 +1,4 @@
-"""``tools/gpu-check``: all that only a card can show, in ten minutes at most, the most important first.
+"""``tools/gpu-check``: all that only a GPU can show, in ten minutes at most, the most important first.
 
 Knows: the parts, their order and their time limits. Does not know: what is in a part. Each is a process of its own: one
 that hangs is ended, and a kernel that fails spoils no other.
@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--expected", type=Path, default=expected.HASHES, help="hashes that --expect wrote; %(default)s"
     )
-    parser.add_argument("--expect", type=Path, metavar="FILE", help="no card: compute the hashes by the native engine")
+    parser.add_argument("--expect", type=Path, metavar="FILE", help="no GPU: compute the hashes by the native engine")
     parser.add_argument("--factor", type=float, default=1.0, help="with --expect: times the usual seconds of audio")
     parser.add_argument("--parts", default=",".join(PARTS), help="which, and in which order; all: %(default)s")
     parser.add_argument("--codecs", default="", help=f"instead of a part's usual ones: {', '.join(CODECS)}")

@@ -1,4 +1,4 @@
-"""Bits: whole codecs, every tile, and streams that move between card and CPU, against the native engine.
+"""Bits: whole codecs, every tile, and streams that move between GPU and CPU, against the native engine.
 
 Knows: cases and their hashes. Does not know: times.
 """
@@ -106,7 +106,7 @@ def taking(tile: Tile, used: Counter[tuple[int, ...]]) -> Any:
 
 
 def moves(context: Context) -> None:
-    """Streams that change between card and CPU after every other step give what the CPU alone gives."""
+    """Streams that change between GPU and CPU after every other step give what the CPU alone gives."""
     from streamrvq.engine.native import NativeEngine
 
     device = context.open()

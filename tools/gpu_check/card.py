@@ -1,4 +1,4 @@
-"""The card, its driver and its clocks, the versions that are in use, and how long the kernels take to compile.
+"""The GPU, its driver and its clocks, the versions that are in use, and how long the kernels take to compile.
 
 Knows: nvidia-smi, versions. Does not know: kernels.
 """

@@ -1,4 +1,4 @@
-"""What an engine is asked on a card and on a CPU, and the hashes of what it answers.
+"""What an engine is asked on a GPU and on a CPU, and the hashes of what it answers.
 
 Knows: codecs, steps of rows and hops, ages and ends of streams, the contract of engine/base.py. Does not know: which
 engine answers.

@@ -1,6 +1,6 @@
-"""What every part of the check is given: the card, engines on it, the time that is left, and where results go.
+"""What every part of the check is given: the GPU, engines on it, the time that is left, and where results go.
 
-Knows: how a card is opened and watched. Does not know: what a part looks at.
+Knows: how a GPU is opened and watched. Does not know: what a part looks at.
 """
 
 from __future__ import annotations

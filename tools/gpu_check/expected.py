@@ -1,4 +1,4 @@
-"""The hashes that a card must reach, made on a CPU by the native engine.
+"""The hashes that a GPU must reach, made on a CPU by the native engine.
 
     python -m tools.gpu_check --expect FILE
 

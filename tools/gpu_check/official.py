@@ -1,6 +1,6 @@
-"""The official model on the same card, to compare with: transformers' DacModel, random weights, float32.
+"""The official model on the same GPU, to compare with: transformers' DacModel, random weights, float32.
 
-Knows: torch on a card, with TF32 off and on. Does not know: our engines.
+Knows: torch on a GPU, with TF32 off and on. Does not know: our engines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Twenty seconds on a card: what gpu.py takes for granted of cuda.core and of the driver, tried with tiny kernels.
+"""Twenty seconds on a GPU: what gpu.py takes for granted of cuda.core and of the driver, tried with tiny kernels.
 
     python -m tools.gpu_check.probe
 
@@ -54,7 +54,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Probe:
-    """A card, two arrays on it, and how many of the claims about it did not hold."""
+    """A GPU, two arrays on it, and how many of the claims about it did not hold."""
 
     def __init__(self, folder: Path) -> None:
         self.wrong, self.folder = 0, folder
@@ -184,7 +184,7 @@ class Probe:
             "an unknown kernel": lambda: gpu.record([self.launch("nothing", 1, 256, 0)]),
             "too many threads": lambda: gpu.record([self.launch("scale", 1, 2048, 0)]),
             "host memory of others": lambda: gpu.record([Upload(self.x.address, np.zeros(8, np.uint8))]),
-            "no such card": lambda: Gpu("cuda:77"),
+            "no such GPU": lambda: Gpu("cuda:77"),
             "no such device": lambda: Gpu("gpu"),
         }
         for what, call in calls.items():

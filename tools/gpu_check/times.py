@@ -81,10 +81,10 @@ def live(context: Context) -> None:
                 steps = Steps(engine, codec, direction, rows, 1)
                 taken = 1e3 * steps.times(200, 0.5)
                 p50, p99 = np.percentile(taken, (50, 99))
-                card = on_card(device, 20)
+                card = on_gpu(device, 20)
                 context.say(
                     f"{codec.name} {direction} {rows:4} streams: p50 {p50:7.3f} p99 {p99:7.3f} "
-                    f"most {taken.max():7.3f} ms of {hop:.1f} ms ({len(taken)} steps); on the card {card:7.3f} ms",
+                    f"most {taken.max():7.3f} ms of {hop:.1f} ms ({len(taken)} steps); on the GPU {card:7.3f} ms",
                     codec=codec.name, direction=direction, streams=rows, p50_ms=p50, p99_ms=p99, most_ms=taken.max(),
                     steps=len(taken), hop_ms=hop, card_ms=card,
                 )  # fmt: skip
@@ -108,13 +108,13 @@ def bulk(context: Context) -> None:
                 try:
                     steps = Steps(engine, codec, direction, rows, hops)
                     taken = float(np.median(steps.times(10, 0.7)))
-                except EngineError as error:  # more than a card has memory for
+                except EngineError as error:  # more than a GPU has memory for
                     context.say(f"{codec.name} {direction} {rows}x{hops}: {error}", left_out=str(error))
                     continue
-                card = on_card(device, 5)
+                card = on_gpu(device, 5)
                 context.say(
                     f"{codec.name} {direction} {rows:4} rows x {hops:4} hops: {1e3 * taken:8.2f} ms, "
-                    f"{steps.real_time(taken):8.0f} x real time; on the card {card:8.2f} ms, "
+                    f"{steps.real_time(taken):8.0f} x real time; on the GPU {card:8.2f} ms, "
                     f"{steps.real_time(card / 1e3):8.0f} x",
                     codec=codec.name, direction=direction, rows=rows, hops=hops, ms=1e3 * taken, card_ms=card,
                     real_time=steps.real_time(taken), card_real_time=steps.real_time(card / 1e3),
@@ -137,7 +137,7 @@ def kernels(context: Context) -> None:
 
 
 def _of_each_kernel(context: Context, device: Watched, what: str) -> None:
-    whole = on_card(device, 10)
+    whole = on_gpu(device, 10)
     work = device.work
     sums: defaultdict[str, float] = defaultdict(float)
     rows = []
@@ -171,14 +171,14 @@ def operations(device: Watched, launch: Launch) -> float:
     return float(2 * conv.taps * conv.depth * conv.columns * conv.all)
 
 
-def on_card(device: Watched, times: int) -> float:
+def on_gpu(device: Watched, times: int) -> float:
     """Milliseconds of the step that was recorded last."""
     device.recording.run()
     return milliseconds(device, device.recording, times)
 
 
 def milliseconds(device: Watched, recording: Recording, times: int) -> float:
-    """On a card by its events; on the emulator by the clock."""
+    """On a GPU by its events; on the emulator by the clock."""
     if hasattr(device.device, "milliseconds"):
         return float(device.device.milliseconds(recording, times))
     begin: float = time.perf_counter()

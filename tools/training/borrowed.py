@@ -101,7 +101,7 @@ class Borrowed:
         asked = self._asked
         # Codebooks that are made again are lost to a short run: it ends before the decoder has got used to them.
         values: dict[str, Any] = {"codebooks_again": [], "log_every": 10}
-        if asked.device == "cuda":  # reading figures makes a card wait, and so do small parts of a batch
+        if asked.device == "cuda":  # reading figures makes a GPU wait, and so do small parts of a batch
             values |= {"log_every": 50, "shards": 1, "validate_every": 2000}
         if asked.adversarial is not None:
             values["adversarial_from"] = asked.adversarial

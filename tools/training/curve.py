@@ -1,7 +1,7 @@
 """``tools/train_release --curve``: what more training is worth, by the record of the runs so far.
 
 A power law of the mel distance in all the seconds of audio trained on, fitted to the judged weights, and what it
-expects of the next CPU hour and the next ten minutes on a card. Only weights that ``tools/quality`` judged are points:
+expects of the next CPU hour and the next ten minutes on a GPU. Only weights that ``tools/quality`` judged are points:
 they are ends of runs, after the fall of the rate, and all on the same clips.
 
 Knows: the record (record.py), arithmetic. Does not know: training, judging.

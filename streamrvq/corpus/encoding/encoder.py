@@ -180,7 +180,7 @@ class Encoder:
                 waited = False
             if underway.batch is not None and (underway.is_over or not self._wants_more(pool)):
                 items = list(self._end_step(pool))
-                if self._streams > 1:  # a card computes the next step while these are written
+                if self._streams > 1:  # a GPU computes the next step while these are written
                     self._begin_step(pool, False)
                 yield from items
                 continue

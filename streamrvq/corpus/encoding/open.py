@@ -1,6 +1,6 @@
 """An encoder with what reads for it: this process, or processes that read ahead.
 
-Knows: how many of them an engine needs, which cards were named, and how many encoders each needs. Does not know: what
+Knows: how many of them an engine needs, which GPUs were named, and how many encoders each needs. Does not know: what
 they do.
 """
 
@@ -16,8 +16,8 @@ from .encoder import Encoder, block_for, streams_at_once
 from .readers import Readers
 from .reading import ReadHere
 
-#: Workers that share a card, and the cores that each of them and its readers should have. While one puts a step
-#: together or writes what came of it, the card computes for another.
+#: Workers that share a GPU, and the cores that each of them and its readers should have. While one puts a step
+#: together or writes what came of it, the GPU computes for another.
 _WORKERS_EACH, _CORES_OF_EACH = 3, 4
 
 
@@ -43,7 +43,7 @@ def gpus(devices: str | Sequence[str], engine: str = "auto") -> tuple[str, ...]:
 
 
 def workers_for(devices: int) -> int:
-    """Workers for so many cards of one machine: at least one for each."""
+    """Workers for so many GPUs of one machine: at least one for each."""
     return devices * max(1, min(_WORKERS_EACH, available_cores() // (_CORES_OF_EACH * max(1, devices))))
 
 

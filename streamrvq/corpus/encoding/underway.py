@@ -1,4 +1,4 @@
-"""A step of the engine that is under way: on a thread of its own, where the engine waits for a card.
+"""A step of the engine that is under way: on a thread of its own, where the engine waits for a GPU.
 
 So whoever begins it reads files and writes codes meanwhile.
 

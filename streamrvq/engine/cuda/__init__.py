@@ -13,9 +13,9 @@ __all__ = ["CudaEngine", "check_device", "open_device"]
 
 def check_device(name: str) -> None:
     """Refuse a GPU that is not there with `EngineError`, without opening it."""
-    from .driver import find_card
+    from .driver import find_gpu
 
-    find_card(name)
+    find_gpu(name)
 
 
 def open_device(name: str) -> Device:

@@ -1,4 +1,4 @@
-"""Memory of a card and pinned memory of the host, each given back with the last reference to it.
+"""Memory of a GPU and pinned memory of the host, each given back with the last reference to it.
 
 Knows: addresses, and how the driver takes memory back. Does not know: what lies in it, or who asks for it (gpu.py).
 """
@@ -16,7 +16,7 @@ from .driver import Context, Cuda
 
 
 class CardMemory:
-    """An allocation of the card, freed with the last reference to it."""
+    """An allocation of the GPU, freed with the last reference to it."""
 
     def __init__(self, cuda: Cuda, context: Context, address: int, size: int) -> None:
         self.address, self.size = address, size
@@ -45,5 +45,5 @@ def pinned_address(array: Bytes) -> int:
     while isinstance(base, np.ndarray):
         base = base.base
     if not isinstance(base, PinnedMemory) or not array.flags.c_contiguous:
-        raise EngineError("a recording copies between the card and memory from host_memory, C-contiguous; got another")
+        raise EngineError("a recording copies between the GPU and memory from host_memory, C-contiguous; got another")
     return int(array.ctypes.data)

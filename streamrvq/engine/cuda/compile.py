@@ -1,6 +1,6 @@
 """The kernels as machine code: NVRTC with the options that keep the CPU's bits, and cuda.core's cache on disk.
 
-Knows: compilers' options, architectures, the folder kernels/. Does not know: what a kernel computes, cards, drivers. A
+Knows: compilers' options, architectures, the folder kernels/. Does not know: what a kernel computes, GPUs, drivers. A
 cubin is compiled without either, so that tests look at all architectures on any machine.
 
 No option here may be left to a default. `-fmad=false`: a product and a sum are fused where the source says so (fmaf),
@@ -61,22 +61,22 @@ def architecture(capability: tuple[int, int], known: Sequence[int]) -> str:
     """What to compile for, such as ``"sm_90"``: code runs on its own minor version and on later ones of the same major.
 
     Args:
-        capability: the card's, such as (9, 0).
+        capability: the GPU's, such as (9, 0).
         known: architectures that NVRTC compiles for, such as 80, 86, 90.
 
     Raises:
-        EngineError: a card that is too old for the kernels, or too new for NVRTC.
+        EngineError: a GPU that is too old for the kernels, or too new for NVRTC.
     """
     if capability < OLDEST:
         raise EngineError(
-            f"the card's compute capability is {capability[0]}.{capability[1]}; the kernels need "
+            f"the GPU's compute capability is {capability[0]}.{capability[1]}; the kernels need "
             f"{OLDEST[0]}.{OLDEST[1]} or later (Ampere, 2020): use engine='native'"
         )
     wanted = 10 * capability[0] + capability[1]
     fitting = [number for number in known if number // 10 == capability[0] and number <= wanted]
     if not fitting:
         raise EngineError(
-            f"the card is of compute capability {capability[0]}.{capability[1]}, and NVRTC here knows "
+            f"the GPU is of compute capability {capability[0]}.{capability[1]}, and NVRTC here knows "
             f"{', '.join(f'{number // 10}.{number % 10}' for number in known)}; update it: "
             "pip install --upgrade nvidia-cuda-nvrtc"
         )

@@ -16,10 +16,10 @@ from ...system.optional import install
 
 #: What to do about an error of the driver, by its name. The others are given as the driver words them.
 _ADVICE = {
-    "CUDA_ERROR_NO_DEVICE": "the driver sees no card; see nvidia-smi, and CUDA_VISIBLE_DEVICES",
-    "CUDA_ERROR_NOT_INITIALIZED": "a process that was forked cannot use a card; start it by spawn or forkserver",
+    "CUDA_ERROR_NO_DEVICE": "the driver sees no GPU; see nvidia-smi, and CUDA_VISIBLE_DEVICES",
+    "CUDA_ERROR_NOT_INITIALIZED": "a process that was forked cannot use a GPU; start it by spawn or forkserver",
     "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH": "the driver was updated; restart the machine",
-    "CUDA_ERROR_DEVICE_UNAVAILABLE": "another program has the card for itself; see nvidia-smi",
+    "CUDA_ERROR_DEVICE_UNAVAILABLE": "another program has the GPU for itself; see nvidia-smi",
 }
 INSTALL = install("cuda")
 OUT_OF_MEMORY = 2  #: CUDA_ERROR_OUT_OF_MEMORY
@@ -48,10 +48,10 @@ class Cuda:
     Attributes:
         core: the module ``cuda.core``.
         driver: the module ``cuda.bindings.driver``.
-        count: cards that the driver sees.
+        count: GPUs that the driver sees.
 
     Raises:
-        EngineError: there is no cuda.core, no driver, an old one, or no card.
+        EngineError: there is no cuda.core, no driver, an old one, or no GPU.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Cuda:
                 "update the driver"
             )
         self.version: int = version
-        self.count: int = self.check(driver.cuDeviceGetCount(), "the driver did not count its cards")
+        self.count: int = self.check(driver.cuDeviceGetCount(), "the driver did not count its GPUs")
 
     def check(self, result: tuple[Any, ...], what: str) -> Any:
         """The value of a call of the driver, out of the tuple that it returned; None where it has none.
@@ -98,9 +98,9 @@ class Cuda:
 
 
 class Context:
-    """A card's context as the current one of this thread, for the length of a `with` block.
+    """A GPU's context as the current one of this thread, for the length of a `with` block.
 
-    Any thread may call an engine, and torch may be at work on another card in the same thread: what was current before
+    Any thread may call an engine, and torch may be at work on another GPU in the same thread: what was current before
     is current afterwards.
     """
 
@@ -109,15 +109,15 @@ class Context:
     def __init__(self, cuda: Cuda, number: int) -> None:
         self._driver, self._check = cuda.driver, cuda.check
         self._process = os.getpid()
-        self._context = cuda.check(self._driver.cuDevicePrimaryCtxRetain(number), f"card {number} gave no context")
+        self._context = cuda.check(self._driver.cuDevicePrimaryCtxRetain(number), f"GPU {number} gave no context")
 
     @property
     def of_this_process(self) -> bool:
-        """False in a process that was forked from the one that opened the card."""
+        """False in a process that was forked from the one that opened the GPU."""
         return os.getpid() == self._process
 
     def __enter__(self) -> None:
-        self._check(self._driver.cuCtxPushCurrent(self._context), "the card's context was not made the current one")
+        self._check(self._driver.cuCtxPushCurrent(self._context), "the GPU's context was not made the current one")
 
     def __exit__(self, *_: object) -> None:
         self._driver.cuCtxPopCurrent()
@@ -134,25 +134,25 @@ def first_line(error: BaseException) -> str:
 
 
 def device_number(device: str) -> int:
-    """The card that ``"cuda"`` (0) or ``"cuda:N"`` names.
+    """The GPU that ``"cuda"`` (0) or ``"cuda:N"`` names.
 
     Raises:
         EngineError: it is neither.
     """
     name, colon, number = device.partition(":") if isinstance(device, str) else ("", "", "")
     if name != "cuda" or (colon and not (number.isascii() and number.isdecimal() and len(number) < 10)):
-        raise EngineError(f"device is {shown(device)}; wanted 'cuda', or 'cuda:0' and so on for one of several cards")
+        raise EngineError(f"device is {shown(device)}; wanted 'cuda', or 'cuda:0' and so on for one of several GPUs")
     return int(number or 0)
 
 
-def find_card(device: str) -> tuple[Cuda, int]:
-    """The driver, and the number of a card that it sees. The card is not opened.
+def find_gpu(device: str) -> tuple[Cuda, int]:
+    """The driver, and the number of a GPU that it sees. The GPU is not opened.
 
     Raises:
-        EngineError: no cuda.core, no driver, or no such card.
+        EngineError: no cuda.core, no driver, or no such GPU.
     """
     number, cuda = device_number(device), Cuda()
     if number >= cuda.count:
         there = ", ".join(f"cuda:{i}" for i in range(cuda.count))
-        raise EngineError(f"device is {shown(device)}; this machine has {there or 'no card'}: see nvidia-smi")
+        raise EngineError(f"device is {shown(device)}; this machine has {there or 'no GPU'}: see nvidia-smi")
     return cuda, number

@@ -35,12 +35,10 @@ from .states import CudaStates
 ROW_HOPS_EACH = 16
 
 
-class CudaEngine(
-    Shared, NeverCopied, error=EngineError, holds="a process's hold on a card", instead="pickle its codec"
-):
+class CudaEngine(Shared, NeverCopied, error=EngineError, holds="a process's hold on a GPU", instead="pickle its codec"):
     """The engine on a GPU; see `base.Engine`. float32.
 
-    Bit-identical to the native engine, whatever the chunk size, batch, and card. Any number of threads may call it;
+    Bit-identical to the native engine, whatever the chunk size, batch, and GPU. Any number of threads may call it;
     their steps follow one another.
 
     Args:
@@ -56,7 +54,7 @@ class CudaEngine(
 
     name = "cuda"
     dtype = np.dtype(np.float32)
-    threads = 1  #: CPU cores that a step uses: one, which waits for the card
+    threads = 1  #: CPU cores that a step uses: one, which waits for the GPU
 
     def __init__(self, config: Config, tensors: Tensors, device: Device, name_of_device: str = "cuda:0") -> None:
         check_abilities(config, self.name, CUDA)
@@ -142,7 +140,7 @@ class CudaEngine(
         rows, levels, _ = codes.shape
         step = check_step(states, codes, slots, clock, length, levels)
         size = states.plan.quantizer.codebook_size
-        if codes.size and not (codes.min() >= -1 and codes.max() < size):  # the card would read past the codebook
+        if codes.size and not (codes.min() >= -1 and codes.max() < size):  # the GPU would read past the codebook
             raise InputError(
                 f"codes go from {codes.min()} to {codes.max()}; wanted 0 to {size - 1}, and -1 where a level is missing"
             )

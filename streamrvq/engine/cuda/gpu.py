@@ -1,8 +1,8 @@
-"""The device of device.py on an NVIDIA card, through cuda.core.
+"""The device of device.py on an NVIDIA GPU, through cuda.core.
 
-Knows: a card's context, stream, memory, and graphs. Does not know: layers, streams of audio, and what kernels compute.
+Knows: a GPU's context, stream, memory, and graphs. Does not know: layers, streams of audio, and what kernels compute.
 
-A card has one stream here, and every call sends its work there: copies that the host waits for as well. Memory comes
+A GPU has one stream here, and every call sends its work there: copies that the host waits for as well. Memory comes
 from plain allocations, since there are few and large ones, so that `free_memory` is what others see too. A recording is
 a CUDA graph, a chain of nodes built one by one. Nothing is captured: another thread's work cannot get into it, and an
 exception in the middle leaves nothing open.
@@ -22,44 +22,44 @@ from ...errors import EngineError
 from . import compile as compiling
 from .allocations import CardMemory, PinnedMemory, pinned_address
 from .device import Bytes, Launch, Memory, Recording, Upload, Work
-from .driver import OUT_OF_MEMORY, Context, find_card, first_line, of_cuda
+from .driver import OUT_OF_MEMORY, Context, find_gpu, first_line, of_cuda
 from .loaded import Kernels
 
 
 class Gpu:
-    """A card. Any thread may call it, one at a time.
+    """A GPU. Any thread may call it, one at a time.
 
     Args:
-        device: ``"cuda"``, which is card 0, or ``"cuda:N"``.
+        device: ``"cuda"``, which is GPU 0, or ``"cuda:N"``.
         parts: how to compile the kernels.
         folder: where their sources lie.
 
     Attributes:
-        capability: the card's compute capability, such as (9, 0).
+        capability: the GPU's compute capability, such as (9, 0).
         shared_memory: bytes of shared memory that a block may have.
 
     Raises:
-        EngineError: no cuda.core, no driver, no such card, an old one, or kernels that it does not load.
+        EngineError: no cuda.core, no driver, no such GPU, an old one, or kernels that it does not load.
     """
 
     def __init__(
         self, device: str = "cuda", parts: Sequence[compiling.Part] = compiling.PARTS, folder: Path = compiling.KERNELS
     ) -> None:
-        cuda, number = find_card(device)
+        cuda, number = find_gpu(device)
         self._cuda = cuda
         self._failure = ""
         self._running: list[Any] = []  # graphs that may be at work; none is destroyed before it has ended
         try:
-            card = cuda.core.Device(number)
-            self._name = str(card.name)
-            self.capability: tuple[int, int] = tuple(card.compute_capability)
+            gpu = cuda.core.Device(number)
+            self._name = str(gpu.name)
+            self.capability: tuple[int, int] = tuple(gpu.compute_capability)
             architecture = compiling.architecture(self.capability, compiling.known_architectures())
             self._context = Context(cuda, number)
             with self._context:
-                card.set_current()
-                self._multiprocessors: int = card.properties.multiprocessor_count
-                self.shared_memory: int = card.properties.max_shared_memory_per_block_optin
-                self._stream: Any = card.create_stream()
+                gpu.set_current()
+                self._multiprocessors: int = gpu.properties.multiprocessor_count
+                self.shared_memory: int = gpu.properties.max_shared_memory_per_block_optin
+                self._stream: Any = gpu.create_stream()
                 self._number = number
                 self._kernels = self._load(architecture, parts, folder)
         except EngineError:
@@ -87,7 +87,7 @@ class Gpu:
                 codes.append(loaded(compiled(part, anew=True)))
         return Kernels(self._cuda, codes, self._number, self.shared_memory)
 
-    # What the card is.
+    # What the GPU is.
 
     @property
     def name(self) -> str:
@@ -125,7 +125,7 @@ class Gpu:
         free, total = self._free_and_total()
         raise EngineError(
             f"{self._name} has {_megabytes(free)} of its {_megabytes(total)} free; {_megabytes(size)} more were "
-            "wanted: use fewer streams, or end what else uses the card (nvidia-smi)"
+            "wanted: use fewer streams, or end what else uses the GPU (nvidia-smi)"
         )
 
     def host_memory(self, size: int) -> Bytes:
@@ -151,7 +151,7 @@ class Gpu:
 
     def get(self, values: npt.NDArray[Any], address: int) -> None:
         if not values.flags.c_contiguous or not values.flags.writeable:
-            raise EngineError("a copy from the card wants an array that is C-contiguous and can be written")
+            raise EngineError("a copy from the GPU wants an array that is C-contiguous and can be written")
         if values.nbytes:
             driver, stream = self._cuda.driver, self._stream.handle
             with self._usable():
@@ -203,7 +203,7 @@ class Gpu:
         del self._running[:asked]
 
     def milliseconds(self, recording: Recording, times: int = 1) -> float:
-        """How long the card takes for one run of a recording: the mean of ``times`` runs, one behind the other."""
+        """How long the GPU takes for one run of a recording: the mean of ``times`` runs, one behind the other."""
         driver, stream = self._cuda.driver, self._stream.handle
         with self._usable():
             begin, end = (self._cuda.check(driver.cuEventCreate(0), "the driver gave no event") for _ in range(2))

@@ -70,7 +70,7 @@ class Runner:
         """
         if os.getpid() != self._process:
             raise EngineError(
-                "the cuda engine was made before this process was forked, and a card does not come through a fork; "
+                "the cuda engine was made before this process was forked, and a GPU does not come through a fork; "
                 "load the codec in the child, or start processes by spawning"
             )
         frame = sys._getframe(1)

@@ -87,7 +87,7 @@ class CudaStates(CopiedWhole):
             self._turns.end()
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise EngineError("the states of a card cannot be pickled; pickle a stream, or its snapshot")
+        raise EngineError("the states of a GPU cannot be pickled; pickle a stream, or its snapshot")
 
     def _slot(self, slot: Any) -> int:
         """A slot's number; one that is not there raises IndexError, as of an array."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ...errors import EngineError
 
 LIST = Path(__file__).parent / "kernels" / "tiles.inc"
-#: Bytes of shared memory that a block may have on every card that the kernels run on.
+#: Bytes of shared memory that a block may have on every GPU that the kernels run on.
 SHARED = 99 << 10
 
 

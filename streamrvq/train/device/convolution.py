@@ -1,4 +1,4 @@
-"""Causal convolutions of rows ``[B, T, C]`` on a card, with their gradients as plain matrix products.
+"""Causal convolutions of rows ``[B, T, C]`` on a GPU, with their gradients as plain matrix products.
 
 cuDNN's own gradients of dilated convolutions are up to twenty times slower than its forward pass. With P rows of zeros
 after each clip of the output's gradient, the input's gradient is a forward convolution too. The gradient of a tap is
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .card import tried
+from .gpu import tried
 
 _TILE = 128  #: of a product of matrices; only an estimate
-_TILES = 96  #: wanted in each product, so that most of a card computes
+_TILES = 96  #: wanted in each product, so that most of a GPU computes
 
 
 def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
@@ -268,11 +268,11 @@ def _plain_snake(x: Tensor, alpha: Tensor) -> Tensor:
 
 def usable(x: Tensor) -> Any:
     """The kernels for x; None: torch's own operations are to be used."""
-    return on_card()[0] if x.is_cuda and x.dtype in (torch.float32, torch.bfloat16) else None
+    return on_gpu()[0] if x.is_cuda and x.dtype in (torch.float32, torch.bfloat16) else None
 
 
 @tried
-def on_card() -> Any:
+def on_gpu() -> Any:
     """The kernels for CUDA, tried by the first call with all that this module does; None: not usable, and why not."""
     from . import snake_kernels
 

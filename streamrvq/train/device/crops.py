@@ -1,4 +1,4 @@
-"""Crops cut and augmented on a card from a corpus that lies there as int16.
+"""Crops cut and augmented on a GPU from a corpus that lies there as int16.
 
 Knows: the arithmetic of `data.Crops.cut`, for a whole batch at once. Does not know: how plans are drawn or arrive.
 """
@@ -24,7 +24,7 @@ class DeviceCrops:
     """Cuts the batches of ``crops`` on ``device``.
 
     Raises:
-        ConfigError: the corpus takes more than half of the card's free memory.
+        ConfigError: the corpus takes more than half of the GPU's free memory.
     """
 
     def __init__(self, crops: Crops, device: torch.device) -> None:
@@ -33,7 +33,7 @@ class DeviceCrops:
             free, _ = torch.cuda.mem_get_info(device)
             if 2 * len(samples) > _LEFT * free:
                 raise ConfigError(
-                    f"the decoded corpus has {2 * len(samples) / 1e9:.1f} GB and the card {free / 1e9:.1f} GB free; "
+                    f"the decoded corpus has {2 * len(samples) / 1e9:.1f} GB and the GPU {free / 1e9:.1f} GB free; "
                     "wanted a corpus of at most half of that: train on fewer files, or with --device cpu"
                 )
         self.corpus = torch.empty(len(samples), dtype=torch.int16, device=device)

@@ -1,4 +1,4 @@
-"""How a card computes the layers of discriminators: the channels last, and one kernel after each convolution.
+"""How a GPU computes the layers of discriminators: the channels last, and one kernel after each convolution.
 
 A weight is folded, rounded and laid out once for both signals; their gradients are added in float32.
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .card import tried
+from .gpu import tried
 
 
 class OnCard:
@@ -101,7 +101,7 @@ def compared(kernels: Any, device: str, dtype: torch.dtype = torch.float32) -> l
 
 
 @tried
-def on_card() -> Any:
+def on_gpu() -> Any:
     """The kernels for CUDA, tried by the first call; None where they cannot be used, and why not."""
     from . import discriminator_kernels
 

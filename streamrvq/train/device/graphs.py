@@ -18,7 +18,7 @@ class Captured:
 
     Args:
         body: computes; nothing in it may wait for the device.
-        stream: None: not on a card, so it is only called.
+        stream: None: not on a GPU, so it is only called.
         remark: is told once why there is no graph.
 
     Attributes:
@@ -39,7 +39,7 @@ class Captured:
         return self.calls > WARM_UP
 
     def __call__(self) -> None:
-        """Call it once. On a card this does not wait for the result."""
+        """Call it once. On a GPU this does not wait for the result."""
         self.calls += 1
         if self._graph is None and self._wanted and self.calls > WARM_UP:
             self._capture()

@@ -1,4 +1,4 @@
-"""What a step on a card gets from the host: two flat tensors at fixed addresses, and names for their parts.
+"""What a step on a GPU gets from the host: two flat tensors at fixed addresses, and names for their parts.
 
 Knows: the parts, and how they are filled from a plan. Does not know: what is computed from them.
 """

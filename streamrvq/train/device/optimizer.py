@@ -1,4 +1,4 @@
-"""A step of the optimisers of optimizer.py on a card, in few kernels, with a rate that is read there.
+"""A step of the optimisers of optimizer.py on a GPU, in few kernels, with a rate that is read there.
 
 The states are those of torch's own optimisers, so a run may go on anywhere. Muon's Newton-Schulz iterations run for all
 matrices of a shape at once.

@@ -1,4 +1,4 @@
-"""How many operations a second a card can do at most, by its name.
+"""How many operations a second a GPU can do at most, by its name.
 
 Knows: the makers' figures for dense matrix products. Does not know: what a run does with them.
 """
@@ -9,7 +9,7 @@ import re
 
 import torch
 
-#: Words of a card's name, and its peak in 10¹² operations a second: bfloat16 summed in float32, and float32.
+#: Words of a GPU's name, and its peak in 10¹² operations a second: bfloat16 summed in float32, and float32.
 #: From NVIDIA's data sheets, without sparsity. The first that fits counts.
 PEAKS = (
     ("B200", 2250.0, 75.0),
@@ -27,12 +27,12 @@ PEAKS = (
     ("RTX 4090", 165.2, 82.6),
     ("RTX 3090", 71.0, 35.6),
 )
-#: Words after these that make it another card, or a part of one.
+#: Words after these that make it another GPU, or a part of one.
 _OTHERS = {"Ti", "D", "Laptop", "MIG"}
 
 
 def peak(name: str, dtype: torch.dtype) -> float | None:
-    """Operations a second of the card called ``name`` in ``dtype`` (bfloat16 or float32); None: not known."""
+    """Operations a second of the GPU called ``name`` in ``dtype`` (bfloat16 or float32); None: not known."""
     words = re.split(r"[\s-]+", name)
     if _OTHERS & set(words):
         return None

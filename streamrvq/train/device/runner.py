@@ -1,7 +1,7 @@
-"""Feeds the steps on a card and reads their figures.
+"""Feeds the steps on a GPU and reads their figures.
 
 A thread makes plans ahead. The host copies a step's plan into pinned memory, and launches a copy and a graph. It waits
-only for the step three before that one, so the card always has a step to do.
+only for the step three before that one, so the GPU always has a step to do.
 
 Knows: slots, streams, when figures are read. Does not know: what a step computes (step.py).
 """
@@ -21,8 +21,8 @@ from ..steps.ahead import ahead
 from ..steps.plan import Plan
 from ..steps.schedule import average_decay, chosen_frames, rate_factor, used_by_rows
 from . import convolution, discriminator_layers
-from .card import set_for_card, trying
 from .crops import DeviceCrops
+from .gpu import set_for_gpu, trying
 from .graphs import Captured
 from .inputs import Inputs
 from .operations import Operations
@@ -51,7 +51,7 @@ class Runner:
     """Runs the steps of ``trainer``.
 
     Args:
-        trainer: whose device is used, mostly a card; its codebooks and first values are made elsewhere.
+        trainer: whose device is used, mostly a GPU; its codebooks and first values are made elsewhere.
         remark: is told what people should know.
 
     Attributes:
@@ -59,7 +59,7 @@ class Runner:
         longest_wait: seconds after which figures are read though no row of the log is due.
 
     Raises:
-        ConfigError: the corpus does not fit on the card.
+        ConfigError: the corpus does not fit on the GPU.
     """
 
     def __init__(self, trainer: Trained, remark: Callable[[str], None]) -> None:
@@ -68,13 +68,13 @@ class Runner:
         self._stream: torch.cuda.Stream | None = None
         self._name = "cpu"
         if device.type == "cuda":
-            set_for_card()
+            set_for_gpu()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._name = torch.cuda.get_device_name(device)
-            parts = [("Snake", snake.on_card), ("convolutions", convolution.on_card)]
-            parts.append(("spectral losses", losses.on_card))
+            parts = [("Snake", snake.on_gpu), ("convolutions", convolution.on_gpu)]
+            parts.append(("spectral losses", losses.on_gpu))
             if config.adversarial_from is not None:
-                parts.append(("discriminators", discriminator_layers.on_card))
+                parts.append(("discriminators", discriminator_layers.on_gpu))
             for what, (kernels, why) in ((name, tried()) for name, tried in parts):
                 if kernels is None:
                     remark(f"{what}: without Triton kernels, which is slower: {why}")
@@ -121,13 +121,8 @@ class Runner:
 
     @property
     def peak(self) -> float | None:
-        """Operations a second that the card can do in the precision of the convolutions; None: not known."""
+        """Operations a second that the GPU can do in the precision of the convolutions; None: not known."""
         return peak(self._name, self._trainer.dtype)
-
-    @property
-    def card(self) -> str:
-        """The card's name; "cpu" without one."""
-        return self._name
 
     @property
     def streak(self) -> int:

@@ -1,4 +1,4 @@
-"""The spectral losses on a card: one function of both signals with a gradient of its own, for all windows.
+"""The spectral losses on a GPU: one function of both signals with a gradient of its own, for all windows.
 
 Transforms are cuFFT's, in float32. The gradient of a real transform is one complex-to-real transform; torch's own would
 pad the bins and take a complex one twice as long.

@@ -1,4 +1,4 @@
-"""A training step on a card: crops, both passes, optimisers, codebooks and averages, launched as one CUDA graph.
+"""A training step on a GPU: crops, both passes, optimisers, codebooks and averages, launched as one CUDA graph.
 
 The order is that of `Trainer.train_step`. What the host decides there by looking at a number is a factor here: a step
 without a finite gradient multiplies by 0 what it would have changed.

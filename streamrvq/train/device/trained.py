@@ -1,4 +1,4 @@
-"""What a step on a card needs of a trainer: the interface between it and loop.py.
+"""What a step on a GPU needs of a trainer: the interface between it and loop.py.
 
 Knows: names and types. Does not know: how any of it is made or saved.
 """

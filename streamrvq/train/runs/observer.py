@@ -23,7 +23,7 @@ class RunObserver(Protocol):
     def stepped(self, step: int, audio_seconds: float, speed: float, figures: dict[str, Any]) -> None:
         """A step is done. ``speed``: seconds of audio trained on per second, since the run was started.
 
-        On a card it is told of some steps only, with the means since the last one.
+        On a GPU it is told of some steps only, with the means since the last one.
         """
 
     def validated(self, step: int, figures: dict[str, Any]) -> None:

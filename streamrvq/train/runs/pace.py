@@ -1,6 +1,6 @@
 """When a run writes its checkpoint, and how fast it goes.
 
-On a card 500 steps take seconds. So a checkpoint there is due by the clock as well: not again within some seconds, and
+On a GPU 500 steps take seconds. So a checkpoint there is due by the clock as well: not again within some seconds, and
 at the latest after a minute.
 
 Knows: the clock. Does not know: what a checkpoint is.

@@ -20,7 +20,7 @@ class Report:
     """Reports the steps after ``first``.
 
     Args:
-        runner: of a run on a card; None: every step has its figures.
+        runner: of a run on a GPU; None: every step has its figures.
         log: takes a row.
     """
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ..config import TrainConfig
-from ..device.card import check_device
+from ..device.gpu import check_device
 
 _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _PATIENCE = timedelta(days=1)  #: decoding, codebooks and validation of one process take long; a dead one is seen anyway
@@ -55,7 +55,7 @@ class Ranks:
             )
 
     def place(self, device: str) -> str:
-        """The ``device`` of this process: with several, each has its own card."""
+        """The ``device`` of this process: with several, each has its own GPU."""
         return device if self.world == 1 or device == "cpu" else f"{device}:{self.local}"
 
     def rows(self, batch: int) -> slice:
@@ -64,7 +64,7 @@ class Ranks:
         return slice(self.rank * mine, (self.rank + 1) * mine)
 
     def sum_(self, *tensors: Tensor) -> None:
-        """Replace tensors, of one type and device, by their sums over all processes. Does not wait for a card."""
+        """Replace tensors, of one type and device, by their sums over all processes. Does not wait for a GPU."""
         if self.world == 1 or not tensors:
             return
         if len(tensors) == 1 and tensors[0].is_contiguous():
@@ -93,7 +93,7 @@ class Ranks:
                     tensor.detach().copy_(whole)
 
     def most(self, number: int) -> int:
-        """The greatest of the numbers of all processes. Waits for them, and for no card."""
+        """The greatest of the numbers of all processes. Waits for them, and for no GPU."""
         if self.world == 1:
             return number
         each = torch.tensor(number)
@@ -145,8 +145,8 @@ def find_ranks(device: str) -> Ranks:
     if device == "cuda":
         if local >= torch.cuda.device_count():
             raise ConfigError(
-                f"this is process {local + 1} of this machine, and torch sees {torch.cuda.device_count()} cards; "
-                "wanted at most as many processes as cards: lower --nproc-per-node"
+                f"this is process {local + 1} of this machine, and torch sees {torch.cuda.device_count()} GPUs; "
+                "wanted at most as many processes as GPUs: lower --nproc-per-node"
             )
         torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device != "cpu" else "gloo", timeout=_PATIENCE)

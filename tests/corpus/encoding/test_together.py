@@ -206,7 +206,7 @@ def test_a_device_gives_the_tokens_of_the_cpu(
 
 
 def test_the_next_step_is_under_way_when_codes_are_handed_on(tmp_path: Path) -> None:
-    """A card must not wait for whoever writes them."""
+    """A GPU must not wait for whoever writes them."""
     codec, engine = wide(64)
     length = 64 * 20 * codec.hop_length
     paths = written(tmp_path / "in", [length] * 2)

@@ -1,4 +1,4 @@
-"""The kernels compile for every generation of cards, without spills, within its limits, and with the right options.
+"""The kernels compile for every generation of GPUs, without spills, within its limits, and with the right options.
 
 Knows: NVRTC, which needs neither a GPU nor a driver. Does not know: what the kernels compute.
 """
@@ -23,7 +23,7 @@ SHARED_MEMORY = {
     "sm_80": 163 << 10, "sm_86": 99 << 10, "sm_87": 163 << 10, "sm_89": 99 << 10, "sm_90": 227 << 10,
     "sm_100": 227 << 10, "sm_103": 227 << 10, "sm_120": 99 << 10, "sm_121": 99 << 10,
 }  # fmt: skip
-#: One card of each generation since Ampere: A100, RTX 40, H100, B200, RTX 50.
+#: One GPU of each generation since Ampere: A100, RTX 40, H100, B200, RTX 50.
 ARCHITECTURES = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
 REGISTERS = 65536  #: of a multiprocessor, on all of them
 SOURCE = 'extern "C" __global__ void twice(const float *x, float *y) { *y = *x * {factor}; }\n'

@@ -1,4 +1,4 @@
-"""The engine through the real cuda.core and NVRTC, on a driver that has no card: the same bits again.
+"""The engine through the real cuda.core and NVRTC, on a driver that has no GPU: the same bits again.
 
 Knows: the library that stands for libcuda (tests/support/cuda/libcuda.cpp). The kernels that NVRTC compiles are loaded;
 what runs are the same kernels on the CPU. So every call that gpu.py makes of cuda.core is one that it takes.
@@ -41,7 +41,7 @@ def without_a_card(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     emulator = library()._name
     for part in compiling.PARTS:
-        said("sm_90", part)  # the architecture of the card that libcuda.cpp tells of
+        said("sm_90", part)  # the architecture of the GPU that libcuda.cpp tells of
     return {**os.environ, "LD_LIBRARY_PATH": str(folder), "EMULATOR": emulator, "XDG_CACHE_HOME": str(CACHE)}
 
 
@@ -70,4 +70,4 @@ def test_a_kernel_that_fails_is_told(without_a_card: dict[str, str]) -> None:
     code = "from streamrvq.engine.cuda import open_device; from streamrvq.engine.cuda.selftest import check_device; "
     code += "check_device(open_device('cuda'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert "EngineError: no card failed at its work: CUDA_ERROR_ILLEGAL_ADDRESS" in done.stderr, done.stderr
+    assert "EngineError: no GPU failed at its work: CUDA_ERROR_ILLEGAL_ADDRESS" in done.stderr, done.stderr

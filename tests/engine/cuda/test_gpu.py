@@ -1,6 +1,6 @@
-"""gpu.py asks a card for the right things in the right order, and says in a sentence what went wrong.
+"""gpu.py asks a GPU for the right things in the right order, and says in a sentence what went wrong.
 
-Knows: the seam, and the fake of cuda.core. `tools/gpu-check` does the same on a card. No GPU, no driver, no cuda.core.
+Knows: the seam, and the fake of cuda.core. `tools/gpu-check` does the same on a GPU. No GPU, no driver, no cuda.core.
 """
 
 from __future__ import annotations

@@ -36,11 +36,11 @@ def test_a_device_of_another_name_is_refused(device: str) -> None:
     [
         ({"version": 11080}, "is of CUDA 11.8; wanted 12.0 or later: update the driver"),
         ({"version": 12040}, "is of CUDA 12.4, and NVRTC of 13.0: update the driver"),
-        ({"count": 0}, "this machine has no card"),
+        ({"count": 0}, "this machine has no GPU"),
         ({"count": 1}, "device is 'cuda:1'; this machine has cuda:0"),
         ({"capability": (7, 5)}, "compute capability is 7.5; the kernels need 8.0"),
         ({"capability": (13, 0)}, "is of compute capability 13.0, and NVRTC here knows 7.5, 8.0, .*; update it"),
-        ({"results": {"cuInit": CUresult.CUDA_ERROR_NO_DEVICE}}, "sees no card; see nvidia-smi"),
+        ({"results": {"cuInit": CUresult.CUDA_ERROR_NO_DEVICE}}, "sees no GPU; see nvidia-smi"),
     ],
 )
 def test_a_card_that_cannot_be_used_is_refused(card: Card, change: dict[str, object], sentence: str) -> None:
@@ -93,7 +93,7 @@ def test_what_a_recording_refuses_harms_nothing(card: Card) -> None:
     at, byte = added.parameters.address, added.byte.address
     for work, sentence in (
         (Launch("nothing", (1, 1, 1), 32, 0, at), "there is no kernel nothing: CUDA_ERROR_NOT_FOUND: what it means$"),
-        (Launch("conv_add", (1, 1, 1), 32, 1 << 20, at), "wants 1048576 bytes of shared memory .* the card has 232448"),
+        (Launch("conv_add", (1, 1, 1), 32, 1 << 20, at), "wants 1048576 bytes of shared memory .* the GPU has 232448"),
         (
             Launch("conv_add", (1, 1, 1), 2048, 0, at),
             "did not take a recording: CUDA_ERROR_INVALID_VALUE: what it means$",

@@ -130,7 +130,7 @@ def test_a_step_that_the_device_refuses_changes_nothing(engine: CudaEngine, monk
     before = [history.tobytes() for history in engine.export_state(states, 0)]
 
     def refused(*arguments: Any) -> None:
-        raise EngineError("the card is busy with other things")
+        raise EngineError("the GPU is busy with other things")
 
     with monkeypatch.context() as patched:
         patched.setattr(runner.Program, "ask", refused)
@@ -142,7 +142,7 @@ def test_a_step_that_the_device_refuses_changes_nothing(engine: CudaEngine, monk
 
 
 def test_codes_past_the_codebook_are_refused(engine: CudaEngine) -> None:
-    """The card would read what lies behind it."""
+    """The GPU would read what lies behind it."""
     states = engine.new_states(1, "decode")
     for codes in ([[[64]]], [[[-2]]]):
         with pytest.raises(InputError, match=r"wanted 0 to 63, and -1 where a level is missing"):
@@ -259,7 +259,7 @@ def test_a_forked_child_is_told_so(engine: CudaEngine) -> None:
             try:
                 call()
             except EngineError as error:
-                told += "a card does not come through a fork; load the codec in the child" in str(error)
+                told += "a GPU does not come through a fork; load the codec in the child" in str(error)
         os._exit(0 if told == len(calls) else 1)
     assert os.waitpid(child, 0)[1] == 0
     encode(engine, states, 0)

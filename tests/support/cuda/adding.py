@@ -1,4 +1,4 @@
-"""A fake card with two kernels, and work for it: what the tests of gpu.py ask it for.
+"""A fake GPU with two kernels, and work for it: what the tests of gpu.py ask it for.
 
 Knows: the fake of cuda.core. Does not know: what is tested.
 """
@@ -20,7 +20,7 @@ from .fake_core import install
 
 @pytest.fixture(name="card")
 def adding_card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
-    """A card on which `conv_add` adds 1 to the byte that its parameters point to, and `other_break` fails."""
+    """A GPU on which `conv_add` adds 1 to the byte that its parameters point to, and `other_break` fails."""
     card = Card()
 
     def add(parameters: int) -> None:
@@ -36,7 +36,7 @@ def adding_card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
 
 
 class Added:
-    """A byte on the card, the parameters of `conv_add` for it, and pinned memory for both ways."""
+    """A byte on the GPU, the parameters of `conv_add` for it, and pinned memory for both ways."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.byte, self.parameters = gpu.memory(1), gpu.memory(8)

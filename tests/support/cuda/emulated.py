@@ -1,7 +1,7 @@
 """A device of the CUDA engine on the CPU: the engine's own kernels, compiled by g++, each thread a fibre.
 
 Knows: the seam (streamrvq/engine/cuda/device.py), and how to compile. Does not know: what is launched. An address is
-one of this process, so a wrong one is a crash, as it is on a card.
+one of this process, so a wrong one is a crash, as it is on a GPU.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class EmulatedDevice:
         return EmulatedRecording(self, work)
 
     def synchronize(self) -> None:
-        """All of a recording is done by one call, as nothing stops a card that has begun."""
+        """All of a recording is done by one call, as nothing stops a GPU that has begun."""
         self.library.emulate_order(*self._order)
         while self.queue:
             asked = self.queue[0]

@@ -1,4 +1,4 @@
-"""A card that is none: memory, graphs, kernels, and work that is done when somebody waits for it.
+"""A GPU that is none: memory, graphs, kernels, and work that is done when somebody waits for it.
 
 Knows: what a driver would refuse, such as a call without a current context or an address that nobody allocated; it
 fails here. Does not know: how cuda.core words its calls (fake_core.py), and kernels; a test gives functions for them.
@@ -37,7 +37,7 @@ class CUDAError(Exception):
 
 @dataclasses.dataclass
 class Card:
-    """What stands for the driver, the card and NVRTC; tests change it, and look at what was asked.
+    """What stands for the driver, the GPU and NVRTC; tests change it, and look at what was asked.
 
     Attributes:
         results: call of the driver → what it returns instead of success.

@@ -1,4 +1,4 @@
-"""cuda.core and its bindings, as far as gpu.py and compile.py use them, on a card that is none.
+"""cuda.core and its bindings, as far as gpu.py and compile.py use them, on a GPU that is none.
 
 Knows: which calls there are, and what they return. Does not know: what they do (fake_card.py).
 """

@@ -1,7 +1,7 @@
-// A libcuda.so.1 without a card: the driver's functions that cuda.core calls for gpu.py, and the kernels on the CPU.
+// A libcuda.so.1 without a GPU: the driver's functions that cuda.core calls for gpu.py, and the kernels on the CPU.
 //
 // Knows: the functions' signatures, and two structs of the driver. Does not know: kernels; the library that the variable
-// EMULATOR names has them (emulator.cpp). The card is an H100 by its numbers. Its memory begins as NaNs, and is none of the
+// EMULATOR names has them (emulator.cpp). The GPU is an H100 by its numbers. Its memory begins as NaNs, and is none of the
 // host's; work is done when somebody waits for it.
 #include <dlfcn.h>
 #include <stdint.h>
@@ -116,7 +116,7 @@ DRIVER cuInit(unsigned) { return kDone; }
 DRIVER cuDriverGetVersion(int *version) { return *version = 13000, kDone; }
 DRIVER cuDeviceGetCount(int *count) { return *count = 1, kDone; }
 DRIVER cuDeviceGet(int *device, int number) { return *device = number, kDone; }
-DRIVER cuDeviceGetName(char *text, int size, int) { return std::snprintf(text, size, "no card"), kDone; }
+DRIVER cuDeviceGetName(char *text, int size, int) { return std::snprintf(text, size, "no GPU"), kDone; }
 DRIVER cuDeviceGetAttribute(int *value, int which, int) {
     // Compute capability 9.0, multiprocessors (few: the emulator is slow), shared memory of a block.
     *value = which == 75 ? 9 : which == 76 ? 0 : which == 16 ? 2 : which == 97 ? 232448 : 1;
@@ -236,7 +236,7 @@ DRIVER cuGraphRetainUserObject(void *, void *, unsigned, unsigned) { return kDon
 DRIVER cuGetErrorName(int code, const char **text) {
     return *text = code == kIllegal ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR", kDone;
 }
-DRIVER cuGetErrorString(int, const char **text) { return *text = "a driver without a card", kDone; }
+DRIVER cuGetErrorString(int, const char **text) { return *text = "a driver without a GPU", kDone; }
 
 // How the bindings find all of the above. What is not here says that it is not supported.
 DRIVER cuGetProcAddress_v2(const char *name, void **function, int, uint64_t, int *status) {

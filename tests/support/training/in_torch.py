@@ -1,4 +1,4 @@
-"""The kernels of Snake for a card, in torch's own operations: they need neither a card nor Triton.
+"""The kernels of Snake for a GPU, in torch's own operations: they need neither a GPU nor Triton.
 
 Knows: the functions of snake_kernels.py and their formulas. Does not know: who calls them.
 """

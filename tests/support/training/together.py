@@ -1,6 +1,6 @@
 """A tiny run, by one process or by several that train together: ``python together.py CONFIG CACHE OUT``.
 
-The last process ends it once, and it goes on. A second run has the steps of a card.
+The last process ends it once, and it goes on. A second run has the steps of a GPU.
 
 Knows: the package only, since a process that a test starts may not import the tests.
 """

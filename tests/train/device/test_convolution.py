@@ -1,4 +1,4 @@
-"""The arithmetic of a card's causal convolutions, in torch on a CPU: gradients are those of F.conv1d.
+"""The arithmetic of a GPU's causal convolutions, in torch on a CPU: gradients are those of F.conv1d.
 
 Knows: device/convolution.py with a stand-in for the kernels. Does not know: Triton (test_kernels.py).
 """

@@ -1,4 +1,4 @@
-"""Triton kernels in Triton's interpreter, which needs no card. Where Triton is not installed: passed over."""
+"""Triton kernels in Triton's interpreter, which needs no GPU. Where Triton is not installed: passed over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step on a card has no number that the host reads and no tensor of the host: then it can be captured as a graph.
+"""A step on a GPU has no number that the host reads and no tensor of the host: then it can be captured as a graph.
 
 A meta tensor has no values. So an operation that reads one fails, and every operation is seen.
 """

@@ -1,4 +1,4 @@
-"""Plans: on a CPU they give the numbers of the code before them, bit by bit, and a card's arithmetic agrees."""
+"""Plans: on a CPU they give the numbers of the code before them, bit by bit, and a GPU's arithmetic agrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""float32 on a card means float32, whatever the environment asks torch for."""
+"""float32 on a GPU means float32, whatever the environment asks torch for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 SCRIPT = """
 import torch
-from streamrvq.train.device.card import set_for_card
-set_for_card()
+from streamrvq.train.device.gpu import set_for_gpu
+set_for_gpu()
 assert torch.backends.cuda.matmul.fp32_precision != "tf32"
 assert not torch._C._get_cublas_allow_tf32()  # which every product of matrices asks, and which may raise
 assert torch.backends.cudnn.conv.fp32_precision == "ieee"

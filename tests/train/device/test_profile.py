@@ -1,4 +1,4 @@
-"""What is said of time: the profile's table, the pace of checkpoints, a card's peak."""
+"""What is said of time: the profile's table, the pace of checkpoints, a GPU's peak."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_peaks_are_known_by_name() -> None:
     assert peak("NVIDIA H100 80GB HBM3", torch.bfloat16) == peak("NVIDIA H200", torch.bfloat16) == 989.4e12
     assert peak("NVIDIA H100 PCIe", torch.bfloat16) == 756e12
     assert peak("NVIDIA L40S", torch.float32) == 91.6e12
-    assert peak("some card", torch.float32) is None
+    assert peak("some GPU", torch.float32) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""The step of a card, run on a CPU: it moves what the host's step moves, and waits for nothing in between.
+"""The step of a GPU, run on a CPU: it moves what the host's step moves, and waits for nothing in between.
 
-Knows: Trainer. Does not know: graphs, for which a card is needed.
+Knows: Trainer. Does not know: graphs, for which a GPU is needed.
 """
 
 from __future__ import annotations

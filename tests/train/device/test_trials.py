@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from streamrvq.train.device.card import tried
+from streamrvq.train.device.gpu import tried
 
 
 def test_a_trial_runs_once_and_gives_kernels_or_the_reason() -> None:

@@ -2,7 +2,7 @@
 
 Knows: the tests of all kernels. Does not know: what a kernel computes; codecs, steps.
 
-A card, driver or compiler that rounds otherwise, flushes denormal numbers, fuses or reorders, is refused at the start.
+A GPU, driver or compiler that rounds otherwise, flushes denormal numbers, fuses or reorders, is refused at the start.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""On a card: steps are captured as a graph, and their figures are those of a CPU. Passed over where there is none."""
+"""On a GPU: steps are captured as a graph, and their figures are those of a CPU. Passed over where there is none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamrvq.train.device.graphs import WARM_UP
 from streamrvq.train.loop import Trainer
 from tests.support.training.runs import audio_in, config_of
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no card")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def check_device(device: str) -> None:
         raise ConfigError("device is 'cuda', and torch sees none; wanted cpu here")
 
 
-def set_for_card() -> None:
+def set_for_gpu() -> None:
     """float32 means float32 there: losses are small differences.
 
     Some images of containers turn TF32 on for products of matrices, by TORCH_ALLOW_TF32_CUBLAS_OVERRIDE.
@@ -54,7 +54,7 @@ def trying() -> Iterator[None]:
 def tried(trial: Callable[[], Any]) -> Callable[[], tuple[Any, str]]:
     """A function that runs ``trial`` once: what it returns and "", or None and why it raised.
 
-    A trial imports kernels, compares them with torch's own operations on a card, and returns them. A compiler, a driver
+    A trial imports kernels, compares them with torch's own operations on a GPU, and returns them. A compiler, a driver
     or wrong numbers may end it; then training goes on without these kernels.
     """
 
