@@ -128,6 +128,10 @@ class FFmpegDecoder:
         if stream.codec_context is None:
             raise DecodingError("its sound is of a kind that FFmpeg does not decode")
         stream.codec_context.thread_count = 1  # reading stays on its own thread
+        if (self.format, stream.codec_context.name) == ("caf", "alac"):
+            # A packet of ALAC says how many samples it holds. FFmpeg would take those that the last one lacks off once
+            # more, from the samples.
+            stream.codec_context.options = {"flags2": "+skip_manual"}
         if stream.codec_context.name == "flac" and not self._keep:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         self.width = 0
@@ -238,7 +242,12 @@ class FFmpegDecoder:
             yield packet
 
     def _junk(self, packet: Any) -> bool:
-        """Whether a packet is a tag or a rest between the frames of elementary streams, which FFmpeg passes over."""
+        """Whether a packet holds nothing, or a tag or a rest between the frames of elementary streams.
+
+        FFmpeg passes over these.
+        """
+        if not packet.size and packet.pts is not None:  # NUT and FLAC end so
+            return True
         head = bytes(packet)[:4] if packet.size < 1 << 20 else b""
         if self.format == "mp3":
             return not mpeg_frame(head)

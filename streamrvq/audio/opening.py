@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..system.foreign_data import shown
 from .byte_source import ByteSource
-from .containers import container, streamed
-from .counts import first_frame_seen, stated_samples
+from .containers import ONLY_LIBSNDFILE, container, streamed
+from .counts import alac_samples, first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
 from .headers import TAIL, Extent, following, ogg_is_cut, sample_extent, stated_end
 from .libsndfile import SoundFileDecoder
@@ -33,6 +33,7 @@ class Promise(NamedTuple):
         samples: of each channel that it must at least have; None: it does not say.
         tail: the last bytes, where they tell something; of a pipe they come later.
         wav: which decoders read it rightly, of a WAV.
+        filled: samples of each channel before what fills the last packet up; None: nothing does, or the decoder knows.
     """
 
     kind: str | None
@@ -41,6 +42,7 @@ class Promise(NamedTuple):
     samples: int | None
     tail: bytes
     wav: WavFormat
+    filled: int | None = None
 
     def fault(self, source: ByteSource, width: int) -> str | None:
         """How the source is shorter than promised in bytes, as a clause; None: it is not, or nobody can say yet.
@@ -100,7 +102,7 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     samples = stated_samples(source, kind)
     # FFmpeg takes an encoder's filling from the end of an MP3 only where it knows the end.
     late = kind == "id3" and not first_frame_seen(source)
-    if not streamed(kind) or late or (samples is not None and kind != "flac") or not wav.ffmpeg:
+    if not streamed(kind) or late or (samples is not None and kind in ("id3", "mpeg audio")) or not wav.ffmpeg:
         source.spool()
         samples = stated_samples(source, kind) if late else samples
     extent = sample_extent(source)
@@ -120,7 +122,7 @@ def promised(source: ByteSource, keep: bool) -> Promise:
         extent = sample_extent(source)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None
-    return Promise(kind, extent, end, samples, tail, wav)
+    return Promise(kind, extent, end, samples, tail, wav, alac_samples(source) if kind == "caf" else None)
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:
@@ -159,6 +161,8 @@ def limit_of(promise: Promise, decoder: Decoder) -> int | None:
     extent = promise.extent
     if promise.kind == "au":  # behind whose samples nothing follows
         return None
+    if promise.filled is not None:
+        return promise.filled
     return None if extent is None or extent.wanted is None or not width else extent.wanted // width
 
 
@@ -187,6 +191,8 @@ def _ffmpeg(source: ByteSource, kind: str | None, extent: Extent | None, track: 
     from .ffmpeg import FFmpegDecoder  # loaded when it is needed
     from .ogg_links import OggDecoder, is_joined
 
+    if kind in ONLY_LIBSNDFILE:
+        return SoundFileDecoder(source)
     wav = kind == "wav"  # behind whose samples FFmpeg would look for chunks, eight bytes at a time
     to_the_end = wav and extent is not None and (extent.wanted is None or extent.repaired)
     try:
