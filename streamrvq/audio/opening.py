@@ -16,7 +16,7 @@ from .byte_source import ByteSource
 from .containers import ONLY_LIBSNDFILE, container, streamed
 from .counts import alac_samples, first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
-from .headers import TAIL, Extent, following, ogg_is_cut, sample_extent, stated_end
+from .headers import TAIL, Extent, following, joined_at, ogg_is_cut, sample_extent, stated_end
 from .libsndfile import SoundFileDecoder
 from .wav_format import WavFormat, wav_format
 
@@ -34,6 +34,7 @@ class Promise(NamedTuple):
         tail: the last bytes, where they tell something; of a pipe they come later.
         wav: which decoders read it rightly, of a WAV.
         filled: samples of each channel before what fills the last packet up; None: nothing does, or the decoder knows.
+        joined: where another file begins, in containers of which ``extent`` is not known; None: nowhere.
     """
 
     kind: str | None
@@ -43,6 +44,7 @@ class Promise(NamedTuple):
     tail: bytes
     wav: WavFormat
     filled: int | None = None
+    joined: int | None = None
 
     def fault(self, source: ByteSource, width: int) -> str | None:
         """How the source is shorter than promised in bytes, as a clause; None: it is not, or nobody can say yet.
@@ -72,6 +74,8 @@ class Promise(NamedTuple):
             source: a pipe at its end, or any other.
             width: as `fault` takes it.
         """
+        if self.joined is not None and source.size is not None:
+            return f"another file of {source.size - self.joined} bytes was joined behind its {self.joined} bytes"
         if self.extent is None or self.extent.wanted is None:
             return None
         more, joined = self.extent.others, self.extent.joined
@@ -120,9 +124,13 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     if keep and extent is not None and extent.wanted is not None and extent.others:
         source.clip(0, extent.start + extent.wanted)
         extent = sample_extent(source)
+    joined = joined_at(source, kind)
+    if keep and joined is not None:
+        source.clip(0, joined)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None
-    return Promise(kind, extent, end, samples, tail, wav, alac_samples(source) if kind == "caf" else None)
+    filled = alac_samples(source) if kind == "caf" else None
+    return Promise(kind, extent, end, samples, tail, wav, filled, joined)
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:

@@ -119,3 +119,24 @@ def test_what_fills_the_last_packet_of_alac_up_is_left_out(tmp_path, valid, behi
     data[at : at + 16] = struct.pack(">qii", valid, 0, behind)
     for source in sources(bytes(data), tmp_path):
         np.testing.assert_array_equal(read(source), PCM[:come] / np.float32(32768))
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("a.m4a", "-c:a aac"),
+        ("fast.m4a", "-c:a alac -movflags faststart"),
+        ("fragments.mp4", "-c:a aac -movflags frag_keyframe+empty_moov -frag_duration 100000"),
+        ("a.voc", "-c:a pcm_u8"),
+        ("a.wma", "-c:a wmav2"),
+    ],
+)
+def test_a_file_that_was_joined_behind_is_told_where_ffmpeg_leaves_it_out(tmp_path, name, arguments):
+    data = made(tmp_path, name, *arguments.split())
+    for source in sources(data + data, tmp_path):
+        with pytest.raises(AudioFileError, match=f"another file of {len(data)} bytes was joined behind"):
+            count(source)
+    whole = count(io.BytesIO(data))
+    for source in sources(data + data, tmp_path):
+        assert count(source, truncated="keep") == whole
