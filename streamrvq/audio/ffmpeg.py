@@ -64,6 +64,7 @@ class FFmpegDecoder:
         track: of several audio tracks this one, from 0.
         sequential: read from the start to the end, without a look at what may follow the samples.
         to_the_end: read a WAV on to the end of the file, whatever size is stated.
+        stated: its header says all about it. Of a pipe little is then read before the first sample is given.
         keep: pass over what cannot be decoded, instead of stopping there.
 
     Raises:
@@ -74,7 +75,7 @@ class FFmpegDecoder:
 
     def __init__(
         self, source: ByteSource, *, track: int | None = None, sequential: bool = False, to_the_end: bool = False,
-        keep: bool = False,
+        stated: bool = False, keep: bool = False,
     ) -> None:  # fmt: skip
         source.rewind()
         self._source, self._keep = source, keep
@@ -85,6 +86,8 @@ class FFmpegDecoder:
         }  # fmt: skip
         if to_the_end:
             options["ignore_length"] = "1"
+        if stated and source.pipe is not None:  # FFmpeg would look at five seconds, which of a live pipe are to come
+            options |= {"analyzeduration": "1", "max_probe_packets": "4"}
         file = source.file
         if source.owned:  # FFmpeg reads by itself: no Python runs there, which an interrupt could break off
             file, options["fd"] = "pipe:" if sequential else "fd:", str(source.file.fileno())

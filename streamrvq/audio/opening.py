@@ -20,6 +20,8 @@ from .headers import TAIL, Extent, following, joined_at, ogg_is_cut, sample_exte
 from .libsndfile import SoundFileDecoder
 from .wav_format import WavFormat, wav_format
 
+#: Containers whose header says all that FFmpeg would look for in the samples.
+_STATED = {"wav", "aiff", "au", "sox", "ircam"}
 _MOST_HEADERS = 8  #: of a file, one after another
 
 
@@ -206,7 +208,9 @@ def _ffmpeg(source: ByteSource, kind: str | None, extent: Extent | None, track: 
     try:
         if kind == "ogg" and is_joined(source):
             return OggDecoder(source, track=track, keep=keep)
-        return FFmpegDecoder(source, track=track, sequential=wav, to_the_end=to_the_end, keep=keep)
+        return FFmpegDecoder(
+            source, track=track, sequential=wav, to_the_end=to_the_end, stated=kind in _STATED, keep=keep
+        )
     except NotRecognisedError:
         # mpg123 prints messages on stderr about what begins with FF.
         if source.size is None or kind is not None or source.at(0, 1) == b"\xff":

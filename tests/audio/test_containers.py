@@ -13,13 +13,14 @@ from streamrvq.audio.files import open_audio
 from streamrvq.errors import AudioFileError
 from tests.audio.test_opening import count, made, needs_ffmpeg, sources
 from tests.support.contract import noise
+from tools.fuzzing.targets.audio import OnceOnly
 
 PCM = np.round(noise(20_000) * 20_000).astype(np.int16)
 
 
-def written(format, subtype="PCM_16"):
+def written(format, times=1):
     whole = io.BytesIO()
-    soundfile.write(whole, PCM, 16_000, format=format, subtype=subtype)
+    soundfile.write(whole, np.tile(PCM, times), 16_000, format=format, subtype="PCM_16")
     return whole.getvalue()
 
 
@@ -140,3 +141,22 @@ def test_a_file_that_was_joined_behind_is_told_where_ffmpeg_leaves_it_out(tmp_pa
     whole = count(io.BytesIO(data))
     for source in sources(data + data, tmp_path):
         assert count(source, truncated="keep") == whole
+
+
+class Counted(OnceOnly):
+    taken = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+@pytest.mark.parametrize("format", ["WAV", "AIFF", "AU", "IRCAM", "sox"])
+def test_a_live_pipe_gives_its_first_samples_soon(format):
+    """FFmpeg would look at five seconds first."""
+    data = sox(stated=0) + 9 * PCM.astype("<i4").tobytes() if format == "sox" else written(format, times=10)
+    live = Counted(data, 320)
+    with open_audio(live) as audio:
+        assert len(audio.read(1600)) == 1600
+        assert live.taken / len(data) * 10 * len(PCM) < 3 * 16_000
