@@ -101,7 +101,7 @@ def promised(source: ByteSource, keep: bool) -> Promise:
             what follows that.
 
     Raises:
-        OSError: no room to put a pipe into a file.
+        AudioFileError: no room to put a pipe into a file.
     """
     kind = container(source)
     wav = wav_format(source) if kind == "wav" else WavFormat()
