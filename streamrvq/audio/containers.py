@@ -37,7 +37,7 @@ ONLY_LIBSNDFILE = {"avr", "mat5", "paf", "pvf", "wve", "xi"}
 #: Containers that FFmpeg reads from their start to their end. Of the others it wants several places at once.
 _STREAMED = {
     "flac", "ogg", "matroska", "flv", "amr", "id3", "ac3", "mpeg audio", "adts", "mpegts", "au", "mpeg", "dts", "sox",
-    "nut", "rm", "ircam", "adx", "truehd", "mlp", "loas",
+    "nut", "rm", "ircam", "truehd", "mlp", "loas",
 }  # fmt: skip
 _MPEG_RATES = ((11025, 12000, 8000), (0, 0, 0), (22050, 24000, 16000), (44100, 48000, 32000))
 #: kbit/s by version (MPEG-1: True), layer and index.

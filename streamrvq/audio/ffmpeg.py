@@ -24,9 +24,10 @@ from .byte_source import ByteSource
 from .containers import mpeg_frame
 from .decoding import STEP, ChangedError, DecodingError, NotRecognisedError, as_float
 
-#: Containers that hold sound themselves. Playlists, which name other files and addresses, are not among them.
+#: Containers that hold sound themselves. Playlists, which name other files and addresses, are not among them. Nor is
+#: ADX: FFmpeg 8 divides by zero in a damaged one, which ends the process.
 _DEMUXERS = (
-    "aac,ac3,adx,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,ircam,loas,matroska,mlp,mov,"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,ircam,loas,matroska,mlp,mov,"
     "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,oga,ogg,oma,rm,shn,sox,spx,tak,truehd,tta,voc,w64,wav,wv,xwma"
 )
 #: Containers whose last packet may be half there without a word: a stream that was tapped ends so.
@@ -45,11 +46,11 @@ _PCM_BITS = {"8": 1, "16": 2, "24": 3, "32": 4, "64": 8, "law": 1}
 
 @lru_cache(maxsize=1)
 def _audio_decoders() -> str:
-    """The only decoders that may be used: those of pictures have no business here."""
+    """The only decoders that may be used: those of pictures have no business here. Nor has that of ADX."""
     names = []
     for name in sorted(av.codec.codecs_available):
         try:
-            if av.codec.Codec(name, "r").type == "audio":
+            if name != "adpcm_adx" and av.codec.Codec(name, "r").type == "audio":
                 names.append(name)
         except ValueError:  # it only encodes
             continue

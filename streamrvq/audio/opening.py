@@ -201,6 +201,8 @@ def _ffmpeg(source: ByteSource, kind: str | None, extent: Extent | None, track: 
     from .ffmpeg import FFmpegDecoder  # loaded when it is needed
     from .ogg_links import OggDecoder, is_joined
 
+    if kind == "adx":
+        raise DecodingError("a damaged ADX would end the process in FFmpeg, so that none is read")
     if kind in ONLY_LIBSNDFILE:
         return SoundFileDecoder(source)
     wav = kind == "wav"  # behind whose samples FFmpeg would look for chunks, eight bytes at a time

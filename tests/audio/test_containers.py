@@ -1,7 +1,10 @@
 """Which container the first bytes are, and what its header says. On stdin, what is not known counts as raw samples."""
 
 import io
+import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from streamrvq.audio.files import open_audio
 from streamrvq.errors import AudioFileError
 from tests.audio.test_opening import count, made, needs_ffmpeg, sources
 from tests.support.contract import noise
+from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tools.fuzzing.targets.audio import OnceOnly
 
 PCM = np.round(noise(20_000) * 20_000).astype(np.int16)
@@ -74,7 +79,6 @@ def test_what_few_programs_write_is_known_in_a_pipe_too(tmp_path, format, subtyp
         ("a.eac3", "-c:a eac3", "ac3"),
         ("a.nut", "-c:a flac", "nut"),  # whose last packet is empty
         ("a.rm", "-c:a ac3", "rm"),
-        ("a.adx", "-c:a adpcm_adx", "adx"),
         ("a.latm", "-c:a aac -f latm", "loas"),
         ("a.mlp", "-af apad=whole_dur=3 -c:a mlp -strict -2", "mlp"),
         ("a.thd", "-af apad=whole_dur=3 -c:a truehd -ac 2 -strict -2", "truehd"),
@@ -88,6 +92,19 @@ def test_what_ffmpeg_writes_is_known(tmp_path, name, arguments, wanted):
     assert whole
     for source in others:
         assert count(source, downmix=True) == whole
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_adx_is_refused_and_ends_no_process(tmp_path, damaged):
+    """FFmpeg divides by zero in it."""
+    head = b"\x80\0\0\x20\x03" + (b"\0" if damaged else b"\x12") + b"\x04\x01" + struct.pack(">II", 44_100, 20_000)
+    (path := tmp_path / "a.adx").write_bytes(head.ljust(0x1E, b"\0") + b"(c)CRI" + bytes(range(1, 181)) * 40)
+    script = "import sys; from streamrvq.audio.files import open_audio; open_audio(sys.argv[1])"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script, path], env=env, capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert b"AudioFileError" in done.stderr
+    assert (b"a damaged ADX would end the process" in done.stderr) != damaged
 
 
 @pytest.mark.parametrize("data", [written("NIST"), sox(), sox(">")], ids=["nist", "sox", "sox >"])
