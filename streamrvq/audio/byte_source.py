@@ -12,12 +12,12 @@ import errno
 import io
 import os
 import stat
-import tempfile
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from ..errors import AudioFileError, InputError
 from ..system.foreign_data import one_line, shown
 from ..system.names import check_path
+from ..system.temporary_file import stored
 from .chunks import Following
 
 #: What can be opened: a path, or an object to read bytes from.
@@ -101,18 +101,11 @@ class ByteSource:
         """Make a file of a pipe, for formats that must be read from several places at once. It has no name.
 
         Raises:
-            OSError: there is no room for it.
+            AudioFileError: there is no room for it.
         """
         if (pipe := self.pipe) is None:
             return
-        whole = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-        try:
-            while data := pipe.read(_SPOOL_STEP):
-                _write_all(whole, data)
-            pipe.check()
-        except BaseException:
-            whole.close()
-            raise
+        whole = stored(pipe.read, pipe.check, AudioFileError, self.name)
         self.close()
         self._own = self.file = whole
         self.size = whole.seek(0, os.SEEK_END)
@@ -292,9 +285,3 @@ def _can_seek(source: Any) -> bool:
 def _name_of(source: Any) -> str:
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name else f"a {type(source).__name__}"
-
-
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]

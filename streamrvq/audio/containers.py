@@ -23,10 +23,22 @@ _BEGINNINGS = (
     (0, b"FLV\x01", "flv"), (0, b"#!AMR", "amr"), (0, b"ID3", "id3"), (0, b"\x0bw", "ac3"), (0, b"wvpk", "wv"),
     (0, b"TTA1", "tta"), (0, b"MAC ", "ape"), (0, b"tBaK", "tak"), (0, b"MPCK", "mpc"), (0, b"MP+", "mpc"),
     (0, b"DSD ", "dsf"), (0, b"FRM8", "dff"), (0, b"Creative Voice File\x1a", "voc"), (0, b"NIST_1A", "nist"),
-    (0, b"\0\0\x01\xba", "mpeg"), (0, b"\x7f\xfe\x80\x01", "dts"), (0, b"APETAGEX", "ape tag"),
+    (0, b"\0\0\x01\xba", "mpeg"), (0, b"\x7f\xfe\x80\x01", "dts"), (0, b"DTSHDHDR", "dtshd"),
+    (0, b"APETAGEX", "ape tag"), (0, b".SoX", "sox"), (0, b"XoS.", "sox"), (0, b"nut/multimedia container\0", "nut"),
+    (0, b".RMF\0\0\0", "rm"), (0, b"\x06\x0e+4\x02\x05\x01\x01\x0d\x01\x02", "mxf"), (0, b"ajkg", "shn"),
+    (0, b"EA3\x03", "oma"), (0, b"ea3\x03", "oma"), (4, b"\xf8ro\xba", "truehd"), (4, b"\xf8ro\xbb", "mlp"),
+    *((0, b"d\xa3" + bytes([machine, 0]), "ircam") for machine in range(1, 5)),
+    *((0, bytes([0, machine]) + b"\xa3d", "ircam") for machine in range(1, 5)),
+    (0, b"2BIT", "avr"), (0, b" paf", "paf"), (0, b"fap ", "paf"), (0, b"PVF1\n", "pvf"),
+    (0, b"ALawSoundFile**", "wve"), (0, b"Extended Instrument: ", "xi"), (0, b"MATLAB 5.0 MAT-file", "mat5"),
 )  # fmt: skip
+#: Of these, those that only libsndfile reads.
+ONLY_LIBSNDFILE = {"avr", "mat5", "paf", "pvf", "wve", "xi"}
 #: Containers that FFmpeg reads from their start to their end. Of the others it wants several places at once.
-_STREAMED = {"flac", "ogg", "matroska", "flv", "amr", "id3", "ac3", "mpeg audio", "adts", "mpegts", "au", "mpeg", "dts"}
+_STREAMED = {
+    "flac", "ogg", "matroska", "flv", "amr", "id3", "ac3", "mpeg audio", "adts", "mpegts", "au", "mpeg", "dts", "sox",
+    "nut", "rm", "ircam", "truehd", "mlp", "loas",
+}  # fmt: skip
 _MPEG_RATES = ((11025, 12000, 8000), (0, 0, 0), (22050, 24000, 16000), (44100, 48000, 32000))
 #: kbit/s by version (MPEG-1: True), layer and index.
 _MPEG_BITS = {
@@ -57,9 +69,12 @@ def container(source: ByteSource) -> str | None:
             return name
     if head[:1] == b"\x47" and source.at(0, 2 * _TS_PACKET + 1)[_TS_PACKET::_TS_PACKET] == b"\x47\x47":
         return "mpegts"
-    if _frames_follow(source, mpeg_frame):
-        return "mpeg audio"
-    return "adts" if _frames_follow(source, _adts_frame) else None
+    if head[:2] == b"\x80\0" and head[4:7] == b"\x03\x12\x04":  # its kind, bytes of a block, bits of a sample
+        return "adx"
+    for name, length in (("mpeg audio", mpeg_frame), ("adts", _adts_frame), ("loas", _loas_frame)):
+        if _frames_follow(source, length):
+            return name
+    return None
 
 
 def streamed(name: str | None) -> bool:
@@ -90,6 +105,12 @@ def _adts_frame(head: bytes) -> int:
     return length if length > 7 else 0
 
 
+def _loas_frame(head: bytes) -> int:
+    if len(head) < 3 or head[0] != 0x56 or head[1] & 0xE0 != 0xE0:
+        return 0
+    return ((head[1] & 0x1F) << 8 | head[2]) + 3
+
+
 def _ac3_frame(head: bytes) -> int:
     """A lower bound; E-AC-3 states its length, AC-3 an index of it. Two words of sync tell enough."""
     if len(head) < 6 or head[:2] != b"\x0bw":
@@ -100,7 +121,7 @@ def _ac3_frame(head: bytes) -> int:
     if code > 37 or rate == 3:
         return 0
     kbit = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)[code >> 1]
-    return 2 * (kbit * 96_000 // (48_000, 44_100, 32_000)[rate] // 1000 + (code & 1 if rate == 1 else 0))
+    return 2 * (kbit * 96_000 // (48_000, 44_100, 32_000)[rate] + (code & 1 if rate == 1 else 0))
 
 
 def _frames_follow(source: ByteSource, length: Callable[[bytes], int]) -> bool:

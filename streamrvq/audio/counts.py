@@ -1,4 +1,5 @@
-"""Lengths that a header states as a number of samples: FLAC, and MP3 with a Xing, Info or VBRI frame.
+"""Lengths that a header states as a number of samples: FLAC, NIST SPHERE, sox's own, and MP3 with a Xing, Info or VBRI
+frame.
 
 An MP3 without such a frame states none. A joined one states that of its first part.
 
@@ -7,20 +8,28 @@ Knows: these headers. Does not know: sizes in bytes (headers.py).
 
 from __future__ import annotations
 
+import re
 import struct
 
 from .byte_source import ByteSource
+from .chunks import MOST_CHUNKS
 from .containers import mpeg_frame
 
 #: Bytes behind the tags in which the first frame of an MP3 is looked for.
 _SEARCHED = 4096
 _MOST_TAGS = 8
+#: Bytes of a NIST SPHERE header that are looked at. It usually has 1024.
+_NIST_HEAD = 1 << 14
 #: Samples by which a decoder of MP3 is late: an encoder's delay is counted without them.
 _DECODER_DELAY = 529
 
 
 def stated_samples(source: ByteSource, container: str | None) -> int | None:
     """Samples of each channel according to the header, as a decoder gives them; None: it does not say."""
+    if container == "nist":
+        return _nist_samples(source.at(0, _NIST_HEAD))
+    if container == "sox":
+        return _sox_samples(source.at(0, 28))
     if container not in ("flac", "id3", "mpeg audio"):
         return None
     at = _after_tags(source)
@@ -49,6 +58,45 @@ def _after_tags(source: ByteSource) -> int:
             size = size << 7 | byte & 127
         at += 10 + size + (10 if head[5] & 16 else 0)
     return at
+
+
+def _nist_samples(head: bytes) -> int | None:
+    """Of lines of names, types and values, up to one that says ``end_head``."""
+    lines = head.partition(b"\nend_head")[0]
+    found = re.search(rb"\nsample_count[ \t]+-i[ \t]+(\d{1,15})\s", lines + b"\n")
+    return None if found is None else int(found[1]) or None
+
+
+def _sox_samples(head: bytes) -> int | None:
+    """Of all channels together; 0: sox did not know the length when it wrote the header."""
+    if len(head) < 28:
+        return None
+    count, channels = struct.unpack("<8xQ8xI" if head[:1] == b"." else ">8xQ8xI", head)
+    return count // channels or None if channels else None
+
+
+def alac_samples(source: ByteSource) -> int | None:
+    """Samples of each channel in a CAF of ALAC, before what fills its last packet; None: it is none, or does not say.
+
+    Args:
+        source: a file, for the chunk that says it may lie behind the samples.
+    """
+    head, at = source.at(0, 44), 8
+    if head[:4] != b"caff" or head[28:32] != b"alac" or len(head) < 44:
+        return None
+    (packet,) = struct.unpack(">I", head[40:])
+    for _ in range(MOST_CHUNKS):
+        chunk = source.at(at, 36)
+        if len(chunk) < 36:
+            break
+        ident, size, packets, valid, before, behind = struct.unpack(">4sqqqii", chunk)
+        if ident == b"pakt":
+            agrees = valid > 0 and not before and packets * packet == valid + behind
+            return int(valid) if agrees else None
+        if size < 0:  # to the end
+            break
+        at += 12 + size
+    return None
 
 
 def _mp3_samples(data: bytes) -> int | None:

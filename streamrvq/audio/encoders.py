@@ -104,7 +104,10 @@ class FFmpegEncoder:
         unraised.watch()
         self._av, self._rate, self._at = av, rate, 0
         # "bitexact" leaves out random identifiers and the library's version: equal samples are equal files.
-        self._container = av.open(sink, "w", format=container, options={"fflags": "+bitexact"})
+        options = {"fflags": "+bitexact"}
+        if container in ("ipod", "mp4"):  # which state how long they are, else in milliseconds: a millisecond is lost
+            options["movie_timescale"] = str(rate)
+        self._container = av.open(sink, "w", format=container, options=options)
         self._stream: Any = self._container.add_stream(codec, rate=rate, layout="mono")
 
     def write(self, samples: npt.NDArray[Any]) -> None:

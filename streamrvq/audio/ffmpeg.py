@@ -24,9 +24,10 @@ from .byte_source import ByteSource
 from .containers import mpeg_frame
 from .decoding import STEP, ChangedError, DecodingError, NotRecognisedError, as_float
 
-#: Containers that hold sound themselves. Playlists, which name other files and addresses, are not among them.
+#: Containers that hold sound themselves. Playlists, which name other files and addresses, are not among them. Nor is
+#: ADX: FFmpeg 8 divides by zero in a damaged one, which ends the process.
 _DEMUXERS = (
-    "aac,ac3,adx,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,ircam,loas,matroska,mlp,mov,"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,ircam,loas,matroska,mlp,mov,"
     "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,oga,ogg,oma,rm,shn,sox,spx,tak,truehd,tta,voc,w64,wav,wv,xwma"
 )
 #: Containers whose last packet may be half there without a word: a stream that was tapped ends so.
@@ -45,11 +46,11 @@ _PCM_BITS = {"8": 1, "16": 2, "24": 3, "32": 4, "64": 8, "law": 1}
 
 @lru_cache(maxsize=1)
 def _audio_decoders() -> str:
-    """The only decoders that may be used: those of pictures have no business here."""
+    """The only decoders that may be used: those of pictures have no business here. Nor has that of ADX."""
     names = []
     for name in sorted(av.codec.codecs_available):
         try:
-            if av.codec.Codec(name, "r").type == "audio":
+            if name != "adpcm_adx" and av.codec.Codec(name, "r").type == "audio":
                 names.append(name)
         except ValueError:  # it only encodes
             continue
@@ -64,6 +65,7 @@ class FFmpegDecoder:
         track: of several audio tracks this one, from 0.
         sequential: read from the start to the end, without a look at what may follow the samples.
         to_the_end: read a WAV on to the end of the file, whatever size is stated.
+        stated: its header says all about it. Of a pipe little is then read before the first sample is given.
         keep: pass over what cannot be decoded, instead of stopping there.
 
     Raises:
@@ -74,7 +76,7 @@ class FFmpegDecoder:
 
     def __init__(
         self, source: ByteSource, *, track: int | None = None, sequential: bool = False, to_the_end: bool = False,
-        keep: bool = False,
+        stated: bool = False, keep: bool = False,
     ) -> None:  # fmt: skip
         source.rewind()
         self._source, self._keep = source, keep
@@ -85,6 +87,8 @@ class FFmpegDecoder:
         }  # fmt: skip
         if to_the_end:
             options["ignore_length"] = "1"
+        if stated and source.pipe is not None:  # FFmpeg would look at five seconds, which of a live pipe are to come
+            options |= {"analyzeduration": "1", "max_probe_packets": "4"}
         file = source.file
         if source.owned:  # FFmpeg reads by itself: no Python runs there, which an interrupt could break off
             file, options["fd"] = "pipe:" if sequential else "fd:", str(source.file.fileno())
@@ -128,6 +132,10 @@ class FFmpegDecoder:
         if stream.codec_context is None:
             raise DecodingError("its sound is of a kind that FFmpeg does not decode")
         stream.codec_context.thread_count = 1  # reading stays on its own thread
+        if (self.format, stream.codec_context.name) == ("caf", "alac"):
+            # A packet of ALAC says how many samples it holds. FFmpeg would take those that the last one lacks off once
+            # more, from the samples.
+            stream.codec_context.options = {"flags2": "+skip_manual"}
         if stream.codec_context.name == "flac" and not self._keep:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         self.width = 0
@@ -238,7 +246,12 @@ class FFmpegDecoder:
             yield packet
 
     def _junk(self, packet: Any) -> bool:
-        """Whether a packet is a tag or a rest between the frames of elementary streams, which FFmpeg passes over."""
+        """Whether a packet holds nothing, or a tag or a rest between the frames of elementary streams.
+
+        FFmpeg passes over these.
+        """
+        if not packet.size and packet.pts is not None:  # NUT and FLAC end so
+            return True
         head = bytes(packet)[:4] if packet.size < 1 << 20 else b""
         if self.format == "mp3":
             return not mpeg_frame(head)

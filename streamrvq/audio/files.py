@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..errors import AudioFileError, InputError, StreamBusyError, StreamClosedError
 from ..system.copying import NeverCopied
-from ..system.foreign_data import foreign_data, shown
+from ..system.foreign_data import foreign_data, is_whole, shown
 from ..system.turn import Turn
 from .byte_source import ByteSource, Source
 from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
@@ -77,6 +77,9 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
     ) -> None:  # fmt: skip
         if truncated not in get_args(Truncated):
             raise InputError(f'truncated is {truncated!r}; wanted "refuse" or "keep"')
+        for name, number in (("channel", channel), ("track", track)):
+            if number is not None and not is_whole(number, 0):
+                raise InputError(f"{name} is {shown(number)}; wanted a whole number from 0 on, or None")
         self._source = source if isinstance(source, ByteSource) else ByteSource(source)
         self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else self._source.name
         self._name, self._keep, self._channel = self._source.name, truncated == "keep", channel
@@ -139,12 +142,12 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         Raises:
             AudioFileError: the file is damaged here, or ends too early. All samples before that are returned first.
                 Or an exception came while it was decoded.
-            InputError: ``samples`` is less than 1.
+            InputError: ``samples`` is no whole number from 1 on.
             StreamClosedError: after `close`.
             StreamBusyError: another thread reads.
         """
-        if samples < 1:
-            raise InputError(f"a block of {shown(samples)} samples was asked for; wanted at least 1")
+        if not is_whole(samples, 1):
+            raise InputError(f"a block of {shown(samples)} samples was asked for; wanted at least 1, as a whole number")
         try:
             pcm, rest = self._next(samples)
         finally:

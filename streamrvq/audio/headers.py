@@ -22,6 +22,8 @@ from .chunks import MOST_CHUNKS, Following, Layout, is_chunk, layout_of, placeho
 TAIL = 1 << 17
 #: How the identifiers of W64's chunks end.
 _W64_TAILS = (b"\x00\xc0\x4f\x8e\xdb\x8a", b"\x28\xdb\x04\xc1\x00\x00")
+#: How containers begin that state where they end, and behind that is looked for another.
+_WHOLE = {"asf": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "voc": b"Creative Voice File\x1a"}
 _WRAP = 1 << 32  #: what a size of 32 bits has lost
 
 
@@ -181,6 +183,36 @@ def stated_end(source: ByteSource, container: str | None) -> int | None:
     if container == "avi":
         (size,) = struct.unpack("<I", source.at(4, 4).ljust(4, b"\0"))
         return None if not size or placeholder(size) else size + 8
+    return None
+
+
+def joined_at(source: ByteSource, container: str | None) -> int | None:
+    """Where another file of the same kind begins, of which FFmpeg would leave samples out; None: nowhere.
+
+    Of two files that were joined it reads the first one, or of fragments those with later times than the first one's.
+    """
+    if source.size is None:
+        return None
+    if container == "mp4":
+        return _second_mp4(source)
+    if container not in _WHOLE or (end := stated_end(source, container)) is None:
+        return None
+    end += container == "voc"  # the byte that ends the blocks
+    return end if source.at(end, len(_WHOLE[container])) == _WHOLE[container] else None
+
+
+def _second_mp4(source: ByteSource) -> int | None:
+    at, described = 0, False
+    for _ in range(MOST_CHUNKS):
+        head = source.at(at, 16)
+        size, ident = int.from_bytes(head[:4], "big"), head[4:8]
+        if described and ident == b"ftyp":
+            return at
+        described = described or ident == b"moov"
+        size = int.from_bytes(head[8:16], "big") if size == 1 else size
+        if len(head) < 8 or size < 8:  # 0: to the end
+            break
+        at += size
     return None
 
 

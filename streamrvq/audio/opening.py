@@ -13,13 +13,15 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..system.foreign_data import shown
 from .byte_source import ByteSource
-from .containers import container, streamed
-from .counts import first_frame_seen, stated_samples
+from .containers import ONLY_LIBSNDFILE, container, streamed
+from .counts import alac_samples, first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
-from .headers import TAIL, Extent, following, ogg_is_cut, sample_extent, stated_end
+from .headers import TAIL, Extent, following, joined_at, ogg_is_cut, sample_extent, stated_end
 from .libsndfile import SoundFileDecoder
 from .wav_format import WavFormat, wav_format
 
+#: Containers whose header says all that FFmpeg would look for in the samples.
+_STATED = {"wav", "aiff", "au", "sox", "ircam"}
 _MOST_HEADERS = 8  #: of a file, one after another
 
 
@@ -33,6 +35,8 @@ class Promise(NamedTuple):
         samples: of each channel that it must at least have; None: it does not say.
         tail: the last bytes, where they tell something; of a pipe they come later.
         wav: which decoders read it rightly, of a WAV.
+        filled: samples of each channel before what fills the last packet up; None: nothing does, or the decoder knows.
+        joined: where another file begins, in containers of which ``extent`` is not known; None: nowhere.
     """
 
     kind: str | None
@@ -41,6 +45,8 @@ class Promise(NamedTuple):
     samples: int | None
     tail: bytes
     wav: WavFormat
+    filled: int | None = None
+    joined: int | None = None
 
     def fault(self, source: ByteSource, width: int) -> str | None:
         """How the source is shorter than promised in bytes, as a clause; None: it is not, or nobody can say yet.
@@ -70,6 +76,8 @@ class Promise(NamedTuple):
             source: a pipe at its end, or any other.
             width: as `fault` takes it.
         """
+        if self.joined is not None and source.size is not None:
+            return f"another file of {source.size - self.joined} bytes was joined behind its {self.joined} bytes"
         if self.extent is None or self.extent.wanted is None:
             return None
         more, joined = self.extent.others, self.extent.joined
@@ -93,14 +101,14 @@ def promised(source: ByteSource, keep: bool) -> Promise:
             what follows that.
 
     Raises:
-        OSError: no room to put a pipe into a file.
+        AudioFileError: no room to put a pipe into a file.
     """
     kind = container(source)
     wav = wav_format(source) if kind == "wav" else WavFormat()
     samples = stated_samples(source, kind)
     # FFmpeg takes an encoder's filling from the end of an MP3 only where it knows the end.
     late = kind == "id3" and not first_frame_seen(source)
-    if not streamed(kind) or late or (samples is not None and kind != "flac") or not wav.ffmpeg:
+    if not streamed(kind) or late or (samples is not None and kind in ("id3", "mpeg audio")) or not wav.ffmpeg:
         source.spool()
         samples = stated_samples(source, kind) if late else samples
     extent = sample_extent(source)
@@ -118,9 +126,13 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     if keep and extent is not None and extent.wanted is not None and extent.others:
         source.clip(0, extent.start + extent.wanted)
         extent = sample_extent(source)
+    joined = joined_at(source, kind)
+    if keep and joined is not None:
+        source.clip(0, joined)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None
-    return Promise(kind, extent, end, samples, tail, wav)
+    filled = alac_samples(source) if kind == "caf" else None
+    return Promise(kind, extent, end, samples, tail, wav, filled, joined)
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:
@@ -159,6 +171,8 @@ def limit_of(promise: Promise, decoder: Decoder) -> int | None:
     extent = promise.extent
     if promise.kind == "au":  # behind whose samples nothing follows
         return None
+    if promise.filled is not None:
+        return promise.filled
     return None if extent is None or extent.wanted is None or not width else extent.wanted // width
 
 
@@ -187,12 +201,18 @@ def _ffmpeg(source: ByteSource, kind: str | None, extent: Extent | None, track: 
     from .ffmpeg import FFmpegDecoder  # loaded when it is needed
     from .ogg_links import OggDecoder, is_joined
 
+    if kind == "adx":
+        raise DecodingError("a damaged ADX would end the process in FFmpeg, so that none is read")
+    if kind in ONLY_LIBSNDFILE:
+        return SoundFileDecoder(source)
     wav = kind == "wav"  # behind whose samples FFmpeg would look for chunks, eight bytes at a time
     to_the_end = wav and extent is not None and (extent.wanted is None or extent.repaired)
     try:
         if kind == "ogg" and is_joined(source):
             return OggDecoder(source, track=track, keep=keep)
-        return FFmpegDecoder(source, track=track, sequential=wav, to_the_end=to_the_end, keep=keep)
+        return FFmpegDecoder(
+            source, track=track, sequential=wav, to_the_end=to_the_end, stated=kind in _STATED, keep=keep
+        )
     except NotRecognisedError:
         # mpg123 prints messages on stderr about what begins with FF.
         if source.size is None or kind is not None or source.at(0, 1) == b"\xff":

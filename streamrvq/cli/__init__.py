@@ -26,6 +26,7 @@ _PLACES = ("--output=", "--out=", "--shards=", "--recover=")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line (None: that of the process) and exit."""
     _open_closed()
+    _forget_no_size()
     # A name in a message may have characters that the terminal has not: it is shown with escapes.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -54,6 +55,13 @@ def _open_closed() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  open to the end
+
+
+def _forget_no_size() -> None:
+    """Leave out a terminal's size of 0, as programs without one set it: rich would print nothing, and no error."""
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "1").strip("0"):
+            del os.environ[name]
 
 
 def _complain(error: object) -> int:

@@ -83,13 +83,21 @@ RateOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 
 
+class _Stdout(Console):
+    """Says that it was stdout, if that could not be written to."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        with writing_to_stdout():
+            super().print(*objects, **how)
+
+
 def out() -> Console:
     """A console on the present stdout, which tests replace. On a pipe it is wide enough for a table.
 
     It prints text as it is: a name like ``[/x]`` is no markup. ``COLUMNS`` is heeded everywhere.
     """
     width = None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else 150
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    return _Stdout(highlight=False, markup=False, emoji=False, width=width)
 
 
 def err() -> Console:

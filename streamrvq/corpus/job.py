@@ -19,7 +19,7 @@ from ..codec import load
 from ..config import DEFAULT_CODEC
 from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
-from ..system.foreign_data import shown
+from ..system.foreign_data import is_whole, shown
 from ..system.interrupts import DeferredInterrupts, ordered_termination
 from ..weights import Weights, load_weights
 from .cluster import run_on_ray
@@ -27,7 +27,7 @@ from .columns import kinds_of
 from .encoding.encoder import streams_at_once
 from .encoding.open import check_readers, gpus, readers_of_each, workers_for
 from .local import run_here, run_in_processes
-from .plan import Shard
+from .plan import Shard, divide
 from .progress import OnProgress, Progress
 from .record import Record
 from .settings import Settings
@@ -172,11 +172,15 @@ def encode_corpus(
         ExtraError: pyarrow is not installed; with ``ray``, Ray is not.
         WeightsError, EngineError: as `load`.
     """
+    if not os.fspath(folder):  # which would be this folder
+        raise InputError("the folder for the shards has no name; wanted one, such as . for this folder")
     started, folder = time.perf_counter(), Path(os.path.abspath(folder))
     for number, what in ((workers, "workers"), (threads, "threads")):
-        if number is not None and number < 1:
-            raise InputError(f"{shown(number)} {what} were asked for; wanted at least 1")
+        if number is not None and not is_whole(number, 1):
+            raise InputError(f"{shown(number)} {what} were asked for; wanted at least 1, as a whole number")
     check_readers(readers)
+    divide([], shard_bytes)  # which checks the size
+    shard_bytes = None if shard_bytes is None else int(shard_bytes)  # numpy's has no form in JSON
     devices = gpus(devices, engine)
     if ray is not None and len(devices) > 1:
         raise InputError(f"the devices {', '.join(devices)} came with a Ray cluster; give one: Ray chooses its GPUs")

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ..errors import InputError
-from ..system.foreign_data import shown
+from ..system.foreign_data import is_whole, shown
 from .sources import Source
 
 #: Bytes of audio files for each shard: about an hour of FLAC. A crash costs each worker at most one shard. An engine
@@ -46,10 +46,12 @@ def divide(sources: Sequence[Source], shard_bytes: int | None = None, first: int
     number: a run that grows has that many already.
 
     Raises:
-        InputError: ``shard_bytes`` below 1.
+        InputError: ``shard_bytes`` is no whole number from 1 on.
     """
-    if shard_bytes is not None and shard_bytes < 1:
-        raise InputError(f"a shard of {shown(shard_bytes)} bytes of audio was asked for; wanted at least 1")
+    if shard_bytes is not None and not is_whole(shard_bytes, 1):
+        raise InputError(
+            f"a shard of {shown(shard_bytes)} bytes of audio was asked for; wanted at least 1, as a whole number"
+        )
     most = shard_bytes or min(LARGEST, max(LEAST, sum(source.size for source in sources) // WANTED))
     groups: list[list[Source]] = []
     held = most

@@ -6,6 +6,7 @@ Knows: which settings all parts of a run must share. Does not know: sources, fol
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -17,7 +18,7 @@ from ..errors import CorpusError, InputError
 from ..resampling import RESAMPLER
 from ..streaming.checks import check_levels
 from ..streaming.timeline import check_tail
-from ..system.foreign_data import one_line, shown
+from ..system.foreign_data import is_whole, one_line, shown
 from ..weights import Weights
 from .columns import KINDS, is_name
 
@@ -68,8 +69,11 @@ class Settings:
             raise InputError(f"channels is {shown(channels)}; wanted one of {', '.join(get_args(Channels))}")
         if truncated not in get_args(Truncated):
             raise InputError(f"truncated is {shown(truncated)}; wanted one of {', '.join(get_args(Truncated))}")
+        if track is not None and not is_whole(track, 0):
+            raise InputError(f"track is {shown(track)}; wanted a whole number from 0 on, or None")
         config = codec.config
-        frames = round(segment_seconds * (config.sample_rate / config.hop_length)) if 0 < segment_seconds < 1e7 else 0
+        seconds = segment_seconds if isinstance(segment_seconds, numbers.Real) else 0.0
+        frames = round(seconds * (config.sample_rate / config.hop_length)) if 0 < seconds < 1e7 else 0
         if frames < 1:
             raise InputError(
                 f"segments of {shown(segment_seconds)} s were asked for; wanted at least a frame of the codec"
@@ -84,7 +88,7 @@ class Settings:
             sample_rate=config.sample_rate, hop_length=config.hop_length, n_codebooks=config.n_codebooks,
             codebook_size=config.codebook_size, n_quantizers=check_levels(n_quantizers, config.n_codebooks),
             tail=check_tail(tail), channels=channels, segment_frames=frames, truncated=truncated,
-            track=track, pack=pack,
+            track=None if track is None else int(track), pack=pack,
         )  # fmt: skip
 
     @property

@@ -41,6 +41,11 @@ def shown(value: object, most: int = 80) -> str:
         return f"a {type(value).__name__}"
 
 
+def is_whole(value: object, least: int) -> bool:
+    """Whether a caller gave a whole number of at least ``least``: an int or one of numpy's, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+
+
 class _Short(reprlib.Repr):
     """A short ``repr`` of plain values and numbers, numpy's too, that calls no method of any other class."""
 

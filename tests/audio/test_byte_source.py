@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,27 @@ def test_what_a_source_raises_is_not_taken_for_its_end(
     assert samples == len(PCM)
     assert left > 8
     assert capfd.readouterr().err == ""
+
+
+class Full(io.BytesIO):
+    """A file on a full disk."""
+
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_pipe_for_which_there_is_no_room_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CAF is put into a temporary file."""
+    full = Full()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patched, pytest.raises(AudioFileError) as refused:
+        patched.setattr(tempfile, "TemporaryFile", lambda **how: full)
+        open_audio(OnceOnly(audio("CAF")))
+    assert f"a temporary file in {tmp_path}, which failed (No space left on device); make room" in str(refused.value)
+    assert full.closed
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(AudioFileError, match=r"absent, which failed \(No such file or directory\)"):
+        open_audio(OnceOnly(audio("CAF")))
 
 
 async def blocks_of(file: File) -> np.ndarray[Any, Any]:

@@ -19,6 +19,7 @@ from streamrvq.audio.files import open_audio
 from streamrvq.audio.headers import Extent, sample_extent
 from streamrvq.audio.writing import write_audio
 from streamrvq.errors import AudioFileError, InputError
+from tests.support.paths import AUDIO
 
 FORMATS = [
     ("WAV", "PCM_16", "wav"), ("WAV", "FLOAT", "wav"), ("WAVEX", "PCM_24", "wav"), ("RF64", "PCM_16", "rf64"),
@@ -251,3 +252,18 @@ def test_bad_writes(tmp_path):
     with pytest.raises(InputError, match="sample 1 is inf"):  # and nothing warns of an overflow
         write_audio(tmp_path / "a.wav", np.array([0, 1e300]), 48000)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["0", 1.0, True, -1])
+@pytest.mark.parametrize("setting", ["channel", "track"])
+def test_what_numbers_a_channel_or_a_track_is_whole(setting, value):
+    with pytest.raises(InputError, match=f"{setting} is .*; wanted a whole number from 0 on, or None"):
+        open_audio(AUDIO / "mono_16khz.flac", **{setting: value})
+
+
+@pytest.mark.parametrize("samples", [0, -1, 1.5, "3", None, True, float("inf")])
+def test_a_block_has_a_whole_number_of_samples(samples):
+    with open_audio(AUDIO / "mono_16khz.flac") as audio:
+        with pytest.raises(InputError, match="wanted at least 1, as a whole number"):
+            audio.read(samples)
+        assert (len(audio.read(np.int64(7))), audio.position) == (7, 7)

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from streamrvq import AudioFileError, InputError
+from streamrvq.audio.files import open_audio
 from streamrvq.audio.writing import FORMATS, AudioWriter, check_target, format_of, write_audio
 from tests.support.contract import noise
 
@@ -77,6 +78,15 @@ def test_floats_are_unchanged(tmp_path: Path, suffix: str) -> None:
     pcm = 3 * noise(3000)
     write_audio(tmp_path / f"x{suffix}", pcm, 44100, floats=True)
     np.testing.assert_array_equal(soundfile.read(tmp_path / f"x{suffix}", dtype="float32")[0], pcm)
+
+
+@pytest.mark.parametrize("suffix", [".m4a", ".mp4"])
+@pytest.mark.parametrize("samples", [1, 20, 3001])
+def test_a_file_that_states_its_length_states_all_samples(tmp_path: Path, suffix: str, samples: int) -> None:
+    write_audio(tmp_path / f"x{suffix}", TONE[:samples], 44100)
+    with open_audio(tmp_path / f"x{suffix}") as audio:
+        assert audio.frames == samples
+        assert len(audio.read(10_000)) >= samples
 
 
 def test_a_long_vorbis_file_is_written(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,20 @@ def codes_of(out: str) -> np.ndarray[Any, Any]:
     return np.concatenate([np.array(json.loads(line)["codes"]) for line in out.splitlines()], axis=1)
 
 
-@pytest.mark.parametrize("container", ["WAV", "AIFF", "FLAC", "AU", "CAF"])
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "FLAC", "AU", "CAF", "NIST", "IRCAM", "AVR", "PVF"])
 def test_a_container_is_decoded(encode: Any, codec: Codec, container: str) -> None:
     whole = np.round(noise(5000) * 32768).astype(np.int16)
     done = encode(written(container, whole))
     assert done.code == 0
     np.testing.assert_array_equal(codes_of(done.out), codec.encode(whole, sample_rate=22050))
+
+
+def test_what_sox_writes_into_a_pipe_is_decoded(encode: Any, codec: Codec) -> None:
+    samples = np.round(noise(5000) * 32768).astype(np.int16)
+    head = b".SoX" + struct.pack("<IQdII", 28, 0, 22050.0, 1, 0)
+    done = encode(head + (samples.astype("<i4") << 16).tobytes())
+    assert done.code == 0
+    np.testing.assert_array_equal(codes_of(done.out), codec.encode(samples, sample_rate=22050))
 
 
 def test_raw_says_that_these_are_samples(encode: Any, codec: Codec) -> None:

@@ -36,6 +36,16 @@ def test_info(run: Run, weights: Path, columns: int) -> None:
     assert_whole(run("info", weights).out, columns, [facts["codec_hash"], "quantizer", facts["resampler"]])
 
 
+@pytest.mark.parametrize("zero", ["0", "00"])
+def test_a_width_of_0_is_none(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch, zero: str) -> None:
+    wide = run("info", weights).out
+    monkeypatch.setenv("COLUMNS", zero)
+    monkeypatch.setenv("LINES", zero)
+    assert run("info", weights).out == wide
+    monkeypatch.setenv("COLUMNS", zero)
+    assert run("info", weights.parent / "absent").err.startswith("streamrvq: error: ")
+
+
 def test_info_of_tokens(run: Run, weights: Path, wav: Path, columns: int) -> None:
     run("encode", wav, "--codec", weights)
     tokens = wav.with_suffix(".safetensors")

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..common import print_words
+from ..common import print_words, writing_to_stdout
 
 
 def print_table(console: Console, table: Table) -> None:
     """Print a table; where the console is too narrow for its words, print each row as lines of "name: value"."""
-    with console.capture() as captured:
+    with writing_to_stdout(), console.capture() as captured:  # its end writes, too
         console.print(table)
     drawn = captured.get()
     cells = [_text(cell) for column in table.columns for cell in (column.header, *column.cells)]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ...codec import Codec
 from ...errors import InputError
 from ...system.cores import available_cores
-from ...system.foreign_data import shown
+from ...system.foreign_data import is_whole, shown
 from .encoder import Encoder, block_for, streams_at_once
 from .readers import Readers
 from .reading import ReadHere
@@ -23,8 +23,8 @@ _WORKERS_EACH, _CORES_OF_EACH = 3, 4
 
 def check_readers(readers: int | None) -> None:
     """Refuse a number of readers that there cannot be, with an `InputError`."""
-    if readers is not None and readers < 0:
-        raise InputError(f"{shown(readers)} readers were asked for; wanted at least 0")
+    if readers is not None and not is_whole(readers, 0):
+        raise InputError(f"{shown(readers)} readers were asked for; wanted at least 0, as a whole number")
 
 
 def gpus(devices: str | Sequence[str], engine: str = "auto") -> tuple[str, ...]:
