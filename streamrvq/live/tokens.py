@@ -26,7 +26,7 @@ from ..system.foreign_data import shown
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
-from .tasks import begin, put_at_once, wait_through_cancellation
+from .tasks import QueueReader, begin, put_at_once, wait_through_cancellation
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             came = type(source).__name__
             raise SourceError(f"the source is a {came}; wanted an async iterable of blocks such as streamrvq.File")
         self.queue: asyncio.Queue[Frames | Gap | End] = asyncio.Queue(queue_size)
+        self._reader = QueueReader[Frames | Gap | End](self.queue, END)
         self._source, self._codec, self._settings = source, codec, (n_quantizers, tail)
         self.sample_rate, self._asked_rate = 0, sample_rate
         self._meter = Meter()
@@ -131,7 +132,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             raise StreamClosedError("tokens are read before `async with`; write `async with tokenize(…) as tokens:`")
         if self._task.done() and self.queue.empty():  # END was taken
             raise StopAsyncIteration
-        item = await self.queue.get()
+        item = await self._reader.get()
         if item is END:
             self._raise_once()
             raise StopAsyncIteration

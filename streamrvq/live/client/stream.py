@@ -24,7 +24,7 @@ from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
 from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, checked_text
-from ..tasks import begin, put_at_once, wait_through_cancellation
+from ..tasks import QueueReader, begin, put_at_once, wait_through_cancellation
 from .endpoint import Endpoint
 from .keepalive import keep_alive
 from .markers import Markers
@@ -64,6 +64,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._last_gap = -1  # the position of the last gap that the server has handled
         self.done: Done | None = None
         self._queue: asyncio.Queue[Item | End] = asyncio.Queue(queue_size)
+        self._items = QueueReader[Item | End](self._queue, END)
         self._error: Exception | None = None
         self._raised = self._stopped = self._entered = self._draining = self._leaving = False
         self._feeding: asyncio.Task[None] | None = None
@@ -214,7 +215,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
             raise StreamClosedError("items are read before `async with`; write `async with connect(…) as stream:`")
         if self._reading.done() and self._queue.empty():
             raise StopAsyncIteration
-        item = await self._queue.get()
+        item = await self._items.get()
         if item is END:
             self._raise_once()
             raise StopAsyncIteration
