@@ -112,3 +112,27 @@ async def test_a_wrong_token_ends_with_its_reason():
         await Connection(services, socket, 1).run()
     assert socket.close_code == 4401
     assert [(text["type"], text["code"]) for text in socket.texts] == [("error", 4401)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("before", [("old",), ()], ids=["replaced", "none"])
+async def test_a_token_of_the_header_counts_when_the_start_comes(before):
+    """Who shows a token and then waits must not get in with it after it was withdrawn."""
+    socket, asked, start_comes = Socket([start()]), asyncio.Event(), asyncio.Event()
+    socket.request.headers["Authorization"] = "Bearer old"
+    recv = socket.recv
+
+    async def recv_late():
+        asked.set()
+        await start_comes.wait()
+        return await recv()
+
+    socket.recv = recv_late
+    async with asyncio.timeout(PATIENCE), services_of(CAUSAL, tokens=before) as services:
+        running = asyncio.create_task(Connection(services, socket, 1).run())
+        await asked.wait()
+        services.settings = ServerSettings(tokens=("new",))
+        start_comes.set()
+        await running
+    assert socket.close_code == 4401
+    assert [(text["type"], text["code"]) for text in socket.texts] == [("error", 4401)]
