@@ -86,6 +86,10 @@ class ServedEncoder(ServedStream):
             ProtocolError: see `CodesOutbox.rewind`.
         """
         self.outbox.rewind(next_frame)
+        at, markers = self._marked
+        if at == self.incoming.pos and not self.ended:  # the client sends these again, and twice as many may not wait
+            self.outbox.forget_unsent(markers)
+            self._marked = -1, 0
         self._scheduler.held(self.lane, True)
         self._make_room()
         self.incoming.renumber()
