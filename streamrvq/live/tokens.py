@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, SourceError, StreamClosedError
+from ..streaming.checks import check_count
 from ..system.copying import NeverCopied
 from ..system.foreign_data import shown
 from .items import END, End, Frames, Gap
@@ -83,8 +84,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
         self, source: AsyncIterable[Any], codec: Codec, queue_size: int, sample_rate: int | None,
         n_quantizers: int | None, tail: str,
     ) -> None:  # fmt: skip
-        if queue_size < 1:  # to asyncio this means "no limit"
-            raise InputError(f"queue_size is {shown(queue_size)}; wanted a whole number of items, at least 1")
+        check_count("queue_size", queue_size)  # to asyncio 0 means "no limit"
         if not hasattr(source, "__aiter__"):
             came = type(source).__name__
             raise SourceError(f"the source is a {came}; wanted an async iterable of blocks such as streamrvq.File")
@@ -215,7 +215,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             fills = self._segments.fills(item)
             if not fills:  # the frames before the gap come out before it
                 await self._emit(self._segments.skip, item)
-            meter.gaps, meter.lost = meter.gaps + 1, meter.lost + item.samples
+            meter.gaps, meter.lost = meter.gaps + 1, meter.lost + int(item.samples)
             await self._put(item)
             pcm = np.zeros(item.samples if fills else 0, np.float32)
         else:
