@@ -18,7 +18,7 @@ from typing import Any
 
 from ...audio.pcm import Pcm, as_pcm
 from ...errors import ProtocolError, ServiceError, StreamClosedError
-from ...streaming.checks import check_count, check_levels
+from ...streaming.checks import check_levels
 from ...system.copying import NeverCopied
 from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
@@ -127,7 +127,6 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         """Report ``samples`` lost samples. The server fills up to one second with zeros; after a longer gap it begins
         a new stream. Raises as `send` does."""
         self._check_open("gap")
-        check_count("samples", samples)
         gap = checked(GapMark(pos=self._resend.pos, samples=samples))
         self._resend.add_text(gap.to_json(), gap.samples)
         await self._send_pending()
@@ -249,6 +248,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         while self.done is None:
             message = await self._connection.receive(lambda: self._incoming.pos, self._resend)
             if isinstance(message, Done):
+                self._incoming.check_end(message.frames if self._encoding else message.samples)
                 self.done = message
             elif (item := self._item(message)) is not None:
                 await self._queue.put(item)

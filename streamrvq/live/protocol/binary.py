@@ -131,9 +131,22 @@ class Incoming:
         """Count samples that were lost before they were sent."""
         self.pos += count
 
+    def check_end(self, count: int) -> None:
+        """Check what the other side says in the end: that so many samples or frames were sent.
+
+        Raises:
+            ProtocolError: another number has come.
+        """
+        if count != self.pos:
+            unit = "samples" if self.kind == PayloadKind.PCM else "frames"
+            raise ProtocolError(f"the other side says it sent {count} {unit}; {self.pos} came: the end is missing")
+
     def renumber(self) -> None:
-        """Resume over another connection: messages are numbered from 0 again, positions continue."""
-        self._seq = 0
+        """Resume over another connection: messages are numbered from 0 again, positions continue.
+
+        The final message, which may have come, comes again.
+        """
+        self._seq, self.final = 0, False
 
     def _samples(self, packet: Packet) -> npt.NDArray[Any]:
         width = self._format.width
