@@ -23,6 +23,7 @@ from ..audio.pcm import Pcm, as_pcm
 from ..audio.rates import check_rate, output_length
 from ..errors import SourceError
 from ..system.copying import CopiedWhole
+from ..system.foreign_data import shown
 from .items import Frames, Gap
 
 if TYPE_CHECKING:
@@ -76,19 +77,21 @@ class SourcePosition:
         """Whether a gap is filled with zeros; if not, it ends the segment.
 
         Raises:
-            SourceError: the gap does not begin at ``position``, or is empty.
+            SourceError: the gap does not begin at ``position``, is empty, or is no whole number of samples.
         """
-        if gap.position != self.position or gap.samples < 1:
+        whole = isinstance(gap.samples, (int, np.integer))
+        if not whole or gap.position != self.position or gap.samples < 1:
             raise SourceError(
-                f"the source gave a gap of {gap.samples} samples at {gap.position} after {self.position} samples, lost "
-                "ones counted; wanted at least 1 sample, lost where the samples stand: correct the source's counting"
+                f"the source gave a gap of {shown(gap.samples)} samples at {shown(gap.position)} after {self.position} "
+                "samples, lost ones counted; wanted a whole number of at least 1 sample, lost where the samples stand: "
+                "correct the source's counting"
             )
         return gap.samples <= FILL_SECONDS * self.sample_rate
 
     def skip(self, gap: Gap) -> None:
         """End the segment before a long gap, its last hop padded, and begin another after the gap."""
         self.first = self.due
-        self.position += gap.samples
+        self.position += int(gap.samples)  # numpy's 32 bits would soon be too few
         self.start = self.position
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -51,6 +51,29 @@ def put_at_once(queue: asyncio.Queue[T], item: T) -> None:
         while not queue.empty():
             queue.get_nowait()
     queue.put_nowait(item)
+
+
+class QueueReader(Generic[T]):
+    """Takes items off a queue for whoever asks, also for several at a time. The end comes once and reaches all of them.
+
+    Args:
+        queue: ended by ``end``.
+        end: the last item.
+    """
+
+    def __init__(self, queue: asyncio.Queue[T], end: T) -> None:
+        self._queue, self._end, self._waiting = queue, end, 0
+
+    async def get(self) -> T:
+        """The next item. Where others wait too, the end stays on the queue for them."""
+        self._waiting += 1
+        try:
+            item = await self._queue.get()
+        finally:
+            self._waiting -= 1
+        if item is self._end and self._waiting:
+            put_at_once(self._queue, item)
+        return item
 
 
 class _Beginning(Coroutine[Any, Any, T_co]):

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, SourceError, StreamClosedError
+from ..streaming.checks import check_count
 from ..system.copying import NeverCopied
 from ..system.foreign_data import shown
 from .items import END, End, Frames, Gap
 from .segments import Segments
 from .stats import Meter, TokenStats
-from .tasks import begin, put_at_once, wait_through_cancellation
+from .tasks import QueueReader, begin, put_at_once, wait_through_cancellation
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
         self, source: AsyncIterable[Any], codec: Codec, queue_size: int, sample_rate: int | None,
         n_quantizers: int | None, tail: str,
     ) -> None:  # fmt: skip
-        if queue_size < 1:  # to asyncio this means "no limit"
-            raise InputError(f"queue_size is {shown(queue_size)}; wanted a whole number of items, at least 1")
+        check_count("queue_size", queue_size)  # to asyncio 0 means "no limit"
         if not hasattr(source, "__aiter__"):
             came = type(source).__name__
             raise SourceError(f"the source is a {came}; wanted an async iterable of blocks such as streamrvq.File")
         self.queue: asyncio.Queue[Frames | Gap | End] = asyncio.Queue(queue_size)
+        self._reader = QueueReader[Frames | Gap | End](self.queue, END)
         self._source, self._codec, self._settings = source, codec, (n_quantizers, tail)
         self.sample_rate, self._asked_rate = 0, sample_rate
         self._meter = Meter()
@@ -131,7 +132,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             raise StreamClosedError("tokens are read before `async with`; write `async with tokenize(…) as tokens:`")
         if self._task.done() and self.queue.empty():  # END was taken
             raise StopAsyncIteration
-        item = await self.queue.get()
+        item = await self._reader.get()
         if item is END:
             self._raise_once()
             raise StopAsyncIteration
@@ -214,7 +215,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             fills = self._segments.fills(item)
             if not fills:  # the frames before the gap come out before it
                 await self._emit(self._segments.skip, item)
-            meter.gaps, meter.lost = meter.gaps + 1, meter.lost + item.samples
+            meter.gaps, meter.lost = meter.gaps + 1, meter.lost + int(item.samples)
             await self._put(item)
             pcm = np.zeros(item.samples if fills else 0, np.float32)
         else:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 import streamrvq
-from streamrvq import END, StreamClosedError, tokenize
+from streamrvq import END, Frames, StreamClosedError, tokenize
+from streamrvq.live.client.stream import RemoteStream
 from streamrvq.live.tasks import begin
+from streamrvq.live.tokens import Tokens
 from tests.support.contract import noise
 from tests.support.patience import PATIENCE
 from tests.support.service import RATE, serving
@@ -133,3 +135,41 @@ async def test_a_source_that_is_fed_is_closed_though_its_feeding_ends_at_once(le
         stream.feed(blocks)
         leave(stream)
     assert blocks.closed == 1
+
+
+async def read_by_two(stream: Tokens | RemoteStream) -> list[int]:
+    """The frames of each item, taken by two readers that wait at the same time."""
+
+    async def read() -> list[int]:
+        return [item.index async for item in stream if isinstance(item, Frames)]
+
+    one, other = await asyncio.gather(read(), read())
+    return sorted(one + other)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("queue_size", [1, 64])
+async def test_the_end_reaches_all_who_read_at_the_same_time(queue_size: int) -> None:
+    blocks = [noise(HOP, seed) for seed in range(6)]
+    with nothing_left():
+        async with asyncio.timeout(PATIENCE), tokenize(source(*blocks), CODEC, queue_size) as tokens:
+            assert await read_by_two(tokens) == list(range(6))
+            with pytest.raises(StopAsyncIteration):
+                await anext(tokens)
+    async with (
+        asyncio.timeout(PATIENCE),
+        serving() as server,
+        streamrvq.connect(server.url, sample_rate=RATE, queue_size=queue_size) as stream,
+    ):
+        stream.feed(blocks)
+        assert (await read_by_two(stream))[0] == 0
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+
+@pytest.mark.asyncio
+async def test_an_error_at_the_end_comes_once_also_where_two_read() -> None:
+    with nothing_left():
+        async with asyncio.timeout(PATIENCE), tokenize(source(then=OSError("unplugged")), CODEC) as tokens:
+            ends = await asyncio.gather(anext(tokens), anext(tokens), return_exceptions=True)
+            assert {type(end) for end in ends} == {OSError, StopAsyncIteration}

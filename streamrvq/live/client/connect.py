@@ -9,15 +9,18 @@ Knows: the settings. Does not know: what is done with them (stream.py).
 
 from __future__ import annotations
 
+from numbers import Real
 from ssl import SSLContext
 from typing import Literal
 
 from ...audio.rates import check_rate
 from ...errors import InputError
+from ...streaming.checks import check_count
 from ...system.foreign_data import shown
 from ..protocol.constants import HIGHEST_RATE, LOWEST_RATE
-from ..protocol.text import Start, checked_text
+from ..protocol.text import Start
 from .endpoint import Endpoint, ProxySetting
+from .messages import checked
 from .stream import RemoteStream
 
 
@@ -57,12 +60,10 @@ def connect(
         ServiceError: on entering, if there is no connection or the server refuses; ``code`` says why.
     """
     endpoint = Endpoint(url, token, timeout, ssl, proxy)
-    if queue_size < 1:
-        raise InputError(f"queue_size is {shown(queue_size)}; wanted a whole number of items, at least 1")
-    if not resume >= 0:
+    check_count("queue_size", queue_size)
+    if not (isinstance(resume, Real) and resume >= 0):
         raise InputError(f"resume is {shown(resume)}; wanted seconds, 0 or more")
     if sample_rate is not None:
         sample_rate = check_rate(sample_rate, lowest=LOWEST_RATE, highest=HIGHEST_RATE)
-    start = Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers)
-    checked_text(start)
+    start = checked(Start(mode=mode, sample_rate=sample_rate, format=format, n_quantizers=n_quantizers))
     return RemoteStream(endpoint, start, queue_size, resume)

@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import ssl as tls
 from contextlib import suppress
+from numbers import Real
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -34,11 +35,13 @@ class Endpoint:
     proxy: ProxySetting = True
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("ws://", "wss://")):
-            raise InputError(f"url is {self.url!r}; wanted ws://host:port or wss://host:port")
+        if not (isinstance(self.url, str) and self.url.startswith(("ws://", "wss://"))):
+            raise InputError(f"url is {shown(self.url)}; wanted ws://host:port or wss://host:port")
         if self.ssl is not None and not self.secure:
             raise InputError(f"ssl came with {one_line(self.url)}; it goes with wss://, and ws:// has no TLS")
-        if not self.timeout > 0:
+        if not (self.token is None or isinstance(self.token, str)):
+            raise InputError(f"the token is a {type(self.token).__name__}; wanted a string")
+        if not (isinstance(self.timeout, Real) and self.timeout > 0):
             raise InputError(f"timeout is {shown(self.timeout)}; wanted seconds, more than 0")
         if not (self.proxy is None or self.proxy is True or isinstance(self.proxy, str)):
             raise InputError(

@@ -18,16 +18,17 @@ from typing import Any
 
 from ...audio.pcm import Pcm, as_pcm
 from ...errors import ProtocolError, ServiceError, StreamClosedError
-from ...streaming.checks import check_count
+from ...streaming.checks import check_levels
 from ...system.copying import NeverCopied
 from ..items import END, End, Frames, Gap, each
 from ..protocol.binary import Incoming, PayloadFormat, PayloadKind
 from ..protocol.constants import Close
-from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop, checked_text
-from ..tasks import begin, put_at_once, wait_through_cancellation
+from ..protocol.text import Done, Drain, GapMark, Marker, Message, Ready, Resumed, SetLevels, Start, Stop
+from ..tasks import QueueReader, begin, put_at_once, wait_through_cancellation
 from .endpoint import Endpoint
 from .keepalive import keep_alive
 from .markers import Markers
+from .messages import checked
 from .resend import ResendBuffer
 from .resume import ResumableConnection
 from .timing import FrameTiming, RemoteStats
@@ -64,6 +65,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._last_gap = -1  # the position of the last gap that the server has handled
         self.done: Done | None = None
         self._queue: asyncio.Queue[Item | End] = asyncio.Queue(queue_size)
+        self._items = QueueReader[Item | End](self._queue, END)
         self._error: Exception | None = None
         self._raised = self._stopped = self._entered = self._draining = self._leaving = False
         self._feeding: asyncio.Task[None] | None = None
@@ -78,8 +80,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._entered = True
         self.ready = ready = await self._connection.open()
         self.sample_rate = self._start.sample_rate or ready.sample_rate
-        pcm, codes = PayloadKind.PCM, PayloadKind.CODES
-        sent, received = (pcm, codes) if self._encoding else (codes, pcm)
+        sent, received = (PayloadKind.PCM, PayloadKind.CODES)[:: 1 if self._encoding else -1]
         payload_format = PayloadFormat(self._start.format, ready.codebook_size, range(1, ready.codebooks + 1))
         self._resend = ResendBuffer(sent, ready.max_message, payload_format, self._connection.resumable)
         self._incoming = Incoming(received, payload_format)
@@ -126,8 +127,8 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         """Report ``samples`` lost samples. The server fills up to one second with zeros; after a longer gap it begins
         a new stream. Raises as `send` does."""
         self._check_open("gap")
-        check_count("samples", samples)
-        self._resend.add_text(GapMark(pos=self._resend.pos, samples=samples).to_json(), samples)
+        gap = checked(GapMark(pos=self._resend.pos, samples=samples))
+        self._resend.add_text(gap.to_json(), gap.samples)
         await self._send_pending()
 
     async def marker(self, id: int | str) -> None:
@@ -136,6 +137,8 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def set(self, n_quantizers: int) -> None:
         """Encode with ``n_quantizers`` codebooks from the first frame that has not begun. Raises as `send` does."""
+        self._check_open("set")
+        check_levels(n_quantizers, self.ready.codebooks)
         await self._send_message(SetLevels(n_quantizers=n_quantizers))
 
     async def stop(self) -> None:
@@ -175,10 +178,10 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
     async def _send_message(self, message: Message) -> None:
         self._check_open(message.type)
-        text = checked_text(message)
+        message = checked(message)
         if isinstance(message, Marker):
             self._markers.ask(message.id, self._resend.pos)
-        self._resend.add_text(text)
+        self._resend.add_text(message.to_json())
         self._stopped |= isinstance(message, Stop)  # even if sending it is cancelled
         await self._send_pending()
 
@@ -214,7 +217,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
             raise StreamClosedError("items are read before `async with`; write `async with connect(…) as stream:`")
         if self._reading.done() and self._queue.empty():
             raise StopAsyncIteration
-        item = await self._queue.get()
+        item = await self._items.get()
         if item is END:
             self._raise_once()
             raise StopAsyncIteration
@@ -236,7 +239,8 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
                 self._connection.stop_resuming()
             await self._queue.put(END)
         except BaseException as error:
-            self._cut_off(error)
+            if not self._leaving and self._error is None:  # somebody else's cancellation, or of a signal's handler
+                self._error = StreamClosedError(f"this stream was cut off: {type(error).__name__} came from outside")
             put_at_once(self._queue, END)
             raise
 
@@ -244,17 +248,13 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         while self.done is None:
             message = await self._connection.receive(lambda: self._incoming.pos, self._resend)
             if isinstance(message, Done):
+                self._incoming.check_end(message.frames if self._encoding else message.samples)
                 self.done = message
             elif (item := self._item(message)) is not None:
                 await self._queue.put(item)
         if self._draining:
             self._connection.stop_resuming()  # nothing is left to receive
             await self._connection.receive(lambda: self._incoming.pos, self._resend)  # raises the server's reason
-
-    def _cut_off(self, error: BaseException) -> None:
-        """Tell the reader of a cancellation that is not `__aexit__`'s, or of what a signal's handler raised."""
-        if not self._leaving and self._error is None:
-            self._error = StreamClosedError(f"this stream was cut off: {type(error).__name__} came from outside")
 
     def _item(self, message: Message | bytes) -> Item | None:
         match message:

@@ -146,6 +146,19 @@ export class Incoming {
     return { pos, count: size / width, codebooks, array };
   }
 
+  /**
+   * Check what the server says in the end: how much it has sent.
+   * @template {{frames: number, samples: number}} Done
+   * @param {Done} done its message
+   * @returns {Done} the same
+   * @throws {ProtocolError} another number has come
+   */
+  checkEnd(done) {
+    const [count, unit] = this.kind === CODES ? [done.frames, "frames"] : [done.samples, "samples"];
+    if (count !== this.pos) throw new ProtocolError(`the server says it sent ${count} ${unit}; ${this.pos} came`);
+    return done;
+  }
+
   #array(message) {
     if (this.kind === CODES) return new Uint16Array(message, HEADER);
     if (this.format === "f32le") return new Float32Array(message, HEADER);

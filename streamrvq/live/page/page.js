@@ -97,7 +97,8 @@ function begin(answer) {
   if (!sameCodec) {
     $("newest").replaceChildren(...Array.from({ length: ready.codebooks }, () => document.createElement("li")));
     $("newest").dataset.many = String(ready.codebooks > 16);
-    [$("levels").max, $("levels").value, $("levels").disabled] = [ready.codebooks, ready.codebooks, false];
+    const levels = recorder.nQuantizers ?? ready.codebooks; // those of the stream
+    [$("levels").max, $("levels").value, $("levels").disabled] = [ready.codebooks, levels, false];
   }
   showLevels();
   showReach();

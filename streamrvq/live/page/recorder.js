@@ -114,6 +114,7 @@ export class Recorder {
     this.handlers.onReady(this.#stream.ready);
     this.#captured ??= 0;
     this.#newRecording(this.#captured);
+    if (this.nQuantizers !== options.nQuantizers) this.set(this.nQuantizers); // changed while it connected
     if (this.#stopping)
       this.#stream.stop().catch(() => {}); // while it connected
     else this.handlers.onState("live");
@@ -127,7 +128,7 @@ export class Recorder {
         this.#endRecording(this.#stream.done);
         return await this.#end(this.#stopReason);
       } catch (error) {
-        this.#endRecording(null);
+        this.#endRecording(this.#stream.done); // null, unless a server that goes down had sent all
         if (this.#stopping || ![RESTART, NO_SESSION].includes(error.code)) return await this.#end(error);
         this.handlers.onState("reopening", error);
         if (!(await this.#reopen(error))) return;
@@ -216,6 +217,7 @@ export class Recorder {
       this.#playerRetriesEnd = null;
       if (this.#player !== player) player.close(); // no longer wanted
     } catch (error) {
+      player.close(); // it may be connected
       if (this.#connected) onError(error);
       else if (this.#player === player) this.#stopPlayer(); // it restarts on connection
     }

@@ -215,7 +215,7 @@ export class Stream {
   }
 
   #text(message) {
-    if (message.type === "done") this.done = message;
+    if (message.type === "done") this.done = this.#incoming.checkEnd(message);
     else if (message.type === "marker") {
       const [id, frame] = [message.id, this.#incoming.pos];
       if (this.#markers.take(id, frame, this.#timing.reached(frame))) this.#put({ type: "marker", id });

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,8 +98,14 @@ class Incoming:
         self._size, self._codebooks = payload_format.size, payload_format.codebooks
         self._seq = 0
 
-    def take(self, data: bytes) -> npt.NDArray[Any]:
+    def take(
+        self, data: bytes, check: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = lambda array: array
+    ) -> npt.NDArray[Any]:
         """Unpack the next message: samples ``[n]``, int16 or float32, or codes int64 ``[K, n]``; n ≥ 0.
+
+        Args:
+            data: the message.
+            check: what else is done to samples before they count; its exceptions are passed on.
 
         Raises:
             ProtocolError: the message breaks the rules. Nothing has changed then.
@@ -114,7 +121,7 @@ class Incoming:
             raise ProtocolError(
                 f"pos is {packet.pos}; wanted {self.pos}: every sample or frame counts, lost ones are told by gap"
             )
-        array = self._samples(packet) if self.kind == PayloadKind.PCM else self._codes(packet)
+        array = check(self._samples(packet)) if self.kind == PayloadKind.PCM else self._codes(packet)
         self._seq = (self._seq + 1) % 2**32
         self.pos += array.shape[-1]
         self.final = packet.final
@@ -124,9 +131,22 @@ class Incoming:
         """Count samples that were lost before they were sent."""
         self.pos += count
 
+    def check_end(self, count: int) -> None:
+        """Check what the other side says in the end: that so many samples or frames were sent.
+
+        Raises:
+            ProtocolError: another number has come.
+        """
+        if count != self.pos:
+            unit = "samples" if self.kind == PayloadKind.PCM else "frames"
+            raise ProtocolError(f"the other side says it sent {count} {unit}; {self.pos} came: the end is missing")
+
     def renumber(self) -> None:
-        """Resume over another connection: messages are numbered from 0 again, positions continue."""
-        self._seq = 0
+        """Resume over another connection: messages are numbered from 0 again, positions continue.
+
+        The final message, which may have come, comes again.
+        """
+        self._seq, self.final = 0, False
 
     def _samples(self, packet: Packet) -> npt.NDArray[Any]:
         width = self._format.width

@@ -219,16 +219,6 @@ def whole_seconds(seconds: float) -> int:
     return int(min(seconds, 2**53))
 
 
-def checked_text(message: Message) -> str:
-    """A client's message as text. Raises `InputError` if no server takes it."""
-    try:
-        text = message.to_json()
-        parse(text, "client")
-    except (ProtocolError, ValueError) as error:  # also of a number with more digits than Python prints
-        raise InputError(str(error)) from None
-    return text
-
-
 def parse(text: str, sender: Sender) -> Message:
     """Parse a text message.
 

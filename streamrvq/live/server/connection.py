@@ -192,8 +192,11 @@ class Connection:
     async def _receive_first(self) -> tuple[Start | Resume, str]:
         """The client's first message, and its identity."""
         assert self._socket.request is not None  # it has been answered
-        header = header_token(self._socket.request.headers.get_all("Authorization"), self._services.settings.tokens)
-        first, identity = first_message(await self._receive(), header, self._services.settings.tokens)
+        headers = self._socket.request.headers.get_all("Authorization")
+        header_token(headers, self._services.settings.tokens)  # a wrong one is told at once
+        data = await self._receive()
+        tokens = self._services.settings.tokens  # they may be others by now
+        first, identity = first_message(data, header_token(headers, tokens), tokens)
         self.on_authenticated()
         self._client = f"{identity} {self.log.group}"
         if pause := self._services.restarts.pause(self._client, self._now()):

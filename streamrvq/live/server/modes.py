@@ -86,6 +86,10 @@ class ServedEncoder(ServedStream):
             ProtocolError: see `CodesOutbox.rewind`.
         """
         self.outbox.rewind(next_frame)
+        at, markers = self._marked
+        if at == self.incoming.pos and not self.ended:  # the client sends these again, and twice as many may not wait
+            self.outbox.forget_unsent(markers)
+            self._marked = -1, 0
         self._scheduler.held(self.lane, True)
         self._make_room()
         self.incoming.renumber()
@@ -95,15 +99,18 @@ class ServedEncoder(ServedStream):
         return self._source.due
 
     def _checked(self, data: bytes) -> npt.NDArray[Any]:
-        pcm = self.incoming.take(data)
-        if pcm.dtype != np.int16:  # every int16 is valid
-            try:
-                pcm = self._source.check(pcm)
-            except InputError as error:
-                raise ProtocolError(str(error)) from None
+        pcm = self.incoming.take(data, self._valid)
         self._source.position += len(pcm)
         self.audio_seconds += len(pcm) / self._source.sample_rate
         return pcm
+
+    def _valid(self, pcm: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if pcm.dtype == np.int16:  # every int16 is valid
+            return pcm
+        try:
+            return self._source.check(pcm)
+        except InputError as error:
+            raise ProtocolError(str(error)) from None
 
     def _set_levels(self, n_quantizers: int) -> None:
         if n_quantizers > self._codec.n_codebooks:

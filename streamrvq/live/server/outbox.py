@@ -97,6 +97,11 @@ class Outbox(ABC):
             self._texts_sent -= 1
             self._texts_known -= 1
 
+    def forget_unsent(self, newest: int) -> None:
+        """Forget those of the ``newest`` texts that were never sent."""
+        for _ in range(min(newest, len(self._texts) - max(self._texts_known, self._texts_sent))):
+            self._texts.pop()
+
     def next(self) -> bytes | str | None:
         """The next message to send; None if there is nothing yet."""
         sent, upto = self._outgoing.pos, self.pos

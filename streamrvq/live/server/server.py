@@ -20,7 +20,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ServiceError
+from ...errors import ServiceError, StreamClosedError
 from ...system.copying import NeverCopied
 from ...system.cores import available_cores
 from ..tasks import wait_through_cancellation
@@ -48,7 +48,7 @@ _CHECKED_PER_TURN = 4
 
 
 class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", instead="make another one"):
-    """A server for one codec; an async context manager.
+    """A server for one codec; an async context manager, entered once. One that could not start may be entered again.
 
     Args:
         codec: whose codes clients send and get.
@@ -76,6 +76,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         self._http = HttpService(self.settings.origins, self._health, self.metrics.text, time.monotonic)
         self._began = time.monotonic()
         self._stopping: asyncio.Task[None] | None = None
+        self._entered = False
         self._given_up = False  # whether nobody waits for the start any more
         self._running: list[asyncio.Task[None]] = []
 
@@ -103,8 +104,11 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     # ------------------------------------------------------------- start and stop
 
     async def __aenter__(self) -> Server:
+        if self._entered:
+            raise StreamClosedError("this server was entered before; make another one")
         settings = self.settings
         settings.tls()  # before anything costs time: it may be bad
+        self._entered, self._given_up = True, False
         worker = self._worker = Worker("streamrvq-step")
         try:
             capacity = await worker.run(warm_up, self.codec, settings.max_batch, lambda: self._given_up)
@@ -125,12 +129,14 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
             )
             self._listening = await self._admission.server
         except OSError as error:
+            self._entered = False
             await worker.close()
             where = f"{settings.host}:{settings.port}"
             raise ServiceError(f"cannot listen on {where} ({error.strerror or error}); choose another --port") from None
         except BaseException:
             self._given_up = True  # else the warm-up, which may take long, would run to its end
             await worker.close()
+            self._entered = False
             raise
         self._running = [
             asyncio.create_task(self.scheduler.run(), name="streamrvq-scheduler"),
@@ -152,8 +158,10 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
 
         Raises:
             InputError: the certificate, its key or a token cannot be used. Everything stays as it was.
+            StreamClosedError: it has not started.
         """
-        assert self._admission is not None  # it has been entered
+        self._check_started("reload")
+        assert self._admission is not None
         settings = self.settings if tokens is None else dataclasses.replace(self.settings, tokens=tokens)
         self._admission.listener.tls = settings.tls()
         self.settings = self._services.settings = settings
@@ -179,7 +187,11 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         No new connections are let in, and clients are told. What they send until they stop, or within `drain_timeout`,
         is encoded and sent; then each connection is closed with 1012. Those left after `stop_timeout` are aborted.
         A second call waits for the first. Cancelled, it waits all the same, and raises the cancellation then.
+
+        Raises:
+            StreamClosedError: it has not started.
         """
+        self._check_started("stop")
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(), name="streamrvq-stop")
         await wait_through_cancellation(self._stopping)
@@ -211,6 +223,10 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         await self._worker.close()
         self._services.repeats.flush(float("inf"))
         log_event("stopped")
+
+    def _check_started(self, doing: str) -> None:
+        if not self._running:
+            raise StreamClosedError(f"{doing} before the server has started; enter it first, or cancel its start")
 
     # ------------------------------------------------------------- connections
 

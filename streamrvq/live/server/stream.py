@@ -72,6 +72,7 @@ class ServedStream(ABC):
         self.audio_seconds, self.lost, self.ended = 0.0, 0, False
         self.error: BaseException | None = None
         self.on_change: Callable[[], None] = ignore_change
+        self._marked = -1, 0  # where the newest marker came, and how many came there
 
     @property
     def full(self) -> bool:
@@ -113,6 +114,8 @@ class ServedStream(ABC):
                         f"{MAX_MARKERS} markers wait for their frames already; wait for their echo", Close.TOO_FAST
                     )
                 self.outbox.text(self._outputs_due, message.to_json())
+                at, before = self.incoming.pos, self._marked
+                self._marked = at, 1 + (before[1] if before[0] == at else 0)
                 self.on_change()
             case SetLevels():
                 self._set_levels(message.n_quantizers)

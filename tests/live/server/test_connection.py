@@ -10,9 +10,12 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosedError
 
+from streamrvq.errors import ProtocolError
 from streamrvq.live.protocol.constants import SUBPROTOCOL
+from streamrvq.live.protocol.text import parse
 from streamrvq.live.server.connection import Connection
 from streamrvq.live.server.metrics import Metrics
+from streamrvq.live.server.modes import open_stream
 from streamrvq.live.server.scheduling.scheduler import Scheduler
 from streamrvq.live.server.services import Services
 from streamrvq.live.server.sessions import Sessions
@@ -112,3 +115,62 @@ async def test_a_wrong_token_ends_with_its_reason():
         await Connection(services, socket, 1).run()
     assert socket.close_code == 4401
     assert [(text["type"], text["code"]) for text in socket.texts] == [("error", 4401)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("before", [("old",), ()], ids=["replaced", "none"])
+async def test_a_token_of_the_header_counts_when_the_start_comes(before):
+    """Who shows a token and then waits must not get in with it after it was withdrawn."""
+    socket, asked, start_comes = Socket([start()]), asyncio.Event(), asyncio.Event()
+    socket.request.headers["Authorization"] = "Bearer old"
+    recv = socket.recv
+
+    async def recv_late():
+        asked.set()
+        await start_comes.wait()
+        return await recv()
+
+    socket.recv = recv_late
+    async with asyncio.timeout(PATIENCE), services_of(CAUSAL, tokens=before) as services:
+        running = asyncio.create_task(Connection(services, socket, 1).run())
+        await asked.wait()
+        services.settings = ServerSettings(tokens=("new",))
+        start_comes.set()
+        await running
+    assert socket.close_code == 4401
+    assert [(text["type"], text["code"]) for text in socket.texts] == [("error", 4401)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("mode", "bad"),
+    [("encode", packet(1, HOP, np.full(HOP, np.nan, "<f4").tobytes())),
+     ("encode", packet(1, HOP, np.full(HOP, 200, "<f4").tobytes(), flags=1)),
+     ("encode", packet(1, HOP, bytes(7))), ("encode", '{"type":"gap","pos":9,"samples":5}'),
+     ("decode", packet(1, HOP, np.full(6, 64, "<u2").tobytes(), kind=2, codebooks=3)),
+     ("decode", '{"type":"gap","pos":64,"samples":5}')],
+    ids=["nan", "loud", "half a sample", "gap", "code", "gap of codes"],
+)  # fmt: skip
+async def test_a_refused_message_leaves_the_stream_as_it_was(mode, bad):
+    """Another connection may take it over before the one that sent this is closed."""
+    pcm, codes = noise(2 * HOP), np.arange(6 * HOP).reshape(3, -1) % 64
+    whole = codes.T.astype("<u2") if mode == "decode" else pcm.astype("<f4")
+    kind, levels = (2, 3) if mode == "decode" else (1, 0)
+    async with asyncio.timeout(PATIENCE), services_of(CAUSAL) as services:
+        first = parse(start(mode=mode, format="f32le"), "client")
+        stream, changed = open_stream(CAUSAL, services.scheduler, first, 1 << 15), asyncio.Event()
+        stream.on_change = changed.set
+        stream.receive(packet(0, 0, whole[:HOP].tobytes(), kind=kind, codebooks=levels))
+        with pytest.raises(ProtocolError):
+            stream.receive(bad)
+        stream.receive(packet(1, HOP, whole[HOP:].tobytes(), kind=kind, codebooks=levels, flags=1))
+        texts = []
+        while not stream.outbox.done:
+            message = stream.next_message()
+            if message is None:
+                changed.clear()
+                await changed.wait()
+            elif isinstance(message, str):
+                texts.append(message)
+    done = parse(texts[-1], "server")
+    assert (done.frames, done.samples) == ((2, 2 * HOP) if mode == "encode" else (2 * HOP, 2 * HOP * HOP))

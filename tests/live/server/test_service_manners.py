@@ -9,6 +9,7 @@ import pytest
 
 import streamrvq
 from streamrvq import Gap, InputError, ServiceError, StreamClosedError
+from streamrvq.live.protocol.text import SetLevels
 from tests.support.contract import noise
 from tests.support.patience import PATIENCE
 from tests.support.service import CAUSAL, connect_raw, end_of, joined, serving
@@ -126,6 +127,12 @@ def test_settings_that_no_server_takes(settings):
         streamrvq.connect(**{"url": "ws://127.0.0.1:1", **settings})
 
 
+async def set_levels(stream):
+    """More than the codec has, unseen by the client, which would refuse them itself."""
+    stream._resend.add_text(SetLevels(n_quantizers=4).to_json())
+    await stream._send_pending()
+
+
 @pytest.mark.asyncio
 async def test_the_servers_refusal_reaches_sender_and_reader():
     with nothing_left():
@@ -133,13 +140,13 @@ async def test_the_servers_refusal_reaches_sender_and_reader():
             stream = streamrvq.connect(server.url)
             with pytest.raises(ServiceError, match="has 3"):
                 async with stream:
-                    await stream.set(4)
+                    await set_levels(stream)
                     async for _ in stream:
                         pass
             stream = streamrvq.connect(server.url)
             with pytest.raises(ServiceError) as refusal:
                 async with stream:
-                    await stream.set(4)
+                    await set_levels(stream)
                     while True:
                         await stream.send(noise(1000))
             assert refusal.value.code == 4415

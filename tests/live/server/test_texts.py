@@ -1,5 +1,6 @@
 """Texts among the outputs: which are kept to be sent again, and how many may wait."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 
 from streamrvq.errors import ProtocolError
 from streamrvq.live.protocol.binary import PayloadFormat
+from streamrvq.live.protocol.constants import SUBPROTOCOL
 from streamrvq.live.server.outbox import REPLAY_TEXTS, CodesOutbox
 from streamrvq.live.server.stream import MAX_FILLED_GAPS, MAX_MARKERS
-from tests.support.service import end_of, packet, serving, start
+from tests.support.contract import noise
+from tests.support.patience import PATIENCE
+from tests.support.plain_client import raw
+from tests.support.service import HOP, connect_raw, end_of, int16, packet, serving, start, until
 
 LEVELS = 3
 
@@ -98,3 +103,42 @@ async def test_gaps_of_a_sample_may_wait_up_to_a_number(beyond, code):
 def test_more_gaps_than_markers_may_wait():
     """A marker costs a client nothing. Gaps come as often as blocks, and half a second of these may wait."""
     assert MAX_MARKERS < MAX_FILLED_GAPS <= REPLAY_TEXTS
+
+
+def test_of_the_newest_texts_those_that_were_sent_are_kept():
+    box = outbox()
+    for i in range(10):
+        box.text(0, str(i))
+    sent_texts(box, 6)
+    box.rewind(0)
+    box.forget_unsent(3)
+    assert box.texts_waiting == 1
+    box.forget_unsent(5)
+    assert sent_texts(box) == [str(i) for i in range(6)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("broken", [1, 3])
+async def test_a_client_that_sends_its_markers_again_is_not_refused(broken):
+    """As many as may wait had come, and their frame had not. Each is echoed, and none twice."""
+    pcm = int16(noise(3 * HOP + 10))
+    markers = [json.dumps({"type": "marker", "id": i}) for i in range(MAX_MARKERS)]
+    async with asyncio.timeout(PATIENCE), serving() as server:
+        async with raw(server, start()) as client:
+            await client.send(pcm)
+            await client.hear(3)
+            session = client.texts[0]["session"]
+            client.ws.transport.abort()
+        again = json.dumps({"type": "resume", "version": 1, "session": session, "next_frame": 3})
+        for _ in range(broken):
+            await until(lambda: server.sessions.parked == 1)
+            async with connect_raw(server.url, subprotocols=[SUBPROTOCOL], compression=None) as ws:
+                for message in (again, *markers):
+                    await ws.send(message)
+                stream = next(iter(server.sessions._all.values())).stream
+                await until(lambda stream=stream: stream.outbox.texts_waiting == MAX_MARKERS)
+                ws.transport.abort()
+        await until(lambda: server.sessions.parked == 1)
+        code, texts = await end_of(server.url, [again, *markers, '{"type":"stop"}'])
+    assert code == 1000
+    assert [text["id"] for text in texts if text["type"] == "marker"] == list(range(MAX_MARKERS))
