@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,9 +46,13 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
             program, or of a newer version.
         ExtraError: when a shard is read and pyarrow is not installed.
     """
-    several = [places] if isinstance(places, (str, os.PathLike)) else list(places)
+    one = isinstance(places, (str, bytes, os.PathLike)) or not isinstance(places, Iterable)
+    several: list[Any] = [places] if one else list(places)
     if not several:
         raise TokensError("no tokens were named; wanted a folder, a .parquet shard or a .safetensors file")
+    for place in several:  # such as None, for a variable that is not set
+        if not isinstance(place, (str, os.PathLike)):
+            raise TokensError(f"{shown(place)} was given for tokens; wanted the name of a file or a folder")
     if not all(map(os.fspath, several)):  # as a variable gives it that is not set; a path would take it for this folder
         raise TokensError("an empty name was given for tokens; wanted a file or a folder, such as . for this one")
     return TokenSet([path for place in several for path in _files(Path(place), partial)])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamrvq import InputError
+from streamrvq import InputError, TokensError
 from streamrvq.corpus import encode_corpus, shard
 from streamrvq.tokens import Signal, TokenFile, TokenSet, open_tokens, shards, write_tokens
 from tests.support.corpora import make_audio
@@ -75,6 +75,12 @@ def test_what_is_no_name_is_refused(corpus: Path, key: Any) -> None:
         KeyError, match=r"is not among these \d+ signals; wanted a number, a path, or \(path, channel\)"
     ):
         open_tokens(corpus)[key]
+
+
+@pytest.mark.parametrize("places", [None, 5, b"tokens", [None], ["tokens", b"tokens"]], ids=str)
+def test_what_is_no_place_is_refused(places: Any) -> None:
+    with pytest.raises(TokensError, match="was given for tokens; wanted the name of a file or a folder"):
+        open_tokens(places)
 
 
 @pytest.fixture(scope="module")
