@@ -126,7 +126,8 @@ class Vocabulary:
         return codes
 
     def as_ids(self, array: npt.NDArray[Any], wanted: str) -> Ids:
-        """Tokens of any type of integers as int64. ``wanted`` names their shape, for the error message.
+        """Tokens of any type of integers as int64, without a copy if possible. ``wanted`` names their shape, for the
+        error message.
 
         Raises:
             InputError: another type, or a token beyond int64.
@@ -135,7 +136,7 @@ class Vocabulary:
             raise InputError(f"tokens are {array.dtype} {list(array.shape)}; wanted integers {wanted}")
         if array.dtype.kind == "u" and array.size and array.max() > MOST_ID:
             raise InputError(f"token {array.max()}; wanted ids of the vocabulary, 0 to {self.size - 1}")
-        return array.astype(np.int64)
+        return array.astype(np.int64, copy=False)
 
     @property
     def _firsts(self) -> Ids:

@@ -104,6 +104,12 @@ def test_numpys_times_give_the_same_frames(longest: Signal) -> None:
         np.testing.assert_array_equal(longest.read(time), longest.read(float(time)))
 
 
+def test_a_tensor_that_was_read_is_written(longest: Signal, tmp_path: Path) -> None:
+    codes = longest.read(framework="torch")
+    write_tokens(tmp_path / "x.safetensors", TokenFile(codes, "a", "b", True, 8, 2, 8, 4))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(open_tokens(tmp_path / "x.safetensors")[0].read(), longest.read())
+
+
 @pytest.mark.parametrize("times", [("a",), (0, "b"), (None,), (np.zeros(2),)], ids=str)
 def test_what_is_no_time_is_refused(longest: Signal, times: tuple[Any, ...]) -> None:
     with pytest.raises(InputError, match="wanted times from 0 on"):
