@@ -46,8 +46,10 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
             program, or of a newer version.
         ExtraError: when a shard is read and pyarrow is not installed.
     """
-    one = isinstance(places, (str, bytes, os.PathLike)) or not isinstance(places, Iterable)
-    several: list[Any] = [places] if one else list(places)
+    if isinstance(places, (str, bytes, os.PathLike)) or not isinstance(places, Iterable):
+        several: list[Any] = [places]
+    else:
+        several = list(places)
     if not several:
         raise TokensError("no tokens were named; wanted a folder, a .parquet shard or a .safetensors file")
     for place in several:  # such as None, for a variable that is not set
