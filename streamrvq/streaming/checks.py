@@ -15,10 +15,11 @@ from ..errors import InputError
 from ..system.foreign_data import shown
 
 
-def check_count(name: str, value: object) -> None:
-    """Refuse what is no whole number of at least 1, with `InputError`."""
+def check_count(name: str, value: object) -> int:
+    """A whole number as Python's, which does not overflow. Refuses anything below 1, with `InputError`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InputError(f"{name} is {shown(value)}; wanted a whole number of at least 1")
+    return int(value)
 
 
 def check_levels(n_quantizers: int | None, n_codebooks: int) -> int:

@@ -54,8 +54,7 @@ class StreamPool(CopiedEmpty):
     def __init__(self, engine: Engine, slots: int, direction: Direction = "encode", max_hops: int = 16) -> None:
         if not hasattr(engine, "new_states"):
             raise InputError(f"engine is a {type(engine).__name__}; wanted an engine: use codec.pool(slots)")
-        check_count("slots", slots)
-        check_count("max_hops", max_hops)
+        slots, max_hops = check_count("slots", slots), check_count("max_hops", max_hops)
         self._engine, self._plan = engine, plan(engine.config, direction)
         codes, pcm = np.zeros((engine.config.n_codebooks, 0), np.int64), np.zeros(0, np.float32)
         self._empty = (pcm, 0) if direction == "encode" else (codes, -1)  # no inputs, and what fills up the last hop
@@ -193,9 +192,8 @@ class StreamPool(CopiedEmpty):
             PoolError: a batch is out; complete or abort it first.
             InputError: ``max_rows`` or ``max_row_hops`` below 1.
         """
-        for name, value in (("max_rows", max_rows), ("max_row_hops", max_row_hops)):
-            if value is not None:
-                check_count(name, value)
+        max_rows = None if max_rows is None else check_count("max_rows", max_rows)
+        max_row_hops = None if max_row_hops is None else check_count("max_row_hops", max_row_hops)
         if self._batch is not None:
             raise PoolError("a batch is out; complete or abort it before the next")
         chosen, ended = self._slots.with_work(self._turn)

@@ -11,14 +11,14 @@ Knows: this order, with any delays. Does not know: which delays are good.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..engine.base import Codes
 from ..errors import InputError
 from ..system.foreign_data import one_line
-from .limits import MOST_DELAY
+from .limits import MOST_DELAY, is_whole
 from .pattern import Pattern, PatternDecoder, PatternEncoder
 from .vocabulary import Ids, Vocabulary
 
@@ -43,13 +43,15 @@ class Delay(Pattern):
     ) -> None:
         super().__init__(vocabulary, bos, eos)
         levels = vocabulary.n_codebooks
-        self.delays = tuple(range(levels)) if delays is None else tuple(delays)
-        whole = all(isinstance(delay, (int, np.integer)) and not isinstance(delay, bool) for delay in self.delays)
-        if len(self.delays) != levels or not whole or min(self.delays) != 0 or max(self.delays) > MOST_DELAY:
+        given = range(levels) if delays is None else delays
+        steps = list(given) if isinstance(given, Iterable) else [given]
+        whole = all(is_whole(delay, 0, MOST_DELAY) for delay in steps)
+        if len(steps) != levels or not whole or min(steps) != 0:
             raise InputError(
-                f"delays are {one_line(list(self.delays))}; wanted {levels} whole numbers, the least of them 0, and "
-                f"none above {MOST_DELAY}"
+                f"delays are {one_line(steps)}; wanted {levels} whole numbers, the least of them 0, and none above "
+                f"{MOST_DELAY}"
             )
+        self.delays = tuple(int(delay) for delay in steps)  # numpy's would overflow
 
     @property
     def longest(self) -> int:

@@ -19,6 +19,7 @@ import safetensors
 import safetensors.numpy
 
 from ..audio.find import audio_suffixes
+from ..audio.pcm import as_array
 from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import TokensError
@@ -26,7 +27,7 @@ from ..system.atomic_file import replacing
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from .journal_names import JOURNAL, left_of_a_recording
-from .limits import MOST_CODE, MOST_GAPS, MOST_HEADER, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, MOST_TEXT
+from .limits import MOST_CODE, MOST_GAPS, MOST_HEADER, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, MOST_TEXT, is_whole
 
 #: What the metadata's ``format`` says.
 FORMAT = "streamrvq.tokens"
@@ -43,7 +44,7 @@ class TokenFile:
     """What a token file holds.
 
     Attributes:
-        codes: int64 ``[K, T]`` (uint16 on disk).
+        codes: int64 ``[K, T]`` (uint16 on disk). Any array or tensor of integers on the CPU is taken.
         codec: the name that the codec was loaded under.
         codec_hash: the codec's `Codec.codec_hash`; decode with no other codec.
         trained: False if the codec's weights were seeded: the codes are exact but mean nothing.
@@ -62,6 +63,7 @@ class TokenFile:
 
     Raises:
         TokensError: a value that no encoding could have given.
+        InputError: codes are no array on the CPU.
     """
 
     codes: Codes
@@ -79,7 +81,7 @@ class TokenFile:
     resampler: str | None = None
 
     def __post_init__(self) -> None:
-        codes = self.codes
+        codes = as_array(self.codes, "codes")
         if codes.ndim != 2 or not 0 < codes.shape[0] <= MOST_LEVELS or codes.dtype.kind not in "iu":
             raise TokensError(
                 f"codes are {codes.dtype} {list(codes.shape)}; wanted integers [K, T] with K at least 1 and at most "
@@ -93,11 +95,13 @@ class TokenFile:
             self._check(name, 1, MOST_RATE)
         for name in ("num_samples", "start"):
             self._check(name, 0, MOST_SAMPLES)
+        if not isinstance(self.gaps, (tuple, list)):
+            raise TokensError(f"gaps are {one_line(repr(self.gaps), 60)}; wanted pairs of positions and samples")
         if len(self.gaps) > MOST_GAPS:
             raise TokensError(f"there are {len(self.gaps)} gaps; wanted at most {MOST_GAPS}: make several signals")
         for gap in self.gaps:
             pair = isinstance(gap, (tuple, list)) and len(gap) == 2
-            if not pair or not _whole(gap[0], 0, MOST_SAMPLES) or not _whole(gap[1], 1, MOST_SAMPLES):
+            if not pair or not is_whole(gap[0], 0, MOST_SAMPLES) or not is_whole(gap[1], 1, MOST_SAMPLES):
                 raise TokensError(f"gaps hold {one_line(gap, 60)}; wanted pairs of a position and at least 1 sample")
         if self.tail not in ("pad", "valid"):
             raise TokensError(f"tail is {one_line(repr(self.tail), 60)}; wanted 'pad' or 'valid'")
@@ -110,8 +114,7 @@ class TokenFile:
                     f"{name} is {one_line(ascii(value), 60)}; wanted text that is Unicode, of at most "
                     f"{MOST_TEXT} characters"
                 )
-        # int64 whatever type came, as in the rest of the package
-        object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
+        object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))  # as in the rest of the package
 
     def __repr__(self) -> str:
         levels, frames = self.codes.shape
@@ -122,9 +125,10 @@ class TokenFile:
 
     def _check(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
-        if not _whole(value, least, most):
+        if not is_whole(value, least, most):
             wanted = f"a whole number of at least {least}" if least else "at least 0"
             raise TokensError(f"{name} is {one_line(value, 60)}; wanted {wanted} and at most {most}")
+        object.__setattr__(self, name, int(value))  # numpy's would overflow
 
     @property
     def pcm_length(self) -> int:
@@ -135,10 +139,6 @@ class TokenFile:
     def seconds(self) -> float:
         """Length of the original signal, in seconds."""
         return self.num_samples / self.source_rate
-
-
-def _whole(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(least <= value <= most)
 
 
 def _is_text(value: Any) -> bool:

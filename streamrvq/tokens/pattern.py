@@ -21,8 +21,7 @@ from ..audio.pcm import as_array
 from ..engine.base import Codes
 from ..errors import InputError, StreamClosedError
 from ..system.copying import CopiedWhole
-from .limits import MOST_ID
-from .vocabulary import Ids, Vocabulary
+from .vocabulary import Ids, Vocabulary, check_flag
 
 
 class Pattern(abc.ABC):
@@ -32,12 +31,19 @@ class Pattern(abc.ABC):
         vocabulary: maps codes to ids.
         bos: begin with the token `Vocabulary.bos`, in a sequence of K rows with a column of them.
         eos: end with the token `Vocabulary.eos`, likewise.
+
+    Raises:
+        InputError: a vocabulary that is none; or ``bos`` or ``eos`` is not True or False.
     """
 
     #: True if a sequence is ``[K, N]``, K tokens at each step; False if it is ``[N]``.
     in_rows: bool
 
     def __init__(self, vocabulary: Vocabulary, bos: bool = False, eos: bool = False) -> None:
+        if not isinstance(vocabulary, Vocabulary):
+            raise InputError(f"vocabulary is a {type(vocabulary).__name__}; wanted a Vocabulary")
+        check_flag("bos", bos)
+        check_flag("eos", eos)
         self.vocabulary, self.bos, self.eos = vocabulary, bos, eos
 
     def __repr__(self) -> str:
@@ -230,14 +236,10 @@ class PatternDecoder(_Drafted, abc.ABC):
         fits = array.ndim == 2 and array.shape[0] == levels if self._pattern.in_rows else array.ndim == 1
         if array.size == 0 and fits:
             return self._pattern._ids(0, 0)
-        if not fits or array.dtype.kind not in "iu":
-            wanted = f"[{levels}, steps]" if self._pattern.in_rows else "[tokens]"
+        wanted = f"[{levels}, steps]" if self._pattern.in_rows else "[tokens]"
+        if not fits:
             raise InputError(f"tokens are {array.dtype} {list(array.shape)}; wanted integers {wanted}")
-        if array.dtype == np.uint64 and array.max() > MOST_ID:
-            raise InputError(
-                f"token {array.max()}; wanted ids of the vocabulary, 0 to {self._pattern.vocabulary.size - 1}"
-            )
-        return array.astype(np.int64)
+        return self._pattern.vocabulary.as_ids(array, wanted)
 
     @abc.abstractmethod
     def _take(self, ids: Ids, last: bool) -> Codes:

@@ -5,9 +5,10 @@ Knows: which files there are, and how signals are numbered and found. Does not k
 
 from __future__ import annotations
 
+import operator
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ from ..system.copying import forked_whole
 from ..system.foreign_data import shown
 from .file import read_part
 from .journal_names import left_of_a_recording
-from .shards import Shard
+from .shards import LastRead, Shard
 from .signal import Signal
 
 #: How a shard's file is named (corpus/plan.py).
@@ -45,9 +46,15 @@ def open_tokens(places: Place | Sequence[Place], partial: bool = False) -> Token
             program, or of a newer version.
         ExtraError: when a shard is read and pyarrow is not installed.
     """
-    several = [places] if isinstance(places, (str, os.PathLike)) else list(places)
+    if isinstance(places, (str, bytes, os.PathLike)) or not isinstance(places, Iterable):
+        several: list[Any] = [places]
+    else:
+        several = list(places)
     if not several:
         raise TokensError("no tokens were named; wanted a folder, a .parquet shard or a .safetensors file")
+    for place in several:  # such as None, for a variable that is not set
+        if not isinstance(place, (str, os.PathLike)):
+            raise TokensError(f"{shown(place)} was given for tokens; wanted the name of a file or a folder")
     if not all(map(os.fspath, several)):  # as a variable gives it that is not set; a path would take it for this folder
         raise TokensError("an empty name was given for tokens; wanted a file or a folder, such as . for this one")
     return TokenSet([path for place in several for path in _files(Path(place), partial)])
@@ -107,7 +114,8 @@ class TokenSet(Sequence[Signal]):
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        self._parts: list[_Part] = [Shard(path) if path.suffix == ".parquet" else _Single(path) for path in files]
+        last = LastRead()  # of all shards together: however many there are, codes of a few are held
+        self._parts: list[_Part] = [Shard(path, last) if path.suffix == ".parquet" else _Single(path) for path in files]
 
     @property
     def names(self) -> list[tuple[str, int]]:
@@ -162,37 +170,75 @@ class TokenSet(Sequence[Signal]):
         """
         if isinstance(key, slice):
             return [self[number] for number in range(*key.indices(len(self)))]
-        if isinstance(key, (int, np.integer)):
-            number = int(key) + len(self) * int(key < 0)
+        try:
+            place = operator.index(key)  # any whole number, such as a sampler's tensor
+        except TypeError:
+            number = self._number(key)
+        else:
+            number = place + len(self) * int(place < 0)
             if not 0 <= number < len(self):
                 raise IndexError(f"signal {shown(key)} was asked for; there are {len(self)}")
-        else:
-            number = self._number(key)
         part, number = self._in_part(number)
         return part.signal(number)
+
+    def __contains__(self, value: object) -> bool:
+        """Whether there is a signal of a path, or of a path and channel; or this signal."""
+        return bool(self._numbers(value))
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """The number of the first signal of a path, or of a path and channel; or of this signal.
+
+        Raises:
+            ValueError: there is none, from ``start`` to before ``stop``.
+        """
+        for number in self._numbers(value):
+            if number in range(*slice(start, stop).indices(len(self))):
+                return number
+        raise ValueError(f"{_named(value)} is not among these {len(self)} signals")
+
+    def count(self, value: Any) -> int:
+        """How many signals there are of a path, or of a path and channel; or of this signal."""
+        return len(self._numbers(value))
 
     def _in_part(self, number: int) -> tuple[_Part, int]:
         """The file of a signal, and its number there."""
         part = int(np.searchsorted(self._ends, number, "right")) - 1
         return self._parts[part], number - int(self._ends[part])
 
+    def _numbers(self, value: object) -> list[int]:
+        """The numbers of all signals of a name, which is a path, or a path and channel; or of this signal."""
+        if isinstance(value, Signal):
+            return [number for number in self._numbers((value.path, value.channel)) if self[number] == value]
+        path, channel = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+        if not isinstance(path, (str, os.PathLike)) or not isinstance(channel, (int, np.integer, type(None))):
+            return []
+        path = os.fspath(path)
+        channels = self._channels.get(path, []) if channel is None else [int(channel)]
+        names = [name for one in channels if (name := (path, one)) in self._places]
+        return sorted(number for name in names for number in self._shared.get(name, [self._places[name]]))
+
     def _number(self, key: Any) -> int:
-        path, channel = key if isinstance(key, tuple) else (key, None)
-        there = self._channels.get(os.fspath(path), [])
-        if channel is None and len(there) > 1:
-            raise KeyError(f"{path} has the channels {there}; wanted (path, channel)")
-        try:
-            number = self._places[name := (os.fspath(path), there[0] if channel is None else channel)]
-        except (KeyError, IndexError):
-            raise KeyError(f"{key!r} is not among these {len(self)} signals") from None
-        several = [self._in_part(one) for one in self._shared.get(name, ())]
-        if len({(os.path.realpath(part.path), one) for part, one in several}) > 1:  # a file may be given twice
-            numbers = ", ".join(map(str, sorted(self._shared[name])[:_NUMBERS]))
+        numbers = self._numbers(key) if not isinstance(key, Signal) else []
+        if not numbers:
             raise KeyError(
-                f"{key!r} is the name of {len(several)} signals, which are {numbers}{', …' * (len(several) > _NUMBERS)}"
-                "; wanted the number of one of them"
+                f"{_named(key)} is not among these {len(self)} signals; wanted a number, a path, or (path, channel)"
             )
-        return number
+        path, channel = key if isinstance(key, tuple) else (key, None)
+        if channel is None and len(there := self._channels[os.fspath(path)]) > 1:
+            raise KeyError(f"{path} has the channels {there}; wanted (path, channel)")
+        places = [self._in_part(number) for number in numbers]
+        if len({(os.path.realpath(part.path), one) for part, one in places}) > 1:  # a file may be given twice
+            listed = ", ".join(map(str, numbers[:_NUMBERS]))
+            raise KeyError(
+                f"{_named(key)} is the name of {len(numbers)} signals, which are {listed}"
+                f"{', …' * (len(numbers) > _NUMBERS)}; wanted the number of one of them"
+            )
+        return numbers[-1]
+
+
+def _named(key: object) -> str:
+    """A key as a message has it: names as they are, anything else in short."""
+    return repr(key) if isinstance(key, (str, os.PathLike)) else shown(key)
 
 
 class _Single:
@@ -216,5 +262,5 @@ class _Single:
         return Signal(
             path=str(self.path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
             n_quantizers=levels, sample_rate=head.sample_rate, hop_length=head.hop_length, codec_hash=head.codec_hash,
-            codec=head.codec, trained=head.trained, _fetch=self._fetch,
+            codec=head.codec, trained=head.trained, _fetch=self._fetch, _place=(str(self.path), 0),
         )  # fmt: skip

@@ -7,8 +7,9 @@ Knows: Parquet, and that a signal's segments are consecutive rows. Does not know
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from .packing import packed_size, unpack
 from .shard_index import TEXT, ShardIndex, check_columns, read_index
 from .signal import Signal
 
+#: Row groups that are held at a time of all shards that are read together: 2 MB each as a run writes them.
+MOST_HELD = 8
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Group:
@@ -39,20 +43,39 @@ class _Group:
     checked: npt.NDArray[np.bool_]  # rows whose checksum was found right
 
 
+class LastRead:
+    """The shards that were read last. Others hold no row group, so memory does not grow with the number of shards."""
+
+    def __init__(self) -> None:
+        self._shards: deque[Shard] = deque()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LastRead, ()  # a copy's shards hold nothing
+
+    def add(self, shard: Shard) -> None:
+        """A shard has read a row group. Threads may come at once: none of them needs what another lets go."""
+        self._shards.append(shard)
+        while len(self._shards) > MOST_HELD:
+            with suppress(IndexError):  # another thread took it
+                if (old := self._shards.popleft()) not in self._shards:
+                    old.let_go()
+
+
 @forked_whole
 class Shard:
     """A shard's signals, by number. The file is open only while it is read, so a `Shard` can be pickled.
 
     Args:
         path: of the file.
+        last: of the shards that it is read together with.
 
     Raises:
         TokensError: at the first read: no such file, or one that is damaged, of another program or of a newer version.
         ExtraError: pyarrow is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, last: LastRead | None = None) -> None:
+        self.path, self._last = path, LastRead() if last is None else last
         self._held: _Group | None = None  # the last row group that was read
         self._values: tuple[int, list[dict[str, Value]]] | None = None  # further columns of the last row group
         self._metadata: Any = None  # the file's footer, parsed
@@ -62,12 +85,12 @@ class Shard:
         return f"<Shard: {known}{self.path}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "path": self.path,
-            "_held": None,
-            "_values": None,
-            "_metadata": None,
-        }  # the other process reads them again
+        # the other process reads the rest again
+        return {"path": self.path, "_last": self._last, "_held": None, "_values": None, "_metadata": None}
+
+    def let_go(self) -> None:
+        """Hold no row group. What is asked for next is read again."""
+        self._held = self._values = None
 
     @contextmanager
     def _open(self, what: str, **options: Any) -> Iterator[Any]:
@@ -131,6 +154,7 @@ class Shard:
             path=path, codec_hash=codec_hash, codec=str(self.about["codec"]), **whole, **same,
             trained=self.about.get("trained") is not False,
             _fetch=partial(self._frames, first, stop), _further=partial(self._further, first),
+            _place=(str(self.path), number),
         )  # fmt: skip
 
     @cached_property
@@ -153,6 +177,7 @@ class Shard:
             texts = [name for name, text in self.columns.items() if text]
             with self._open(f"row {row} of ", read_dictionary=texts) as file:
                 held = self._values = group, read_further(file, self.path, group, self._claims)
+            self._last.add(self)
         return dict(held[1][row - int(self._index.groups[group])])
 
     def verify(self) -> None:
@@ -184,6 +209,7 @@ class Shard:
         if held is None or held.number != group:
             held = self._held = None  # one row group is held at a time
             held = self._held = self._read_group(group, row)
+            self._last.add(self)
         first = int(index.groups[group])
         levels, frames = (int(index.numbers[name][row]) for name in ("n_quantizers", "frames"))
         begin, end = (int(at) for at in held.ends[row - first : row - first + 2])

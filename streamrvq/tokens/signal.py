@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..system.foreign_data import shown
 from .frameworks import as_framework
 from .further import Value
+from .limits import is_whole
 
 if TYPE_CHECKING:
     from .frameworks import Tensor
@@ -32,9 +33,9 @@ Columns = dict[str, Value]
 _ROUNDING = 1e-6
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Signal:
-    """One encoded signal of a `TokenSet`.
+    """One encoded signal of a `TokenSet`. Two are equal if they are the same one of the same file.
 
     Attributes:
         path: the source, as it was given for encoding. For a token file: the path of that file.
@@ -57,8 +58,9 @@ class Signal:
     codec_hash: str
     codec: str
     trained: bool
-    _fetch: Fetch = dataclasses.field(repr=False)
-    _further: Callable[[], Columns] = dataclasses.field(default=dict, repr=False)
+    _fetch: Fetch = dataclasses.field(repr=False, compare=False)
+    _further: Callable[[], Columns] = dataclasses.field(default=dict, repr=False, compare=False)
+    _place: tuple[str, int] = dataclasses.field(default=("", 0), repr=False)  # its file, and its number there
 
     @property
     def columns(self) -> Columns:
@@ -112,20 +114,25 @@ class Signal:
             int64 ``[K, T]``.
 
         Raises:
-            InputError: a negative time, an end before the start, a bad number of levels, or another framework.
+            InputError: a negative time or none, an end before the start, a bad number of levels, or another framework.
             TokensError: the file is missing or damaged.
             ExtraError: torch is wanted and not installed.
         """
         end = math.inf if stop is None else stop
-        if not 0 <= start <= end:
+        try:
+            fits = bool(0 <= start <= end)
+        except (TypeError, ValueError, RuntimeError):  # text, or arrays
+            fits = False
+        if not fits:
             raise InputError(
                 f"{shown(start)} s to {shown(stop)} s was asked for; wanted times from 0 on, the first not after the "
                 "last"
             )
         # Kept near the signal before they are multiplied and made whole: a time may be infinite, or as large as any.
+        # As a float32 it would be multiplied as such, and be frames off.
         beyond = (self.frames + 1) / self.frame_rate
-        first = math.floor(min(start, beyond) * self.frame_rate + _ROUNDING)
-        last = math.ceil(min(end, beyond) * self.frame_rate - _ROUNDING)
+        first = math.floor(float(min(start, beyond)) * self.frame_rate + _ROUNDING)
+        last = math.ceil(float(min(end, beyond)) * self.frame_rate - _ROUNDING)
         return self.read_frames(min(first, self.frames), min(max(first, last), self.frames), n_quantizers, framework)
 
     def read_frames(
@@ -139,15 +146,11 @@ class Signal:
             ExtraError: torch is wanted and not installed.
         """
         end = self.frames if stop is None else stop
-        if not (_is_whole(first) and _is_whole(end) and 0 <= first <= end <= self.frames):
+        if not (is_whole(end, 0, self.frames) and is_whole(first, 0, int(end))):
             raise InputError(
                 f"frames {shown(first)} to {shown(end)} were asked for; {self.path} has {self.frames}, from 0"
             )
         levels = self.n_quantizers if n_quantizers is None else n_quantizers
-        if not (_is_whole(levels) and 1 <= levels <= self.n_quantizers):
+        if not is_whole(levels, 1, self.n_quantizers):
             raise InputError(f"n_quantizers is {shown(levels)}; {self.path} has 1 to {self.n_quantizers}")
-        return as_framework(self._fetch(first, end, levels), framework)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        return as_framework(self._fetch(int(first), int(end), int(levels)), framework)  # numpy's would wrap around

@@ -6,6 +6,7 @@ Knows: integers. Does not know: the order in which ids follow one another (patte
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from ..audio.pcm import as_array
 from ..engine.base import Codes
 from ..errors import InputError
-from ..system.foreign_data import one_line
+from ..system.foreign_data import one_line, shown
 from .limits import MOST_ID, MOST_LEVELS
 
 Ids = npt.NDArray[np.int64]
@@ -35,7 +36,7 @@ class Vocabulary:
 
     Raises:
         InputError: ``n_codebooks`` or ``codebook_size`` below 1 or a negative ``offset``; more levels than tokens have,
-            or ids beyond int64.
+            or ids beyond int64; or a ``shared`` that is not True or False.
     """
 
     n_codebooks: int
@@ -56,6 +57,7 @@ class Vocabulary:
                     f"{most}"
                 )
             object.__setattr__(self, name, int(value))  # numpy's would overflow in silence
+        check_flag("shared", self.shared)
         if self.size > MOST_ID:
             raise InputError(
                 f"the ids of {self} reach {self.size - 1}; wanted at most {MOST_ID - 1}: int64 holds no more"
@@ -106,18 +108,35 @@ class Vocabulary:
             )
         return array.astype(np.int64) + self._firsts
 
-    def codes(self, ids: Ids, position: int = 0) -> Codes:
+    def codes(self, ids: npt.ArrayLike, position: int = 0) -> Codes:
         """The inverse of `ids`. ``position`` is the index of the first column, for the error message.
 
         Raises:
-            InputError: an id that does not belong to its level.
+            InputError: another shape or type, or an id that does not belong to its level.
         """
+        array = as_array(ids, "tokens")
+        if array.ndim != 2 or array.shape[0] != self.n_codebooks:
+            raise InputError(f"tokens have shape {list(array.shape)}; wanted [{self.n_codebooks}, frames]")
+        ids = self.as_ids(array, f"[{self.n_codebooks}, frames]")
         codes: Codes = ids - self._firsts
         wrong = (codes < 0) | (codes >= self.codebook_size)
         if wrong.any():
             level, column = (int(i) for i in np.argwhere(wrong)[0])
             raise self.wrong(int(ids[level, column]), level, f"frame {position + column}")
         return codes
+
+    def as_ids(self, array: npt.NDArray[Any], wanted: str) -> Ids:
+        """Tokens of any type of integers as int64, without a copy if possible. ``wanted`` names their shape, for the
+        error message.
+
+        Raises:
+            InputError: another type, or a token beyond int64.
+        """
+        if array.dtype.kind not in "iu":
+            raise InputError(f"tokens are {array.dtype} {list(array.shape)}; wanted integers {wanted}")
+        if array.dtype.kind == "u" and array.size and array.max() > MOST_ID:
+            raise InputError(f"token {array.max()}; wanted ids of the vocabulary, 0 to {self.size - 1}")
+        return array.astype(np.int64, copy=False)
 
     @property
     def _firsts(self) -> Ids:
@@ -135,3 +154,9 @@ class Vocabulary:
         """A token as text, with its name if it is special."""
         special = {self.pad: " (pad)", self.bos: " (bos)", self.eos: " (eos)"}
         return f"{token}{special.get(token, '')}"
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is not True or False, such as the id of a token, with `InputError`."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {shown(value)}; wanted True or False")

@@ -171,3 +171,14 @@ def test_a_batch_of_no_rows_is_refused(minute_codec: Codec) -> None:
     with pytest.raises(InputError, match="a step got no rows"):
         minute_codec.engine.encode_step(np.zeros((0, 8), np.float32), pool._states, none, none, none, 3)
     assert pool.next_batch() is not None  # still there
+
+
+def test_numpys_numbers_do_not_overflow(minute_codec: Codec) -> None:
+    pool = minute_codec.pool(np.uint8(2), max_hops=np.uint8(200))  # type: ignore[arg-type]
+    stream, pcm, outputs = pool.open(), noise(8 * 1000), []
+    pool.feed(stream, pcm)
+    pool.close(stream)
+    while batch := pool.next_batch(np.int8(2), np.int8(100)):  # type: ignore[arg-type]
+        batch.run()
+        outputs += [output.data for output in pool.complete(batch)]
+    np.testing.assert_array_equal(np.concatenate(outputs, axis=1), minute_codec.encode(pcm))

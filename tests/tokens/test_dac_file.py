@@ -183,3 +183,19 @@ def test_a_file_without_frames_has_a_rate_and_chunks(name: str) -> None:
     assert DacFile(**right).sample_rate == 1
     with pytest.raises(TokensError, match=f"^{name} is 0; wanted a whole number from 1 to"):
         DacFile(**(right | {name: 0}))
+
+
+def test_values_of_numpy_and_torch_are_taken(tmp_path: Path) -> None:
+    codes = np.arange(6).reshape(1, 2, 3)
+    file = DacFile(torch.from_numpy(codes), np.int64(3), np.int32(5), np.float32(-20), np.uint16(16000))  # type: ignore[arg-type]
+    write_dac(tmp_path / "x.dac", file)
+    read = read_dac(tmp_path / "x.dac")
+    np.testing.assert_array_equal(read.codes, codes)
+    assert (read.chunk_length, read.original_length, read.input_db, read.sample_rate) == (3, 5, -20, 16000)
+    assert [type(value) for value in (file.chunk_length, file.original_length, file.input_db)] == [int, int, float]
+
+
+@pytest.mark.parametrize("value", ["loud", None, [-20.0], np.array([-20.0])], ids=str)
+def test_a_loudness_that_is_no_number_is_refused(value: Any) -> None:
+    with pytest.raises(TokensError, match="wanted True or False, and LUFS from -200 to 200"):
+        DacFile(np.zeros((1, 2, 3), int), 3, 5, value, 16000)

@@ -45,6 +45,19 @@ def test_what_is_written_is_read(tmp_path: Path, trained: bool, tail: str, resam
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]  # no part is left
 
 
+@pytest.mark.parametrize("as_they", [np.ndarray.tolist, np.asfortranarray, lambda a: a.astype(">u2")])
+def test_codes_may_come_as_any_array(tmp_path: Path, as_they: Any) -> None:
+    codes = np.arange(12).reshape(3, 4)
+    write_tokens(tmp_path / "x.safetensors", a_file(codes=as_they(codes)))
+    np.testing.assert_array_equal(read_tokens(tmp_path / "x.safetensors").codes, codes)
+
+
+def test_numpys_numbers_do_not_overflow() -> None:
+    file = a_file(num_samples=np.int32(2_000_000_000), sample_rate=np.int32(44100), source_rate=np.uint16(48000))
+    assert file.pcm_length == a_file(num_samples=2_000_000_000).pcm_length
+    assert file.seconds == 2_000_000_000 / 48000
+
+
 def test_a_file_without_frames(tmp_path: Path) -> None:
     write_tokens(tmp_path / "x.safetensors", a_file(codes=np.zeros((9, 0), np.int64), num_samples=0))
     assert read_tokens(tmp_path / "x.safetensors").codes.shape == (9, 0)
@@ -66,6 +79,9 @@ def test_lengths_at_the_codecs_rate() -> None:
         ({"sample_rate": 0}, "sample_rate is 0"),
         ({"num_samples": -1}, "num_samples is -1"),
         ({"tail": "crop"}, "tail is 'crop'"),
+        ({"codes": None}, r"\[K, T\]"),
+        ({"gaps": None}, "gaps are None; wanted pairs"),
+        ({"gaps": 5}, "gaps are 5; wanted pairs"),
     ],
 )
 def test_no_encoding_gives_this(changes: dict[str, Any], words: str) -> None:

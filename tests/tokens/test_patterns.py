@@ -161,6 +161,7 @@ def test_a_sequence_that_breaks_off_is_refused(case: tuple[Pattern, np.ndarray])
         ({"n_codebooks": 0}, "n_codebooks is 0"),
         ({"codebook_size": 2.5}, "codebook_size is 2.5"),
         ({"offset": -1}, "offset is -1"),
+        ({"shared": "no"}, "shared is 'no'; wanted True or False"),
     ],
 )
 def test_bad_vocabularies(settings: dict[str, Any], words: str) -> None:
@@ -170,9 +171,9 @@ def test_bad_vocabularies(settings: dict[str, Any], words: str) -> None:
 
 def test_bad_input() -> None:
     words = Vocabulary(2, 4)
-    for delays in ([0], [1, 2], [0, -1], [0, 0.5]):
+    for delays in ([0], [1, 2], [0, -1], [0, 0.5], 0, "ab", []):
         with pytest.raises(InputError, match="delays are"):
-            Delay(words, delays=delays)
+            Delay(words, delays=delays)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="share their ids"):
         CoarseFirst(Vocabulary(2, 4, shared=True))
     for codes, message in (
@@ -224,3 +225,40 @@ def test_delays_and_tokens_beyond_all_bounds_are_refused() -> None:
     for token in (2**64 - 1, 2**63, 10**400):
         with pytest.raises(InputError, match="wanted"):
             Flat(Vocabulary(2, 8)).decoder().push([token, token])
+
+
+@pytest.mark.parametrize("pattern", [Flat, Parallel, Delay, CoarseFirst])
+def test_an_id_in_place_of_true_is_refused(pattern: Any) -> None:
+    words = Vocabulary(2, 4)
+    for settings, said in (({"bos": words.bos}, "bos is 9; wanted True or False"), ({"eos": words.eos}, "eos is 10;")):
+        with pytest.raises(InputError, match=said):
+            pattern(words, **settings)
+    with pytest.raises(InputError, match="vocabulary is a int; wanted a Vocabulary"):
+        pattern(8)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.uint16, np.uint64], ids=lambda kind: kind.__name__)
+def test_numpys_delays_are_those_of_python(kind: Any) -> None:
+    codes = np.arange(2 * 70_000).reshape(2, -1) % 4
+    ours, theirs = (Delay(Vocabulary(2, 4), delays=delays) for delays in ([0, 100], np.array([0, 100], kind)))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(theirs.interleave(codes), ours.interleave(codes))
+    np.testing.assert_array_equal(theirs.deinterleave(ours.interleave(codes)), codes)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_ids_back_to_codes(shared: bool) -> None:
+    words, codes = Vocabulary(2, 4, 10, shared), np.array([[0, 3], [1, 2]])
+    for kind in (np.int8, np.uint64, ">i4"):
+        back = words.codes(words.ids(codes).astype(kind))
+        assert back.dtype == np.int64
+        np.testing.assert_array_equal(back, codes)
+    np.testing.assert_array_equal(words.codes(words.ids(codes).tolist()), codes)
+    for ids, said in (
+        ([[10, 11]], r"tokens have shape \[1, 2\]; wanted \[2, frames\]"),
+        ([10, 11], r"tokens have shape \[2\]"),
+        (None, "tokens have shape"),
+        ([[10.0], [11.0]], r"tokens are float64 \[2, 1\]; wanted integers \[2, frames\]"),
+        (np.full((2, 1), 2**64 - 1, np.uint64), "token 18446744073709551615; wanted ids of the vocabulary"),
+    ):
+        with pytest.raises(InputError, match=said):
+            words.codes(ids)  # type: ignore[arg-type]

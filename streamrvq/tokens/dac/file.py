@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...audio.pcm import as_array
 from ...errors import TokensError
 from ...system.atomic_file import replacing
 from ...system.foreign_data import foreign_data, one_line, shown
 from ...system.regular_file import read_at_most
-from ..limits import MOST_CODE, MOST_LEVELS, MOST_RATE, MOST_SAMPLES
+from ..limits import MOST_CODE, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, is_whole
 from .plain_pickle import object_in
 
 #: The versions of the layout that descript's package reads; the last one is written.
@@ -38,7 +39,7 @@ class DacFile:
     """What a ``.dac`` file holds.
 
     Attributes:
-        codes: int64 ``[channels, K, T]``.
+        codes: int64 ``[channels, K, T]``. Any array or tensor of integers on the CPU is taken.
         chunk_length: frames that are decoded at a time.
         original_length: samples of a channel, at ``sample_rate``.
         input_db: loudness of the signal, LUFS; decoded audio gets it.
@@ -47,6 +48,7 @@ class DacFile:
 
     Raises:
         TokensError: a value that no encoding could have given.
+        InputError: codes are no array on the CPU.
     """
 
     codes: npt.NDArray[np.int64]
@@ -57,7 +59,7 @@ class DacFile:
     padding: bool = True
 
     def __post_init__(self) -> None:
-        codes = self.codes
+        codes = as_array(self.codes, "codes")
         if (
             codes.ndim != 3
             or codes.dtype.kind not in "iu"
@@ -73,13 +75,16 @@ class DacFile:
             ("original_length", MOST_SAMPLES),
         ):
             value, least = getattr(self, name), 0 if name == "original_length" else 1
-            if type(value) is not int or not least <= value <= most:
+            if not is_whole(value, least, most):
                 raise TokensError(f"{name} is {shown(value, 40)}; wanted a whole number from {least} to {most}")
-        if not isinstance(self.padding, bool) or not abs(self.input_db) <= _LOUDEST:
+            object.__setattr__(self, name, int(value))
+        real = isinstance(self.input_db, (int, float, np.integer, np.floating))
+        if not isinstance(self.padding, bool) or not real or not abs(self.input_db) <= _LOUDEST:
             raise TokensError(
                 f"padding is {shown(self.padding, 40)} and input_db {shown(self.input_db, 40)}; wanted True or False, "
                 f"and LUFS from {-_LOUDEST} to {_LOUDEST}"
             )
+        object.__setattr__(self, "input_db", float(self.input_db))
         object.__setattr__(self, "codes", np.ascontiguousarray(codes, np.int64))
 
     def __repr__(self) -> str:
