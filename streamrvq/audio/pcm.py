@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 from ..errors import InputError
 
@@ -26,13 +27,15 @@ def as_array(block: Any, what: str) -> npt.NDArray[Any]:
     It may be any array on the CPU, including a torch tensor.
 
     Raises:
-        InputError: the array is on another device, or it is not an array.
+        InputError: the array is on another device, some of it is masked, or it is not an array.
     """
     device = getattr(block, "device", None)
     if device is not None and getattr(device, "type", "cpu") != "cpu":
         raise InputError(f"{what} lie on device {device}; wanted an array on the CPU: pass .cpu()")
     if getattr(block, "requires_grad", False):
         raise InputError(f"{what} are a tensor that requires grad; wanted plain numbers: pass .detach()")
+    if isinstance(block, MaskedArray) and block.mask.any():
+        raise InputError(f"{what} are an array with masked values; wanted plain numbers: pass .filled(0), for example")
     try:
         return np.asarray(block)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -63,7 +66,7 @@ def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
     if array.dtype == np.int16:
         return np.ascontiguousarray(array, np.float32) / np.float32(32768)
     if array.dtype != np.float32:
-        raise InputError(f"samples are {array.dtype}; wanted float32 in [-1, 1] or int16: {_conversion(array.dtype)}")
+        raise InputError(f"samples are {array.dtype}; wanted float32 in [-1, 1] or int16: {_conversion(array)}")
     pcm = np.ascontiguousarray(array)
     # np.maximum.reduce is less code than np.max, which matters because an engine step before it has filled the caches.
     # With a NaN the maximum is NaN, which is not <= MAX_ABS.
@@ -79,9 +82,10 @@ def as_pcm(block: Any, *, ndim: int = 1, position: int = 0) -> Pcm:
     return pcm
 
 
-def _conversion(dtype: np.dtype[Any]) -> str:
+def _conversion(array: npt.NDArray[Any]) -> str:
     """How samples of another type become float32 in [−1, 1]: integers have to be scaled, and bytes may mean three
-    things."""
+    things. Whole numbers of Python are wide, whatever the samples were."""
+    dtype = array.dtype
     if dtype == np.uint8:
         return (
             "8-bit samples are (x.astype('float32') - 128) / 128; bytes of a telephone are µ-law or A-law, which "
@@ -89,6 +93,10 @@ def _conversion(dtype: np.dtype[Any]) -> str:
         )
     if dtype == np.int8:
         return "divide 8-bit samples by 128 as float32"
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        if array.size and array.min() >= -32768 and array.max() <= 32767:
+            return "samples of 16 bits are x.astype('int16')"
+        return "divide them by full scale as float32, such as 2**23 for 24 bits"
     if dtype.kind in "iu":
         return f"scale them: x.astype('float32') / {2 ** (8 * dtype.itemsize - 1)}"
     if dtype.kind == "f":

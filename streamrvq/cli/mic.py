@@ -28,6 +28,7 @@ from ..live.tokens import Tokens, tokenize
 from ..live.worker import Worker
 from ..system.interrupts import ended_by_signals
 from ..tokens.journal import recover
+from ..tokens.journal_names import JOURNAL, damaged_of
 from .common import (
     CodecOption,
     EngineOption,
@@ -100,14 +101,17 @@ def mic(
             "--recover, which makes the token file that a recording was to become",
         )  # fmt: skip
         tokens = recover(recovered)
-        (levels, frames), path = tokens.codes.shape, str(recovered).removesuffix(".journal")
+        (levels, frames), path = tokens.codes.shape, str(recovered).removesuffix(JOURNAL)
+        kept = str(damaged_of(path)) if damaged_of(path).exists() else None
         if json:
             print_json({
                 "source": f"{path}.journal", "tokens": path, "frames": frames, "n_quantizers": levels,
-                "seconds": tokens.seconds, "source_rate": tokens.source_rate,
+                "seconds": tokens.seconds, "source_rate": tokens.source_rate, "damaged": kept,
             })  # fmt: skip
             return
-        out().print(f"{path}: {frames} frames, {tokens.seconds:.2f} s, recovered from {path}.journal")
+        out().print(f"{path}: {frames} frames, {tokens.seconds:.2f} s, recovered from {path}{JOURNAL}")
+        if kept is not None:
+            out().print(f"{kept}: the journal, which is damaged behind these frames and has more there")
         return
     if seconds is not None and not seconds > 0:
         raise InputError(f"--seconds is {seconds}; wanted more than 0")

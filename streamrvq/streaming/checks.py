@@ -12,12 +12,12 @@ import numpy as np
 from ..audio.pcm import as_array
 from ..engine.base import Codes, Engine
 from ..errors import InputError
-from ..system.foreign_data import shown
+from ..system.foreign_data import is_whole, shown
 
 
 def check_count(name: str, value: object) -> int:
     """A whole number as Python's, which does not overflow. Refuses anything below 1, with `InputError`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+    if not is_whole(value, 1):
         raise InputError(f"{name} is {shown(value)}; wanted a whole number of at least 1")
     return int(value)
 
@@ -25,7 +25,7 @@ def check_count(name: str, value: object) -> int:
 def check_levels(n_quantizers: int | None, n_codebooks: int) -> int:
     """How many levels to encode with: ``n_quantizers``, or all. Raises `InputError` out of 1 … n_codebooks."""
     levels = n_codebooks if n_quantizers is None else n_quantizers
-    if isinstance(levels, bool) or not isinstance(levels, (int, np.integer)) or not 1 <= levels <= n_codebooks:
+    if not is_whole(levels, 1, n_codebooks):
         raise InputError(f"n_quantizers is {shown(n_quantizers)}; wanted a whole number from 1 to {n_codebooks}")
     return int(levels)
 

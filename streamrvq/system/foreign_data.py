@@ -9,10 +9,12 @@ Knows: how to tell of an exception or a value in one line. Does not know: any fo
 
 from __future__ import annotations
 
+import math
 import numbers
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeGuard
 
 from ..errors import StreamRVQError
 
@@ -41,9 +43,9 @@ def shown(value: object, most: int = 80) -> str:
         return f"a {type(value).__name__}"
 
 
-def is_whole(value: object, least: int) -> bool:
-    """Whether a caller gave a whole number of at least ``least``: an int or one of numpy's, and no bool."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+def is_whole(value: object, least: int, most: float = math.inf) -> TypeGuard[int]:
+    """Whether a caller gave a whole number from ``least`` to ``most``: an int or one of numpy's, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 
 
 class _Short(reprlib.Repr):

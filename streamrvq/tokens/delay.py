@@ -17,8 +17,8 @@ import numpy as np
 
 from ..engine.base import Codes
 from ..errors import InputError
-from ..system.foreign_data import one_line
-from .limits import MOST_DELAY, is_whole
+from ..system.foreign_data import is_whole, one_line
+from .limits import MOST_DELAY
 from .pattern import Pattern, PatternDecoder, PatternEncoder
 from .vocabulary import Ids, Vocabulary
 

@@ -24,10 +24,10 @@ from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import TokensError
 from ..system.atomic_file import replacing
-from ..system.foreign_data import foreign_data, one_line
+from ..system.foreign_data import foreign_data, is_whole, one_line
 from ..system.regular_file import check_regular
 from .journal_names import JOURNAL, left_of_a_recording
-from .limits import MOST_CODE, MOST_GAPS, MOST_HEADER, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, MOST_TEXT, is_whole
+from .limits import MOST_CODE, MOST_GAPS, MOST_HEADER, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, MOST_TEXT
 
 #: What the metadata's ``format`` says.
 FORMAT = "streamrvq.tokens"

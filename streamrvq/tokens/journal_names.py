@@ -8,14 +8,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-#: How the name of a token file ends, and what the name of its journal has after that.
-SUFFIX, JOURNAL = ".safetensors", ".journal"
+#: How the name of a token file ends, what the name of its journal has after that, and that of a damaged one further.
+SUFFIX, JOURNAL, DAMAGED = ".safetensors", ".journal", ".damaged"
 
 
 def journal_of(path: str | os.PathLike[str]) -> Path:
     """The path of a token file's journal. The path of a journal is returned as it is."""
     path = Path(path)
     return path if path.name.endswith(JOURNAL) else path.with_name(path.name + JOURNAL)
+
+
+def damaged_of(path: str | os.PathLike[str]) -> Path:
+    """Where a journal with more behind a damaged record is kept. ``path``: of the token file, or of the journal."""
+    journal = journal_of(path)
+    return journal.with_name(journal.name + DAMAGED)
 
 
 def left_of_a_recording(path: str | os.PathLike[str]) -> str:

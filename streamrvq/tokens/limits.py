@@ -5,10 +5,6 @@ Knows: the widths of the columns of a shard, which are the narrowest. Does not k
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 #: Levels, K: int16.
 MOST_LEVELS = 2**15 - 1
 #: Hz of a sample rate, samples of a hop: int32.
@@ -28,8 +24,3 @@ MOST_TEXT = 2**16
 MOST_HEADER = 2**23
 #: Steps that a pattern delays a level: hours of frames.
 MOST_DELAY = 2**20
-
-
-def is_whole(value: Any, least: int, most: int) -> bool:
-    """Whether it is a whole number, Python's or numpy's, from ``least`` to ``most``; a bool is none."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(least <= value <= most)

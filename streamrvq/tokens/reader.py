@@ -262,5 +262,6 @@ class _Single:
         return Signal(
             path=str(self.path), channel=-1, source_rate=head.source_rate, num_samples=head.num_samples, frames=frames,
             n_quantizers=levels, sample_rate=head.sample_rate, hop_length=head.hop_length, codec_hash=head.codec_hash,
-            codec=head.codec, trained=head.trained, _fetch=self._fetch, _place=(str(self.path), 0),
+            codec=head.codec, trained=head.trained, resampler=head.resampler, _fetch=self._fetch,
+            _place=(str(self.path), 0),
         )  # fmt: skip

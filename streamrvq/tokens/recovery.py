@@ -1,7 +1,8 @@
 """A journal read back: the token file of a recording that ended, or was cut off.
 
-The journal counts as ended at a torn record, as a crash leaves one: its check is another, or it is not all there. A
-record under a right check that is not of the described form comes from no recorder, so it is refused.
+The journal counts as ended at a torn record, as a crash leaves one: its check is another, or it is not all there. If
+more follows, it was damaged later, and what follows may be whole: such a journal is kept under another name. A record
+under a right check that is not of the described form comes from no recorder, so it is refused.
 
 Knows: a journal's format (journal.py describes it). Does not know: the layout of token files (file.py).
 """
@@ -25,7 +26,7 @@ from ..system.file_lock import take_lock
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from .file import TokenFile, write_tokens
-from .journal_names import JOURNAL, journal_of
+from .journal_names import JOURNAL, damaged_of, journal_of
 from .limits import MOST_GAPS, MOST_LEVELS
 
 FORMAT, VERSION = "streamrvq.journal", 1
@@ -39,7 +40,9 @@ _SIZES = {GAP: 16, END: 8}
 
 
 def recover(path: str | os.PathLike[str]) -> TokenFile:
-    """Write the token file from all whole records of a journal, then delete the journal.
+    """Write the token file from the records of a journal, up to one that is torn or damaged, then delete the journal.
+
+    If more follows a damaged record, the journal is not deleted, and has the name `damaged_of` then.
 
     Args:
         path: of the token file, or of the journal.
@@ -60,12 +63,20 @@ def recover(path: str | os.PathLike[str]) -> TokenFile:
             ) from None
         if os.path.exists(target):
             raise TokensError(f"{target} is there already; move it away, and recover {journal} again")
-        tokens = _parse(journal, data)
+        tokens, more = _parse(journal, data)
+        if more and os.path.lexists(kept := damaged_of(journal)):
+            raise TokensError(f"{kept} is there already; move it away, and recover {journal} again")
     write_tokens(target, tokens)
     try:
-        journal.unlink()
+        if more:
+            journal.rename(kept)
+        else:
+            journal.unlink()
     except OSError as error:
-        raise TokensError(f"{target} is whole, but {journal} cannot be deleted ({error.strerror}); delete it") from None
+        what = f"kept as {kept}" if more else "deleted"
+        raise TokensError(
+            f"{target} is written, but {journal} cannot be {what} ({error.strerror}); move it away"
+        ) from None
     return tokens
 
 
@@ -80,7 +91,8 @@ def _bytes_of(journal: Path) -> bytes:
         return file.read()
 
 
-def _parse(journal: Path, data: bytes) -> TokenFile:
+def _parse(journal: Path, data: bytes) -> tuple[TokenFile, bool]:
+    """What is in it, and whether more follows a damaged record."""
     line = data[:_LONGEST_HEAD].partition(b"\n")[0]
     try:
         head: dict[str, Any] = json.loads(line)
@@ -96,25 +108,28 @@ def _parse(journal: Path, data: bytes) -> TokenFile:
         raise TokensError(
             f"{journal} is no journal of tokens ({one_line(error, 120)}); wanted one that `streamrvq mic` left"
         ) from None
-    codes, gaps, num_samples = _records(journal, data, len(line) + 1, levels)
+    codes, gaps, num_samples, more = _records(journal, data, len(line) + 1, levels)
     if num_samples is None:  # as many as the frames hold
         num_samples = codes.shape[1] * empty.hop_length * empty.source_rate // empty.sample_rate
     try:
-        return dataclasses.replace(empty, codes=codes, num_samples=num_samples, gaps=tuple(gaps))
+        return dataclasses.replace(empty, codes=codes, num_samples=num_samples, gaps=tuple(gaps)), more
     except TokensError as error:
         raise TokensError(f"{journal}: {error}") from None
 
 
-def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, list[tuple[int, int]], int | None]:
-    """From byte ``at`` on: the codes ``[K, T]``, the gaps and, if there is an end, the samples of the signal."""
+def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, list[tuple[int, int]], int | None, bool]:
+    """From byte ``at`` on: the codes ``[K, T]``, the gaps, the samples of the signal if there is an end, and whether
+    more follows a damaged record."""
     rest = memoryview(data)
     frames = bytearray()
     gaps: list[tuple[int, int]] = []
     num_samples: int | None = None
+    more = False
     while num_samples is None and at + HEAD.size <= len(rest):
         kind, length = HEAD.unpack_from(rest, at)
         end = at + HEAD.size + length
         if end + CRC.size > len(rest) or CRC.unpack_from(rest, end)[0] != zlib.crc32(rest[at:end]):
+            more = end + CRC.size < len(rest)
             break
         payload = rest[at + HEAD.size : end]
         if length % (2 * levels) if kind == FRAMES else length != _SIZES.get(kind):
@@ -134,4 +149,4 @@ def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, l
         elif kind == END:
             (num_samples,) = struct.unpack("<Q", payload)
         at = end + CRC.size
-    return np.frombuffer(frames, "<u2").reshape(-1, levels).T.astype(np.int64), gaps, num_samples
+    return np.frombuffer(frames, "<u2").reshape(-1, levels).T.astype(np.int64), gaps, num_samples, more

@@ -131,6 +131,10 @@ class Shard:
         numbers = self._index.numbers
         if np.array_equal(numbers["source_rate"], numbers["sample_rate"]):
             return None
+        return self._resampler
+
+    @property
+    def _resampler(self) -> str:
         return schema.resampler_of(self._metadata.metadata, self.path)
 
     @property
@@ -153,6 +157,7 @@ class Shard:
         return Signal(
             path=path, codec_hash=codec_hash, codec=str(self.about["codec"]), **whole, **same,
             trained=self.about.get("trained") is not False,
+            resampler=self._resampler if same["source_rate"] != same["sample_rate"] else None,
             _fetch=partial(self._frames, first, stop), _further=partial(self._further, first),
             _place=(str(self.path), number),
         )  # fmt: skip

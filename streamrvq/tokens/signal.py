@@ -16,10 +16,9 @@ import numpy.typing as npt
 from ..audio.rates import output_length
 from ..engine.base import Codes
 from ..errors import InputError
-from ..system.foreign_data import shown
+from ..system.foreign_data import is_whole, shown
 from .frameworks import as_framework
 from .further import Value
-from .limits import is_whole
 
 if TYPE_CHECKING:
     from .frameworks import Tensor
@@ -45,6 +44,8 @@ class Signal:
         sample_rate, hop_length, codec_hash: of the codec; decode with no other codec.
         codec: the name that the codec was loaded under.
         trained: False if its weights were seeded: the codes mean nothing.
+        resampler: what brought the signal from ``source_rate`` to ``sample_rate``. None: the rates are equal, or the
+            token file does not say.
     """
 
     path: str
@@ -58,6 +59,7 @@ class Signal:
     codec_hash: str
     codec: str
     trained: bool
+    resampler: str | None
     _fetch: Fetch = dataclasses.field(repr=False, compare=False)
     _further: Callable[[], Columns] = dataclasses.field(default=dict, repr=False, compare=False)
     _place: tuple[str, int] = dataclasses.field(default=("", 0), repr=False)  # its file, and its number there

@@ -13,6 +13,7 @@ from streamrvq import InputError
 from streamrvq.cli.common import hertz, refuse_ignored
 from streamrvq.tokens import TokenFile, read_tokens
 from streamrvq.tokens.journal import TokenJournal, journal_of
+from streamrvq.tokens.journal_names import damaged_of
 from tests.support.command import Run
 
 URL = "ws://127.0.0.1:1"
@@ -136,5 +137,15 @@ def test_what_was_recovered_is_said_as_json_too(run: Run, tmp_path: Path) -> Non
     file = read_tokens(path)
     assert document == {
         "source": str(journal_of(path)), "tokens": str(path), "frames": 5, "n_quantizers": 3, "seconds": file.seconds,
-        "source_rate": 44100,
+        "source_rate": 44100, "damaged": None,
     }  # fmt: skip
+    path.unlink()
+    journal = TokenJournal(path, EMPTY)
+    journal.frames(np.ones((3, 5), np.int64))
+    journal.frames(np.ones((3, 5), np.int64))
+    journal.close()
+    raw = bytearray(journal_of(path).read_bytes())
+    raw[-50] ^= 1  # in the first record
+    journal_of(path).write_bytes(raw)
+    assert f"{path}.journal.damaged: the journal, which is damaged behind these" in run("mic", "--recover", path).out
+    assert (read_tokens(path).codes.shape[1], damaged_of(path).read_bytes()) == (0, raw)

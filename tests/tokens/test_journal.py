@@ -15,6 +15,8 @@ from streamrvq import Frames, Gap, TokensError
 from streamrvq.cli.recording import Recording
 from streamrvq.tokens import TokenFile, read_tokens, write_tokens
 from streamrvq.tokens.journal import TokenJournal, journal_of, recover
+from streamrvq.tokens.journal_names import damaged_of
+from streamrvq.tokens.recovery import HEAD
 
 EMPTY = TokenFile(
     codes=np.zeros((3, 0), np.int64), codec="minute", codec_hash="ab" * 32, trained=False, sample_rate=44_100,
@@ -73,6 +75,32 @@ def test_a_journal_cut_anywhere_or_damaged_anywhere_keeps_what_came_before(tmp_p
     # As many samples as the frames are of, so that decoding gives whole frames.
     assert (wanted.shape[1] - 1) * 8 < made.pcm_length <= wanted.shape[1] * 8 or not wanted.size
     assert not journal_of(path).exists()
+    if damaged_of(path).exists():
+        assert damaged_of(path).read_bytes() == raw
+    else:  # nothing that may be whole is gone: the record was the last one, or its length reached beyond the end
+        assert len(raw) <= at or whole == len(sizes) - 1 or at < ends[whole] + HEAD.size
+
+
+def test_a_journal_that_was_damaged_in_its_middle_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    journal = TokenJournal(path, EMPTY)
+    for seed in range(3):
+        journal.frames(codes(4, seed))
+    journal.close()
+    raw = bytearray(journal_of(path).read_bytes())
+    raw[-40] ^= 1  # in the second record
+    journal_of(path).write_bytes(raw)
+    damaged_of(path).write_bytes(b"another")
+    with pytest.raises(TokensError, match=r"a\.safetensors\.journal\.damaged is there already; move it away"):
+        recover(path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "a.safetensors.journal",
+        "a.safetensors.journal.damaged",
+    ]
+    damaged_of(path).unlink()
+    assert np.array_equal(recover(path).codes, codes(4, 0))
+    assert damaged_of(path).read_bytes() == raw
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.safetensors", "a.safetensors.journal.damaged"]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

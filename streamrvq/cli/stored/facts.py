@@ -121,18 +121,20 @@ def _signals(place: str, signals: Sequence[Signal], files: Sequence[Path]) -> De
     codecs = {signal.codec_hash: signal.codec for signal in signals}
     size = sum(os.path.getsize(path) for path in files)
     rates = sorted({signal.source_rate for signal in signals})
+    resamplers = sorted({signal.resampler for signal in signals if signal.resampler is not None})
     seconds, frames = sum(signal.seconds for signal in signals), sum(signal.frames for signal in signals)
     facts: dict[str, Any] = {
         "kind": "shards" if files and files[0].suffix == ".parquet" else "token files", "path": place,
         "files": len(files), "bytes": size, "signals": len(signals), "seconds": seconds, "frames": frames,
         "codecs": [_codec(name, codec_hash) for codec_hash, name in codecs.items()], "source_rates": rates,
-        "first_signals": named,
+        "resamplers": resamplers, "first_signals": named,
     }  # fmt: skip
     rate = f", {8 * size / seconds / 1000:.2f} kbit/s" if seconds else ""
     lines = [
         ("files", f"{len(files)}, {size} bytes{rate}"),
         ("signals", f"{len(signals)}, {seconds:.3f} s, {frames} frames"),
         ("source rates", ", ".join(f"{rate} Hz" for rate in rates)),
+        *(("resampler", one_line(name)) for name in resamplers),
         *(("codec", f"{one_line(name)} ({one_line(codec_hash[:12])})") for codec_hash, name in codecs.items()),
         *(("--path", name) for name in named),
     ]

@@ -72,7 +72,7 @@ def signal_of(place: str, file: TokenFile) -> Signal:
         path=place, channel=-1, source_rate=file.source_rate, num_samples=file.num_samples,
         frames=file.codes.shape[1], n_quantizers=file.codes.shape[0], sample_rate=file.sample_rate,
         hop_length=file.hop_length, codec_hash=file.codec_hash, codec=file.codec, trained=file.trained,
-        _fetch=partial(_part, file),
+        resampler=file.resampler, _fetch=partial(_part, file),
     )  # fmt: skip
 
 

@@ -20,9 +20,9 @@ import numpy.typing as npt
 from ...audio.pcm import as_array
 from ...errors import TokensError
 from ...system.atomic_file import replacing
-from ...system.foreign_data import foreign_data, one_line, shown
+from ...system.foreign_data import foreign_data, is_whole, one_line, shown
 from ...system.regular_file import read_at_most
-from ..limits import MOST_CODE, MOST_LEVELS, MOST_RATE, MOST_SAMPLES, is_whole
+from ..limits import MOST_CODE, MOST_LEVELS, MOST_RATE, MOST_SAMPLES
 from .plain_pickle import object_in
 
 #: The versions of the layout that descript's package reads; the last one is written.

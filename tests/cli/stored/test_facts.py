@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamrvq.codec import Codec
+from streamrvq.resampling import RESAMPLER
 from streamrvq.tokens import read_tokens, write_tokens
 from tests.support.command import Run
 from tests.support.corpora import KINDS, make_audio
@@ -57,8 +58,10 @@ def test_info_of_a_run(run: Run, tmp_path: Path, weights: Path, codec: Codec) ->
     with open(tmp_path / "out" / "__run__" / "plan.jsonl", "a") as plan:  # a run that was killed while it grew
         plan.write('{"shard": 99, "path": "x.wav", "file": "/x.wav", "bytes": 1}\n')
     assert run("info", tmp_path / "out", "--json").document["run"] == facts["run"]
+    assert facts["resamplers"] == [RESAMPLER]
     done = run("info", tmp_path / "out")
     assert "complete" in done.out
+    assert f"resampler     {RESAMPLER}" in done.out
     assert "a.wav" in done.out
     shard = sorted((tmp_path / "out").glob("*.parquet"))[0]
     assert run("info", shard, "--json").document["kind"] == "shards"
