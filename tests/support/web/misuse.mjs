@@ -63,9 +63,10 @@ decoding.close();
 const shared = await opened({});
 const first = shared.next();
 Fake.all[1].onmessage(frame(0));
-const second = shared.next(); // takes it before the first one wakes
+const second = await shared.next(); // takes it before the first one wakes
+await new Promise(setImmediate);
 Fake.all[1].onmessage(frame(1));
-const read = await Promise.all([first, second]);
+const read = [await first, second];
 assert.deepEqual(read.map(({ done }) => done), [false, false]);
 assert.deepEqual(read.map(({ value }) => value.index).sort(), [0, 1]);
 shared.close();
