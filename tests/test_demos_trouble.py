@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import struct
@@ -89,18 +88,22 @@ async def test_a_reader_that_goes_away(demo: str, folder: Path) -> None:
     assert (done.returncode, err) == (141, b"")
 
 
-def test_an_interrupt_ends_the_bridge() -> None:
-    bridge = subprocess.Popen(
-        [sys.executable, "-u", DEMOS / "telephony_bridge.py", "--server", NOWHERE, "--port", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+@pytest.mark.asyncio
+async def test_an_interrupt_ends_the_bridge() -> None:
+    bridge = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", DEMOS / "telephony_bridge.py", "--server", NOWHERE, "--port", "0",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    with bridge, contextlib.ExitStack() as exits:
-        exits.callback(bridge.kill)
-        assert bridge.stdout is not None
-        assert bridge.stdout.readline().startswith("waiting for calls on ws://127.0.0.1:")
-        bridge.send_signal(signal.SIGINT)
-        _, err = bridge.communicate(timeout=PATIENCE)
-    assert (bridge.returncode, err) == (130, "")
+    assert bridge.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert (await bridge.stdout.readline()).startswith(b"waiting for calls on ws://127.0.0.1:")
+            bridge.send_signal(signal.SIGINT)
+            _, err = await bridge.communicate()
+    finally:
+        if bridge.returncode is None:
+            bridge.kill()
+    assert (bridge.returncode, err) == (130, b"")
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
