@@ -21,7 +21,7 @@ async def listen(
     A line is a third of a second: its time, the text that ``mark`` gives for the index of its last frame, the first
     codebook's codes as colours, and all codes of its newest frame.
     """
-    parts: list[np.ndarray] = []
+    parts = [np.zeros((codec.n_codebooks, 0), np.int64)]
     strip = Text()
     async with streamrvq.tokenize(source, codec, queue_size=64) as tokens:
         async for item in tokens:

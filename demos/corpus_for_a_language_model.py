@@ -14,6 +14,7 @@ import numpy as np
 import pandas
 import pyarrow.dataset
 from _audio import FOLDER, clip
+from _ending import leave
 
 import streamrvq
 from streamrvq.corpus import encode_corpus
@@ -54,4 +55,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="streamrvq-")))
+    leave(lambda: main(Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="streamrvq-"))))

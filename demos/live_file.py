@@ -8,10 +8,10 @@ The live codes are decoded and written to a .wav.
 import argparse
 import asyncio
 import os
-import sys
 
 import numpy as np
 from _audio import DEFAULT
+from _ending import leave
 from _live import listen, same, untrained
 from rich.console import Console
 
@@ -35,16 +35,21 @@ def run() -> int:
     codec = streamrvq.load(arguments.codec, threads=1)
     check_target(arguments.out, codec.sample_rate)
     source = streamrvq.File(arguments.audio, realtime=True, downmix=True)  # at the pace of a microphone
+    both = (arguments.audio, arguments.out)
+    if all(map(os.path.exists, both)) and os.path.samefile(*both):
+        raise streamrvq.InputError(f"what is decoded would replace {arguments.audio}; give another name with --out")
     console.print(
         f"[bold]{codec.name}[/]{untrained(codec)}\n"
         f"{codec.engine.description}; delay {codec.delay_frames} frames, hop {codec.hop_length}"
     )
 
     live, figures = asyncio.run(listen(source, codec, console, lambda index: f" frame {index:5d}"))
-    assert figures.latency_p50 is not None and figures.latency_p99 is not None
-    p50, p99 = 1e3 * figures.latency_p50, 1e3 * figures.latency_p99
+    if not figures.frames:
+        raise streamrvq.InputError(f"{arguments.audio} has no samples; give a file that has some")
     console.print(f"\n{figures.frames} frames of {figures.audio_seconds:.2f} s of audio; RTF {figures.rtf:.2f}")
-    console.print(f"from a block's last sample to its frame on the queue: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    if figures.latency_p50 is not None and figures.latency_p99 is not None:  # else it is shorter than a frame
+        p50, p99 = 1e3 * figures.latency_p50, 1e3 * figures.latency_p99
+        console.print(f"from a block's last sample to its frame on the queue: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
     with open_audio(arguments.audio, downmix=True) as audio:
         pcm, rate = np.concatenate(list(audio.blocks(audio.sample_rate))), audio.sample_rate
@@ -61,11 +66,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = run()
-    except streamrvq.StreamRVQError as error:
-        print(f"live_file.py: error: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        code = 130
-    raise SystemExit(code)
+    leave(run)

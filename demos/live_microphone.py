@@ -9,6 +9,7 @@ import argparse
 import asyncio
 
 import numpy as np
+from _ending import leave
 from _live import listen, same, untrained
 from rich.console import Console
 
@@ -74,9 +75,4 @@ async def run() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(asyncio.run(run()))
-    except streamrvq.DeviceError as error:
-        raise SystemExit(str(error)) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    leave(lambda: asyncio.run(run()))

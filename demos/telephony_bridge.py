@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from _audio import clip
+from _ending import leave
 from _live import same
 from rich.console import Console
 from websockets.asyncio.client import connect
@@ -78,13 +79,18 @@ def media_format(message: dict[str, Any]) -> tuple[int, str]:
     return rate, ENCODINGS[str(encoding)]
 
 
-async def media(call: ServerConnection) -> AsyncIterator[np.ndarray | streamrvq.Gap]:
+async def media(call: ServerConnection, rate: int) -> AsyncIterator[np.ndarray | streamrvq.Gap]:
     """The bytes of a call's media messages, uint8 [n], in order; a gap where messages are missing."""
     wanted, position, lost, late = 1, 0, 0, 0
+    length = rate // 50  # samples of a message, until one has come: 20 ms
     async for text in call:
         message = parsed(text)
         if message["event"] == "stop":
             break
+        if message["event"] == "start":
+            raise BadCallError(
+                "a second start message came; wanted one call on a connection: connect again for another"
+            )
         if message["event"] != "media":  # a key, say
             continue
         chunk, block = media_block(message)
@@ -93,23 +99,26 @@ async def media(call: ServerConnection) -> AsyncIterator[np.ndarray | streamrvq.
             console.print(f"media message {chunk} came late or twice; wanted {wanted}: it is left out")
             continue
         if chunk > wanted:
-            samples = (chunk - wanted) * len(block)
+            length = len(block) or length  # as long as those beside them
+            samples = (chunk - wanted) * length
             console.print(f"media messages {wanted} to {chunk - 1} are missing, {samples} samples")
             yield streamrvq.Gap(position, samples, "media messages are missing")
             lost, position = lost + chunk - wanted, position + samples
         yield block
+        length = len(block) or length
         wanted, position = chunk + 1, position + len(block)
     console.print(f"the call ended: {wanted - 1} media messages, {lost} of them missing; {late} came late or twice")
 
 
 async def bridge(call: ServerConnection, url: str) -> np.ndarray:
     """Send a call to a streamrvq server and print its codes as they come. Returns them all, [K, T]."""
-    while (message := parsed(await call.recv()))["event"] != "start":
-        pass  # "connected" may come first
+    while (message := parsed(await call.recv()))["event"] != "start":  # "connected" may come first
+        if message["event"] in ("media", "stop"):
+            raise BadCallError(f"a {message['event']} message came before start; wanted start with its mediaFormat")
     rate, format = media_format(message)
     async with streamrvq.connect(url, sample_rate=rate, format=format) as stream:
         parts, shown = [np.zeros((stream.ready.codebooks, 0), np.int64)], -1
-        stream.feed(media(call))
+        stream.feed(media(call, rate))
         async for item in stream:
             if not isinstance(item, streamrvq.Frames):
                 console.print(item)
@@ -176,9 +185,10 @@ async def main() -> int:
     if given.server is None:
         return await call_here()
     async with serve(lambda call: answer(call, given.server), "127.0.0.1", given.port) as bridges:
+        console.print(f"waiting for calls on ws://127.0.0.1:{given.port}; their tokens come from {given.server}")
         await bridges.serve_forever()
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(asyncio.run(main()))
+    leave(lambda: asyncio.run(main()))

@@ -7,6 +7,7 @@ import base64
 import importlib
 import json
 import sys
+from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+import streamrvq
 from tests.support.paths import DEMOS
 from tests.support.patience import PATIENCE
 from tests.support.service import connect_raw, serving
@@ -52,6 +54,8 @@ NONSENSE: list[tuple[list[str | bytes], str]] = [
     ([start(), GOOD, media(chunk="two")], "media.chunk is 'two'; wanted a whole number"),
     ([start(), media(chunk=-1)], "media.chunk is '-1'"), ([start(), media(chunk="9" * 5000)], "media.chunk is"),
     ([start(), GOOD, media(chunk=2, payload="not base64!")], "payload of media message 2 is not base64"),
+    (['{"event": "connected"}', '{"event": "stop"}'], "a stop message came before start"),
+    ([GOOD, start()], "a media message came before start"), ([start(), GOOD, start()], "a second start message came"),
     ([start(), media(payload=None)], "is not base64"), ([start(), media(payload="é")], "is not base64"),
 ]  # fmt: skip
 
@@ -91,3 +95,21 @@ async def test_nonsense_is_refused_in_a_sentence(
             assert "Traceback" not in printed_last
             await asyncio.sleep(0.01)
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_message_without_samples_after_lost_ones(bridge: ModuleType) -> None:
+    """The lost ones count as long as those before them, and 20 ms where there were none."""
+
+    async def call(*messages: str) -> AsyncIterator[str]:
+        for message in messages:
+            yield message
+
+    async def lengths(*messages: str) -> list[tuple[str, int]]:
+        items = [item async for item in bridge.media(call(*messages), 8000)]
+        return [("gap", item.samples) if isinstance(item, streamrvq.Gap) else ("block", len(item)) for item in items]
+
+    short = base64.b64encode(bytes(80)).decode()
+    found = await lengths(media(payload=short), media(chunk=4, payload=""), media(chunk=5, payload=short))
+    assert found == [("block", 80), ("gap", 160), ("block", 0), ("block", 80)]
+    assert await lengths(media(chunk=3, payload="")) == [("gap", 320), ("block", 0)]

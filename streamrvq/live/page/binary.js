@@ -170,8 +170,10 @@ export class Incoming {
  * Codes as an encoding stream gives them, `{codes, codebooks}`: checked against the server's `ready`, and copied.
  * @throws {InputError} anything else
  */
-export function checkedCodes({ codes, codebooks } = {}, { codebooks: limit, codebook_size: size }) {
-  const whole = codes instanceof Uint16Array && codebooks >= 1 && codebooks <= limit && codes.length % codebooks === 0;
+export function checkedCodes(block, { codebooks: limit, codebook_size: size }) {
+  const { codes, codebooks } = block ?? {};
+  const levels = Number.isInteger(codebooks) && codebooks >= 1 && codebooks <= limit;
+  const whole = levels && codes instanceof Uint16Array && codes.length % codebooks === 0;
   if (!whole || codes.some((code) => code >= size)) {
     throw new InputError(`wanted codes as a Uint16Array of 0 to ${size - 1}, in frames of 1 to ${limit} codebooks`);
   }

@@ -4,6 +4,8 @@
  * Knows: WebSocket, timeouts, how a server refuses. Does not know: streams, bytes, resuming.
  */
 
+import { InputError } from "./binary.js";
+
 const SUBPROTOCOL = "streamrvq.v1";
 /** Close codes of RFC 6455: the other side goes away; the connection broke without a close frame. */
 const GOING_AWAY = 1001;
@@ -38,10 +40,11 @@ function connectionError(url, what, code = BROKEN) {
  *   `broken` if the server did not close it
  * @returns {Promise<void>} resolved by the answer
  * @throws {ServiceError} before an answer: no connection, or the server refused
+ * @throws {InputError} there can be no websocket at this address
  */
 export function openConnection({ url, timeout, WebSocket }, first, { onAnswer, onMessage, onClose }) {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, [SUBPROTOCOL]);
+    const socket = opened(WebSocket, url);
     let answered = false;
     let refusal = null; // the server's error message, which it sends before it closes
     const fail = (error) => {
@@ -84,6 +87,15 @@ export function openConnection({ url, timeout, WebSocket }, first, { onAnswer, o
       else reject(error);
     };
   });
+}
+
+function opened(WebSocket, url) {
+  try {
+    return new WebSocket(url, [SUBPROTOCOL]);
+  } catch (error) {
+    const wanted = "ws://HOST:PORT/, or wss://HOST:PORT/ as from a page that is https";
+    throw new InputError(`there is no websocket at ${url} (${error.message}); wanted ${wanted}`, { cause: error });
+  }
 }
 
 /** Whether the network ended the connection. All other codes come from a server and end a stream. */

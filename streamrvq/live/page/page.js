@@ -56,6 +56,7 @@ function changeState(next, error) {
   else if (error) showStatus(explain(error, state !== "starting", recorder.token), "bad");
   else showStatus(STATUS[next], next === "live" ? "good" : next === "lost" ? "warning" : "");
   if (next === "live" && state !== "lost") progress = [];
+  if (next === "idle") showFigures(); // the last frames have come since
   state = next;
   document.body.dataset.state = next;
   $("go").textContent = BUTTON[next] ?? "Stop";
@@ -97,7 +98,7 @@ function begin(answer) {
   if (!sameCodec) {
     $("newest").replaceChildren(...Array.from({ length: ready.codebooks }, () => document.createElement("li")));
     $("newest").dataset.many = String(ready.codebooks > 16);
-    const levels = recorder.nQuantizers ?? ready.codebooks; // those of the stream
+    const levels = recorder.nQuantizers ?? ready.codebooks; // what the user has chosen counts for another codec, too
     [$("levels").max, $("levels").value, $("levels").disabled] = [ready.codebooks, levels, false];
   }
   showLevels();
@@ -167,7 +168,8 @@ function showFigures() {
     $("fps").textContent = ((frames - before) / passed).toFixed(1);
     $("pace").textContent = `${((seconds - earlier) / passed).toFixed(2)} ×`;
   }
-  $("elapsed").textContent = `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+  const tenths = Math.round(10 * seconds);
+  $("elapsed").textContent = `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
   const at = newest ? (newest.count - 1) * newest.codebooks : 0;
   for (const [k, cell] of [...$("newest").children].entries()) {
     cell.textContent = newest && k < newest.codebooks ? newest.codes[at + k] : "·";

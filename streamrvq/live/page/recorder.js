@@ -106,7 +106,7 @@ export class Recorder {
     const options = { sampleRate, nQuantizers: this.nQuantizers, token: this.token };
     const onconnection = (state) => {
       this.#connected = state === "resumed";
-      this.handlers.onState(this.#connected ? "live" : "lost");
+      if (!this.#stopping) this.handlers.onState(this.#connected ? "live" : "lost"); // nothing is captured any more
       this.#startPlayer();
     };
     this.#stream = await connect(this.url, { ...options, format: "s16le", onconnection });
@@ -209,6 +209,7 @@ export class Recorder {
         setTimeout(() => this.#startPlayer(), RETRY_INTERVAL * 1000);
       } else {
         this.#playerRetriesEnd = null;
+        this.#playerWanted = false; // until it is asked for again
         this.handlers.onPlayerError(error);
       }
     };

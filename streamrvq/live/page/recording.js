@@ -5,9 +5,12 @@
  * Knows: frames, the file's layout (streamrvq/tokens/). Does not know: streams, the page.
  */
 
+/** Frames of a block. An object for each frame would take ten times as much memory. */
+const BLOCK = 4096;
+
 export class Recording {
-  /** @type {import("./streamrvq.js").Frames[]} */
-  #parts = [];
+  /** @type {Uint16Array[]} blocks of BLOCK frames, frame by frame; each has room for all of the codec's codebooks */
+  #blocks = [];
   #gaps = [];
   #samples = null; // known at the end
   frames = 0;
@@ -27,9 +30,14 @@ export class Recording {
 
   /** @param {import("./streamrvq.js").Frames} item */
   add(item) {
-    this.#parts.push(item);
-    this.frames += item.count;
-    this.codebooks = Math.min(this.codebooks, item.codebooks);
+    const { count, codebooks, codes } = item;
+    const width = this.ready.codebooks;
+    for (let i = 0; i < count; i += 1, this.frames += 1) {
+      const at = this.frames % BLOCK;
+      if (at === 0) this.#blocks.push(new Uint16Array(BLOCK * width));
+      this.#blocks.at(-1).set(codes.subarray(i * codebooks, (i + 1) * codebooks), at * width);
+    }
+    this.codebooks = Math.min(this.codebooks, codebooks);
   }
 
   /** A gap: zeros were encoded in place of the lost samples. */
@@ -74,11 +82,10 @@ export class Recording {
   /** uint16 [codebooks, frames], codebook by codebook, as the file stores them. */
   #codes() {
     const out = new Uint16Array(this.codebooks * this.frames);
-    let frame = 0;
-    for (const { count, codebooks, codes } of this.#parts) {
-      for (let i = 0; i < count; i += 1, frame += 1) {
-        for (let k = 0; k < this.codebooks; k += 1) out[k * this.frames + frame] = codes[i * codebooks + k];
-      }
+    const width = this.ready.codebooks;
+    for (let frame = 0; frame < this.frames; frame += 1) {
+      const block = this.#blocks[Math.floor(frame / BLOCK)];
+      for (let k = 0; k < this.codebooks; k += 1) out[k * this.frames + frame] = block[(frame % BLOCK) * width + k];
     }
     return out;
   }

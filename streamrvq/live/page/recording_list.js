@@ -31,7 +31,6 @@ export class RecordingList {
     row.dataset.number = String(number);
     this.#rows.set(recording, row);
     this.list.prepend(row);
-    this.#trim();
     this.refresh();
   }
 
@@ -46,6 +45,7 @@ export class RecordingList {
 
   /** Write the present lengths into the rows. */
   refresh() {
+    this.#trim();
     for (const [{ seconds, frames, codebooks }, row] of this.#rows) {
       const { number } = row.dataset;
       const text = `Recording ${number}: ${seconds.toFixed(1)} s, ${frames} frames of ${codebooks} codes`;
@@ -54,10 +54,11 @@ export class RecordingList {
     }
   }
 
+  /** One without a frame yet may stay empty, and then takes no other's place. */
   #trim() {
-    while (this.#rows.size > MAX_ROWS) {
-      const [oldest, row] = this.#rows.entries().next().value;
-      row.remove();
+    const full = [...this.#rows.keys()].filter(({ frames }) => frames);
+    for (const oldest of full.slice(0, -MAX_ROWS)) {
+      this.#rows.get(oldest).remove();
       this.#rows.delete(oldest);
     }
   }

@@ -171,7 +171,7 @@ export class Stream {
 
   /** The next item. The error that ended the stream is thrown once, after the last item. */
   async next() {
-    if (!this.#items.length && !this.#ended) await new Promise((resolve) => this.#readers.push(resolve));
+    while (!this.#items.length && !this.#ended) await new Promise((resolve) => this.#readers.push(resolve));
     if (this.#items.length) return { done: false, value: this.#items.shift() };
     if (this.#error && !this.#thrown) {
       this.#thrown = true;
@@ -248,7 +248,7 @@ export class Stream {
       onMessage: (message) => this.#receive(message),
       onClose: (error, broken) => {
         if ((this.done && !this.#draining) || this.#ended) this.#end(null);
-        else if (broken && this.#resend) this.#resume(error);
+        else if (broken && this.#resend) this.#resume(error).catch((failure) => this.#end(failure));
         else this.#end(error);
       },
     };

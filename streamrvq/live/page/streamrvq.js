@@ -12,9 +12,10 @@
  * Knows: what is exported. Does not know: how a stream works (stream.js).
  */
 
+import { InputError, ProtocolError } from "./binary.js";
 import { ServiceError } from "./connection.js";
+import { checkOptions } from "./options.js";
 import { Stream, StreamClosedError } from "./stream.js";
-import { checkFormat, InputError, ProtocolError } from "./binary.js";
 
 export { InputError, ProtocolError, ServiceError, Stream, StreamClosedError };
 
@@ -47,11 +48,11 @@ export { InputError, ProtocolError, ServiceError, Stream, StreamClosedError };
  * @param {string} url `ws://host:port` or `wss://…`
  * @param {Options} [options]
  * @returns {Promise<Stream>}
- * @throws {InputError} a format that this client does not have
+ * @throws {InputError} an address or an option that cannot be; nothing was sent
  * @throws {ServiceError} there is no connection, or the server refused
  */
 export async function connect(url, options = {}) {
-  checkFormat(options.format);
+  checkOptions(options);
   const stream = new Stream(url, options);
   await stream._open();
   return stream;

@@ -19,8 +19,8 @@ CONTENT_TYPES = {
     "icon.svg": "image/svg+xml",
     **dict.fromkeys(
         (
-            "streamrvq.js", "stream.js", "connection.js", "binary.js", "resend.js", "timing.js", "keepalive.js",
-            "markers.js", "page.js", "recorder.js", "microphone.js", "token_player.js", "recording.js",
+            "streamrvq.js", "options.js", "stream.js", "connection.js", "binary.js", "resend.js", "timing.js",
+            "keepalive.js", "markers.js", "page.js", "recorder.js", "microphone.js", "token_player.js", "recording.js",
             "recording_list.js", "heatmap.js", "error_text.js", "capture.js", "playback.js",
         ),
         "text/javascript; charset=utf-8",
