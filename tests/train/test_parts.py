@@ -240,7 +240,7 @@ def test_codebooks_may_have_more_coordinates_than_there_are_channels(channels: i
     assert [name for name, value in model.quantizer.state_dict().items() if not torch.isfinite(value).all()] == []
     with torch.no_grad():
         left = [float((model.quantizer(z.T[None], n)[0][0].T - z).square().mean()) for n in (1, 2, 3)]
-    assert left[-1] < 0.3 * float(z.square().mean()), left
+    assert left[-1] < 0.5 * float(z.square().mean()), left
     assert model.quantizer._level(0).in_proj.folded().abs().amin() > 0  # a weight norm of 0 has no gradient
 
 
