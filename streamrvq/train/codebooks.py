@@ -53,10 +53,14 @@ def make_codebooks(
         mean = residual.mean(0)
         centred = residual - mean
         _, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
-        axes = vectors[:, -level.codebook_dim :].flip(1).T  # [dim, D]
+        axes = vectors[:, -level.codebook_dim :].flip(1).T  # [dim, D], or [D, D] if there are fewer channels
+        more = level.codebook_dim - len(axes)
         spread = centred @ axes.T
-        scale = spread[:, : -1 if raised else None].square().mean().sqrt().clamp(min=1e-6)
+        scale = spread[:, : -1 if raised and not more else None].square().mean().sqrt().clamp(min=1e-6)
         into, back = axes / scale, axes.T * scale
+        if more:  # coordinates for which there are no channels: almost 0, as the constant one below
+            again = into[torch.arange(more) % len(axes)]
+            into, back = torch.cat([into, 1e-3 * again]), F.pad(back, (0, more))
         if raised:
             into[-1] *= 1e-3  # not 0: a weight norm of 0 has no gradient
             back[:, -1] = 0

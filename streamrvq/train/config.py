@@ -205,6 +205,7 @@ class TrainConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; wanted a number between 0 and 1, such as {example}"
                 )
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))  # torch refuses whole numbers
         if not self.stft_windows and self.loss.stft + self.loss.compressed > 0:
             raise ConfigError(
                 "stft_windows is (); wanted windows for the losses stft and compressed, or both of weight 0"
@@ -231,9 +232,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types; the inverse of `from_dict`."""
-        values = json.loads(json.dumps(dataclasses.asdict(self)))
-        values["codec"] = self.codec.to_dict()
-        return dict(values)
+        return {**json.loads(json.dumps(dataclasses.asdict(self))), "codec": self.codec.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,6 +33,7 @@ from ..system.regular_file import check_regular
 _BLOCK = 1 << 16
 #: Characters of a line of a manifest.
 _LONGEST_LINE = 1 << 20
+_OF_OTHERS = re.compile(r", or take [^;]*\(--truncated keep\)")
 
 #: Called with the name of a file and its length in seconds.
 OnDecoded = Callable[[str, float], None]
@@ -206,7 +208,11 @@ def load(
     key = hashlib.sha256(json.dumps([sample_rate, stamp]).encode()).hexdigest()[:16]
     data, index = cache / f"corpus-{key}.i16", cache / f"corpus-{key}.json"
     if not index.is_file():
-        _decode(files, sample_rate, data, index, on_decoded)
+        try:
+            _decode(files, sample_rate, data, index, on_decoded)
+        except AudioFileError as error:
+            # Training takes whole files only: what other commands do with a part is no remedy here.
+            raise AudioFileError(_OF_OTHERS.sub("", str(error))) from None
     clips, samples = cached(data, index)
     weights = _weights(entries)
     clips = tuple(dataclasses.replace(clip, weight=weights.get(clip.name, 1.0)) for clip in clips)
@@ -256,7 +262,8 @@ def _decode(
                 if on_decoded is not None:
                     on_decoded(file.name, length / rate)
             if not start:
-                raise AudioFileError("every audio file is empty; wanted samples to train on")
+                names = f"{files[0][0]}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"
+                raise AudioFileError(f"without a sample: {names}; wanted audio to train on or validate with")
         with replacing(index) as out:
             out.write(json.dumps(rows).encode())
     except AudioFileError:

@@ -114,7 +114,7 @@ def _convolve(module: WNConv1d, x: Tensor) -> Tensor:
     weight, bias = module.folded().to(x.dtype), module.bias.to(x.dtype)
     if layer.kernel == 1:
         return F.linear(x, weight[:, :, 0], bias)
-    if layer.cin == 1:  # windows of samples times a matrix
+    if layer.cin == layer.dilation == 1:  # windows of samples times a matrix
         return F.linear(x[..., 0].unfold(1, layer.kernel, layer.stride), weight[:, 0], bias)
     image = x.transpose(1, 2).unsqueeze(2)  # [B, C, 1, T] in "channels last", without a copy
     image = torch.conv2d(image, weight.unsqueeze(2), bias, (1, layer.stride), 0, (1, layer.dilation))

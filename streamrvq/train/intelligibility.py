@@ -17,6 +17,7 @@ _WINDOW = 0.0256  #: seconds; frames are half a window apart
 _BANDS = 15
 _LOWEST = 150.0  #: Hz, the centre of the lowest band
 _SEGMENT = 30  #: frames
+_SILENT = -200.0  #: dB; of a frame without any sound
 _RANGE = 40.0  #: dB; frames of the original that are quieter than the loudest by more than this are left out
 
 
@@ -31,7 +32,7 @@ def estoi(x: Tensor, y: Tensor, sample_rate: int) -> Tensor:
     hann = torch.hann_window(window + 2, periodic=False, device=x.device)[1:-1]
     a, b = (s.unfold(0, window, window // 2) * hann for s in (x, y))
     level = 20 * torch.log10(a.norm(dim=1) + 1e-12)
-    kept = level > level.max() - _RANGE
+    kept = (level > level.max() - _RANGE) & (level > _SILENT)
     if int(kept.sum()) < _SEGMENT:
         return torch.full((), torch.nan)
     # As published: join the frames that are kept, and divide the result into frames again.

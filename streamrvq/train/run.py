@@ -33,6 +33,7 @@ from .runs.observer import RunObserver, Unobserved
 from .runs.opening import open_run
 from .runs.pace import Pace
 from .runs.report import Report
+from .runs.rows import is_validated
 from .steps.ranks import ALONE, Ranks
 from .validation import excerpts, missing, shortest, validate
 
@@ -260,7 +261,8 @@ class Run:
                 self.audio_seconds += config.step_seconds * (trainer.step - step)  # of one that ended in an exception
                 self.save()
         done = trainer.step >= config.steps
-        if (done or runner is not None) and trainer.step > first:
+        fresh = trainer.step > first or not is_validated(self._log_file.path, first)  # a killed run may lack it
+        if (done or runner is not None) and fresh:
             self._validate()
         return done
 

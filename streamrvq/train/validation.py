@@ -121,7 +121,7 @@ def _mean(values: list[float]) -> float:
 def usage(counts: npt.NDArray[np.int64]) -> dict[str, list[float]]:
     """``used`` (share of entries) and ``entropy`` (bits) by level, from the counts of the entries, ``[K, size]``."""
     p = counts / counts.sum(1, keepdims=True)
-    bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(1)
+    bits = 0.0 - (p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(1)  # and not -0.0
     return {
         "used": [round(float(share), 4) for share in (counts > 0).mean(1)],
         "entropy": [round(float(bit), 3) for bit in bits],

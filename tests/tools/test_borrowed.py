@@ -26,6 +26,7 @@ import soundfile
 from streamrvq.weights import load_weights, save_weights
 from tests.support.contract import minute, noise, weights_of
 from tests.support.patience import PATIENCE
+from tools.training import borrowed
 from tools.training import carry as carrying
 from tools.training.carry import CarryError, carry
 from tools.training.delivery import join
@@ -216,6 +217,43 @@ def test_without_its_wheels_it_says_what_is_missing(away: Away) -> None:
     process = away.start()
     assert process.wait(PATIENCE) == 2
     assert "soundfile cannot be imported (soundfile is not on this machine); wanted its wheel" in away.said
+
+
+@pytest.mark.parametrize("which", ["--packs", "--keep"])
+def test_a_place_that_is_of_no_use_is_said(
+    which: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    places = {"--packs": tmp_path, "--keep": tmp_path / "keep", "--out": tmp_path / "out"}
+    places |= {which: tmp_path / ("gone.tar" if which == "--packs" else "file")}
+    given = [str(each) for pair in places.items() for each in pair]
+    monkeypatch.setattr("sys.argv", ["borrowed", *given, "--minutes", "1", "--device", "cpu"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert borrowed.main() == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert str(places[which]) in capsys.readouterr().err
+
+
+def test_nothing_that_is_to_travel_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carrying, "_fetch_wheels", lambda folder: None)
+    packs = [tmp_path / name / "pack-01.tar" for name in ("a", "b")]
+    for path in packs:
+        path.parent.mkdir()
+        path.write_bytes(b"pack")
+    folder = tmp_path / "away"
+    carry(folder, packs[:1])
+    there = folder / "carried" / "pack-01.tar"
+    for given, weights, beside, said in (
+        ([there], None, False, "is in .*, which is made anew; wanted a file elsewhere"),
+        (packs[:1], there, False, "is in .*, which is made anew; wanted a file elsewhere"),
+        (packs, None, False, "have one name; wanted packs of different names"),
+        (packs[:1], None, True, "wanted a folder in the repository"),
+    ):
+        with pytest.raises(CarryError, match=said):
+            carry(folder, given, weights, beside)
+        assert there.read_bytes() == b"pack"
 
 
 def test_more_than_travels_is_refused(away: Away, tmp_path: Path) -> None:

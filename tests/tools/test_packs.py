@@ -118,6 +118,17 @@ def test_what_cannot_be_packed_is_said(tmp_path: Path) -> None:
         pack(write_set(tmp_path / "set"), tmp_path / "packs", 0.03, SHARES)
 
 
+def test_what_cannot_be_packed_leaves_the_older_packs(tmp_path: Path) -> None:
+    made = pack(write_set(tmp_path / "set"), tmp_path / "packs", 0.5, SHARES)
+    before = [path.read_bytes() for path in made]
+    with pytest.raises(PackError, match="do not hold"):
+        pack(tmp_path / "set", tmp_path / "packs", 0.03, SHARES)
+    assert sorted((tmp_path / "packs").iterdir()) == made
+    assert [path.read_bytes() for path in made] == before
+    assert pack(tmp_path / "set", tmp_path / "packs", 0.5, SHARES, most=1) == made[:1]
+    assert sorted((tmp_path / "packs").iterdir()) == made[:1]
+
+
 def write_run(folder: Path, step: int) -> Path:
     """A run's folder with weights of ``step``, and a log that is further."""
     folder.mkdir(exist_ok=True)
@@ -185,6 +196,14 @@ def test_join_names_all_that_is_missing_or_damaged(tmp_path: Path) -> None:
         join(tmp_path / "run", tmp_path / "joined")
     with pytest.raises(DeliveryError, match="holds something"):
         join(out, tmp_path / "run")
+    whole = json.loads((out / "list.json").read_text())
+    (part, *_) = whole["parts"]
+    damaged = [whole | {"step": None}, whole | {"parts": [part | {"name": "../x"}]}, whole | {"parts": [1]}]
+    texts = ['{"format": ', "[]", '{"format": "streamrvq.delivery", "version": 1}', *map(json.dumps, damaged)]
+    for text in texts:
+        (out / "list.json").write_text(text)
+        with pytest.raises(DeliveryError, match=r"list\.json is damaged .*; wanted the list of a run's parts"):
+            join(out, tmp_path / "joined")
     assert delivery.PART_BYTES == 16 << 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from streamrvq.errors import ConfigError, InputError, WeightsError
 from streamrvq.train import adversarial, checkpoint
@@ -20,6 +22,7 @@ from streamrvq.weights import load_weights
 from tests.support.hostile.small_files import small_files
 from tests.support.patience import PATIENCE
 from tests.support.training.runs import CODEC, Silent, audio_in, config_of
+from tools.training import ablation
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,38 @@ class Ending(Silent):
         super().making(what, frames, share)
         if what == "codebooks" and share >= self._share:
             self._act()
+
+
+def test_a_run_that_was_killed_in_its_last_validation_is_validated(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*given: object, **others: object) -> None:
+        raise KeyboardInterrupt
+
+    config = config_of(audio, steps=3)
+    with monkeypatch.context() as patched, Run(config, tmp_path / "run", Silent(), cache=audio / "cache") as run:
+        patched.setattr("streamrvq.train.run.validate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.go()
+        assert run.kept_step == 3
+    for count in (1, 0):  # and not once more
+        observer = Silent()
+        with Run(config, tmp_path / "run", observer, cache=audio / "cache") as run:
+            assert run.go()
+        assert len(observer.validations) == count
+
+
+def test_a_table_of_variants_has_no_longer_runs(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.json").write_text(json.dumps(config_of(audio, adversarial_from=None).to_dict()))
+    monkeypatch.setattr(ablation, "CONFIG", tmp_path / "tiny.json")
+    given = {"data": audio / "train", "validation": audio / "validation", "out": tmp_path / "runs", "device": "cpu"}
+    for steps in (4, 3, 4, 5):
+        arguments = argparse.Namespace(**given, cache=audio / "cache", steps=steps)
+        if steps == 3:
+            with pytest.raises(ConfigError, match="holds a run of 4 steps; wanted at most 3: raise --steps, or change"):
+                ablation.run("as shipped", arguments, Console())
+        else:
+            assert ablation.run("as shipped", arguments, Console())["mel"] > 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6])

@@ -103,6 +103,22 @@ def test_a_file_with_samples_that_are_no_numbers_is_named(tmp_path: Path) -> Non
             load([str(tmp_path)], rate, tmp_path / "cache")
 
 
+def test_a_part_of_a_file_is_no_remedy_here(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.flac", np.random.default_rng(0).uniform(-0.1, 0.1, 44100), 44100)
+    whole = (tmp_path / "x.flac").read_bytes()
+    (tmp_path / "x.flac").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AudioFileError, match=r"x\.flac is damaged .*; wanted the whole file: copy it again$"):
+        load([str(tmp_path)], 44100, tmp_path / "cache")
+
+
+def test_files_without_a_sample_are_named(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.zeros(0), 16000)
+        more = " and 1 more" * (name == "b.wav")
+        with pytest.raises(AudioFileError, match=rf"^without a sample: .*a\.wav{more}; wanted audio to train on or v"):
+            load([str(tmp_path)], 16000, tmp_path / "cache")
+
+
 def test_a_long_kind_takes_no_room_for_each_clip() -> None:
     clips = tuple(Clip(f"{number}.wav", "k" * (100_000 * (not number)), number, 1) for number in range(20_000))
     corpus = Corpus(clips, np.zeros(20_000, np.int16), 16000)

@@ -30,9 +30,11 @@ def model_of(seed: int = 0, **changes: Any) -> CodecModel:
     return CodecModel(minute((2, 4), **({"encoder_dim": 4, "decoder_dim": 16, "stem": 4} | changes)))
 
 
-@pytest.mark.parametrize("stem", [1, 4])
-def test_what_is_computed_fast_is_what_the_modules_compute(causal: bool, stem: int) -> None:
-    model = model_of(causal=causal, stem=stem)
+@pytest.mark.parametrize(
+    "shape", [{"stem": 1}, {"stem": 4}, {"stem": 4, "encoder_dim": 1, "decoder_dim": 4}], ids=["1", "4", "one channel"]
+)
+def test_what_is_computed_fast_is_what_the_modules_compute(causal: bool, shape: dict[str, int]) -> None:
+    model = model_of(causal=causal, **shape)
     for module in model.modules():
         if isinstance(module, Snake1d):
             module.alpha.data.uniform_(0.5, 1.5)
@@ -227,6 +229,19 @@ def test_codebooks_of_one_coordinate_have_none_to_spare() -> None:
         books.append(model.quantizer.state_dict())
     assert [name for name, value in books[1].items() if not torch.isfinite(value).all()] == []
     assert [name for name, value in books[1].items() if not torch.equal(value, books[0][name])] == []
+
+
+@pytest.mark.parametrize("pole", [0.0, 0.25])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_codebooks_may_have_more_coordinates_than_there_are_channels(channels: int, pole: float) -> None:
+    z = torch.randn(2000, channels, generator=torch.Generator().manual_seed(1)) * torch.arange(1, channels + 1)
+    model = model_of(latent_dim=channels, codebook_dim=3).eval()
+    make_codebooks(model.quantizer, z, torch.Generator().manual_seed(0), pole)
+    assert [name for name, value in model.quantizer.state_dict().items() if not torch.isfinite(value).all()] == []
+    with torch.no_grad():
+        left = [float((model.quantizer(z.T[None], n)[0][0].T - z).square().mean()) for n in (1, 2, 3)]
+    assert left[-1] < 0.5 * float(z.square().mean()), left
+    assert model.quantizer._level(0).in_proj.folded().abs().amin() > 0  # a weight norm of 0 has no gradient
 
 
 def test_entries_follow_and_dead_ones_are_replaced() -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,30 @@ def test_the_parts_of_a_batch_are_the_batch(seed: int, step: int, world: int) ->
     crops = Crops(Corpus((Clip("a", "a", 0, 9000),), samples, 44100), 1500, 6, seed, {}, Augment(mix=0.5, tilt=0.5))
     parts = [next(crops.batches(step, step + 1, Ranks(rank, world).rows(6))) for rank in range(world)]
     np.testing.assert_array_equal(np.concatenate(parts), crops.batch(step))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Ranks(0, 2).sum_(torch.ones(2)),
+        lambda: Ranks(0, 2).sum_(torch.ones(2), torch.ones(3)),
+        lambda: Ranks(0, 2).mean(torch.ones(2)),
+        lambda: Ranks(1, 2).same_([torch.ones(2)]),
+        lambda: Ranks(1, 2).most(1),
+        lambda: find_ranks("cpu"),
+    ],
+    ids=["sum", "sums", "mean", "same", "most", "found"],
+)
+def test_a_process_that_ended_is_said(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*given: object, **others: object) -> None:
+        raise RuntimeError("Connection reset by peer")
+
+    for name in ("all_reduce", "broadcast", "init_process_group"):
+        monkeypatch.setattr(f"torch.distributed.{name}", failing)
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(ConfigError, match=r"^another process .* \(Connection reset by peer\); wanted all of them"):
+        call()
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:

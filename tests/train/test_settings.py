@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from streamrvq.cli import main
 from streamrvq.errors import ConfigError, WeightsError
 from streamrvq.nn import CodecModel
+from streamrvq.train.adversarial import Discriminators, optimizer_of
 from streamrvq.train.config import Augment, LossWeights, TrainConfig
 from streamrvq.train.corpus import Clip, Corpus
 from streamrvq.train.data import LOUDEST, Crops
 from streamrvq.train.losses import Losses
+from streamrvq.train.optimizer import Optimizer
 from streamrvq.train.runs.effort import check_minutes, check_threads, frames_for
 from streamrvq.train.spectra import MEL_WINDOWS
 from streamrvq.train.steps.schedule import average_decay, rate_factor
@@ -97,6 +99,14 @@ def test_numbers_that_are_taken_give_a_step_its_numbers(
 def test_what_came_and_what_is_wanted_is_said(table: Any, change: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         dataclasses.replace(table, **change)
+
+
+def test_betas_may_be_whole_numbers() -> None:
+    config = dataclasses.replace(CONFIG, betas=(0, 0.9))
+    assert config == TrainConfig.from_dict(config.to_dict())
+    optimizer = Optimizer(CodecModel(config.codec, weight_norm=False), config)
+    assert optimizer.adam.param_groups[0]["betas"] == (0.0, 0.9)  # torch takes no whole number beside another
+    assert optimizer_of(Discriminators(1), config).param_groups[0]["betas"] == (0.0, 0.9)
 
 
 def test_no_windows_are_needed_where_nothing_is_heard_in_them() -> None:

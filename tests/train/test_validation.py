@@ -10,6 +10,7 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from streamrvq.nn import CodecModel
 from streamrvq.train.losses import Losses
 from streamrvq.train.run import Run
 from streamrvq.train.runs.summary import facts_of, lines_of
-from streamrvq.train.validation import shortest, validate
+from streamrvq.train.validation import shortest, usage, validate
 from tests.support.training.runs import CODEC, Silent, audio_in, config_of
 from tools.training import ablation, record
 
@@ -52,6 +53,19 @@ def test_estoi_is_of_the_clips_that_have_one(model: CodecModel, lengths: list[in
         assert found["estoi"] == pytest.approx(sum(known) / len(known), abs=2e-5)
     else:
         assert math.isnan(found["estoi"])
+
+
+def test_silence_is_no_speech_that_became_unintelligible(model: CodecModel) -> None:
+    silent, loud = torch.zeros(1, 32768), clip(32768)
+    assert math.isnan(validate(model, [silent], LOSSES, quantise=False)["estoi"])
+    both, alone = (validate(model, clips, LOSSES, quantise=False) for clips in ([silent, loud], [loud]))
+    assert both["estoi"] == alone["estoi"]
+
+
+def test_one_entry_tells_no_bits() -> None:
+    found = usage(np.array([[9, 0], [4, 4]]))
+    assert found == {"used": [0.5, 1.0], "entropy": [0.0, 1.0]}
+    assert f"{found['entropy'][0]:.1f}" == "0.0"  # and not -0.0
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from streamrvq.errors import StreamRVQError
+from streamrvq.errors import ConfigError, StreamRVQError
 from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.train import TrainConfig
 from streamrvq.train.run import Run
@@ -88,6 +88,10 @@ def run(name: str, arguments: argparse.Namespace, console: Console) -> dict[str,
     cache = arguments.cache or arguments.out / "cache"
     with Run(config, folder, _Validations(name, console), cache=cache, device=arguments.device) as done:
         done.go()
+    if (step := done.trainer.step) > arguments.steps:
+        raise ConfigError(
+            f"{folder} holds a run of {step} steps; wanted at most {arguments.steps}: raise --steps, or change --out"
+        )
     last = next(row for row in reversed(read_rows(folder / "log.jsonl")) if row["event"] == "validation")
     codec = config.codec
     gflop = [2 * plan(codec).macs * codec.sample_rate / codec.hop_length / 1e9 for plan in (encoder_plan, decoder_plan)]

@@ -267,10 +267,8 @@ def _write(path: Path, values: Any) -> None:
 
 
 def main() -> int:
-    """Run the command line. Returns 0 with a result, 1 without one, 2 if something that was carried is of no use."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m tools.training.borrowed", description=(__doc__ or "").split("\n")[0]
-    )
+    """Run the command line. Returns 0 with a result, 1 without one, 2 for what is of no use, 130 for an interrupt."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools.training.borrowed", description=str(__doc__).split("\n")[0])
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="packs and wheels, or folders of them")
     parser.add_argument("--minutes", type=amount, required=True, help="for all of it, from the start of the command")
     parser.add_argument("--keep", type=Path, required=True, help="folder for what the next call goes on with")
@@ -291,9 +289,11 @@ def main() -> int:
     parser.add_argument("--part-bytes", type=count, default=PART_BYTES, help="of a file in OUT (default: %(default)s)")
     try:
         return Borrowed(parser.parse_args()).run()
-    except (CarriedError, StreamRVQError) as error:
+    except (CarriedError, StreamRVQError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def carry(
         limit: bytes that travel at a time.
 
     Raises:
-        CarryError: a pack is missing, the folder holds something else, or it is too large.
+        CarryError: a pack is missing, or lies in the folder, or has the name of another; the folder holds something
+            else, or it is too large. Only in the last case is it made anew.
     """
     missing = [str(path) for path in [*packs, *([weights] if weights is not None else [])] if not path.is_file()]
     if missing:
@@ -54,11 +55,17 @@ def carry(
     mark = folder / ".carried"
     if folder.exists() and not mark.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CarryError(f"{folder} holds something else; wanted a new folder, or one that --carry made")
+    if beside and not folder.resolve().is_relative_to(ROOT):
+        raise CarryError(f"{folder} is not in {ROOT}; wanted a folder in the repository, for only that travels")
+    names: dict[str, Path] = {}
+    for path in packs:
+        if (other := names.setdefault(path.name, path)).resolve() != path.resolve():
+            raise CarryError(f"{other} and {path} have one name; wanted packs of different names: rename one")
+    if within := [path for path in [*packs, *filter(None, [weights])] if _is_in(path, folder)]:
+        raise CarryError(f"{within[0]} is in {folder}, which is made anew; wanted a file elsewhere: copy it first")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     mark.touch()
-    if beside and not folder.resolve().is_relative_to(ROOT):
-        raise CarryError(f"{folder} is not in {ROOT}; wanted a folder in the repository, for only that travels")
     inside = folder if beside else folder / "carried"
     (inside / "wheels").mkdir(parents=True)
     _fetch_wheels(inside / "wheels")
@@ -76,6 +83,10 @@ def carry(
         return _beside(inside, place, source, limit)
     _copy_code(folder, shipped=weights is None)
     return _said(str(folder), [path for path in folder.rglob("*") if path.is_file()], limit, place, source, [])
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _beside(folder: Path, place: str, source: str, limit: int) -> list[str]:

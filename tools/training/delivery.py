@@ -83,6 +83,25 @@ def _write(bundle: bytes, step: int, out: Path, part_bytes: int) -> None:
         path.unlink()
 
 
+def _list(path: Path) -> dict[str, Any]:
+    """The list of a result's parts. Raises `DeliveryError` for one that is damaged, or of another version."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        kind = table.get("format"), table.get("version")
+        if kind == (FORMAT, VERSION):
+            int(table["step"])
+            parts = [(Path(part["name"]).name, part["name"], part["sha256"], part["bytes"]) for part in table["parts"]]
+            if wrong := [name for last, name, *_ in parts if last != name]:
+                raise ValueError(f"a part is called {wrong[0]}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DeliveryError(
+            f"{path} is damaged ({type(error).__name__}: {error}); wanted the list of a run's parts: fetch it again"
+        ) from None
+    if kind != (FORMAT, VERSION):
+        raise DeliveryError(f"{path} is {kind[0]} {kind[1]}; wanted {FORMAT} {VERSION}")
+    return dict(table)
+
+
 def join(folder: Path, run: Path) -> dict[str, Any]:
     """Make the run's folder from the parts in ``folder``, or in the one folder below it that has a list.
 
@@ -95,9 +114,7 @@ def join(folder: Path, run: Path) -> dict[str, Any]:
     found = sorted(folder.rglob(LIST))
     if len(found) != 1:
         raise DeliveryError(f"{folder} has {len(found)} files {LIST}; wanted one: the folder that came back from a run")
-    table = json.loads(found[0].read_text(encoding="utf-8"))
-    if table.get("format") != FORMAT or table.get("version") != VERSION:
-        raise DeliveryError(f"{found[0]} is {table.get('format')} {table.get('version')}; wanted {FORMAT} {VERSION}")
+    table = _list(found[0])
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise DeliveryError(f"{run} holds something; wanted a new folder for the run")
     wrong, pieces = [], []
@@ -119,4 +136,4 @@ def join(folder: Path, run: Path) -> dict[str, Any]:
     if run.exists():
         run.rmdir()
     part_folder.rename(run)
-    return dict(table)
+    return table

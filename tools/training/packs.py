@@ -64,8 +64,6 @@ def pack(folder: Path, out: Path, megabytes: float, shares: Mapping[str, float],
         raise PackError(f"{folder} has no clip to train on; wanted rows of {MANIFEST} whose path is in train/")
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     out.mkdir(parents=True, exist_ok=True)
-    for old in sorted(out.glob("pack-*.tar")):
-        old.unlink()
     made: list[Path] = []
     while left and (most is None or len(made) < most):
         packing = _Pack(folder, digest, len(made) + 1, megabytes, [*dict.fromkeys([*rows[0], *_CHANGED])])
@@ -82,6 +80,9 @@ def pack(folder: Path, out: Path, megabytes: float, shares: Mapping[str, float],
         if not taken:
             raise _too_small(megabytes, left[0])
         left = left[taken:] if made else _evenly(left[taken:])
+        if not made:  # what cannot be packed leaves the older ones
+            for old in sorted(out.glob("pack-*.tar")):
+                old.unlink()
         made.append(out / f"pack-{len(made) + 1:02d}.tar")
         packing.write(made[-1])
     return made

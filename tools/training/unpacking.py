@@ -48,9 +48,11 @@ class Pack:
 
 
 def carried(places: Iterable[Path], suffix: str) -> list[Path]:
-    """The files with ``suffix`` in folders, or named themselves, in the order of their names."""
+    """The files with ``suffix`` in folders, or named themselves, in the order of their names. Raises `CarriedError`."""
     found: list[Path] = []
     for place in places:
+        if not place.exists():
+            raise CarriedError(f"{place} is not there; wanted packs and wheels, or folders of them, with --packs")
         found += sorted(place.rglob(f"*{suffix}")) if place.is_dir() else [place] if place.suffix == suffix else []
     return found
 

@@ -76,7 +76,7 @@ def open_run(
         old.check(folder, mine)
     rows = [data.row()] if mine != old else []
     if mine != old:
-        mine.save(folder)
+        mine.save(folder, old)
     remarks = list(data.remarks)
     if differ:
         rows.append({"event": "continued", "changes": differ})

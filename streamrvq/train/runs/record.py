@@ -73,12 +73,19 @@ class Record:
         keys = json.dumps([self.sample_rate, [file.key for file in self.files]])
         return hashlib.sha256(keys.encode()).hexdigest()
 
-    def save(self, folder: Path) -> None:
-        """Write it. ``training.json`` comes last, so its presence means "complete". Raises `ConfigError`."""
+    def save(self, folder: Path, old: Record | None = None) -> None:
+        """Write it. ``training.json`` comes last, so its presence means "complete". Raises `ConfigError`.
+
+        Args:
+            folder: of the run.
+            old: the record there, if any. That of other files goes first: a killed process leaves no halves of two.
+        """
         head = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self), "digest": self.digest}
         del head["files"]
         lines = [json.dumps(dataclasses.asdict(file)) for file in self.files]
         try:
+            if old is not None and old.digest != self.digest:
+                (folder / RECORD).unlink(missing_ok=True)
             with replacing(folder / RECORDS / "data.jsonl") as out:
                 out.writelines(f"{line}\n".encode() for line in lines)
             with replacing(folder / RECORD) as out:

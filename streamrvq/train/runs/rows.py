@@ -35,6 +35,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return [_checked(number, json.loads(line)) for number, line in enumerate(whole.split("\n") if whole else [], 1)]
 
 
+def is_validated(path: Path, step: int) -> bool:
+    """Whether the log at ``path`` has a validation of ``step``. Raises as `read_rows`."""
+    return any(row["event"] == "validation" and row["step"] == step for row in read_rows(path))
+
+
 def _checked(number: int, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise TypeError(f"line {number} is no object")

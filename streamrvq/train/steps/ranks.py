@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...system.foreign_data import one_line
 from ..config import TrainConfig
 from ..device.gpu import check_device
 
@@ -34,6 +35,9 @@ class Ranks:
         rank: its number.
         world: how many there are. 1: nothing here does anything.
         local: its number among those on this machine.
+
+    Raises:
+        ConfigError: in whatever waits for the others: one of them has ended.
     """
 
     rank: int = 0
@@ -68,10 +72,12 @@ class Ranks:
         if self.world == 1 or not tensors:
             return
         if len(tensors) == 1 and tensors[0].is_contiguous():
-            dist.all_reduce(tensors[0])
+            with _others():
+                dist.all_reduce(tensors[0])
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat)
+        with _others():
+            dist.all_reduce(flat)
         for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
@@ -88,7 +94,8 @@ class Ranks:
         if self.world > 1:
             for tensor in tensors:
                 whole = tensor.detach().contiguous()
-                dist.broadcast(whole, 0)
+                with _others():
+                    dist.broadcast(whole, 0)
                 if whole.data_ptr() != tensor.data_ptr():
                     tensor.detach().copy_(whole)
 
@@ -97,7 +104,8 @@ class Ranks:
         if self.world == 1:
             return number
         each = torch.tensor(number)
-        dist.all_reduce(each, dist.ReduceOp.MAX)
+        with _others():
+            dist.all_reduce(each, dist.ReduceOp.MAX)
         return int(each)
 
     @contextmanager
@@ -129,6 +137,18 @@ class Ranks:
             dist.destroy_process_group()
 
 
+@contextmanager
+def _others() -> Iterator[None]:
+    """A call that waits for the other processes. Raises `ConfigError` where one of them has ended."""
+    try:
+        yield
+    except RuntimeError as error:  # whatever became of them, torch has no class for it
+        raise ConfigError(
+            f"another process of those that train together has ended, or is not to be reached ({one_line(error)}); "
+            "wanted all of them until the end: run the same command again, and the run goes on from its checkpoint"
+        ) from None
+
+
 ALONE = Ranks()
 
 
@@ -136,7 +156,7 @@ def find_ranks(device: str) -> Ranks:
     """Join the processes that the environment speaks of, to train on "cpu" or "cuda". `ALONE` if it speaks of none.
 
     Raises:
-        ConfigError: torch has no such device, or not as many as there are processes here.
+        ConfigError: torch has no such device, or not as many as there are processes here; or the others are not found.
     """
     if not all(name in os.environ for name in _NAMES) or os.environ["WORLD_SIZE"] == "1":
         return ALONE
@@ -149,5 +169,6 @@ def find_ranks(device: str) -> Ranks:
                 "wanted at most as many processes as GPUs: lower --nproc-per-node"
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device != "cpu" else "gloo", timeout=_PATIENCE)
+    with _others():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device != "cpu" else "gloo", timeout=_PATIENCE)
     return Ranks(rank, world, local)

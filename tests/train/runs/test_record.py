@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrvq.errors import ConfigError
+from streamrvq.system.atomic_file import replacing
+from streamrvq.train.runs import record as record_module
+from streamrvq.train.runs.folder import RECORDS
 from streamrvq.train.runs.record import DataFile, Record
 
 
@@ -56,6 +61,29 @@ def test_another_use_or_kind_is_said_of_the_file_that_has_it() -> None:
 def test_another_rate_is_no_other_order() -> None:
     assert said([A, C], [A, C], rate=48000) == "it was at 44100 Hz and is at 48000 Hz now"
     assert said([A, C], [C, A]) == "the same files came in another order"
+
+
+@pytest.mark.parametrize("files", [[A, C], [B, C, A]])
+def test_a_process_that_is_killed_leaves_no_halves_of_two_records(
+    files: list[DataFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / RECORDS).mkdir()
+    first, second = record([A, C]), record(files)
+    first.save(tmp_path, None)
+
+    @contextmanager
+    def killed(path: Path) -> Iterator[BinaryIO]:
+        if path.name == "training.json":
+            raise KeyboardInterrupt
+        with replacing(path) as out:
+            yield out
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(record_module, "replacing", killed)
+        second.save(tmp_path, first)
+    assert record_module.read(tmp_path) == (first if files == [A, C] else None)
+    second.save(tmp_path, None)
+    assert record_module.read(tmp_path) == second
 
 
 some = st.lists(
