@@ -13,7 +13,7 @@ import typer
 
 from ..audio.find import sentence as passed_sentence
 from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
-from ..corpus.plan_file import RECORDS
+from ..corpus.sources import RECORDS
 from ..errors import InputError
 from ..system.foreign_data import one_line, shown
 from .common import complain, counted, note, out, print_json
