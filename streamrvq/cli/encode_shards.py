@@ -86,11 +86,12 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
 
 def _sentence(done: RunSummary) -> str:
     failed = f", {len(done.failed)} failed ({RECORDS}/failed.jsonl)" if done.failed else ""
+    speed = f" at {done.speed:.1f} s a second" if done.written else ""
     was = f" ({done.shards - done.written} there already)" if done.written < done.shards else ""
     return (
         f"{done.folder}: {counted(done.shards, 'shard')}{was}, {counted(done.rows, 'row')} of "
         f"{counted(done.sources - len(done.failed), 'file')}{failed}"
-        f": {done.seconds:.1f} s of audio at {done.speed:.1f} s a second"
+        f": {done.seconds:.1f} s of audio{speed}"
     )
 
 

@@ -244,6 +244,10 @@ def read_summary(path: Path, shard: Shard) -> ShardSummary:
             summary = ShardSummary.from_json(text)
             if (summary.number, summary.digest) != (shard.number, shard.digest):
                 raise ValueError("it is of another run")
+        except FileNotFoundError:
+            raise CorpusError(
+                f"{path} is gone since it was written; leave the folder to the run, and run the same command again"
+            ) from None
         except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise CorpusError(f"{path} is no whole shard of this run ({one_line(error)}); {remedy}") from None
     return summary

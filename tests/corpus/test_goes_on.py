@@ -114,3 +114,8 @@ def test_two_dots_after_a_link_lead_from_where_it_leads(tmp_path: Path, weights:
         assert source.file == str(tmp_path / "real" / "a.wav")
     encode_corpus(entry, f"{tmp_path}/link/../out", weights, workers=1)
     assert [row["num_samples"] for row in rows_in(tmp_path / "real" / "out")] == [500]
+
+
+def test_a_shard_that_somebody_deleted_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"x/shard-00000-of-00001\.parquet is gone since it was written; leave"):
+        read_summary(tmp_path / "x" / "shard-00000-of-00001.parquet", Shard(0, 1, ()))
