@@ -96,4 +96,5 @@ def _sentence(done: RunSummary) -> str:
 
 
 def _complain(failure: Failed) -> None:
-    complain(f"{failure.path}: {failure.error}" if failure.path not in failure.error else failure.error)
+    path = one_line(failure.path, 1000)  # as errors name it
+    complain(failure.error if path in failure.error else f"{path}: {failure.error}")

@@ -50,7 +50,7 @@ from .plan_file import (
 )
 from .settings import Settings
 from .shard import Failed, ShardSummary, verified_summary
-from .sources import RECORDS, Source
+from .sources import RECORDS, Source, names_files
 
 FORMAT = "streamrvq.run"
 #: Bytes of ``run.json``, whose settings and columns are all short, and of which each growth takes a hundred.
@@ -207,9 +207,10 @@ class Record:
         """The sources that the run does not have. Those that it has must all be there, as they were."""
         began = {source.file: source for shard in self.shards for source in shard.sources}
         came = {source.file: source for source in sources}
-        # What is passed over now was a source of older versions: a Mac's sidecars, links to nothing.
-        there = came.keys() | self._passed
-        if lacking := [source.path for file, source in began.items() if file not in there]:
+        # Folders and manifests that were missing were planned as files. What is passed over now was a source of older
+        # versions: a Mac's sidecars, links to nothing.
+        self._passed |= {file for file in began.keys() - came.keys() if names_files(file)}
+        if lacking := [began[file].path for file in began.keys() - came.keys() - self._passed]:
             raise CorpusError(
                 f"the run in {self.folder} was begun with other sources: this one lacks {len(lacking)} of them, such "
                 f"as {one_line(min(lacking))}; name all of them again, with new ones beside them, or give a new folder"

@@ -91,6 +91,15 @@ def is_of_run(path: str, folder: Path) -> bool:
     return shard or folder / RECORDS in place.parents
 
 
+def names_files(path: str | Path) -> bool:
+    """Whether a path is a folder or a manifest, which no run encodes itself."""
+    return os.path.isdir(path) or _is_manifest(path)
+
+
+def _is_manifest(path: str | Path) -> bool:
+    return os.path.splitext(path)[1].lower() in MANIFESTS and os.path.isfile(path)
+
+
 def _check_texts(names: Sequence[str]) -> None:
     """Refuse a name that is not UTF-8 if a shard would give it that of another file."""
     texts = {name: text for name in names if (text := as_text(name)) != name}
@@ -169,7 +178,7 @@ class _Walk:
                 yield from self._file(path, entry)
 
     def _file(self, path: Path, entry: str, looked_for: bool = False) -> Iterator[_Named]:
-        if path.suffix.lower() not in MANIFESTS or not os.path.isfile(path):
+        if not _is_manifest(path):
             yield _Named(entry, entry, looked_for=looked_for)
             return
         row = None
@@ -199,7 +208,7 @@ class _Walk:
             if os.path.isdir(path):
                 yield from self._folder(path)
                 continue
-            reason, listed = passed_over(path), path.suffix.lower() in MANIFESTS and os.path.isfile(path)
+            reason, listed = passed_over(path), _is_manifest(path)
             wanted = os.path.isfile(path) and not path.name.startswith("._")
             if reason is not None and (written := _of_a_run(path)):
                 # A folder that matches, too, gives the usual reason.

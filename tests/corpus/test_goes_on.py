@@ -119,3 +119,27 @@ def test_two_dots_after_a_link_lead_from_where_it_leads(tmp_path: Path, weights:
 def test_a_shard_that_somebody_deleted_in_the_middle_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"x/shard-00000-of-00001\.parquet is gone since it was written; leave"):
         read_summary(tmp_path / "x" / "shard-00000-of-00001.parquet", Shard(0, 1, ()))
+
+
+def test_a_folder_and_a_manifest_that_were_missing_at_first(
+    run: Run, tmp_path: Path, audio: Path, weights: Path
+) -> None:
+    late = [tmp_path / "more", tmp_path / "list.jsonl"]
+    bulk = ["encode", audio, *late, "--codec", weights, "--shards", tmp_path / "out", "--workers", 1, "--json"]
+    first = run(*bulk)
+    assert (first.code, first.document["rows"]) == (2, 2)
+    assert sorted(failed_in(tmp_path / "out")) == sorted(map(str, late))
+    late[0].mkdir()
+    soundfile.write(late[0] / "2.wav", noise(700), 44100)
+    soundfile.write(tmp_path / "3.wav", noise(800), 44100)
+    late[1].write_text('{"path": "3.wav"}')
+    again = run(*bulk)
+    assert (again.code, again.document["rows"], again.document["added"]) == (0, 4, 2)
+    assert failed_in(tmp_path / "out") == {}
+    assert run(*bulk, "--retry-failed").code == 0
+
+
+def test_a_name_that_is_not_printable_is_printed_once(run: Run, tmp_path: Path, weights: Path) -> None:
+    (tmp_path / "a\x1b  b.wav").write_bytes(b"no audio")
+    done = run("encode", tmp_path / "a\x1b  b.wav", "--codec", weights, "--shards", tmp_path / "out", "--workers", 1)
+    assert done.err.count(r"a\x1b b.wav") == 1
