@@ -13,7 +13,7 @@ import typer
 
 from ..audio.find import sentence as passed_sentence
 from ..corpus import Failed, RunPlan, RunSummary, encode_corpus
-from ..corpus.plan_file import RECORDS
+from ..corpus.sources import RECORDS
 from ..errors import InputError
 from ..system.foreign_data import one_line, shown
 from .common import complain, counted, note, out, print_json
@@ -86,13 +86,15 @@ def encode_shards(sources: list[str], folder: Path, codec: str, json: bool, **se
 
 def _sentence(done: RunSummary) -> str:
     failed = f", {len(done.failed)} failed ({RECORDS}/failed.jsonl)" if done.failed else ""
+    speed = f" at {done.speed:.1f} s a second" if done.written else ""
     was = f" ({done.shards - done.written} there already)" if done.written < done.shards else ""
     return (
         f"{done.folder}: {counted(done.shards, 'shard')}{was}, {counted(done.rows, 'row')} of "
         f"{counted(done.sources - len(done.failed), 'file')}{failed}"
-        f": {done.seconds:.1f} s of audio at {done.speed:.1f} s a second"
+        f": {done.seconds:.1f} s of audio{speed}"
     )
 
 
 def _complain(failure: Failed) -> None:
-    complain(f"{failure.path}: {failure.error}" if failure.path not in failure.error else failure.error)
+    path = one_line(failure.path, 1000)  # as errors name it
+    complain(failure.error if path in failure.error else f"{path}: {failure.error}")

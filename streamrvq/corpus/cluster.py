@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import CorpusError, StreamRVQError
 from ..system.cores import available_cores
+from ..system.interrupts import termination_kept
 from ..system.optional import need
 from .columns import checked_columns
 from .plan import Shard
@@ -143,7 +144,8 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     try:
         _check_reachable(address)
         cores = {"num_cpus": available_cores()} if address == LOCAL else {}  # a running cluster has its own number
-        ray.init(address=address, logging_level="ERROR", log_to_driver=False, **cores)
+        with termination_kept():  # Ray's handler prints a trace and ends with another code
+            ray.init(address=address, logging_level="ERROR", log_to_driver=False, **cores)
     except (OSError, RuntimeError, ValueError) as error:
         raise CorpusError(
             f"no Ray cluster can be reached at {address} ({' '.join(str(error).split())}); start one with `ray start "

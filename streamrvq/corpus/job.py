@@ -21,6 +21,7 @@ from ..errors import CorpusError, InputError
 from ..system.cores import available_cores
 from ..system.foreign_data import is_whole, shown
 from ..system.interrupts import DeferredInterrupts, ordered_termination
+from ..system.names import absolute
 from ..weights import Weights, load_weights
 from .cluster import run_on_ray
 from .columns import kinds_of
@@ -32,7 +33,7 @@ from .progress import OnProgress, Progress
 from .record import Record
 from .settings import Settings
 from .shard import Failed, ShardSummary
-from .sources import Entries, collect
+from .sources import Entries, collect, is_of_run
 from .workers import Work
 
 #: Readers of a worker on a Ray cluster, if its engine encodes many files at once.
@@ -157,7 +158,7 @@ def encode_corpus(
         ray: the address of a Ray cluster that does the work. ``"auto"``: the cluster that this machine belongs to.
             ``"local"``: one that is started for this run. ``folder``, sources and ``codec`` must be the same paths on
             its nodes.
-        retry_failed: write shards with failures again.
+        retry_failed: write shards with failures again, save those with rows of files that are gone.
         on_plan: called once, before the first shard is written.
         on_progress: called with each report of progress. What it raises ends the run.
         on_failure: called for each source that gave no row.
@@ -174,7 +175,7 @@ def encode_corpus(
     """
     if not os.fspath(folder):  # which would be this folder
         raise InputError("the folder for the shards has no name; wanted one, such as . for this folder")
-    started, folder = time.perf_counter(), Path(os.path.abspath(folder))
+    started, folder = time.perf_counter(), Path(absolute(folder))
     for number, what in ((workers, "workers"), (threads, "threads")):
         if number is not None and not is_whole(number, 1):
             raise InputError(f"{shown(number)} {what} were asked for; wanted at least 1, as a whole number")
@@ -195,7 +196,7 @@ def encode_corpus(
     )  # fmt: skip
     del opened  # each worker loads its own
     (found, passed), encoded_seconds = collect(sources), 0.0
-    passed_over = tuple(item for item in passed if folder not in Path(os.path.abspath(item.path)).parents)  # this run's
+    passed_over = tuple(item for item in passed if not is_of_run(item.path, folder))
     settings = settings.with_columns(kinds_of((source.path, source.columns) for source in found))
 
     def add(progress: Progress) -> None:
@@ -205,7 +206,9 @@ def encode_corpus(
             on_progress(progress)
 
     with ordered_termination(), Record(folder, settings, found, version("streamrvq"), shard_bytes, passed) as record:
-        summaries = {n: done for n, done in record.done.items() if not (retry_failed and done.failed)}
+        summaries = {
+            n: done for n, done in record.done.items() if not (retry_failed and _may_retry(record.shards[n], done))
+        }
         missing = [shard for shard in record.shards if shard.number not in summaries]
         changed = record.changed(summaries)
         if on_plan is not None:
@@ -235,6 +238,12 @@ def encode_corpus(
         added=record.added, changed=changed, passed_over=passed_over, written=len(missing),
         encoded_seconds=encoded_seconds, elapsed=time.perf_counter() - started,
     )  # fmt: skip
+
+
+def _may_retry(shard: Shard, done: ShardSummary) -> bool:
+    """Whether something failed in a shard, and writing it again costs no rows of a file that is gone since."""
+    failed = {failure.path for failure in done.failed}
+    return bool(failed) and all(source.path in failed or os.path.exists(source.file) for source in shard.sources)
 
 
 def _sorted(summaries: dict[int, ShardSummary]) -> list[ShardSummary]:

@@ -26,6 +26,8 @@ from ..tokens.schema import arrow, parquet
 MAX_LINE = 4 << 20
 #: Rows of a Parquet manifest for each of its bytes. Paths in order, well compressed, take a third of a byte.
 ROWS_PER_BYTE = 8
+#: Types of text, as Arrow names them.
+_TEXTS = ("string", "large_string", "string_view")
 #: Rows that are read at a time.
 _ROWS = 1024
 #: Bytes of a page of a Parquet manifest when it is unpacked. Writers end one at a megabyte, or 1024 rows later.
@@ -148,7 +150,7 @@ def _parquet_rows(manifest: Path, paths: tuple[str, ...]) -> Iterator[Row]:
                 raise InputError(f"{manifest} has several columns called {one_line(name, 40)}; wanted one")
             kind = described.field(name).type
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+            text = str(kind) in _TEXTS
             if name == path and not text:
                 raise InputError(f"{manifest} has {name} of type {one_line(kind, 60)}; wanted text in {name}")
             if text or any(is_kind(kind) for is_kind in _plain(pa.types)):

@@ -53,15 +53,22 @@ def read_manifest(manifest: Path) -> Iterator[Listed]:
                 came = (
                     f"has the columns {one_line(', '.join(map(str, row)) or 'none')}"
                     if column is None
+                    else f"has {path.kind} in {column}"
+                    if isinstance(path, NotCarried)
                     else f"has {column} {shown(path)}"
                 )
                 raise InputError(
                     f"row {number} of {manifest} {came}; wanted a file's path as text in one called {', '.join(PATHS)}"
                 )
-            if not _is_zero(row.get(_OFFSET)):
+            if isinstance(offset := row.get(_OFFSET), NotCarried):
+                raise InputError(
+                    f"row {number} of {manifest} has {offset.kind} in {_OFFSET}; wanted zero, as a number, for a row "
+                    "is a whole file: leave the column out, and cut tokens by time when reading"
+                )
+            if not _is_zero(offset):
                 raise InputError(
                     f"row {number} of {manifest} is a piece of {one_line(path)}, from "
-                    f"{shown(row[_OFFSET], 40)} on; wanted whole files, for codes depend on what comes "
+                    f"{shown(offset, 40)} on; wanted whole files, for codes depend on what comes "
                     "before: leave the column out, and cut tokens by time when reading"
                 )
             if not is_path(path) or len(path) > _LONGEST:

@@ -6,6 +6,7 @@ Knows: the sizes of files. Does not know: workers, machines, what is in the file
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 
 from ..errors import InputError
@@ -17,6 +18,11 @@ from .sources import Source
 LARGEST = 128 << 20
 #: A small corpus is divided too, so that several workers have something to do, but into shards of at least `LEAST`.
 WANTED, LEAST = 32, 1 << 20
+#: Bytes that a shard says of its sources if all of them fail, so that files that are missing, and so have no size, do
+#: not all go into one shard. Parquet's readers refuse a text of 100 MB.
+_MOST_SAID = 64 << 20
+#: Bytes of a failed source's entry beside its name and path, and characters of the path that an error repeats.
+_SAID, _REPEATED = 256, 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Shard:
 
 
 def divide(sources: Sequence[Source], shard_bytes: int | None = None, first: int = 0) -> list[Shard]:
-    """Divide the sources in their order. A shard ends where the next source would take it beyond ``shard_bytes``.
+    """Divide the sources in their order. A shard ends where the next source would take it beyond ``shard_bytes``,
+    or what it would say of them all, if they failed, beyond `_MOST_SAID`.
 
     With None the limit is a part of the whole: see `WANTED`, `LEAST` and `LARGEST`. ``first`` is the first shard's
     number: a run that grows has that many already.
@@ -54,11 +61,12 @@ def divide(sources: Sequence[Source], shard_bytes: int | None = None, first: int
         )
     most = shard_bytes or min(LARGEST, max(LEAST, sum(source.size for source in sources) // WANTED))
     groups: list[list[Source]] = []
-    held = most
+    held = said = 0
     for source in sources:
-        if not groups or held + source.size > most:
+        says = _SAID + len(json.dumps(source.path)) + len(json.dumps(source.file[:_REPEATED]))
+        if not groups or held + source.size > most or said + says > _MOST_SAID:
             groups.append([])
-            held = 0
+            held = said = 0
         groups[-1].append(source)
-        held += source.size
+        held, said = held + source.size, said + says
     return [Shard(number, first + len(groups), tuple(group)) for number, group in enumerate(groups, first)]

@@ -18,8 +18,6 @@ from .columns import checked_columns
 from .plan import Shard
 from .sources import Source
 
-#: The folder in a run's own where its record lies, and the plan with it.
-RECORDS = "__run__"
 #: Of a run that never grew, and of one that did. Version 0.1.0 of the package refuses the second with a sentence.
 VERSION, GROWN = 1, 2
 #: Characters of a line of the plan: at least its four keys, at most two long paths and a manifest's row in ASCII.

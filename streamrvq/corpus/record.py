@@ -28,7 +28,7 @@ from ..errors import CorpusError, TokensError
 from ..resampling import FORMER_RESAMPLER
 from ..system.atomic_file import PART, replacing
 from ..system.foreign_data import foreign_data, one_line
-from ..system.names import check_path
+from ..system.names import absolute, check_path
 from ..system.regular_file import read_at_most
 from ..tokens.reader import shards_in
 from ..tokens.shards import Shard as Rows
@@ -37,7 +37,6 @@ from .lock import Lock
 from .plan import Shard, divide
 from .plan_file import (
     GROWN,
-    RECORDS,
     VERSION,
     Stage,
     as_grown,
@@ -51,7 +50,7 @@ from .plan_file import (
 )
 from .settings import Settings
 from .shard import Failed, ShardSummary, verified_summary
-from .sources import Source
+from .sources import RECORDS, Source, names_files
 
 FORMAT = "streamrvq.run"
 #: Bytes of ``run.json``, whose settings and columns are all short, and of which each growth takes a hundred.
@@ -87,7 +86,7 @@ class Record:
         passed: Iterable[PassedOver] = (),
     ) -> None:  # fmt: skip
         self.folder, self._records, self._resampler = folder, folder / RECORDS, settings.resampler
-        self._passed = {os.path.abspath(item.path) for item in passed}
+        self._passed = {absolute(item.path) for item in passed}
         self.settings, self.added, self._sizes = settings, 0, {source.file: source.size for source in sources}
         self.shards, self._stages, self._lines = list[Shard](), list[Stage](), list[str]()
         head = {"format": FORMAT, "version": VERSION, "streamrvq": package, "settings": settings.recorded,
@@ -208,9 +207,10 @@ class Record:
         """The sources that the run does not have. Those that it has must all be there, as they were."""
         began = {source.file: source for shard in self.shards for source in shard.sources}
         came = {source.file: source for source in sources}
-        # What is passed over now was a source of older versions: a Mac's sidecars, links to nothing.
-        there = came.keys() | self._passed
-        if lacking := [source.path for file, source in began.items() if file not in there]:
+        # Folders and manifests that were missing were planned as files. What is passed over now was a source of older
+        # versions: a Mac's sidecars, links to nothing.
+        self._passed |= {file for file in began.keys() - came.keys() if names_files(file)}
+        if lacking := [began[file].path for file in began.keys() - came.keys() - self._passed]:
             raise CorpusError(
                 f"the run in {self.folder} was begun with other sources: this one lacks {len(lacking)} of them, such "
                 f"as {one_line(min(lacking))}; name all of them again, with new ones beside them, or give a new folder"
@@ -241,8 +241,8 @@ class Record:
         )  # fmt: skip
 
     def delete_partial(self) -> None:
-        """Delete the partial shards that killed workers left behind."""
-        for part in self.folder.glob(f".shard-*{PART}"):
+        """Delete the partial files that killed processes left behind."""
+        for part in (*self.folder.glob(f".shard-*{PART}"), *self._records.glob(f".*{PART}")):
             part.unlink(missing_ok=True)
 
     def passed_over(self, passed: Iterable[PassedOver]) -> None:

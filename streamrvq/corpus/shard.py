@@ -38,8 +38,9 @@ from .sources import Source
 #: Codes that are written at a time: 2 MB, 20 minutes with 9 codebooks. Readers hold the same amount.
 ROW_GROUP = 1 << 20
 
-#: Bytes of a shard's summary as it is read, and of each source that failed: its path and an error that names it.
-_MOST_SUMMARY, _MOST_FAILED = 1 << 20, 1 << 15
+#: Bytes of a shard's summary as it is read, and of each source that failed: its path and an error that names it. A
+#: path may be longer in a manifest than any that is opened; JSON has at most 12 bytes for a character.
+_MOST_SUMMARY, _MOST_FAILED, _MOST_CHARACTER = 1 << 20, 1 << 15, 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,11 +238,16 @@ def read_summary(path: Path, shard: Shard) -> ShardSummary:
             check_regular(path)
             metadata = schema.parquet().read_metadata(path).metadata or {}
             text = metadata[schema.SHARD_KEY]
-            if len(text) > _MOST_SUMMARY + _MOST_FAILED * len(shard.sources):
+            names = sum(len(source.path) for source in shard.sources)
+            if len(text) > _MOST_SUMMARY + _MOST_FAILED * len(shard.sources) + _MOST_CHARACTER * names:
                 raise ValueError(f"a summary of {len(text)} bytes")
             summary = ShardSummary.from_json(text)
             if (summary.number, summary.digest) != (shard.number, shard.digest):
                 raise ValueError("it is of another run")
+        except FileNotFoundError:
+            raise CorpusError(
+                f"{path} is gone since it was written; leave the folder to the run, and run the same command again"
+            ) from None
         except (schema.arrow().ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise CorpusError(f"{path} is no whole shard of this run ({one_line(error)}); {remedy}") from None
     return summary

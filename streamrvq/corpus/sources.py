@@ -1,7 +1,8 @@
 """The files of a corpus: files, folders, globs and manifests as one sorted list, each file once.
 
 Knows: where names come from. Does not know: audio. A file that does not exist is listed, so that it is reported. What
-folders and globs hold beside audio files is passed over, and given with the reasons.
+folders and globs hold beside audio files is passed over, and given with the reasons. What runs wrote is no manifest for
+a glob: so a run whose folder lies among its sources can go on.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from typing import NamedTuple
 
 from ..audio.find import PassedOver, passed_over, search, sentence
 from ..errors import InputError
+from ..system.atomic_file import PART
 from ..system.foreign_data import one_line
-from ..system.names import as_text, is_path
+from ..system.names import absolute, as_text, is_path
+from ..tokens import schema
 from .columns import Columns, column_name, merged
 from .globs import globbed
 from .manifests import MANIFESTS, read_manifest
 
+#: The folder in a run's own where its record lies, and the plan with it.
+RECORDS = "__run__"
 #: What names the files of a corpus.
 Entries = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -58,14 +63,15 @@ def collect(entries: Entries) -> Sources:
             without files; a manifest that cannot be used; or two rows that say different things of one file.
     """
     named: dict[str, tuple[str, Columns]] = {}
-    walk = _Walk()
+    walk, real = _Walk(), cache(os.path.realpath)  # for this call only: a link may lead elsewhere in the next
     several = [entries] if isinstance(entries, (str, os.PathLike)) else entries  # a text is no sequence of its letters
-    for path in _once(list(walk.entries(os.fspath(entry) for entry in several))):
-        file = os.path.abspath(path.file)
+    for path in _once(list(walk.entries(os.fspath(entry) for entry in several)), real):
+        file = absolute(path.file, real)
         name, columns = named.get(file, (path.name, ()))
         named[file] = min(name, path.name), merged(path.name, columns, path.columns)
     if not named:
-        raise InputError("no sources were given; wanted audio files, folders, globs or manifests of them")
+        rest = f" ({sentence(walk.passed)})" if walk.passed else ""
+        raise InputError(f"no sources were given; wanted audio files, folders, globs or manifests of them{rest}")
     _check_texts([name for name, _ in named.values()])
     _check_names((name, file) for file, (name, _) in named.items())
     left_out = set(walk.left_out)
@@ -73,9 +79,25 @@ def collect(entries: Entries) -> Sources:
         Source(name, file, _size(file), tuple(item for item in columns if item[0] not in left_out))
         for file, (name, columns) in sorted(named.items())
     ]
-    there = {os.path.abspath(passed.path) for passed in walk.passed} - named.keys()
-    passed = sorted({item for item in walk.passed if os.path.abspath(item.path) in there})
+    there = {absolute(passed.path) for passed in walk.passed} - named.keys()
+    passed = sorted({item for item in walk.passed if absolute(item.path) in there})
     return Sources(files, (*passed, *walk.left_out.values()))
+
+
+def is_of_run(path: str, folder: Path) -> bool:
+    """Whether a path is something that the run in ``folder`` keeps there: its record, its shards."""
+    place = Path(absolute(path))
+    shard = place.parent == folder and (place.suffix == ".parquet" or place.match(f".shard-*{PART}"))
+    return shard or folder / RECORDS in place.parents
+
+
+def names_files(path: str | Path) -> bool:
+    """Whether a path is a folder or a manifest, which no run encodes itself."""
+    return os.path.isdir(path) or _is_manifest(path)
+
+
+def _is_manifest(path: str | Path) -> bool:
+    return os.path.splitext(path)[1].lower() in MANIFESTS and os.path.isfile(path)
 
 
 def _check_texts(names: Sequence[str]) -> None:
@@ -108,13 +130,12 @@ class _Named(NamedTuple):
     looked_for: bool = False  #: in a folder or by a glob, and not named
 
 
-def _once(named: Sequence[_Named]) -> Iterator[_Named]:
+def _once(named: Sequence[_Named], real: Callable[[str], str]) -> Iterator[_Named]:
     """Each real file that was found once, by names of a path without links, if it has one. Links to a file are files.
 
     A folder may lead to another one that is given, too, or to one above it.
     """
     best: dict[tuple[str, str], tuple[bool, int, str]] = {}
-    real = cache(os.path.realpath)  # for this call only: a link may lead elsewhere in the next
     places = [_place(path, real) if path.looked_for else None for path in named]
     for place in places:
         if place is not None:
@@ -127,7 +148,7 @@ def _once(named: Sequence[_Named]) -> Iterator[_Named]:
 
 def _place(path: _Named, realpath: Callable[[str], str]) -> tuple[tuple[str, str], tuple[bool, int, str]]:
     """A file's real folder and its name there; and how good the path is."""
-    folder, name = os.path.split(os.path.abspath(path.file))
+    folder, name = os.path.split(absolute(path.file, realpath))
     real = realpath(folder)
     return (real, name), (real != folder, folder.count(os.sep), folder)
 
@@ -157,14 +178,17 @@ class _Walk:
                 yield from self._file(path, entry)
 
     def _file(self, path: Path, entry: str, looked_for: bool = False) -> Iterator[_Named]:
-        if path.suffix.lower() not in MANIFESTS or not os.path.isfile(path):
+        if not _is_manifest(path):
             yield _Named(entry, entry, looked_for=looked_for)
             return
+        row = None
         for row in read_manifest(path):
             for name, what in row.left_out.items():
                 reason = f"its column {one_line(name, 60) or '(unnamed)'} has {what}, which no shard holds"
                 self.left_out.setdefault(column_name(name), PassedOver(str(path), reason))
             yield _Named(row.path, os.path.join(path.parent, row.path), row.columns)
+        if row is None:
+            self.passed.append(PassedOver(str(path), "a manifest without rows"))
 
     def _folder(self, folder: Path) -> Iterator[_Named]:
         try:
@@ -184,9 +208,12 @@ class _Walk:
             if os.path.isdir(path):
                 yield from self._folder(path)
                 continue
-            reason, listed = passed_over(path), path.suffix.lower() in MANIFESTS and os.path.isfile(path)
+            reason, listed = passed_over(path), _is_manifest(path)
             wanted = os.path.isfile(path) and not path.name.startswith("._")
-            if reason is not None and not listed and (any_name or not wanted):
+            if reason is not None and (written := _of_a_run(path)):
+                # A folder that matches, too, gives the usual reason.
+                self.passed.append(PassedOver(str(path), reason if any_name else written))
+            elif reason is not None and not listed and (any_name or not wanted):
                 self.passed.append(PassedOver(str(path), reason))
             else:
                 yield from self._file(path, match, looked_for=True)
@@ -199,6 +226,19 @@ class _Walk:
             raise InputError(f"{complaint}; wanted .wav, .flac, .ogg, .mp3, .m4a or the like there{rest}")
         yield first
         yield from found
+
+
+def _of_a_run(path: Path) -> str:
+    """What a file is that a run wrote and that is no audio by its name; nothing, if it is another."""
+    if path.absolute().parent.name == RECORDS:
+        return "the record of a run"
+    try:
+        tokens = path.suffix.lower() == ".parquet" and schema.SHARD_KEY in (
+            schema.parquet().read_metadata(path).metadata or {}
+        )
+    except (schema.arrow().ArrowException, OSError):  # reading it as a manifest says what is wrong
+        return ""
+    return "a shard of tokens" if tokens else ""
 
 
 def _size(file: str) -> int:

@@ -120,6 +120,20 @@ def ordered_termination() -> Iterator[None]:
 
 
 @contextmanager
+def termination_kept() -> Iterator[None]:
+    """A context inside which a library may take SIGTERM: afterwards its handler is the one that was there before.
+
+    Nothing changes outside the main thread, nor for a handler that is not Python's.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
 def ended_by_signals(loop: Any, end: Callable[[], None]) -> Iterator[None]:
     """A context in which SIGINT and SIGTERM call ``end``. After the first of either, a SIGINT ends the program.
 

@@ -1,4 +1,5 @@
-"""Names of files: which there can be, and as text. Systems allow any bytes but NUL; columns of text Unicode only.
+"""Names of files: which there can be, from the root, and as text. Systems allow any bytes but NUL; columns of text
+Unicode only.
 
 Knows: how Python keeps bytes that are not UTF-8. Does not know: what files are named for.
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 
 def is_path(path: str | os.PathLike[str]) -> bool:
@@ -25,6 +28,26 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """
     if not is_path(path):
         raise OSError(errno.EINVAL, "no file can be named so", os.fspath(path))
+
+
+def absolute(path: str | os.PathLike[str], realpath: Callable[[str], str] = os.path.realpath) -> str:
+    """A path from the root, without ``..``, that leads where ``path`` does.
+
+    Links stay, save those before a ``..`` that leads from a link's end to another folder than from the link.
+
+    Args:
+        path: the path.
+        realpath: `os.path.realpath`, or one that remembers what it gave.
+    """
+    plain, written = os.path.abspath(path), os.fspath(path)
+    if os.pardir not in Path(written).parts:
+        return plain
+    folder, name = os.path.split(written)
+    if name in ("", os.curdir, os.pardir):
+        real = realpath(written)
+        return plain if real == realpath(plain) else real
+    real = realpath(folder)
+    return plain if real == realpath(os.path.dirname(plain)) else os.path.join(real, name)
 
 
 def as_text(name: str) -> str:

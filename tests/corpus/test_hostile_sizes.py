@@ -59,6 +59,29 @@ def test_a_column_of_structs_is_named_with_its_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"audio":{"path":"a.wav"}}', "has lists or objects in audio; wanted a file's path as text"),
+        ('{"path":["a.wav"]}', "has lists or objects in path; wanted"),
+        ('{"path":"a.wav","offset":[0]}', "has lists or objects in offset; wanted zero"),
+    ],
+)
+def test_lists_and_objects_where_others_are_wanted_are_named(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "m.jsonl").write_text(line)
+    with pytest.raises(InputError, match=words):
+        find_sources([tmp_path / "m.jsonl"])
+
+
+@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="this pyarrow has no such type")
+def test_text_of_every_type_is_text(tmp_path: Path) -> None:
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        table = pa.table({"path": pa.array(["a.wav"], kind), "text": pa.array(["x"], kind)})
+        pq.write_table(table, tmp_path / "m.parquet")
+        (source,) = find_sources([tmp_path / "m.parquet"])
+        assert source.columns == (("text", "x"),)
+
+
+@pytest.mark.parametrize(
     "line", ['{"path":"' + "a" * 40_000 + '"}', '{"path":"a.wav","offset":NaN}'], ids=["long", "NaN"]
 )
 def test_lines_that_name_no_whole_file(tmp_path: Path, line: str) -> None:

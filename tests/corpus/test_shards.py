@@ -153,6 +153,7 @@ def test_the_command(run: Run, tmp_path: Path, audio: Path, weights: Path) -> No
     again = run(*command, "--json")
     assert again.code == 2
     assert "there already" in again.err
+    assert run(*command).out.rstrip().endswith("s of audio")  # none was encoded: no speed
     assert again.document["written"] == 0
     assert again.document["rows"] == 6
     assert len(again.document["failed"]) == 2

@@ -16,10 +16,11 @@ import soundfile
 
 from streamrvq import CorpusError, ExtraError
 from streamrvq.corpus import Progress, RunPlan, encode_corpus
-from tests.support.command import Run
+from tests.support.command import Run, process
 from tests.support.contract import needs_native, noise
-from tests.support.corpora import failed_in, same_bytes
-from tests.support.processes.children import needs_proc
+from tests.support.corpora import failed_in, same_bytes, silence
+from tests.support.patience import PATIENCE
+from tests.support.processes.children import needs_proc, until
 
 #: What the processes of this test's cluster find in their environment.
 MARK = ("STREAMRVQ_TEST_CLUSTER", str(os.getpid()))
@@ -109,6 +110,19 @@ def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weig
     again = encode_corpus([audio], tmp_path / "there", weights, ray=cluster, **settings)  # type: ignore[arg-type]
     assert again.written == 1
     assert same_bytes(tmp_path / "here", tmp_path / "there")
+
+
+@needs_proc
+def test_termination_ends_it_as_any_run(tmp_path: Path, weights: Path, cluster: str) -> None:
+    """Ray has a handler of its own, which prints a trace and ends with the code 15."""
+    silence(tmp_path / "long.wav", 12 * 3600, 44100)
+    out = tmp_path / "out"
+    run = process("encode", tmp_path / "long.wav", "--codec", weights, "--shards", out, "--ray", cluster)
+    until("an unfinished shard", lambda: list(out.glob(".shard-*.part")))
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 143
+    assert b"SIGTERM received" not in err
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own

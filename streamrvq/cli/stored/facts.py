@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import safetensors
 
-from ...corpus.plan_file import RECORDS
+from ...corpus.sources import RECORDS
 from ...system.foreign_data import one_line
 from ...system.regular_file import check_regular
 from ...tokens import FORMAT, Signal, TokenFile, open_tokens, read_tokens

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...corpus.plan_file import RECORDS, document_in, stages_of
+from ...corpus.plan_file import document_in, stages_of
+from ...corpus.sources import RECORDS
 from ...errors import CorpusError
 from ...system.foreign_data import foreign_data, one_line
 from ...system.regular_file import check_regular, read_at_most
