@@ -24,7 +24,7 @@ from ..errors import ConfigError, WeightsError
 from ..geometry import Distance, Level, Plan, Quantizer
 from ..system.foreign_data import shown
 from . import seanet
-from .base import Arrays, Family, Foreign
+from .base import Arrays, Family, Foreign, floats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,7 @@ def tensors_of(config: EncodecConfig, tensors: Mapping[str, npt.NDArray[Any]]) -
         one, two = renamed.pop(name), renamed.pop(other, None)
         if two is None or two.shape != one.shape:
             raise WeightsError(f"{name} came without {other} of its shape; wanted both biases of the LSTM")
+        one, two = floats(name, one), floats(other, two)
         renamed[ours] = (one.astype(np.float64) + two.astype(np.float64)).astype(np.float32)
     return renamed
 

@@ -110,6 +110,28 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("encodec", "lstm.bias_ih_l0"), ("encodec", "lstm.bias_hh_l1"), ("mimi", "q_proj.weight"),
+        ("mimi", "v_proj.weight"), ("mimi", "embed_sum"), ("mimi", "cluster_usage"),
+    ],
+)  # fmt: skip
+def test_parts_of_a_tensor_are_finite_numbers_of_a_float_type(name: str, tensor: str, tmp_path: Path) -> None:
+    """Of the sum, the stack or the quotient neither would show."""
+    folder = pair(name).folder
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    tensors = load_file(folder / "model.safetensors")
+    named = next(key for key in tensors if key.endswith(tensor))
+    for value, message in (
+        (tensors[named].to(torch.int8), "is int8; wanted a float type"),
+        (torch.full_like(tensors[named], math.inf), "has a number that is not finite"),
+    ):
+        save_file(tensors | {named: value}, tmp_path / "model.safetensors")
+        with pytest.raises(WeightsError, match=rf"{re.escape(tensor)} {message}"):
+            load_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("name", "change", "message"),
     [
         ("encodec", {"audio_channels": 2}, "audio_channels is 2; only 1"),
