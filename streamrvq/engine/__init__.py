@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..config import Config
 from ..errors import EngineError, ExtraError
 from ..families import decoder_plan, encoder_plan
-from ..system.foreign_data import shown
+from ..system.foreign_data import is_whole, shown
 from ..system.optional import install, need
 from .base import Engine
 from .lacking import CUDA, NATIVE
@@ -66,7 +66,7 @@ def make_engine(
 
 def _count(threads: object) -> int:
     """Threads as Python's number. Torch would take True, and end the process where there cannot be so many."""
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+    if not is_whole(threads, 1):
         raise EngineError(
             f"threads is {shown(threads)}; wanted a whole number of at least 1, or None for the engine's choice"
         )
