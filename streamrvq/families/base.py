@@ -78,3 +78,10 @@ def floats(name: str, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not np.isfinite(tensor).all():
         raise WeightsError(f"{one_line(name)} has a number that is not finite; wanted finite ones: it is damaged")
     return tensor
+
+
+def put(tensors: Arrays, name: str, tensor: npt.NDArray[Any]) -> None:
+    """Add a tensor under our name. Raises `WeightsError` if a file has it twice, under names of two packages."""
+    if name in tensors:
+        raise WeightsError(f"{one_line(name)} came under two names; wanted one of them: remove the other")
+    tensors[name] = tensor

@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from streamrvq.errors import WeightsError
 from streamrvq.families.encodec import EncodecConfig
 from streamrvq.families.mimi import MimiConfig
-from streamrvq.weights import load_weights
+from streamrvq.weights import load_weights, save_weights, seeded
 from tests.families.pairs import FAMILIES, pair
+from tests.support.small_codec import CONFIG
 
 
 def encodec_names(model: Any) -> dict[str, torch.Tensor]:
@@ -106,6 +107,32 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
             load_weights(tmp_path)
     save_file(tensors | {"extra": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=r"has extra"):
+        load_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "other"),
+    [
+        ("encodec", "decoder.layers.0.conv.bias", "decoder.model.0.conv.conv.bias"),
+        ("encodec", "decoder.layers.1.lstm.bias_ih_l0", "decoder.layers.1.lstm.bias_l0"),
+        ("mimi", "decoder.layers.0.conv.bias", "decoder.decoder_seanet.layers.0.conv.bias"),
+        (
+            "mimi", "decoder_transformer.layers.0.self_attn.q_proj.weight",
+            "decoder_transformer.layers.0.self_attn.in_proj.weight",
+        ),
+        ("dac", "decoder.conv1.bias", "decoder.model.0.bias"),
+    ],
+)  # fmt: skip
+def test_a_tensor_under_two_names_is_refused(name: str, tensor: str, other: str, tmp_path: Path) -> None:
+    """Which of them was taken depended on their order in the file."""
+    if name == "dac":
+        save_weights(seeded(CONFIG), tmp_path)
+    else:
+        for file in ("config.json", "model.safetensors"):
+            (tmp_path / file).write_bytes((pair(name).folder / file).read_bytes())
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file(tensors | {other: tensors[tensor].clone()}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="came under two names; wanted one of them: remove the other"):
         load_weights(tmp_path)
 
 
