@@ -132,7 +132,7 @@ def test_what_is_no_engine_is_refused(engine: Any) -> None:
 @pytest.mark.parametrize("engine", ["native", "torch"])
 @pytest.mark.parametrize("threads", [True, False, 0, 1.0, "2", 1025, 1 << 70], ids=str)
 def test_what_is_no_number_of_threads_is_refused(engine: str, threads: Any) -> None:
-    with pytest.raises(EngineError, match="threads is .*; wanted (a whole number of at least 1|at most 1024)"):
+    with pytest.raises(EngineError, match=r"threads is .*; wanted (a whole number of at least 1|at most 1024)"):
         Codec(weights_of(minute()), engine=engine, threads=threads)
 
 

@@ -21,6 +21,7 @@ __all__ = ["Engine", "check_device", "engines_lacking", "make_engine"]
 
 _MOST_THREADS = 1024  #: as the native engine has it
 
+
 def make_engine(
     config: Config,
     tensors: Mapping[str, npt.NDArray[np.float32]],
