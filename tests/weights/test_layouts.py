@@ -135,9 +135,9 @@ def test_what_is_no_name_is_refused(
     monkeypatch.chdir(tmp_path)
     said = "^an empty name was given for" if name == "" else f"^{re.escape(repr(name))} was given for"
     for use in (load_weights, load, lambda source: load(source, weights="seeded")):
-        with pytest.raises(WeightsError, match=f"{said} a codec; wanted a name or a path"):
+        with pytest.raises(WeightsError, match=f"{said} weights; wanted a preset's name"):
             use(name)
-    with pytest.raises(WeightsError, match=f"{said} the weights; wanted a name or a path"):
+    with pytest.raises(WeightsError, match=f"{said} weights; wanted the path of"):
         save_weights(weights, name)
     assert list(tmp_path.iterdir()) == []
 
