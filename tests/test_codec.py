@@ -129,6 +129,18 @@ def test_what_is_no_engine_is_refused(engine: Any) -> None:
         Codec(weights_of(minute()), engine=engine)
 
 
+@pytest.mark.parametrize("engine", ["native", "torch"])
+@pytest.mark.parametrize("threads", [True, False, 0, 1.0, "2", 1025, 1 << 70], ids=str)
+def test_what_is_no_number_of_threads_is_refused(engine: str, threads: Any) -> None:
+    with pytest.raises(EngineError, match=r"threads is .*; wanted (a whole number of at least 1|at most 1024)"):
+        Codec(weights_of(minute()), engine=engine, threads=threads)
+
+
+def test_numpys_number_of_threads_is_pythons() -> None:
+    codec = Codec(weights_of(minute()), engine=EXACT_ONE, dtype=str(EXACT[EXACT_ONE]), threads=np.int64(1))  # type: ignore[arg-type]
+    assert codec.engine.description.endswith(", 1 thread")
+
+
 def test_a_pool_of_a_codec_says_how_to_make_one() -> None:
     with pytest.raises(InputError, match=r"use codec\.pool\(slots\)"):
         StreamPool(codec_of(minute()), 2)  # type: ignore[arg-type]

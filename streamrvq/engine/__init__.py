@@ -12,12 +12,14 @@ import numpy.typing as npt
 from ..config import Config
 from ..errors import EngineError, ExtraError
 from ..families import decoder_plan, encoder_plan
-from ..system.foreign_data import shown
+from ..system.foreign_data import is_whole, shown
 from ..system.optional import install, need
 from .base import Engine
 from .lacking import CUDA, NATIVE
 
 __all__ = ["Engine", "check_device", "engines_lacking", "make_engine"]
+
+_MOST_THREADS = 1024  #: as the native engine has it
 
 
 def make_engine(
@@ -45,10 +47,8 @@ def make_engine(
     """
     if dtype not in ("float32", "float64"):
         raise EngineError(f"dtype is {shown(dtype)}; wanted 'float32' or 'float64'")
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise EngineError(
-            f"threads is {shown(threads)}; wanted a whole number of at least 1, or None for the engine's choice"
-        )
+    if threads is not None:
+        threads = _count(threads)
     if engine not in ("auto", "native", "torch", "cuda"):
         raise EngineError(f"engine is {shown(engine)}; wanted 'auto', 'native', 'torch' or 'cuda'")
     if _on_cuda(engine, device):
@@ -63,6 +63,17 @@ def make_engine(
     from .torch import TorchEngine  # here, so that importing streamrvq does not load torch
 
     return TorchEngine(config, tensors, threads=threads, dtype=dtype)
+
+
+def _count(threads: object) -> int:
+    """Threads as Python's number. Torch would take True, and end the process where there cannot be so many."""
+    if not is_whole(threads, 1):
+        raise EngineError(
+            f"threads is {shown(threads)}; wanted a whole number of at least 1, or None for the engine's choice"
+        )
+    if threads > _MOST_THREADS:
+        raise EngineError(f"threads is {shown(threads)}; wanted at most {_MOST_THREADS}")
+    return int(threads)
 
 
 def _on_cuda(engine: str, device: str | None) -> bool:

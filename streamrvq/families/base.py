@@ -10,10 +10,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from ..config import Config
+from ..errors import WeightsError
 from ..geometry import Plan
+from ..system.foreign_data import one_line
 
 Shapes = dict[str, tuple[int, ...]]  #: a tensor's name → its shape
 Arrays = dict[str, npt.NDArray[Any]]  #: a tensor's name → the tensor
@@ -62,3 +65,23 @@ class Family(Generic[C]):
 def tensor_shapes(encoder: Plan, decoder: Plan) -> Shapes:
     """Every folded tensor that two plans of one codec name, with its shape in the state dict."""
     return encoder.shapes | decoder.shapes | encoder.quantizer.shapes
+
+
+def floats(name: str, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``tensor``, which is to become one with others: what it was would not show in the result.
+
+    Raises:
+        WeightsError: it is of no float type, or has numbers that are not finite.
+    """
+    if not np.issubdtype(tensor.dtype, np.floating):
+        raise WeightsError(f"{one_line(name)} is {tensor.dtype}; wanted a float type: convert it first")
+    if not np.isfinite(tensor).all():
+        raise WeightsError(f"{one_line(name)} has a number that is not finite; wanted finite ones: it is damaged")
+    return tensor
+
+
+def put(tensors: Arrays, name: str, tensor: npt.NDArray[Any]) -> None:
+    """Add a tensor under our name. Raises `WeightsError` if a file has it twice, under names of two packages."""
+    if name in tensors:
+        raise WeightsError(f"{one_line(name)} came under two names; wanted one of them: remove the other")
+    tensors[name] = tensor

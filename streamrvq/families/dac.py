@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..config import CodecConfig
 from ..geometry import Activation, Level, Plan, PlanBuilder, Quantizer, Tensors
-from .base import OURS, Arrays, Family, Foreign
+from .base import OURS, Arrays, Family, Foreign, put
 
 #: Dilations of the three residual units of a block.
 DILATIONS = (1, 3, 9)
@@ -168,12 +168,12 @@ def _module(tensor: str) -> str:
 
 def renamed(tensors: Mapping[str, npt.NDArray[Any]], prefixes: Mapping[str, str]) -> Arrays:
     """``tensors`` with the module part of each name replaced. Names without an entry (the quantiser's) stay."""
-    renamed = {}
+    renamed: Arrays = {}
     for name, value in tensors.items():
         module, dot, rest = name.partition(".parametrizations.")
         if not dot:
             module, dot, rest = name.rpartition(".")
-        renamed[f"{prefixes.get(module, module)}{dot}{rest}"] = value
+        put(renamed, f"{prefixes.get(module, module)}{dot}{rest}", value)
     return renamed
 
 

@@ -24,7 +24,7 @@ from ..errors import ConfigError, WeightsError
 from ..geometry import Distance, Level, Plan, Quantizer
 from ..system.foreign_data import shown
 from . import seanet
-from .base import Arrays, Family, Foreign
+from .base import Arrays, Family, Foreign, floats, put
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,13 +113,14 @@ def tensors_of(config: EncodecConfig, tensors: Mapping[str, npt.NDArray[Any]]) -
         for pattern, ours in _RENAMED:
             name = pattern.sub(ours, name)
         if not _UNUSED.match(name):
-            renamed[name] = value
+            put(renamed, name, value)
     for name in [name for name in renamed if ".lstm.bias_ih_l" in name]:
         ours, other = name.replace("bias_ih", "bias"), name.replace("bias_ih", "bias_hh")
         one, two = renamed.pop(name), renamed.pop(other, None)
         if two is None or two.shape != one.shape:
             raise WeightsError(f"{name} came without {other} of its shape; wanted both biases of the LSTM")
-        renamed[ours] = (one.astype(np.float64) + two.astype(np.float64)).astype(np.float32)
+        one, two = floats(name, one), floats(other, two)
+        put(renamed, ours, (one.astype(np.float64) + two.astype(np.float64)).astype(np.float32))
     return renamed
 
 

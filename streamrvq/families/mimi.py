@@ -160,19 +160,20 @@ def _linear(build: PlanBuilder, name: str, cout: int, activation: Activation = A
 
 _NAMES = seanet.NAMES | {"n_codebooks": "num_quantizers"} | {name: name for name in (
     "codebook_dim", "num_hidden_layers", "num_attention_heads", "head_dim", "intermediate_size", "sliding_window",
-    "norm_eps", "upsample_groups", "num_semantic_quantizers", "rope_theta",
+    "norm_eps", "upsample_groups", "num_semantic_quantizers",
 )}  # fmt: skip
 _ONLY = seanet.ONLY | {"hidden_act": "gelu", "attention_bias": False}
 
 
 def config_of(values: Mapping[str, Any]) -> MimiConfig:
     """The configuration in transformers' ``config.json``. Raises `ConfigError` for one that cannot be streamed."""
-    settings = {name: value for name, value in seanet.taken(values, _NAMES, _ONLY).items() if value is not None}
-    rope = values.get("rope_parameters")
-    if isinstance(rope, dict):
-        if rope.get("rope_type", "default") != "default":
-            raise ConfigError(f"rope_type is {shown(rope['rope_type'])}; only 'default' is supported")
-        settings["rope_theta"] = rope.get("rope_theta", MimiConfig.rope_theta)
+    settings = seanet.taken(values, _NAMES, _ONLY)
+    for name in ("upsampling_ratios", "head_dim"):  # for which null stands for the usual
+        if settings.get(name, ...) is None:
+            del settings[name]
+    if settings.get("codebook_dim", ...) is None:
+        settings["codebook_dim"] = settings.get("hidden_size", MimiConfig.hidden_size)
+    settings["rope_theta"] = _rope_theta(values)
     whole = from_values(MimiConfig, _with_head_dim(settings))
     if values.get("num_key_value_heads", whole.num_attention_heads) != whole.num_attention_heads:
         raise ConfigError(
@@ -181,13 +182,28 @@ def config_of(values: Mapping[str, Any]) -> MimiConfig:
         )
     if values.get("vector_quantization_hidden_dimension", whole.codebook_dim) != whole.codebook_dim:
         raise ConfigError(f"codebook_dim is {whole.codebook_dim}; wanted vector_quantization_hidden_dimension")
-    rate = values.get("frame_rate")
+    rate = values.get("_frame_rate")  # as transformers 5 saves it
+    if rate is None:
+        rate = values.get("frame_rate")
     if rate is None:
         return whole
     inner = math.ceil(whole.sample_rate / math.prod(whole.upsampling_ratios))
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate <= inner:
         raise ConfigError(f"frame_rate is {shown(rate)}; wanted at most {inner} frames a second")
     return dataclasses.replace(whole, latent_stride=int(min(inner / rate, LIMITS["hop_length"] + 1)))
+
+
+def _rope_theta(values: Mapping[str, Any]) -> Any:
+    """The base of the rotary positions, found as transformers finds it in files of all its releases."""
+    name = "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
+    rope = values.get(name) or {}
+    if not isinstance(rope, dict):
+        raise ConfigError(f"{name} is {shown(rope)}; wanted an object with rope_type and rope_theta")
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind != "default":
+        raise ConfigError(f"rope_type is {shown(kind)}; only 'default' is supported")
+    whole = values.get("rope_theta")
+    return rope.get("rope_theta", MimiConfig.rope_theta if whole is None else whole)
 
 
 def _with_head_dim(settings: dict[str, Any]) -> dict[str, Any]:

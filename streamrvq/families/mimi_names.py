@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import WeightsError
-from .base import Arrays
+from .base import Arrays, floats, put
 
 Array = npt.NDArray[Any]
 
@@ -64,14 +64,16 @@ def tensors_of(config: _Heads, tensors: Mapping[str, Array]) -> Arrays:
         if _UNUSED.search(name):
             continue
         paired = theirs.endswith((".in_proj_weight", ".in_projs.0.weight"))
-        out[name] = _halves(name, value, config.num_attention_heads) if paired else value
+        put(out, name, _halves(name, value, config.num_attention_heads) if paired else value)
     for name in [name for name in out if name.endswith(".self_attn.q_proj.weight")]:
-        parts = [_needed(out, name, name.replace("q_proj", part)) for part in ("q_proj", "k_proj", "v_proj")]
+        names = [name.replace("q_proj", part) for part in ("q_proj", "k_proj", "v_proj")]
+        parts = [floats(each, _needed(out, name, each)) for each in names]
         if {part.shape for part in parts} != {parts[0].shape}:
             raise WeightsError(f"{name} and its k_proj and v_proj have different shapes; wanted equal ones")
-        out[name.replace("q_proj", "in_proj")] = np.concatenate(parts)
+        put(out, name.replace("q_proj", "in_proj"), np.concatenate(parts))
     for name in [name for name in out if name.endswith(".codebook.embed_sum")]:
-        total, usage = out.pop(name), _needed(out, name, name.replace("embed_sum", "cluster_usage"))
+        of_usage = name.replace("embed_sum", "cluster_usage")
+        total, usage = floats(name, out.pop(name)), floats(of_usage, _needed(out, name, of_usage))
         if total.ndim != 2 or usage.shape != total.shape[:1]:
             raise WeightsError(f"{name} has shape {list(total.shape)} and its cluster_usage {list(usage.shape)}")
         least = np.maximum(usage.astype(np.float64), _LEAST_USAGE)

@@ -22,6 +22,7 @@ from .value import Weights
 Layout = Literal["streamrvq", "descript", "huggingface"]
 #: How a source begins that asks for random weights in the shape of the preset after it.
 _SEEDED = "seeded:"
+_WANTED = "a preset's name, owner/name on the Hub, a file or a folder"
 _DATA = Path(__file__).parent / "data"
 #: Of files, and the layout that each stands for.
 SUFFIXES: dict[str, Layout] = {".safetensors": "streamrvq", ".pth": "descript", ".pt": "descript"}
@@ -41,6 +42,7 @@ def load_weights(source: str | os.PathLike[str]) -> Weights:
         HubError: a name on the Hub that is not there, not open to you, or cannot be fetched.
         ExtraError: it is a .pth, and torch is not installed; or a name on the Hub, and huggingface_hub is not.
     """
+    _check_given(source, _WANTED)
     if isinstance(source, str) and source.startswith(_SEEDED):
         return _stand_in(source)
     if isinstance(source, str) and source in PRESETS and source not in hub.RELEASED:
@@ -67,8 +69,21 @@ def with_weights(source: str | os.PathLike[str], weights: str | None) -> str | o
         return source
     if weights != "seeded":
         raise WeightsError(f"weights is {shown(weights)}; wanted 'seeded' for random ones, or None for the real ones")
+    _check_given(source, _WANTED)
     named = os.fspath(source)
     return named if named.startswith(_SEEDED) else f"{_SEEDED}{named}"
+
+
+def _check_given(name: object, wanted: str) -> None:
+    """Refuse what is no name, such as None or "" of a variable that is not set. A path would take "" for this folder.
+
+    Raises:
+        WeightsError: it is none; ``wanted`` says what is one.
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise WeightsError(f"{shown(name)} was given for weights; wanted {wanted}")
+    if not os.fspath(name):
+        raise WeightsError(f"an empty name was given for weights; wanted {wanted}, such as . for this one")
 
 
 def _stand_in(source: str) -> Weights:
@@ -137,6 +152,7 @@ def save_weights(
         WeightsError: the path shows no layout, the layout cannot hold these weights, or writing failed.
         ExtraError: the layout is "descript", and torch is not installed.
     """
+    _check_given(path, "the path of a file or a folder")
     path = Path(path)
     if layout is None:
         is_folder = os.path.isdir(path) or not path.suffix

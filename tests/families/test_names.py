@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from streamrvq.errors import WeightsError
 from streamrvq.families.encodec import EncodecConfig
 from streamrvq.families.mimi import MimiConfig
-from streamrvq.weights import load_weights
+from streamrvq.weights import load_weights, save_weights, seeded
 from tests.families.pairs import FAMILIES, pair
+from tests.support.small_codec import CONFIG
 
 
 def encodec_names(model: Any) -> dict[str, torch.Tensor]:
@@ -110,6 +111,54 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "tensor", "other"),
+    [
+        ("encodec", "decoder.layers.0.conv.bias", "decoder.model.0.conv.conv.bias"),
+        ("encodec", "decoder.layers.1.lstm.bias_ih_l0", "decoder.layers.1.lstm.bias_l0"),
+        ("mimi", "decoder.layers.0.conv.bias", "decoder.decoder_seanet.layers.0.conv.bias"),
+        (
+            "mimi", "decoder_transformer.layers.0.self_attn.q_proj.weight",
+            "decoder_transformer.layers.0.self_attn.in_proj.weight",
+        ),
+        ("dac", "decoder.conv1.bias", "decoder.model.0.bias"),
+    ],
+)  # fmt: skip
+def test_a_tensor_under_two_names_is_refused(name: str, tensor: str, other: str, tmp_path: Path) -> None:
+    """Which of them was taken depended on their order in the file."""
+    if name == "dac":
+        save_weights(seeded(CONFIG), tmp_path)
+    else:
+        for file in ("config.json", "model.safetensors"):
+            (tmp_path / file).write_bytes((pair(name).folder / file).read_bytes())
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file(tensors | {other: tensors[tensor].clone()}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="came under two names; wanted one of them: remove the other"):
+        load_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("encodec", "lstm.bias_ih_l0"), ("encodec", "lstm.bias_hh_l1"), ("mimi", "q_proj.weight"),
+        ("mimi", "v_proj.weight"), ("mimi", "embed_sum"), ("mimi", "cluster_usage"),
+    ],
+)  # fmt: skip
+def test_parts_of_a_tensor_are_finite_numbers_of_a_float_type(name: str, tensor: str, tmp_path: Path) -> None:
+    """Of the sum, the stack or the quotient neither would show."""
+    folder = pair(name).folder
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    tensors = load_file(folder / "model.safetensors")
+    named = next(key for key in tensors if key.endswith(tensor))
+    for value, message in (
+        (tensors[named].to(torch.int8), "is int8; wanted a float type"),
+        (torch.full_like(tensors[named], math.inf), "has a number that is not finite"),
+    ):
+        save_file(tensors | {named: value}, tmp_path / "model.safetensors")
+        with pytest.raises(WeightsError, match=rf"{re.escape(tensor)} {message}"):
+            load_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("name", "change", "message"),
     [
         ("encodec", {"audio_channels": 2}, "audio_channels is 2; only 1"),
@@ -136,7 +185,11 @@ def test_what_is_missing_or_unknown_is_named(name: str, tmp_path: Path) -> None:
         ("mimi", {"attention_bias": True}, "attention_bias is True"),
         ("mimi", {"num_key_value_heads": 2}, "num_key_value_heads is 2"),
         ("mimi", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4}}, "rope_type is 'linear'"),
+        ("mimi", {"rope_parameters": {"type": "linear", "factor": 2.0}}, "rope_type is 'linear'"),
+        ("mimi", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type is 'linear'"),
+        ("mimi", {"rope_scaling": "linear"}, "rope_scaling is 'linear'; wanted an object"),
         ("mimi", {"rope_parameters": {"rope_theta": "x"}}, "rope_theta is 'x'; wanted a positive number"),
+        ("mimi", {"sliding_window": None}, "sliding_window is None; wanted a whole number"),
         ("mimi", {"head_dim": 3}, "head_dim is 3; wanted an even number"),
         ("mimi", {"sliding_window": 0}, "sliding_window is 0"),
         ("mimi", {"upsample_groups": 5}, "upsample_groups is 5; wanted a divisor"),

@@ -2,16 +2,19 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamrvq.codec import load
 from streamrvq.config import PRESETS
 from streamrvq.errors import WeightsError
 from streamrvq.families.dac import foreign_modules, renamed
@@ -122,6 +125,21 @@ def test_sources_that_are_none_list_the_presets(tmp_path: Path, weights: Weights
         save_weights(weights, tmp_path / "file" / "w.safetensors")
     save_weights(weights, tmp_path / "odd.bin", layout="streamrvq")
     assert (tmp_path / "odd.bin").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["", None, 5, b"causal-44khz"], ids=repr)
+def test_what_is_no_name_is_refused(
+    name: Any, tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one wrote a codec's files into the folder where one was, or read those."""
+    monkeypatch.chdir(tmp_path)
+    said = "^an empty name was given for" if name == "" else f"^{re.escape(repr(name))} was given for"
+    for use in (load_weights, load, lambda source: load(source, weights="seeded")):
+        with pytest.raises(WeightsError, match=f"{said} weights; wanted a preset's name"):
+            use(name)
+    with pytest.raises(WeightsError, match=f"{said} weights; wanted the path of"):
+        save_weights(weights, name)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.heavy

@@ -45,6 +45,14 @@ def offline(name: HubName, cache: str, has: str | None) -> HubError:
     )
 
 
+def token_unusable(name: HubName, path: str) -> HubError:
+    """The token is none that could be sent. ``path`` is where huggingface_hub keeps one."""
+    return HubError(
+        f"{name.repo} cannot be asked for: the token, of HF_TOKEN or in {path}, has characters that no token has; "
+        "wanted letters, digits and _: set it again, or run 'hf auth login'"
+    )
+
+
 def refused(name: HubName, error: Exception, endpoint: str, errors: Any) -> HubError:
     """The error for what huggingface_hub raised.
 
@@ -54,7 +62,7 @@ def refused(name: HubName, error: Exception, endpoint: str, errors: Any) -> HubE
         endpoint: the server's address.
         errors: the module ``huggingface_hub.errors``.
     """
-    repo, status = name.repo, _status(error)
+    repo, status, endpoint = name.repo, _status(error), endpoint or "an empty HF_ENDPOINT"
     answered = f"{endpoint} answered HTTP {status}" if status else endpoint
     revision = name.revision or "main"
     if isinstance(error, errors.GatedRepoError):

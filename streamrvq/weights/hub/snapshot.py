@@ -25,7 +25,7 @@ from ...system.optional import need
 from .checksums import differs
 from .listing import CARD, CONFIG, TENSORS, Listed, check_kind, listed, wanted
 from .names import COMMIT, HubName
-from .refusals import offline, refused, sought
+from .refusals import offline, refused, sought, token_unusable
 
 _ASK = 15.0  #: seconds that the server may take to say what it has
 _ROUNDS = 3  #: times that a branch may move while it is fetched
@@ -122,7 +122,13 @@ def fetch(name: HubName, kinds: tuple[str, ...]) -> Snapshot:
 def _library(name: HubName) -> Any:
     """The module huggingface_hub."""
     try:
+        need("huggingface_hub.constants", "hub", "names on the Hub need")  # which reads the environment
         return need("huggingface_hub", "hub", "names on the Hub need")
+    except ValueError as error:
+        raise HubError(
+            f"{sought(name)}; huggingface_hub cannot read its settings ({one_line(error, 120)}); wanted whole seconds "
+            "in HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT: check the variables that begin with HF_"
+        ) from None
     except ExtraError as error:
         raise ExtraError(f"{sought(name)}; {error}") from None
 
@@ -209,10 +215,21 @@ def _in_words(name: HubName, hub: Any) -> Iterator[None]:
             raise offline(name, str(hub.constants.HF_HUB_CACHE), None if had is None else had.pinned) from None
         if isinstance(error, UnicodeError):
             cached(name)  # which says so where it is the cache that cannot be read
+            if not _is_token_plain(hub):
+                raise token_unusable(name, str(hub.constants.HF_TOKEN_PATH)) from None
         raise refused(name, error, hub.constants.ENDPOINT, errors) from None
     finally:
         for handler in handlers:
             handler.removeFilter(is_shown)
+
+
+def _is_token_plain(hub: Any) -> bool:
+    """Whether the token can be sent; True if there is none."""
+    try:
+        token = hub.get_token()
+    except UnicodeError:
+        return False
+    return token is None or str(token).isascii()
 
 
 def _json(path: Path) -> Any:
