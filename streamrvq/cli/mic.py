@@ -174,7 +174,13 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
     try:
         async with mic, tokenize(source, codec, n_quantizers=levels) as tokens:
             recording = None if output is None else Recording(output, empty_tokens(codec, tokens.sample_rate, levels))
-            sink: _JsonSink | _PictureSink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
+            try:
+                sink: _JsonSink | _PictureSink
+                sink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
+            except BaseException:  # the terminal is gone, say
+                if recording is not None:
+                    recording.discard()
+                raise
             signals.enter_context(ended_by_signals(asyncio.get_running_loop(), mic.stop))
             complete = False
             try:

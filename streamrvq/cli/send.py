@@ -129,10 +129,10 @@ async def _send_microphone(
     async with Microphone(rate=rate) as microphone:
         rate = microphone.sample_rate
         async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
-            empty = _empty_tokens(stream, n_quantizers)
-            recording = Recording(Path(output), empty) if output not in (None, "-") else None
             with ended_by_signals(asyncio.get_running_loop(), microphone.stop):
                 note("sending the microphone; Ctrl-C ends it")
+                empty = _empty_tokens(stream, n_quantizers)
+                recording = Recording(Path(output), empty) if output not in (None, "-") else None
                 stream.feed(microphone)
                 await _write_codes(stream, "microphone", recording, output == "-", json)
 
@@ -181,10 +181,10 @@ async def _write_codes(
     """Write everything that an encoding stream yields; then print the figures."""
     ready, worker = stream.ready, Worker("streamrvq-send")  # disks may be slow; meanwhile the stream's queue fills
     lines = LineWriter(ready, stream.sample_rate)
-    if not ready.trained:
-        note(f"{one_line(ready.codec)} is untrained: its codes are exact, but mean nothing")
     whole = False
     try:
+        if not ready.trained:
+            note(f"{one_line(ready.codec)} is untrained: its codes are exact, but mean nothing")
         async for item in stream:
             if isinstance(item, Gap):
                 note(f"{item.samples} samples were lost at sample {item.position}: {item.reason}")
