@@ -129,10 +129,10 @@ async def _send_microphone(
     async with Microphone(rate=rate) as microphone:
         rate = microphone.sample_rate
         async with connect(url, sample_rate=rate, n_quantizers=n_quantizers, **common) as stream:
+            empty = _empty_tokens(stream, n_quantizers)
+            recording = Recording(Path(output), empty) if output not in (None, "-") else None
             with ended_by_signals(asyncio.get_running_loop(), microphone.stop):
                 note("sending the microphone; Ctrl-C ends it")
-                empty = _empty_tokens(stream, n_quantizers)
-                recording = Recording(Path(output), empty) if output not in (None, "-") else None
                 stream.feed(microphone)
                 await _write_codes(stream, "microphone", recording, output == "-", json)
 
