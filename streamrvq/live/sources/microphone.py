@@ -16,7 +16,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
-from numbers import Real
 from types import TracebackType
 from typing import Any
 
@@ -96,12 +95,13 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         if block is not None and not is_whole(block, 1):
             raise InputError(f"block is {shown(block)}; wanted a whole number of samples, at least 1")
         if channel is not None and (downmix or not is_whole(channel, 0)):
-            came = f"{shown(channel)}{' with downmix' if downmix else ''}"
-            raise InputError(f"channel is {came}; wanted one from 0 on, or downmix alone")
-        if not (isinstance(buffer, Real) and 0.2 <= buffer <= 600):
+            beside = " with downmix" if downmix else ""
+            raise InputError(f"channel is {shown(channel)}{beside}; wanted one from 0 on, or downmix alone")
+        if not (isinstance(buffer, (int, float, np.integer, np.floating)) and 0.2 <= buffer <= 600):
             raise InputError(f"buffer is {shown(buffer)} s; wanted 0.2 to 600")
         self.device, self.downmix, self.buffer = device, downmix, buffer
-        self.block, self.channel = (None if number is None else int(number) for number in (block, channel))
+        self.block = None if block is None else int(block)
+        self.channel = None if channel is None else int(channel)
         self.name = ""
         self._channels = 2 if downmix else (self.channel or 0) + 1
         self._stream: portaudio.OpenStream | None = None
