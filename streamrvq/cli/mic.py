@@ -129,11 +129,10 @@ def mic(
 
 
 class _MeteredSource:
-    """A microphone whose level and position are measured, and which ends after a number of seconds."""
+    """A microphone whose level is measured, and which ends after a number of seconds."""
 
     def __init__(self, mic: Microphone, seconds: float | None) -> None:
         self.mic, self.seconds = mic, seconds
-        self.position = 0
         self.rms = self.peak = 0.0
 
     @property
@@ -154,7 +153,6 @@ class _MeteredSource:
                     count, item = left, self._cut(item, left)
                 if not isinstance(item, Gap) and len(item):
                     self.rms, self.peak = _level(item)
-                self.position += count
                 yield item
                 if left is not None and not (left := left - count):
                     return
@@ -176,7 +174,13 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
     try:
         async with mic, tokenize(source, codec, n_quantizers=levels) as tokens:
             recording = None if output is None else Recording(output, empty_tokens(codec, tokens.sample_rate, levels))
-            sink: _JsonSink | _PictureSink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
+            try:
+                sink: _JsonSink | _PictureSink
+                sink = _JsonSink(codec, tokens.sample_rate) if json else _PictureSink(codec, mic)
+            except BaseException:  # the terminal is gone, say
+                if recording is not None:
+                    recording.discard()
+                raise
             signals.enter_context(ended_by_signals(asyncio.get_running_loop(), mic.stop))
             complete = False
             try:
@@ -190,7 +194,8 @@ async def _run(source: _MeteredSource, codec: Codec, levels: int | None, output:
             finally:
                 try:
                     if recording is not None:
-                        await worker.run(recording.finish, source.position if complete else None)
+                        samples = tokens.stats().position if complete else None
+                        await worker.run(recording.finish, samples)
                 finally:  # on a full disk, too: a terminal gets its cursor back
                     await worker.run(sink.close, _Figures(codec, source, tokens), recording)
     finally:
@@ -212,7 +217,7 @@ class _Figures:
     def __init__(self, codec: Codec, source: _MeteredSource, tokens: Tokens) -> None:
         self.mic, self.tokens = source.mic.stats(), tokens.stats()
         self.budget = latency_budget(codec, tokens.sample_rate, self.mic, self.tokens)
-        self.rms, self.peak, self.seconds = source.rms, source.peak, source.position / tokens.sample_rate
+        self.rms, self.peak, self.seconds = source.rms, source.peak, self.tokens.position / tokens.sample_rate
 
     @property
     def status(self) -> str:

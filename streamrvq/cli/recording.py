@@ -69,6 +69,11 @@ class Recording:
         if self._journal is not None:
             self._end(position)
 
+    def discard(self) -> None:
+        """Delete the journal of a recording that did not begin."""
+        if self._journal is not None:
+            self._journal.discard()
+
     def _end(self, position: int | None) -> None:
         assert self._journal is not None
         journal, self._journal = self._journal, None

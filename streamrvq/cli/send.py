@@ -181,10 +181,10 @@ async def _write_codes(
     """Write everything that an encoding stream yields; then print the figures."""
     ready, worker = stream.ready, Worker("streamrvq-send")  # disks may be slow; meanwhile the stream's queue fills
     lines = LineWriter(ready, stream.sample_rate)
-    if not ready.trained:
-        note(f"{one_line(ready.codec)} is untrained: its codes are exact, but mean nothing")
     whole = False
     try:
+        if not ready.trained:
+            note(f"{one_line(ready.codec)} is untrained: its codes are exact, but mean nothing")
         async for item in stream:
             if isinstance(item, Gap):
                 note(f"{item.samples} samples were lost at sample {item.position}: {item.reason}")

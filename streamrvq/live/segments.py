@@ -23,7 +23,7 @@ from ..audio.pcm import Pcm, as_pcm
 from ..audio.rates import check_rate, output_length
 from ..errors import SourceError
 from ..system.copying import CopiedWhole
-from ..system.foreign_data import shown
+from ..system.foreign_data import is_whole, shown
 from .items import Frames, Gap
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ class SourcePosition:
         """Whether a gap is filled with zeros; if not, it ends the segment.
 
         Raises:
-            SourceError: the gap does not begin at ``position``, is empty, or is no whole number of samples.
+            SourceError: the gap does not begin at ``position``, is empty, or is in no whole numbers of samples.
         """
-        whole = isinstance(gap.samples, (int, np.integer))
-        if not whole or gap.position != self.position or gap.samples < 1:
+        if not (is_whole(gap.samples, 1) and is_whole(gap.position, self.position, self.position)):
             raise SourceError(
                 f"the source gave a gap of {shown(gap.samples)} samples at {shown(gap.position)} after {self.position} "
                 "samples, lost ones counted; wanted a whole number of at least 1 sample, lost where the samples stand: "

@@ -40,6 +40,11 @@ class TokenStats:
     capture_latency_p99: float | None
 
     @property
+    def position(self) -> int:
+        """Samples of the source so far, lost ones included: those that the frames hold once it has ended."""
+        return self.samples + self.lost
+
+    @property
     def rtf(self) -> float:
         """Real-time factor: computing time ÷ audio time. Below 1 keeps up."""
         return self.busy_seconds / self.audio_seconds if self.audio_seconds else 0.0

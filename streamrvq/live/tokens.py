@@ -121,6 +121,8 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
             self._entered = False
             raise
         self.sample_rate = self._segments.sample_rate
+        # One pass of a source may know its own start, and another begins meanwhile.
+        self._timed: Any = blocks if hasattr(blocks, "start_time") else self._source
         self._task = begin(self._pump(blocks), "streamrvq-tokens")
         return self
 
@@ -240,7 +242,7 @@ class Tokens(NeverCopied, error=SourceError, holds="a task and a thread", instea
         if received is not None:
             now, hop = time.monotonic(), self._codec.hop_length / self._codec.sample_rate
             self._meter.latency(now - received, count)
-            if (start := getattr(self._source, "start_time", None)) is not None:
+            if (start := getattr(self._timed, "start_time", None)) is not None:
                 first = now - start - frames.time - hop
                 self._meter.capture_latency(first - i * hop for i in range(count))
 

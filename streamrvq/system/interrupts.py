@@ -137,13 +137,21 @@ def termination_kept() -> Iterator[None]:
 def ended_by_signals(loop: Any, end: Callable[[], None]) -> Iterator[None]:
     """A context in which SIGINT and SIGTERM call ``end``. After the first of either, a SIGINT ends the program.
 
+    It does so as without this context: `asyncio.run` cancels its task. asyncio itself would leave a handler that raises
+    `KeyboardInterrupt` in the middle of the event loop, and a device would not be closed.
+
     Args:
         loop: asyncio's event loop, which runs in this thread. It calls ``end`` when it comes to it.
         end: what ends the program in order.
     """
+    before = signal.getsignal(signal.SIGINT)
+
+    def leave(number: int) -> None:
+        if loop.remove_signal_handler(number) and number == signal.SIGINT and before is not None:
+            signal.signal(number, before)
 
     def came() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
+        leave(signal.SIGINT)
         end()
 
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -153,7 +161,7 @@ def ended_by_signals(loop: Any, end: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         for number in numbers:
-            loop.remove_signal_handler(number)
+            leave(number)
 
 
 @contextmanager

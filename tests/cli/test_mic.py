@@ -186,6 +186,18 @@ def test_an_interrupt_ends_it_with_nothing_lost(weights: Path, tmp_path: Path) -
     assert summary["seconds"] == pytest.approx(file.num_samples / RATE)
 
 
+def test_a_recording_ends_before_the_block_that_was_refused(run: Run, weights: Path, tmp_path: Path) -> None:
+    path, heard = tmp_path / "a.safetensors", HEARD.copy()
+    heard[20 * BLOCK :] = np.nan
+    with Fifo(Voice(heard, RATE, BLOCK)):
+        done = run(*options(weights, "--json", "--out", path))
+    assert done.code == 2
+    assert "is nan" in done.err
+    file = read_tokens(path)
+    assert file.codes.shape[1] == -(-file.num_samples // 8)
+    assert json.loads(done.out.splitlines()[-1])["summary"]["seconds"] == file.num_samples / RATE
+
+
 def test_a_full_disk_at_the_end_keeps_the_last_figures(
     run: Run, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

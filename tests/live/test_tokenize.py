@@ -1,6 +1,7 @@
 """The queue of tokens: the codes of the whole signal, the right times, correct statistics."""
 
 import asyncio
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from streamrvq import END, File, Frames, Gap, SourceError, tokenize
 from streamrvq.live import tokens as live_tokens
+from streamrvq.live.sources import file as live_file
+from streamrvq.live.sources.file import Pace
 from tests.support.contract import codec_of, cut, noise, tiny
 from tests.support.shell import CODEC, DELAYED, HOP, Clock, codes_of, collect, nothing_left, source
 
@@ -117,10 +120,20 @@ async def test_gaps_at_both_ends_and_behind_one_another():
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("gap", [Gap(99, 5, "x"), Gap(101, 5, "x"), Gap(100, 0, "x"), Gap(100, -5, "x")])
-async def test_a_gap_that_does_not_fit_is_an_error(gap):
+@pytest.mark.parametrize(
+    ("position", "samples"),
+    [(99, 5), (101, 5), (100, 0), (100, -5), (100, True), (100, 5.0), (100.0, 5), (np.array([100, 100]), 5)],
+)
+async def test_a_gap_that_does_not_fit_is_an_error(position, samples):
+    items = []
     with pytest.raises(SourceError, match="after 100 samples"):
-        await collect(source(noise(100), gap))
+        async with tokenize(source(noise(100), Gap(position, samples, "x")), CODEC) as tokens:
+            items += [item async for item in tokens]
+    with pytest.raises(SourceError, match="after 100 samples"):
+        async with tokenize(source(noise(100), Gap(position, samples, "x")), CODEC) as tokens:
+            while (item := await tokens.queue.get()) is not END:
+                items.append(item)
+    assert np.array_equal(codes_of(items), CODEC.encode(noise(100)))  # what came before is whole
 
 
 # ------------------------------------------------------------------ the queue
@@ -209,6 +222,24 @@ async def test_latencies_are_counted_from_receipt_and_from_capture(monkeypatch, 
     assert (stats.latency_p50, stats.latency_p99) == (0, 0)  # computing takes no time on this clock
     assert (stats.samples, stats.frames, stats.pushes) == (50 * block, 50 * hops, 51)
     assert codes_of(items).shape[-1] == 50 * hops
+
+
+@pytest.mark.asyncio
+async def test_passes_through_one_file_are_each_measured_from_their_own_start(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(live_tokens, "time", SimpleNamespace(monotonic=clock, perf_counter=clock))
+    monkeypatch.setattr(live_file, "Pace", functools.partial(Pace, now=clock, sleep=clock.sleep))
+    soundfile.write(tmp_path / "clip.wav", noise(4410), 44100, subtype="FLOAT")
+    file = File(tmp_path / "clip.wav", block=HOP)
+    async with tokenize(file, CODEC, queue_size=1) as tokens:
+        await anext(tokens)
+        clock.now += 1000
+        other = aiter(file)  # which begins much later
+        await anext(other)
+        await other.aclose()
+        assert [item async for item in tokens]
+    assert file.start_time >= 2000
+    assert tokens.stats().capture_latency_p50 > 900  # most frames came after the jump
 
 
 @pytest.mark.asyncio

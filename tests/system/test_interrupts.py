@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from streamrvq.system.interrupts import DeferredInterrupts, interrupts_raised, ordered_termination
+from streamrvq.system.interrupts import DeferredInterrupts, ended_by_signals, interrupts_raised, ordered_termination
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +139,27 @@ def test_a_handler_that_only_notes_an_interrupt_is_replaced_for_a_while() -> Non
     finally:
         signal.signal(signal.SIGINT, before)
     assert noted == []
+
+
+def test_a_second_interrupt_cancels_the_task_as_asyncio_does() -> None:
+    """In the middle of the event loop it would leave open whatever is being closed."""
+    seen: list[str] = []
+
+    async def main() -> None:
+        asked = asyncio.Event()
+        with ended_by_signals(asyncio.get_running_loop(), asked.set):
+            signal.raise_signal(signal.SIGINT)
+            await asked.wait()
+            signal.raise_signal(signal.SIGINT)
+            seen.append("goes on")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                seen.append("closed")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert seen == ["goes on", "closed"]
+    assert signal.getsignal(signal.SIGINT) == before

@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ServiceError, StreamClosedError
 from ...system.copying import NeverCopied
 from ...system.cores import available_cores
+from ...system.foreign_data import one_line
 from ..tasks import wait_through_cancellation
 from ..worker import Worker
 from .admission.admission import Admission
+from .admission.listening import remedy
 from .connection import Connection
 from .http import HttpService
 from .logs import log, log_event
@@ -88,8 +90,11 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     @property
     def url(self) -> str:
         """The address to connect to."""
-        host, scheme = self.settings.host, "wss" if self.settings.tls_certificate else "ws"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"{'wss' if self.settings.tls_certificate else 'ws'}://{self._address(self.port)}"
+
+    def _address(self, port: int) -> str:
+        host = one_line(self.settings.host)
+        return f"{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def streams(self) -> int:
@@ -131,8 +136,8 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
         except OSError as error:
             self._entered = False
             await worker.close()
-            where = f"{settings.host}:{settings.port}"
-            raise ServiceError(f"cannot listen on {where} ({error.strerror or error}); choose another --port") from None
+            where, reason = self._address(settings.port), error.strerror or error
+            raise ServiceError(f"cannot listen on {where} ({reason}); {remedy(error)}") from None
         except BaseException:
             self._given_up = True  # else the warm-up, which may take long, would run to its end
             await worker.close()

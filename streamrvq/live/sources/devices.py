@@ -6,9 +6,10 @@ Knows: names and numbers. Does not know: PortAudio.
 from __future__ import annotations
 
 import dataclasses
+from numbers import Integral
 from typing import Literal
 
-from ...errors import DeviceError
+from ...errors import DeviceError, InputError
 from ...system.foreign_data import shown
 
 Direction = Literal["input", "output"]
@@ -39,12 +40,15 @@ def find_device(
         wanted: an index; or a text that the name, or ``name, host``, contains, in any case; None: the default device.
 
     Raises:
+        InputError: it is neither an index nor a text.
         DeviceError: there is none, or there are several and none of them has exactly this name.
     """
     listed = "; ".join(f"{device.index} {device.name}, {device.host}" for device in devices)
     if wanted is None:
         return next((device for device in devices if device.default), devices[0])
-    if isinstance(wanted, int):
+    if isinstance(wanted, bool) or not isinstance(wanted, (Integral, str)):
+        raise InputError(f"device is {shown(wanted)}; wanted an index, a name or part of a name, or None")
+    if isinstance(wanted, Integral):
         found = [device for device in devices if device.index == wanted]
     else:
         text = wanted.lower()

@@ -16,7 +16,7 @@ from ...audio.byte_source import Source
 from ...audio.files import AudioReader, Truncated, open_audio
 from ...audio.pcm import Pcm
 from ...errors import AudioFileError, InputError, StreamClosedError
-from ...system.foreign_data import shown
+from ...system.foreign_data import is_whole, shown
 from ..items import OnePass
 from ..worker import Worker
 
@@ -71,6 +71,24 @@ class _Pass:
         await self._worker.close(lambda: self._reader.close() if self._reader is not None else None)
 
 
+class _Begun:
+    """When one pass began; see `File.start_time`."""
+
+    start_time: float | None = None
+
+
+class _FilePass(OnePass[Pcm]):
+    """One pass through a file. Its ``start_time`` is its own, whatever passes begin later."""
+
+    def __init__(self, items: AsyncGenerator[Pcm, None], cancelled: str, begun: _Begun) -> None:
+        super().__init__(items, cancelled)
+        self._begun = begun
+
+    @property
+    def start_time(self) -> float | None:
+        return self._begun.start_time
+
+
 class File:
     """A file as an async iterable of mono float32 blocks ``[n]``; the last one is shorter.
 
@@ -115,7 +133,7 @@ class File:
         self, path: Source, realtime: bool = True, block: int | None = None, downmix: bool = False,
         channel: int | None = None, truncated: Truncated = "refuse", track: int | None = None,
     ) -> None:  # fmt: skip
-        if block is not None and block < 1:
+        if block is not None and not is_whole(block, 1):
             raise InputError(f"block is {shown(block)}; wanted a whole number of samples, at least 1")
         self._source = path
         self._how: dict[str, Any] = {
@@ -162,16 +180,17 @@ class File:
         return _Pass(self._opened)
 
     def __aiter__(self) -> OnePass[Pcm]:
-        return OnePass(self._blocks(), f"this pass through {self.path} was cancelled; iterate the file for a new one")
+        begun, cancelled = _Begun(), f"this pass through {self.path} was cancelled; iterate the file for a new one"
+        return _FilePass(self._blocks(begun), cancelled, begun)
 
-    async def _blocks(self) -> AsyncGenerator[Pcm, None]:
+    async def _blocks(self, begun: _Begun) -> AsyncGenerator[Pcm, None]:
         current = self._begun()
         self._open.add(current)
         try:
             position, pace = 0, None
             if self.realtime:
                 pace = Pace(self.sample_rate)
-                self.start_time = pace.start
+                self.start_time = begun.start_time = pace.start
             while len(block := await current.read(self.block)):
                 position += len(block)
                 if pace is not None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...errors import DeviceError
+from ...errors import DeviceError, InputError
+from ...system.foreign_data import shown
 from ...system.quiet import quiet_libraries
 from .devices import SoundDevice, find_device
 from .portaudio import OPEN_SECONDS, OpenStream, call, list_devices, list_outdated, load
@@ -16,8 +17,8 @@ UNAVAILABLE = -9985  #: PortAudio's number of that error
 
 
 async def open_input(
-    wanted: int | str | None, rate: int | None, channels: int, block: int, on_block: Callable[..., None],
-    on_finished: Callable[[], None],
+    wanted: int | str | None, rate: int | None, channels: int, block: int, longest: float,
+    on_block: Callable[..., None], on_finished: Callable[[], None],
 ) -> tuple[OpenStream, int]:  # fmt: skip
     """Open a stream without starting it. Returns the stream and its rate, Hz: ``rate``, or the device's default.
 
@@ -26,10 +27,12 @@ async def open_input(
         rate: Hz; None: the device's default.
         channels: how many to capture.
         block: samples per call of ``on_block``; 0: what suits the device, and may vary.
+        longest: seconds that such a block may last.
         on_block: PortAudio's callback, called from its thread: ``(float32 [n, channels], n, times, flags)``.
         on_finished: called from that thread when the stream has ended, for whatever reason.
 
     Raises:
+        InputError: a block lasts too long.
         DeviceError: there is no such device, it refuses, or the call hangs.
     """
 
@@ -40,6 +43,11 @@ async def open_input(
             list_outdated.set()
             raise
         sound, used_rate = load(), rate or device.default_rate
+        if block > longest * used_rate:
+            raise InputError(
+                f"block is {shown(block)} samples, which last {block / used_rate:g} s at {used_rate} Hz; wanted at "
+                f"most {longest:g} s: ask for a shorter one"
+            )
         try:
             with quiet_libraries():
                 stream = sound.InputStream(
@@ -65,6 +73,8 @@ def refusal(device: SoundDevice, rate: int, channels: int, error: Exception) -> 
     if code == -9997:
         return f"{device.name} refuses {rate} Hz; leave the rate out for its own, {device.default_rate} Hz"
     if code == -9998:
+        if device.channels == 1:
+            return f"{device.name} refuses {channels} channels; it has 1: leave channel and downmix out"
         return (
             f"{device.name} refuses {channels} channels; it has {device.channels}: choose one, or have them mixed down"
         )

@@ -25,7 +25,7 @@ from ...audio.pcm import Pcm
 from ...audio.rates import check_rate
 from ...errors import DeviceError, InputError, StreamClosedError
 from ...system.copying import NeverCopied
-from ...system.foreign_data import shown
+from ...system.foreign_data import is_whole, shown
 from ..items import Gap, OnePass
 from ..stats import WINDOW, MicrophoneStats, percentiles
 from . import portaudio
@@ -39,6 +39,10 @@ from .ring import Ring
 _POLL_SECONDS, _SILENT_POLLS = 0.25, 4
 # The first samples may take longer, because a sound server has to wake its device.
 _SILENT_POLLS_AT_START = 20
+
+# Seconds of the longest block, as the device must not count as silent between two; samples of the shortest one that a
+# device is expected to choose by itself.
+_LONGEST_BLOCK, _SHORTEST_BLOCK = 0.5, 16
 
 _OVERRUN = "overrun: the blocks before were not taken in time, and no room was left"
 _JUMP = "lost on the way: the device reported an overflow, or its samples fell behind the clock at once"
@@ -65,7 +69,8 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
     Args:
         rate: samples a second to capture at; None: the device's default. ``tokenize`` converts the rate.
         device: an index, a name or part of a name from ``streamrvq devices``; None: the default device.
-        block: samples a block from the device; None: what suits it. It affects the latency, not the codes.
+        block: samples a block from the device, for half a second and half of ``buffer`` at most; None: what suits it.
+            It affects the latency, not the codes.
         channel: the channel to take, counted from 0, if the device has several.
         downmix: take the mean of the first two channels.
         buffer: seconds of samples that may wait for the reader, 0.2 to 600.
@@ -87,18 +92,18 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         channel: int | None = None, downmix: bool = False, buffer: float = 2.0,
     ) -> None:  # fmt: skip
         self.sample_rate = None if rate is None else check_rate(rate, "rate")
-        if block is not None and block < 1:
+        if block is not None and not is_whole(block, 1):
             raise InputError(f"block is {shown(block)}; wanted a whole number of samples, at least 1")
-        if channel is not None and (channel < 0 or downmix):
-            raise InputError(
-                f"channel is {shown(channel)}{' with downmix' if downmix else ''}; wanted one from 0 on, or downmix "
-                "alone"
-            )
-        if not 0.2 <= buffer <= 600:
+        if channel is not None and (downmix or not is_whole(channel, 0)):
+            beside = " with downmix" if downmix else ""
+            raise InputError(f"channel is {shown(channel)}{beside}; wanted one from 0 on, or downmix alone")
+        if not (isinstance(buffer, (int, float, np.integer, np.floating)) and 0.2 <= buffer <= 600):
             raise InputError(f"buffer is {shown(buffer)} s; wanted 0.2 to 600")
-        self.device, self.block, self.channel, self.downmix, self.buffer = device, block, channel, downmix, buffer
+        self.device, self.downmix, self.buffer = device, downmix, buffer
+        self.block = None if block is None else int(block)
+        self.channel = None if channel is None else int(channel)
         self.name = ""
-        self._channels = 2 if downmix else (channel or 0) + 1
+        self._channels = 2 if downmix else (self.channel or 0) + 1
         self._stream: portaudio.OpenStream | None = None
         self._state = "new"  # → open → capturing → ended; or closed from any
         self._entered = self._stopping = self._vanished = False
@@ -117,7 +122,7 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
         self._woken, self._callback, self._entered = asyncio.Event(), DeviceCallback(self._to_mono()), True
         try:
             self._stream, self.sample_rate = await open_input(
-                self.device, self.sample_rate, self._channels, self.block or 0,
+                self.device, self.sample_rate, self._channels, self.block or 0, min(_LONGEST_BLOCK, self.buffer / 2),
                 self._callback.on_block, self._callback.on_finished,
             )  # fmt: skip
         except BaseException:
@@ -125,7 +130,8 @@ class Microphone(NeverCopied, error=DeviceError, holds="a sound device", instead
             raise
         self.name, self._latency, self._state = self._stream.device.name, self._stream.latency, "open"
         self._clock = DeviceClock(self.sample_rate)
-        self._ring = Ring(max(1, round(self.buffer * self.sample_rate)))
+        samples = round(self.buffer * self.sample_rate)
+        self._ring = Ring(samples, samples // (self.block or _SHORTEST_BLOCK))
         self._callback.attach(self._ring, asyncio.get_running_loop(), self._woken)
         return self
 

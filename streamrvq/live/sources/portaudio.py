@@ -52,6 +52,7 @@ def load() -> Any:
         raise DeviceError(f"PortAudio was not found ({error}); {_INSTALL}") from None
     except Exception as error:  # its class is in the module that failed to load
         raise DeviceError(f"PortAudio does not start ({error}); is the sound server running?") from None
+    _end_in_order()
     _keep_loaded(sounddevice._libname)
     _keep_alsa_quiet()
     if list_outdated.is_set() and not streams:
@@ -97,7 +98,28 @@ def _exit_handler(register: bool) -> None:
     import sys
 
     if (handler := getattr(sys.modules.get("sounddevice"), "_exit_handler", None)) is not None:
-        (atexit.register if register else atexit.unregister)(handler)
+        for step in (handler, _close_what_is_open):  # at exit the last one comes first
+            atexit.unregister(step)
+            if register:
+                atexit.register(step)
+
+
+def _close_what_is_open() -> None:
+    """At exit, before PortAudio ends: wait for a call, and close the streams that an interrupt has left open.
+
+    PortAudio would cancel their threads, which may be inside Python, and wait for them for ever.
+    """
+    if not _lock.acquire(timeout=CLOSE_SECONDS):  # it is kept: no call may begin any more
+        _exit_handler(register=False)
+        return
+    for opened in list(streams):
+        opened.close_now()
+
+
+@functools.cache
+def _end_in_order() -> None:
+    """Register what has to be done at exit, once PortAudio runs."""
+    _exit_handler(register=True)
 
 
 async def call(work: Callable[[], T], seconds: float, what: str, undo: Callable[[T], None] | None = None) -> T:

@@ -42,7 +42,7 @@ class Ring:
         dropped: samples that were dropped, in all.
     """
 
-    def __init__(self, samples: int, blocks: int = 4096) -> None:
+    def __init__(self, samples: int, blocks: int) -> None:
         self._pcm = np.zeros(samples, np.float32)
         self._ends = np.zeros(blocks, np.int64)  # of each block: samples stored up to its end, in all
         self._times = np.zeros(blocks, np.float64)

@@ -189,3 +189,13 @@ def test_a_real_terminal_that_is_resized(weights: Path, colour: bool) -> None:
         assert "default, 44100 Hz" in text
     assert bool(COLOURS.search(shown.decode())) == colour
     assert "hop older" in " ".join(ESCAPES.sub("", parts[-1]).split())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_screen_that_takes_nothing_leaves_no_journal(weights: Path, tmp_path: Path) -> None:
+    with Fifo(Voice(HEARD, RATE, 441)), open("/dev/full", "wb") as full:
+        running = process(*options(weights, "--out", tmp_path / "a.safetensors"), stdout=full)
+        _, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 2
+    assert b"No space left on device" in err
+    assert list(tmp_path.glob("a.*")) == []

@@ -62,13 +62,21 @@ async def test_nobody_listening_and_no_websocket():
         with pytest.raises(ServiceError, match="HTTP 404") as refusal:
             await streamrvq.connect(server.url + "/elsewhere").__aenter__()
         assert refusal.value.code == 404
-        with pytest.raises(ServiceError, match="cannot listen"):
+        with pytest.raises(ServiceError, match=r"cannot listen on .* choose another --port"):
             await serving(port=server.port).__aenter__()
     with socket.socket() as taken:  # and nobody listens there, whatever ports others get meanwhile
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ServiceError, match="cannot connect") as refusal:
             await streamrvq.connect(f"ws://127.0.0.1:{taken.getsockname()[1]}").__aenter__()
     assert refusal.value.code == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["a..b", 70 * "a", "a\0b", "192.0.2.1", "2001:db8::1"])
+async def test_a_host_that_is_no_address_of_this_machine(host):
+    with pytest.raises(ServiceError, match=r"cannot listen on .* choose another --host") as refusal:
+        await serving(host=host).__aenter__()
+    assert (f"on [{host}]:0 " in str(refusal.value)) == (":" in host)
 
 
 @pytest.mark.asyncio

@@ -119,8 +119,9 @@ async def test_a_damaged_file_gives_what_is_whole_and_then_its_error(tmp_path):
 def test_bad_files_are_refused_at_once(tmp_path, clip):
     with pytest.raises(OSError, match="No such file"):
         File(tmp_path / "no.wav")
-    with pytest.raises(InputError, match="block is 0"):
-        File(clip, block=0)
+    for block in (0, 441.5, "441"):
+        with pytest.raises(InputError, match=f"block is {block!r}"):
+            File(clip, block=block)
 
 
 @pytest.mark.asyncio

@@ -120,9 +120,38 @@ def test_invalid_settings_are_refused() -> None:
     for settings, words in [
         ({"rate": 0}, "rate is 0"), ({"block": 0}, "block is 0"), ({"channel": -1}, "channel is -1"),
         ({"channel": 1, "downmix": True}, "with downmix"), ({"buffer": 0}, "buffer is 0"),
+        ({"block": 441.5}, "block is 441.5"), ({"block": "441"}, "block is '441'"), ({"channel": 0.5}, "channel is"),
+        ({"buffer": "2"}, "buffer is '2'"),
     ]:  # fmt: skip
         with pytest.raises(InputError, match=words):
             Microphone(**settings)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"block": RATE}, "which last 1 s at 44100 Hz; wanted at most 0.5 s"),  # it would count as silent in between
+        ({"block": RATE // 2, "buffer": 0.5}, "wanted at most 0.25 s"),  # none would fit beside one that waits
+        ({"device": 0.5}, "device is 0.5"), ({"device": b"default"}, "device is b'default'"),
+    ],
+)  # fmt: skip
+async def test_what_is_refused_once_the_device_is_known(settings: dict[str, Any], words: str) -> None:
+    with fifo(), nothing_left(), pytest.raises(InputError, match=words):
+        async with Microphone(RATE, **settings):
+            pass
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("block", [2, 441, RATE // 4, None])
+async def test_the_buffer_holds_its_seconds_whatever_the_blocks_are(block: int | None) -> None:
+    with fifo():
+        async with Microphone(RATE, block=block, buffer=3) as mic:
+            silence = np.zeros(block or 16, np.float32)
+            for _ in range(3 * RATE // len(silence)):  # as the device's thread does
+                mic._ring.write(silence, 0.0)
+            assert mic.stats().overruns == 0
+            assert mic.stats().waiting == 3 * RATE // len(silence) * len(silence)
 
 
 @pytest.mark.asyncio

@@ -191,6 +191,27 @@ async def test_no_device() -> None:
             await portaudio.sound_devices()
 
 
+def test_a_stream_that_is_left_open_is_closed_before_portaudio_ends() -> None:
+    """PortAudio would cancel its thread, and may wait for it for ever. Python calls at exit what came last first."""
+    code = f"""
+import asyncio, atexit, streamrvq
+from streamrvq.live.sources import portaudio
+atexit.register(lambda: print(len(portaudio.streams), "open"))
+mic = streamrvq.Microphone({RATE}, block={BLOCK})
+async def main():
+    await mic.__aenter__()
+    await anext(aiter(mic))
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+print(len(portaudio.streams), "open")
+loop.close()
+"""
+    with fifo():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.split() == ["1", "open", "0", "open"], done
+    assert done.returncode == 0, done
+
+
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [

@@ -49,7 +49,7 @@ def test_every_sample_comes_out_in_order_or_is_counted_where_it_was(size, blocks
 
 
 def test_a_block_that_was_read_is_a_copy():
-    ring = Ring(4)
+    ring = Ring(4, 4)
     ring.write(np.ones(4), 0.0)
     first = ring.read()
     ring.write(np.zeros(4), 0.0)

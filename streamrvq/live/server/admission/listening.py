@@ -9,6 +9,8 @@ import asyncio
 import errno
 import socket as sockets
 
+from ....system.foreign_data import one_line
+
 #: Connections that the kernel holds for us while we pause.
 _BACKLOG = 1024
 
@@ -17,13 +19,16 @@ async def listening_sockets(host: str, port: int) -> tuple[sockets.socket, ...]:
     """Listen on every address of a host that the machine has.
 
     Raises:
-        OSError: there is none, or it is taken.
+        OSError: there is none, or it is taken. `remedy` says what to do.
     """
     kind, flags = sockets.SOCK_STREAM, sockets.AI_PASSIVE
     try:  # an address needs no thread that asks for a name
         found = sockets.getaddrinfo(host or None, port, type=kind, flags=flags | sockets.AI_NUMERICHOST)
-    except sockets.gaierror:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind, flags=flags)
+    except (sockets.gaierror, ValueError):
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind, flags=flags)
+        except ValueError as error:  # of labels that no name has
+            raise sockets.gaierror(sockets.EAI_NONAME, f"no host can be named so: {one_line(error)}") from None
     listening: list[sockets.socket] = []
     skipped: OSError | None = None
     try:
@@ -43,3 +48,10 @@ async def listening_sockets(host: str, port: int) -> tuple[sockets.socket, ...]:
     for socket in listening:
         socket.setblocking(False)
     return tuple(listening)
+
+
+def remedy(error: OSError) -> str:
+    """What to do where nobody could listen."""
+    if isinstance(error, sockets.gaierror) or error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+        return "choose another --host: an address of this machine, or a name of one"
+    return "choose another --port"
