@@ -38,6 +38,7 @@ def test_info(run: Run, weights: Path, columns: int) -> None:
 
 @pytest.mark.parametrize("zero", ["0", "00"])
 def test_a_width_of_0_is_none(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch, zero: str) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # which a runner of tests may set
     wide = run("info", weights).out
     monkeypatch.setenv("COLUMNS", zero)
     monkeypatch.setenv("LINES", zero)

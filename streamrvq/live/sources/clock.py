@@ -6,9 +6,9 @@ true one, and anything above it is jitter. Three things change it permanently:
 
     lost samples    It jumps up by their duration. A rise of more than 50 ms above the lowest value is suspicious, but
                     may still be a backlog, which shrinks as it is worked off. Blocks are therefore *held* until one of
-                    three things happens. The lateness is back: nothing was lost. Or it neither falls nor rises for a
-                    quarter of a second, or 2 s have passed: what is left of the rise is a gap before the first held
-                    block. While it rises, blocks are taken more slowly than they are recorded. This machine is too
+                    three things happens. The lateness is back: nothing was lost. Or it neither falls nor rises for
+                    three eighths of a second, or 2 s have passed: what is left of the rise is a gap before the first
+                    held block. While it rises, blocks are taken more slowly than they are recorded. This machine is too
                     busy then, and they are still on their way.
     an overflow     The device reports that it lost samples. Blocks are held as above, however small the rise is. Some
                     devices lose samples and report nothing, so a report is not needed for a gap. But it is believed:
@@ -32,8 +32,9 @@ import numpy as np
 JUMP = 0.05
 #: Seconds. The lowest lateness is taken over the last WINDOW; blocks are held no longer than that.
 WINDOW = 2.0
-#: Seconds. The lateness is compared from each half of this to the next: its lowest values.
-SETTLE = 0.25
+#: Seconds. The lateness is compared over three parts of this length: their lowest values. Two would not do: where a
+#: backlog grows and is worked off at once, the lowest value may be the same on either side of the top.
+PART = 0.125
 # Seconds by which these differ where a backlog grows, or is being worked off.
 _CHANGE = 0.005
 # The drift is fitted to at most and at least this many seconds.
@@ -45,10 +46,10 @@ class _Hold:
     """Blocks that are held back because samples may be missing before them. Times and lateness in seconds."""
 
     since: float
-    begun: float  #: when this half of SETTLE began
+    begun: float  #: when this part began
     excess: float  #: the least rise of the lateness so far
-    low: float  #: the least in this half
-    before: float  #: and in the one before
+    low: float  #: the least in this part
+    before: tuple[float, float]  #: and in the two before, the last one first
     flagged: bool  #: the device reported an overflow
 
 
@@ -101,7 +102,7 @@ class DeviceClock:
             if excess <= JUMP and not flagged:
                 self._accept(time, late)
                 return 0
-            self._hold = _Hold(time, time, excess, excess, math.inf, flagged)
+            self._hold = _Hold(time, time, excess, excess, (math.inf, -math.inf), flagged)
             return None
         hold = self._hold
         hold.flagged = hold.flagged or flagged
@@ -111,10 +112,11 @@ class DeviceClock:
             self._accept(time, late)
             return 0
         if time - hold.since < WINDOW:
-            if time - hold.begun < SETTLE / 2:
+            if time - hold.begun < PART:
                 return None
-            same = abs(hold.low - hold.before) <= _CHANGE
-            hold.begun, hold.low, hold.before = time, math.inf, hold.low
+            lows = hold.low, *hold.before
+            same = max(lows) - min(lows) <= _CHANGE
+            hold.begun, hold.low, hold.before = time, math.inf, lows[:2]
             if not same:
                 return None
         return self._resolve(time)

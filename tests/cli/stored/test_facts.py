@@ -61,7 +61,8 @@ def test_info_of_a_run(run: Run, tmp_path: Path, weights: Path, codec: Codec) ->
     assert facts["resamplers"] == [RESAMPLER]
     done = run("info", tmp_path / "out")
     assert "complete" in done.out
-    assert f"resampler     {RESAMPLER}" in done.out
+    assert "resampler" in done.out
+    assert RESAMPLER in done.out
     assert "a.wav" in done.out
     shard = sorted((tmp_path / "out").glob("*.parquet"))[0]
     assert run("info", shard, "--json").document["kind"] == "shards"

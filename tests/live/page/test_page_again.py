@@ -30,6 +30,8 @@ async def test_a_page_that_one_comes_back_to_shows_what_it_does(browser: Browser
     """A browser puts back what a form had, though the scripts begin anew."""
     async with serving(SMALL) as server, tab(browser, server.url) as page:
         await page.page.check("#listen")
+        # A browser asks for this beside a file that is no page.
+        await page.page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
         await page.page.goto(f"{server.url.replace('ws:', 'http:')}/page.css")
         await page.page.go_back()
         await page.start()

@@ -101,6 +101,18 @@ def test_temporary_lateness_is_no_gap(device, stall):
     assert device.gaps == []
 
 
+@pytest.mark.parametrize("rate", RATES)
+def test_a_backlog_whose_sides_are_alike_is_no_gap(rate):
+    """It grows slowly and is gone at once. Its lowest values may be the same on both sides, where time is divided."""
+    for slower in np.linspace(1.6, 3.4, 37):
+        for seconds in (0.75, 1.0, 1.25, 1.5):
+            device = Simulation(rate=rate, block=441)
+            device.run(3)
+            device.run(3, starved=seconds, slower=float(slower))
+            device.finish()
+            assert device.gaps == [], (slower, seconds)
+
+
 @given(device=devices, slower=st.floats(1.1, 30.0), seconds=st.floats(0.3, 1.7))
 def test_blocks_that_a_busy_machine_takes_too_slowly_are_no_gap(device, slower, seconds):
     device.run(3)
