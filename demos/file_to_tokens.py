@@ -15,29 +15,26 @@ from _audio import DEFAULT
 from _ending import leave
 
 import streamrvq
-from streamrvq.audio.files import open_audio
 from streamrvq.audio.writing import write_audio
 from streamrvq.resampling import resampler_between
 from streamrvq.tokens import TokenFile, read_tokens, write_tokens
 
 
-async def encode(source: Path, codec: streamrvq.Codec) -> tuple[np.ndarray, int]:
-    """The codes [K, T] of a file and how many samples it has, read and encoded block by block at full speed."""
+async def encode(source: Path, codec: streamrvq.Codec) -> tuple[np.ndarray, int, int]:
+    """The codes [K, T] of a file, its rate and how many samples it has. It is read block by block, at full speed."""
     parts = [np.zeros((codec.n_codebooks, 0), np.int64)]
     async with streamrvq.tokenize(streamrvq.File(source, realtime=False, downmix=True), codec) as tokens:
         async for item in tokens:
             parts.append(item.codes)
-        return np.concatenate(parts, axis=1), tokens.stats().samples
+        return np.concatenate(parts, axis=1), tokens.sample_rate, tokens.stats().samples
 
 
 def main() -> None:
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(tempfile.mkdtemp(prefix="streamrvq-"))
-    with open_audio(source, downmix=True) as audio:
-        rate = audio.sample_rate
     codec = streamrvq.load()
 
-    codes, samples = asyncio.run(encode(source, codec))
+    codes, rate, samples = asyncio.run(encode(source, codec))
     path = folder / f"{source.stem}.safetensors"
     write_tokens(path, TokenFile(codes, codec.name, codec.codec_hash, codec.trained, codec.sample_rate,
                                  codec.hop_length, rate, samples,

@@ -25,8 +25,8 @@ from .decoding import ChangedError, Decoder, DecodingError, NotRecognisedError
 from .opening import limit_of, open_decoder, promised
 from .pcm import Pcm
 
-_REMEDY = 'wanted the whole file: copy it again, or take what there is with truncated="keep" (--truncated keep)'
-_JOIN = 'wanted all samples in one piece: join them, or take the first part with truncated="keep" (--truncated keep)'
+_COPY, _JOIN = "wanted the whole file: copy it again", "wanted all samples in one piece: join them"
+_KEEP = ', or take {} with truncated="keep" (--truncated keep)'
 _CONVERT = "wanted one rate and number of channels: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 _WANTED = "wanted WAV, FLAC, Ogg, MP3, AIFF or the like: convert it, for example with `ffmpeg -i OLD NEW.wav`"
 
@@ -57,6 +57,9 @@ def open_audio(
 class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", instead="open the file again"):
     """Audio that was opened, read as float32 mono in [−1, 1]. A context manager. Not for two threads at once.
 
+    Arguments are those of `open_audio`, and ``partly``: False where nobody can ask for ``truncated="keep"``, so that no
+    error names it as a remedy.
+
     An exception such as KeyboardInterrupt costs no samples: read again. If it came while they were decoded, then where
     the file stands is not known any more, and every later read is refused. Once it is closed, every read is refused,
     and its attributes stay as they were.
@@ -73,7 +76,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
 
     def __init__(
         self, source: Source | ByteSource, downmix: bool = False, channel: int | None = None,
-        truncated: Truncated = "refuse", track: int | None = None,
+        truncated: Truncated = "refuse", track: int | None = None, *, partly: bool = True,
     ) -> None:  # fmt: skip
         if truncated not in get_args(Truncated):
             raise InputError(f'truncated is {truncated!r}; wanted "refuse" or "keep"')
@@ -86,11 +89,14 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         self._decoder: Decoder | None = None
         self.position, self.once = 0, self._source.once
         self._ahead: list[Pcm] = []  # decoded, but not read yet
-        self._decoded, self._over, self._damage, self._remedy = 0, False, "", _REMEDY
+        self._copy, self._join = _COPY, _JOIN
+        if partly:
+            self._copy, self._join = _COPY + _KEEP.format("what there is"), _JOIN + _KEEP.format("the first part")
+        self._decoded, self._over, self._damage, self._remedy = 0, False, "", self._copy
         self._decoding = False  # the decoder has moved on, and nobody has its samples yet
         self._closed, self._turn = False, Turn()  # a library that is closed while it decodes ends the process
         try:
-            with foreign_data(AudioFileError, self._name, _REMEDY):
+            with foreign_data(AudioFileError, self._name, self._copy):
                 self._open(track)
                 self._check(downmix)
         except BaseException:
@@ -131,10 +137,10 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             )
         fault = None if self._keep else self._promise.fault(self._source, self._width)
         if fault is not None:
-            raise AudioFileError(f"{self._name} is cut off: it {fault}; {_REMEDY}")
+            raise AudioFileError(f"{self._name} is cut off: it {fault}; {self._copy}")
         others = None if self._keep else self._promise.others(self._source, self._width)
         if others is not None:
-            raise AudioFileError(f"{self._name} would be read in part: {others}; {_JOIN}")
+            raise AudioFileError(f"{self._name} would be read in part: {others}; {self._join}")
 
     def read(self, samples: int) -> Pcm:
         """The next samples, float32 ``[n]``: as many as asked for, fewer at the end of the file, then none.
@@ -187,7 +193,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
             count += self._decode()
         if self._damage and not count:
             of = f" of {self.frames}" if self.frames else ""
-            word = {_CONVERT: "changes", _JOIN: "goes on"}.get(self._remedy, "is damaged")
+            word = {_CONVERT: "changes", self._join: "goes on"}.get(self._remedy, "is damaged")
             raise AudioFileError(
                 f"{self._name} {word} after sample {self.position}{of}: {self._damage}; {self._remedy}"
             )
@@ -203,7 +209,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         except DecodingError as error:
             changed = isinstance(error, ChangedError)  # what follows is audio, and no damage
             self._over, self._damage = True, "" if self._keep and not changed else str(error)
-            self._remedy = _CONVERT if changed else _REMEDY
+            self._remedy = _CONVERT if changed else self._copy
             self._decoding = False
             return 0
         if self._limit is not None:
@@ -236,7 +242,7 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         pipe = self._source.pipe
         pipe.drain()
         if (others := self._promise.others(self._source, self._width)) is not None:
-            self._remedy = _JOIN
+            self._remedy = self._join
             return others
         behind = b"" if pipe.following is None else pipe.following.first
         if pipe.following is not None and any(behind) and not pipe.following.is_chunk(pipe.given):

@@ -54,11 +54,12 @@ class LastRead:
 
     def add(self, shard: Shard) -> None:
         """A shard has read a row group. Threads may come at once: none of them needs what another lets go."""
+        with suppress(ValueError):
+            self._shards.remove(shard)  # it is the last one now, however often it is read
         self._shards.append(shard)
-        while len(self._shards) > MOST_HELD:
-            with suppress(IndexError):  # another thread took it
-                if (old := self._shards.popleft()) not in self._shards:
-                    old.let_go()
+        with suppress(IndexError):  # another thread took it
+            while len(self._shards) > MOST_HELD:
+                self._shards.popleft().let_go()
 
 
 @forked_whole

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..audio.pcm import as_array
 from ..engine.base import Codes
 from ..errors import InputError
-from ..system.foreign_data import one_line, shown
+from ..system.foreign_data import is_whole, one_line, shown
 from .limits import MOST_ID, MOST_LEVELS
 
 Ids = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ class Vocabulary:
             ("offset", 0, MOST_ID),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+            if not is_whole(value, least, most):
                 raise InputError(
                     f"{name} is {one_line(repr(value), 60)}; wanted a whole number of at least {least} and at most "
                     f"{most}"

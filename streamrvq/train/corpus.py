@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,7 +20,7 @@ from typing import Any, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from ..audio.files import AudioReader, open_audio
+from ..audio.files import AudioReader
 from ..audio.find import PassedOver, search, sentence
 from ..audio.pcm import Pcm, as_pcm
 from ..errors import AudioFileError, InputError
@@ -33,7 +32,6 @@ from ..system.regular_file import check_regular
 _BLOCK = 1 << 16
 #: Characters of a line of a manifest.
 _LONGEST_LINE = 1 << 20
-_OF_OTHERS = re.compile(r", or take [^;]*\(--truncated keep\)")
 
 #: Called with the name of a file and its length in seconds.
 OnDecoded = Callable[[str, float], None]
@@ -208,11 +206,7 @@ def load(
     key = hashlib.sha256(json.dumps([sample_rate, stamp]).encode()).hexdigest()[:16]
     data, index = cache / f"corpus-{key}.i16", cache / f"corpus-{key}.json"
     if not index.is_file():
-        try:
-            _decode(files, sample_rate, data, index, on_decoded)
-        except AudioFileError as error:
-            # Training takes whole files only: what other commands do with a part is no remedy here.
-            raise AudioFileError(_OF_OTHERS.sub("", str(error))) from None
+        _decode(files, sample_rate, data, index, on_decoded)
     clips, samples = cached(data, index)
     weights = _weights(entries)
     clips = tuple(dataclasses.replace(clip, weight=weights.get(clip.name, 1.0)) for clip in clips)
@@ -276,7 +270,7 @@ def _decode(
 
 
 def _mono(file: Path, rate: int) -> Any:
-    with open_audio(file, downmix=True) as reader:
+    with AudioReader(file, downmix=True, partly=False) as reader:  # training takes whole files only
         if reader.sample_rate == rate:
             yield from _checked(reader)
             return

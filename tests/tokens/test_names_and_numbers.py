@@ -136,3 +136,16 @@ def test_however_many_shards_there_are_few_hold_codes(
         np.testing.assert_array_equal(tokens[number].read(), wanted[number])
         assert tokens[number].columns == {}
         assert holding(tokens) <= 2
+
+
+def test_a_shard_that_is_read_often_takes_no_others_place(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "MOST_HELD", 2)
+    last, places = shards.LastRead(), sorted(corpus.glob("*.parquet"))[:3]
+    first, second, third = (shards.Shard(place, last) for place in places)
+    for each in (first, second):
+        each.signal(0).read()
+    for _ in range(3):
+        last.add(second)
+    assert [each._held is not None for each in (first, second)] == [True, True]
+    third.signal(0).read()
+    assert [each._held is not None for each in (first, second, third)] == [False, True, True]

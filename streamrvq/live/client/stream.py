@@ -61,8 +61,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
     def __init__(self, endpoint: Endpoint, start: Start, queue_size: int, resume: float) -> None:
         self._start, self._timeout, self._encoding = start, endpoint.timeout, start.mode == "encode"
         self._connection = ResumableConnection(endpoint, start, resume)
-        self._markers = Markers()
-        self._last_gap = -1  # the position of the last gap that the server has handled
+        self._markers, self._last_gap = Markers(), -1  # the position of the last gap that the server has handled
         self.done: Done | None = None
         self._queue: asyncio.Queue[Item | End] = asyncio.Queue(queue_size)
         self._items = QueueReader[Item | End](self._queue, END)
@@ -80,7 +79,8 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._entered = True
         self.ready = ready = await self._connection.open()
         self.sample_rate = self._start.sample_rate or ready.sample_rate
-        sent, received = (PayloadKind.PCM, PayloadKind.CODES)[:: 1 if self._encoding else -1]
+        pcm, codes = PayloadKind.PCM, PayloadKind.CODES
+        sent, received = (pcm, codes) if self._encoding else (codes, pcm)
         payload_format = PayloadFormat(self._start.format, ready.codebook_size, range(1, ready.codebooks + 1))
         self._resend = ResendBuffer(sent, ready.max_message, payload_format, self._connection.resumable)
         self._incoming = Incoming(received, payload_format)
