@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket as sockets
+from collections.abc import Sequence
 from typing import Any
 
 from ....system.foreign_data import one_line
@@ -43,7 +44,7 @@ async def listening_sockets(host: str, port: int) -> tuple[sockets.socket, ...]:
                 raise
 
 
-def _listen(addresses: list[tuple[int, tuple[Any, ...]]]) -> tuple[sockets.socket, ...]:
+def _listen(addresses: Sequence[tuple[int, tuple[Any, ...]]]) -> tuple[sockets.socket, ...]:
     listening: list[sockets.socket] = []
     skipped: OSError | None = None
     try:
