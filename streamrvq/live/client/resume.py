@@ -157,8 +157,10 @@ class ResumableConnection:
                 raise self._loss
             async with self._send_lock:
                 if await self._send_all(resend):
-                    return
+                    break
             lost = True
+        # Nothing above waits while the system takes all. A source may not wait either, and we want to read.
+        await asyncio.sleep(0)
 
     async def send_sign_of_life(self, resend: ResendBuffer, levels: int) -> None:
         """Send what is pending, of a call that was cancelled, or else a message that holds nothing.

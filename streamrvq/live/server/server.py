@@ -189,7 +189,7 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
     async def stop(self) -> None:
         """Stop the server. Nothing of it is left when this returns.
 
-        No new connections are let in, and clients are told. What they send until they stop, or within `drain_timeout`,
+        No new clients are let in, and those there are told. What they send until they stop, or within `drain_timeout`,
         is encoded and sent; then each connection is closed with 1012. Those left after `stop_timeout` are aborted.
         A second call waits for the first. Cancelled, it waits all the same, and raises the cancellation then.
 
@@ -204,30 +204,35 @@ class Server(NeverCopied, error=ServiceError, holds="sockets and a thread", inst
 
     async def _stop(self) -> None:
         log_event("stopping", streams=self.streams, parked=self.sessions.parked, connections=self.connections)
-        self._listening.close(close_connections=False)
         for socket, connection in list(self._connections.items()):
             if connection is None:
                 socket.transport.abort()  # a handshake may take long
             else:
                 connection.drain()
-        settings, closed = self.settings, asyncio.create_task(self._listening.wait_closed())
-        await asyncio.wait([closed], timeout=settings.drain_seconds)
+        settings, ended = self.settings, asyncio.create_task(self._websockets_end())
+        await asyncio.wait([ended], timeout=settings.drain_seconds)
         for connection in list(self._connections.values()):
             if connection is not None:
                 connection.finish()
-        await asyncio.wait([closed], timeout=max(0.0, settings.stop_timeout - settings.drain_seconds))
-        if not closed.done():
+        await asyncio.wait([ended], timeout=max(0.0, settings.stop_timeout - settings.drain_seconds))
+        if not ended.done():
             for socket in list(self._connections):
                 socket.transport.abort()
             for task in list(self._listening.handler_tasks):
                 task.cancel()  # else each would wait for its turn in the worker
-        await closed
+        await ended
+        self._listening.close(close_connections=False)  # not before: /health says meanwhile that the server drains
+        await self._listening.wait_closed()
         for running in self._running:
             running.cancel()
         await asyncio.wait(self._running)
         await self._worker.close()
         self._services.repeats.flush(float("inf"))
         log_event("stopped")
+
+    async def _websockets_end(self) -> None:
+        while tasks := set(self._listening.handler_tasks):
+            await asyncio.wait(tasks)
 
     def _check_started(self, doing: str) -> None:
         if not self._running:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,3 +106,40 @@ async def test_a_source_that_is_fed_ends_the_stream(monkeypatch: pytest.MonkeyPa
         with pytest.raises(ServiceError, match="were not read"):
             async for _ in stream:
                 pass
+
+
+class Taking(Unread):
+    """A connection that takes everything at once, as the system does while it has room."""
+
+    async def send(self, data: str | bytes) -> None:
+        pass
+
+
+@pytest.mark.parametrize("how", ["a generator", "an asynchronous one", "calls"])
+async def test_who_sends_and_never_waits_lets_the_stream_read(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Such as a device that is read by calls that block: its codes would come only when it has ended."""
+
+    async def open_connection(*_: object) -> Taking:
+        return Taking()
+
+    monkeypatch.setattr(resume, "open_connection", open_connection)
+    frames = list[int]()
+    async with asyncio.timeout(PATIENCE), streamrvq.connect("ws://taking") as stream:
+
+        def blocks() -> Iterator[Any]:
+            for _ in range(9):
+                frames.append(stream.stats().frames)
+                yield BLOCK
+
+        async def asynchronous() -> AsyncIterator[Any]:
+            for block in blocks():
+                yield block
+
+        if how == "calls":
+            for block in blocks():
+                await stream.send(block)
+        else:
+            stream.feed(blocks() if how == "a generator" else asynchronous())
+            await until(lambda: len(frames) == 9)
+        assert frames == sorted(frames)
+        assert frames[-1] > frames[0] + 2

@@ -215,14 +215,24 @@ async def test_a_draining_server_says_so():
         await ws.recv()
         stopping = asyncio.create_task(server.stop())
         assert json.loads(await ws.recv()) == {"type": "drain", "seconds": PATIENCE}
-        health = server._http.plain("/health")
-        assert health.status == 503
-        assert json.loads(health.body)["status"] == "draining"
+        for path in ("/health", "/codec/health"):
+            status, _, body = await get(server, path)
+            assert status == 503
+            assert json.loads(body)["status"] == "draining"
+        assert (await get(server, "/metrics"))[0] == 200
+        assert server.metrics.refused == 0
+        with pytest.raises(ServiceError, match="HTTP 503: The server is going down") as refusal:
+            await streamrvq.connect(server.url).__aenter__()
+        assert refusal.value.code == 503
+        assert server.metrics.refused == 1
         await ws.send('{"type":"stop"}')
         assert (await ws.recv())[1] == 1  # final
         assert json.loads(await ws.recv())["type"] == "done"
         assert json.loads(await ws.recv())["code"] == 1012
+        port = server.port
         await stopping
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
 
 
 def test_the_loop_and_the_log_of_the_command(tmp_path):

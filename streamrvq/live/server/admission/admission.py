@@ -91,13 +91,15 @@ class Admission:
     def _answer(self, arrival: Arrival) -> None:
         request = parse_request(arrival.head)
         reply = self._http.reply(request)
+        if reply is None and self._draining():
+            raise RequestRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The server is going down; try again later.\n")
         if reply is None and arrival.excess:
             text = "Wait for the answer to the handshake before you send more.\n"
             raise RequestRefusedError(HTTPStatus.BAD_REQUEST, text)
         if reply is None:
             self.listener.leave(arrival, self._websockets.new())
             return
-        if reply.status >= HTTPStatus.BAD_REQUEST and request.path != "/health":
+        if reply.status >= HTTPStatus.BAD_REQUEST and reply.status != HTTPStatus.SERVICE_UNAVAILABLE:  # of /health
             origin = request.origin if reply.status == HTTPStatus.FORBIDDEN else None
             self._turned_away(f"http_{reply.status.value}", arrival.group, origin=origin and one_line(origin))
         self.listener.finish(arrival, reply.to_bytes(request.method), wait=bool(arrival.rest))

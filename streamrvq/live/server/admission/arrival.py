@@ -67,8 +67,8 @@ class Arrival(asyncio.Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether it has been aborted, or lost."""
-        return self._over
+        """Whether it has been aborted, or lost. A TLS transport tells a turn of the loop later that it is lost."""
+        return self._over or (self.transport is not None and self.transport.is_closing())
 
     @property
     def gone(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +42,37 @@ async def test_an_address_listens_once() -> None:
         _, writer = await asyncio.open_connection(*opened.getsockname())
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_every_address_of_a_host_has_the_same_free_port(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    """A name like `localhost` has several addresses, and only one port is told."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", 0)) for number in (1, 2, 3)]
+    bound, closed = list[Any](), list[Any]()
+
+    def create_server(address: tuple[str, int], **_: object) -> SimpleNamespace:
+        bound.append(address)
+        if len(bound) == 2 and taken:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        name = (address[0], address[1] or 40_000 + len(bound))
+        return SimpleNamespace(getsockname=lambda: name, setblocking=lambda _: None, close=lambda: closed.append(name))
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
+    monkeypatch.setattr(socket, "create_server", create_server)
+    opened = await listening.listening_sockets("localhost", 0)
+    port = 40_003 if taken else 40_001
+    assert [each.getsockname() for each in opened] == [(f"127.0.0.{number}", port) for number in (1, 2, 3)]
+    assert closed == [("127.0.0.1", 40_001)] * taken
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_is_named_is_tried_once() -> None:
+    (opened,) = await listening.listening_sockets("127.0.0.1", 0)
+    with opened:
+        port = opened.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            await listening.listening_sockets("127.0.0.1", port)
 
 
 @pytest.mark.asyncio
