@@ -26,6 +26,8 @@ from streamrvq.errors import InputError
 from streamrvq.resampling import RESAMPLER, resampler
 from streamrvq.resampling.filter import BETA
 
+from .ending import ended
+
 Doubles = npt.NDArray[np.float64]
 
 PAIRS = (
@@ -273,4 +275,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended(main)

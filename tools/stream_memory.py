@@ -26,6 +26,8 @@ from streamrvq.families.mimi import MimiConfig
 from streamrvq.geometry import Direction
 from streamrvq.weights.seeded import seeded
 
+from .ending import ended
+
 #: Mimi's window is the released one, 250 positions; widths and strides are small.
 CODECS: dict[str, Config] = {
     "DAC": CodecConfig(
@@ -129,4 +131,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    ended(main)

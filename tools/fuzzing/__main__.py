@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..ending import ended
 from .campaign import Report, run
 from .judging import MOST_MEMORY
 from .registry import targets
@@ -78,4 +79,4 @@ def _complain(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

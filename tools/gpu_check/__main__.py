@@ -23,6 +23,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from ..ending import ended
 from . import expected
 from .cases import CODECS
 from .context import Context
@@ -218,4 +219,4 @@ def finished(part: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

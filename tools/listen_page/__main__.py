@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streamrvq import DEFAULT_CODEC, StreamRVQError, load
 
+from ..ending import ended
 from ..quality_measure import opus
 from ..quality_measure.errors import QualityError
 from ..quality_measure.options import numbers
@@ -87,4 +88,4 @@ def _empty_folder(out: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

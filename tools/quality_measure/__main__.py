@@ -21,6 +21,7 @@ from streamrvq.system.cores import available_cores
 
 from ..corpus_build.debian import default_cache
 from ..corpus_build.errors import CorpusError
+from ..ending import ended
 from . import comparison, opus
 from .clips import Clip, find_validation, find_words, validation_clips, word_clips
 from .errors import QualityError
@@ -202,4 +203,4 @@ def _pictures(report: Report, task: Task, clips: Sequence[Clip], out: Path) -> N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)
