@@ -52,7 +52,7 @@ def test_no_log_is_left_where_nothing_went_wrong(error: BaseException | None, te
 
 
 def test_the_log_of_a_run_that_failed_is_kept_and_named(temporary: Path) -> None:
-    with pytest.raises(LoadError, match="^a stream broke; the server's log: ") as failed:
+    with pytest.raises(LoadError, match="a stream broke; the server's log: ") as failed:
         asyncio.run(run(SERVER, LoadError("a stream broke")))
     (folder,) = temporary.iterdir()
     assert str(failed.value).endswith(str(folder / "server.log"))
@@ -60,7 +60,7 @@ def test_the_log_of_a_run_that_failed_is_kept_and_named(temporary: Path) -> None
 
 
 def test_a_server_that_does_not_start_leaves_nothing(temporary: Path) -> None:
-    with pytest.raises(LoadError, match="the server did not start: SystemExit: no port|did not start: no port"):
+    with pytest.raises(LoadError, match="the server did not start: no port"):
         asyncio.run(run("raise SystemExit('no port')", None))
     assert list(temporary.iterdir()) == []
 
