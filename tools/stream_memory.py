@@ -104,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not STATM.exists():
         parser.error(f"{STATM} is not here, which says how much memory this takes; wanted Linux")
     # Whole pushes, so that each row says after how many hops it is.
-    marks = [-(-hops // options.push) * options.push for hops in (options.hops // 100, options.hops // 10, options.hops)]
+    wanted = (options.hops // 100, options.hops // 10, options.hops)
+    marks = [-(-hops // options.push) * options.push for hops in wanted]
     failed = False
     print("| codec | | state, KiB | a stream, KiB |", *(f"MiB at {mark} hops |" for mark in marks), "grown, KiB |")
     print("|", " --- |" * (5 + len(marks)), sep="")

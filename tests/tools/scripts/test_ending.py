@@ -16,6 +16,7 @@ from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 from tests.support.processes.children import until
 from tools.ending import exit_code
+from tools.training import carry
 
 #: A tool that tidies up.
 TOOL = """
@@ -68,6 +69,14 @@ def test_every_tool_ends_so(script: str) -> None:
     place = ROOT / "tools" / name.replace(".", "/")
     source = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
     assert source.read_text(encoding="utf-8").endswith('if __name__ == "__main__":\n    ended(main)\n')
+
+
+def test_what_travels_to_another_machine_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    carry._copy_code(tmp_path, shipped=False)
+    command = [sys.executable, "-m", "tools.training.release", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_interrupt_waits_for_the_program_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
