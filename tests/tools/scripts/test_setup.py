@@ -73,6 +73,14 @@ def test_the_checkout_is_found_beside_a_cdpath(name: str, tmp_path: Path) -> Non
     assert done.stdout == f"{(tmp_path / 'checkout').resolve()}\n"
 
 
+def test_a_check_that_there_is_not_is_refused_before_any_is_built(tmp_path: Path) -> None:
+    command = [BASH, str(ROOT / "tools" / "native-checks"), "plain", "plane"]
+    (tmp_path / "dirname").symlink_to(shutil.which("dirname") or "dirname")
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "no check is called plane; there are plain, address, thread, arm\n"
+
+
 def test_tools_take_turns_with_and_without_flock(path: str, tmp_path: Path) -> None:
     script = f'ROOT="{tmp_path}"\ntake_turn\necho taken\nread -r line\nexec 9>&-\necho given\nread -r line'
     process = shell(script, path)
