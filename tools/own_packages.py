@@ -26,6 +26,7 @@ import numpy as np
 
 from streamrvq.codec import load
 
+from .ending import ended
 from .modules_of_tests import of_tests
 from .peer_families.models import MissingPeerError, imported
 
@@ -128,4 +129,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    ended(main)

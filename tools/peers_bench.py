@@ -34,6 +34,8 @@ from streamrvq.weights import load_weights
 from streamrvq.weights.hub import RELEASED
 from streamrvq.weights.load import with_weights
 
+from .ending import ended
+
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "demos" / "audio" / "guitar_and_drums.flac"
 LEAST = 0.1  #: seconds of it, in which there is a hop of every codec
@@ -181,4 +183,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    ended(main)

@@ -26,6 +26,8 @@ from streamrvq.errors import InputError
 from streamrvq.resampling import RESAMPLER, resampler
 from streamrvq.resampling.filter import BETA
 
+from .ending import ended
+
 Doubles = npt.NDArray[np.float64]
 
 PAIRS = (
@@ -40,6 +42,7 @@ RIPPLE = 0.02
 AUDIBLE, CD_RATE = 20_000, 44_100
 #: Hz to both sides of a sine that count as the sine.
 _NEAR = 60
+_TONE = 997  #: Hz, of the sine that THD+N is measured with
 
 
 class Measured(NamedTuple):
@@ -48,7 +51,7 @@ class Measured(NamedTuple):
     held_back: float  #: seconds by which output came late, at most
     ripple: float  #: the largest deviation in the pass band
     unwanted: float  #: the strongest alias or image: of a sine in the pass band anywhere, of any other one within it
-    thd_n: float  #: all that is not the sine of 997 Hz
+    thd_n: float | None  #: all that is not the sine of 997 Hz; None: it is not in the pass band
     cpu: float  #: seconds a second of audio, in blocks of 10 ms
 
 
@@ -103,11 +106,10 @@ def measure(make: Callable[[int, int], Stream], rate_in: int, rate_out: int, sin
         unwanted = max(unwanted, spectrum[elsewhere & ((frequency <= passes) | (bins < passes))].max())
     for frequency in (50.0, math.floor(passes)):
         ripple = max(ripple, abs(_decibel(_amplitude(heard(frequency)[0], frequency, rate_out) / 0.5)))
-    middle, _ = heard(997, 0.9)
+    thd_n = _decibel(_residue(heard(_TONE, 0.9)[0], _TONE, rate_out)) if passes > _TONE else None
     return Measured(
-        lateness(make, rate_in, rate_out), ripple, _decibel(unwanted), _decibel(_residue(middle, 997, rate_out)),
-        _cpu(make, rate_in, rate_out, seconds),
-    )  # fmt: skip
+        lateness(make, rate_in, rate_out), ripple, _decibel(unwanted), thd_n, _cpu(make, rate_in, rate_out, seconds)
+    )
 
 
 def lateness(make: Callable[[int, int], Stream], rate_in: int, rate_out: int) -> float:
@@ -190,10 +192,11 @@ def print_pairs(pairs: Iterable[tuple[int, int]], sines: int, seconds: float) ->
         for name, make in makers:
             m = measure(make, rate_in, rate_out, sines, seconds)
             ripple = f"{m.ripple:.4f}" if m.ripple >= 1e-4 else "< 0.0001"
+            thd_n = "–" if m.thd_n is None else f"{m.thd_n:.0f} dB"
             stated = f"{1e3 * held_back(rate_in, rate_out):.2f} ms" if make is ours else "–"
             print(
                 f"| {rate_in} → {rate_out} | {name} | {stated} | {1e3 * m.held_back:.2f} ms | {ripple} dB | "
-                f"{m.unwanted:.0f} dB | {m.thd_n:.0f} dB | {1e3 * m.cpu:.2f} ms |",
+                f"{m.unwanted:.0f} dB | {thd_n} | {1e3 * m.cpu:.2f} ms |",
                 flush=True,
             )
 
@@ -273,4 +276,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended(main)

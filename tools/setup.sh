@@ -13,7 +13,8 @@
 # Each level leaves a stamp in .venv: a hash of everything that decides what is installed. So a second call does nothing
 # until one of these files changes. PYTHON=/path/to/python3.x chooses the interpreter of a new environment.
 
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+# Without CDPATH, with which cd goes elsewhere, or prints where it went.
+ROOT="$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 VENV="$ROOT/.venv"
 PY="$VENV/bin/python"
 

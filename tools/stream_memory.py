@@ -26,6 +26,8 @@ from streamrvq.families.mimi import MimiConfig
 from streamrvq.geometry import Direction
 from streamrvq.weights.seeded import seeded
 
+from .ending import ended
+
 #: Mimi's window is the released one, 250 positions; widths and strides are small.
 CODECS: dict[str, Config] = {
     "DAC": CodecConfig(
@@ -101,7 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if not STATM.exists():
         parser.error(f"{STATM} is not here, which says how much memory this takes; wanted Linux")
-    marks, failed = [options.hops // 100, options.hops // 10, options.hops], False
+    # Whole pushes, so that each row says after how many hops it is.
+    wanted = (options.hops // 100, options.hops // 10, options.hops)
+    marks = [-(-hops // options.push) * options.push for hops in wanted]
+    failed = False
     print("| codec | | state, KiB | a stream, KiB |", *(f"MiB at {mark} hops |" for mark in marks), "grown, KiB |")
     print("|", " --- |" * (5 + len(marks)), sep="")
     for name, config in CODECS.items():
@@ -129,4 +134,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    ended(main)

@@ -23,6 +23,7 @@ from streamrvq.codec import Codec, load
 from streamrvq.geometry import Distance
 from streamrvq.resampling import resample_rows
 
+from .ending import ended
 from .modules_of_tests import TESTS, of_tests
 
 moshi_names = of_tests("families.test_names").moshi_names
@@ -108,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended(main)

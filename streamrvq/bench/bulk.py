@@ -106,6 +106,8 @@ def run_bulk(
             done = encode_corpus(sources, folder, codec, workers=workers, devices=devices, channels="mean")
         if done.failed:
             raise InputError(f"{done.failed[0].path} cannot be encoded ({done.failed[0].error}); leave it out")
+        if not done.seconds:
+            raise InputError("the sources have no sample; wanted audio to measure with")
         bulk.append(done.speed)
         audio = done.seconds
         tell(f"round {number} of {rounds}: reading alone, {readers} processes")

@@ -40,12 +40,13 @@ class LayerTime:
 
 
 def layer_times(engine: Engine, cells: Sequence[Cell], seconds: float = 0.5) -> Iterator[LayerTime]:
-    """The layers in the first cell of each direction, which runs for ``seconds`` more. Nothing for other engines."""
+    """The layers in the smallest cell of each direction, which runs for ``seconds`` more. Nothing for other engines."""
     if not isinstance(engine, NativeEngine):
         return
     for direction in ("encode", "decode"):
-        for cell in [cell for cell in cells if cell.direction == direction][:1]:
-            yield from _of(engine, cell, seconds)
+        there = [cell for cell in cells if cell.direction == direction]
+        if there:
+            yield from _of(engine, min(there, key=lambda cell: (cell.hops * cell.rows, cell.rows)), seconds)
 
 
 def _of(engine: NativeEngine, cell: Cell, seconds: float) -> Iterator[LayerTime]:

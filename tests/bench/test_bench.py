@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from streamrvq import bench
 from streamrvq.bench import machine, run_bench
@@ -79,6 +80,9 @@ def test_bulk_beside_the_bare_engine(run: Run, wav: Path, weights: Path) -> None
     slower = map(min, done["bare"], done["reading"])
     ratios = [one / other for one, other in zip(done["bulk"], slower, strict=True)]
     assert done["ratio_to_slower"] == pytest.approx(sum(ratios) / 2)
+    soundfile.write(wav, np.zeros(0, np.float32), 16_000)
+    said = run("bench", weights, "--corpus", wav, "--workers", 1, "--seconds", 0.01).sentence
+    assert "the sources have no sample; wanted audio to measure with" in said
     wav.write_bytes(b"")
     assert "is empty" in run("bench", weights, "--corpus", wav, "--workers", 1, "--seconds", 0.01).sentence
 
@@ -110,6 +114,14 @@ def test_the_native_engines_layers(causal: bool) -> None:
         assert [line for line in lines[1:-1] if line.gflops <= 0 or line.gbytes <= 0] == []
         share = max(timed[0].peak_share, timed[0].bandwidth_share)
         assert timed[0].roofline_share == pytest.approx(share)
+
+
+@needs_native
+def test_layers_are_those_of_the_smallest_step_in_whatever_order_they_are_asked_for() -> None:
+    codec = codec_of(minute(), "float32", "native")
+    asked = {"hops": [4, 1, 2], "rows": [3, 1], "decode": True, "official": False}
+    report = run_bench(codec, **asked, seconds=0.01, rounds=1, layers=True)  # type: ignore[arg-type]
+    assert {(line.direction, line.hops, line.rows) for line in report.layers} == {("encode", 1, 1), ("decode", 1, 1)}
 
 
 def test_stands_in_for_weights_that_half_precision_cannot_hold() -> None:

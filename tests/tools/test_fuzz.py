@@ -9,6 +9,7 @@ import pytest
 
 from streamrvq.errors import WeightsError
 from tests.support.patience import PATIENCE
+from tools.fuzzing import campaign
 from tools.fuzzing.__main__ import main
 from tools.fuzzing.judging import Fault, fault_of, forget_peak
 from tools.fuzzing.registry import targets
@@ -44,6 +45,38 @@ def test_the_list_names_every_target(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_wrong_command_line_is_one_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("tools/fuzz: error: ")
+
+
+@pytest.fixture
+def with_atheris(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+
+
+@pytest.mark.usefixtures("with_atheris")
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (out := tmp_path / "out").touch()
+    assert main(["config", "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tools/fuzz: error: {out}/config cannot be written (")
+
+
+@pytest.mark.usefixtures("with_atheris")
+@pytest.mark.parametrize("minutes", ["0.001", "0.016", "1"])
+def test_a_run_of_any_length_begins_and_says_where_it_failed(
+    minutes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[int] = []
+
+    def once(name: str, folder: Path, seconds: int) -> bool:
+        given.append(seconds)
+        return False  # the process ended before its first input
+
+    monkeypatch.setattr(campaign, "_once", once)
+    assert main(["config", "--minutes", minutes, "--out", str(tmp_path)]) == 1
+    assert given == [max(1, round(60 * float(minutes)))]
+    said = capsys.readouterr().out.splitlines()
+    assert "0 runs" in said[0]
+    assert said[1].endswith(f"is at the end of {tmp_path / 'config' / 'log'}")
 
 
 # --- judging

@@ -18,6 +18,7 @@ from tests.support.contract import tiny
 from tests.support.paths import AUDIO, ROOT
 from tests.support.patience import PATIENCE
 from tools.corpus_build.sources import KEPT_OUT
+from tools.listen_page import __main__ as listen_page
 from tools.listen_page import clips
 from tools.listen_page.__main__ import main
 from tools.quality_measure.systems import results, systems
@@ -130,6 +131,19 @@ def test_an_older_page_is_replaced_and_other_folders_are_left_alone(tmp_path, we
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     listen(tmp_path / "mine", *arguments, code=2)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_page_that_was_interrupted_is_made_again(tmp_path, weights, monkeypatch):
+    def interrupted(*_):
+        (tmp_path / "out" / "audio" / "01-original.flac").touch()
+        raise KeyboardInterrupt
+
+    arguments = ["--codec", weights, "--seconds", 1, "--opus", "none", SPEECH]
+    with monkeypatch.context() as patch:
+        patch.setattr(listen_page, "write_versions", interrupted)
+        listen(tmp_path / "out", *arguments, code=130)
+    assert "This page is not finished" in (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "not finished" not in listen(tmp_path / "out", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamrvq.audio.rates import held_back
-from tools.resampling_quality import Stream, edge, main, measure, ours, print_codec, responses
+from tools.resampling_quality import Stream, edge, main, measure, ours, print_codec, print_pairs, responses
 
 
 def spoilt(fault) -> Stream:
@@ -23,6 +23,12 @@ def test_the_resampler_is_as_good_as_promised(pair: tuple[int, int]) -> None:
     assert found.unwanted <= -100
     assert found.thd_n <= -120
     assert held_back(*pair) - 1 / pair[0] < found.held_back < held_back(*pair) + 1e-9
+
+
+def test_a_tone_that_the_lower_rate_cannot_hold_has_no_distortion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert measure(ours, 2000, 8000, sines=1, seconds=0.05).thd_n is None
+    print_pairs([(2000, 8000)], 1, 0.05)
+    assert [line.split(" | ")[6] for line in capsys.readouterr().out.splitlines()[2:]] == ["–", "–"]
 
 
 def test_a_level_is_ripple() -> None:

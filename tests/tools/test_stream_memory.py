@@ -21,6 +21,12 @@ def test_every_family_has_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(row[2]) <= float(row[3]) <= float(row[2]) + 64 for row in rows)
 
 
+def test_memory_is_told_after_as_many_hops_as_there_were(capsys: pytest.CaptureFixture[str]) -> None:
+    stream_memory.main(["--hops", "2000", "--push", "1500"])
+    head = capsys.readouterr().out.splitlines()[0]
+    assert "| MiB at 1500 hops | MiB at 1500 hops | MiB at 3000 hops |" in head
+
+
 def test_what_grows_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def growing(codec: Any, direction: Any, marks: Sequence[int], push: int) -> Iterator[int]:
         return iter([0, 1 << 20, (1 << 20) + 5])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -43,21 +42,20 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(release, "DATA", tmp_path / "data")
     arguments = argparse.Namespace(out=tmp_path / "run", minutes=0.02, batch=None, lr=1e-3, device="cpu", cache=None)
     with monkeypatch.context() as patch:
-        patch.setattr(release.subprocess, "run", partial(probe_here, subprocess.run))
+        patch.setattr(release, "exit_code", partial(probe_here, release.exit_code))
         release.train(arguments, tmp_path / "set")
     return tmp_path / "run"
 
 
-def probe_here(run: Any, command: list[str], **options: Any) -> None:
+def probe_here(run: Any, command: list[Any]) -> int:
     """A probe, the command that has ``--minutes``, runs in this process, which has torch already."""
     start = [sys.executable, "-c", "from streamrvq.cli import main; main()"]
     assert command[:3] == start
     if "--minutes" in command:
         with pytest.raises(SystemExit) as end:
-            main(command[3:])
-        assert end.value.code == 0
-    else:
-        run(command, **options)
+            main([str(part) for part in command[3:]])
+        return int(str(end.value.code))
+    return int(run(command))
 
 
 def judge(folder: Path, code: int) -> None:
@@ -130,7 +128,7 @@ def test_probes_that_log_no_step_come_to_an_end(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), subprocess.CalledProcessError(1, "train")], ids=["^C", "failed"]
+    "error", [KeyboardInterrupt(), release.ReleaseError("streamrvq train ended")], ids=["^C", "failed"]
 )
 def test_a_probe_that_did_not_end_has_planned_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
@@ -161,8 +159,8 @@ def test_a_probe_that_did_not_end_has_planned_nothing(
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (subprocess.CalledProcessError(1, "it"), 2, "{} ended with exit code 1; wanted 0"),
-        (subprocess.CalledProcessError(-9, "it"), 2, "{} ended by signal 9; wanted 0"),
+        (1, 2, "{} ended with exit code 1; wanted 0"),
+        (-9, 2, "{} ended by signal 9; wanted 0"),
         (OSError(28, "No space left on device"), 2, "No space left on device"),
         (KeyboardInterrupt(), 130, ""),
     ],
@@ -170,12 +168,14 @@ def test_a_probe_that_did_not_end_has_planned_nothing(
 )
 def test_what_fails_is_not_weights_that_are_no_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    name: str, error: BaseException, code: int, words: str,
+    name: str, error: BaseException | int, code: int, words: str,
 ) -> None:  # fmt: skip
-    def failing(command: list[str], **options: Any) -> None:
+    def failing(command: list[Any]) -> int:
+        if isinstance(error, int):
+            return error
         raise error
 
-    monkeypatch.setattr(release.subprocess, "run", failing)
+    monkeypatch.setattr(release, "exit_code", failing)
     monkeypatch.setenv("STREAMRVQ_CACHE", str(tmp_path))
     given = ["--data", str(tmp_path)] if name == "streamrvq train" else []
     monkeypatch.setattr(sys, "argv", ["train_release", "--minutes", "1", "--out", str(tmp_path / "run"), *given])

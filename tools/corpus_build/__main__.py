@@ -15,6 +15,7 @@ from pathlib import Path
 
 import soundfile
 
+from ..ending import ended
 from . import made, speech
 from .build import Package, build
 from .debian import default_cache, packages_of
@@ -134,4 +135,4 @@ def _folders(given: list[list[str]]) -> tuple[list[Source], dict[str, Package]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

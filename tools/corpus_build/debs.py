@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,8 @@ _OPENERS: dict[str, Callable[..., Any]] = {
     "data.tar.gz": partial(gzip.GzipFile, None, "rb", 9),
     "data.tar.bz2": bz2.BZ2File,
 }
+#: What the openers raise for a package that is cut off or damaged.
+_DAMAGED = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile, ValueError)
 _STAMP = ".unpacked"  # names the package that was unpacked: delete the folder if AUDIO or _OTHERS change
 
 
@@ -79,20 +82,29 @@ def unpack(deb: Path, folder: Path) -> None:
     Nothing happens if this file is unpacked there already.
 
     Raises:
-        CorpusError: it is not a Debian package, or a name in it points outside of the folder.
+        CorpusError: it is not a Debian package or is damaged, or a name in it points outside of the folder.
     """
     stamp = f"{deb.name} {deb.stat().st_size}\n"
     if (folder / _STAMP).exists() and (folder / _STAMP).read_text() == stamp:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    try:
+        _unpack(deb, folder)
+    except _DAMAGED as error:
+        raise CorpusError(
+            f"{deb} is damaged ({error}); wanted a whole package: delete it, it will be fetched again"
+        ) from None
+    (folder / _STAMP).write_text(stamp)
+
+
+def _unpack(deb: Path, folder: Path) -> None:
     with open(deb, "rb") as file:
         opener = _OPENERS[_seek_data(file, deb)]
         with opener(file) as data, tarfile.open(fileobj=data, mode="r|") as tar:
             for member in tar:
                 if member.isfile() and (content := tar.extractfile(member)) is not None:
                     _extract(member.name, content, folder)
-    (folder / _STAMP).write_text(stamp)
 
 
 def _seek_data(file: IO[bytes], deb: Path) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..ending import ended
 from .campaign import Report, run
 from .judging import MOST_MEMORY
 from .registry import targets
@@ -43,8 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     reports = []
     for name in names:
-        reports.append(run(known[name], 60 * args.minutes, args.out.resolve() / name))
+        try:
+            reports.append(run(known[name], 60 * args.minutes, args.out.resolve() / name))
+        except OSError as error:
+            return _complain(f"{args.out / name} cannot be written ({error}); wanted a folder: name one with --out")
         print(_line(reports[-1]), flush=True)
+        if not reports[-1].runs:
+            print(f"  no input was read; what the process said is at the end of {args.out / name / 'log'}", flush=True)
         for fault, (count, kept) in reports[-1].faults.items():
             print(f"  {fault.kind}: {fault.what}; {count} times, first {args.out / name / 'faults' / kept}")
     return 0 if all(report.passed for report in reports) else 1
@@ -78,4 +84,4 @@ def _complain(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

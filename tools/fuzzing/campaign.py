@@ -65,9 +65,10 @@ def run(target: Target, seconds: float, folder: Path) -> Report:
         (folder / "corpus" / f"seed-{number}").write_bytes(seed)
     (folder / "faults.jsonl").write_text("")
     Shared(folder / "shared", make=True)
-    began = time.monotonic()
-    while (left := seconds - (time.monotonic() - began)) > 1 or left == seconds:
-        if not _once(target.name, folder, max(1, round(left))):
+    began, left = time.monotonic(), seconds
+    while _once(target.name, folder, max(1, round(left))):
+        left = seconds - (time.monotonic() - began)
+        if left <= 1:
             break
     shared, found = Shared(folder / "shared"), Counter[Fault]()
     inputs: dict[Fault, str] = {}

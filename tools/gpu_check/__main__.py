@@ -23,6 +23,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from ..ending import ended
 from . import expected
 from .cases import CODECS
 from .context import Context
@@ -70,6 +71,8 @@ def arguments() -> argparse.Namespace:
         parser.error(f"{unknown[0]!r} is no part and no codec")
     if not (chosen.minutes > 0 and 0 < chosen.factor < math.inf):
         parser.error(f"--minutes is {chosen.minutes:g}, --factor {chosen.factor:g}; wanted numbers above 0")
+    if chosen.out is None and chosen.expect is None:
+        parser.error("wanted --out FOLDER for the results, or --expect FILE")
     return chosen
 
 
@@ -86,9 +89,12 @@ def main() -> int:
         getattr(importlib.import_module(f".{module}", __package__), function)(context)
         context.save()
         return 0
-    if not chosen.out:
-        raise SystemExit("give --out FOLDER, or --expect FILE")
-    return Check(chosen).run()
+    try:
+        check = Check(chosen)
+    except OSError as error:
+        print(f"tools/gpu-check: error: {chosen.out} cannot be written ({error}); wanted a folder", file=sys.stderr)
+        return 2
+    return check.run()
 
 
 class Check:
@@ -218,4 +224,4 @@ def finished(part: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from streamrvq import DEFAULT_CODEC, StreamRVQError, load
 
+from ..ending import ended
 from ..quality_measure import opus
 from ..quality_measure.errors import QualityError
 from ..quality_measure.options import numbers
 from ..quality_measure.systems import systems
 from .clips import licences_of, paths_of, read_clip
-from .page import INDEX, MARK, About, write_page
+from .page import INDEX, MARK, About, begin_page, write_page
 from .versions import write_versions
 
 CODEBOOKS, OPUS_KBPS = (9, 4, 2), (12, 16)
@@ -77,6 +78,7 @@ def _empty_folder(out: Path) -> Path:
         ours = index.is_file() and MARK in index.read_text("utf-8", errors="replace")
         if out.exists() and not ours and any(out.iterdir()):
             raise QualityError(f"{out} has files, and no page of this command; wanted a new or empty folder: name one")
+        begin_page(out)
         audio = out / "audio"
         audio.mkdir(parents=True, exist_ok=True)
         for old in audio.glob("*.flac"):
@@ -87,4 +89,4 @@ def _empty_folder(out: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

@@ -31,6 +31,13 @@ class About:
     opus: str | None
 
 
+def begin_page(out: Path) -> None:
+    """Write a page that the finished one replaces. After an interrupt, ``out`` is known by it as a page's folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    said = "This page is not finished: run tools/listen again."
+    (out / INDEX).write_text(f"<!doctype html>\n{MARK}\n<title>Not finished</title>\n<p>{said}</p>\n", "utf-8")
+
+
 def write_page(
     out: Path, made: Sequence[tuple[Clip, Sequence[Version]]], licences: Sequence[Path], about: About
 ) -> Path:

@@ -86,7 +86,8 @@ def _parser(name: str, soak: bool) -> argparse.ArgumentParser:
     parser.add_argument("--period", type=float, default=60.0, help="seconds (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the faults (default: %(default)s)")
     parser.add_argument("--rate", default="native", help="of the clients' audio, Hz (default: the codec's)")
-    parser.add_argument("--block", type=int, help="samples of a message (default: a hop; with --throughput 16)")
+    parser.add_argument("--block", type=int, help="samples of a message (default: a hop; with "
+                        "--throughput 16, or as many as a message holds)")  # fmt: skip
     parser.add_argument("--pin", action="store_true", help="server on one core, load on another")
     parser.add_argument("--uvloop", action="store_true", help="on both sides")
     parser.add_argument("--engine", default="auto", help="auto, native or torch")

@@ -38,7 +38,7 @@ class Settings:
     descriptors: int | None = None  #: files that the server may open; None: as many as this process
 
     def __post_init__(self) -> None:
-        for name, low in {"streams": 1, "threads": 1, "block": 1, "seed": 0}.items():
+        for name, low in {"streams": 1, "threads": 1, "rate": 1, "block": 1, "seed": 0}.items():
             value = getattr(self, name)
             if value is not None and value < low:
                 raise LoadError(f"{name} is {value}; wanted a whole number of at least {low}")

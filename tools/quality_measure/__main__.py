@@ -21,13 +21,14 @@ from streamrvq.system.cores import available_cores
 
 from ..corpus_build.debian import default_cache
 from ..corpus_build.errors import CorpusError
+from ..ending import ended
 from . import comparison, opus
 from .clips import Clip, find_validation, find_words, validation_clips, word_clips
 from .errors import QualityError
 from .judging import Judged, Task, judge_all, sounds
 from .metrics import DEFAULT, check_metrics
 from .options import numbers
-from .report import Report, codebook_lines, make_report, read_report, table, write_report
+from .report import Report, check_writable, codebook_lines, make_report, read_report, table, write_report
 from .systems import CODEBOOKS, OPUS_KBPS, System, systems
 
 #: What --quick means for options that are not given.
@@ -101,6 +102,9 @@ def _refuse_ignored(arguments: argparse.Namespace) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     _refuse_ignored(arguments)
+    old = None  # read before anything is measured, which takes long
+    if arguments.against is not None and arguments.against.endswith(".json"):
+        old = comparison.scores_of(read_report(Path(arguments.against)))
     report = read_report(Path(arguments.codec)) if arguments.codec.endswith(".json") else _measure(arguments)
     if arguments.json:
         print(json.dumps(report, ensure_ascii=False))
@@ -113,9 +117,7 @@ def _run(arguments: argparse.Namespace) -> int:
             console.print(f"in {arguments.out}")
     if arguments.against is None:
         return 0
-    if arguments.against.endswith(".json"):
-        old = comparison.scores_of(read_report(Path(arguments.against)))
-    else:
+    if old is None:
         old = comparison.scores_of(report, "rival")
     verdict = comparison.decide(old, comparison.scores_of(report))
     print(verdict, file=sys.stderr if arguments.json else sys.stdout)
@@ -148,9 +150,9 @@ def _measure(arguments: argparse.Namespace) -> Report:
     if arguments.words != 0 and {"wer", "pesq", "estoi"} & set(metrics):
         clips += word_clips(find_words(arguments.words_data, arguments.cache), arguments.words)
     task = Task(arguments.codec, None if rival is None else arguments.against, tuple(compared), metrics)
+    check_writable(arguments.out / "quality.json")
     judged = _judge(task, clips, arguments.workers)
     report = make_report(judged, compared, metrics, about)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     write_report(arguments.out / "quality.json", report)
     if not arguments.no_pictures:
         _pictures(report, task, clips, arguments.out)
@@ -202,4 +204,4 @@ def _pictures(report: Report, task: Task, clips: Sequence[Clip], out: Path) -> N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

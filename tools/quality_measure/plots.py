@@ -26,8 +26,13 @@ _TICKS = (1, 2, 4, 8, 16, 24)
 
 
 def curves(report: Report, path: Path) -> None:
-    """A panel for each metric: the codec by number of codebooks, and Opus, over kbit/s. Bars are standard errors."""
+    """A panel for each metric: the codec by number of codebooks, and Opus, over kbit/s. Bars are standard errors.
+
+    There is no picture where nothing has a score, as where speech is measured on clips without speech.
+    """
     names = [n for n in METRICS if any(n in row["scores"] for row in report["systems"] if row["kind"] != "original")]
+    if not names:
+        return
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(4.4 * columns, 3.4 * rows), squeeze=False, layout="tight")

@@ -117,6 +117,14 @@ def read_report(path: Path) -> Report:
     return report
 
 
+def check_writable(path: Path) -> None:
+    """Make the folder of a report. Raises `OSError` where none can be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.touch()
+    part.unlink()
+
+
 def write_report(path: Path, report: Report) -> None:
     """Write a report as JSON, whole or not at all."""
     part = path.with_name(path.name + ".part")

@@ -27,6 +27,7 @@ from streamrvq.train import TrainConfig
 from streamrvq.train.run import Run
 from streamrvq.train.runs.rows import read_rows
 
+from ..ending import ended
 from .arguments import count
 
 CONFIG = Path(__file__).parents[2] / "streamrvq/train/configs/causal-44khz.toml"
@@ -150,4 +151,4 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    ended(main)

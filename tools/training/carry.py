@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT = 64 << 20
 _WHEELS = ("soundfile", "cffi", "pycparser")
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-_CODE = ("streamrvq", "tools/__init__.py", "tools/training", "LICENSE")
+_CODE = ("streamrvq", "tools/__init__.py", "tools/ending.py", "tools/training", "LICENSE")
 _NATIVE = Path("streamrvq/engine/native/_native.so")
 _SHIPPED = Path(f"streamrvq/weights/data/{DEFAULT_CODEC}.safetensors")
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from streamrvq.errors import StreamRVQError
 from streamrvq.train import TrainConfig
 from streamrvq.weights import load_weights, save_weights
 
+from ..ending import ended, exit_code
 from .arguments import amount, count
 from .carry import CarryError, carry
 from .curve import CurveError, lines
@@ -186,13 +186,12 @@ def _streamrvq(arguments: argparse.Namespace, *more: str) -> None:
 
 
 def _run_to_its_end(name: str, command: Sequence[object]) -> None:
-    try:
-        subprocess.run([str(part) for part in command], check=True)
-    except subprocess.CalledProcessError as error:
-        how = f"by signal {-error.returncode}" if error.returncode < 0 else f"with exit code {error.returncode}"
+    code = exit_code(command)
+    if code:
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         raise ReleaseError(
             f"{name} ended {how}; wanted 0. What it said is above: see to that, then run the same command again"
-        ) from None
+        )
 
 
 def land(run: Path, data: Path | None) -> int:
@@ -208,7 +207,7 @@ def land(run: Path, data: Path | None) -> int:
     command = [ROOT / "tools/quality", new, "--out", found, *(["--data", data] if data is not None else [])]
     if shipped.is_file():
         command += ["--against", shipped]
-    judged = subprocess.run([str(part) for part in command]).returncode
+    judged = exit_code(command)
     if judged:
         print(f"{new} was not landed", file=sys.stderr)
         return judged
@@ -250,4 +249,4 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    ended(main)

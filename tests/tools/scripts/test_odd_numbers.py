@@ -34,6 +34,8 @@ RESAMPLING = "tools.resampling_quality"
         ("tools.stream_memory", ["--push", "2000000"], "1 to all of them at a time"),
         ("tools.gpu_check.__main__", ["--minutes", "nan"], "wanted numbers above 0"),
         ("tools.gpu_check.__main__", ["--factor", "nan"], "wanted numbers above 0"),
+        ("tools.gpu_check.__main__", [], "wanted --out FOLDER for the results, or --expect FILE"),
+        ("tools.gpu_check.__main__", ["--out", __file__], "cannot be written ("),
     ],
 )
 def test_a_number_that_no_run_can_use_is_refused(

@@ -60,6 +60,27 @@ def test_a_hash_is_the_same_with_either_program(path: str) -> None:
     assert said("printf 'what is installed' | sha256", path) == f"{wanted}  -\n"
 
 
+@pytest.mark.parametrize("name", ["setup.sh", "native-checks"])
+def test_the_checkout_is_found_beside_a_cdpath(name: str, tmp_path: Path) -> None:
+    """With CDPATH, cd prints where it went, or goes to a folder of that name elsewhere."""
+    for folder in ("checkout", "elsewhere"):
+        (tmp_path / folder / "tools").mkdir(parents=True)
+    (line,) = [line for line in (ROOT / "tools" / name).read_text().splitlines() if "BASH_SOURCE[0]" in line]
+    (tmp_path / "checkout/tools/script").write_text(f'{line}\necho "${{ROOT:-$root}}"\n')
+    environment = os.environ | {"CDPATH": f"{tmp_path / 'elsewhere'}:."}
+    done = subprocess.run([BASH, "tools/script"], cwd=tmp_path / "checkout", env=environment, capture_output=True,
+                          text=True, timeout=PATIENCE)  # fmt: skip
+    assert done.stdout == f"{(tmp_path / 'checkout').resolve()}\n"
+
+
+def test_a_check_that_there_is_not_is_refused_before_any_is_built(tmp_path: Path) -> None:
+    command = [BASH, str(ROOT / "tools" / "native-checks"), "plain", "plane"]
+    (tmp_path / "dirname").symlink_to(shutil.which("dirname") or "dirname")
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "no check is called plane; there are plain, address, thread, arm\n"
+
+
 def test_tools_take_turns_with_and_without_flock(path: str, tmp_path: Path) -> None:
     script = f'ROOT="{tmp_path}"\ntake_turn\necho taken\nread -r line\nexec 9>&-\necho given\nread -r line'
     process = shell(script, path)

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,19 @@ def test_paths_are_relative_to_the_callers_folder(name: str, tmp_path: Path, mon
     assert folder == str(here.resolve())
     assert path.split(os.pathsep)[0] == str(root.resolve())
     assert arguments.endswith(" --out results")
+
+
+def test_two_calls_do_not_install_the_same_at_once(tmp_path: Path) -> None:
+    look = (
+        "import fcntl, sys\ntry: fcntl.flock(open('.venv.lock', 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "except BlockingIOError: print('taken', file=sys.stderr)\nelse: print('free', file=sys.stderr)"
+    )
+    root = checkout(tmp_path, "peers", f'echo "$2" >&2\nexec {sys.executable} -S -c "{look}"')
+    (root / "tools" / "peers.txt").write_text("a package")
+    done = subprocess.run([root / "tools" / "peers"], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if not line.startswith("==")]
+    assert said == ["pip", "taken", "tools.peers_bench", "free"]
 
 
 @pytest.mark.parametrize(

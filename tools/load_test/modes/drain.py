@@ -17,10 +17,12 @@ from streamrvq.live.protocol.constants import Close
 from ..clients.pacer import Pacer
 from ..clients.phase import phase
 from ..clients.raw import RawClient
+from ..errors import LoadError
 from ..experiment import Experiment
 from ..record import End, Record
 from ..report import Check, Report
 from ..servers.process import ServerProcess
+from ..settings import Settings
 from ..verify import is_exact
 
 #: Seconds within which the server must exit.
@@ -40,6 +42,12 @@ class _Drained:
 
 def drain_report(experiment: Experiment) -> Report:
     """Run, verify and report."""
+    streams, odd = experiment.settings.streams, _odd(experiment.settings)
+    if streams <= 2 * odd:
+        raise LoadError(
+            f"{streams} streams with --drain, of which {odd} never read and {odd} only stop sending; wanted more "
+            "streams than that, or a smaller share of --faults"
+        )
     drained = experiment.within(lambda server: _drain(experiment, server))
     reading = drained.answering + drained.silent
     found = experiment.verified(reading)
@@ -68,9 +76,14 @@ def drain_report(experiment: Experiment) -> Report:
     return Report(f"SIGTERM under {experiment.settings.streams} streams", figures, checks)
 
 
+def _odd(settings: Settings) -> int:
+    """How many clients never read, and how many only stop sending."""
+    return max(1, settings.faults_per_period, round(0.05 * settings.streams))
+
+
 async def _drain(experiment: Experiment, server: ServerProcess) -> _Drained:
     settings, pacer = experiment.settings, Pacer()
-    odd = max(1, settings.faults_per_period, round(0.05 * settings.streams))
+    odd = _odd(settings)
     clients: list[RawClient] = []
     for number in range(settings.streams):
         record = Record(number, experiment.audio.offset(number), experiment.rate, experiment.block)

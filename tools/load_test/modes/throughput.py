@@ -28,6 +28,7 @@ from ..verify import is_exact
 
 #: The share of the bare engine's speed that the service must keep; hops in a message; turns of each.
 LEAST, _HOPS, _TURNS = 0.85, 16, 4
+_MOST = 16_000  #: samples that a message holds, with its head
 _ENDING = 60.0  # seconds
 
 
@@ -39,12 +40,14 @@ class _Turn:
         service, bare: seconds of audio encoded per second.
         rows, hops: of the mean batch in the service's turn.
         engine_share: the share of the service's turn that was spent in engine steps.
+        load_cores: cores that the load used meanwhile.
     """
 
     service: float
     rows: float
     hops: float
     engine_share: float
+    load_cores: float
     bare: float = 0.0
 
 
@@ -54,12 +57,15 @@ def throughput_report(experiment: Experiment) -> Report:
         raise LoadError(
             f"--rate {experiment.rate} with --throughput; wanted the codec's own: bare steps know no resampler"
         )
-    experiment.block = experiment.settings.block or _HOPS * experiment.codec.hop_length
-    if 2 * experiment.block > 32_000 or experiment.block > experiment.audio.longest:
-        raise LoadError(f"a block of {experiment.block} samples; wanted at most 16000, for a message has 32768 bytes")
-    turns, records, own = experiment.within(lambda server: _measure(experiment, server))
+    hop = experiment.codec.hop_length
+    experiment.block = experiment.settings.block or max(1, min(_HOPS, _MOST // hop)) * hop
+    if experiment.block > min(_MOST, experiment.audio.longest):
+        raise LoadError(f"a block of {experiment.block} samples; wanted at most {_MOST}, for a message has 32768 bytes")
+    turns, records = experiment.within(lambda server: _measure(experiment, server))
     found = experiment.verified(records)
-    service, bare = (float(np.mean([getattr(turn, name) for turn in turns])) for name in ("service", "bare"))
+    service, bare, own = (
+        float(np.mean([getattr(turn, name) for turn in turns])) for name in ("service", "bare", "load_cores")
+    )
     share, drops = service / bare, [record for record in records if record.dropped]
     figures: dict[str, Any] = {
         **experiment.where,
@@ -83,10 +89,9 @@ def throughput_report(experiment: Experiment) -> Report:
     return Report(f"{experiment.settings.streams} clients as fast as they are read", figures, checks)
 
 
-async def _measure(experiment: Experiment, server: ServerProcess) -> tuple[list[_Turn], list[Record], float]:
+async def _measure(experiment: Experiment, server: ServerProcess) -> tuple[list[_Turn], list[Record]]:
     settings, turns, records = experiment.settings, list[_Turn](), list[Record]()
     seconds = settings.seconds / (2 * _TURNS)
-    before = usage(os.getpid())
     with _bare(experiment) as bare:
         assert bare.stdin is not None and bare.stdout is not None
         for _ in range(_TURNS):
@@ -95,8 +100,7 @@ async def _measure(experiment: Experiment, server: ServerProcess) -> tuple[list[
             bare.stdin.flush()
             turn.bare = float(await asyncio.to_thread(bare.stdout.readline))
             turns.append(turn)
-    after = usage(os.getpid())
-    return turns, records, (after.cpu - before.cpu) / (seconds * _TURNS)
+    return turns, records
 
 
 @contextlib.contextmanager
@@ -139,9 +143,9 @@ async def _service(experiment: Experiment, server: ServerProcess, seconds: float
     for client in clients:
         on_writable(client)
     await asyncio.sleep(seconds / 10)
-    before = await server.fresh_reading()
+    before, own = await server.fresh_reading(), usage(os.getpid())
     await asyncio.sleep(seconds)
-    figures = (await server.fresh_reading()).since(before)
+    figures, now = (await server.fresh_reading()).since(before), usage(os.getpid())
     passed = figures.get("uptime_seconds")
     ending.set()
     for client in clients:
@@ -159,4 +163,5 @@ async def _service(experiment: Experiment, server: ServerProcess, seconds: float
     if not rows:
         raise LoadError(f"nothing was computed within {seconds:g} s; wanted longer turns: more --seconds")
     computing = figures.get("step_seconds_sum", direction="encode")
-    return _Turn(audio / passed, rows / steps, audio / experiment.shape.hop_seconds / rows, computing / passed)
+    cores = (now.cpu - own.cpu) / (now.time - own.time)
+    return _Turn(audio / passed, rows / steps, audio / experiment.shape.hop_seconds / rows, computing / passed, cores)

@@ -34,7 +34,7 @@ class ServerProcess:
 
     Attributes:
         url, port: where the server listens.
-        log: the file of its log. It is kept if something went wrong.
+        log: the file of its log. It is kept, and named, if something went wrong.
     """
 
     url: str
@@ -88,9 +88,10 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
             self._process.stdout.close()
+            last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            shutil.rmtree(self.log.parent, ignore_errors=True)
             if not isinstance(error, (TimeoutError, ValueError)):
                 raise
-            last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise LoadError(f"the server did not start: {last[0]}") from None
         return self
 
@@ -107,9 +108,10 @@ class ServerProcess:
                 self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        if error is None:
-            self.log.unlink()
-            self.log.parent.rmdir()
+        if error is None or isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+            shutil.rmtree(self.log.parent, ignore_errors=True)
+        elif isinstance(error, LoadError) and str(self.log) not in str(error):
+            raise LoadError(f"{error}; the server's log: {self.log}") from error
 
     @property
     def pid(self) -> int:
