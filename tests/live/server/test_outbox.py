@@ -210,25 +210,6 @@ def test_texts_that_only_wait_for_the_client_are_counted():
     assert not box.crowded
 
 
-@pytest.mark.parametrize("rewound", [False, True])
-def test_the_text_that_ends_a_stream_waits_for_the_last_binary_message(rewound):
-    """All outputs may have been sent before it is known that they were all."""
-    box = CodesOutbox(LEVELS, KEPT, 1000, PayloadFormat())
-    box.put(np.zeros((LEVELS, 2), int))
-    assert len(drained(box)) == 1
-    box.text(2, "marker")
-    box.text(2, "done", ends=True)
-    assert drained(box) == ["marker"]  # it waits for nothing else
-    if rewound:
-        box.rewind(2)
-    assert not box.done
-    box.finished = True
-    last, *texts = drained(box)
-    assert unpacked(last)[1] == 1
-    assert texts == (["marker", "done"] if rewound else ["done"])
-    assert box.done
-
-
 @given(st.lists(st.integers(0, 50), max_size=10), st.lists(st.integers(0, 300), max_size=4))
 def test_samples_and_texts(sizes, places):
     box, pcm = PcmOutbox(60, PayloadFormat()), np.arange(sum(sizes), dtype=np.int16)
