@@ -8,6 +8,8 @@
  * Knows: ids, positions, frames. Does not know: messages, sockets, how long a frame is.
  */
 
+import { InputError } from "./binary.js";
+
 export class Markers {
   #asked = []; // {id, pos}: not received yet
   #frame = 0; // the newest frame that an echo came behind
@@ -15,8 +17,12 @@ export class Markers {
   #repeated = []; // those of them that come again
   #resumed = false;
 
-  /** A marker is sent after everything before `pos`. */
+  /** A marker is sent after everything before `pos`. Throws InputError where its id cannot be one. */
   ask(id, pos) {
+    // Characters as the server counts them: one beyond U+FFFF has a `length` of 2.
+    if (!(Number.isSafeInteger(id) || (typeof id === "string" && [...id].length <= 64))) {
+      throw new InputError(`a marker's id is ${id}; wanted a whole number, or a string of at most 64 characters`);
+    }
     this.#asked.push({ id, pos });
   }
 

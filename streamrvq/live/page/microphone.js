@@ -59,6 +59,9 @@ export class Microphone {
 
   #startCapture() {
     const { context } = this;
+    const tracks = this.#media.getAudioTracks();
+    // It may have gone since it was given: then no event tells of it any more.
+    if (tracks.some(({ readyState }) => readyState === "ended")) throw new DOMException("it has gone", "AbortError");
     const source = context.createMediaStreamSource(this.#media);
     // one channel: the mean of all that the device has
     const node = new AudioWorkletNode(context, "streamrvq-capture", {
@@ -72,7 +75,7 @@ export class Microphone {
     node.port.onmessage = ({ data: { first, samples } }) => this.#block(first, samples);
     source.connect(node).connect(context.destination); // silent; some browsers run only nodes that lead to the output
     context.onstatechange = () => this.#changeState();
-    for (const track of this.#media.getAudioTracks()) track.onended = () => this.handlers.onEnded();
+    for (const track of tracks) track.onended = () => this.handlers.onEnded();
   }
 
   /** A system pauses sound for a call, or in a page that is not seen. Audio time stands still meanwhile. */

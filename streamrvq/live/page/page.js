@@ -34,6 +34,7 @@ let seconds = 0; // of encoded audio
 let progress = []; // [time in ms, frames so far, seconds so far], of the last few seconds
 let frames = 0;
 let peak = 0;
+let dropped = false; // sound was lost, since the network was too slow
 let shown = -60; // the level on display, dB
 let loudest = -60; // dB, since the text was last updated
 
@@ -41,26 +42,33 @@ let loudest = -60; // dB, since the text was last updated
 
 const STATUS = {
   starting: "Asking for the microphone…",
+  connecting: "Connecting to the server…",
+  slow: "The network is too slow for this sound: a minute of it waits, and what is said now is lost.",
   live: "Live: what the microphone hears is being encoded.",
   lost: "The connection broke. Trying again; what is said meanwhile is kept.",
   stopping: "Stopping: the last codes are on their way.",
   idle: "Stopped.",
 };
-const BUTTON = { idle: "Start", starting: "Starting…", stopping: "Stopping…" };
+const BUTTON = { idle: "Start", starting: "Starting…", connecting: "Starting…", stopping: "Stopping…" };
+
+const PENDING = ["starting", "connecting"]; // before anything was answered
 
 function changeState(next, error) {
-  if (next === "live" && state === "lost") showStatus("Live again: nothing was lost.", "good");
+  dropped ||= next === "slow";
+  if (next === "live" && dropped) showStatus("Live again. What could not be sent is lost, and marked as a gap.", "warning");
+  else if (next === "live" && state === "lost") showStatus("Live again: nothing was lost.", "good");
   else if (next === "live" && state === "reopening")
     showStatus("Live again, in a new stream. Earlier tokens are kept below.", "good");
   else if (next === "reopening") showStatus(explainNewStream(error), "warning");
-  else if (error) showStatus(explain(error, state !== "starting", recorder.token), "bad");
-  else showStatus(STATUS[next], next === "live" ? "good" : next === "lost" ? "warning" : "");
-  if (next === "live" && state !== "lost") progress = [];
+  else if (error) showStatus(explain(error, !PENDING.includes(state), recorder.token), "bad");
+  else showStatus(STATUS[next], next === "live" ? "good" : ["lost", "slow"].includes(next) ? "warning" : "");
+  if (next === "live" && !["lost", "slow"].includes(state)) progress = [];
+  if (next === "live" || next === "idle") dropped = false;
   if (next === "idle") showFigures(); // the last frames have come since
   state = next;
   document.body.dataset.state = next;
   $("go").textContent = BUTTON[next] ?? "Stop";
-  $("go").setAttribute("aria-disabled", String(next === "starting" || next === "stopping"));
+  $("go").setAttribute("aria-disabled", String(next in BUTTON && next !== "idle"));
   if (next === "idle") showIdle(error);
   redraw();
 }
@@ -122,7 +130,7 @@ function measureLevel(samples) {
 
 $("go").addEventListener("click", () => {
   if (state === "idle") start();
-  else if (state !== "starting" && state !== "stopping") recorder.stop();
+  else if (!(state in BUTTON)) recorder.stop();
 });
 $("levels").addEventListener("input", () => {
   recorder.set(Number($("levels").value));

@@ -10,12 +10,23 @@ import { Recording } from "./recording.js";
 import { connect } from "./streamrvq.js";
 import { TokenPlayer } from "./token_player.js";
 
-/** Close codes after which a new stream is opened: the server restarts; it no longer has the stream to resume. */
+/**
+ * Close codes after which a new stream is opened: the server restarts; it no longer has the stream to resume; it heard
+ * nothing for too long, since the system had paused the page.
+ */
 const RESTART = 1012;
 const NO_SESSION = 4404;
+const TOO_SLOW = 4408;
 /** Seconds: how long to try to open a new stream, and how long to wait between two attempts. */
 const RETRY_TIME = 20;
 const RETRY_INTERVAL = 0.5;
+/**
+ * Seconds of sound: of more than this unsent, nothing is added until little waits. Else a browser whose network is too
+ * slow would keep all of it. A stream that is resumed sends up to 30 s at once.
+ */
+const MAX_UNSENT = 60;
+const LITTLE_UNSENT = 1;
+const BYTES = 2; // of a sample, as it is sent
 
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
@@ -29,15 +40,18 @@ export class Recorder {
   #captured = null; // samples since the first stream began
   #streamStart = 0; // where the present stream began, in those samples
   #connected = false; // the encoding stream
+  #skipped = 0; // samples that were not sent, since too many waited
+  #slow = false; // the page was told so
   #stopping = false;
   #stopReason = undefined; // an error, unless the user stopped it
 
   /**
    * @param {string} url of the server
    * @param {object} handlers
-   * @param {(state: "starting" | "live" | "lost" | "reopening" | "stopping" | "idle", error?: Error) => void}
-   *   handlers.onState `lost`: the connection broke, and the stream is being resumed; `reopening`: the stream is gone
-   *   (`error` says why), and a new one is being opened; `idle` with an error: it ended by itself
+   * @param {(state: "starting" | "connecting" | "live" | "slow" | "lost" | "reopening" | "stopping" | "idle",
+   *   error?: Error) => void} handlers.onState `starting`: the microphone is asked for; `slow`: sound is lost, since the
+   *   network takes it too slowly; `lost`: the connection broke, and the stream is being resumed; `reopening`: the
+   *   stream is gone (`error` says why), and a new one is being opened; `idle` with an error: it ended by itself
    * @param {(ready: object) => void} handlers.onReady the server's answer
    * @param {(item: object) => void} handlers.onItem frames and gaps
    * @param {(samples: Float32Array) => void} handlers.onSamples what the microphone captured
@@ -65,6 +79,7 @@ export class Recorder {
     });
     try {
       await this.#microphone.open();
+      this.handlers.onState("connecting");
       await this.#begin();
     } catch (error) {
       await this.#end(error);
@@ -106,6 +121,7 @@ export class Recorder {
     const options = { sampleRate, nQuantizers: this.nQuantizers, token: this.token };
     const onconnection = (state) => {
       this.#connected = state === "resumed";
+      this.#slow = false;
       if (!this.#stopping) this.handlers.onState(this.#connected ? "live" : "lost"); // nothing is captured any more
       this.#startPlayer();
     };
@@ -113,6 +129,7 @@ export class Recorder {
     this.#connected = true;
     this.handlers.onReady(this.#stream.ready);
     this.#captured ??= 0;
+    [this.#skipped, this.#slow] = [0, false]; // what was skipped lies before this stream
     this.#newRecording(this.#captured);
     if (this.nQuantizers !== options.nQuantizers) this.set(this.nQuantizers); // changed while it connected
     if (this.#stopping)
@@ -129,7 +146,7 @@ export class Recorder {
         return await this.#end(this.#stopReason);
       } catch (error) {
         this.#endRecording(this.#stream.done); // null, unless a server that goes down had sent all
-        if (this.#stopping || ![RESTART, NO_SESSION].includes(error.code)) return await this.#end(error);
+        if (this.#stopping || ![RESTART, NO_SESSION, TOO_SLOW].includes(error.code)) return await this.#end(error);
         this.handlers.onState("reopening", error);
         if (!(await this.#reopen(error))) return;
       }
@@ -175,12 +192,34 @@ export class Recorder {
   #block(samples, captured) {
     if (this.#captured !== null) this.#captured += samples.length;
     this.handlers.onSamples(samples);
-    this.#stream?.send(samples, captured).catch(() => {}); // #read reports the error
+    if (!this.#stream || this.#skips(samples.length)) return;
+    this.#stream.send(samples, captured).catch(() => {}); // #read reports the error
+  }
+
+  /** Whether too much waits to be sent for so many more samples. They are then part of a gap. */
+  #skips(count) {
+    const unsent = this.#stream.unsent / BYTES / this.#microphone.context.sampleRate;
+    if (unsent > (this.#skipped ? LITTLE_UNSENT : MAX_UNSENT)) {
+      if (!this.#skipped) {
+        this.#slow = true;
+        this.handlers.onState("slow");
+      }
+      this.#skipped += count;
+      return true;
+    }
+    if (this.#skipped) {
+      this.#stream.gap(this.#skipped).catch(() => {});
+      this.#skipped = 0;
+      if (this.#slow) this.handlers.onState("live");
+      this.#slow = false;
+    }
+    return false;
   }
 
   #lost(samples) {
     if (this.#captured !== null) this.#captured += samples;
-    this.#stream?.gap(samples).catch(() => {});
+    if (this.#skipped) this.#skipped += samples;
+    else this.#stream?.gap(samples).catch(() => {});
   }
 
   #newRecording(start) {

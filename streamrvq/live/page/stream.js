@@ -104,9 +104,6 @@ export class Stream {
   /** Ask for a Marker among the items, after the items of everything sent before. Throws as `send` does. */
   async marker(id) {
     this.#checkOpen("marker");
-    if (!(Number.isSafeInteger(id) || (typeof id === "string" && id.length <= 64))) {
-      throw new InputError(`a marker's id is ${id}; wanted a whole number, or a string of at most 64 characters`);
-    }
     this.#markers.ask(id, this.#pos);
     this.#sendText({ type: "marker", id });
   }
@@ -137,6 +134,11 @@ export class Stream {
   /** @returns {import("./timing.js").Stats} */
   stats() {
     return this.#timing.stats();
+  }
+
+  /** Bytes that wait in this browser, since the network or the server takes them too slowly. */
+  get unsent() {
+    return this.#socket?.bufferedAmount ?? 0;
   }
 
   /** Send a text message, which stands for `length` samples. */
@@ -187,9 +189,7 @@ export class Stream {
 
   #end(error) {
     if (this.#ended) return;
-    this.#ended = true;
-    this.#error = error;
-    this.#socket = null;
+    [this.#ended, this.#error, this.#socket] = [true, error, null];
     this.#keepalive?.stop();
     for (const wake of [...this.#readers.splice(0), ...this.#senders.splice(0)]) wake();
   }

@@ -55,6 +55,7 @@ class Outbox(ABC):
         self._texts: deque[tuple[int, str]] = deque()
         self._texts_known = 0  # of those kept: sent at least once
         self._texts_from = 0  # the first position of which no text was forgotten
+        self._ends = False  # whether the newest text ends the stream
         self._restart(0)
 
     def _restart(self, pos: int) -> None:
@@ -89,9 +90,13 @@ class Outbox(ABC):
         last = self._texts_sent + MAX_TEXTS_READY - 1
         return last < len(self._texts) and self._texts[last][0] <= self.pos
 
-    def text(self, position: int, text: str) -> None:
-        """Add a text that is sent right after the first ``position`` outputs. Positions never decrease."""
+    def text(self, position: int, text: str, ends: bool = False) -> None:
+        """Add a text that is sent right after the first ``position`` outputs. Positions never decrease.
+
+        One that ``ends`` the stream is the last, and waits for the last binary message, too.
+        """
         self._texts.append((position, text))
+        self._ends |= ends
         if len(self._texts) > REPLAY_TEXTS and self._texts_sent:
             self._texts_from = self._texts.popleft()[0] + 1
             self._texts_sent -= 1
@@ -109,8 +114,9 @@ class Outbox(ABC):
         owes_final = self.finished and not self._final_packed and sent == self.pos
         if self._texts_sent < len(self._texts):
             position, text = self._texts[self._texts_sent]
+            waits_for_final = self._ends and not self._final_packed and self._texts_sent == len(self._texts) - 1
             text_is_due = position <= sent
-            if text_is_due and not owes_final:
+            if text_is_due and not owes_final and not waits_for_final:
                 self._texts_sent += 1
                 self._texts_known = max(self._texts_known, self._texts_sent)
                 return text

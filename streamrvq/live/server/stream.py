@@ -127,7 +127,7 @@ class ServedStream(ABC):
     def stop(self) -> None:
         """End as the client asked for: everything still owed comes out, then `done`. Calling it again is harmless."""
         if not self.ended:
-            self.outbox.text(self._outputs_due, self._totals().to_json())
+            self.outbox.text(self._outputs_due, self._totals().to_json(), ends=True)
             self.flush()
 
     def flush(self) -> None:

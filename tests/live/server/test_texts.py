@@ -1,4 +1,4 @@
-"""Texts among the outputs: which are kept to be sent again, and how many may wait."""
+"""Texts among the outputs: which are kept to be sent again, how many may wait, and the one that ends a stream."""
 
 import asyncio
 import json
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from streamrvq.errors import ProtocolError
-from streamrvq.live.protocol.binary import PayloadFormat
+from streamrvq.live.protocol.binary import HEADER, PayloadFormat, PayloadKind
 from streamrvq.live.protocol.constants import SUBPROTOCOL
-from streamrvq.live.server.outbox import REPLAY_TEXTS, CodesOutbox
+from streamrvq.live.server.outbox import REPLAY_TEXTS, CodesOutbox, Outbox, PcmOutbox
 from streamrvq.live.server.stream import MAX_FILLED_GAPS, MAX_MARKERS
 from tests.support.contract import noise
 from tests.support.patience import PATIENCE
@@ -142,3 +142,55 @@ async def test_a_client_that_sends_its_markers_again_is_not_refused(broken):
         code, texts = await end_of(server.url, [again, *markers, '{"type":"stop"}'])
     assert code == 1000
     assert [text["id"] for text in texts if text["type"] == "marker"] == list(range(MAX_MARKERS))
+
+
+def sent(box: Outbox) -> list[bytes | str]:
+    """All that is to be sent now."""
+    found = []
+    while (message := box.next()) is not None:
+        found.append(message)
+    return found
+
+
+def is_final(message: bytes | str) -> bool:
+    assert isinstance(message, bytes)
+    return bool(HEADER.unpack_from(message)[1] == 1)
+
+
+@pytest.mark.parametrize("kind", list(PayloadKind))
+def test_the_text_that_ends_a_stream_waits_for_the_last_binary_message(kind: PayloadKind) -> None:
+    """All outputs may have been sent before it is known that they were all."""
+    box: Outbox
+    if kind is PayloadKind.CODES:
+        box = CodesOutbox(3, 40, 1000, PayloadFormat())
+        box.put(np.zeros((3, 2), int))
+    else:
+        box = PcmOutbox(1000, PayloadFormat())
+        box.put(np.zeros(2, np.float32))
+    assert not is_final(sent(box)[0])
+    box.text(2, "marker")
+    box.text(2, "done", ends=True)
+    assert sent(box) == ["marker"]  # it waits for nothing else
+    assert not box.done
+    box.finished = True
+    last, *texts = sent(box)
+    assert is_final(last)
+    assert texts == ["done"]
+    assert box.done
+
+
+def test_it_waits_after_a_resume_too() -> None:
+    box = CodesOutbox(3, 40, 1000, PayloadFormat())
+    box.put(np.zeros((3, 2), int))
+    sent(box)
+    box.text(2, "marker")
+    box.text(2, "done", ends=True)
+    sent(box)
+    box.rewind(2)
+    assert sent(box) == ["marker"]
+    box.finished = True
+    assert [is_final(message) if isinstance(message, bytes) else message for message in sent(box)] == [True, "done"]
+    box.rewind(0)
+    last, *texts = sent(box)
+    assert is_final(last)
+    assert texts == ["marker", "done"]

@@ -81,3 +81,12 @@ const failing = await opened({
 const waiting = failing.next();
 Fake.all[2].onclose({ code: 1006, reason: "" });
 await assert.rejects(waiting, RangeError);
+
+// ---------------------------------------------------------------- a marker's characters, as the server counts them
+
+const marked = await opened({});
+await marked.marker("😀".repeat(64));
+await assert.rejects(marked.marker("😀".repeat(65)), InputError);
+await assert.rejects(marked.marker(1.5), InputError);
+assert.equal(Fake.all[3].sent.length, 2); // start, and the first of them
+marked.close();
