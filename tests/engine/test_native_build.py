@@ -86,6 +86,30 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
         engine._native_is_there.cache_clear()
 
 
+@pytest.mark.skipif(not NATIVE or sys.platform != "linux", reason="of the native engine on Linux")
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.001, 0.1, 0.5, 0.9])
+def test_a_library_that_was_written_in_part(tmp_path: Path, share: float) -> None:
+    """It is refused in a sentence. The system would map it, and end the process where it reads past its end."""
+    whole = (library.HERE / "_native.so").read_bytes()
+    (tmp_path / "_native.so").write_bytes(whole[: int(share * len(whole))])
+    code = (
+        "import pathlib, sys\n"
+        "from streamrvq.engine.native import library\n"
+        "from streamrvq.errors import EngineError\n"
+        "library.HERE = pathlib.Path(sys.argv[1])\n"
+        "try: library.load_library()\n"
+        "except EngineError as error: print(error)\n"
+    )
+    done = subprocess.run(  # a process of its own, which may end
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=PATIENCE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    wanted = "written in part only" if share * len(whole) >= 64 else "file too short"
+    assert wanted in done.stdout
+    assert "build it again" in done.stdout
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
     """The package is installed without the engine, unless that was asked for."""
