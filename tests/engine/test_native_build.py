@@ -11,6 +11,8 @@ import errno
 import hashlib
 import logging
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +59,24 @@ def test_the_checks_in_cpp(kind: str) -> None:
     assert " 0 differ" in done.stdout, done.stdout
     if kind != "arm" and NATIVE and sys.platform == "linux":  # no set of this machine is left out, but for races
         assert f"\n{','.join(ISAS[:1] if kind == 'thread' else ISAS)}: " in done.stdout, done.stdout
+
+
+def test_old_compilers_know_what_processors_are_asked_for() -> None:
+    """Clang 14 refuses other names, such as f16c: then there is no library at all."""
+    texts = (path.read_text() for path in (library.HERE / "kernels" / "isa").glob("*.cpp"))
+    asked = {name for text in texts for name in re.findall(r'__builtin_cpu_supports\("([^"]*)"\)', text)}
+    assert asked == {"avx2", "fma", "avx512f", "avx512vl"}
+
+
+@pytest.mark.skipif(not shutil.which("clang++"), reason="there is no Clang")
+@pytest.mark.parametrize("source", ["kernels/isa/avx2.cpp", "checks/selfcheck.cpp"])
+def test_clang_takes_the_sources(source: str) -> None:
+    flags = ["-mavx2", "-mfma", "-mf16c"] if platform.machine() in ("x86_64", "AMD64") else []
+    done = subprocess.run(
+        ["clang++", "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *flags, f"-I{library.HERE}",
+         library.HERE / source], capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_sources_hash_is_the_librarys() -> None:
