@@ -62,7 +62,7 @@ struct V {
 
 #include "kernels/kernels.inl.hpp"
 
-// Clang before 19 and GCC before 11 cannot be asked for "f16c".
+// Clang 14, for one, cannot be asked for "f16c".
 static bool has_half() {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
