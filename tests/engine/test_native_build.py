@@ -11,6 +11,8 @@ import errno
 import hashlib
 import logging
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +61,24 @@ def test_the_checks_in_cpp(kind: str) -> None:
         assert f"\n{','.join(ISAS[:1] if kind == 'thread' else ISAS)}: " in done.stdout, done.stdout
 
 
+def test_old_compilers_know_what_processors_are_asked_for() -> None:
+    """Clang 14 refuses other names, such as f16c: then there is no library at all."""
+    texts = (path.read_text() for path in (library.HERE / "kernels" / "isa").glob("*.cpp"))
+    asked = {name for text in texts for name in re.findall(r'__builtin_cpu_supports\("([^"]*)"\)', text)}
+    assert asked == {"avx2", "fma", "avx512f", "avx512vl"}
+
+
+@pytest.mark.skipif(not shutil.which("clang++"), reason="there is no Clang")
+@pytest.mark.parametrize("source", ["kernels/isa/avx2.cpp", "checks/selfcheck.cpp"])
+def test_clang_takes_the_sources(source: str) -> None:
+    flags = ["-mavx2", "-mfma", "-mf16c"] if platform.machine() in ("x86_64", "AMD64") else []
+    done = subprocess.run(
+        ["clang++", "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *flags, f"-I{library.HERE}",
+         library.HERE / source], capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_sources_hash_is_the_librarys() -> None:
     """A library built from other sources than those beside it is refused, so that no test runs old code."""
     try:
@@ -84,6 +104,30 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
         monkeypatch.undo()
         library.load_library.cache_clear()
         engine._native_is_there.cache_clear()
+
+
+@pytest.mark.skipif(not NATIVE or sys.platform != "linux", reason="of the native engine on Linux")
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.001, 0.1, 0.5, 0.9])
+def test_a_library_that_was_written_in_part(tmp_path: Path, share: float) -> None:
+    """It is refused in a sentence. The system would map it, and end the process where it reads past its end."""
+    whole = (library.HERE / "_native.so").read_bytes()
+    (tmp_path / "_native.so").write_bytes(whole[: int(share * len(whole))])
+    code = (
+        "import pathlib, sys\n"
+        "from streamrvq.engine.native import library\n"
+        "from streamrvq.errors import EngineError\n"
+        "library.HERE = pathlib.Path(sys.argv[1])\n"
+        "try: library.load_library()\n"
+        "except EngineError as error: print(error)\n"
+    )
+    done = subprocess.run(  # a process of its own, which may end
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=PATIENCE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    wanted = "written in part only" if share * len(whole) >= 64 else "file too short"
+    assert wanted in done.stdout
+    assert "build it again" in done.stdout
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import struct
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_void_p
 from functools import lru_cache
 from pathlib import Path
@@ -134,6 +135,8 @@ def load_library() -> ctypes.CDLL:
             "the native engine was not built; install a C++20 compiler (Debian: g++), then streamrvq again"
         )
     try:
+        if not _is_whole(path):
+            raise EngineError(f"{path} was written in part only; {_REMEDY}")
         loaded = ctypes.CDLL(str(path))
         for name, (result, *arguments) in _SIGNATURES.items():
             function = getattr(loaded, name)
@@ -145,6 +148,24 @@ def load_library() -> ctypes.CDLL:
     if version != VERSION or (wanted is not None and built != wanted):
         raise EngineError(f"{path} was built from other sources than those beside it; {_REMEDY}")
     return loaded
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file has all bytes that it says. One that was cut off is mapped all the same, and the system ends the
+    process where it reads past the end. Only 64-bit ELF, which is Linux's format, is looked into."""
+    with path.open("rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:5] != b"\x7fELF\x02":
+            return True  # or what the system refuses by itself
+        order = "<" if head[5] == 1 else ">"
+        (at,), (size, count) = struct.unpack_from(f"{order}Q", head, 32), struct.unpack_from(f"{order}2H", head, 54)
+        whole = path.stat().st_size
+        if size < 40 or at + size * count > whole:
+            return False
+        file.seek(at)
+        table = file.read(size * count)
+    segments = (struct.unpack_from(f"{order}8xQ16xQ", table, size * i) for i in range(count))  # offset, bytes
+    return max((begin + length for begin, length in segments), default=0) <= whole
 
 
 def isas() -> list[str]:

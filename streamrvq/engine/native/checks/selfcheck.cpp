@@ -210,7 +210,8 @@ std::vector<Case> layers(int64_t most, bool half) {
     const int64_t widths[][2] = {{1, 5}, {3, 3}, {8, 8}, {16, 33}, {40, 64}, {65, 1}};
     for (int64_t rows = 1; rows <= most; ++rows) {
         int64_t width = 0;
-        for (const auto &[cin, cout] : widths) {
+        for (const auto &pair : widths) {
+            const int64_t cin = pair[0], cout = pair[1];  // Clang before 16 lets no lambda capture a structured binding
             // Every two of layer, width and rows meet every turn.
             int64_t turn = rows + width++;
             const Activation activation = static_cast<Activation>(rows % std::size(srvq::kActivationNames));

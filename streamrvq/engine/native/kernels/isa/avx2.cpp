@@ -2,6 +2,7 @@
 #include "kernels/instruction_sets.hpp"
 
 #if defined(__AVX2__) && defined(__FMA__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 #include <cstdint>
@@ -61,10 +62,15 @@ struct V {
 
 #include "kernels/kernels.inl.hpp"
 
+// Clang 14, for one, cannot be asked for "f16c".
+static bool has_half() {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 const srvq::Kernels *srvq::avx2_kernels() {
     static constexpr Kernels kernels = kernel_table("avx2");
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") ? &kernels
-                                                                                                             : nullptr;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_half() ? &kernels : nullptr;
 }
 
 #else
