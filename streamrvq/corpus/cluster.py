@@ -1,6 +1,7 @@
 """Shards written by a cluster: Ray Data hands them out, and its actors do what the processes of local.py do.
 
-The folder of shards and the sources must have the same paths on every node, and streamrvq must be installed there. If a
+The folder of shards and the sources must have the same paths on every node, and streamrvq must be installed there. A
+node may have a folder of its own at that path: so each shard is looked for here before it counts as written. If a
 worker or a node dies, only time is lost: Ray gives its shard to another worker. If two workers write the same shard,
 both write the same bytes.
 
@@ -13,24 +14,34 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import socket
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError, StreamRVQError
 from ..system.cores import available_cores
+from ..system.foreign_data import one_line
 from ..system.interrupts import termination_kept
 from ..system.optional import need
 from .columns import checked_columns
 from .plan import Shard
 from .progress import OnProgress, Progress
-from .shard import ShardSummary
+from .shard import ShardSummary, read_summary
 from .sources import Source
 from .workers import Work, Writer, largest_first
 
+#: What terminals take for colours, in Ray's errors.
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 #: Seconds within which a cluster's port must answer.
 _ANSWER_WITHIN = 10
+#: Seconds after which a shard of another machine is to be seen here, and between two looks: file systems that machines
+#: share may remember for a minute that a file was not there.
+_SEEN_WITHIN, _LOOK_EVERY = 90.0, 0.5
 #: The address that starts a Ray cluster on this machine for this run.
 LOCAL = "local"
 
@@ -46,7 +57,8 @@ def run_on_ray(
 
     Raises:
         ExtraError: Ray is not installed.
-        CorpusError: no such cluster, one that has no room for a worker, or what `write_shard` raises.
+        CorpusError: no such cluster, one that has no room for a worker, or that fails; a node has another folder; or
+            what `write_shard` raises.
     """
     ray, data = need("ray", "ray", "clusters need"), need("ray.data", "ray", "clusters need")
     by_number = {shard.number: shard for shard in shards}
@@ -56,15 +68,47 @@ def run_on_ray(
         most = min(len(shards), workers or room)
         items = [{"shard": json.dumps(dataclasses.asdict(shard))} for shard in largest_first(shards)]
         results = data.from_items(items, override_num_blocks=len(items)).map_batches(
-            Worker, fn_constructor_args=(work,), batch_size=1, num_cpus=cores, num_gpus=gpus or None,
-            compute=data.ActorPoolStrategy(min_size=1, max_size=most),
+            Worker, fn_constructor_args=(work, version("streamrvq")), batch_size=1, num_cpus=cores,
+            num_gpus=gpus or None, compute=data.ActorPoolStrategy(min_size=1, max_size=most),
         )  # fmt: skip
-        for row in results.iter_rows():
+        for row in _rows(ray, results, address):
             if row["error"]:
                 raise CorpusError(row["error"])
-            summary = ShardSummary.from_json(row["summary"])
-            on_progress(Progress(by_number[summary.number].size, summary.seconds))
+            shard = by_number[row["number"]]
+            summary = _seen(work.folder, shard, row["node"], on_progress)
+            on_progress(Progress(shard.size, summary.seconds))
             yield summary
+
+
+def _rows(ray: Any, results: Any, address: str) -> Iterator[dict[str, Any]]:
+    """What the actors gave. Raises `CorpusError` if Ray does not run them."""
+    try:
+        yield from results.iter_rows()
+    except ray.exceptions.RayError as error:
+        lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()] or [""]
+        raise CorpusError(
+            f"the Ray cluster at {address} could not run the workers ({one_line(lines[0])} … {one_line(lines[-1])}); "
+            f"wanted streamrvq {version('streamrvq')} on every node: install it there, look at the cluster's logs, and "
+            "run the same command again: it goes on where it stopped"
+        ) from None
+
+
+def _seen(folder: Path, shard: Shard, node: str, on_progress: OnProgress) -> ShardSummary:
+    """The summary of a shard that a node has written, from the shard itself.
+
+    Raises:
+        CorpusError: it does not come to be seen in the folder here, or is damaged.
+    """
+    until = time.monotonic() + _SEEN_WITHIN
+    while not (folder / shard.name).exists():
+        if time.monotonic() > until:
+            raise CorpusError(
+                f"{shard.name} was written on the node {node}, and is not in {folder} here; wanted one folder that all "
+                "nodes share at this path: give such a one, or mount it there"
+            )
+        on_progress(Progress(0.0, 0.0))
+        time.sleep(_LOOK_EVERY)
+    return read_summary(folder / shard.name, shard)
 
 
 def _room(nodes: Sequence[Mapping[str, float]], cores: int, gpus: int, address: str) -> int:
@@ -88,28 +132,35 @@ def _room(nodes: Sequence[Mapping[str, float]], cores: int, gpus: int, address: 
 
 
 class Worker:
-    """One actor: it takes shards and gives their summaries, both as text, which Ray's tables can hold.
+    """One actor: it takes shards as text, which Ray's tables can hold, and says which it has written, and where.
 
     Ray gives a shard again to another actor when one dies, so each has one at a time, and begins none ahead.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, package: str) -> None:
+        self._work, self._package = work, package
         self._writer: Writer | None = None  # its readers end with the actor's process
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        summaries, errors = [], []
-        for text in batch["shard"]:
-            summary = error = ""
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        shards, errors = [_shard(text) for text in batch["shard"]], list[str]()
+        for shard in shards:
+            error = ""
             try:  # an exception would come back wrapped in one of Ray's
-                self._writer = self._writer or self._work.opened()
-                (written,) = self._writer.write([_shard(text)], _not_reported)
-                summary = written.to_json()
+                self._writer = self._writer or self._opened()
+                list(self._writer.write([shard], _not_reported))
             except StreamRVQError as failure:
                 error = str(failure)
-            summaries.append(summary)
             errors.append(error)
-        return {"summary": summaries, "error": errors}
+        numbers, node = [shard.number for shard in shards], socket.gethostname()
+        return {"number": numbers, "node": [node] * len(shards), "error": errors}
+
+    def _opened(self) -> Writer:
+        if (here := version("streamrvq")) != self._package:
+            raise CorpusError(
+                f"streamrvq {here} is on the node {socket.gethostname()}, and {self._package} where the run was begun; "
+                "other versions may write other rows: install the same version there"
+            )
+        return self._work.opened()
 
 
 def _not_reported(progress: Progress) -> None:
