@@ -31,6 +31,7 @@ from ..system.optional import need
 from .columns import checked_columns
 from .plan import Shard
 from .progress import OnProgress, Progress
+from .raised import named
 from .shard import ShardSummary, read_summary
 from .sources import Source
 from .workers import Work, Writer, largest_first
@@ -74,8 +75,9 @@ def run_on_ray(
         for row in _rows(ray, results, address):
             if row["error"]:
                 raise CorpusError(row["error"])
-            shard = by_number[row["number"]]
-            summary = _seen(work.folder, shard, row["node"], on_progress)
+            summary = ShardSummary.from_json(row["summary"])
+            shard = by_number[summary.number]
+            _wait_for(work.folder, shard, summary, row["node"], on_progress)
             on_progress(Progress(shard.size, summary.seconds))
             yield summary
 
@@ -93,14 +95,14 @@ def _rows(ray: Any, results: Any, address: str) -> Iterator[dict[str, Any]]:
         ) from None
 
 
-def _seen(folder: Path, shard: Shard, node: str, on_progress: OnProgress) -> ShardSummary:
-    """The summary of a shard that a node has written, from the shard itself.
+def _wait_for(folder: Path, shard: Shard, written: ShardSummary, node: str, on_progress: OnProgress) -> None:
+    """Wait until a shard is seen here as a node has written it.
 
     Raises:
-        CorpusError: it does not come to be seen in the folder here, or is damaged.
+        CorpusError: it does not come, or is damaged.
     """
-    until = time.monotonic() + _SEEN_WITHIN
-    while not (folder / shard.name).exists():
+    path, until = folder / shard.name, time.monotonic() + _SEEN_WITHIN
+    while not path.exists() or read_summary(path, shard) != written:  # one that is written again was there before
         if time.monotonic() > until:
             raise CorpusError(
                 f"{shard.name} was written on the node {node}, and is not in {folder} here; wanted one folder that all "
@@ -108,7 +110,6 @@ def _seen(folder: Path, shard: Shard, node: str, on_progress: OnProgress) -> Sha
             )
         on_progress(Progress(0.0, 0.0))
         time.sleep(_LOOK_EVERY)
-    return read_summary(folder / shard.name, shard)
 
 
 def _room(nodes: Sequence[Mapping[str, float]], cores: int, gpus: int, address: str) -> int:
@@ -132,7 +133,7 @@ def _room(nodes: Sequence[Mapping[str, float]], cores: int, gpus: int, address: 
 
 
 class Worker:
-    """One actor: it takes shards as text, which Ray's tables can hold, and says which it has written, and where.
+    """One actor: it takes shards and gives their summaries, both as text, which Ray's tables can hold.
 
     Ray gives a shard again to another actor when one dies, so each has one at a time, and begins none ahead.
     """
@@ -141,18 +142,19 @@ class Worker:
         self._work, self._package = work, package
         self._writer: Writer | None = None  # its readers end with the actor's process
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        shards, errors = [_shard(text) for text in batch["shard"]], list[str]()
-        for shard in shards:
-            error = ""
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        summaries, errors = [], []
+        for text in batch["shard"]:
+            summary = error = ""
             try:  # an exception would come back wrapped in one of Ray's
                 self._writer = self._writer or self._opened()
-                list(self._writer.write([shard], _not_reported))
+                (written,) = self._writer.write([_shard(text)], _not_reported)
+                summary = written.to_json()
             except StreamRVQError as failure:
-                error = str(failure)
+                _, error = named(failure)
+            summaries.append(summary)
             errors.append(error)
-        numbers, node = [shard.number for shard in shards], socket.gethostname()
-        return {"number": numbers, "node": [node] * len(shards), "error": errors}
+        return {"summary": summaries, "error": errors, "node": [socket.gethostname()] * len(errors)}
 
     def _opened(self) -> Writer:
         if (here := version("streamrvq")) != self._package:

@@ -22,6 +22,7 @@ from streamrvq.corpus import Progress, RunPlan, encode_corpus
 from streamrvq.corpus import cluster as cluster_module
 from streamrvq.corpus.plan import Shard
 from streamrvq.corpus.settings import Settings
+from streamrvq.corpus.shard import read_summary
 from streamrvq.corpus.sources import Source
 from streamrvq.corpus.workers import Work
 from tests.support.command import Run, process
@@ -120,24 +121,32 @@ def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weig
     assert same_bytes(tmp_path / "here", tmp_path / "there")
 
 
-def test_a_shard_counts_when_it_is_seen_here(tmp_path: Path, wav: Path, weights: Path) -> None:
+def test_a_shard_counts_when_it_is_seen_here(
+    tmp_path: Path, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A node may have a folder of its own at the path of the run's."""
     encode_corpus([wav], tmp_path / "out", weights, workers=1)
     (path,) = (tmp_path / "out").glob("*.parquet")
     source = Source(str(wav), str(wav), wav.stat().st_size)
     record = json.loads((tmp_path / "out" / "__run__" / "run.json").read_text())
     shard = Shard(0, 1, (source,), record["digest"])
+    summary = read_summary(path, shard)
     path.rename(tmp_path / "late")
+    reports = list[Progress]()
 
     def come(progress: Progress) -> None:
+        reports.append(progress)
         (tmp_path / "late").rename(path)
 
-    assert cluster_module._seen(path.parent, shard, "there", come).rows == 1
+    cluster_module._wait_for(path.parent, shard, summary, "there", come)
+    assert reports == [Progress(0, 0)]
+    monkeypatch.setattr(cluster_module, "_SEEN_WITHIN", -1.0)
+    cluster_module._wait_for(path.parent, shard, summary, "there", come)
+    with pytest.raises(CorpusError, match=r"was written on the node there, and is not in .*out here"):  # an older one
+        cluster_module._wait_for(path.parent, shard, dataclasses.replace(summary, rows=2), "there", come)
     path.unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster_module, "_SEEN_WITHIN", -1.0)
-        with pytest.raises(CorpusError, match=rf"{path.name} was written on the node there, and is not in .*out here"):
-            cluster_module._seen(path.parent, shard, "there", come)
+    with pytest.raises(CorpusError, match=r"was written on the node there, and is not in .*out here"):
+        cluster_module._wait_for(path.parent, shard, summary, "there", come)
 
 
 def test_a_node_with_another_version_is_refused(tmp_path: Path, wav: Path, weights: Path, codec: Codec) -> None:
@@ -145,7 +154,7 @@ def test_a_node_with_another_version_is_refused(tmp_path: Path, wav: Path, weigh
     work = Work(tmp_path, Settings.make(weights, codec), 1)
     shard = json.dumps(dataclasses.asdict(Shard(0, 1, (source,), "digest")))
     given = cluster_module.Worker(work, "0.0.7")({"shard": [shard]})
-    assert given["number"] == [0]
+    assert given["summary"] == [""]
     assert "and 0.0.7 where the run was begun; other versions may write other rows" in given["error"][0]
     assert not list(tmp_path.glob("*.parquet"))
 
