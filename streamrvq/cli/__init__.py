@@ -43,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 130
     except BrokenPipeError:
         code, lost = 141, True
+    except SystemExit as error:  # rich's, with a code that means something else
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        code, lost = 141, True
     except OSError as error:  # what stdout goes to is full; the command may have failed by that already
         code, lost = code or _cannot_print(error), True
     if lost or code == 141:  # Python flushes stdout once more at exit; give it somewhere to write

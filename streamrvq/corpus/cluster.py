@@ -1,6 +1,7 @@
 """Shards written by a cluster: Ray Data hands them out, and its actors do what the processes of local.py do.
 
-The folder of shards and the sources must have the same paths on every node, and streamrvq must be installed there. If a
+The folder of shards and the sources must have the same paths on every node, and streamrvq must be installed there. A
+node may have a folder of its own at that path: so each shard is looked for here before it counts as written. If a
 worker or a node dies, only time is lost: Ray gives its shard to another worker. If two workers write the same shard,
 both write the same bytes.
 
@@ -13,24 +14,35 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import socket
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError, StreamRVQError
 from ..system.cores import available_cores
+from ..system.foreign_data import one_line
 from ..system.interrupts import termination_kept
 from ..system.optional import need
 from .columns import checked_columns
 from .plan import Shard
 from .progress import OnProgress, Progress
-from .shard import ShardSummary
+from .raised import named
+from .shard import ShardSummary, read_summary
 from .sources import Source
 from .workers import Work, Writer, largest_first
 
+#: What terminals take for colours, in Ray's errors.
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 #: Seconds within which a cluster's port must answer.
 _ANSWER_WITHIN = 10
+#: Seconds after which a shard of another machine is to be seen here, and between two looks: file systems that machines
+#: share may remember for a minute that a file was not there.
+_SEEN_WITHIN, _LOOK_EVERY = 90.0, 0.5
 #: The address that starts a Ray cluster on this machine for this run.
 LOCAL = "local"
 
@@ -46,7 +58,8 @@ def run_on_ray(
 
     Raises:
         ExtraError: Ray is not installed.
-        CorpusError: no such cluster, one that has no room for a worker, or what `write_shard` raises.
+        CorpusError: no such cluster, one that has no room for a worker, or that fails; a node has another folder; or
+            what `write_shard` raises.
     """
     ray, data = need("ray", "ray", "clusters need"), need("ray.data", "ray", "clusters need")
     by_number = {shard.number: shard for shard in shards}
@@ -56,15 +69,47 @@ def run_on_ray(
         most = min(len(shards), workers or room)
         items = [{"shard": json.dumps(dataclasses.asdict(shard))} for shard in largest_first(shards)]
         results = data.from_items(items, override_num_blocks=len(items)).map_batches(
-            Worker, fn_constructor_args=(work,), batch_size=1, num_cpus=cores, num_gpus=gpus or None,
-            compute=data.ActorPoolStrategy(min_size=1, max_size=most),
+            Worker, fn_constructor_args=(work, version("streamrvq")), batch_size=1, num_cpus=cores,
+            num_gpus=gpus or None, compute=data.ActorPoolStrategy(min_size=1, max_size=most),
         )  # fmt: skip
-        for row in results.iter_rows():
+        for row in _rows(ray, results, address):
             if row["error"]:
                 raise CorpusError(row["error"])
             summary = ShardSummary.from_json(row["summary"])
-            on_progress(Progress(by_number[summary.number].size, summary.seconds))
+            shard = by_number[summary.number]
+            _wait_for(work.folder, shard, summary, row["node"], on_progress)
+            on_progress(Progress(shard.size, summary.seconds))
             yield summary
+
+
+def _rows(ray: Any, results: Any, address: str) -> Iterator[dict[str, Any]]:
+    """What the actors gave. Raises `CorpusError` if Ray does not run them."""
+    try:
+        yield from results.iter_rows()
+    except ray.exceptions.RayError as error:
+        lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()] or [""]
+        raise CorpusError(
+            f"the Ray cluster at {address} could not run the workers ({one_line(lines[0])} … {one_line(lines[-1])}); "
+            f"wanted streamrvq {version('streamrvq')} on every node: install it there, look at the cluster's logs, and "
+            "run the same command again: it goes on where it stopped"
+        ) from None
+
+
+def _wait_for(folder: Path, shard: Shard, written: ShardSummary, node: str, on_progress: OnProgress) -> None:
+    """Wait until a shard is seen here as a node has written it.
+
+    Raises:
+        CorpusError: it does not come, or is damaged.
+    """
+    path, until = folder / shard.name, time.monotonic() + _SEEN_WITHIN
+    while not path.exists() or read_summary(path, shard) != written:  # one that is written again was there before
+        if time.monotonic() > until:
+            raise CorpusError(
+                f"{shard.name} was written on the node {node}, and is not in {folder} here; wanted one folder that all "
+                "nodes share at this path: give such a one, or mount it there"
+            )
+        on_progress(Progress(0.0, 0.0))
+        time.sleep(_LOOK_EVERY)
 
 
 def _room(nodes: Sequence[Mapping[str, float]], cores: int, gpus: int, address: str) -> int:
@@ -93,8 +138,8 @@ class Worker:
     Ray gives a shard again to another actor when one dies, so each has one at a time, and begins none ahead.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, package: str) -> None:
+        self._work, self._package = work, package
         self._writer: Writer | None = None  # its readers end with the actor's process
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
@@ -102,14 +147,22 @@ class Worker:
         for text in batch["shard"]:
             summary = error = ""
             try:  # an exception would come back wrapped in one of Ray's
-                self._writer = self._writer or self._work.opened()
+                self._writer = self._writer or self._opened()
                 (written,) = self._writer.write([_shard(text)], _not_reported)
                 summary = written.to_json()
             except StreamRVQError as failure:
-                error = str(failure)
+                _, error = named(failure)
             summaries.append(summary)
             errors.append(error)
-        return {"summary": summaries, "error": errors}
+        return {"summary": summaries, "error": errors, "node": [socket.gethostname()] * len(errors)}
+
+    def _opened(self) -> Writer:
+        if (here := version("streamrvq")) != self._package:
+            raise CorpusError(
+                f"streamrvq {here} is on the node {socket.gethostname()}, and {self._package} where the run was begun; "
+                "other versions may write other rows: install the same version there"
+            )
+        return self._work.opened()
 
 
 def _not_reported(progress: Progress) -> None:

@@ -158,7 +158,8 @@ def encode_corpus(
         ray: the address of a Ray cluster that does the work. ``"auto"``: the cluster that this machine belongs to.
             ``"local"``: one that is started for this run. ``folder``, sources and ``codec`` must be the same paths on
             its nodes.
-        retry_failed: write shards with failures again, save those with rows of files that are gone.
+        retry_failed: write shards with failures again, save those with rows of files that are gone or cannot be read
+            any more.
         on_plan: called once, before the first shard is written.
         on_progress: called with each report of progress. What it raises ends the run.
         on_failure: called for each source that gave no row.
@@ -195,7 +196,7 @@ def encode_corpus(
         truncated=truncated, track=track, engine=engine if devices else None, pack=pack,
     )  # fmt: skip
     del opened  # each worker loads its own
-    (found, passed), encoded_seconds = collect(sources), 0.0
+    (found, passed), encoded_seconds = collect(sources, folder), 0.0
     passed_over = tuple(item for item in passed if not is_of_run(item.path, folder))
     settings = settings.with_columns(kinds_of((source.path, source.columns) for source in found))
 

@@ -36,6 +36,16 @@ _LARGEST_PAGE = 64 << 20
 Row = dict[str, Any]
 
 
+class _Object(dict[str, Any]):
+    """A JSON object, which knows if it has a name twice: Python would keep the last value, and lose a file so."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.twice: str | None = None
+        if len(self) < len(pairs):
+            self.twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+
+
 class NotCarried:
     """In place of a value that no column of a shard can hold.
 
@@ -80,6 +90,8 @@ def _table_rows(manifest: Path, delimiter: str) -> Iterator[Row]:
         reader = csv.reader(_lines(manifest), delimiter=delimiter, strict=True)
     else:
         reader = csv.reader(_lines(manifest), delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    # Python's own limit for a value is a thirtieth of a line's.
+    csv.field_size_limit(max(MAX_LINE, csv.field_size_limit()))
     try:
         names: list[str] | None = None
         for values in reader:
@@ -99,9 +111,12 @@ def _table_rows(manifest: Path, delimiter: str) -> Iterator[Row]:
     except InputError:
         raise
     except (ValueError, csv.Error) as error:
+        # What is not UTF-8 is found in whole blocks, somewhere beyond the reader's line.
+        known = isinstance(error, csv.Error)
+        what = f"line {reader.line_num} of {manifest} is no line of a table" if known else f"{manifest} is no table"
         raise InputError(
-            f"line {reader.line_num + 1} of {manifest} is no line of a table ({one_line(error)}); wanted UTF-8, values "
-            f"with {'commas' if delimiter == ',' else 'tabs'} between, and a first line that names the columns"
+            f"{what} ({one_line(error)}); wanted UTF-8, values with {'commas' if delimiter == ',' else 'tabs'} "
+            "between, and a first line that names the columns"
         ) from None
     except OSError as error:
         raise unreadable(manifest, error) from None
@@ -112,9 +127,11 @@ def _json_rows(manifest: Path) -> Iterator[Row]:
         for number, line in enumerate(_lines(manifest), 1):
             if not line.strip():
                 continue
-            row = json.loads(line)
-            if not isinstance(row, dict):
+            row = json.loads(line, object_pairs_hook=_Object)
+            if not isinstance(row, _Object):
                 raise InputError(f"line {number} of {manifest} is no JSON object; wanted one a line, with a path")
+            if row.twice is not None:
+                raise InputError(f"line {number} of {manifest} has {one_line(row.twice, 40)} twice; wanted one")
             yield {
                 name: NotCarried("lists or objects") if isinstance(value, (list, dict)) else value
                 for name, value in row.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CorpusError, TokensError
-from ..system.atomic_file import replacing
+from ..system.atomic_file import replacing, sync_folder
 from ..system.foreign_data import foreign_data, one_line
 from ..system.regular_file import check_regular
 from ..tokens import schema
@@ -41,6 +42,11 @@ ROW_GROUP = 1 << 20
 #: Bytes of a shard's summary as it is read, and of each source that failed: its path and an error that names it. A
 #: path may be longer in a manifest than any that is opened; JSON has at most 12 bytes for a character.
 _MOST_SUMMARY, _MOST_FAILED, _MOST_CHARACTER = 1 << 20, 1 << 15, 12
+
+
+_MOST_WARNING = 2000  #: characters
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +109,8 @@ class ShardSummary:
 def write_shard(
     folder: Path, shard: Shard, encoded: Iterable[Encoded], settings: Settings, reports: Reports
 ) -> ShardSummary:
-    """Put a shard into ``folder``.
+    """Put a shard into ``folder``. One that is there already, to be written again for what failed in it, is left as it
+    is if a file that has rows in it cannot be read any more.
 
     Args:
         folder: of the run.
@@ -112,11 +119,15 @@ def write_shard(
         settings: of the run.
         reports: the progress that ``encoded`` reports.
 
+    Returns:
+        The summary of the shard that is there now.
+
     Raises:
         CorpusError: the shard cannot be written there; nothing of it is left.
         BaseException: what ``reports`` or the handler of a signal raised; nothing of it is left.
     """
     path = folder / shard.name
+    before = read_summary(path, shard) if path.exists() else None
     try:
         with replacing(path) as file, _Writer(file, settings) as writer:
             failed, sizes = list[Failed](), list[tuple[int, int]]()
@@ -132,13 +143,31 @@ def write_shard(
             summary = ShardSummary(
                 shard.number, shard.digest, len(shard.sources), *writer.counts, tuple(failed), tuple(sizes)
             )
+            if before is not None:
+                _check_kept(before, summary)
             writer.close(summary)
-        _sync(folder)
+        sync_folder(folder)
+    except _Lost as lost:
+        assert before is not None
+        _log.warning("streamrvq: %s stays as it is: it has rows of %s", path, one_line(lost, _MOST_WARNING))
+        return before
     except OSError as error:
         if error is reports.raised or of_a_handler(error):
             raise
         raise unwritable(path, error) from None
     return summary
+
+
+class _Lost(Exception):
+    """A shard that is there would lose rows."""
+
+
+def _check_kept(before: ShardSummary, after: ShardSummary) -> None:
+    """Raise `_Lost` if a source has rows before and none after."""
+    failed = {failure.path for failure in before.failed}
+    for failure in after.failed:
+        if failure.path not in failed:
+            raise _Lost(f"{failure.path}, which cannot be read any more ({failure.error})")
 
 
 class _Writer:
@@ -267,13 +296,3 @@ def verified_summary(path: Path, shard: Shard) -> ShardSummary:
     except TokensError as error:
         raise CorpusError(f"{error}: move {path} away and run the same command again") from None
     return summary
-
-
-def _sync(folder: Path) -> None:
-    """Force the folder's new entry to the disk, where the system allows that."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

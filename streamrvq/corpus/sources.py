@@ -8,9 +8,10 @@ a glob: so a run whose folder lies among its sources can go on.
 from __future__ import annotations
 
 import glob
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from ..errors import InputError
 from ..system.atomic_file import PART
 from ..system.foreign_data import one_line
 from ..system.names import absolute, as_text, is_path
+from ..system.regular_file import read_at_most
 from ..tokens import schema
 from .columns import Columns, column_name, merged
 from .globs import globbed
@@ -51,19 +53,21 @@ def find_sources(entries: Entries) -> list[Source]:
     return collect(entries).files
 
 
-def collect(entries: Entries) -> Sources:
+def collect(entries: Entries, run: Path | None = None) -> Sources:
     """The files of ``entries``, and what is passed over. A file of several names gets the alphabetically first.
 
     Args:
         entries: audio files; folders, for every audio file in them; globs (``**`` crosses folders); manifests
             (``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``, see manifests.py). One of these, or several.
+        run: the folder of a run that may have some of the files already. A name that it has is no glob, though the
+            file is gone.
 
     Raises:
         InputError: no entries; a name that no file can have, or two that shards cannot tell apart; a folder or glob
             without files; a manifest that cannot be used; or two rows that say different things of one file.
     """
     named: dict[str, tuple[str, Columns]] = {}
-    walk, real = _Walk(), cache(os.path.realpath)  # for this call only: a link may lead elsewhere in the next
+    walk, real = _Walk(run), cache(os.path.realpath)  # for this call only: a link may lead elsewhere in the next
     several = [entries] if isinstance(entries, (str, os.PathLike)) else entries  # a text is no sequence of its letters
     for path in _once(list(walk.entries(os.fspath(entry) for entry in several)), real):
         file = absolute(path.file, real)
@@ -156,12 +160,16 @@ def _place(path: _Named, realpath: Callable[[str], str]) -> tuple[tuple[str, str
 class _Walk:
     """From entries to files.
 
+    Args:
+        run: the folder of a run, as for `collect`.
+
     Attributes:
         passed: what is no audio file.
         left_out: columns of manifests that no shard can hold, by the names that they would have there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run: Path | None) -> None:
+        self._run = run
         self.passed: list[PassedOver] = []
         self.left_out: dict[str, PassedOver] = {}
 
@@ -172,10 +180,23 @@ class _Walk:
             path = Path(entry)
             if os.path.isdir(path):  # unlike Path's, it takes a name that is too long
                 yield from self._some(f"{entry} holds no audio files", self._folder(path))
-            elif glob.has_magic(entry) and not os.path.lexists(path):
+            elif glob.has_magic(entry) and not os.path.lexists(path) and not self._is_planned(entry):
                 yield from self._some(f"{entry} matches no audio files", self._glob(entry))
             else:
                 yield from self._file(path, entry)
+
+    def _is_planned(self, entry: str) -> bool:
+        """Whether the run has a file of this name. What is wrong with its plan is said where the plan is read."""
+        return f'"file": {json.dumps(absolute(entry))}, ' in self._plan
+
+    @cached_property
+    def _plan(self) -> str:
+        path = None if self._run is None else self._run / RECORDS / "plan.jsonl"
+        try:
+            data = None if path is None else read_at_most(path, path.stat().st_size)
+        except OSError:
+            return ""
+        return (data or b"").decode(errors="replace")
 
     def _file(self, path: Path, entry: str, looked_for: bool = False) -> Iterator[_Named]:
         if not _is_manifest(path):

@@ -99,6 +99,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
 
 
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Force a folder's new entry to the disk, where the system allows that. Raises `OSError` if that fails."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 @contextmanager
 def replacing_together(folder: Path, names: Sequence[str]) -> Iterator[list[BinaryIO]]:
     """As `replacing`, for files that mean nothing apart. Without the last one nobody takes the others for whole.

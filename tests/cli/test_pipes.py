@@ -151,6 +151,21 @@ def test_a_reader_that_goes_away_is_no_traceback(weights: Path) -> None:
     stderr.close()
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_goes_away_before_a_sentence(tmp_path: Path, weights: Path, wav: Path, stream: str) -> None:
+    """rich ends a program with code 1 then, which is that of a difference that `check` found."""
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    run = process("encode", wav, tmp_path / "bad.wav", "--codec", weights, "--shards", tmp_path / "o", "--workers", 1)
+    for name in ("stdin", stream):
+        end = getattr(run, name)
+        assert end is not None
+        end.close()
+        setattr(run, name, None)
+    out, err = run.communicate(timeout=PATIENCE)
+    assert (run.returncode, out) == (141, None if stream == "stdout" else b"")
+    assert b"Traceback" not in (err or b"")
+
+
 def test_an_interrupt_is_quiet(weights: Path) -> None:
     pipe, stdin, stdout, stderr = encoding_pipe(weights)
     pipe.send_signal(signal.SIGINT)

@@ -157,6 +157,32 @@ def test_bad_tables(tmp_path: Path, text: str, words: str) -> None:
         find_sources([tmp_path / "x.csv"])
 
 
+@pytest.mark.parametrize(("suffix", "text"), [("csv", '"{}"'), ("tsv", "{}")])
+def test_a_long_value_of_a_table_is_read(tmp_path: Path, suffix: str, text: str) -> None:
+    """A line may have 4 million characters, and so may a value in it: Python's reader takes 131 072 by default."""
+    delimiter, value = "\t" if suffix == "tsv" else ",", "x" * 3_000_000
+    (tmp_path / f"x.{suffix}").write_text(f"path{delimiter}text\na.wav{delimiter}{text.format(value)}\n")
+    (source,) = find_sources([tmp_path / f"x.{suffix}"])
+    assert dict(source.columns) == {"text": value}
+
+
+def test_the_line_of_a_table_that_is_wrong_is_named(tmp_path: Path) -> None:
+    for wrong, words in ((b'"a"b,c', r"^line 3 of \S* is no line of a table"), (b"\xe9,c", r"^/\S* is no table")):
+        (tmp_path / "x.csv").write_bytes(b"path,text\na.wav,b\n" + wrong + b"\nd.wav,e\n")
+        with pytest.raises(InputError, match=words):
+            find_sources([tmp_path / "x.csv"])
+
+
+def test_an_object_with_two_paths_is_refused(tmp_path: Path) -> None:
+    """JSON's readers keep the last of two values, so one of two files was lost."""
+    nested = '{"path":"a.wav","more":{"x":1,"x":2}}'
+    (tmp_path / "x.jsonl").write_text(nested + '\n{"path":"b.wav","text":"t","path":"c.wav"}\n')
+    with pytest.raises(InputError, match=r"line 2 of .* has path twice"):
+        find_sources([tmp_path / "x.jsonl"])
+    (tmp_path / "x.jsonl").write_text(nested)
+    assert [source.path for source in find_sources([tmp_path / "x.jsonl"])] == ["a.wav"]
+
+
 def test_rows_that_add_to_each_other(folder: Path) -> None:
     write_lines(folder / "one.jsonl", [{"path": "a.wav", "text": "x", "age": None}])
     write_lines(folder / "two.jsonl", [{"path": "a.wav", "age": 3, "text": "x"}])

@@ -76,6 +76,42 @@ def test_what_failed_is_tried_again_unless_other_rows_would_be_lost(
     assert [row["path"] for row in rows_in(tmp_path / "out")] == ["0.wav", "1.wav"]
 
 
+def test_a_retry_loses_no_rows_of_a_file_that_cannot_be_read_any_more(
+    tmp_path: Path, audio: Path, weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as one on a disk that fails, or whose copy is under way."""
+    (audio / "1.wav").write_bytes(b"no audio")
+    encode_corpus(audio, tmp_path / "out", weights, workers=1)
+    before, whole = (tmp_path / "out" / "shard-00000-of-00001.parquet").read_bytes(), (audio / "0.wav").read_bytes()
+    soundfile.write(audio / "1.wav", noise(700), 44100)
+    (audio / "0.wav").write_bytes(whole[:100])
+    kept = encode_corpus(audio, tmp_path / "out", weights, workers=1, retry_failed=True)
+    assert (kept.rows, [Path(failure.path).name for failure in kept.failed]) == (1, ["1.wav"])
+    assert (tmp_path / "out" / "shard-00000-of-00001.parquet").read_bytes() == before
+    assert "0.wav, which cannot be read any more" in caplog.text
+    assert not list((tmp_path / "out").glob(".shard-*"))
+    (audio / "0.wav").write_bytes(whole)
+    assert encode_corpus(audio, tmp_path / "out", weights, workers=1, retry_failed=True).rows == 2
+
+
+def test_a_file_that_is_gone_may_have_a_name_like_a_glob(
+    run: Run, tmp_path: Path, audio: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of what yt-dlp fetches. It is to be named beside its folder, and is no pattern then."""
+    monkeypatch.chdir(tmp_path)
+    gone = audio / "a [x1].wav"
+    soundfile.write(gone, noise(700), 44100)
+    bulk = ["encode", "in", "--codec", weights, "--shards", "out", "--workers", 1, "--json"]
+    assert run(*bulk).document["rows"] == 3
+    gone.unlink()
+    soundfile.write(audio / "a x.wav", noise(700), 44100)  # which the pattern matches
+    bulk.insert(1, "in/a [x1].wav")
+    done = run(*bulk)
+    assert (done.code, done.document["rows"], done.document["changed"]) == (0, 4, ["in/a [x1].wav"])
+    with pytest.raises(InputError, match="matches no file"):
+        collect(["in/b [x1].wav"], tmp_path / "out")
+
+
 def test_what_a_killed_process_left_of_the_record_is_deleted(tmp_path: Path, audio: Path, weights: Path) -> None:
     encode_corpus([audio], tmp_path / "out", weights, workers=1)
     left = tmp_path / "out" / "__run__" / ".plan.jsonl.77.0123abcd.part"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -15,7 +17,14 @@ import pytest
 import soundfile
 
 from streamrvq import CorpusError, ExtraError
+from streamrvq.codec import Codec
 from streamrvq.corpus import Progress, RunPlan, encode_corpus
+from streamrvq.corpus import cluster as cluster_module
+from streamrvq.corpus.plan import Shard
+from streamrvq.corpus.settings import Settings
+from streamrvq.corpus.shard import read_summary
+from streamrvq.corpus.sources import Source
+from streamrvq.corpus.workers import Work
 from tests.support.command import Run, process
 from tests.support.contract import needs_native, noise
 from tests.support.corpora import failed_in, same_bytes, silence
@@ -110,6 +119,59 @@ def test_two_nodes_give_what_one_machine_gives(tmp_path: Path, audio: Path, weig
     again = encode_corpus([audio], tmp_path / "there", weights, ray=cluster, **settings)  # type: ignore[arg-type]
     assert again.written == 1
     assert same_bytes(tmp_path / "here", tmp_path / "there")
+
+
+def test_a_shard_counts_when_it_is_seen_here(
+    tmp_path: Path, wav: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node may have a folder of its own at the path of the run's."""
+    encode_corpus([wav], tmp_path / "out", weights, workers=1)
+    (path,) = (tmp_path / "out").glob("*.parquet")
+    source = Source(str(wav), str(wav), wav.stat().st_size)
+    record = json.loads((tmp_path / "out" / "__run__" / "run.json").read_text())
+    shard = Shard(0, 1, (source,), record["digest"])
+    summary = read_summary(path, shard)
+    path.rename(tmp_path / "late")
+    reports = list[Progress]()
+
+    def come(progress: Progress) -> None:
+        reports.append(progress)
+        (tmp_path / "late").rename(path)
+
+    cluster_module._wait_for(path.parent, shard, summary, "there", come)
+    assert reports == [Progress(0, 0)]
+    monkeypatch.setattr(cluster_module, "_SEEN_WITHIN", -1.0)
+    cluster_module._wait_for(path.parent, shard, summary, "there", come)
+    with pytest.raises(CorpusError, match=r"was written on the node there, and is not in .*out here"):  # an older one
+        cluster_module._wait_for(path.parent, shard, dataclasses.replace(summary, rows=2), "there", come)
+    path.unlink()
+    with pytest.raises(CorpusError, match=r"was written on the node there, and is not in .*out here"):
+        cluster_module._wait_for(path.parent, shard, summary, "there", come)
+
+
+def test_a_node_with_another_version_is_refused(tmp_path: Path, wav: Path, weights: Path, codec: Codec) -> None:
+    source = Source(str(wav), str(wav), wav.stat().st_size)
+    work = Work(tmp_path, Settings.make(weights, codec), 1)
+    shard = json.dumps(dataclasses.asdict(Shard(0, 1, (source,), "digest")))
+    given = cluster_module.Worker(work, "0.0.7")({"shard": [shard]})
+    assert given["summary"] == [""]
+    assert "and 0.0.7 where the run was begun; other versions may write other rows" in given["error"][0]
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_what_ray_raises_is_told_in_a_sentence() -> None:
+    """As for a node on which streamrvq is not installed."""
+    ray = pytest.importorskip("ray")
+
+    class Results:
+        def iter_rows(self) -> Iterator[dict[str, object]]:
+            yield {"number": 0}
+            raise ray.exceptions.RaySystemError("\x1b[36mit died\x1b[39m\nat\nNo module named 'streamrvq'")
+
+    rows = cluster_module._rows(ray, Results(), "here:1")
+    assert next(rows) == {"number": 0}
+    with pytest.raises(CorpusError, match=r"at here:1 could .* it died … No module named 'streamrvq'\); wanted"):
+        next(rows)
 
 
 @needs_proc
