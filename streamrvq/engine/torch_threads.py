@@ -89,8 +89,9 @@ def on_own_threads(method: Callable[Concatenate[E, P], T]) -> Callable[Concatena
 
     @wraps(method)
     def call(self: E, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        compiler = sys.modules.get("torch._dynamo")  # slow to import, and where it is not, nothing is compiled
-        run = computed if compiler is None else compiler.disable(computed)
+        # Slow to import, and where it is not, nothing is compiled. Another thread may be importing it.
+        disable = getattr(sys.modules.get("torch._dynamo"), "disable", None)
+        run = computed if disable is None else disable(computed)
         return run(self, *args, **kwargs)
 
     return call
