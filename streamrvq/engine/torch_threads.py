@@ -1,4 +1,5 @@
-"""On how many threads the torch engine computes. The rest of the process keeps the number that it has set.
+"""In which settings of torch the engine computes: on its own number of threads, without autocast, on the CPU, and not
+compiled. The rest of the process keeps what it has set.
 
 One thread, unless somebody asks for more. torch divides every operation among its OpenMP threads, and they wait for
 each other, spinning, some hundred times in a step. Where another process takes a core meanwhile, each of these waits
@@ -8,14 +9,19 @@ threads spin is a setting that OpenMP reads when it is loaded, so it cannot be c
 In a forked child it is one thread too. The child has no copy of its parent's threads, and OpenMP would wait for them
 for ever. With one thread torch does not ask OpenMP for any.
 
-Knows: torch's number of threads, OMP_NUM_THREADS, forks. Does not know: what is computed.
+Under autocast matrix products would have 8 or 11 bits, and codes be others. torch.compile takes the states for other
+tensors than they are, and fails.
+
+Knows: torch's number of threads, OMP_NUM_THREADS, forks; autocast, the default device, torch.compile. Does not know:
+what is computed.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -50,20 +56,21 @@ class StepThreads:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Inside, this thread computes on `count` threads.
+        """Inside, this thread computes on `count` threads of the CPU, in the engine's own precision.
 
         torch keeps the number for each thread. Only a thread that uses torch for the first time meanwhile begins with
         this number too.
         """
         before, count = torch.get_num_threads(), self.count
-        if before == count:
+        with ExitStack() as settings:
+            if torch.is_autocast_enabled("cpu"):
+                settings.enter_context(torch.autocast("cpu", enabled=False))
+            if torch.get_default_device().type != "cpu":
+                settings.enter_context(torch.device("cpu"))
+            if before != count:
+                settings.callback(torch.set_num_threads, before)
+                torch.set_num_threads(count)
             yield
-            return
-        try:
-            torch.set_num_threads(count)
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 class _HasThreads(Protocol):
@@ -74,11 +81,17 @@ E = TypeVar("E", bound=_HasThreads)
 
 
 def on_own_threads(method: Callable[Concatenate[E, P], T]) -> Callable[Concatenate[E, P], T]:
-    """A method of an engine that computes on the engine's own number of threads."""
+    """A method of an engine that computes in the engine's own settings."""
+
+    def computed(self: E, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._threads.used():
+            return method(self, *args, **kwargs)
 
     @wraps(method)
     def call(self: E, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._threads.used():
-            return method(self, *args, **kwargs)
+        # Slow to import, and where it is not, nothing is compiled. Another thread may be importing it.
+        disable = getattr(sys.modules.get("torch._dynamo"), "disable", None)
+        run = computed if disable is None else disable(computed)
+        return run(self, *args, **kwargs)
 
     return call

@@ -75,7 +75,7 @@ class _Conv(nn.Module):
         self.bias.copy_(torch.as_tensor(bias))
 
 
-def _restyle(module: _Conv, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+def _restyle(module: _Conv, state_dict: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any) -> None:
     """Rewrite this layer's keys in ``state_dict`` to the module's style. A pre-hook of ``load_state_dict``."""
     plain = f"{prefix}weight"
     for g_name, v_name in pair_names(plain):
@@ -90,7 +90,10 @@ def _restyle(module: _Conv, state_dict: dict[str, Any], prefix: str, *_: Any) ->
     if module.weight_norm and plain in state_dict:
         w = state_dict.pop(plain)
         # ‖w‖ is rounded to the parameter's type, so g·v/‖v‖ may differ from w by a unit in the last place.
-        state_dict[f"{prefix}weight_g"], state_dict[f"{prefix}weight_v"] = torch.norm_except_dim(w.double(), 2, 0), w
+        g = torch.norm_except_dim(w.double(), 2, 0)
+        if metadata.get("assign_to_params_buffers"):  # then it is not copied into a parameter of the right type
+            g = g.to(w.dtype)
+        state_dict[f"{prefix}weight_g"], state_dict[f"{prefix}weight_v"] = g, w
 
 
 class WNConv1d(_Conv):

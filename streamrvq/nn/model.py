@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import CodecConfig
-from ..errors import InputError
+from ..errors import InputError, WeightsError
 from ..families import tensor_shapes
 from ..weights import Weights
 from ..weights.value import codec_config
@@ -55,13 +55,24 @@ class CodecModel(nn.Module):
     @classmethod
     def from_weights(cls, weights: Weights, weight_norm: bool = False) -> CodecModel:
         """The module of ``weights``, in evaluation mode, float32, on the CPU. Another family: `WeightsError`."""
-        model = cls(codec_config(weights), weight_norm)
-        model.load_state_dict({name: torch.tensor(value) for name, value in weights.tensors.items()})
+        with torch.device("cpu"), torch.inference_mode(False):  # whatever a program has set, also its default dtype
+            model = cls(codec_config(weights), weight_norm).float()
+        model.load_state_dict({name: torch.tensor(value, device="cpu") for name, value in weights.tensors.items()})
         return model.eval()
 
     def to_weights(self, name: str, trained: bool) -> Weights:
-        """The folded parameters, as a `Weights`. Raises `WeightsError` for parameters that are not finite."""
-        tensors = {key: value.detach().cpu().numpy() for key, value in self.state_dict().items()}
+        """The folded parameters, as a `Weights`. Raises `WeightsError` for parameters that are not finite, or on
+        ``meta``."""
+        state = self.state_dict()
+        if any(value.is_meta for value in state.values()):
+            raise WeightsError(
+                "this CodecModel is on device meta and has no values; wanted parameters: load them first"
+            )
+        half = torch.bfloat16  # which numpy lacks; float32 holds it exactly
+        tensors = {
+            key: (value.float() if value.dtype == half else value).detach().cpu().numpy()
+            for key, value in state.items()
+        }
         return Weights.from_tensors(self.config, tensors, name=name, trained=trained, source="this CodecModel")
 
     def preprocess(self, audio_data: Tensor, sample_rate: int | None = None) -> Tensor:

@@ -74,7 +74,7 @@ class VectorQuantize(nn.Module):
         c = F.normalize(self.codebook.weight)
         # Written as |x|² − 2x·c + |c|² with DAC's order of roundings, so that near-ties are decided as there.
         distance = x.pow(2).sum(1, keepdim=True) - 2 * x @ c.t() + c.pow(2).sum(1, keepdim=True).t()
-        codes = (-distance).max(1)[1].reshape(latents.shape[0], -1)
+        codes = (-distance).max(1)[1].reshape(latents.shape[0], latents.shape[2])  # also of no rows
         return self.decode_code(codes), codes
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrvq.config import CodecConfig
-from streamrvq.errors import InputError
+from streamrvq.errors import InputError, WeightsError
 from streamrvq.families import decoder_plan, encoder_plan, tensor_shapes
 from streamrvq.nn import CodecModel, ResidualVectorQuantize
 from streamrvq.weights import seeded
@@ -255,3 +255,38 @@ def test_a_misfit_state_dict_is_refused() -> None:
     del state["encoder.block.0.weight_g"]
     with pytest.raises(RuntimeError, match="weight_g"):
         CodecModel(tiny()).load_state_dict(state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_module_of_weights_is_float32_whatever_the_program_has_set(dtype: torch.dtype) -> None:
+    weights = seeded(tiny())
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"), torch.inference_mode():
+            model = CodecModel.from_weights(weights)
+    finally:
+        torch.set_default_dtype(before)
+    assert {(value.dtype, value.device.type) for value in model.parameters()} == {(torch.float32, "cpu")}
+    assert model.to_weights("again", trained=False).codec_hash == weights.codec_hash
+    model(torch.zeros(1, 1, 40))["audio"].sum().backward()
+
+
+def test_a_module_in_bfloat16_can_be_written_back_and_one_without_values_is_refused() -> None:
+    model = CodecModel.from_weights(seeded(tiny())).bfloat16()
+    same = model.to_weights("half", trained=True).codec_hash
+    assert model.float().to_weights("whole", trained=True).codec_hash == same
+    with pytest.raises(WeightsError, match="is on device meta"):
+        model.to("meta").to_weights("none", trained=True)
+
+
+def test_weights_that_are_assigned_give_parameters_of_one_type() -> None:
+    config = tiny()
+    model = CodecModel(config)
+    model.load_state_dict(CodecModel.from_weights(seeded(config)).state_dict(), assign=True)
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+
+
+def test_a_batch_without_rows_has_codes_without_rows() -> None:
+    model = CodecModel.from_weights(seeded(tiny()))
+    assert model(torch.zeros(0, 1, 40))["codes"].shape == (0, 3, 4)
