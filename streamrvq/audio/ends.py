@@ -124,10 +124,9 @@ def _tta_end(source: ByteSource) -> int | None:
         return None
     rate, samples = struct.unpack("<II", head[10:])
     count = -(-samples // max(1, 256 * rate // 245))
-    table = source.at(22, 4 * count)
-    if len(table) < 4 * count:
+    if source.size is None or source.size < 26 + 4 * count:  # before that much is read
         return None
-    end = 26 + 4 * count + sum(struct.unpack(f"<{count}I", table))
+    end = 26 + 4 * count + int(sum(struct.unpack(f"<{count}I", source.at(22, 4 * count))))
     tag = source.at(end, 16)
     return end + 32 + int.from_bytes(tag[12:], "little") if tag[:8] == b"APETAGEX" else end
 

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..system.foreign_data import shown
 from .byte_source import ByteSource
 from .containers import ONLY_LIBSNDFILE, container, streamed
-from .counts import alac_samples, first_frame_seen, stated_samples
+from .counts import AlacPackets, alac_packets, first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
 from .ends import SECOND, joined_at, stated_end
 from .headers import TAIL, Extent, following, ogg_is_cut, sample_extent
@@ -36,7 +36,7 @@ class Promise(NamedTuple):
         samples: of each channel that it must at least have; None: it does not say.
         tail: the last bytes, where they tell something; of a pipe they come later.
         wav: which decoders read it rightly, of a WAV.
-        filled: samples of each channel before what fills the last packet up; None: nothing does, or the decoder knows.
+        alac: what a CAF of ALAC says of its packets.
         joined: where another file begins, in containers of which ``extent`` is not known; None: nowhere.
     """
 
@@ -46,7 +46,7 @@ class Promise(NamedTuple):
     samples: int | None
     tail: bytes
     wav: WavFormat
-    filled: int | None = None
+    alac: AlacPackets | None = None
     joined: int | None = None
 
     def fault(self, source: ByteSource, width: int) -> str | None:
@@ -138,8 +138,8 @@ def promised(source: ByteSource, keep: bool) -> Promise:
         extent = sample_extent(source)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None
-    filled = alac_samples(source) if kind == "caf" else None
-    return Promise(kind, extent, end, samples, tail, wav, filled, joined)
+    alac = alac_packets(source) if kind == "caf" else None
+    return Promise(kind, extent, end, samples, tail, wav, alac, joined)
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:
@@ -178,8 +178,8 @@ def limit_of(promise: Promise, decoder: Decoder) -> int | None:
     extent = promise.extent
     if promise.kind == "au":  # behind whose samples nothing follows
         return None
-    if promise.filled is not None:
-        return promise.filled
+    if promise.alac is not None and promise.alac.samples is not None:
+        return promise.alac.samples
     return None if extent is None or extent.wanted is None or not width else extent.wanted // width
 
 
@@ -190,6 +190,8 @@ def _sound_file(source: ByteSource, promise: Promise) -> Decoder | None:
         stated = extent is not None and extent.wanted is not None and not extent.repaired
         if not (source.owned and stated and wav.libsndfile):
             return None
+    elif promise.alac is not None and promise.alac.overstated:
+        return SoundFileDecoder(source)
     elif kind != "wav" and not (kind == "aiff" and source.size is not None):
         return None
     try:

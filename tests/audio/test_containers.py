@@ -119,7 +119,7 @@ def test_a_file_that_states_more_samples_than_it_holds_is_told(tmp_path, data):
 
 
 @pytest.mark.parametrize("subtype", ["ALAC_16", "ALAC_24"])
-@pytest.mark.parametrize("samples", [20_000, 4097, 1])
+@pytest.mark.parametrize("samples", [20_000, 8192, 4097, 4096, 1])
 def test_the_last_packet_of_alac_keeps_its_samples(tmp_path, subtype, samples):
     path = tmp_path / "a.caf"
     soundfile.write(path, PCM[:samples], 16_000, subtype=subtype)
