@@ -3,7 +3,8 @@
 The libraries say little when a disk is full: one counts what it could not write, one says "System error". Nor can an
 exception pass through them. So they write to a `Sink`, which keeps what came.
 
-Knows: soundfile and PyAV, the time in a PEAK chunk. Does not know: which formats there are, which names ask for them (writing.py).
+Knows: soundfile and PyAV, the time in a PEAK chunk. Does not know: which formats there are, which names ask for them
+(writing.py).
 """
 
 from __future__ import annotations

@@ -122,11 +122,12 @@ def _tta_end(source: ByteSource) -> int | None:
     head = source.at(0, 18)
     if len(head) < 18:
         return None
-    rate, samples = struct.unpack("<II", head[10:])
+    rate, samples = map(int, struct.unpack("<II", head[10:]))
     count = -(-samples // max(1, 256 * rate // 245))
     if source.size is None or source.size < 26 + 4 * count:  # before that much is read
         return None
-    end = 26 + 4 * count + int(sum(struct.unpack(f"<{count}I", source.at(22, 4 * count))))
+    sizes: tuple[int, ...] = struct.unpack(f"<{count}I", source.at(22, 4 * count))
+    end: int = 26 + 4 * count + sum(sizes)
     tag = source.at(end, 16)
     return end + 32 + int.from_bytes(tag[12:], "little") if tag[:8] == b"APETAGEX" else end
 
