@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 from typing import Any, BinaryIO
 
@@ -25,6 +26,7 @@ Source = str | os.PathLike[str] | BinaryIO
 
 _MOST_HEAD = 4 << 20  #: bytes of a pipe that are kept for a look at the header
 _SPOOL_STEP = 1 << 20
+LONGEST = 32  #: bytes by which the beginning of a joined file is known, at most
 _TAIL = 1 << 17  #: bytes of a pipe that are kept for a look at its end
 
 
@@ -206,10 +208,14 @@ class _Pipe(_Stored):
         ended: whether the end has come.
         tail: the last bytes that were read.
         following: gets the bytes behind the samples, as they come; None: nobody asks.
+        beginning: how a file that was joined behind begins; None: nobody asks.
+        second: where it begins; None: there has been none.
     """
 
     def __init__(self, raw: Any) -> None:
         super().__init__()
+        self.beginning: re.Pattern[bytes] | None = None
+        self.second: int | None = None
         self._read = getattr(raw, "read1", None) or raw.read
         self._head, self.given, self.ended, self.tail = b"", 0, False, b""
         self.following: Following | None = None
@@ -228,6 +234,10 @@ class _Pipe(_Stored):
             data, self._head = self._head[:count], self._head[count:]
             if self.following is not None:
                 self.following.take(self.given, data)
+            if self.beginning is not None and self.second is None:
+                held = self.tail[-LONGEST:]
+                if found := self.beginning.search(held + data):
+                    self.second = self.given - len(held) + found.start()
             self.given += len(data)
             self.tail = (self.tail + data)[-_TAIL:]
         except BaseException as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+from typing import NamedTuple
 
 from .byte_source import ByteSource
 from .chunks import MOST_CHUNKS
@@ -75,8 +76,37 @@ def _sox_samples(head: bytes) -> int | None:
     return count // channels or None if channels else None
 
 
-def alac_samples(source: ByteSource) -> int | None:
-    """Samples of each channel in a CAF of ALAC, before what fills its last packet; None: it is none, or does not say.
+class AlacPackets(NamedTuple):
+    """What a CAF of ALAC says of its packets.
+
+    Attributes:
+        packet: samples of each channel in one.
+        packets: how many there are.
+        valid: samples of each channel before what fills the last one up.
+        before: samples to leave out at the beginning.
+        behind: samples that fill the last one up.
+    """
+
+    packet: int
+    packets: int
+    valid: int
+    before: int
+    behind: int
+
+    @property
+    def samples(self) -> int | None:
+        """Samples before the filling; None: the numbers disagree."""
+        agrees = self.valid > 0 and not self.before and self.packets * self.packet == self.valid + self.behind
+        return self.valid if agrees else None
+
+    @property
+    def overstated(self) -> bool:
+        """Whether a whole packet is called filling that is not there, as libsndfile writes it; FFmpeg refuses that."""
+        return self.behind == self.packet and self.packets * self.packet == self.valid
+
+
+def alac_packets(source: ByteSource) -> AlacPackets | None:
+    """What a CAF of ALAC says of its packets; None: it is none, or does not say.
 
     Args:
         source: a file, for the chunk that says it may lie behind the samples.
@@ -89,10 +119,9 @@ def alac_samples(source: ByteSource) -> int | None:
         chunk = source.at(at, 36)
         if len(chunk) < 36:
             break
-        ident, size, packets, valid, before, behind = struct.unpack(">4sqqqii", chunk)
+        ident, size, *numbers = struct.unpack(">4sqqqii", chunk)
         if ident == b"pakt":
-            agrees = valid > 0 and not before and packets * packet == valid + behind
-            return int(valid) if agrees else None
+            return AlacPackets(packet, *numbers)
         if size < 0:  # to the end
             break
         at += 12 + size

@@ -3,13 +3,14 @@
 The libraries say little when a disk is full: one counts what it could not write, one says "System error". Nor can an
 exception pass through them. So they write to a `Sink`, which keeps what came.
 
-Knows: soundfile and PyAV. Does not know: which formats there are, which names ask for them (writing.py).
+Knows: soundfile and PyAV, the time in a PEAK chunk. Does not know: which formats there are, which names ask for them
+(writing.py).
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,11 @@ import soundfile
 from ..errors import AudioFileError
 from ..system import unraised
 from ..system.foreign_data import one_line
-from .peak_time import clear_peak_time
 
 #: Samples that an encoder is given at a time: libvorbis crashes on a long signal that comes at once.
 STEP = 1 << 16
+_PEAK_IN = 512  # the chunk lies within the first 128 bytes of what libsndfile writes
+_PEAK_TIME = slice(12, 16)
 
 
 class Sink:
@@ -92,7 +94,7 @@ class SoundFileEncoder:
         self._file.close()
         self._sink.check()
         if self._has_time:
-            clear_peak_time(self._sink.file)
+            _clear_peak_time(self._sink.file)
 
 
 class FFmpegEncoder:
@@ -130,3 +132,21 @@ def unwritable(path: str | os.PathLike[str], error: Exception) -> AudioFileError
     named = getattr(error, "filename", None)
     place = "" if named is None or os.fspath(named) == os.fspath(path) else f": {os.fspath(named)}"
     return AudioFileError(f"cannot write {os.fspath(path)} ({reason}{place}); check its name, its folder and the disk")
+
+
+def _clear_peak_time(file: IO[bytes]) -> None:
+    """Set the time of writing in a finished WAV or AIFF file of floats to zero. Leaves the position where it was.
+
+    libsndfile puts it there unasked, and soundfile has no setting for it. Without it equal samples are equal files. The
+    PEAK chunk is ``b"PEAK", size, version, seconds since 1970, ...``, each number of 32 bits, before the samples.
+
+    Args:
+        file: readable, writable and seekable.
+    """
+    position = file.tell()
+    file.seek(0)
+    at = file.read(_PEAK_IN).find(b"PEAK")
+    if at >= 0:
+        file.seek(at + _PEAK_TIME.start)
+        file.write(bytes(_PEAK_TIME.stop - _PEAK_TIME.start))
+    file.seek(position)

@@ -252,6 +252,8 @@ class FFmpegDecoder:
         """
         if not packet.size and packet.pts is not None:  # NUT and FLAC end so
             return True
+        if self.format == "wav" and packet.size == 1:  # of GSM, a filling byte that sox counts among the samples
+            return True
         head = bytes(packet)[:4] if packet.size < 1 << 20 else b""
         if self.format == "mp3":
             return not mpeg_frame(head)

@@ -226,6 +226,8 @@ class AudioReader(NeverCopied, error=AudioFileError, holds="an open file", inste
         """What the source promised and has not held, now that the decoder has come to its end."""
         if self._counted is not None and self._decoded < self._counted:
             return "it ends there"
+        if self._promise.kind == "sox" and self._counted is not None and self._decoded > self._counted:
+            return f"its header states {self._counted} samples, and {self._decoded - self._counted} more follow"
         size, whole = self._source.size, self._limit is not None and self._decoded >= self._limit
         if size and not whole and not self._source.at(size - 1, 1):
             return f"it ends there, and had {size} bytes when it was opened"

@@ -6,8 +6,8 @@ many bytes are stated, and how many are there.
 A header that states more than there is shows that the file was cut off. It is no promise if it states less, or what
 recorders write that do not know the size (`chunks.placeholder`), or if it counted itself.
 
-Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF and AU; the sizes in Matroska and ASF; the last page of
-Ogg. Does not know: samples, and lengths that are counted in them (counts.py).
+Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF and AU; the last page of Ogg. Does not know: other
+containers (ends.py), and lengths that are counted in samples (counts.py).
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from .chunks import MOST_CHUNKS, Following, Layout, is_chunk, layout_of, placeho
 TAIL = 1 << 17
 #: How the identifiers of W64's chunks end.
 _W64_TAILS = (b"\x00\xc0\x4f\x8e\xdb\x8a", b"\x28\xdb\x04\xc1\x00\x00")
-#: How containers begin that state where they end, and behind that is looked for another.
-_WHOLE = {"asf": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "voc": b"Creative Voice File\x1a"}
 _WRAP = 1 << 32  #: what a size of 32 bits has lost
 
 
@@ -170,100 +168,6 @@ def _is_empty(source: ByteSource, start: int, layout: Layout) -> bool:
     filled = layout.short and whole >= start and not placeholder(whole)
     rest = whole + 9 - start if filled else -1
     return is_chunk(head, rest, layout.size)
-
-
-def stated_end(source: ByteSource, container: str | None) -> int | None:
-    """The bytes that a file must at least have according to a container that states its own size."""
-    if container == "matroska":
-        return _matroska_end(source)
-    if container == "asf":
-        return _asf_end(source)
-    if container == "voc":
-        return _voc_end(source)
-    if container == "avi":
-        (size,) = struct.unpack("<I", source.at(4, 4).ljust(4, b"\0"))
-        return None if not size or placeholder(size) else size + 8
-    return None
-
-
-def joined_at(source: ByteSource, container: str | None) -> int | None:
-    """Where another file of the same kind begins, of which FFmpeg would leave samples out; None: nowhere.
-
-    Of two files that were joined it reads the first one, or of fragments those with later times than the first one's.
-    """
-    if source.size is None:
-        return None
-    if container == "mp4":
-        return _second_mp4(source)
-    if container not in _WHOLE or (end := stated_end(source, container)) is None:
-        return None
-    end += container == "voc"  # the byte that ends the blocks
-    return end if source.at(end, len(_WHOLE[container])) == _WHOLE[container] else None
-
-
-def _second_mp4(source: ByteSource) -> int | None:
-    at, described = 0, False
-    for _ in range(MOST_CHUNKS):
-        head = source.at(at, 16)
-        size, ident = int.from_bytes(head[:4], "big"), head[4:8]
-        if described and ident == b"ftyp":
-            return at
-        described = described or ident == b"moov"
-        size = int.from_bytes(head[8:16], "big") if size == 1 else size
-        if len(head) < 8 or size < 8:  # 0: to the end
-            break
-        at += size
-    return None
-
-
-def _matroska_end(source: ByteSource) -> int | None:
-    """The end of the segment, the element after the head; None: a live recording does not know it."""
-    at = 0
-    for _ in range(8):
-        head = source.at(at, 16)
-        ident, length = _vint(head, keep=True), _width(head)
-        if ident is None:
-            return None
-        size, width = _vint(head[length:], keep=False), _width(head[length:])
-        if size is None or size == (1 << 7 * width) - 1:
-            return None
-        at += length + width + size
-        if ident == 0x18538067:  # the segment
-            return at
-    return None
-
-
-def _width(head: bytes) -> int:
-    return 9 - head[0].bit_length() if head and head[0] else 0
-
-
-def _vint(head: bytes, keep: bool) -> int | None:
-    width = _width(head)
-    if not width or len(head) < width:
-        return None
-    number = int.from_bytes(head[:width], "big")
-    return number if keep else number & (1 << 7 * width) - 1
-
-
-def _voc_end(source: ByteSource) -> int | None:
-    """The end of the last block of which the head is there."""
-    at = int.from_bytes(source.at(20, 2), "little")
-    for _ in range(MOST_CHUNKS):
-        head = source.at(at, 4)
-        if len(head) < 4 or not head[0]:
-            break
-        at += 4 + int.from_bytes(head[1:], "little")
-    return at
-
-
-def _asf_end(source: ByteSource) -> int | None:
-    """The size in the file's properties, unless they say that it was broadcast and is not known."""
-    head = source.at(0, 4096)
-    at = head.find(b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65")
-    if at < 0 or len(head) < at + 92:
-        return None
-    size, flags = struct.unpack("<Q", head[at + 40 : at + 48])[0], struct.unpack("<I", head[at + 88 : at + 92])[0]
-    return None if flags & 1 or not size else int(size)
 
 
 def ogg_is_cut(end: bytes) -> bool:

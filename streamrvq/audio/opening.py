@@ -14,9 +14,10 @@ from ..errors import InputError
 from ..system.foreign_data import shown
 from .byte_source import ByteSource
 from .containers import ONLY_LIBSNDFILE, container, streamed
-from .counts import alac_samples, first_frame_seen, stated_samples
+from .counts import AlacPackets, alac_packets, first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
-from .headers import TAIL, Extent, following, joined_at, ogg_is_cut, sample_extent, stated_end
+from .ends import SECOND, joined_at, stated_end
+from .headers import TAIL, Extent, following, ogg_is_cut, sample_extent
 from .libsndfile import SoundFileDecoder
 from .wav_format import WavFormat, wav_format
 
@@ -35,7 +36,7 @@ class Promise(NamedTuple):
         samples: of each channel that it must at least have; None: it does not say.
         tail: the last bytes, where they tell something; of a pipe they come later.
         wav: which decoders read it rightly, of a WAV.
-        filled: samples of each channel before what fills the last packet up; None: nothing does, or the decoder knows.
+        alac: what a CAF of ALAC says of its packets.
         joined: where another file begins, in containers of which ``extent`` is not known; None: nowhere.
     """
 
@@ -45,7 +46,7 @@ class Promise(NamedTuple):
     samples: int | None
     tail: bytes
     wav: WavFormat
-    filled: int | None = None
+    alac: AlacPackets | None = None
     joined: int | None = None
 
     def fault(self, source: ByteSource, width: int) -> str | None:
@@ -76,17 +77,20 @@ class Promise(NamedTuple):
             source: a pipe at its end, or any other.
             width: as `fault` takes it.
         """
-        if self.joined is not None and source.size is not None:
-            return f"another file of {source.size - self.joined} bytes was joined behind its {self.joined} bytes"
+        joined, size = self.joined, source.size
+        if source.pipe is not None and source.pipe.ended:
+            joined, size = source.pipe.second, source.pipe.given
+        if joined is not None and size is not None:
+            return f"another file of {size - joined} bytes was joined behind its {joined} bytes"
         if self.extent is None or self.extent.wanted is None:
             return None
-        more, joined = self.extent.others, self.extent.joined
+        more, of_files = self.extent.others, self.extent.joined
         if source.pipe is not None and source.pipe.following is not None and source.pipe.ended:
-            more, joined = source.pipe.following.others(source.pipe.given), source.pipe.following.joined
+            more, of_files = source.pipe.following.others(source.pipe.given), source.pipe.following.joined
         if not more:
             return None
         first = f"{self.extent.wanted // width} samples" if width else f"{self.extent.wanted} bytes of samples"
-        if joined:
+        if of_files:
             return f"another file of {more} bytes was joined behind its {first}"
         second = f"{more // width}" if width else f"{more} bytes"
         return f"it holds {first} in its first chunk and {second} more in others, which decoders leave out"
@@ -115,6 +119,8 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     if keep and source.pipe is not None and extent is not None and extent.wanted is not None:
         source.spool()
         extent = sample_extent(source)
+    if source.pipe is not None and kind is not None:
+        source.pipe.beginning = SECOND.get(kind)
     if source.pipe is not None and extent is not None:
         source.pipe.following = following(source, extent)
     # sox writes a header into a pipe again and again, when it cannot go back to fill in the sizes.
@@ -124,15 +130,16 @@ def promised(source: ByteSource, keep: bool) -> Promise:
         source.clip(extent.start, source.size)
         extent = sample_extent(source)
     if keep and extent is not None and extent.wanted is not None and extent.others:
-        source.clip(0, extent.start + extent.wanted)
+        source.clip(0, source.size - extent.others if extent.joined and source.size else extent.start + extent.wanted)
         extent = sample_extent(source)
     joined = joined_at(source, kind)
     if keep and joined is not None:
         source.clip(0, joined)
+        extent = sample_extent(source)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None
-    filled = alac_samples(source) if kind == "caf" else None
-    return Promise(kind, extent, end, samples, tail, wav, filled, joined)
+    alac = alac_packets(source) if kind == "caf" else None
+    return Promise(kind, extent, end, samples, tail, wav, alac, joined)
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:
@@ -171,8 +178,8 @@ def limit_of(promise: Promise, decoder: Decoder) -> int | None:
     extent = promise.extent
     if promise.kind == "au":  # behind whose samples nothing follows
         return None
-    if promise.filled is not None:
-        return promise.filled
+    if promise.alac is not None and promise.alac.samples is not None:
+        return promise.alac.samples
     return None if extent is None or extent.wanted is None or not width else extent.wanted // width
 
 
@@ -183,6 +190,8 @@ def _sound_file(source: ByteSource, promise: Promise) -> Decoder | None:
         stated = extent is not None and extent.wanted is not None and not extent.repaired
         if not (source.owned and stated and wav.libsndfile):
             return None
+    elif promise.alac is not None and promise.alac.overstated:
+        return SoundFileDecoder(source)
     elif kind != "wav" and not (kind == "aiff" and source.size is not None):
         return None
     try:

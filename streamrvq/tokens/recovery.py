@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import struct
 import zlib
 from contextlib import suppress
@@ -35,6 +36,8 @@ HEAD, CRC = struct.Struct("<BI"), struct.Struct("<I")
 
 #: Bytes of the first line: 64 Ki characters of a codec's name take up to 12 each.
 _LONGEST_HEAD = 1 << 20
+_LOOK = 256  #: as many bytes could be checked in the time of a look at a head
+_MOST_WORK = 1 << 30  #: bytes that are checked for later records
 #: Sizes of the payloads of fixed size.
 _SIZES = {GAP: 16, END: 8}
 
@@ -129,7 +132,7 @@ def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, l
         kind, length = HEAD.unpack_from(rest, at)
         end = at + HEAD.size + length
         if end + CRC.size > len(rest) or CRC.unpack_from(rest, end)[0] != zlib.crc32(rest[at:end]):
-            more = end + CRC.size < len(rest)
+            more = end + CRC.size < len(rest) or _record_follows(rest[at + 1 :], levels)
             break
         payload = rest[at + HEAD.size : end]
         if length % (2 * levels) if kind == FRAMES else length != _SIZES.get(kind):
@@ -150,3 +153,24 @@ def _records(journal: Path, data: bytes, at: int, levels: int) -> tuple[Codes, l
             (num_samples,) = struct.unpack("<Q", payload)
         at = end + CRC.size
     return np.frombuffer(frames, "<u2").reshape(-1, levels).T.astype(np.int64), gaps, num_samples, more
+
+
+def _record_follows(rest: memoryview, levels: int) -> bool:
+    """Whether a whole record begins in what seems a torn one: then its length was damaged.
+
+    What takes too long to look through counts as one, so that the journal is kept.
+    """
+    work = 0
+    for place in re.finditer(b"[\x01-\x03]", rest):
+        at = place.start()
+        if len(rest) - at < HEAD.size + CRC.size:
+            return False
+        kind, length = HEAD.unpack_from(rest, at)
+        end = at + HEAD.size + length
+        work += _LOOK
+        if end + CRC.size > len(rest) or (length % (2 * levels) if kind == FRAMES else length != _SIZES[kind]):
+            continue
+        work += length
+        if work > _MOST_WORK or CRC.unpack_from(rest, end)[0] == zlib.crc32(rest[at:end]):
+            return True
+    return work > _MOST_WORK

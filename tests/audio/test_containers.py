@@ -25,7 +25,7 @@ PCM = np.round(noise(20_000) * 20_000).astype(np.int16)
 
 def written(format, times=1):
     whole = io.BytesIO()
-    soundfile.write(whole, np.tile(PCM, times), 16_000, format=format, subtype="PCM_16")
+    soundfile.write(whole, np.tile(PCM, times), 16_000, format=format, subtype="ALAW" if format == "WVE" else "PCM_16")
     return whole.getvalue()
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_states_more_samples_than_it_holds_is_told(tmp_path, data):
 
 
 @pytest.mark.parametrize("subtype", ["ALAC_16", "ALAC_24"])
-@pytest.mark.parametrize("samples", [20_000, 4097, 1])
+@pytest.mark.parametrize("samples", [20_000, 8192, 4097, 4096, 1])
 def test_the_last_packet_of_alac_keeps_its_samples(tmp_path, subtype, samples):
     path = tmp_path / "a.caf"
     soundfile.write(path, PCM[:samples], 16_000, subtype=subtype)
@@ -177,3 +177,73 @@ def test_a_live_pipe_gives_its_first_samples_soon(format):
     with open_audio(live) as audio:
         assert len(audio.read(1600)) == 1600
         assert live.taken / len(data) * 10 * len(PCM) < 3 * 16_000
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("a.flv", "-c:a aac"), ("a.nut", "-c:a pcm_s16le"), ("a.tta", ""), ("a.sox", "")]
+)
+def test_a_file_that_was_joined_behind_is_told_in_a_pipe_too(tmp_path, name, arguments):
+    data = made(tmp_path, name, *arguments.split())
+    for source in sources(data + data, tmp_path):
+        with pytest.raises(AudioFileError, match=r"was joined behind|more follow"):
+            count(source)
+    assert count(io.BytesIO(data + data), truncated="keep") == count(io.BytesIO(data))
+
+
+def iff(data=b"\1\2" * 1000):
+    chunks = b"VHDR" + struct.pack(">IIIIHBBI", 20, len(data), 0, 0, 8000, 1, 0, 1 << 16)
+    chunks += b"BODY" + struct.pack(">I", len(data)) + data
+    return b"FORM" + struct.pack(">I", 4 + len(chunks)) + b"8SVX" + chunks
+
+
+def avr(data=b"\1\2" * 1000):
+    head = b"2BIT" + bytes(8) + struct.pack(">HHHHHIII", 0, 16, 0xFFFF, 0xFFFF, 0xFFFF, 8000, len(data) // 2, 0)
+    return head.ljust(128, b"\0") + data
+
+
+@pytest.mark.parametrize(
+    "data", [iff(), avr(), written("MAT5"), written("WVE"), written("NIST"), written("AU")],
+    ids=["8svx", "avr", "mat5", "wve", "nist", "au"],
+)  # fmt: skip
+def test_a_file_is_told_from_what_was_joined_behind_it_or_cut_off(tmp_path, data):
+    whole = count(io.BytesIO(data))
+    for source in sources(data[: len(data) * 2 // 3], tmp_path):
+        with pytest.raises(AudioFileError, match=r"is cut off|it ends there|it ends at sample"):
+            count(source)
+    for source in sources(data + data, tmp_path):
+        with pytest.raises(AudioFileError, match=r"joined behind its|bytes follow"):
+            count(source)
+    assert count(io.BytesIO(data + data), truncated="keep") == whole
+
+
+def test_the_first_of_two_caf_files_of_alac_is_kept(tmp_path):
+    path = tmp_path / "a.caf"
+    soundfile.write(path, PCM, 16_000, subtype="ALAC_16")
+    data = path.read_bytes()
+    with pytest.raises(AudioFileError, match=f"another file of {len(data)} bytes was joined behind"):
+        count(io.BytesIO(data + data))
+    for source in sources(data + data, tmp_path):
+        assert count(source, truncated="keep") == len(PCM)
+
+
+def test_a_filling_byte_that_sox_counts_among_the_samples_of_gsm_is_passed_over(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, PCM[: 31 * 320], 8000, subtype="GSM610")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = struct.pack("<I", 31 * 65 + 1)
+    del data[at + 4 + 31 * 65 :]
+    data += b"\0"
+    for source in sources(bytes(data), tmp_path):
+        assert count(source) == 31 * 320
+
+
+def test_a_voc_whose_last_block_states_too_little_is_read_as_sox_reads_it(tmp_path):
+    """sox states 8 bytes less than it writes of samples of 16 bits, and gives no more."""
+    samples = PCM[:1000].astype("<i2").tobytes()
+    block = struct.pack("<IBBH4x", 16_000, 16, 1, 4) + samples
+    head = b"Creative Voice File\x1a" + struct.pack("<HHH", 26, 0x010A, 0x1129)
+    data = head + b"\x09" + struct.pack("<I", len(block) - 8)[:3] + block[:-8] + b"\x8a\xea\x38\xed\xd8\xeb\x1b\xee\0"
+    for source in sources(data, tmp_path):
+        np.testing.assert_array_equal(read(source), PCM[:996] / np.float32(32768))

@@ -81,6 +81,23 @@ def test_a_journal_cut_anywhere_or_damaged_anywhere_keeps_what_came_before(tmp_p
         assert len(raw) <= at or whole == len(sizes) - 1 or at < ends[whole] + HEAD.size
 
 
+@pytest.mark.parametrize("byte", [1, 4])
+def test_a_journal_with_a_damaged_length_is_kept(tmp_path: Path, byte: int) -> None:
+    """A length that reaches beyond the end looks like a torn last record, and whole ones may follow."""
+    path = tmp_path / "a.safetensors"
+    journal = TokenJournal(path, EMPTY)
+    ends = []
+    for seed in range(3):
+        journal.frames(codes(4, seed))
+        ends.append(journal_of(path).stat().st_size)
+    journal.close()
+    raw = bytearray(journal_of(path).read_bytes())
+    raw[ends[0] + byte] ^= 0x80
+    journal_of(path).write_bytes(raw)
+    assert np.array_equal(recover(path).codes, codes(4, 0))
+    assert damaged_of(path).read_bytes() == raw
+
+
 def test_a_journal_that_was_damaged_in_its_middle_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     journal = TokenJournal(path, EMPTY)
