@@ -1,4 +1,4 @@
-"""The latency of a stream's frames where the stream has been open for weeks: positions are large, and products round."""
+"""The latency of a stream's frames after weeks: positions are large, and products round."""
 
 from __future__ import annotations
 

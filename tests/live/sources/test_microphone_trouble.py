@@ -202,12 +202,12 @@ async def test_a_device_that_is_plugged_in_is_found_at_once() -> None:
         assert [found.name for found in await portaudio.sound_devices()] == ["default"]
         device.config.write_text(both)
         async with microphone():  # a restart of PortAudio would end it
-            with pytest.raises(DeviceError, match="no input device 'second'; .*found once no device is open"):
+            with pytest.raises(DeviceError, match=r"no input device 'second'; .*found once no device is open"):
                 await microphone(device="second").__aenter__()
         portaudio.list_outdated.clear()
         async with microphone(device="second") as mic:
             assert mic.name == "second"
-        with pytest.raises(DeviceError, match="no input device 'third'; there are: .*whole name$"):
+        with pytest.raises(DeviceError, match=r"no input device 'third'; there are: .*whole name$"):
             await microphone(device="third").__aenter__()
 
 
