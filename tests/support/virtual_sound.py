@@ -57,18 +57,19 @@ class Device:
 
     Attributes:
         env: what another process needs to see it.
+        config: ALSA's configuration, which PortAudio reads when it starts.
     """
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="virtual-sound-"))
-        self._config = self._folder / "asoundrc"
-        self.env = {"ALSA_CONFIG_PATH": str(self._config)}
+        self.config = self._folder / "asoundrc"
+        self.env = {"ALSA_CONFIG_PATH": str(self.config)}
         self._exit = contextlib.ExitStack()
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def _make(self) -> None:
         """Write the configuration and start the processes, each of which is noted as soon as it runs."""
-        self._config.write_text("pcm.!default { type hw card 77 }\n")  # no devices: of an empty file PortAudio dies
+        self.config.write_text("pcm.!default { type hw card 77 }\n")  # no devices: of an empty file PortAudio dies
 
     def __enter__(self) -> Device:
         with contextlib.ExitStack() as undoing:  # if it cannot be made, nothing of it stays
@@ -130,14 +131,14 @@ class Fifo(Device):
             numbers = [voice.rate, voice.block, 1 if voice.pcm.ndim == 1 else voice.pcm.shape[1], *(voice.lose or ())]
             command = [sys.executable, "-S", str(FEEDER), str(fifo), str(samples), *map(str, numbers)]
             self._processes.append(subprocess.Popen(command))
-        self._config.write_text(text)
+        self.config.write_text(text)
 
 
 class Sink(Device):
     """A loudspeaker that takes samples as fast as they come and keeps them, at any rate and number of channels."""
 
     def _make(self) -> None:
-        self._config.write_text(
+        self.config.write_text(
             f'pcm.!default {{ type file slave.pcm {{ type null }} file "{self._folder / "heard"}" format "raw" }}\n'
         )
 
@@ -169,7 +170,7 @@ class Pulse(Device):
             "load-module module-null-sink sink_name=virtual format=float32le rate=44100 channels=1 norewinds=1\n"
             f"load-module module-native-protocol-unix auth-anonymous=1 socket={address}\n"
         )
-        self._config.write_text(f'pcm.!default {{ type pulse server "unix:{address}" device "virtual.monitor" }}\n')
+        self.config.write_text(f'pcm.!default {{ type pulse server "unix:{address}" device "virtual.monitor" }}\n')
         folder = str(self._folder)
         self.env |= {
             "XDG_RUNTIME_DIR": folder, "PULSE_RUNTIME_PATH": folder, "PULSE_STATE_PATH": folder,

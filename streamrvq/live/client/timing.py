@@ -17,6 +17,8 @@ from ..stats import WINDOW, percentiles
 
 #: Seconds, more than half a sample of any codec: a server rounds a length to whole samples of the codec's rate.
 _ROUNDING = 0.0006
+#: Samples, far more than what rounding makes of a frame's end at any position: it is a product of floats.
+_PRODUCT = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,7 @@ class FrameTiming:
         count = codes.shape[1]
         self._frames += count
         for i in range(1, count + 1):
-            end = math.ceil((time + i * self._hop) * self._rate - 1e-6)
+            end = math.ceil((time + i * self._hop) * self._rate - _PRODUCT)
             while self._sent and self._sent[0][0] < end:
                 self._sent.popleft()
             if not self._sent:

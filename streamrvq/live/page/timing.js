@@ -8,6 +8,8 @@
 const WINDOW = 1024;
 /** Seconds, more than half a sample of any codec: a server rounds a length to whole samples of the codec's rate. */
 const ROUNDING = 0.0006;
+/** Samples, far more than what rounding makes of a frame's end at any position: it is a product of floats. */
+const PRODUCT = 1e-3;
 /** How many send times are remembered. */
 const MAX_SENT = 1 << 16;
 
@@ -78,7 +80,7 @@ export class FrameTiming {
   frames(index, count, now) {
     this.#frames += count;
     for (let frame = index + 1; frame <= index + count; frame += 1) {
-      const end = Math.ceil(this.time(frame) * this.rate - 1e-6);
+      const end = Math.ceil(this.time(frame) * this.rate - PRODUCT);
       while (this.#next < this.#sent.length && this.#sent[this.#next].pos < end) this.#next += 1;
       if (this.#next === this.#sent.length) break; // padding at the end, which was never sent
       const { pos, time, exact } = this.#sent[this.#next];

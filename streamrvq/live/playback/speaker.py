@@ -14,9 +14,9 @@ from ...audio.pcm import Pcm
 from ...errors import DeviceError, StreamClosedError
 from ...system.copying import NeverCopied
 from ...system.quiet import quiet_libraries
-from ..sources.devices import SoundDevice, find_device
+from ..sources.devices import SoundDevice
 from ..sources.input_stream import UNAVAILABLE, in_use
-from ..sources.portaudio import CLOSE_SECONDS, OPEN_SECONDS, OpenStream, call, list_devices, list_outdated, load
+from ..sources.portaudio import CLOSE_SECONDS, OPEN_SECONDS, OpenStream, call, list_outdated, listed_device, load
 
 #: Seconds that are written at a time: an interrupt waits for that long at most.
 _BLOCK = 0.1
@@ -62,11 +62,7 @@ class Speaker(NeverCopied, error=DeviceError, holds="an open device", instead="o
         return self
 
     def _open(self) -> OpenStream:
-        try:
-            device = find_device(list_devices("output"), self._wanted, "output")
-        except DeviceError:
-            list_outdated.set()
-            raise
+        device = listed_device(self._wanted, "output")
         sound, reason = load(), ""
         for rate in dict.fromkeys((self.sample_rate, device.default_rate)):
             for channels in range(1, min(2, device.channels) + 1):

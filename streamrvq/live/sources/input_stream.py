@@ -10,8 +10,8 @@ from collections.abc import Callable
 from ...errors import DeviceError, InputError
 from ...system.foreign_data import shown
 from ...system.quiet import quiet_libraries
-from .devices import SoundDevice, find_device
-from .portaudio import OPEN_SECONDS, OpenStream, call, list_devices, list_outdated, load
+from .devices import SoundDevice
+from .portaudio import OPEN_SECONDS, OpenStream, call, list_outdated, listed_device, load
 
 UNAVAILABLE = -9985  #: PortAudio's number of that error
 
@@ -37,11 +37,7 @@ async def open_input(
     """
 
     def work() -> tuple[OpenStream, int]:
-        try:
-            device = find_device(list_devices("input"), wanted)
-        except DeviceError:
-            list_outdated.set()
-            raise
+        device = listed_device(wanted, "input")
         sound, used_rate = load(), rate or device.default_rate
         if block > longest * used_rate:
             raise InputError(

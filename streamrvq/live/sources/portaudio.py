@@ -6,8 +6,8 @@ gets an error, a stream that is opened too late is closed again, and the process
 returns, all other calls fail too, because PortAudio is not thread-safe. It may never return: libpulse can lock itself
 out when PulseAudio is killed while a block of its shared memory is held. Then only a new process helps.
 
-PortAudio lists the devices once, when it starts. After a device was lost, not found or refused, it is restarted before
-the next one is opened, provided that no stream of this package is open.
+PortAudio lists the devices once, when it starts. After a device was lost or refused, it is restarted before the next
+one is opened, and where a device is not found, at once: provided that no stream of this package is open.
 
 Knows: sounddevice (imported on the first call, because the import queries every device), which devices there are. Does
 not know: streams (input_stream.py, ../playback/), what the samples are for.
@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from ...errors import DeviceError
 from ...system.quiet import end_quiet, quiet_libraries
 from ..tasks import wait_through_cancellation
-from .devices import Direction, SoundDevice
+from .devices import Direction, SoundDevice, find_device
 
 T = TypeVar("T")
 
@@ -230,6 +230,18 @@ def list_devices(direction: Direction) -> list[SoundDevice]:
             f"there is no sound device to {purpose}; plug one in, or start the sound server, and try again"
         )
     return devices
+
+
+def listed_device(wanted: int | str | None, direction: Direction) -> SoundDevice:
+    """The device that ``wanted`` selects (`find_device`), for use inside a call. It may have come since PortAudio has
+    listed the devices, so they are listed anew before it is given up. Raises as `find_device` and `list_devices`."""
+    try:
+        return find_device(list_devices(direction), wanted, direction)
+    except DeviceError as error:
+        list_outdated.set()
+        if streams:  # which a restart would end
+            raise DeviceError(f"{error}; what was plugged in since is found once no device is open") from None
+    return find_device(list_devices(direction), wanted, direction)
 
 
 class OpenStream:

@@ -66,7 +66,7 @@ class Sound:
 
 def put(monkeypatch: pytest.MonkeyPatch, sound: Sound) -> Sound:
     monkeypatch.setattr(speaker, "load", lambda: sound)
-    monkeypatch.setattr(speaker, "list_devices", lambda _: [DEVICE])
+    monkeypatch.setattr(portaudio, "list_devices", lambda _: [DEVICE])
     return sound
 
 

@@ -30,7 +30,7 @@ from tests.support.listening import (
 from tests.support.patience import PATIENCE
 from tests.support.service import until
 from tests.support.shell import codes_of, nothing_left
-from tests.support.virtual_sound import Device, Pulse
+from tests.support.virtual_sound import Device, Fifo, Pulse, Voice, restart_portaudio
 
 __all__ = ["patient"]  # a fixture
 
@@ -189,6 +189,26 @@ async def test_no_device() -> None:
                 pass
         with pytest.raises(DeviceError, match="no sound device"):
             await portaudio.sound_devices()
+
+
+@pytest.mark.asyncio
+async def test_a_device_that_is_plugged_in_is_found_at_once() -> None:
+    """PortAudio lists the devices when it starts, and would not see one that comes later."""
+    voice = Voice(SIGNAL, RATE, BLOCK)
+    with Fifo(voice, second=voice) as device:
+        both = device.config.read_text()
+        device.config.write_text(both.splitlines()[0] + "\n")
+        restart_portaudio()
+        assert [found.name for found in await portaudio.sound_devices()] == ["default"]
+        device.config.write_text(both)
+        async with microphone():  # a restart of PortAudio would end it
+            with pytest.raises(DeviceError, match=r"no input device 'second'; .*found once no device is open"):
+                await microphone(device="second").__aenter__()
+        portaudio.list_outdated.clear()
+        async with microphone(device="second") as mic:
+            assert mic.name == "second"
+        with pytest.raises(DeviceError, match=r"no input device 'third'; there are: .*whole name$"):
+            await microphone(device="third").__aenter__()
 
 
 def test_a_stream_that_is_left_open_is_closed_before_portaudio_ends() -> None:
