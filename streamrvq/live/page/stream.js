@@ -198,7 +198,7 @@ export class Stream {
     if (!(data instanceof ArrayBuffer)) this.#text(data);
     else if (this.#encoding) this.#frames(this.#incoming.take(data));
     else this.#samples(this.#incoming.take(data));
-    for (const wake of this.#senders.splice(0)) wake();
+    if (this.#ahead <= MAX_AHEAD) for (const wake of this.#senders.splice(0)) wake();
   }
 
   #frames({ pos: index, count, codebooks, array: codes }) {
@@ -225,6 +225,7 @@ export class Stream {
       this.#gapsEnd = position + samples;
       this.#timing.gap(position, samples, filled, nextFrame);
       this.#received = Math.max(this.#received, this.#timing.time(nextFrame));
+      this.#resend?.received(this.#received);
       this.#put({ type: "gap", position, samples, filled, nextFrame });
     } else if (message.type === "drain") this.#drain();
   }
@@ -257,8 +258,7 @@ export class Stream {
 
   #begin(ready) {
     if (ready.type !== "ready") throw new ProtocolError("the server's first message was not ready");
-    this.ready = ready;
-    this.sampleRate = this.#options.sampleRate ?? ready.sample_rate;
+    [this.ready, this.sampleRate] = [ready, this.#options.sampleRate ?? ready.sample_rate];
     this.#outgoing = new Outgoing(this.#encoding ? PCM : CODES, ready.max_message);
     this.#incoming = new Incoming(this.#encoding ? CODES : PCM, this.#options.format);
     this.#timing = new FrameTiming(this.sampleRate, ready.hop / ready.sample_rate);
