@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Recording } from "../../../streamrvq/live/page/recording.js";
 import { ResendBuffer } from "../../../streamrvq/live/page/resend.js";
-import { connect, InputError } from "../../../streamrvq/live/page/streamrvq.js";
+import { connect, InputError, ServiceError } from "../../../streamrvq/live/page/streamrvq.js";
 
 const READY = {
   type: "ready", version: 1, session: "5e", codec: "none", sample_rate: 8000, hop: 80, codebooks: 3,
@@ -115,6 +115,19 @@ globalThis.Promise = Native;
 for (let seq = 50; seq < 100; seq += 1) Fake.all[4].onmessage(frame(seq));
 await Promise.all(sends);
 ahead.close();
+
+// ---------------------------------------------------------------- a server that goes down takes no more, and says so
+
+const leaving = await opened({});
+Fake.all[5].onmessage({ data: '{"type":"drain","seconds":5}' });
+assert.equal(Fake.all[5].sent.at(-1), '{"type":"stop"}');
+const goingDown = (error) => error instanceof ServiceError && error.code === 1012;
+for (const call of [() => leaving.send(new Int16Array(1)), () => leaving.gap(1), () => leaving.marker(1)]) {
+  await assert.rejects(call, goingDown);
+}
+await leaving.stop(); // it was said already
+assert.equal(Fake.all[5].sent.length, 2);
+leaving.close();
 
 // ---------------------------------------------------------------- what is kept until it is answered
 
