@@ -51,6 +51,8 @@ async def run() -> int:
     options.add_argument("--rate", type=int)
     options.add_argument("--block", type=int)
     arguments = options.parse_args()
+    if not 0 < arguments.seconds < 1e6:
+        options.error(f"argument seconds: {arguments.seconds}; wanted more than 0")
     console = Console(width=120, soft_wrap=True)
 
     codec = streamrvq.load(arguments.codec, threads=1)

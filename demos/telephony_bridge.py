@@ -182,6 +182,8 @@ async def main() -> int:
     options.add_argument("--server", help="where streamrvq serve listens")
     options.add_argument("--port", type=int, default=8080, help="where calls come in")
     given = options.parse_args()
+    if not 0 <= given.port <= 65535:
+        options.error(f"argument --port: {given.port}; wanted 0 to 65535")
     if given.server is None:
         return await call_here()
     async with serve(lambda call: answer(call, given.server), "127.0.0.1", given.port) as bridges:

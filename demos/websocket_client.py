@@ -60,8 +60,8 @@ try:
 except BrokenPipeError:  # who read the codes has gone
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(141) from None
-except (OSError, WebSocketException) as error:
-    wanted = "; wanted ws://HOST:PORT" if isinstance(error, InvalidURI) else ""
+except (OSError, ValueError, WebSocketException) as error:  # ValueError: a port that is none, say
+    wanted = "; wanted ws://HOST:PORT" if isinstance(error, (InvalidURI, ValueError)) else ""
     print(f"websocket_client.py: error: {url}: {error}{wanted}", file=sys.stderr)
     raise SystemExit(2) from None
 except KeyboardInterrupt:

@@ -22,7 +22,7 @@ const RETRY_TIME = 20;
 const RETRY_INTERVAL = 0.5;
 /**
  * Seconds of sound: of more than this unsent, nothing is added until little waits. Else a browser whose network is too
- * slow would keep all of it. A stream that is resumed sends up to 30 s at once.
+ * slow would keep all of it. A stream that is resumed sends at once what it keeps: see resend.js.
  */
 const MAX_UNSENT = 60;
 const LITTLE_UNSENT = 1;
@@ -101,7 +101,14 @@ export class Recorder {
   /** Encode with `nQuantizers` codebooks from now on. */
   set(nQuantizers) {
     this.nQuantizers = nQuantizers;
-    this.#stream?.set(nQuantizers).catch(() => {}); // #read reports the error
+    this.#setLevels();
+  }
+
+  /** All that there are, where more were chosen: the server may have another codec by now. */
+  #setLevels() {
+    if (!this.#stream || this.nQuantizers === undefined) return;
+    const levels = Math.min(this.nQuantizers, this.#stream.ready.codebooks);
+    this.#stream.set(levels).catch(() => {}); // #read reports the error
   }
 
   /** Start or stop playing the tokens. */
@@ -118,7 +125,7 @@ export class Recorder {
 
   async #begin() {
     const { sampleRate } = this.#microphone.context;
-    const options = { sampleRate, nQuantizers: this.nQuantizers, token: this.token };
+    const options = { sampleRate, token: this.token };
     const onconnection = (state) => {
       this.#connected = state === "resumed";
       this.#slow = false;
@@ -131,7 +138,7 @@ export class Recorder {
     this.#captured ??= 0;
     [this.#skipped, this.#slow] = [0, false]; // what was skipped lies before this stream
     this.#newRecording(this.#captured);
-    if (this.nQuantizers !== options.nQuantizers) this.set(this.nQuantizers); // changed while it connected
+    this.#setLevels(); // from the first frame on, for nothing was sent yet
     if (this.#stopping)
       this.#stream.stop().catch(() => {}); // while it connected
     else this.handlers.onState("live");

@@ -50,11 +50,10 @@ export class Recording {
     this.#samples = position - this.start;
   }
 
-  /** Samples that its frames cover. */
+  /** Samples that its frames cover: until the end is known, those that they can cover. */
   get samples() {
     const { hop, sample_rate: rate } = this.ready;
-    const covered = Math.floor((this.frames * hop * this.rate) / rate);
-    return this.#samples === null ? covered : Math.min(this.#samples, covered);
+    return this.#samples ?? Math.floor((this.frames * hop * this.rate) / rate);
   }
 
   get seconds() {

@@ -4,8 +4,11 @@
  * Knows: positions. Does not know: sockets, frames, times.
  */
 
-/** Seconds of audio that are kept, at most. */
-const KEEP = 30;
+/**
+ * Seconds of audio that are kept, at most; lost audio is none. Where the network is too slow, a minute may wait to be
+ * sent (recorder.js). What comes while the stream is resumed is added to it.
+ */
+const KEEP = 90;
 /** Those that are still kept after their codes were received. */
 const KEEP_RECEIVED = 5;
 
@@ -15,6 +18,7 @@ export class ResendBuffer {
   /** @type {Entry[]} */
   #entries = [];
   #start = 0; // samples before it are no longer kept
+  #kept = 0; // samples in the entries
 
   /** @param {number} rate of the samples, Hz */
   constructor(rate) {
@@ -29,19 +33,22 @@ export class ResendBuffer {
    */
   add(pos, length, data) {
     this.#entries.push({ pos, end: pos + length, data });
-    this.#trim(pos + length - KEEP * this.rate);
+    this.#kept += samplesOf(data);
+    this.#dropWhile(() => this.#kept > KEEP * this.rate);
   }
 
   /** Drop what is no longer needed: the codes of the first `seconds` were received. */
   received(seconds) {
-    this.#trim((seconds - KEEP_RECEIVED) * this.rate);
+    this.#dropWhile(({ end }) => end < (seconds - KEEP_RECEIVED) * this.rate);
   }
 
-  /** Drop everything that lies wholly before `pos`. */
-  #trim(pos) {
+  /** @param {(oldest: Entry) => boolean} unneeded whether the oldest entry is dropped, and the next one is looked at */
+  #dropWhile(unneeded) {
     let count = 0;
-    while (count < this.#entries.length && this.#entries[count].end < pos) {
-      this.#start = this.#entries[count].end;
+    while (count < this.#entries.length && unneeded(this.#entries[count])) {
+      const { end, data } = this.#entries[count];
+      this.#start = end;
+      this.#kept -= samplesOf(data);
       count += 1;
     }
     if (count) this.#entries.splice(0, count);
@@ -62,4 +69,9 @@ export class ResendBuffer {
   #cut({ pos: first, end, data }, pos) {
     return { pos, end, data: data.subarray(pos - first) };
   }
+}
+
+/** Samples that an entry holds; the lost ones of a gap take no memory. */
+function samplesOf(data) {
+  return typeof data === "string" ? 0 : data.length;
 }

@@ -16,6 +16,7 @@ const MAX_AHEAD = 10;
 const RESUME_TIME = 20;
 const STOP = '{"type":"stop"}';
 const OPEN = 1; // of a WebSocket's readyState
+const RESTART = 1012; // the close code of a server that goes down
 const seconds = () => performance.now() / 1000;
 
 /** A stream that has ended was used. */
@@ -158,6 +159,7 @@ export class Stream {
 
   #checkOpen(doing) {
     if (this.#error) throw this.#error;
+    if (this.#draining) throw new ServiceError("the server is going down; what was sent is still answered", RESTART);
     if (this.#stopped || this.#ended) throw new StreamClosedError(`${doing} after the end; connect again for another`);
   }
 
@@ -198,7 +200,7 @@ export class Stream {
     if (!(data instanceof ArrayBuffer)) this.#text(data);
     else if (this.#encoding) this.#frames(this.#incoming.take(data));
     else this.#samples(this.#incoming.take(data));
-    for (const wake of this.#senders.splice(0)) wake();
+    if (this.#ahead <= MAX_AHEAD) for (const wake of this.#senders.splice(0)) wake();
   }
 
   #frames({ pos: index, count, codebooks, array: codes }) {
@@ -225,15 +227,12 @@ export class Stream {
       this.#gapsEnd = position + samples;
       this.#timing.gap(position, samples, filled, nextFrame);
       this.#received = Math.max(this.#received, this.#timing.time(nextFrame));
+      this.#resend?.received(this.#received);
       this.#put({ type: "gap", position, samples, filled, nextFrame });
-    } else if (message.type === "drain") this.#drain();
-  }
-
-  /** The server is shutting down: what has been sent is the last that it receives. */
-  #drain() {
-    if (this.#stopped) return;
-    this.#draining = this.#stopped = true;
-    this.#socket?.send('{"type":"stop"}');
+    } else if (message.type === "drain" && !this.#stopped) {
+      this.#draining = this.#stopped = true; // what has been sent is the last that the server receives
+      this.#transmit(() => [STOP]);
+    }
   }
 
   // ------------------------------------------------------------- connections
@@ -257,8 +256,7 @@ export class Stream {
 
   #begin(ready) {
     if (ready.type !== "ready") throw new ProtocolError("the server's first message was not ready");
-    this.ready = ready;
-    this.sampleRate = this.#options.sampleRate ?? ready.sample_rate;
+    [this.ready, this.sampleRate] = [ready, this.#options.sampleRate ?? ready.sample_rate];
     this.#outgoing = new Outgoing(this.#encoding ? PCM : CODES, ready.max_message);
     this.#incoming = new Incoming(this.#encoding ? CODES : PCM, this.#options.format);
     this.#timing = new FrameTiming(this.sampleRate, ready.hop / ready.sample_rate);

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.live.page.test_javascript import plan
-from tests.support.parking import CODEBOOKS, Parking
+from tests.support.parking import CODEBOOKS, RATE, Parking
 from tests.support.parking import HOP as PARKED_HOP
 from tests.support.web.javascript import codes_of, played, sending
 
@@ -25,6 +25,19 @@ async def test_an_id_of_a_marker_that_is_used_again() -> None:
     for break_at, events in enumerate(ends, 1):
         kinds = [e["type"] for e in events for _ in range(e.get("count", 1)) if e["type"] in ("frames", "marker")]
         assert kinds == [*["frames"] * 2, "marker", *["frames"] * 5, "marker", *["frames"] * 2], break_at
+
+
+async def test_sound_before_a_long_gap_is_sent_again() -> None:
+    pcm = np.arange(1, 2 * PARKED_HOP + 1, dtype=np.int16)
+    lost = 31 * RATE // PARKED_HOP * PARKED_HOP
+    server = Parking([1])  # which takes a part of the first message
+    async with server.url() as url:
+        (events,) = await played(plan(url, sending(pcm), ["gap", lost], sending(pcm)))
+    assert not [event for event in events if event["type"] == "error"]
+    assert len(server.resumptions) == 1
+    whole = np.concatenate([pcm, np.zeros(lost, np.int16), pcm])
+    assert np.array_equal(np.array(server.taken, np.int16), whole)
+    assert np.array_equal(codes_of(events), whole.view(np.uint16).reshape(-1, PARKED_HOP)[:, :CODEBOOKS].T)
 
 
 async def test_a_place_that_is_free_later_is_waited_for_and_news_are_passed_over() -> None:

@@ -77,6 +77,27 @@ async def test_the_codebooks_that_were_chosen_are_shown_for_another_codec(browse
         assert await page.page.input_value("#levels") == "2"
 
 
+async def test_a_server_that_comes_back_with_fewer_codebooks_than_were_chosen(browser: Browser) -> None:
+    async with (
+        serving(SMALL) as first, serving(CAUSAL) as second, Relay(first.port) as relay, tab(browser, relay.url) as page,
+    ):  # fmt: skip
+        await page.start()
+        await page.page.fill("#levels", "8")
+        await page.encoded(0.3)
+        relay.target = second.port
+        relay.cut()
+        await page.says("in a new stream")
+        await page.encoded(0.3, recording=2)
+        most = CAUSAL.n_codebooks
+        assert await page.page.inner_text("#levels-text") == f"{most} of {most}"
+        await page.stop()
+        await page.start()
+        await page.page.fill("#levels", "2")
+        await page.encoded(0.3, recording=3)
+        await page.stop()
+        assert [(await page.download(number)).codes.shape[0] for number in (2, 3)] == [most, 2]
+
+
 async def test_the_time_at_the_end_has_every_frame(browser: Browser) -> None:
     """It is shown four times a second, and here never but at the end."""
     async with serving(SMALL) as server, tab(browser, server.url, "window.setInterval = () => 0;") as page:
