@@ -1,7 +1,7 @@
 """A file of huggingface_hub's cache that makes room for another, and comes back if that does not come.
 
-Knows: that a file there is a link to a blob, or the file itself, where the cache has no links. Does not know: what is in
-a file.
+Knows: that a file there is a link to a blob, or the file itself, where the cache has no links. Does not know: what is
+in a file.
 """
 
 from __future__ import annotations
