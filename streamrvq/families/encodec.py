@@ -99,9 +99,11 @@ def _is_bandwidth(value: Any) -> bool:
 #: What the package ``encodec`` calls things, and what transformers does.
 _RENAMED = (
     (re.compile(r"^(encoder|decoder)\.model\."), r"\1.layers."),
-    (re.compile(r"\.conv(tr)?\.conv(tr)?\.(weight|weight_g|weight_v|bias)$"), r".conv.\3"),
+    (re.compile(r"\.conv(tr)?\.conv(tr)?\.(?=weight|bias|parametrizations\.)"), ".conv."),
     (re.compile(r"^quantizer\.vq\.layers\.(\d+)\._codebook\."), r"quantizer.layers.\1.codebook."),
 )
+#: The package's first weight: half of a weight norm of torch's old style or its new one, or folded.
+_FIRST = re.compile(r"^encoder\.model\.0\.conv\.conv\.(weight|weight_v|parametrizations\.weight\.original1)$")
 #: What only training needs.
 _UNUSED = re.compile(r"^quantizer\.layers\.\d+\.codebook\.(embed_avg|cluster_size|inited)$")
 
@@ -127,10 +129,7 @@ def tensors_of(config: EncodecConfig, tensors: Mapping[str, npt.NDArray[Any]]) -
 def guess(tensors: Mapping[str, npt.NDArray[Any]]) -> EncodecConfig | None:
     """The model at 24 kHz with as many levels as there are, if the names are the package's."""
     levels = sum(name.startswith("quantizer.vq.layers.") and name.endswith("._codebook.embed") for name in tensors)
-    first = tensors.get("encoder.model.0.conv.conv.weight_v")
-    if not levels or first is None or first.ndim != 3:
-        return None
-    return EncodecConfig(n_codebooks=levels)
+    return EncodecConfig(n_codebooks=levels) if levels and any(map(_FIRST.match, tensors)) else None
 
 
 ENCODEC = Family("encodec", EncodecConfig, encoder_plan, decoder_plan, Foreign(config_of, tensors_of, guess))

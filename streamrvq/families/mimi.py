@@ -168,6 +168,9 @@ _ONLY = seanet.ONLY | {"hidden_act": "gelu", "attention_bias": False}
 def config_of(values: Mapping[str, Any]) -> MimiConfig:
     """The configuration in transformers' ``config.json``. Raises `ConfigError` for one that cannot be streamed."""
     settings = seanet.taken(values, _NAMES, _ONLY)
+    for name in ("encoder_config", "decoder_config"):  # null where transformers made half a model
+        if values.get(name, ...) is None:
+            raise ConfigError(f"{name} is null, for a model without that half; wanted a Mimi with both")
     for name in ("upsampling_ratios", "head_dim"):  # for which null stands for the usual
         if settings.get(name, ...) is None:
             del settings[name]
@@ -190,6 +193,11 @@ def config_of(values: Mapping[str, Any]) -> MimiConfig:
     inner = math.ceil(whole.sample_rate / math.prod(whole.upsampling_ratios))
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate <= inner:
         raise ConfigError(f"frame_rate is {shown(rate)}; wanted at most {inner} frames a second")
+    if inner / 2 < rate < inner:  # transformers makes these layers with a stride of 1
+        raise ConfigError(
+            f"frame_rate is {shown(rate)} where the strides give {inner} frames a second; wanted {inner}, or at most "
+            f"{inner / 2}: a downsampling of stride 1 is not supported"
+        )
     return dataclasses.replace(whole, latent_stride=int(min(inner / rate, LIMITS["hop_length"] + 1)))
 
 

@@ -28,7 +28,7 @@ _LEAST_USAGE = 1e-5
 #: moshi's names, and transformers'.
 _RENAMED = tuple((re.compile(pattern), ours) for pattern, ours in (
     (r"^(encoder|decoder)\.model\.", r"\1.layers."),
-    (r"\.conv(tr)?\.conv(tr)?(\.conv(tr)?)?\.(weight|bias)$", r".conv.\5"),
+    (r"\.conv(tr)?\.conv(tr)?(\.conv(tr)?)?\.(?=weight|bias|parametrizations\.)", ".conv."),
     (r"^(encoder|decoder)_transformer\.transformer\.", r"\1_transformer."),
     (r"\.norm1\.", ".input_layernorm."),
     (r"\.norm2\.", ".post_attention_layernorm."),

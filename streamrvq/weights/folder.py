@@ -41,8 +41,11 @@ def read(folder: Path) -> Weights:
         wanted = ", ".join(f'"{known}"' for known in FAMILIES)
         raise WeightsError(f"{config_path} has model_type {shown(name)}; wanted one of {wanted}: no other can be read")
     if not os.path.isfile(model_path):
+        shards = os.path.lexists(folder / "model.safetensors.index.json")
+        came = "its tensors in several files and no" if shards else "no"
         raise WeightsError(
-            f"{folder} has no model.safetensors; wanted one beside config.json: save it again with save_pretrained"
+            f"{folder} has {came} model.safetensors; wanted one beside config.json: save it again with save_pretrained"
+            f"{', with a larger max_shard_size' if shards else ''}"
         )
     try:
         config: Config = family.foreign.config(values)

@@ -12,14 +12,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from streamrvq.errors import WeightsError
+from streamrvq.families import FAMILIES as FAMILY
 from streamrvq.families.encodec import EncodecConfig
 from streamrvq.families.mimi import MimiConfig
 from streamrvq.weights import load_weights, save_weights, seeded
+from streamrvq.weights.fold import fold, pair_names, split
 from tests.families.pairs import FAMILIES, pair
 from tests.support.small_codec import CONFIG
 
@@ -82,6 +85,25 @@ def test_a_folder_with_the_packages_names(name: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((both.folder / "config.json").read_text())
     save_file(NAMES[name](both.model), tmp_path / "model.safetensors")
     assert load_weights(tmp_path).codec_hash == both.single.codec_hash
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_packages_names_with_weight_norm_of_another_style(name: str, folded: bool, tmp_path: Path) -> None:
+    """Folded, or in pairs as torch's parametrizations name them; as the package itself writes them, see above."""
+    both = pair(name)
+    tensors = fold({key: value.numpy() for key, value in NAMES[name](both.model).items()})
+    weights = [key for key in tensors if re.search(r"\.conv(tr)?\.weight$", key)]
+    assert len(weights) > 10
+    for key in [] if folded else weights:
+        _, (g, v) = pair_names(key)
+        tensors[g], tensors[v] = split(tensors.pop(key))
+    assert FAMILY[name].foreign.guess(tensors) is not None
+    (tmp_path / "config.json").write_text((both.folder / "config.json").read_text())
+    save_file({key: torch.from_numpy(value) for key, value in tensors.items()}, tmp_path / "model.safetensors")
+    wanted = both.single.weights.tensors
+    for key, value in load_weights(tmp_path).tensors.items():
+        np.testing.assert_allclose(value, wanted[key], rtol=1e-6, err_msg=key)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -198,6 +220,8 @@ def test_parts_of_a_tensor_are_finite_numbers_of_a_float_type(name: str, tensor:
         ("mimi", {"upsampling_ratios": [256, 512]}, "the product of upsampling_ratios and latent_stride, is"),
         ("mimi", {"codebook_dim": 5}, "wanted vector_quantization_hidden_dimension"),
         ("mimi", {"frame_rate": 0}, "frame_rate is 0"),
+        ("mimi", {"frame_rate": 24.9}, "frame_rate is 24.9 where the strides give 25 frames a second; wanted 25, or"),
+        ("mimi", {"decoder_config": None}, "decoder_config is null, for a model without that half; wanted a Mimi"),
         ("mimi", {"frame_rate": math.nan}, "frame_rate is nan; wanted at most"),
         ("mimi", {"frame_rate": 5e-324}, "latent_stride is 65537; wanted at most"),
         ("mimi", {"hidden_size": 31}, "upsample_groups is 32; wanted a divisor of 31"),

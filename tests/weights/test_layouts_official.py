@@ -156,6 +156,13 @@ def test_folder_that_we_write_is_read_by_transformers(tmp_path: Path, latent_dim
     assert (extractor.sampling_rate, extractor.hop_length) == (24000, 10)
 
 
+def test_a_folder_of_transformers_with_its_tensors_in_several_files(tmp_path: Path) -> None:
+    hf_dac(**hf_kwargs()).save_pretrained(tmp_path, max_shard_size="2KB")
+    assert not (tmp_path / "model.safetensors").exists()
+    with pytest.raises(WeightsError, match=r"has its tensors in several files and no .* with a larger max_shard_size$"):
+        load_weights(tmp_path)
+
+
 def hf_equal(model: Any, weights: Weights) -> None:
     ours = CodecModel.from_weights(weights).double()
     x = 0.2 * torch.randn(2, 1, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -33,14 +33,16 @@ def sought(name: HubName) -> str:
 
 
 def offline(name: HubName, cache: str, has: str | None) -> HubError:
-    """``HF_HUB_OFFLINE`` forbids to ask. ``has`` is what the cache has of ``name``; None: nothing."""
+    """The environment forbids to ask. ``has`` is what the cache has of ``name``; None: nothing."""
+    older = os.environ.get("TRANSFORMERS_OFFLINE") and not os.environ.get("HF_HUB_OFFLINE")
+    variable = "TRANSFORMERS_OFFLINE" if older else "HF_HUB_OFFLINE"
     if has is not None:
         return HubError(
-            f"HF_HUB_OFFLINE is set, so that no server is asked for {name}; the cache {cache} has {has}, which is "
+            f"{variable} is set, so that no server is asked for {name}; the cache {cache} has {has}, which is "
             "loaded: to look for newer weights, unset it"
         )
     return HubError(
-        f"{sought(name)} and not in the cache {cache}, and HF_HUB_OFFLINE is set; wanted config.json and "
+        f"{sought(name)} and not in the cache {cache}, and {variable} is set; wanted config.json and "
         f"model.safetensors: {elsewhere(name)}"
     )
 

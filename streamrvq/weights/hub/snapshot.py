@@ -15,13 +15,14 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from ...errors import ExtraError, HubError, StreamRVQError
 from ...system.foreign_data import foreign_data, one_line, shown
 from ...system.optional import need
+from .aside import aside, remove
 from .checksums import differs
 from .listing import CARD, CONFIG, TENSORS, Listed, check_kind, listed, wanted
 from .names import COMMIT, HubName
@@ -162,22 +163,25 @@ def _round(name: HubName, kinds: tuple[str, ...], hub: Any) -> Snapshot | None:
 
 def _fetched(name: HubName, file: Listed, commit: str, hub: Any) -> tuple[Path, bool]:
     """A file in the cache, and whether its hash was compared. One that differs from what is stated is fetched anew."""
-    why: str | None = None
-    for again in (False, True):
-        path = Path(
-            hub.hf_hub_download(name.repo, file.name, revision=commit, force_download=again, library_name="streamrvq")
-        )
-        why, is_checked = differs(path, file)
+    had = isinstance(hub.try_to_load_from_cache(name.repo, file.name, revision=commit), str)
+    path, why, is_checked = _compared(name, file, commit, hub)
+    if why is None:
+        return path, is_checked
+    with aside(path) if had else nullcontext():
+        path, why, is_checked = _compared(name, file, commit, hub, again=True)
         if why is None:
             return path, is_checked
-    with suppress(OSError):
-        if path.is_symlink():
-            (path.parent / os.readlink(path)).unlink()
-        path.unlink()
-    raise HubError(
-        f"{file.name} of {name} came with {why}, twice; wanted the bytes that {hub.constants.ENDPOINT} states: check "
-        "proxies and mirrors on the way, and fetch it again"
-    )
+        remove(path)
+        raise HubError(
+            f"{file.name} of {name} came with {why}, {'where the cache had another' if had else 'twice'}; wanted the "
+            f"bytes that {hub.constants.ENDPOINT} states: check proxies and mirrors on the way, and fetch it again"
+        )
+
+
+def _compared(name: HubName, file: Listed, commit: str, hub: Any, again: bool = False) -> tuple[Path, str | None, bool]:
+    """A file in the cache, and what `differs` says of it."""
+    path = hub.hf_hub_download(name.repo, file.name, revision=commit, force_download=again, library_name="streamrvq")
+    return Path(path), *differs(Path(path), file)
 
 
 def _check_room(name: HubName, file: Listed, commit: str, hub: Any) -> None:

@@ -39,6 +39,7 @@ class Hub:
         cut: of every body longer than this, so many bytes are sent before the connection breaks; once a path.
         breaks: how many times that is done.
         lies: a file's name → what is sent in its place, however often it is asked for.
+        claims: a file's name → the bytes whose size and hashes are listed in place of its own.
         status: answered to everything, if not 0.
         hashes: whether it states any.
         asked: the requests so far, as "GET path".
@@ -51,6 +52,7 @@ class Hub:
     cut: int = 0
     breaks: int = 0
     lies: dict[str, bytes] = field(default_factory=dict)
+    claims: dict[str, bytes] = field(default_factory=dict)
     status: int = 0
     hashes: bool = True
     asked: list[str] = field(default_factory=list)
@@ -72,9 +74,11 @@ class Hub:
         return hashlib.sha1(f"{repo} {number}".encode()).hexdigest()
 
     def files(self, repo: str, revision: str) -> tuple[str, Files] | None:
-        """A revision's commit and files: of main, of a tag v0, v1, … or of a commit."""
+        """A revision's commit and files: of main, of a tag v0, v1, …, of a request refs/pr/0, … or of a commit."""
         commits = {self.commit(repo, n): files for n, files in enumerate(self.repos[repo])}
-        names = {"main": self.commit(repo), **{f"v{n}": commit for n, commit in enumerate(commits)}}
+        names = {"main": self.commit(repo)}
+        for n, commit in enumerate(commits):
+            names |= {f"v{n}": commit, f"refs/pr/{n}": commit}
         commit = names.get(revision, revision)
         return (commit, commits[commit]) if commit in commits else None
 
@@ -102,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(status, body, X_Error_Code=code, X_Error_Message=message)
 
     def do_GET(self) -> None:
-        hub, path = self.hub, unquote(urlsplit(self.path).path)
+        hub, path = self.hub, urlsplit(self.path).path  # a revision's slashes are escaped in it
         hub.asked.append(f"{self.command} {path}")
         if hub.status:
             return self.answer(hub.status, b"{}")
@@ -114,9 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self.refuse(401, "RepoNotFound", "Repository not found")
         if found[1] in hub.gated and of_file and not trusted:
             return self.refuse(401, "GatedRepo", "Access to this model is restricted")
-        there = hub.files(found[1], found[2] or "main")
+        revision = unquote(found[2] or "main")
+        there = hub.files(found[1], revision)
         if there is None:
-            return self.refuse(404, "RevisionNotFound", f"Invalid rev id: {found[2]}")
+            return self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         if of_api:
             return self.list(found[1], *there)
         if found[3] not in there[1]:
@@ -129,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         siblings: list[dict[str, object]] = []
         for name, data in files.items():
             listed: dict[str, object] = {"rfilename": name}
+            data = self.hub.claims.get(name, data)
             if self.hub.hashes:
                 listed |= {"size": len(data), "blobId": git_hash(data)}
                 if name.endswith(".safetensors"):

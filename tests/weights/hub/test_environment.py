@@ -25,6 +25,15 @@ def sentence() -> str:
     return str(said.value)
 
 
+def test_the_variable_that_forbids_to_ask(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub takes that of older releases of transformers, too: it is the one to unset."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("TRANSFORMERS_OFFLINE", "1")
+    assert ", and TRANSFORMERS_OFFLINE is set; wanted config.json and model.safetensors" in sentence()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert ", and HF_HUB_OFFLINE is set; wanted config.json and model.safetensors" in sentence()
+
+
 def test_no_address(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "")
     assert sentence().startswith(f"{NAME} cannot be fetched from an empty HF_ENDPOINT (")
