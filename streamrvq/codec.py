@@ -229,7 +229,7 @@ class Codec(Shared):
             int64 ``[K, T]`` or ``[B, K, T]``; with ``return_latents`` a pair. For lengths that differ a list of these.
 
         Raises:
-            InputError: bad samples or settings.
+            InputError, EngineError: bad samples or settings; an engine that cannot compute, as where its GPU failed.
         """
         if is_ragged(pcm):
             return each(self.encode, pcm, sample_rate, n_quantizers, tail, return_latents)
@@ -256,7 +256,7 @@ class Codec(Shared):
             strides; at another rate float32, `streamrvq.audio.rates.output_length` of those.
 
         Raises:
-            InputError: a bad rate, or codes of a wrong shape, type or range.
+            InputError, EngineError: a bad rate, or codes of a wrong shape, type or range; otherwise as `encode`.
         """
         rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
         single = as_array(codes, "codes").ndim != 3

@@ -108,12 +108,12 @@ def ratio(rate_in: int, rate_out: int) -> Ratio:
 
 
 def output_length(samples: int, rate_in: int, rate_out: int) -> int:
-    """How many samples a whole signal has at another rate.
+    """How many samples a whole signal has at another rate. Nothing is checked.
 
     Args:
-        samples: of the signal, at ``rate_in``.
-        rate_in: Hz.
-        rate_out: Hz.
+        samples: of the signal, at ``rate_in``, 0 or more.
+        rate_in: whole Hz, 1 or more.
+        rate_out: the same, of the result.
 
     Returns:
         ``samples · rate_out / rate_in``, rounded to the nearest, a half up.
@@ -122,13 +122,13 @@ def output_length(samples: int, rate_in: int, rate_out: int) -> int:
 
 
 def held_back(rate_in: int, rate_out: int) -> float:
-    """The most seconds by which a resampler's output comes late; 0.0 where the rates are equal.
+    """The most seconds by which a resampler's output comes late; 0.0 where the rates are equal. Nothing is checked.
 
     With N inputs taken, all outputs before the time ``(N − half) / rate_in`` have left, where ``half`` inputs span 48
     samples of the lower rate.
 
     Args:
-        rate_in: of the inputs, Hz.
-        rate_out: of the outputs, Hz.
+        rate_in: of the inputs, whole Hz, 1 or more.
+        rate_out: of the outputs, the same.
     """
     return 0.0 if rate_in == rate_out else ratio(rate_in, rate_out).half / rate_in

@@ -126,6 +126,7 @@ class Batch(NeverCopied, error=PoolError, holds="a step of its pool", instead="r
 
         Raises:
             PoolError: it has run already: complete it; or it runs on another thread.
+            EngineError: the engine cannot compute, as where its GPU failed.
         """
         if self._outputs is not None:
             raise PoolError("a batch runs once; complete it and take the next")

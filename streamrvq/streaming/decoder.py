@@ -76,7 +76,7 @@ class DecoderStream(Stream):
             decoder ends with tanh, as DAC's does, and float64 from a float64 engine.
 
         Raises:
-            InputError, StreamClosedError, StreamBusyError: as `EncoderStream.push`.
+            InputError, StreamClosedError, StreamBusyError, EngineError: as `EncoderStream.push`.
         """
         return self._give("push", self._take, codes)
 
@@ -91,5 +91,9 @@ class DecoderStream(Stream):
         return self._give("flush", self._run.timeline.close)
 
     def snapshot(self) -> Snapshot:
-        """The state as a value; ``codec.decoder_stream(snapshot=…)`` makes another stream from here."""
+        """The state as a value; ``codec.decoder_stream(snapshot=…)`` makes another stream from here.
+
+        Raises:
+            SnapshotError, StreamClosedError, StreamBusyError: as `EncoderStream.snapshot`.
+        """
         return self._snapshot()

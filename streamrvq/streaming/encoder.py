@@ -90,6 +90,7 @@ class EncoderStream(Stream):
             InputError: bad samples; the stream is as it was.
             StreamClosedError: after `flush`.
             StreamBusyError: while another call is running on this stream.
+            EngineError: the engine cannot compute, as where its GPU failed.
 
         If anything else comes out, such as KeyboardInterrupt, the stream is whole. `samples_received` says whether the
         block was taken; if so, do not push it again. The codes that this call did not give come with the next one.
@@ -124,7 +125,13 @@ class EncoderStream(Stream):
             self._run.timeline.close()
 
     def snapshot(self) -> Snapshot:
-        """The state as a value. The stream continues; ``codec.stream(snapshot=…)`` makes another from here."""
+        """The state as a value. The stream continues; ``codec.stream(snapshot=…)`` makes another from here.
+
+        Raises:
+            SnapshotError: the step of a push raised, so samples still wait; push an empty block first.
+            StreamClosedError: after `flush`, or after one that was interrupted.
+            StreamBusyError: while another call is running on this stream.
+        """
         return self._snapshot()
 
     def _rate_state(self) -> ResamplerState | None:

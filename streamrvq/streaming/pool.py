@@ -137,15 +137,15 @@ class StreamPool(CopiedEmpty):
         return any(row.timeline.ready > 0 or row.timeline.length >= 0 for row in self._slots.streams)
 
     def received(self, stream: StreamId) -> int:
-        """Inputs fed so far, at the stream's own rate."""
+        """Inputs fed so far, at the stream's own rate. Raises `PoolError` if the stream has ended."""
         return self._slots.get(stream).taken
 
     def ready(self, stream: StreamId) -> int:
-        """Hops of a stream that can be computed now; of a closed one all that it still needs."""
+        """Hops of a stream that can be computed now; of a closed one all that it still needs. Raises as `received`."""
         return self._slots.get(stream).timeline.ready
 
     def waiting(self, stream: StreamId) -> int:
-        """Inputs fed and not yet computed, at the codec's rate."""
+        """Inputs fed and not yet computed, at the codec's rate. Raises as `received`."""
         return self._slots.get(stream).buffer.held
 
     def close(self, stream: StreamId) -> None:

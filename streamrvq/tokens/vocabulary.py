@@ -84,7 +84,7 @@ class Vocabulary:
         return self.pad + 3
 
     def first(self, level: int) -> int:
-        """The id of code 0 of a level."""
+        """The id of code 0 of a level, counted from 0. It is not checked."""
         return self.offset + (0 if self.shared else level * self.codebook_size)
 
     def ids(self, codes: npt.ArrayLike) -> Ids:

@@ -104,8 +104,6 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         if error is None:
             self._raise_once()
 
-    # ------------------------------------------------------------- sending
-
     async def send(self, block: Any) -> None:
         """Send samples ``[n]`` (float32 in [−1, 1], or int16) or, to a decoding stream, codes ``[K, n]`` (integers).
         With the formats ``"mulaw"`` and ``"alaw"``, uint8 ``[n]`` are their bytes, and are sent as they are. Returns
@@ -114,7 +112,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
 
         Raises:
             InputError: bad samples or codes; nothing was sent.
-            StreamClosedError: after `stop`.
+            StreamClosedError: after `stop`, or before it was entered.
             ServiceError, ProtocolError: the stream has ended.
         """
         self._check_open("send")
@@ -151,7 +149,7 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         An exception of the source ends the stream as `stop` does. It is raised after the last item was read.
 
         Raises:
-            StreamClosedError: a source is being fed already.
+            StreamClosedError: a source is being fed already; otherwise as `send`.
         """
         if self._feeding is not None:
             raise StreamClosedError("a source is being fed already; a stream has one")
@@ -185,9 +183,12 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
         self._stopped |= isinstance(message, Stop)  # even if sending it is cancelled
         await self._send_pending()
 
-    def _check_open(self, doing: str) -> None:
+    def _check_entered(self, doing: str) -> None:
         if not self._entered:
             raise StreamClosedError(f"{doing} before `async with`; write `async with connect(…) as stream:`")
+
+    def _check_open(self, doing: str) -> None:
+        self._check_entered(doing)
         if self._reading.done() and self._error is not None:
             raise self._error
         if self._draining:
@@ -203,18 +204,16 @@ class RemoteStream(NeverCopied, error=ServiceError, holds="a connection", instea
             await asyncio.wait([self._reading], timeout=1)
             raise self._error or error from None
 
-    # ------------------------------------------------------------- receiving
-
     def stats(self) -> RemoteStats:
-        """The figures so far."""
+        """The figures so far. Raises `StreamClosedError` before the stream was entered."""
+        self._check_entered("stats")
         return self._timing.stats(self._connection.lost)
 
     def __aiter__(self) -> AsyncIterator[Item]:
         return self
 
     async def __anext__(self) -> Item:
-        if not self._entered:
-            raise StreamClosedError("items are read before `async with`; write `async with connect(…) as stream:`")
+        self._check_entered("items are read")
         if self._reading.done() and self._queue.empty():
             raise StopAsyncIteration
         item = await self._items.get()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import streamrvq
-from streamrvq import Frames, Gap, InputError, SourceError, tokenize
+from streamrvq import Frames, Gap, InputError, SourceError, StreamClosedError, tokenize
 from streamrvq.live.client.stream import RemoteStream
 from streamrvq.live.protocol.text import Marker
 from tests.support.contract import noise
@@ -41,6 +41,12 @@ async def test_numpys_whole_numbers_are_taken() -> None:
     others = [item for item in items if not isinstance(item, Frames)]
     assert [item for item in others if isinstance(item, Marker)] == [Marker(id=7)]
     assert [(gap.position, gap.samples) for gap in others if isinstance(gap, Gap)] == [(4 * HOP, HOP), (9 * HOP, HOP)]
+
+
+async def test_figures_before_entering_are_refused() -> None:
+    stream = streamrvq.connect("ws://127.0.0.1:1")
+    with pytest.raises(StreamClosedError, match="stats before `async with`; write"):
+        stream.stats()
 
 
 REFUSED: dict[str, tuple[Callable[[RemoteStream], Any], str]] = {
