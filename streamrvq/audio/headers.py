@@ -6,8 +6,8 @@ many bytes are stated, and how many are there.
 A header that states more than there is shows that the file was cut off. It is no promise if it states less, or what
 recorders write that do not know the size (`chunks.placeholder`), or if it counted itself.
 
-Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF and AU; the sizes in Matroska and ASF; the last page of
-Ogg. Does not know: samples, and lengths that are counted in them (counts.py).
+Knows: the chunks of RIFF/RIFX/RF64/BW64, AIFF/AIFC, W64, CAF and AU; the sizes in Matroska, ASF and TTA; the last page
+of Ogg. Does not know: samples, and lengths that are counted in them (counts.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ TAIL = 1 << 17
 #: How the identifiers of W64's chunks end.
 _W64_TAILS = (b"\x00\xc0\x4f\x8e\xdb\x8a", b"\x28\xdb\x04\xc1\x00\x00")
 #: How containers begin that state where they end, and behind that is looked for another.
-_WHOLE = {"asf": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "voc": b"Creative Voice File\x1a"}
+_WHOLE = {"asf": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "voc": b"Creative Voice File\x1a", "tta": b"TTA1\1\0"}
+_EBML = b"\x1a\x45\xdf\xa3"  #: how Matroska begins
 _WRAP = 1 << 32  #: what a size of 32 bits has lost
 
 
@@ -85,13 +86,15 @@ def _chunk_extent(source: ByteSource, layout: Layout) -> Extent | None:
         if ident == b"ds64" and size >= 16 and len(longer := source.at(at, 16)) == 16:
             (long_size,) = struct.unpack("<8xQ", longer)  # RF64: 64 bits, after 8 bytes of file size
         if ident.startswith(layout.data):
-            if size == 0xFFFFFFFF and long_size is not None:
+            if long_size is not None and (not size or placeholder(size)):
                 size = long_size
             elif layout.short and placeholder(size):
                 size = -1
-            wraps = layout.short and long_size is None
+            wraps, differs = layout.short and long_size is None, long_size not in (None, size)
             size = size - layout.lead if size >= layout.lead else size
-            return _with_others(source, _checked(source, at + layout.lead, size, layout, wraps))
+            extent = _checked(source, at + layout.lead, size, layout, wraps)
+            # Decoders go by the size of 64 bits, whatever the other is.
+            return _with_others(source, extent._replace(repaired=extent.repaired or differs))
         at += max(0, size) + -size % layout.align
     return None
 
@@ -178,8 +181,8 @@ def stated_end(source: ByteSource, container: str | None) -> int | None:
         return _matroska_end(source)
     if container == "asf":
         return _asf_end(source)
-    if container == "voc":
-        return _voc_end(source)
+    if container in ("voc", "tta"):
+        return _voc_end(source) if container == "voc" else _tta_end(source)
     if container == "avi":
         (size,) = struct.unpack("<I", source.at(4, 4).ljust(4, b"\0"))
         return None if not size or placeholder(size) else size + 8
@@ -190,15 +193,22 @@ def joined_at(source: ByteSource, container: str | None) -> int | None:
     """Where another file of the same kind begins, of which FFmpeg would leave samples out; None: nowhere.
 
     Of two files that were joined it reads the first one, or of fragments those with later times than the first one's.
+    Of Matroska it reads two, and more only if the first one does not state its size.
     """
     if source.size is None:
         return None
     if container == "mp4":
         return _second_mp4(source)
+    if container == "matroska":
+        ends = [_matroska_end(source)]
+        ends += [_matroska_end(source, at) for at in ends if at is not None and source.at(at, 4) == _EBML]
+        return next((end for end in ends[1:] if end is not None and source.at(end, 4) == _EBML), None)
     if container not in _WHOLE or (end := stated_end(source, container)) is None:
         return None
     end += container == "voc"  # the byte that ends the blocks
-    return end if source.at(end, len(_WHOLE[container])) == _WHOLE[container] else None
+    magic = _WHOLE[container]
+    found = source.at(end, TAIL if container == "tta" else len(magic)).find(magic)  # behind TTA, a tag may follow
+    return None if found < 0 else end + found
 
 
 def _second_mp4(source: ByteSource) -> int | None:
@@ -216,9 +226,8 @@ def _second_mp4(source: ByteSource) -> int | None:
     return None
 
 
-def _matroska_end(source: ByteSource) -> int | None:
-    """The end of the segment, the element after the head; None: a live recording does not know it."""
-    at = 0
+def _matroska_end(source: ByteSource, at: int = 0) -> int | None:
+    """The end of the segment, the element after the head at ``at``; None: a live recording does not know it."""
     for _ in range(8):
         head = source.at(at, 16)
         ident, length = _vint(head, keep=True), _width(head)
@@ -254,6 +263,14 @@ def _voc_end(source: ByteSource) -> int | None:
             break
         at += 4 + int.from_bytes(head[1:], "little")
     return at
+
+
+def _tta_end(source: ByteSource) -> int | None:
+    """The end of the last frame. A table behind the header has the bytes of each."""
+    rate, samples = struct.unpack("<II", source.at(10, 8).ljust(8, b"\0"))
+    frames = -(-samples // max(1, 256 * rate // 245))
+    table = source.at(22, 4 * frames) if source.size is not None and 4 * frames < source.size else b""
+    return 26 + 4 * frames + sum(struct.unpack(f"<{frames}I", table)) if table and len(table) == 4 * frames else None
 
 
 def _asf_end(source: ByteSource) -> int | None:

@@ -133,6 +133,21 @@ def test_a_chunk_whose_size_was_never_filled_in_holds_what_follows(tmp_path, out
     assert [count(source) for source in sources(data, tmp_path)] == [held] * 3
 
 
+@pytest.mark.parametrize("behind", [b"", LIST])
+@pytest.mark.parametrize(("short", "long"), [(6000, 0), (6000, 3000), (6000, 1 << 40), (0, 6000), (0x7FFFFFFF, 6000)])
+@pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
+def test_two_sizes_that_disagree_cost_no_sample(tmp_path, magic, short, long, behind):
+    """Decoders go by that of 64 bits, even where a recorder has filled in only the other."""
+    pcm = np.arange(3000, dtype="<i2")
+    plain = wav(pcm.tobytes(), 16, behind)
+    ds64 = b"ds64" + struct.pack("<IQQQI", 28, 0, long, 0, 0)
+    at = plain.index(b"data") + 4
+    data = magic + b"\xff" * 4 + b"WAVE" + ds64 + plain[12:at] + struct.pack("<I", short) + plain[at + 4 :]
+    for source in sources(data, tmp_path):
+        with open_audio(source) as audio:
+            np.testing.assert_array_equal(audio.read(9999), pcm / np.float32(32768))
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize(("name", "size"), [("a.w64", "<Q"), ("a.caf", ">q")])
 def test_too_short_a_size_is_told_where_the_decoder_believes_it(tmp_path, name, size):
