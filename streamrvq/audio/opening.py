@@ -8,6 +8,7 @@ Knows: both decoders, and when one fails that the other may not. Does not know: 
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -126,6 +127,10 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     if keep and extent is not None and extent.wanted is not None and extent.others:
         source.clip(0, extent.start + extent.wanted)
         extent = sample_extent(source)
+    put = None if source.size is None or extent is None else _sizes_for_ffmpeg(source, kind, extent)
+    if put is not None and source.size is not None:
+        source.clip(0, source.size, put)
+        extent = sample_extent(source)
     joined = joined_at(source, kind)
     if keep and joined is not None:
         source.clip(0, joined)
@@ -133,6 +138,23 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     end = stated_end(source, kind) if extent is None else None
     filled = alac_samples(source) if kind == "caf" else None
     return Promise(kind, extent, end, samples, tail, wav, filled, joined)
+
+
+def _sizes_for_ffmpeg(source: ByteSource, kind: str | None, extent: Extent) -> tuple[int, bytes] | None:
+    """Where sizes should stand that FFmpeg takes, in files that state none. None: it takes what is there.
+
+    FFmpeg writes such a W64 into a pipe, and refuses to read it.
+    """
+    if kind == "w64" and extent.wanted != 0 and extent.held and extent.start < 1 << 16:
+        head = source.at(16, extent.start - 16)
+        (outer,), (size,) = struct.unpack("<q", head[:8]), struct.unpack("<q", head[-8:])
+        if outer >= extent.start and 24 < size < 1 << 62:
+            return None
+        size = size if 24 < size < 1 << 62 else 24 + extent.held
+        return 16, struct.pack("<q", extent.start + extent.held) + head[8:-8] + struct.pack("<q", size)
+    if kind == "au" and extent.wanted is None:
+        return 8, b"\xff" * 4
+    return None
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:
