@@ -23,6 +23,7 @@ from .wav_format import WavFormat, wav_format
 
 #: Containers whose header says all that FFmpeg would look for in the samples.
 _STATED = {"wav", "aiff", "au", "sox", "ircam"}
+_SIZES = 16  #: bytes at the end of a CAF's header, which are others when its size is known
 _MOST_HEADERS = 8  #: of a file, one after another
 
 
@@ -122,7 +123,10 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     for _ in range(_MOST_HEADERS):
         if extent is None or extent.wanted != 0 or not extent.joined or source.size is None:
             break
-        source.clip(extent.start, source.size)
+        head = source.at(0, extent.start)
+        last = source.at(source.size - len(head), len(head) - _SIZES)  # and once more at the end, of a CAF
+        again = last == head[:-_SIZES] and source.size >= 3 * len(head)
+        source.clip(extent.start, source.size - len(head) * again)
         extent = sample_extent(source)
     if keep and extent is not None and extent.wanted is not None and extent.others:
         source.clip(0, extent.start + extent.wanted)

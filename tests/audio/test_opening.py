@@ -168,6 +168,19 @@ def test_an_au_whose_size_was_never_filled_in_is_read_to_its_end(tmp_path, size)
             np.testing.assert_array_equal(audio.read(9999), np.arange(3000) / np.float32(32768))
 
 
+@pytest.mark.parametrize("headers", [2, 3])
+def test_a_caf_whose_header_stands_at_its_end_again_has_no_sample_more(tmp_path, headers):
+    """As sox writes it into a pipe."""
+    pcm = np.arange(3000, dtype=np.int16)
+    whole = of_libsndfile("CAF", pcm)
+    at = whole.index(b"data") + 4
+    empty = whole[:at] + struct.pack(">q", 4) + bytes(4)
+    samples = whole[at + 12 : at + 12 + 6000]
+    for source in sources(empty * headers + samples + whole[: at + 12], tmp_path):
+        with open_audio(source) as audio:
+            np.testing.assert_array_equal(audio.read(9999), pcm / np.float32(32768))
+
+
 @needs_ffmpeg
 def test_a_w64_that_ffmpeg_wrote_into_a_pipe_is_read(tmp_path):
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=440:d=0.5:r=44100", "-f", "w64", "-"]
