@@ -113,10 +113,13 @@ class ByteSource:
         self.size = whole.seek(0, os.SEEK_END)
         whole.seek(0)
 
-    def clip(self, start: int, end: int) -> None:
-        """Let a file begin and end there, for decoders that would read something else."""
+    def clip(self, start: int, end: int, put: tuple[int, bytes] = (0, b"")) -> None:
+        """Let a file begin and end there, for decoders that would read something else.
+
+        ``put``: bytes that stand in it instead of others, and where.
+        """
         raw = self.file.raw if isinstance(self.file, _Object) else self.file  # so that one object stores exceptions
-        self.file, self.size = _Object(_Clipped(raw, start, end)), end - start
+        self.file, self.size = _Object(_Clipped(raw, start, end, *put)), end - start
 
     def check(self) -> None:
         """Raise what came while a decoder read from a pipe or an object."""
@@ -180,14 +183,20 @@ class _Object(_Stored):
 
 
 class _Clipped:
-    """A part of a file, as if there were no more."""
+    """A part of a file, as if there were no more, with ``put`` at a place of it."""
 
-    def __init__(self, raw: Any, start: int, end: int) -> None:
+    def __init__(self, raw: Any, start: int, end: int, place: int = 0, put: bytes = b"") -> None:
         self._raw, self._start, self._size = raw, start, end - start
+        self._place, self._put = place, put
 
     def read(self, count: int) -> bytes:
-        left = max(0, self._size - self.tell())
-        return _checked(self._raw.read(left if count < 0 else min(count, left)))
+        at = self.tell()
+        left = max(0, self._size - at)
+        data = _checked(self._raw.read(left if count < 0 else min(count, left)))
+        first, end = max(at, self._place), min(at + len(data), self._place + len(self._put))
+        if first >= end:
+            return data
+        return data[: first - at] + self._put[first - self._place : end - self._place] + data[end - at :]
 
     def seek(self, offset: int, whence: int) -> None:
         if whence == os.SEEK_END:

@@ -14,6 +14,7 @@ from .byte_source import LONGEST, ByteSource
 from .chunks import MOST_CHUNKS, placeholder
 
 _STEP = 1 << 20
+_EBML = b"\x1a\x45\xdf\xa3"  #: how Matroska begins
 _MATRIX = 14  #: MAT5's kind of an element that holds others
 _NIST_LINE = re.compile(rb"\n(\w+)[ \t]+-i[ \t]+(\d{1,15})(?=\s)")
 #: Containers that state where they end; behind that another file may begin as the first one did.
@@ -46,11 +47,14 @@ def joined_at(source: ByteSource, container: str | None) -> int | None:
     """Where another file of the same kind begins, of which FFmpeg would leave samples out; None: nowhere.
 
     Of two files that were joined it reads the first one, or of fragments those with later times than the first one's.
+    Of Matroska it reads two, and more only if the first one does not state its size.
     """
     if source.size is None:
         return None
     if container == "mp4":
         return _second_mp4(source)
+    if container == "matroska":
+        return _third_matroska(source)
     if container in SECOND:
         return _second(source, SECOND[container])
     if container not in _WHOLE:
@@ -68,6 +72,15 @@ def _second(source: ByteSource, beginning: re.Pattern[bytes]) -> int | None:
     return None
 
 
+def _third_matroska(source: ByteSource) -> int | None:
+    at: int | None = 0
+    for _ in range(2):
+        at = _matroska_end(source, at)
+        if at is None or source.at(at, 4) != _EBML:
+            return None
+    return at
+
+
 def _second_mp4(source: ByteSource) -> int | None:
     at, described = 0, False
     for _ in range(MOST_CHUNKS):
@@ -83,9 +96,8 @@ def _second_mp4(source: ByteSource) -> int | None:
     return None
 
 
-def _matroska_end(source: ByteSource) -> int | None:
-    """The end of the segment, the element after the head; None: a live recording does not know it."""
-    at = 0
+def _matroska_end(source: ByteSource, at: int = 0) -> int | None:
+    """The end of the segment, the element after the head at ``at``; None: a live recording does not know it."""
     for _ in range(8):
         head = source.at(at, 16)
         ident, length = _vint(head, keep=True), _width(head)
@@ -129,7 +141,9 @@ def _tta_end(source: ByteSource) -> int | None:
     sizes: tuple[int, ...] = struct.unpack(f"<{count}I", source.at(22, 4 * count))
     end: int = 26 + 4 * count + sum(sizes)
     tag = source.at(end, 16)
-    return end + 32 + int.from_bytes(tag[12:], "little") if tag[:8] == b"APETAGEX" else end
+    if tag[:8] == b"APETAGEX":
+        end += 32 + int.from_bytes(tag[12:], "little")
+    return end + 128 if source.at(end, 3) == b"TAG" else end  # of ID3
 
 
 def _mpc_end(source: ByteSource) -> int | None:

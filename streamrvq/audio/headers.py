@@ -83,13 +83,15 @@ def _chunk_extent(source: ByteSource, layout: Layout) -> Extent | None:
         if ident == b"ds64" and size >= 16 and len(longer := source.at(at, 16)) == 16:
             (long_size,) = struct.unpack("<8xQ", longer)  # RF64: 64 bits, after 8 bytes of file size
         if ident.startswith(layout.data):
-            if size == 0xFFFFFFFF and long_size is not None:
+            if long_size is not None and (not size or placeholder(size)):
                 size = long_size
             elif layout.short and placeholder(size):
                 size = -1
-            wraps = layout.short and long_size is None
+            wraps, differs = layout.short and long_size is None, long_size not in (None, size)
             size = size - layout.lead if size >= layout.lead else size
-            return _with_others(source, _checked(source, at + layout.lead, size, layout, wraps))
+            extent = _checked(source, at + layout.lead, size, layout, wraps)
+            # Decoders go by the size of 64 bits, whatever the other is.
+            return _with_others(source, extent._replace(repaired=extent.repaired or differs))
         at += max(0, size) + -size % layout.align
     return None
 

@@ -8,6 +8,7 @@ Knows: both decoders, and when one fails that the other may not. Does not know: 
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -23,6 +24,7 @@ from .wav_format import WavFormat, wav_format
 
 #: Containers whose header says all that FFmpeg would look for in the samples.
 _STATED = {"wav", "aiff", "au", "sox", "ircam"}
+_SIZES = 16  #: bytes at the end of a CAF's header, which are others when its size is known
 _MOST_HEADERS = 8  #: of a file, one after another
 
 
@@ -127,10 +129,17 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     for _ in range(_MOST_HEADERS):
         if extent is None or extent.wanted != 0 or not extent.joined or source.size is None:
             break
-        source.clip(extent.start, source.size)
+        head = source.at(0, extent.start)
+        last = source.at(source.size - len(head), len(head) - _SIZES)  # and once more at the end, of a CAF
+        again = last == head[:-_SIZES] and source.size >= 3 * len(head)
+        source.clip(extent.start, source.size - len(head) * again)
         extent = sample_extent(source)
     if keep and extent is not None and extent.wanted is not None and extent.others:
         source.clip(0, source.size - extent.others if extent.joined and source.size else extent.start + extent.wanted)
+        extent = sample_extent(source)
+    put = None if source.size is None or extent is None else _sizes_for_ffmpeg(source, kind, extent)
+    if put is not None and source.size is not None:
+        source.clip(0, source.size, put)
         extent = sample_extent(source)
     joined = joined_at(source, kind)
     if keep and joined is not None:
@@ -140,6 +149,23 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     end = stated_end(source, kind) if extent is None else None
     alac = alac_packets(source) if kind == "caf" else None
     return Promise(kind, extent, end, samples, tail, wav, alac, joined)
+
+
+def _sizes_for_ffmpeg(source: ByteSource, kind: str | None, extent: Extent) -> tuple[int, bytes] | None:
+    """Where sizes should stand that FFmpeg takes, in files that state none. None: it takes what is there.
+
+    FFmpeg writes such a W64 into a pipe, and refuses to read it.
+    """
+    if kind == "w64" and extent.wanted != 0 and extent.held and extent.start < 1 << 16:
+        head = source.at(16, extent.start - 16)
+        (outer,), (size,) = struct.unpack("<q", head[:8]), struct.unpack("<q", head[-8:])
+        if outer >= extent.start and 24 < size < 1 << 62:
+            return None
+        size = size if 24 < size < 1 << 62 else 24 + extent.held
+        return 16, struct.pack("<q", extent.start + extent.held) + head[8:-8] + struct.pack("<q", size)
+    if kind == "au" and extent.wanted is None:
+        return 8, b"\xff" * 4
+    return None
 
 
 def open_decoder(source: ByteSource, promise: Promise, track: int | None, keep: bool) -> Decoder:

@@ -1,5 +1,6 @@
 """Which container the first bytes are, and what its header says. On stdin, what is not known counts as raw samples."""
 
+import contextlib
 import io
 import os
 import struct
@@ -148,6 +149,7 @@ def test_what_fills_the_last_packet_of_alac_up_is_left_out(tmp_path, valid, behi
         ("fragments.mp4", "-c:a aac -movflags frag_keyframe+empty_moov -frag_duration 100000"),
         ("a.voc", "-c:a pcm_u8"),
         ("a.wma", "-c:a wmav2"),
+        ("a.tta", "-c:a tta"),
     ],
 )
 def test_a_file_that_was_joined_behind_is_told_where_ffmpeg_leaves_it_out(tmp_path, name, arguments):
@@ -158,6 +160,26 @@ def test_a_file_that_was_joined_behind_is_told_where_ffmpeg_leaves_it_out(tmp_pa
     whole = count(io.BytesIO(data))
     for source in sources(data + data, tmp_path):
         assert count(source, truncated="keep") == whole
+
+
+@needs_ffmpeg
+def test_of_joined_matroska_ffmpeg_reads_two(tmp_path):
+    data = made(tmp_path, "a.mka", "-c:a", "flac")
+    whole = count(io.BytesIO(data))
+    assert count(io.BytesIO(data + data)) == 2 * whole
+    with pytest.raises(AudioFileError, match=f"another file of {2 * len(data)} bytes was joined behind"):
+        count(io.BytesIO(data * 4))
+    assert count(io.BytesIO(data * 4), truncated="keep") == 2 * whole
+
+
+@needs_ffmpeg
+def test_the_sizes_in_a_tta_may_be_anything(tmp_path):
+    data = made(tmp_path, "a.tta", "-c:a", "tta")
+    for at, value in ((10, 0), (10, 1), (14, 0), (14, 2**32 - 1), (22, 2**32 - 1)):
+        bad = data[:at] + struct.pack("<I", value) + data[at + 4 :]
+        for source in sources(bad + data, tmp_path):
+            with contextlib.suppress(AudioFileError):
+                count(source)
 
 
 class Counted(OnceOnly):

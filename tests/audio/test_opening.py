@@ -133,6 +133,62 @@ def test_a_chunk_whose_size_was_never_filled_in_holds_what_follows(tmp_path, out
     assert [count(source) for source in sources(data, tmp_path)] == [held] * 3
 
 
+@pytest.mark.parametrize("behind", [b"", LIST])
+@pytest.mark.parametrize(("short", "long"), [(6000, 0), (6000, 3000), (6000, 1 << 40), (0, 6000), (0x7FFFFFFF, 6000)])
+@pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
+def test_two_sizes_that_disagree_cost_no_sample(tmp_path, magic, short, long, behind):
+    """Decoders go by that of 64 bits, even where a recorder has filled in only the other."""
+    pcm = np.arange(3000, dtype="<i2")
+    plain = wav(pcm.tobytes(), 16, behind)
+    ds64 = b"ds64" + struct.pack("<IQQQI", 28, 0, long, 0, 0)
+    at = plain.index(b"data") + 4
+    data = magic + b"\xff" * 4 + b"WAVE" + ds64 + plain[12:at] + struct.pack("<I", short) + plain[at + 4 :]
+    for source in sources(data, tmp_path):
+        with open_audio(source) as audio:
+            np.testing.assert_array_equal(audio.read(9999), pcm / np.float32(32768))
+
+
+@pytest.mark.parametrize("outer", [0, 24, (1 << 63) - 1, (1 << 64) - 1])
+@pytest.mark.parametrize("size", [0, 24, 6024, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_w64_whose_sizes_were_never_filled_in_is_read_to_its_end(tmp_path, size, outer):
+    pcm = np.arange(3000, dtype=np.int16)
+    data = of_libsndfile("W64", pcm)
+    at = data.index(b"data") + 16
+    data = data[:16] + struct.pack("<Q", outer) + data[24:at] + struct.pack("<Q", size) + data[at + 8 :]
+    for source in sources(data[: at + 8 + 6000], tmp_path):
+        with open_audio(source) as audio:
+            np.testing.assert_array_equal(audio.read(9999), pcm / np.float32(32768))
+
+
+@pytest.mark.parametrize("size", [0, 1 << 31, 0x7FFFF000, 0xFFFFFFFF])
+def test_an_au_whose_size_was_never_filled_in_is_read_to_its_end(tmp_path, size):
+    data = b".snd" + struct.pack(">IIIII", 24, size, 3, 8000, 1) + np.arange(3000, dtype=">i2").tobytes()
+    for source in sources(data, tmp_path)[:2]:
+        with open_audio(source) as audio:
+            np.testing.assert_array_equal(audio.read(9999), np.arange(3000) / np.float32(32768))
+
+
+@pytest.mark.parametrize("headers", [2, 3])
+def test_a_caf_whose_header_stands_at_its_end_again_has_no_sample_more(tmp_path, headers):
+    """As sox writes it into a pipe."""
+    pcm = np.arange(3000, dtype=np.int16)
+    whole = of_libsndfile("CAF", pcm)
+    at = whole.index(b"data") + 4
+    empty = whole[:at] + struct.pack(">q", 4) + bytes(4)
+    samples = whole[at + 12 : at + 12 + 6000]
+    for source in sources(empty * headers + samples + whole[: at + 12], tmp_path):
+        with open_audio(source) as audio:
+            np.testing.assert_array_equal(audio.read(9999), pcm / np.float32(32768))
+
+
+@needs_ffmpeg
+def test_a_w64_that_ffmpeg_wrote_into_a_pipe_is_read(tmp_path):
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=440:d=0.5:r=44100", "-f", "w64", "-"]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    for source in sources(data, tmp_path):
+        assert count(source) == 22050
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize(("name", "size"), [("a.w64", "<Q"), ("a.caf", ">q")])
 def test_too_short_a_size_is_told_where_the_decoder_believes_it(tmp_path, name, size):
