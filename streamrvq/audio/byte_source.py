@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
 from typing import Any, BinaryIO
 
@@ -19,14 +18,13 @@ from ..errors import AudioFileError, InputError
 from ..system.foreign_data import one_line, shown
 from ..system.names import check_path
 from ..system.temporary_file import stored
-from .chunks import Following
+from .chunks import Following, SecondFile
 
 #: What can be opened: a path, or an object to read bytes from.
 Source = str | os.PathLike[str] | BinaryIO
 
 _MOST_HEAD = 4 << 20  #: bytes of a pipe that are kept for a look at the header
 _SPOOL_STEP = 1 << 20
-LONGEST = 32  #: bytes by which the beginning of a joined file is known, at most
 _TAIL = 1 << 17  #: bytes of a pipe that are kept for a look at its end
 
 
@@ -217,17 +215,15 @@ class _Pipe(_Stored):
         ended: whether the end has come.
         tail: the last bytes that were read.
         following: gets the bytes behind the samples, as they come; None: nobody asks.
-        beginning: how a file that was joined behind begins; None: nobody asks.
-        second: where it begins; None: there has been none.
+        second: gets all bytes, to find a file that was joined behind; None: nobody asks.
     """
 
     def __init__(self, raw: Any) -> None:
         super().__init__()
-        self.beginning: re.Pattern[bytes] | None = None
-        self.second: int | None = None
         self._read = getattr(raw, "read1", None) or raw.read
         self._head, self.given, self.ended, self.tail = b"", 0, False, b""
         self.following: Following | None = None
+        self.second: SecondFile | None = None
 
     def head(self, count: int) -> bytes:
         """The first bytes, before any is read: ``count`` of them, fewer at the end."""
@@ -241,12 +237,9 @@ class _Pipe(_Stored):
             if not self._head and not self.ended:
                 self._head = self._more(count)
             data, self._head = self._head[:count], self._head[count:]
-            if self.following is not None:
-                self.following.take(self.given, data)
-            if self.beginning is not None and self.second is None:
-                held = self.tail[-LONGEST:]
-                if found := self.beginning.search(held + data):
-                    self.second = self.given - len(held) + found.start()
+            for follower in (self.following, self.second):
+                if follower is not None:
+                    follower.take(self.given, data)
             self.given += len(data)
             self.tail = (self.tail + data)[-_TAIL:]
         except BaseException as error:

@@ -8,6 +8,7 @@ Knows: heads of chunks. Does not know: where bytes come from, samples.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -155,3 +156,28 @@ class Following:
         if self.joined:
             return total - self.second
         return sum(max(0, min(size, total - at) - self._layout.lead) for at, size in self._more)
+
+
+class SecondFile:
+    """Looks in the bytes of a file, as they come, for another that was joined behind.
+
+    Args:
+        beginning: how it begins, in at most `LONGEST` bytes.
+
+    Attributes:
+        begins: where it begins; None: it has not come yet.
+    """
+
+    #: Bytes that are kept, for a beginning that comes in two parts.
+    LONGEST = 32
+
+    def __init__(self, beginning: re.Pattern[bytes]) -> None:
+        self.begins: int | None = None
+        self._beginning, self._held = beginning, b""
+
+    def take(self, at: int, data: bytes) -> None:
+        """Take the bytes that lie at an offset, the next ones."""
+        data = self._held + data
+        if self.begins is None and (found := self._beginning.search(data)):
+            self.begins = at - len(self._held) + found.start()
+        self._held = data[-self.LONGEST :]

@@ -10,8 +10,8 @@ import re
 import struct
 from collections.abc import Callable
 
-from .byte_source import LONGEST, ByteSource
-from .chunks import MOST_CHUNKS, placeholder
+from .byte_source import ByteSource
+from .chunks import MOST_CHUNKS, SecondFile, placeholder
 
 _STEP = 1 << 20
 _EBML = b"\x1a\x45\xdf\xa3"  #: how Matroska begins
@@ -64,20 +64,20 @@ def joined_at(source: ByteSource, container: str | None) -> int | None:
 
 
 def _second(source: ByteSource, beginning: re.Pattern[bytes]) -> int | None:
-    at, held = 0, b""
-    while part := source.at(at, _STEP):
-        if found := beginning.search(held + part):
-            return at - len(held) + found.start()
-        at, held = at + len(part), (held + part)[-LONGEST:]
-    return None
+    at, second = 0, SecondFile(beginning)
+    while second.begins is None and (part := source.at(at, _STEP)):
+        second.take(at, part)
+        at += len(part)
+    return second.begins
 
 
 def _third_matroska(source: ByteSource) -> int | None:
-    at: int | None = 0
+    at = 0
     for _ in range(2):
-        at = _matroska_end(source, at)
-        if at is None or source.at(at, 4) != _EBML:
+        end = _matroska_end(source, at)
+        if end is None or source.at(end, 4) != _EBML:
             return None
+        at = end
     return at
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..system.foreign_data import shown
 from .byte_source import ByteSource
+from .chunks import SecondFile
 from .containers import ONLY_LIBSNDFILE, container, streamed
 from .counts import AlacPackets, alac_packets, first_frame_seen, stated_samples
 from .decoding import Decoder, DecodingError, NotRecognisedError
@@ -81,7 +82,8 @@ class Promise(NamedTuple):
         """
         joined, size = self.joined, source.size
         if source.pipe is not None and source.pipe.ended:
-            joined, size = source.pipe.second, source.pipe.given
+            second, size = source.pipe.second, source.pipe.given
+            joined = None if second is None else second.begins
         if joined is not None and size is not None:
             return f"another file of {size - joined} bytes was joined behind its {joined} bytes"
         if self.extent is None or self.extent.wanted is None:
@@ -121,8 +123,8 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     if keep and source.pipe is not None and extent is not None and extent.wanted is not None:
         source.spool()
         extent = sample_extent(source)
-    if source.pipe is not None and kind is not None:
-        source.pipe.beginning = SECOND.get(kind)
+    if source.pipe is not None and kind in SECOND:
+        source.pipe.second = SecondFile(SECOND[kind])
     if source.pipe is not None and extent is not None:
         source.pipe.following = following(source, extent)
     # sox writes a header into a pipe again and again, when it cannot go back to fill in the sizes.
@@ -137,13 +139,13 @@ def promised(source: ByteSource, keep: bool) -> Promise:
     if keep and extent is not None and extent.wanted is not None and extent.others:
         source.clip(0, source.size - extent.others if extent.joined and source.size else extent.start + extent.wanted)
         extent = sample_extent(source)
-    put = None if source.size is None or extent is None else _sizes_for_ffmpeg(source, kind, extent)
-    if put is not None and source.size is not None:
-        source.clip(0, source.size, put)
-        extent = sample_extent(source)
     joined = joined_at(source, kind)
     if keep and joined is not None:
         source.clip(0, joined)
+        extent = sample_extent(source)
+    put = None if source.size is None or extent is None else _sizes_for_ffmpeg(source, kind, extent)
+    if put is not None and source.size is not None:
+        source.clip(0, source.size, put)
         extent = sample_extent(source)
     tail = source.at(max(0, source.size - TAIL), TAIL) if kind == "ogg" and source.size is not None else b""
     end = stated_end(source, kind) if extent is None else None
