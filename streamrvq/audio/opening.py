@@ -82,8 +82,8 @@ class Promise(NamedTuple):
         """
         joined, size = self.joined, source.size
         if source.pipe is not None and source.pipe.ended:
-            second, size = source.pipe.second, source.pipe.given
-            joined = None if second is None else second.begins
+            looked_for, size = source.pipe.second, source.pipe.given
+            joined = None if looked_for is None else looked_for.begins
         if joined is not None and size is not None:
             return f"another file of {size - joined} bytes was joined behind its {joined} bytes"
         if self.extent is None or self.extent.wanted is None:
