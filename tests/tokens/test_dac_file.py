@@ -126,7 +126,7 @@ GOOD: dict[str, Any] = {"input_db": np.float32([-20]), "original_length": 5, "sa
 @pytest.mark.parametrize(
     "content",
     [
-        _Runs(os.system, "touch ran"), _Runs(builtins.eval, "open('ran', 'w')"), _Runs(builtins.print, "ran"),
+        _Runs(os.system, "touch ran"), _Runs(builtins.eval, "open('ran', 'w')"), _Runs(builtins.len, "ran"),
         {"codes": _Runs(builtins.open, "ran", "w"), "metadata": GOOD},
         {"codes": np.zeros((1, 1, 3), np.uint16), "metadata": GOOD | {"x": _Runs(builtins.open, "ran", "w")}},
         {"codes": np.zeros((1, 1, 3), np.uint16), "metadata": GOOD | {"x": os}}, 5, [], {}, None, {"codes": 3},

@@ -55,7 +55,8 @@ const PENDING = ["starting", "connecting"]; // before anything was answered
 
 function changeState(next, error) {
   dropped ||= next === "slow";
-  if (next === "live" && dropped) showStatus("Live again. What could not be sent is lost, and marked as a gap.", "warning");
+  const lostSome = "Live again. What could not be sent is lost, and marked as a gap.";
+  if (next === "live" && dropped) showStatus(lostSome, "warning");
   else if (next === "live" && state === "lost") showStatus("Live again: nothing was lost.", "good");
   else if (next === "live" && state === "reopening")
     showStatus("Live again, in a new stream. Earlier tokens are kept below.", "good");

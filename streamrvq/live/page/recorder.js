@@ -49,7 +49,7 @@ export class Recorder {
    * @param {string} url of the server
    * @param {object} handlers
    * @param {(state: "starting" | "connecting" | "live" | "slow" | "lost" | "reopening" | "stopping" | "idle",
-   *   error?: Error) => void} handlers.onState `starting`: the microphone is asked for; `slow`: sound is lost, since the
+   *   error?: Error) => void} handlers.onState `starting`: the microphone is asked for; `slow`: sound is lost, for the
    *   network takes it too slowly; `lost`: the connection broke, and the stream is being resumed; `reopening`: the
    *   stream is gone (`error` says why), and a new one is being opened; `idle` with an error: it ended by itself
    * @param {(ready: object) => void} handlers.onReady the server's answer
