@@ -164,6 +164,8 @@ class Scheduler:
                 for step in tick.steps:
                     self._on_step(step)
                 self._load.tick(tick.live_seconds)
+                if tick.live_seconds:  # these leave first: the next tick takes Python's lock, and perhaps the core
+                    await asyncio.sleep(0)
 
     def _deliver(self, lane: Lane, data: npt.NDArray[Any] | None, last: bool, error: BaseException | None) -> None:
         if lane not in self._lanes:
@@ -188,23 +190,20 @@ class Scheduler:
     def _tick(self, new_work: dict[Lane, None]) -> tuple[Tick, bool]:
         tick, began = Tick(), self._clock()
         for lane in new_work:
-            self._waiting.setdefault(lane, False)
-        freed = self._fill_pools(tick)
-        ended = self._steps(tick) or freed
-        # A blocked lane continues once a stream has ended.
-        more = ended or not all(self._waiting.values())
+            self._waiting[lane] = False
+        if self._fill_pools(tick) | self._steps(tick):  # both are run; every blocked lane may have waited for it
+            self._waiting = dict.fromkeys(self._waiting, False)
         tick.seconds = self._clock() - began
-        return tick, (more and bool(self._waiting)) or any(pool.busy for pool in self._pools.values())
+        return tick, not all(self._waiting.values()) or any(pool.busy for pool in self._pools.values())
 
     def _fill_pools(self, tick: Tick) -> bool:
-        """Move what waits into the pools: least first, so that nobody's hop waits for another's file.
-
-        Returns whether a slot was given back.
-        """
+        """Move what waits into the pools: least first, so that nobody's hop waits for another's file. Returns whether a
+        slot was given back."""
         now, freed = time.monotonic(), False
         live = any(lane.expected(now) for owners in self._owners.values() for lane in owners.values())
         self._shares.begin_tick(live, self._load.left)
-        for lane in sorted(self._waiting, key=lambda lane: lane.queued_seconds):
+        ready = (lane for lane, blocked in self._waiting.items() if not blocked)  # the rest would cost each tick time
+        for lane in sorted(ready, key=lambda lane: lane.queued_seconds):
             live = lane.live(now)
             try:
                 began = time.monotonic()

@@ -17,7 +17,7 @@ from streamrvq.live.server.scheduling.scheduler import Scheduler
 from streamrvq.live.worker import Worker
 from tests.support.contract import cut, noise
 from tests.support.patience import PATIENCE
-from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start, until
+from tests.support.service import CAUSAL, DELAYED, HOP, RATE, end_of, packet, serving, start
 
 HOPS = {"encode": 8, "decode": 8}
 
@@ -267,20 +267,3 @@ async def test_a_server_without_a_scheduler_stops(monkeypatch, caplog):
         assert code == 1011
         await server.stop()
     assert "the scheduler failed" in caplog.text
-
-
-@pytest.mark.asyncio
-async def test_a_slot_that_is_given_back_wakes_who_waits_for_it():
-    """The lane that is dropped has more work than the new one, which is therefore tried first, and finds no slot."""
-    outputs = []
-    async with scheduling(slots=1) as scheduler:
-        old = scheduler.open("encode", RATE, lambda *_: None, pytest.fail, lambda samples: -(-samples // HOP))
-        scheduler.allow(old, 10)
-        scheduler.feed(old, noise(40 * HOP))
-        await until(lambda: list(scheduler._waiting.values()) == [True])
-        scheduler.drop(old)
-        new = scheduler.open("encode", RATE, lambda data, last: outputs.append((data.shape[1], last)), pytest.fail)
-        scheduler.feed(new, noise(5 * HOP))
-        scheduler.close(new)
-        await until(lambda: outputs and outputs[-1][1])
-    assert sum(frames for frames, _ in outputs) == 5
