@@ -101,14 +101,12 @@ class Following:
     Attributes:
         end: as given.
         first: the bytes at the end of the samples: the head of a chunk, and as many as the pad has.
-        wanted_at: where a head comes next.
-        joined: whether another file begins behind them.
-        second: where it begins.
+        wanted_at: where a head comes next, or another file begins.
+        joined: whether one does.
     """
 
     def __init__(self, layout: Layout, end: int, pad: int) -> None:
         self.end, self.first, self.wanted_at, self.joined = end, b"", end, False
-        self.second = end
         self._layout, self._pad, self._left = layout, pad, MOST_CHUNKS
         self._head, self._more = b"", list[tuple[int, int]]()
 
@@ -135,8 +133,9 @@ class Following:
             head, self.wanted_at = head[skipped:], self.wanted_at + skipped
         ident, size = self._layout.parse(head)
         if head.startswith(_FILES):
-            self.joined, self.second, self._left = True, self.wanted_at, 0
-        elif not _printable(ident[:4]):
+            self.joined, self._left = True, 0
+            return  # wanted_at stays where it begins
+        if not _printable(ident[:4]):
             self._left = 0
         elif ident.startswith(self._layout.data):
             if size <= 0 or (self._layout.short and placeholder(size)):
@@ -154,7 +153,7 @@ class Following:
     def others(self, total: int) -> int:
         """Bytes of samples in later chunks of a source of ``total`` bytes; or all bytes of the files behind."""
         if self.joined:
-            return total - self.second
+            return total - self.wanted_at
         return sum(max(0, min(size, total - at) - self._layout.lead) for at, size in self._more)
 
 

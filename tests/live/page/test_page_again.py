@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 from playwright.async_api import Browser
 
+from streamrvq.live.server.server import Server
 from tests.support.service import CAUSAL, serving, until
-from tests.support.web.browser import SMALL, Relay, browser, tab
+from tests.support.web.browser import SMALL, Relay, Tab, browser, tab
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -60,10 +64,17 @@ async def test_stop_while_the_connection_is_broken_is_never_called_live(browser:
         assert await page.page.inner_text("#status") == "Stopped."
 
 
-async def test_the_codebooks_that_were_chosen_are_shown_for_another_codec(browser: Browser) -> None:
+@asynccontextmanager
+async def another_codec_next(browser: Browser) -> AsyncIterator[tuple[Tab, Relay, Server]]:
+    """A page before a relay that leads to a server, and the server with another codec that it may lead to next."""
     async with (
         serving(SMALL) as first, serving(CAUSAL) as second, Relay(first.port) as relay, tab(browser, relay.url) as page,
     ):  # fmt: skip
+        yield page, relay, second
+
+
+async def test_the_codebooks_that_were_chosen_are_shown_for_another_codec(browser: Browser) -> None:
+    async with another_codec_next(browser) as (page, relay, second):
         await page.start()
         await page.page.fill("#levels", "2")
         await page.encoded(0.3)
@@ -78,9 +89,7 @@ async def test_the_codebooks_that_were_chosen_are_shown_for_another_codec(browse
 
 
 async def test_a_server_that_comes_back_with_fewer_codebooks_than_were_chosen(browser: Browser) -> None:
-    async with (
-        serving(SMALL) as first, serving(CAUSAL) as second, Relay(first.port) as relay, tab(browser, relay.url) as page,
-    ):  # fmt: skip
+    async with another_codec_next(browser) as (page, relay, second):
         await page.start()
         await page.page.fill("#levels", "8")
         await page.encoded(0.3)
